@@ -1,0 +1,94 @@
+"""identify: is a network's training data determined by its parameters or gradients? Prove it, and recover it.
+
+The public names are loaded on first use, so that importing the package does not import JAX.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from identify.activation import Activation, ActivationError
+    from identify.ambiguity import Ambiguity, Match
+    from identify.conditions.check import InconsistentDataError, check
+    from identify.configuration import Configuration, Truth
+    from identify.io import Problem, ProblemFileError, load_problem, save_problem
+    from identify.kkt_points import KKTPoint, PlantingError, max_margin_point, weight_decay_point
+    from identify.limits import TooLargeError
+    from identify.network import ShapeError, TwoLayerNetwork
+    from identify.recovery.recover import recover
+    from identify.recovery.solution import Recovery, RecoveryError
+    from identify.report.verdict import Condition, Report, Scope, Verdict, Witness
+    from identify.stationarity import KKTSystem
+
+_HOME = {
+    "Activation": "activation",
+    "ActivationError": "activation",
+    "Ambiguity": "ambiguity",
+    "Condition": "report.verdict",
+    "Configuration": "configuration",
+    "InconsistentDataError": "conditions.check",
+    "KKTPoint": "kkt_points",
+    "KKTSystem": "stationarity",
+    "Match": "ambiguity",
+    "PlantingError": "kkt_points",
+    "Problem": "io",
+    "ProblemFileError": "io",
+    "Recovery": "recovery.solution",
+    "RecoveryError": "recovery.solution",
+    "Report": "report.verdict",
+    "Scope": "report.verdict",
+    "ShapeError": "network",
+    "TooLargeError": "limits",
+    "Truth": "configuration",
+    "TwoLayerNetwork": "network",
+    "Verdict": "report.verdict",
+    "Witness": "report.verdict",
+    "check": "conditions.check",
+    "load_problem": "io",
+    "max_margin_point": "kkt_points",
+    "recover": "recovery.recover",
+    "save_problem": "io",
+    "weight_decay_point": "kkt_points",
+}
+__all__ = [
+    "Activation",
+    "ActivationError",
+    "Ambiguity",
+    "Condition",
+    "Configuration",
+    "InconsistentDataError",
+    "KKTPoint",
+    "KKTSystem",
+    "Match",
+    "PlantingError",
+    "Problem",
+    "ProblemFileError",
+    "Recovery",
+    "RecoveryError",
+    "Report",
+    "Scope",
+    "ShapeError",
+    "TooLargeError",
+    "Truth",
+    "TwoLayerNetwork",
+    "Verdict",
+    "Witness",
+    "check",
+    "load_problem",
+    "max_margin_point",
+    "recover",
+    "save_problem",
+    "weight_decay_point",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'identify' has no attribute {name!r}")
+    value = getattr(import_module(f"identify.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,289 @@
+"""The command line: ``identify demo``, ``identify check``, ``identify recover``.
+
+Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
+work was done, 1 when the data could not be recovered, 2 for bad input, with one line that says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from identify.configuration import Configuration, Truth
+from identify.stationarity import LAYERS, REGIMES, KKTSystem
+
+if TYPE_CHECKING:
+    from identify.report.verdict import Report
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Is a network's training data determined by its parameters or gradients? Prove it, and recover it.",
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False)]
+Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False)]
+Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False)]
+Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False)]
+ActivationText = Annotated[
+    str | None, typer.Option("--activation", "-a", help='Polynomial in z, as in "z + z^2/2 + z^3".', show_default=False)
+]
+Outputs = Annotated[int, typer.Option(help="Number of outputs C.")]
+Bias = Annotated[bool, typer.Option("--bias", help="First-layer biases.")]
+Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.")]
+Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.")]
+Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False)]
+
+
+def main() -> None:
+    """Entry point: runs a command and turns bad input into one line and exit status 2."""
+    from identify.recovery.solution import RecoveryError
+
+    try:
+        app()
+    except RecoveryError as error:
+        _fail(f"not recovered: {error}", 1)
+    except (ValueError, TypeError) as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+
+
+@app.command(epilog='Example: identify demo --width 20   or   identify demo --activation "z^2"')
+def demo(
+    act: Annotated[
+        int | None, typer.Option(help="Play act 1 (weights alone) or act 2 (one gradient) only.", min=1, max=2, show_default=False)
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", help="Act 2: number of digits.", min=1, max=60)] = 20,
+    width: Annotated[int, typer.Option("--width", "-m", help="Act 2: number of neurons.", min=1)] = 150,
+    activation: Annotated[str, typer.Option("--activation", "-a", help="Act 2: activation.")] = "z + z^2/2 + z^3",
+    dtype: Annotated[str, typer.Option(help="Act 2: precision of the gradient, float32 or float64.")] = "float32",
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.")] = Path("identify-demo"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Recover real digits from the weights of one network, and from one gradient of another."""
+    from identify import demo as play
+    from identify.stationarity import choice
+
+    choice("dtype", dtype, ("float32", "float64"))
+    acts = []
+    with _progress() as step:
+        if act in (None, 1):
+            acts.append(play.weights_alone(seed=seed, progress=lambda name: step(f"act 1: {name}")))
+        if act in (None, 2):
+            acts.append(
+                play.one_gradient(
+                    samples=samples,
+                    width=width,
+                    activation=activation,
+                    dtype=dtype,
+                    seed=seed,
+                    progress=lambda name: step(f"act 2: {name}"),
+                )
+            )
+        step("writing the report")
+        written = play.write(acts, out)
+    if as_json:
+        _print_json({"acts": [_act_json(one) for one in acts], "files": [str(path) for path in written]})
+        return
+    for one in acts:
+        _print(f"\n{one.title}\n{'=' * len(one.title)}\n{one.lead}\n")
+        _print(f"{one.system.n_equations} equations in {one.system.n_unknowns(len(one.X))} unknowns:")
+        _print("\n".join(f"  {line}" for line in one.system.describe()) + "\n")
+        _print(one.report.explain() + "\n")
+        if one.found is None:
+            _print(f"Not recovered. {one.failure}.")
+        elif one.errors is not None:
+            _print(f"Recovered {len(one.X)} images: worst relative error {one.errors.max():.1e}, residual {one.found.residual:.1e}")
+            _print("  relative errors: " + " ".join(f"{e:.0e}" for e in one.errors))
+    _print("\nWritten: " + ", ".join(str(path) for path in written))
+
+
+@app.command(epilog='Example: identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"   or   identify check problem.npz -n 20')
+def check(
+    file: File = None,
+    inputs: Inputs = None,
+    samples: Samples = None,
+    width: Width = None,
+    activation: ActivationText = None,
+    outputs: Outputs = 1,
+    bias: Bias = False,
+    layers: Layers = "both",
+    regime: Regime = "gradient",
+    known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c that the file holds.")] = False,
+    html: Page = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Decide whether the training data is determined, and print the proof."""
+    from identify.conditions.check import check as decide
+
+    if file is None:
+        if known_data:
+            raise ValueError("--known-data: needs a problem file with X and c")
+        config = _configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
+        report = decide(config, seed=seed)
+    else:
+        problem = _load(file, inputs, width, activation)
+        if known_data:
+            if problem.data is None:
+                raise ValueError(f"--known-data: {file} holds no X and c")
+            report = decide(problem.system, data=problem.data, samples=samples, seed=seed)
+        else:
+            report = decide(problem.system, samples=samples, seed=seed)
+    _show(report, html, as_json)
+
+
+@app.command(epilog="Example: identify recover problem.npz -n 20 --out found.npz")
+def recover(
+    file: File = None,
+    inputs: Inputs = None,
+    samples: Samples = None,
+    width: Width = None,
+    activation: ActivationText = None,
+    outputs: Outputs = 1,
+    bias: Bias = False,
+    layers: Layers = "both",
+    regime: Regime = "gradient",
+    method: Annotated[str, typer.Option(help="auto or algebraic.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False)] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Recover the training data from a problem file, or from a planted instance of the given sizes."""
+    from identify.io import save_arrays
+    from identify.recovery.recover import recover as solve
+    from identify.report.verdict import jsonable
+
+    system: KKTSystem
+    data: tuple | None
+    if file is None:
+        config = _configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
+        system, truth = config.plant(seed)
+        data = _pair(truth)
+    else:
+        problem = _load(file, inputs, width, activation)
+        system, data = problem.system, problem.data
+    with _progress() as step:
+        found = solve(system, samples=samples, method=method, seed=seed, data=data, progress=step)
+    if out is not None:
+        save_arrays(out, {"X": found.X, "c": found.c, "error_bars": found.error_bars})
+    if as_json:
+        names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
+        content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
+        _print_json(jsonable(content))
+        return
+    _print(repr(found))
+    _print("Determined up to: " + "; ".join(found.ambiguity.describe()))
+    for name, value in found.evidence.items():
+        _print(f"  {name}: {_brief(value)}")
+    if out is not None:
+        _print(f"Written: {out}")
+
+
+@app.callback()
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from identify.conditions.check import versions
+
+        _print(" ".join(f"{name} {number}" for name, number in versions().items()))
+        raise typer.Exit()
+
+
+def _configuration(inputs, samples, width, activation, outputs, bias, layers, regime) -> Configuration:
+    given = {"--inputs": inputs, "--samples": samples, "--width": width, "--activation": activation}
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: missing; give a problem file, or all of {', '.join(given)}")
+    return Configuration(
+        inputs=inputs,
+        samples=samples,
+        width=width,
+        activation=activation,
+        outputs=outputs,
+        bias=bias,
+        layers=layers,
+        regime=regime,
+    )
+
+
+def _load(file: Path, inputs, width, activation):
+    from identify.io import load_problem
+
+    given = {"--inputs": inputs, "--width": width, "--activation": activation}
+    extra = [name for name, value in given.items() if value is not None]
+    if extra:
+        raise ValueError(f"{', '.join(extra)}: the problem file already says; leave out")
+    return load_problem(file)
+
+
+def _pair(truth: Truth) -> tuple:
+    return truth.X, truth.c
+
+
+def _show(report: Report, html: Path | None, as_json: bool) -> None:
+    if html is not None:
+        report.to_html(html)
+    _print(report.to_json() if as_json else report.explain())
+
+
+def _act_json(act: Any) -> dict[str, Any]:
+    from identify.report.verdict import jsonable
+
+    content = {"title": act.title, "report": act.report.to_dict(), "failure": act.failure, "errors": act.errors}
+    if act.found is not None:
+        content |= {"residual": act.found.residual, "error_bars": act.found.error_bars, "evidence": act.found.evidence}
+    return jsonable(content)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line on standard error that names the step under way and the time so far; plain lines where it is no terminal."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    if not errors.is_terminal:
+        yield lambda name: errors.print(name)
+        return
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=errors, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda name: bar.update(task, description=name)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_brief(v) for v in value) + "]"
+    return str(value)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _print_json(content: Any) -> None:
+    _print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    errors.print(f"identify: {message}", markup=False)
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()

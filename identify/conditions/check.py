@@ -1,0 +1,305 @@
+"""``check``: is the training data determined? The conditions, composed into one verdict with its scope."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from identify.ambiguity import Ambiguity, normal_form
+from identify.conditions.count import count
+from identify.conditions.decomposition import decomposition
+from identify.conditions.interpolation import interpolation
+from identify.conditions.local import local
+from identify.conditions.reduction import reduce
+from identify.conditions.scale import scale
+from identify.conditions.setting import Setting
+from identify.conditions.witness import witness
+from identify.configuration import Configuration, is_lifted
+from identify.exact.instance import Instance
+from identify.kkt_points import PlantingError
+from identify.network import ShapeError
+from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
+from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
+
+INCONSISTENT = 1e-2
+"""Relative residual above which data are not taken as a solution of the system they are given for."""
+SELF_TRAINED_CAVEAT = (
+    "the network depends on its own training data, so statements about generic data do not apply; what is proved here holds "
+    "for this network"
+)
+
+
+class InconsistentDataError(ValueError):
+    """Data that do not satisfy the equations of the system; ``residual`` says by how much."""
+
+    def __init__(self, residual: float):
+        super().__init__(
+            f"data=(X, c): Σ c_i ∇f(x_i) differs from the target by {residual:.2g} relative, expected below {INCONSISTENT:g}; the "
+            "target belongs to another network or to other data, or is a gradient with the wrong sign (pass minus the gradient)"
+        )
+        self.residual = residual
+
+
+def check(problem: Configuration | KKTSystem, *, samples: int | None = None, data=None, seed: int = 0) -> Report:
+    r"""Decide whether the target of (S) determines the training data.
+
+    Parameters
+    ----------
+    problem
+        A :class:`Configuration`: a generic network and generic data of these sizes (for the self-trained regimes one
+        instance is planted, and judged). Or a :class:`KKTSystem`: this network.
+    samples
+        n, for a system without data: at least 1. For ``gradient`` and ``lazy`` the statement is then about generic
+        data; for the self-trained regimes about all data that produce this target.
+    data
+        ``(X, c)``: these data, taken as the exact numbers that they are, of shapes (n, d) and (n,) or (n, C). Samples
+        with zero multiplier are dropped and coincident ones merged, because (S) does not see them apart.
+    seed
+        Of the random primes and points; the same seed gives the same report.
+
+    Returns
+    -------
+    Report
+        ``UNIQUE``, ``LOCALLY_UNIQUE`` and ``NOT_UNIQUE`` are proofs for the scope that the report states, up to the
+        ambiguity that it lists, among data sets of at most n distinct samples. Everything else is ``UNDECIDED``: a
+        sufficient condition that fails proves nothing.
+
+    Raises
+    ------
+    ValueError
+        For missing or contradicting arguments.
+    InconsistentDataError
+        When the data do not produce the observed gradient.
+    TooLargeError
+        When a matrix would not fit in memory; nothing is allocated.
+
+    Notes
+    -----
+    Cost: one elimination modulo a prime of a matrix with N columns, the number of moments in coordinates on the span
+    of the samples, and one of the Jacobian.
+
+    Examples
+    --------
+    >>> report = check(Configuration(inputs=4, samples=3, width=12, activation="z + z^3"))
+    >>> report.verdict, str(report.scope)
+    (<Verdict.UNIQUE: 'UNIQUE'>, 'generic network, generic data')
+    """
+    if isinstance(problem, Configuration):
+        if samples is not None or data is not None:
+            raise ValueError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
+        return _check_configuration(problem, seed)
+    if not isinstance(problem, KKTSystem):
+        raise TypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
+    if data is None:
+        if samples is None:
+            raise ValueError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
+        return _check_system(problem, _sample_count(samples), seed)
+    try:
+        X, c = data
+    except (TypeError, ValueError):
+        raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
+    return _check_data(problem, X, c, samples, seed)
+
+
+def _sample_count(samples) -> int:
+    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+        raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1")
+    return int(samples)
+
+
+def _check_configuration(config: Configuration, seed: int) -> Report:
+    subject = _subject(config, config.n_equations, config.n_unknowns)
+    instance = Instance(config.activation, config.inputs, config.samples, config.width, config.outputs, config.bias, config.observed)
+    if config.regime not in SELF_TRAINED:
+        setting = Setting(instance, Scope("generic network", "generic data"), config.ambiguity, True, seed, *_illustration(config, seed))
+        return _judge(setting, subject, config.describe(), ())
+    try:
+        system, truth = config.plant(seed)
+    except PlantingError as error:
+        setting = Setting(instance, Scope("any network", "any data"), config.ambiguity, True, seed)
+        return _judge(
+            setting, subject, config.describe(), (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}"), instance_known=False
+        )
+    note = f"one instance of this configuration was planted (seed {seed}); the verdict is about that network and its data"
+    return _check_data(system, truth.X, truth.c, None, seed, (note,))
+
+
+def _illustration(config: Configuration, seed: int):
+    """A planted instance to show witnesses with; only the families of degree 2 and of constant terms need one."""
+    if config.activation.degree > 2 and len(config.degrees) != 2:
+        return None, None
+    system, truth = config.plant(seed)
+    return system, (truth.X, truth.c.reshape(config.samples, config.outputs))
+
+
+def _check_system(system: KKTSystem, samples: int, seed: int) -> Report:
+    self_trained = system.regime in SELF_TRAINED
+    if system.labels is not None and len(system.labels) != samples:
+        raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
+    scope = Scope("this network", "this target" if self_trained else "generic data")
+    setting = Setting(_instance(system, samples), scope, _ambiguity(system), _is_complete(system), seed, system)
+    return _judge(setting, _system_subject(system, samples), system.describe(), (SELF_TRAINED_CAVEAT,) if self_trained else ())
+
+
+def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: tuple[str, ...] = ()) -> Report:
+    net = system.network
+    X, c = check_data(X, c, net.n_inputs, net.n_outputs)
+    X, c, dropped, merged = normal_form(X, c)
+    if not len(X):
+        raise ShapeError("c: every multiplier is zero, so no sample enters the equations; expected at least one that is not")
+    if samples is not None and _sample_count(samples) != len(X):
+        raise ValueError(f"samples: {samples}, but the data have {len(X)} distinct samples with non-zero multipliers; leave samples out")
+    if dropped:
+        notes += (f"{dropped} samples with zero multiplier do not enter the equations and were left out",)
+    if merged:
+        notes += (f"{merged} samples coincide with others and were merged with them",)
+    residual = system.residual(X, c)
+    if system.regime == "gradient" and residual > INCONSISTENT:
+        raise InconsistentDataError(residual)
+    notes += (f"the target that these data give exactly differs from the given one by {residual:.1e} relative",)
+    if system.regime in SELF_TRAINED:
+        notes += (SELF_TRAINED_CAVEAT,)
+    if system.regime == "max-margin" and net.n_outputs == 1:
+        margins = np.sign(c[:, 0]) * net(X).reshape(-1)
+        notes += (f"margins between {margins.min():.9g} and {margins.max():.9g}",)
+    setting = Setting(
+        _instance(system, len(X), X, c), Scope("this network", "this data"), _ambiguity(system), _is_complete(system), seed, system, (X, c)
+    )
+    subject = _system_subject(system, len(X)) | {"residual": residual}
+    report = _judge(setting, subject, system.describe(), notes)
+    if residual > INCONSISTENT:
+        reason = (
+            f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
+        )
+        return replace(report, verdict=Verdict.UNDECIDED, reasons=(reason,))
+    return report
+
+
+def _instance(system: KKTSystem, samples: int, X=None, c=None) -> Instance:
+    net = system.network
+    return Instance(
+        net.activation,
+        net.n_inputs,
+        samples,
+        net.width,
+        net.n_outputs,
+        net.has_bias,
+        system.observed,
+        W=net.W,
+        A=net.A,
+        offsets=net.offsets,
+        X=X,
+        c=c,
+    )
+
+
+def _ambiguity(system: KKTSystem) -> Ambiguity:
+    return Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels)
+
+
+def _is_complete(system: KKTSystem) -> bool:
+    """Whether a family that solves (S) also solves everything else in force.
+
+    Closures restrict the data further; margin equations do too, except where they only fix the scale that (S) leaves
+    free (sigma = z^p without bias): there every nearby solution of (S) can be rescaled to meet them.
+    """
+    if system.loss is not None:
+        return False
+    return system.labels is None or (system.network.activation.is_monomial and not system.network.has_bias)
+
+
+def _judge(setting: Setting, subject: dict, equations: tuple[str, ...], notes: tuple[str, ...], instance_known: bool = True) -> Report:
+    """Evaluate the conditions and draw the verdict; the only place where a verdict is made."""
+    conditions: list[Condition] = []
+    where = setting
+    if instance_known:
+        reduction, where = reduce(setting)
+        isolated = local(where)
+        conditions = [interpolation(where), decomposition(where), scale(where), isolated, count(where), reduction]
+    else:
+        isolated = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
+    non_unique, found = witness(where, isolated)
+    conditions.insert(max(len(conditions) - 1, 0), non_unique)
+    verdict, reasons = _verdict(setting, conditions, found)
+    at_most = f"among data sets of at most {setting.instance.n_samples} distinct samples with non-zero multipliers"
+    return Report(
+        verdict=verdict,
+        scope=setting.scope,
+        reasons=reasons,
+        ambiguity=setting.ambiguity.describe(),
+        conditions=tuple(conditions),
+        subject=subject,
+        equations=equations,
+        notes=(at_most, *notes),
+        witness=found,
+        seed=setting.seed,
+        versions=versions(),
+    )
+
+
+def _verdict(setting: Setting, conditions: list[Condition], found: Witness | None) -> tuple[Verdict, tuple[str, ...]]:
+    by_name = {c.name: c for c in conditions}
+    globally = [by_name[name] for name in ("interpolation", "decomposition", "scale") if name in by_name]
+    unique = len(globally) == 3 and all(c.is_proved for c in globally)
+    disproved = by_name["witness"].is_proved
+    if unique and disproved:
+        raise AssertionError("a proof of uniqueness and a witness against it: please report this with the seed and the input")
+    if disproved:
+        return Verdict.NOT_UNIQUE, (by_name["witness"].statement,)
+    if unique:
+        return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in globally)
+    failing = tuple(
+        f"{c.name} {'is not proved' if c.holds else 'fails' if c.holds is False else 'is open'}: {c.statement}"
+        for c in globally
+        if not c.is_proved
+    )
+    if "local" in by_name and by_name["local"].is_proved:
+        return Verdict.LOCALLY_UNIQUE, (f"local: {by_name['local'].statement}", *failing)
+    if globally and all(c.holds for c in globally):
+        failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
+    return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)
+
+
+def _subject(config: Configuration, equations: int, unknowns: int) -> dict:
+    return {
+        "regime": config.regime,
+        "activation": str(config.activation),
+        "inputs": config.inputs,
+        "samples": config.samples,
+        "width": config.width,
+        "outputs": config.outputs,
+        "bias": config.bias,
+        "layers": config.layers,
+        "equations": equations,
+        "unknowns": unknowns,
+    }
+
+
+def _system_subject(system: KKTSystem, samples: int) -> dict:
+    net = system.network
+    seen = [name for name, present in zip(("W", "bias", "a"), system.observed, strict=True) if present]
+    return {
+        "regime": system.regime,
+        "activation": str(net.activation),
+        "inputs": net.n_inputs,
+        "samples": samples,
+        "width": net.width,
+        "outputs": net.n_outputs,
+        "bias": net.has_bias,
+        "observed": " ".join(seen),
+        "equations": system.n_equations,
+        "unknowns": system.n_unknowns(samples),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result rests on."""
+    found = {}
+    for name in ("kkt-identify", "numpy", "python-flint"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a distribution"
+    return found

@@ -1,0 +1,218 @@
+"""One exact instance of (S): what is given is taken exactly, what is generic is drawn at random modulo each prime.
+
+An :class:`Instance` says which of network and data are given; :meth:`Instance.at` produces its :class:`Residues`
+modulo a prime, from which the exact matrices are built. Reduction to the span of the data (condition C0) happens on
+residues, hence exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import log2
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from identify.activation import Activation, horner
+from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count, rows_per_neuron
+from identify.exact.jacobian import jacobian
+from identify.exact.modular import MinorBound, multiply, residue, residues
+from identify.limits import refuse_above
+from identify.stationarity import Observed, visible_degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Residues:
+    """Network and data modulo a prime."""
+
+    q: int
+    W: Int[np.ndarray, "m d"]
+    A: Int[np.ndarray, "C m"]
+    offsets: Int[np.ndarray, " m"]
+    X: Int[np.ndarray, "n d"]
+    c: Int[np.ndarray, "n C"]
+    derivatives: tuple[tuple[int, ...], ...]
+    observed: Observed
+    degrees: tuple[int, ...]
+
+    def reduce(self, value: np.ndarray) -> np.ndarray:
+        return value % self.q
+
+    @property
+    def lifted_X(self) -> Int[np.ndarray, "n D"]:
+        """(x_i, 1)."""
+        return np.hstack([self.X, np.ones((len(self.X), 1), dtype=np.int64)])
+
+    def slopes(self) -> Int[np.ndarray, "m n"]:
+        """The factor g_ij sigma'(z_ij) of x_i in the first-layer equation of neuron j."""
+        Z = self.reduce(multiply(self.X, self.W.T, self.q) + self.offsets)
+        return self.reduce(multiply(self.c, self.A, self.q) * horner(self.derivatives[1], Z, self.reduce)).T
+
+    def interpolation(self) -> Int[np.ndarray, "equations N"]:
+        """The interpolation matrix modulo q."""
+        return interpolation_matrix(self.W, self.A, self.offsets, self.derivatives, self.observed, self.degrees, self.reduce)
+
+    def jacobian(self) -> Int[np.ndarray, "equations unknowns"]:
+        """The Jacobian modulo q."""
+        return jacobian(
+            self.W,
+            self.A,
+            self.offsets,
+            self.derivatives,
+            self.observed,
+            self.X,
+            self.c,
+            multiply=lambda A, B: multiply(A, B, self.q),
+            reduce=self.reduce,
+        )
+
+    def tensor_powers(self, degree: int) -> Int[np.ndarray, "n N"]:
+        """gamma_i (x) x_i^(tensor degree), flattened over monomials, one row per sample."""
+        powers = Monomials.of(self.X.shape[1], degree).values(self.X, self.reduce)
+        return self.reduce(self.c[:, :, None] * powers[:, None, :]).reshape(len(self.X), -1)
+
+    def at_random_point(self, rng: np.random.Generator) -> Residues:
+        """The same network in the same coordinates, with random data."""
+        return replace(self, X=rng.integers(0, self.q, self.X.shape), c=rng.integers(0, self.q, self.c.shape))
+
+    def on_span(self, point: np.ndarray, directions: np.ndarray, X: np.ndarray) -> Residues:
+        """The same problem in coordinates z with x = point + z·directions; ``X`` are the samples in these coordinates."""
+        return replace(
+            self,
+            W=multiply(self.W, directions.T, self.q),
+            offsets=self.reduce(self.offsets + multiply(self.W, point[:, None], self.q)[:, 0]),
+            X=X,
+        )
+
+    def on_span_of_data(self) -> Residues:
+        """Coordinates on the span of the samples: linear, or affine where the bias rows are observed."""
+        n = len(self.X)
+        if self.observed.bias:
+            point, directions = self.X[-1], self.reduce(self.X[:-1] - self.X[-1])
+            return self.on_span(point, directions, np.eye(n, n - 1, dtype=np.int64))
+        return self.on_span(np.zeros_like(self.X[0]), self.X, np.eye(n, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """Sizes, and the exact numbers that are given; None stands for generic.
+
+    ``span`` is how coordinates are reduced: ``"full"`` (not at all) or ``"data"`` (the span of the samples).
+    """
+
+    activation: Activation
+    n_inputs: int
+    n_samples: int
+    width: int
+    n_outputs: int
+    has_bias: bool
+    observed: Observed
+    W: Float[np.ndarray, "m d"] | None = None
+    A: Float[np.ndarray, "C m"] | None = None
+    offsets: Float[np.ndarray, " m"] | None = None
+    X: Float[np.ndarray, "n d"] | None = None
+    c: Float[np.ndarray, "n C"] | None = None
+    basis: Float[np.ndarray, "n D"] | None = None
+    """Rows of the target that are taken to span the samples, where the data are unknown."""
+    span: str = "full"
+
+    @property
+    def network_is_given(self) -> bool:
+        return self.W is not None
+
+    @property
+    def data_are_given(self) -> bool:
+        return self.X is not None
+
+    @cached_property
+    def degrees(self) -> tuple[int, ...]:
+        """Degrees of the visible moments."""
+        return visible_degrees(self.activation, self.has_bias, self.observed)
+
+    @property
+    def coordinates(self) -> int:
+        """Dimension of the space in which the samples are sought."""
+        if self.span == "full":
+            return self.n_inputs
+        return self.n_samples - int(self.observed.bias)
+
+    @property
+    def n_moments(self) -> int:
+        """N in these coordinates."""
+        return moment_count(self.coordinates, self.degrees, self.n_outputs)
+
+    @property
+    def n_rows(self) -> int:
+        """An upper bound on the number of independent equations, in these coordinates."""
+        whole_first_layer = self.observed.W and (self.observed.bias or not self.has_bias)
+        homogeneous = self.activation.is_monomial and whole_first_layer
+        return self.width * rows_per_neuron(self.coordinates, self.observed, self.n_outputs, homogeneous)
+
+    @property
+    def n_unknowns(self) -> int:
+        """n (d + C) in these coordinates."""
+        return self.n_samples * (self.coordinates + self.n_outputs)
+
+    def reduced(self) -> Instance:
+        """The same instance in coordinates on the span of its samples."""
+        return replace(self, span="data")
+
+    def refuse_if_too_large(self, columns: int, what: str) -> None:
+        """Raise TooLargeError before a matrix with that many columns is built."""
+        rows = self.width * (self.coordinates + 1 + self.n_outputs)
+        refuse_above((3 * 8 + 40) * rows * max(columns, 1), f"{what} ({rows} by {columns})")
+
+    def at(self, q: int, rng: np.random.Generator) -> Residues:
+        """The instance modulo q; generic parts are drawn from ``rng``."""
+        m, d, n, C = self.width, self.n_inputs, self.n_samples, self.n_outputs
+
+        def part(given, shape):
+            return rng.integers(0, q, shape) if given is None else residues(given, q)
+
+        W, A = part(self.W, (m, d)), part(self.A, (C, m))
+        offsets = part(self.offsets, (m,)) if self.has_bias else np.zeros(m, dtype=np.int64)
+        X, c = part(self.X, (n, d)), part(self.c, (n, C))
+        p = self.activation.degree
+        derivatives = tuple(tuple(residue(s, q) for s in self.activation.derivative(order)) for order in range(p + 2))
+        full = Residues(q, W, A, offsets, X, c, derivatives, self.observed, self.degrees)
+        if self.span == "full":
+            return full
+        if self.basis is None:
+            return full.on_span_of_data()
+        return self._on_basis(full)
+
+    def _on_basis(self, full: Residues) -> Residues:
+        """Coordinates on the span of ``basis``; the samples are unknown there, and drawn at random."""
+        assert self.basis is not None
+        q = full.q
+        rows = residues(self.basis, q)
+        point = np.zeros(self.n_inputs, dtype=np.int64)
+        if self.observed.bias:
+            lead = int(np.argmax(rows[:, -1] != 0))
+            centre = rows[lead] * pow(int(rows[lead, -1]), -1, q) % q
+            rest = np.delete(rows, lead, axis=0)
+            rows = (rest - rest[:, -1:] * centre) % q
+            point, rows = centre[:-1], rows[:, :-1]
+        X = full.X[:, : len(rows)] if len(rows) <= full.X.shape[1] else full.X
+        return full.on_span(point, rows, X)
+
+    def minor_bound(self, size: int) -> MinorBound:
+        """Bounds on minors of that size of the Jacobian and the interpolation matrix, for Monte Carlo error bounds."""
+        p = self.activation.degree
+        given = [part for part in (self.W, self.A, self.offsets, self.X, self.c) if part is not None]
+        bits = max((dyadic_bits(part) for part in given), default=0.0)
+        sizes = log2(self.n_inputs + 2) + log2(self.n_outputs + 1) + log2(p + 1)
+        numbers = sum(log2(abs(s.numerator) + 1) + log2(s.denominator) for s in self.activation.coefficients)
+        entry = (2 * p + 2) * (bits + sizes) + numbers
+        return MinorBound(degree=size * (2 * p + 2.0), bits=size * (entry + log2(size + 1)))
+
+
+def dyadic_bits(values: Float[np.ndarray, "*shape"]) -> float:
+    """Bits of the integers that the doubles become when they are brought to one common power of two."""
+    values = np.abs(np.asarray(values, dtype=float))
+    values = values[values > 0]
+    if not values.size:
+        return 0.0
+    exponents = np.frexp(values)[1]
+    return float(exponents.max() - exponents.min() + 53)

@@ -1,0 +1,50 @@
+"""Memory limits: large work is refused before anything is allocated, with the estimate."""
+
+from __future__ import annotations
+
+import os
+
+
+class TooLargeError(ValueError):
+    """Work whose arrays would not fit in memory. ``bytes_needed`` and ``bytes_allowed`` say by how much."""
+
+    def __init__(self, what: str, bytes_needed: int, bytes_allowed: int):
+        super().__init__(
+            f"{what} needs about {readable(bytes_needed)} of memory, more than the {readable(bytes_allowed)} allowed here; "
+            "use smaller sizes, or raise the limit with the environment variable IDENTIFY_MEMORY (in GiB)"
+        )
+        self.bytes_needed = bytes_needed
+        self.bytes_allowed = bytes_allowed
+
+
+def memory_allowed() -> int:
+    """Bytes that one piece of work may take: IDENTIFY_MEMORY (in GiB), or half of the machine's memory."""
+    text = os.environ.get("IDENTIFY_MEMORY")
+    if text is not None:
+        try:
+            limit = float(text)
+        except ValueError:
+            limit = 0.0
+        if not 0 < limit < 1e6:
+            raise ValueError(f"IDENTIFY_MEMORY: received {text!r}, expected a number of GiB such as 8")
+        return int(limit * 2**30)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 * 2**30
+
+
+def refuse_above(bytes_needed: int, what: str) -> None:
+    """Raise :class:`TooLargeError` when ``bytes_needed`` exceeds :func:`memory_allowed`."""
+    allowed = memory_allowed()
+    if bytes_needed > allowed:
+        raise TooLargeError(what, bytes_needed, allowed)
+
+
+def readable(size: float) -> str:
+    """A number of bytes as a person reads it."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB" if size < 1e6 else f"{size:.1e} TiB"

@@ -1,0 +1,1 @@
+"""Verdicts and the reports that carry them: as values, as text, as JSON, as a page, with pictures."""

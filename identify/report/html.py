@@ -1,0 +1,291 @@
+"""Reports as one self-contained HTML page, and as a fragment for notebooks.
+
+The page stands alone: style sheet and pictures are inside it, it needs no script and loads nothing (its own content
+security policy forbids it). It carries no time stamp, so the same reports give the same bytes. How it looks is in
+``page.html.j2``; this module validates, formats numbers, and writes the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import struct
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from identify.report.verdict import Report, Verdict, Witness, jsonable
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+SYMBOL = {Verdict.UNIQUE: "✓", Verdict.LOCALLY_UNIQUE: "◉", Verdict.NOT_UNIQUE: "✗", Verdict.UNDECIDED: "?"}
+RESULT = {True: ("✓", "holds"), False: ("✗", "fails"), None: ("?", "open")}
+# White text on these passes AA (4.5 : 1); the page's style sheet has its own pairs for light and dark.
+_BADGE = {
+    Verdict.UNIQUE: "#1b6b3a",
+    Verdict.LOCALLY_UNIQUE: "#14607a",
+    Verdict.NOT_UNIQUE: "#96391f",
+    Verdict.UNDECIDED: "#6b5a24",
+}
+_TITLE = "Are the data determined?"
+_LIST_LIMIT = 12
+_WITNESS_LIMIT = 96
+_NUMBER = re.compile(r"[-+−<≤>≥~≈]?\s*\d[\d\s.,/·×]*(e[-+−]?\d+)?\s*(%|s|ms|min)?")
+
+
+class MissingExtraError(ValueError, ImportError):
+    """An optional package is not installed: ``package`` is what was missing, ``extra`` the group that brings it."""
+
+    def __init__(self, package: str, purpose: str, extra: str = "demo") -> None:
+        super().__init__(f'{purpose} needs {package}, which is not installed: pip install "kkt-identify[{extra}]"')
+        self.package = package
+        self.extra = extra
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG for the page. ``alt`` says in words what it shows, for readers who cannot see it; it must not be empty."""
+
+    title: str
+    png: bytes
+    alt: str
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.png.startswith(b"\x89PNG\r\n\x1a\n") or len(self.png) < 24:
+            raise ValueError(f"png: received {len(self.png)} bytes that are not a PNG; pass what identify.report.plots returns")
+        if not self.alt.strip():
+            raise ValueError(f"alt: empty for the picture {self.title!r}; say in words what it shows")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return struct.unpack(">II", self.png[16:24])
+
+    @property
+    def uri(self) -> str:
+        """The picture as a ``data:`` address."""
+        return "data:image/png;base64," + b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a longer page: a title, a lead in plain text (a blank line starts a paragraph), and what follows it.
+
+    The first row of ``table`` is its header; every row has as many cells as the header.
+    """
+
+    title: str
+    lead: str
+    report: Report | None = None
+    pictures: tuple[Picture, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.table):
+            if len(row) != len(self.table[0]):
+                where = f"row {number} of section {self.title!r}"
+                raise ValueError(f"table: {where} has {len(row)} cells, expected {len(self.table[0])} as in its first row")
+
+
+def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequence[Picture] = (), title: str | None = None) -> Path:
+    """Write ``reports`` as one page: verdict and scope first, then equations, conditions, witness, pictures, what was given.
+
+    Parameters
+    ----------
+    path
+        The file to write, in a folder that exists. An existing file is replaced in one step, or left as it is.
+    reports
+        At least one. Several get a list of contents at the top.
+    pictures
+        Shown after the witness (after the last report, when there are several).
+    title
+        The page's heading.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ValueError
+        No report, no folder to write to, or (as :class:`MissingExtraError`) no jinja2.
+    """
+    if not reports:
+        raise ValueError("reports: received none, expected at least one Report (what identify.check returns)")
+    if len(reports) == 1:
+        sections = [Section("", "", reports[0], tuple(pictures))]
+    else:
+        sections = [Section(f"{number}. {_sentence(str(r.scope))}", "", r) for number, r in enumerate(reports, 1)]
+        if pictures:
+            sections.append(Section("Pictures", "", pictures=tuple(pictures)))
+    return _write(path, sections, title=title or _TITLE, lead="", fold=False)
+
+
+def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str = "") -> Path:
+    """Write a longer page: in each section the lead, the verdict, pictures and table; the rest of its report is folded.
+
+    Parameters
+    ----------
+    path
+        The file to write, in a folder that exists. An existing file is replaced in one step, or left as it is.
+    sections
+        At least one, shown in this order.
+    title, lead
+        The page's heading, and plain text below it.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ValueError
+        No section, no folder to write to, or (as :class:`MissingExtraError`) no jinja2.
+    """
+    if not sections:
+        raise ValueError("sections: received none, expected at least one Section")
+    return _write(path, sections, title=title, lead=lead, fold=True)
+
+
+def fragment(report: Report) -> str:
+    """An HTML fragment for notebooks, styled inline: verdict, scope, reasons, ambiguity, conditions. Needs no extra package."""
+    # Colours are inherited, except on the badge, so that it reads in light and dark notebooks alike.
+    line = "border:0;border-top:1px solid rgba(128,128,128,.4);"
+    cell = line + "padding:.3em .8em .3em 0;text-align:left;vertical-align:top;white-space:normal;background:transparent"
+    plain = "margin:.2em 0 .6em;padding-left:1.3em"
+
+    def listed(head: str, lines: Sequence[str]) -> str:
+        items = "".join(f"<li>{escape(text)}</li>" for text in lines)
+        return f'<div><strong>{head}</strong></div><ul style="{plain}">{items}</ul>' if lines else ""
+
+    rows = "".join(
+        f'<tr style="background:transparent"><th scope="row" style="{cell};font-weight:600">{escape(c.name)}</th>'
+        f'<td style="{cell};white-space:nowrap">{RESULT[c.holds][0]} {RESULT[c.holds][1]}</td>'
+        f'<td style="{cell}">{escape(c.statement)}</td><td style="{cell}">{escape(str(c.arithmetic))}</td></tr>'
+        for c in report.conditions
+    )
+    head = "".join(
+        f'<th scope="col" style="{cell};border-top:0;font-weight:600">{name}</th>'
+        for name in ("Condition", "Result", "Found", "Arithmetic")
+    )
+    meaning = escape(_sentence(report.verdict.meaning)) + (", up to the ambiguity below" if report.ambiguity else "")
+    table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    table = f'<table style="border-collapse:collapse;width:100%;margin:0">{table}</table>'
+    return (
+        '<div style="max-width:54rem;line-height:1.45;overflow-x:auto">'
+        f'<p style="margin:.4em 0"><span style="background:{_BADGE[report.verdict]};color:#fff;font-weight:700;'
+        'padding:.15em .6em;border-radius:.3em;white-space:nowrap;print-color-adjust:exact;-webkit-print-color-adjust:exact">'
+        f"{SYMBOL[report.verdict]} {report.verdict}</span> "
+        f"for {escape(str(report.scope))}.</p>"
+        f'<p style="margin:.4em 0 .8em">{meaning}.</p>'
+        + listed("Why", report.reasons)
+        + listed("Up to", report.ambiguity)
+        + (table if report.conditions else "")
+        + "</div>"
+    )
+
+
+def show(value: Any) -> str:
+    """A value as text: floats with three significant digits, integers in full, long lists cut with a count."""
+    value = jsonable(value)
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return re.sub(r"e([-+])0*(\d)", lambda m: "e" + m[1].strip("+") + m[2], f"{value:.3g}")
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {show(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        shown = [show(v) for v in value[:_LIST_LIMIT]]
+        if len(value) > _LIST_LIMIT:
+            shown.append(f"… ({len(value)} in all)")
+        return "[" + ", ".join(shown) + "]"
+    return str(value)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text.strip()) is not None
+
+
+def _samples(witness: Witness) -> list[tuple[str, ...]]:
+    """Rows (i, x_i, c_i, x_i', c_i') of the two data sets of a witness, if they are small enough to read."""
+    if witness.original is None or witness.example is None:
+        return []
+    columns = [np.asarray(part) for part in (*witness.original, *witness.example)]
+    if columns[0].size > _WITNESS_LIMIT or len({len(part) for part in columns}) > 1:
+        return []
+    rows = zip(*columns, strict=True)
+    return [(str(i), *("(" + show(v)[1:-1] + ")" if np.ndim(v) else show(v) for v in row)) for i, row in enumerate(rows, 1)]
+
+
+@cache
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingExtraError("jinja2", "writing an HTML page") from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs)
+    environment.tests["numeric"] = _is_number
+    environment.globals.update(symbol=SYMBOL, result=RESULT, samples=_samples)
+    return environment.from_string(files("identify.report").joinpath("page.html.j2").read_text("utf-8"))
+
+
+def _provenance(report: Report) -> tuple[int, Mapping[str, str]]:
+    return report.seed, report.versions
+
+
+def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str, fold: bool) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
+    if not path.parent.is_dir():
+        raise ValueError(f"path: the folder {path.parent} does not exist; create it first, or pass a path in a folder that exists")
+    reports = [section.report for section in sections if section.report is not None]
+    alone = len(sections) == 1 and not fold
+    page = _template().render(
+        title=title,
+        fold=fold,
+        tab=f"{reports[0].verdict}: {title}" if alone else title,
+        lead=lead,
+        sections=sections,
+        alone=alone,
+        shared=reports[0] if reports and all(_provenance(r) == _provenance(reports[0]) for r in reports) else None,
+    )
+    _replace(path, page.lstrip().encode("utf-8", errors="replace"))
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside ``path`` and rename, so that a reader sees the old file or the new one and nothing between."""
+    # Not tempfile: its files are readable by their owner only, and the page would inherit that.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""What a check may say, and the evidence that must stand beside it.
+
+A :class:`Report` is a value: the verdict, its scope, the ambiguity up to which it holds, every condition with its
+evidence, and a witness where the answer is no. It knows nothing of how the conditions were computed; the modules in
+``conditions/`` fill it in and the other modules in ``report/`` show it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Verdict(StrEnum):
+    """The four answers. ``UNIQUE`` and ``NOT_UNIQUE`` are proofs, ``LOCALLY_UNIQUE`` is a proof of isolation."""
+
+    UNIQUE = "UNIQUE"
+    LOCALLY_UNIQUE = "LOCALLY_UNIQUE"
+    NOT_UNIQUE = "NOT_UNIQUE"
+    UNDECIDED = "UNDECIDED"
+
+    @property
+    def meaning(self) -> str:
+        """One sentence, to be read with the scope."""
+        return {
+            "UNIQUE": "the data are determined: no other data set of at most this many samples gives the same target",
+            "LOCALLY_UNIQUE": "the data are isolated: no other data set near these gives the same target; others may exist far away",
+            "NOT_UNIQUE": "the data are not determined: other data sets of the same size give exactly the same target",
+            "UNDECIDED": "no condition that applies here proves or disproves that the data are determined",
+        }[self.value]
+
+
+class Arithmetic(StrEnum):
+    """How far a number in the evidence may be trusted."""
+
+    PROOF = "exact (proof)"
+    MONTE_CARLO = "exact Monte Carlo (error bound printed)"
+    EVIDENCE = "exact, modulo primes (evidence only)"
+    FLOAT = "floating point (evidence only)"
+    ASSUMED = "assumed"
+    NONE = "not evaluated"
+
+    @property
+    def is_rigorous(self) -> bool:
+        """Whether a verdict may rest on it."""
+        return self in (Arithmetic.PROOF, Arithmetic.MONTE_CARLO)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """For which networks and which data a statement holds."""
+
+    network: str
+    data: str
+
+    def __str__(self) -> str:
+        return f"{self.network}, {self.data}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition of the theory, evaluated.
+
+    Attributes
+    ----------
+    name
+        ``interpolation``, ``decomposition``, ``scale``, ``local``, ``count``, ``witness`` or ``reduction``.
+    holds
+        True, False, or None when it was not evaluated or could not be settled.
+    statement
+        What was found, in one sentence.
+    evidence
+        The numbers behind it (JSON values only).
+    arithmetic
+        How ``holds`` was established.
+    reference
+        Paper and theorem.
+    """
+
+    name: str
+    holds: bool | None
+    statement: str
+    evidence: dict[str, Any]
+    arithmetic: Arithmetic
+    reference: str
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it holds, established rigorously."""
+        return self.holds is True and self.arithmetic.is_rigorous
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """Why data are not determined: other data with the same target.
+
+    Attributes
+    ----------
+    kind
+        ``rotation``, ``scaling`` or ``fibre``.
+    dimension
+        Dimension of the family of data sets that share the target, modulo the ambiguity group.
+    description
+        The family in words and formulas.
+    family
+        ``family(s)`` is a data set ``(X, c)`` with the same target; ``family(0)`` is the first one. None when only the
+        dimension is known.
+    original, example
+        ``family(0)`` and one other member, where there is a family.
+    residual
+        Relative difference of the targets of ``original`` and ``example`` (dimensionless, double precision).
+    """
+
+    kind: str
+    dimension: int
+    description: str
+    family: Callable[[float], tuple[np.ndarray, np.ndarray]] | None = None
+    original: tuple[np.ndarray, np.ndarray] | None = None
+    example: tuple[np.ndarray, np.ndarray] | None = None
+    residual: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        data = {"kind": self.kind, "dimension": self.dimension, "description": self.description, "residual": self.residual}
+        for name, pair in (("original", self.original), ("example", self.example)):
+            data[name] = None if pair is None else {"X": pair[0].tolist(), "c": pair[1].tolist()}
+        return data
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The answer of :func:`identify.check`. Index it by a condition's name: ``report["interpolation"]``."""
+
+    verdict: Verdict
+    scope: Scope
+    reasons: tuple[str, ...]
+    ambiguity: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    subject: dict[str, Any]
+    equations: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    witness: Witness | None = None
+    seed: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Condition:
+        for condition in self.conditions:
+            if condition.name == name:
+                return condition
+        raise KeyError(f"no condition {name!r} in this report; it has {', '.join(c.name for c in self.conditions)}")
+
+    def explain(self) -> str:
+        """The report as plain text: verdict and scope first, then the reasons, then every condition with its evidence."""
+        from identify.report.text import explain
+
+        return explain(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "verdict": self.verdict.value,
+            "meaning": self.verdict.meaning,
+            "scope": {"network": self.scope.network, "data": self.scope.data},
+            "reasons": list(self.reasons),
+            "ambiguity": list(self.ambiguity),
+            "subject": jsonable(self.subject),
+            "equations": list(self.equations),
+            "conditions": [
+                {
+                    "name": c.name,
+                    "holds": c.holds,
+                    "statement": c.statement,
+                    "arithmetic": c.arithmetic.value,
+                    "evidence": jsonable(c.evidence),
+                    "reference": c.reference,
+                }
+                for c in self.conditions
+            ],
+            "witness": None if self.witness is None else self.witness.to_dict(),
+            "notes": list(self.notes),
+            "seed": self.seed,
+            "versions": self.versions,
+        }
+
+    def to_json(self) -> str:
+        """The report as a JSON text; the same seed gives the same text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def to_html(self, path: str | Path, pictures: Sequence[Any] = (), title: str | None = None) -> Path:
+        """Write one self-contained page; ``pictures`` are :class:`identify.report.html.Picture`. Needs the ``demo`` extra."""
+        from identify.report.html import write_page
+
+        return write_page(path, [self], pictures=pictures, title=title)
+
+    def _repr_html_(self) -> str:
+        from identify.report.html import fragment
+
+        return fragment(self)
+
+    def __str__(self) -> str:
+        return self.explain()
+
+    def __repr__(self) -> str:
+        marks = {True: "holds", False: "fails", None: "open"}
+        lines = [f"Report({self.verdict}: {self.scope})"]
+        lines += [f"  {c.name}: {marks[c.holds]}" for c in self.conditions]
+        return "\n".join(lines)
+
+
+def jsonable(value: Any) -> Any:
+    """``value`` with arrays, fractions, enums and non-finite floats turned into JSON values."""
+    if isinstance(value, dict):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return jsonable(value.tolist())
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, np.generic):
+        return jsonable(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
