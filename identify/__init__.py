@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from identify.ambiguity import Ambiguity, Match
     from identify.conditions.check import InconsistentDataError, check
     from identify.configuration import Configuration, Truth
+    from identify.eigenvectors import PlantingError
     from identify.io import Problem, ProblemFileError, load_problem, save_problem
-    from identify.kkt_points import KKTPoint, PlantingError, max_margin_point, weight_decay_point
+    from identify.kkt_points import KKTPoint, max_margin_point, weight_decay_point
     from identify.limits import TooLargeError
     from identify.network import ShapeError, TwoLayerNetwork
     from identify.recovery.recover import recover
@@ -30,7 +31,7 @@ _HOME = {
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
     "Match": "ambiguity",
-    "PlantingError": "kkt_points",
+    "PlantingError": "eigenvectors",
     "Problem": "io",
     "ProblemFileError": "io",
     "Recovery": "recovery.solution",

@@ -194,15 +194,19 @@ def recover(
         _print(f"Written: {out}")
 
 
-@app.callback()
-def version_option(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         from identify.conditions.check import versions
 
         _print(" ".join(f"{name} {number}" for name, number in versions().items()))
         raise typer.Exit()
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)] = False,
+) -> None:
+    """Is a network's training data determined by its parameters or gradients? Prove it, and recover it."""
 
 
 def _configuration(inputs, samples, width, activation, outputs, bias, layers, regime) -> Configuration:

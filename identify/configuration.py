@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from identify.activation import Activation, ActivationError
 from identify.ambiguity import Ambiguity
-from identify.kkt_points import PlantingError, generic_point
+from identify.eigenvectors import PlantingError
+from identify.kkt_points import generic_point
 from identify.limits import refuse_above
 from identify.network import TwoLayerNetwork
 from identify.stationarity import (

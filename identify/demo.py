@@ -46,26 +46,33 @@ class Act:
     c: Float[np.ndarray, " n"]
     found: Recovery | None
     failure: str | None = None
+    mean: Float[np.ndarray, " d"] | float = 0.0
+    sizes: Float[np.ndarray, " n"] | float = 1.0
+    """For display: the pixels are ``sizes[i] * x_i + mean``."""
 
     @property
     def errors(self) -> Float[np.ndarray, " n"] | None:
         """Relative error of each image, modulo the ambiguity."""
         return None if self.found is None else self.found.match(self.X, self.c).errors
 
+    def pixels(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        """Samples as the images they were made from."""
+        return np.reshape(self.sizes, (-1, 1)) * X + self.mean
+
     def pictures(self) -> tuple[Picture, ...]:
         """Original beside recovered images, or the family of data sets that share the target."""
         shape = image_shape(self.X.shape[1])
         if self.found is not None:
             match = self.found.match(self.X, self.c)
-            png = compare(self.X, match.X, errors=match.errors, shape=shape)
+            png = compare(self.pixels(self.X), self.pixels(match.X), errors=match.errors, shape=shape)
             caption = f"Original (above) and recovered (below), with the relative error of each; the worst is {match.errors.max():.1e}."
             if self.found.ambiguity.flips_multiplier:
                 caption += " The sign of each image is not determined; it is shown as in the original."
             return (Picture("The images", png, f"{len(self.X)} digit images above their recovered copies", caption),)
         witness = self.report.witness
         if witness is not None and witness.family is not None:
-            steps = (0.0, 0.1, 0.2, 0.3)
-            frames = [witness.family(s)[0][:8] for s in steps]
+            steps = (0.0, 0.04, 0.08, 0.12)
+            frames = [self.pixels(witness.family(s)[0])[:8] for s in steps]
             png = family(frames, [f"s = {s:g}" for s in steps], shape=shape)
             caption = (
                 f"Four different data sets (columns) with the same target, from the {witness.kind} family; the first 8 samples of each."
@@ -74,23 +81,25 @@ class Act:
         return ()
 
 
-def load_digit_images() -> tuple[Float[np.ndarray, "1797 64"], np.ndarray]:
-    """scikit-learn's digits in [0, 1] minus their mean image, and labels +1 (odd) and -1 (even)."""
+def load_digit_images() -> tuple[Float[np.ndarray, "1797 64"], Float[np.ndarray, " 1797"], Float[np.ndarray, " 64"]]:
+    """scikit-learn's digits in [0, 1] minus their mean image, labels +1 (odd) and -1 (even), and the mean image."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         raise MissingExtraError("scikit-learn", "the demonstration") from None
     digits = load_digits()
     images = digits.data / 16
-    return images - images.mean(axis=0), np.where(digits.target % 2, 1.0, -1.0)
+    mean = images.mean(axis=0)
+    return images - mean, np.where(digits.target % 2, 1.0, -1.0), mean
 
 
 def weights_alone(*, samples: int = FIRST_SAMPLES, seed: int = 0, progress: Progress = lambda step: None) -> Act:
     """Act 1: digits from the weights of an exact KKT point of the max-margin problem, sigma = z^3."""
-    images, labels = load_digit_images()
+    images, labels, mean = load_digit_images()
     rng = np.random.default_rng(seed)
     progress("choosing digits")
-    images = images / np.linalg.norm(images, axis=1, keepdims=True)
+    norms = np.linalg.norm(images, axis=1)
+    images = images / norms[:, None]
     draws = [rng.choice(len(images), samples, replace=False) for _ in range(SUBSETS)]
     mixed = [rows for rows in draws if abs(labels[rows].sum()) < samples]
     chosen = min(mixed, key=lambda rows: np.abs(images[rows] @ images[rows].T - np.eye(samples)).max())
@@ -101,11 +110,11 @@ def weights_alone(*, samples: int = FIRST_SAMPLES, seed: int = 0, progress: Prog
     progress("deciding uniqueness exactly")
     report = check(system, data=(found.X, found.c), seed=seed)
     lead = (
-        f"A network {point.network.n_inputs}-{point.network.width}-1 with sigma = z^3, trained to an exact KKT point of the max-margin "
+        f"A network {point.network.n_inputs}-{point.network.width}-1 with sigma = z^3 at an exact KKT point of the max-margin "
         f"problem on {samples} digits of unit norm (constructed, not found by gradient descent). Given: its weights and the "
         "labels, nothing else. The verdict is about the network and the data that were recovered from it."
     )
-    return Act("Act 1: weights alone", lead, system, report, point.X, point.c, found)
+    return Act("Act 1: weights alone", lead, system, report, point.X, point.c, found, mean=mean, sizes=norms[chosen])
 
 
 def one_gradient(
@@ -118,12 +127,12 @@ def one_gradient(
     progress: Progress = lambda step: None,
 ) -> Act:
     """Act 2: digits from one gradient of the mean logistic loss, computed by JAX in the given precision."""
-    images, labels = load_digit_images()
+    images, labels, mean = load_digit_images()
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(images), samples, replace=False)
     X, y = images[rows].astype(dtype).astype(float), labels[rows]
     d = X.shape[1]
-    W = (rng.standard_normal((width, d)) * 3 / np.sqrt(d)).astype(dtype).astype(float)
+    W = (rng.standard_normal((width, d)) / np.sqrt(d)).astype(dtype).astype(float)
     a = (rng.standard_normal(width) / np.sqrt(width)).astype(dtype).astype(float)
     net = TwoLayerNetwork(W, a, Activation.parse(activation))
     progress("one training step")
@@ -143,7 +152,7 @@ def one_gradient(
         f"A random network {d}-{width}-1 with sigma = {net.activation}, and one {dtype} gradient of the mean logistic loss on {samples} "
         "digits. Given: the network, the gradient, and the number of digits."
     )
-    return Act("Act 2: one gradient", lead, system, report, X, c, found, failure)
+    return Act("Act 2: one gradient", lead, system, report, X, c, found, failure, mean=mean)
 
 
 def logistic_gradient(net: TwoLayerNetwork, X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], dtype: str):

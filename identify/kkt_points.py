@@ -25,39 +25,21 @@ Qi 2005 and Lim 2005 for Z-eigenvalues; Cartwright & Sturmfels 2013 for their nu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, product
-from math import exp, factorial, log, prod
+from itertools import product
+from math import exp
 
 import numpy as np
-from jaxtyping import Complex, Float
-from scipy.optimize import brentq
-from scipy.spatial import cKDTree
-from scipy.special import expit
+from jaxtyping import Float
 
 from identify.activation import Activation, ActivationError
+from identify.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
+from identify.multipliers import MultiplierEquations, conditioning, moment_rows
 from identify.network import ShapeError, TwoLayerNetwork, finite_array
 from identify.stationarity import SELF_TRAINED, check_labels, choice, weighted_gradients
 
-MAX_PATHS = 5000
 MIN_CONDITIONING = 0.01
-MEAN_MARGIN = 3.0  # where decay can be chosen: near 1 samples sit close to the fold at which non-zero solutions end
-MAX_SUBSETS = 10
 MAX_STATIONARITY = 1e-13
 MAX_MARGIN_ERROR = 1e-10
-
-
-class PlantingError(ValueError):
-    """No exactly stationary network of the wanted kind was found; the message says what could be had instead.
-
-    Attributes
-    ----------
-    available
-        Number of neurons that could be had; None where the search did not get that far.
-    """
-
-    def __init__(self, message: str, available: int | None = None):
-        super().__init__(message)
-        self.available = available
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +208,7 @@ def generic_point(
         _check_size(name, size)
     if samples > inputs + bias:
         raise _dependent(f"{samples} samples", inputs, bias)
-    _count_paths(samples, degree)
+    count_eigenvectors(samples, degree)
     most = 2**samples - 1 if degree % 2 else (3**samples - 1) // 2
     if width > most:
         raise _too_wide(width, most, samples, degree)
@@ -245,7 +227,7 @@ def generic_point(
             except PlantingError as error:
                 failure = error
                 continue
-            best = max(best, (_conditioning(_rows(point)), point, decay), key=lambda found: found[0])
+            best = max(best, (conditioning(_rows(point)), point, decay), key=lambda found: found[0])
             if best[0] > MIN_CONDITIONING:
                 break
         if best[1] is not None:
@@ -268,11 +250,11 @@ def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint,
     unit = lifted / np.where(norms, norms, 1)[:, None]
     if n > lifted.shape[1] or np.linalg.svd(unit, compute_uv=False)[-1] < 1e-6:
         raise _dependent(f"the {n} given samples", X.shape[1], bias)
-    _count_paths(n, degree)
-    problem = _Multipliers(unit @ unit.T, norms**degree, y, degree, factor, regime, decay)
+    count_eigenvectors(n, degree)
+    problem = MultiplierEquations(unit @ unit.T, norms**degree, y, degree, factor, regime, decay)
     # Balanced: the multipliers that equal margins ask for where the data are orthogonal, up to a common factor.
     x = degree * (degree - 1) / (degree + 1) * np.log(norms)
-    z, signs = _eigenvectors(problem.gram, problem.gamma(x), degree)
+    z, signs = eigenvectors(problem.gram, problem.gamma(x), degree)
     available = len(z)
     if width and width > available:
         raise _too_wide(width, available, n, degree)
@@ -293,7 +275,7 @@ def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint,
     )
 
 
-def _assemble(problem: _Multipliers, state, z, signs, unit, X, activation, bias, available) -> tuple[KKTPoint, float]:
+def _assemble(problem: MultiplierEquations, state, z, signs, unit, X, activation, bias, available) -> tuple[KKTPoint, float]:
     """Weights and multipliers in the original coordinates, where everything is checked."""
     p, d, x, decay = problem.degree, X.shape[1], state[:-1], exp(state[-1])
     q = signs * (z**p @ problem.gamma(x))
@@ -319,226 +301,12 @@ def _assemble(problem: _Multipliers, state, z, signs, unit, X, activation, bias,
     return KKTPoint(net, X, multipliers, problem.labels, available, stationarity, margins), decay
 
 
-@dataclass(frozen=True, eq=False)
-class _Multipliers:
-    """Step 2, for samples scaled to unit norm. The geometry depends on kappa = lambda / decay alone.
-
-    Unknowns: x_i = log(|s| kappa_i |x_i|^p), log decay, and z for each neuron. A neuron is rho v and a = sign rho^p q, with
-    v = sign sum_i gamma_i z_i^(p-1) x_i, q = |v|^2 = sign sum_i gamma_i z_i^p and rho = (p q)^(-1/(2p-2)). Margins are
-    homogeneous in kappa, of degree -(p+1)/(p-1).
-    """
-
-    gram: Float[np.ndarray, "n n"]
-    powers: Float[np.ndarray, " n"]  # |x_i|^p
-    labels: Float[np.ndarray, " n"]
-    degree: int
-    factor: float
-    regime: str
-    decay: float | None
-
-    def gamma(self, x: np.ndarray) -> np.ndarray:
-        return np.sign(self.factor) * self.labels * np.exp(x)
-
-    def log_kappa(self, x: np.ndarray) -> np.ndarray:
-        return x - np.log(abs(self.factor) * self.powers)
-
-    def parts(self, x, z, signs) -> tuple[np.ndarray, np.ndarray]:
-        """y_i f_j(x_i), one row per neuron, and q."""
-        p = self.degree
-        q = signs * (z**p @ self.gamma(x))
-        return self.factor * self.labels * self.powers * (signs * (p**p * q) ** (-1 / (p - 1)))[:, None] * z**p, q
-
-    def correct(self, x, z, signs) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Newton's method for the neurons at fixed multipliers: z, Jacobians, and whether all neurons stayed where they were."""
-        start = z
-        for _ in range(8):
-            F, J = _equations(self.gram, self.gamma(x), signs, z, self.degree)
-            step = _solve(J, F)
-            z = z - step
-            size = np.max(_norm(step) / _norm(z))
-            if size < 1e-13:
-                break
-        kept = size < 1e-10 and np.max(_norm(z - start) / _norm(z)) < 0.1
-        return z, _equations(self.gram, self.gamma(x), signs, z, self.degree)[1], bool(kept)
-
-    def residual(self, state, z, signs, J) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """n + 1 equations for (x, log decay), their Jacobian, and the derivatives of z by x."""
-        p, n, x = self.degree, len(self.labels), state[:-1]
-        parts, q = self.parts(x, z, signs)
-        force = self.gamma(x) * z ** (p - 1)
-        dz = np.linalg.solve(J, signs[:, None, None] * self.gram * force[:, None, :])
-        dq = signs[:, None] * (force * z + p * np.einsum("mi,mik->mk", force, dz))
-        ratio = np.divide(parts, z, out=np.zeros_like(z), where=z != 0)
-        margins = parts.sum(axis=0)
-        slope = p * np.einsum("mi,mik->ik", ratio, dz) - np.einsum("mi,mk->ik", parts, dq / q[:, None]) / (p - 1)
-        if self.regime == "max-margin":
-            R, dR = np.append(margins - 1, 0), np.eye(n + 1)
-            dR[:n, :n] = slope
-            return R, dR, dz
-        R, dR = np.append(state[n] + self.log_kappa(x) + log(n) + np.logaddexp(0, margins), 0), np.eye(n + 1)
-        dR[:n, :n] += expit(margins)[:, None] * slope
-        dR[:n, n] = 1
-        if self.decay is None:
-            R[n], dR[n, :n], dR[n, n] = margins.mean() - MEAN_MARGIN, slope.mean(axis=0), 0
-        return R, dR, dz
-
-    def start(self, x, z, signs) -> tuple[np.ndarray, np.ndarray]:
-        """(x, log decay) and z rescaled, so that the equations hold on average."""
-        p, log_decay, level = self.degree, 0.0, 1.0 if self.regime == "max-margin" else MEAN_MARGIN
-        e, mean = (p - 1) / (p + 1), max(self.parts(x, z, signs)[0].sum(axis=0).mean(), 1e-3)
-        if self.regime == "weight-decay":
-            # With all margins m, log decay = e log m - log(1 + exp m) - base: two solutions m below one maximum.
-            base = self.log_kappa(x).mean() + e * log(mean) + log(len(x))
-            if self.decay is None:
-                log_decay = e * log(level) - np.logaddexp(0, level) - base
-            else:
-                log_decay = log(self.decay)
-
-                def excess(m):
-                    return e * log(m) - np.logaddexp(0, m) - base - log_decay
-
-                level = brentq(lambda m: e - m * expit(m), 1e-3, 10)
-                level = brentq(excess, level, 1e4) if excess(level) > 0 else level
-        shift = e * log(mean / level)
-        return np.append(x + shift, log_decay), z * exp(-shift / (p - 2))
-
-    def solve(self, x, z, signs) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Homotopy residual = (1 - h) * residual at the start, h from 0 to 1: (x, log decay), z, None.
-
-        Where it gets stuck: the last point, and for each neuron the smallest singular value of its equations (0 at a fold).
-        """
-        with np.errstate(all="ignore"):
-            state, z = self.start(x, z, signs)
-            z, J, _ = self.correct(state[:-1], z, signs)
-            first = self.residual(state, z, signs, J)[0]
-            h, step = 0.0, 1.0
-            while h < 1:
-                new = self.newton(state, z, signs, (1 - h - step) * first)
-                if new:
-                    state, z, J = new
-                    h, step = h + step, min(2 * step, 1 - h - step)
-                elif step > 1e-3:
-                    step /= 2
-                else:
-                    return state, z, np.linalg.svd(J, compute_uv=False)[:, -1]
-        return state, z, None
-
-    def newton(self, state, z, signs, target) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Newton's method for residual = target; None where it fails or a neuron jumps."""
-        size = np.inf
-        for _ in range(15):
-            z, J, kept = self.correct(state[:-1], z, signs)
-            if not kept:
-                return None
-            R, dR, dz = self.residual(state, z, signs, J)
-            if not (np.isfinite(dR).all() and np.isfinite(R).all()):
-                return None
-            if size < 1e-11:
-                return (state, z, J) if np.abs(target - R).max() < 1e-9 * max(1, np.abs(target).max()) else None
-            step = np.linalg.lstsq(dR, target - R)[0]
-            size = np.abs(step).max()
-            if size > 1:
-                return None
-            state, z = state + step, z + dz @ step[:-1]
-        return None
-
-    def subsets(self, x, z, signs, width: int) -> list[np.ndarray]:
-        """Of 100 random subsets those that determine the p-th moment best and serve every sample, best first."""
-        rng = np.random.default_rng(0)
-        parts = np.maximum(self.parts(x, z, signs)[0], 0)
-        v = (signs[:, None] * self.gamma(x) * z ** (self.degree - 1)) @ np.linalg.cholesky(self.gram)
-        rows = _moment_rows(v, self.degree)
-        scored = []
-        for chosen in np.unique([np.sort(rng.permutation(len(z))[:width]) for _ in range(100)], axis=0):
-            service = parts[chosen].sum(axis=0)
-            scored.append((_conditioning(rows[chosen]) * service.min() / service.max(), chosen))
-        return [chosen for _, chosen in sorted(scored, key=lambda pair: -pair[0])[:MAX_SUBSETS]]
-
-
-def _eigenvectors(gram: np.ndarray, gamma: np.ndarray, p: int) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-    """Step 1: all real solutions of z = sign G (gamma z^(p-1)), z != 0, up to scale, and their signs (1 for odd p)."""
-    n = len(gamma)
-    with np.errstate(all="ignore"):
-        for attempt in range(3):
-            z = _follow(gram, gamma, p, phase=np.exp(1j * (1.1 + attempt)), tolerance=0.05 / 10**attempt)
-            z = z / (z @ np.cos(1 + np.arange(n)))[:, None]  # a linear form that no eigenvector is likely to annihilate
-            twins = cKDTree(np.hstack([z.real, z.imag])).query_pairs(1e-7)
-            if len(z) == _count_paths(n, p) and not twins:
-                break
-        z = np.delete(z, sorted({j for _, j in twins}), axis=0)
-        z = z[_norm(z.imag) < 1e-7 * _norm(z)].real
-        z /= _norm(z)[:, None]
-        mu = np.sum(z * ((gamma * z ** (p - 1)) @ gram), axis=1)
-        z *= np.abs(mu)[:, None] ** (-1 / (p - 2))
-    signs = np.sign(mu)
-    return (z * signs[:, None], np.ones(len(z))) if p % 2 else (z, signs)
-
-
-def _orthonormal(gamma: Complex[np.ndarray, " n"], p: int) -> Complex[np.ndarray, "P n"]:
-    """All complex solutions of z = gamma z^(p-1) up to scale: zero, or a root of z^(p-2) = 1 / gamma, for each sample."""
-    digits = [k for k in product(range(p - 1), repeat=len(gamma)) if next(filter(None, k), 0) == 1]  # 0: zero; k: root k - 1
-    roots = np.append(0, np.exp(2j * np.pi * np.arange(p - 2) / (p - 2)))
-    return roots[np.array(digits)] * gamma ** (-1 / (p - 2))
-
-
-def _follow(gram: np.ndarray, gamma: np.ndarray, p: int, phase: complex, tolerance: float) -> Complex[np.ndarray, "P n"]:
-    """Solutions of z = G(t) (gamma z^(p-1)) from G(0) = phase * identity to G(1) = gram; each path has its own step."""
-    start = phase * np.eye(len(gamma))
-    change = gram - start
-    z = _orthonormal(phase * gamma, p)
-    t, h, one = np.zeros(len(z)), np.full(len(z), 0.1), np.ones(1)
-    while len(k := np.flatnonzero((t < 1) & (h > 1e-8))):
-        now, new = t[k], np.minimum(t[k] + h[k], 1)
-        _, J = _equations(start + now[:, None, None] * change, gamma, one, z[k], p)
-        guess = z[k] + (new - now)[:, None] * _solve(J, (gamma * z[k] ** (p - 1)) @ change)
-        end = guess
-        for _ in range(3):
-            F, J = _equations(start + new[:, None, None] * change, gamma, one, end, p)
-            step = _solve(J, F)
-            end = end - step
-        far = _norm(end - guess) / (tolerance * _norm(end))
-        good = (far < 1) & (_norm(step) < 1e-9 * _norm(end))
-        z[k[good]], t[k[good]] = end[good], new[good]
-        h[k] *= np.where(good, np.where(far < 0.1, 2, 1), 0.5)
-    return z[t == 1]
-
-
-def _equations(gram, gamma, signs, z, p: int) -> tuple[np.ndarray, np.ndarray]:
-    """z - sign G (gamma z^(p-1)) and its Jacobian, for every row of z."""
-    power = signs[:, None] * gamma * z ** (p - 2)
-    return z - (gram @ (power * z)[..., None])[..., 0], np.eye(len(gamma)) - (p - 1) * gram * power[:, None, :]
-
-
-def _solve(J: np.ndarray, F: np.ndarray) -> np.ndarray:
-    return np.linalg.solve(J, F[..., None])[..., 0]
-
-
-def _norm(rows: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(rows, axis=1)
-
-
-def _moment_rows(V: Float[np.ndarray, "m r"], p: int) -> Float[np.ndarray, "m r N"]:
-    """For each u = v/|v| the map M -> M(u, ..., u, .) on symmetric tensors, in the orthonormal basis of symmetrised monomials."""
-    U = V / _norm(V)[:, None]
-    index = np.array(list(combinations_with_replacement(range(U.shape[1]), p)))
-    rows = np.zeros((*U.shape, len(index)))
-    for position in range(p):
-        rows[:, index[:, position], np.arange(len(index))] += U[:, np.delete(index, position, axis=1)].prod(axis=2)
-    return rows * np.sqrt([factorial(p) / prod(factorial(k) for k in np.bincount(row)) for row in index]) / p
-
-
 def _rows(point: KKTPoint) -> Float[np.ndarray, "m n N"]:
-    """:func:`_moment_rows` in coordinates of the span of the (lifted) samples, which contains the neurons."""
+    """:func:`moment_rows` in coordinates of the span of the (lifted) samples, which contains the neurons."""
     net, W, X = point.network, point.network.W, point.X
     if net.has_bias:
         W, X = np.hstack([W, net.offsets[:, None]]), np.hstack([X, np.ones((len(X), 1))])
-    return _moment_rows(W @ np.linalg.svd(X, full_matrices=False)[2].T, net.activation.degree)
-
-
-def _conditioning(rows: Float[np.ndarray, "m r N"]) -> float:
-    """Inverse condition number of the interpolation matrix in these coordinates, 0 below rounding."""
-    values = np.linalg.svd(rows.reshape(-1, rows.shape[2]), compute_uv=False)
-    return float(values[-1] / values[0]) if values[-1] > 1e-12 * values[0] else 0.0
+    return moment_rows(W @ np.linalg.svd(X, full_matrices=False)[2].T, net.activation.degree)
 
 
 def _orthogonal(X: Float[np.ndarray, "n d"], bias: bool) -> Float[np.ndarray, "n d"]:
@@ -569,16 +337,6 @@ def _monomial(activation: Activation | str) -> tuple[int, float]:
 def _check_size(name: str, size) -> None:
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
         raise ValueError(f"{name}: received {size!r}, expected a positive integer")
-
-
-def _count_paths(n: int, p: int) -> int:
-    count = ((p - 1) ** n - 1) // (p - 2)
-    if count > MAX_PATHS:
-        raise PlantingError(
-            f"samples: {n} samples at degree {p} have {count} complex eigenvectors, and at most {MAX_PATHS} are followed; "
-            "take fewer samples or a lower degree"
-        )
-    return count
 
 
 def _dependent(what: str, inputs: int, bias: bool) -> PlantingError:

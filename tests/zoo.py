@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import factorial
 
 from identify.configuration import Configuration
 
@@ -59,7 +58,6 @@ TRUTH_TABLE = (
     Known(CUBE, "first", (2, 3, 4), NOT_IDENTIFIABLE, None, 6),  # a family of dimension 2
     Known(CUBE, "first", (3, 3, 3), ISOLATED, 24, 6),
 )
-assert all(k.orbit == factorial(k.size[1]) * (2 ** k.size[1] if k.activation == ODD else 1) for k in TRUTH_TABLE)
 
 # (p, D, m): rank of the first-layer interpolation matrix of sigma = z^p without bias, random network.
 # Source: ranks of random instances modulo primes. (3,5,7), (4,3,5), (4,4,9) and (4,5,14) are one below the expected
@@ -82,6 +80,6 @@ INTERPOLATION_RANKS = {
 SMOOTH_CUBIC = "z + z^2/2 + z^3"
 RECOVERABLE = ((5, 4, 12), (8, 8, 30), (12, 12, 60))
 
-# (samples, neurons): max-margin points for sigma = z^3 with the largest number of pairwise non-parallel neurons, 2^n - 1, the
-# number of real eigenvectors of an orthogonally decomposable cubic form in n variables (Robeva 2016, Cartwright & Sturmfels 2013).
+# (samples: neurons): max-margin points for sigma = z^3 with the largest number of pairwise non-parallel neurons, 2^n - 1: the
+# number of real eigenvectors of an orthogonally decomposable cubic form in n variables (Robeva 2016).
 MAX_MARGIN_WIDTHS = {3: 7, 4: 15, 5: 31}

@@ -17,8 +17,8 @@ from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.conditions.witness import witness
 from identify.configuration import Configuration, is_lifted
+from identify.eigenvectors import PlantingError
 from identify.exact.instance import Instance
-from identify.kkt_points import PlantingError
 from identify.network import ShapeError
 from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
 from identify.stationarity import SELF_TRAINED, KKTSystem, check_data

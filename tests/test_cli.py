@@ -1,0 +1,116 @@
+"""The command line as a user meets it: output, JSON, exit status, one clear line for bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import identify as idf
+from identify import cli
+
+SIZES = ["-d", "5", "-n", "4", "-m", "12", "-a", "z + z^2/2 + z^3"]
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Run the entry point in this process; returns exit status, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["identify", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    captured = capsys.readouterr()
+    return stop.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture
+def problem(tmp_path):
+    system, truth = idf.Configuration(inputs=4, samples=3, width=12, activation="z + z^3").plant(seed=2)
+    return idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c), truth
+
+
+def test_check_sizes(monkeypatch, capsys):
+    status, out, _ = run(monkeypatch, capsys, "check", *SIZES)
+    assert status == 0 and out.startswith("UNIQUE — for generic network, generic data")
+
+
+def test_check_json_equals_the_library(monkeypatch, capsys):
+    status, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--json", "--seed", 5)
+    config = idf.Configuration(inputs=5, samples=4, width=12, activation="z + z^2/2 + z^3")
+    assert status == 0 and json.loads(out) == json.loads(idf.check(config, seed=5).to_json())
+
+
+def test_check_file(monkeypatch, capsys, problem, tmp_path):
+    path, _ = problem
+    status, out, _ = run(monkeypatch, capsys, "check", path, "-n", 3, "--html", tmp_path / "r.html")
+    assert status == 0 and out.startswith("UNIQUE — for this network, generic data")
+    assert "UNIQUE" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    status, out, _ = run(monkeypatch, capsys, "check", path, "--known-data")
+    assert status == 0 and out.startswith("UNIQUE — for this network, this data")
+
+
+def test_recover_file(monkeypatch, capsys, problem, tmp_path):
+    path, truth = problem
+    status, out, err = run(monkeypatch, capsys, "recover", path, "-n", 3, "--json", "--out", tmp_path / "found.npz")
+    found = json.loads(out)
+    assert status == 0 and max(found["evidence"]["errors"]) < 1e-9
+    assert "solving for the moments" in err
+    with np.load(tmp_path / "found.npz") as saved:
+        match = idf.Ambiguity("sign", 3).match(saved["X"], saved["c"], truth.X, truth.c)
+    assert match.errors.max() < 1e-9
+
+
+def test_recover_sizes_prints_the_evidence(monkeypatch, capsys):
+    status, out, _ = run(monkeypatch, capsys, "recover", *SIZES)
+    assert status == 0 and out.startswith("Recovery(4 samples") and "numerical_rank: 34" in out
+
+
+def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
+    status, out, err = run(monkeypatch, capsys, "recover", "-d", 5, "-n", 4, "-m", 2, "-a", "z^3")
+    assert status == 1 and not out and "not recovered: interpolation" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "-d", "3"], "--samples, --width, --activation: missing"),
+        (["check", "-d", "0", "-n", "1", "-m", "1", "-a", "z^2"], "inputs: received 0"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "tanh(z)"], "is not polynomial"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z"], "activation of degree 1"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--layers", "third"], "expected one of both, first, second"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--known-data"], "needs a problem file"),
+        (["check", "absent.npz", "-n", "1"], "no such file"),
+        (["check", "absent.npz", "-d", "1"], "--inputs: the problem file already says"),
+        (["recover", *SIZES, "--method", "magic"], "expected one of auto, algebraic"),
+        (["check", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
+        (["demo", "--dtype", "float16"], "expected one of float32, float64"),
+        (["check", "--nonsense"], "No such option"),
+    ],
+)
+def test_bad_input_has_status_2_and_one_clear_message(monkeypatch, capsys, arguments, message):
+    status, out, err = run(monkeypatch, capsys, *arguments)
+    assert status == 2 and not out
+    assert message in err and "Traceback" not in err
+
+
+def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
+    system, _ = idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()
+    path = idf.save_problem(tmp_path / "p.npz", system)
+    status, _, err = run(monkeypatch, capsys, "check", path, "--known-data")
+    assert status == 2 and "holds no X and c" in err
+
+
+@pytest.mark.parametrize("command", ["demo", "check", "recover"])
+def test_help_has_an_example(monkeypatch, capsys, command):
+    status, out, _ = run(monkeypatch, capsys, command, "--help")
+    assert status == 0 and f"Example: identify {command}" in out.replace("\n", " ")
+
+
+def test_version_and_installed_entry_point():
+    shown = subprocess.run([sys.executable, "-m", "identify.cli", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("kkt-identify ")
+
+
+def test_importing_the_package_does_not_import_jax():
+    code = "import sys, identify; identify.check; sys.exit('jax' in sys.modules or 'sympy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
