@@ -316,7 +316,7 @@ class TestWitness:
         Y, e = P @ X / rho, c * rho**2
         observed = Observed.of("both", True)
         assert target_in_fractions(net, observed, Y, e) == target_in_fractions(net, observed, X, c)
-        assert not any((Y == x).all(axis=1).any() for x in X)
+        assert not any((x == Y).all(axis=1).any() for x in X)
         config = size(2, 3, 4, "1/2 + z + z^2", bias=True)
         assert check(config).witness.description.startswith("X' = P X / ρ, c' = c ρ²")
 

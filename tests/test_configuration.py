@@ -23,7 +23,7 @@ def test_planted_data_solve_the_system_and_counts_agree(layers, bias, outputs, r
     assert system.n_equations == config.n_equations and system.n_unknowns(2) == config.n_unknowns
     assert system.observed == config.observed and system.degrees == config.degrees
     assert truth.X.shape == (2, 3) and truth.c.shape == ((2,) if outputs == 1 else (2, outputs))
-    assert ((0.5 <= np.abs(truth.c)) & (np.abs(truth.c) <= 1.5)).all()
+    assert ((np.abs(truth.c) >= 0.5) & (np.abs(truth.c) <= 1.5)).all()
     assert system.describe() == config.describe()
 
 

@@ -73,7 +73,7 @@ def test_rank_is_that_of_the_problem(seed, layers):
     net = random_network(rng, "z + z^3", inputs=3, width=int(rng.integers(1, 5)), integers=True)
     X, c = rng.integers(-3, 4, (3, 3)).astype(float), rng.integers(1, 4, (3, 1)).astype(float)
 
-    def rank_of(layers, net_rows=slice(None), rows=slice(None), signs=np.ones((3, 1))):
+    def rank_of(layers, net_rows=slice(None), rows=slice(None), signs=1.0):
         sizes = (net.activation, 3, 3, len(net.W[net_rows]), 1, False, Observed.of(layers, False))
         parts = {"W": net.W[net_rows], "A": net.A[:, net_rows], "offsets": net.offsets[net_rows]}
         instance = Instance(*sizes, **parts, X=(signs * X)[rows], c=(signs * c)[rows])

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from identify.activation import Activation
 from identify.ambiguity import Ambiguity, normal_form
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
@@ -28,6 +29,11 @@ INCONSISTENT = 1e-2
 SELF_TRAINED_CAVEAT = (
     "the network depends on its own training data, so statements about generic data do not apply; what is proved here holds "
     "for this network"
+)
+
+GENERIC_MULTIPLIERS = (
+    "generic data includes generic multiplier vectors γ_i; those of the softmax loss satisfy Σ_c γ_ic = 0, so such a network with C "
+    "outputs counts as one with C − 1: pass data=(X, c) to judge them"
 )
 
 
@@ -118,7 +124,8 @@ def _check_configuration(config: Configuration, seed: int) -> Report:
     try:
         system, truth = config.plant(seed)
     except PlantingError as error:
-        setting = Setting(instance, Scope("any network", "any data"), config.ambiguity, True, seed)
+        complete = _is_complete(config.regime, config.activation, config.bias, None)
+        setting = Setting(instance, Scope("any network", "any data"), config.ambiguity, complete, seed)
         return _judge(
             setting, subject, config.describe(), (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}"), instance_known=False
         )
@@ -139,7 +146,14 @@ def _check_system(system: KKTSystem, samples: int, seed: int) -> Report:
     if system.labels is not None and len(system.labels) != samples:
         raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
     scope = Scope("this network", "this target" if self_trained else "generic data")
-    setting = Setting(_instance(system, samples), scope, _ambiguity(system), _is_complete(system), seed, system)
+    setting = Setting(
+        _instance(system, samples),
+        scope,
+        _ambiguity(system),
+        _is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
+        seed,
+        system,
+    )
     return _judge(setting, _system_subject(system, samples), system.describe(), (SELF_TRAINED_CAVEAT,) if self_trained else ())
 
 
@@ -165,7 +179,13 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: 
         margins = np.sign(c[:, 0]) * net(X).reshape(-1)
         notes += (f"margins between {margins.min():.9g} and {margins.max():.9g}",)
     setting = Setting(
-        _instance(system, len(X), X, c), Scope("this network", "this data"), _ambiguity(system), _is_complete(system), seed, system, (X, c)
+        _instance(system, len(X), X, c),
+        Scope("this network", "this data"),
+        _ambiguity(system),
+        _is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
+        seed,
+        system,
+        (X, c),
     )
     subject = _system_subject(system, len(X)) | {"residual": residual}
     report = _judge(setting, subject, system.describe(), notes)
@@ -199,15 +219,16 @@ def _ambiguity(system: KKTSystem) -> Ambiguity:
     return Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels)
 
 
-def _is_complete(system: KKTSystem) -> bool:
+def _is_complete(regime: str, activation: Activation, bias: bool, loss: str | None) -> bool:
     """Whether a family that solves (S) also solves everything else in force.
 
-    Closures restrict the data further; margin equations do too, except where they only fix the scale that (S) leaves
-    free (sigma = z^p without bias): there every nearby solution of (S) can be rescaled to meet them.
+    Closures restrict the data further. So does complementary slackness, y_i f(x_i) = 1 with y_i = sign c_i, except where
+    it only fixes the scale that (S) leaves free (sigma = z^p without bias): there every nearby solution of (S) can be
+    rescaled to meet it.
     """
-    if system.loss is not None:
-        return False
-    return system.labels is None or (system.network.activation.is_monomial and not system.network.has_bias)
+    if regime == "max-margin":
+        return activation.is_monomial and not bias
+    return loss is None
 
 
 def _judge(setting: Setting, subject: dict, equations: tuple[str, ...], notes: tuple[str, ...], instance_known: bool = True) -> Report:
@@ -223,6 +244,8 @@ def _judge(setting: Setting, subject: dict, equations: tuple[str, ...], notes: t
     non_unique, found = witness(where, isolated)
     conditions.insert(max(len(conditions) - 1, 0), non_unique)
     verdict, reasons = _verdict(setting, conditions, found)
+    if setting.scope.data == "generic data" and setting.instance.n_outputs > 1:
+        notes = (*notes, GENERIC_MULTIPLIERS)
     at_most = f"among data sets of at most {setting.instance.n_samples} distinct samples with non-zero multipliers"
     return Report(
         verdict=verdict,
