@@ -8,6 +8,7 @@ visible degrees k, l. Over the reals that is nothing, a sign, or (for one visibl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -134,12 +135,24 @@ class Ambiguity:
 def normal_form(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
     """Distinct samples with non-zero multipliers: the atoms of the measure that (S) sees.
 
-    Samples with zero multiplier do not enter (S); coincident samples enter only through the sum of their multipliers.
-    Returns the atoms, their multipliers, and the numbers of samples dropped and merged.
+    Samples with zero multiplier do not enter (S); coincident samples enter only through the sum of their multipliers,
+    which is formed exactly. Returns the atoms, their multipliers, and the numbers of samples dropped and merged.
+
+    Raises
+    ------
+    ValueError
+        When such a sum is not a double, so that the data could not be taken as the exact numbers that they are.
     """
     _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
     summed = np.zeros((len(first), c.shape[1]))
-    np.add.at(summed, group.reshape(-1), c)
+    for atom, column in np.ndindex(*summed.shape):
+        exact = sum((Fraction(value) for value in c[group.reshape(-1) == atom, column].tolist()), Fraction(0))
+        summed[atom, column] = float(exact)
+        if Fraction(float(summed[atom, column])) != exact:
+            where = np.flatnonzero(group.reshape(-1) == atom).tolist()
+            raise ValueError(
+                f"c: the multipliers of the coincident samples {where} add up to no double; merge these samples into one yourself"
+            )
     keep = np.abs(summed).max(axis=1) > 0
     order = np.argsort(first[keep])
     dropped = int(len(first) - keep.sum())

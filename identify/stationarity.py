@@ -229,9 +229,10 @@ class KKTSystem:
         return flatten(parts, self.observed)
 
     def residual(self, X: Float[np.ndarray, "n d"], c) -> float:
-        """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution)."""
+        """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow)."""
         t = self.target
-        return float(np.linalg.norm(t - self.right_hand_side(X, c)) / np.linalg.norm(t))
+        with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
+            return float(np.linalg.norm(t - self.right_hand_side(X, c)) / np.linalg.norm(t))
 
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
         """The same system with another target vector, given in the order of :attr:`target` (what-if noise, rounding)."""

@@ -26,6 +26,7 @@ from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
 
 INCONSISTENT = 1e-2
 """Relative residual above which data are not taken as a solution of the system they are given for."""
+UNKNOWN_DATA = "the statement is about all data that produce this target; whether any do, with this many samples, is not part of it"
 SELF_TRAINED_CAVEAT = (
     "the network depends on its own training data, so statements about generic data do not apply; what is proved here holds "
     "for this network"
@@ -124,7 +125,7 @@ def _check_configuration(config: Configuration, seed: int) -> Report:
     try:
         system, truth = config.plant(seed)
     except PlantingError as error:
-        complete = _is_complete(config.regime, config.activation, config.bias, None)
+        complete = _is_complete(config.regime, config.activation, config.bias, "logistic" if config.regime == "weight-decay" else None)
         setting = Setting(instance, Scope("any network", "any data"), config.ambiguity, complete, seed)
         return _judge(
             setting, subject, config.describe(), (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}"), instance_known=False
@@ -154,7 +155,7 @@ def _check_system(system: KKTSystem, samples: int, seed: int) -> Report:
         seed,
         system,
     )
-    return _judge(setting, _system_subject(system, samples), system.describe(), (SELF_TRAINED_CAVEAT,) if self_trained else ())
+    return _judge(setting, _system_subject(system, samples), system.describe(), (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else ())
 
 
 def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: tuple[str, ...] = ()) -> Report:
@@ -170,7 +171,8 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: 
     if merged:
         notes += (f"{merged} samples coincide with others and were merged with them",)
     residual = system.residual(X, c)
-    if system.regime == "gradient" and residual > INCONSISTENT:
+    consistent = residual <= INCONSISTENT
+    if system.regime == "gradient" and not consistent:
         raise InconsistentDataError(residual)
     notes += (f"the target that these data give exactly differs from the given one by {residual:.1e} relative",)
     if system.regime in SELF_TRAINED:
@@ -178,6 +180,11 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: 
     if system.regime == "max-margin" and net.n_outputs == 1:
         margins = np.sign(c[:, 0]) * net(X).reshape(-1)
         notes += (f"margins between {margins.min():.9g} and {margins.max():.9g}",)
+        if system.labels is not None:
+            _compare_labels(system.labels, c)
+            if not np.abs(margins - 1).max() <= INCONSISTENT:
+                system = replace(system, labels=None)
+                notes += ("these margins are not 1, so the margin equations were left out",)
     setting = Setting(
         _instance(system, len(X), X, c),
         Scope("this network", "this data"),
@@ -189,12 +196,22 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: 
     )
     subject = _system_subject(system, len(X)) | {"residual": residual}
     report = _judge(setting, subject, system.describe(), notes)
-    if residual > INCONSISTENT:
+    if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
         )
         return replace(report, verdict=Verdict.UNDECIDED, reasons=(reason,))
     return report
+
+
+def _compare_labels(labels: np.ndarray, c: np.ndarray) -> None:
+    """Raise ValueError unless the multipliers have as many of either sign as the labels."""
+    known, found = ((int((values > 0).sum()), int((values < 0).sum())) for values in (labels, c))
+    if known != found:
+        raise ValueError(
+            f"labels: {known[0]} positive and {known[1]} negative, but the multipliers c of the data have {found[0]} positive and "
+            f"{found[1]} negative; expected y_i = sign c_i for every sample"
+        )
 
 
 def _instance(system: KKTSystem, samples: int, X=None, c=None) -> Instance:
@@ -266,6 +283,9 @@ def _verdict(setting: Setting, conditions: list[Condition], found: Witness | Non
     by_name = {c.name: c for c in conditions}
     globally = [by_name[name] for name in ("interpolation", "decomposition", "scale") if name in by_name]
     unique = len(globally) == 3 and all(c.is_proved for c in globally)
+    if setting.data_are_unknown:  # a uniqueness proof for a target that no such data produce would be empty
+        globally.append(by_name["reduction"])
+        unique = unique and by_name["reduction"].is_proved
     disproved = by_name["witness"].is_proved
     if unique and disproved:
         raise AssertionError("a proof of uniqueness and a witness against it: please report this with the seed and the input")

@@ -62,6 +62,8 @@ def _from_target(setting: Setting) -> tuple[Condition, Setting]:
     rows = target_rows(system)
     n, space = instance.n_samples, rows.shape[1]
     values = np.linalg.svd(rows, compute_uv=False)
+    if not values[0] or (instance.observed.bias and not rows[:, -1].any()):
+        return _condition(False, "the target is zero where samples would show: no data produce it", {"needed": n}), setting
     numerical, gap = numerical_rank(values)
     evidence = {"numerical_rank": numerical, "gap": gap, "needed": n, "singular_values": values[: n + 2].tolist()}
     q = 2**31 - 1

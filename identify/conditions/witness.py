@@ -36,14 +36,18 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
     if not setting.equations_are_complete:
         statement = "not looked for: equations beyond (S) are in force, and a family that solves (S) alone would prove nothing"
         return Condition("witness", None, statement, {}, Arithmetic.NONE, FIBRE), None
+    if setting.data_are_unknown:
+        statement = "not looked for: a family through data needs data, and whether any produce this target is not known; pass data=(X, c)"
+        return Condition("witness", None, statement, {}, Arithmetic.NONE, FIBRE), None
     if instance.activation.degree == 2 and instance.n_outputs == 1 and n >= 2:
         found = _rotation(setting)
         return _condition(found, Arithmetic.PROOF, ROTATION), found
     if len(degrees) == 2 and not setting.is_lifted and n > moment_count(instance.n_inputs, degrees[:1], instance.n_outputs):
         found = _scaling(setting)
         return _condition(found, Arithmetic.PROOF, SCALING), found
-    if setting.data_are_unknown or jacobian_rank.holds is not False:
-        return Condition("witness", False, "none found: the data are isolated or unknown", {}, Arithmetic.NONE, FIBRE), None
+    if jacobian_rank.holds is not False:
+        statement = "none: the data are isolated" if jacobian_rank.holds else "none found"
+        return Condition("witness", False, statement, {}, jacobian_rank.arithmetic, FIBRE), None
     return _fibre(setting, jacobian_rank)
 
 

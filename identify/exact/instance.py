@@ -187,6 +187,8 @@ class Instance:
         assert self.basis is not None
         q = full.q
         rows = residues(self.basis, q)
+        if self.observed.bias and not rows[:, -1].any():
+            raise ZeroDivisionError(f"the bias column vanishes modulo {q}")
         point = np.zeros(self.n_inputs, dtype=np.int64)
         if self.observed.bias:
             lead = int(np.argmax(rows[:, -1] != 0))
@@ -201,7 +203,7 @@ class Instance:
         """Bounds on minors of that size of the Jacobian and the interpolation matrix, for Monte Carlo error bounds."""
         p = self.activation.degree
         given = [part for part in (self.W, self.A, self.offsets, self.X, self.c) if part is not None]
-        bits = max((dyadic_bits(part) for part in given), default=0.0)
+        bits = dyadic_bits(np.concatenate([part.ravel() for part in given])) if given else 0.0
         sizes = log2(self.n_inputs + 2) + log2(self.n_outputs + 1) + log2(p + 1)
         numbers = sum(log2(abs(s.numerator) + 1) + log2(s.denominator) for s in self.activation.coefficients)
         entry = (2 * p + 2) * (bits + sizes) + numbers
@@ -209,10 +211,10 @@ class Instance:
 
 
 def dyadic_bits(values: Float[np.ndarray, "*shape"]) -> float:
-    """Bits of the integers that the doubles become when they are brought to one common power of two."""
+    """Bits of numerators and denominators of the doubles: a bound on the integers they become over one power of two."""
     values = np.abs(np.asarray(values, dtype=float))
     values = values[values > 0]
     if not values.size:
         return 0.0
     exponents = np.frexp(values)[1]
-    return float(exponents.max() - exponents.min() + 53)
+    return float(max(exponents.max(), 0) + max(53 - exponents.min(), 0))

@@ -121,7 +121,9 @@ def interpolation_matrix(
     rows = []
     if observed.W:
         base = np.concatenate(first, axis=2)
-        rows.append(np.concatenate([reduce(A[o][:, None, None] * base) for o in range(outputs)], axis=2).reshape(m * d, -1))
+        rows.append(
+            np.concatenate([reduce(A[o][:, None, None] * base) for o in range(outputs)], axis=2).reshape(m * d, outputs * per_output)
+        )
     if observed.bias:
         base = np.concatenate(biases, axis=1)
         rows.append(np.concatenate([reduce(A[o][:, None] * base) for o in range(outputs)], axis=1))
@@ -130,5 +132,5 @@ def interpolation_matrix(
         block = np.zeros((outputs, m, outputs, per_output), dtype=W.dtype)
         for o in range(outputs):
             block[o, :, o] = base
-        rows.append(block.reshape(outputs * m, -1))
+        rows.append(block.reshape(outputs * m, outputs * per_output))
     return np.concatenate(rows)

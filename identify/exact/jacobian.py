@@ -63,14 +63,14 @@ def jacobian(
         samples = X.T[None]
         in_x = reduce(reduce(reduce(gs2[:, None, :] * samples)[..., None] * W[:, None, None, :]) + gs1[:, None, :, None] * one)
         in_c = reduce(reduce(s1[:, None, :] * samples)[..., None] * A.T[:, None, None, :])
-        rows.append(xp.concatenate([in_x, in_c], axis=3).reshape(m * d, -1))
+        rows.append(xp.concatenate([in_x, in_c], axis=3).reshape(m * d, n * (d + outputs)))
     if observed.bias:
         in_x, in_c = reduce(gs2[..., None] * W[:, None]), reduce(s1[..., None] * A.T[:, None])
-        rows.append(xp.concatenate([in_x, in_c], axis=2).reshape(m, -1))
+        rows.append(xp.concatenate([in_x, in_c], axis=2).reshape(m, n * (d + outputs)))
     if observed.a:
         own = xp.eye(outputs, dtype=W.dtype)
         for o in range(outputs):
             in_x = reduce(reduce(c[:, o] * s1)[..., None] * W[:, None])
             in_c = s0[..., None] * own[o]
-            rows.append(xp.concatenate([in_x, in_c], axis=2).reshape(m, -1))
+            rows.append(xp.concatenate([in_x, in_c], axis=2).reshape(m, n * (d + outputs)))
     return xp.concatenate(rows)
