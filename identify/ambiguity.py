@@ -48,13 +48,19 @@ class Ambiguity:
     label_counts: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, degrees: tuple[int, ...], lifted: bool, labels: Float[np.ndarray, " n"] | None = None) -> Ambiguity:
-        """The group for the visible degrees; ``labels`` are those whose margin equations y_i f(x_i) = 1 are in force."""
+    def of(
+        cls, degrees: tuple[int, ...], lifted: bool, labels: Float[np.ndarray, " n"] | None = None, homogeneous: bool = False
+    ) -> Ambiguity:
+        """The group for the visible degrees.
+
+        ``labels``: those whose margin equations y_i f(x_i) = 1 are in force. For a ``homogeneous`` network, f(t x) = t^p f(x),
+        they reduce a free scale to a sign; otherwise the two signs may go with different scales, and the scale stays listed.
+        """
         group = "none" if lifted else root_group(degrees)
         counts = None
         if labels is not None and group != "none":
             counts = (int(np.sum(labels > 0)), int(np.sum(labels < 0)))
-            if group == "scaling":
+            if group == "scaling" and homogeneous:
                 group = "sign"
             if group == "sign" and degrees[-1] % 2 == 1 and 0 in counts:
                 group = "none"

@@ -233,7 +233,8 @@ def _instance(system: KKTSystem, samples: int, X=None, c=None) -> Instance:
 
 
 def _ambiguity(system: KKTSystem) -> Ambiguity:
-    return Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels)
+    homogeneous = system.network.activation.is_monomial and not system.network.has_bias
+    return Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, homogeneous)
 
 
 def _is_complete(regime: str, activation: Activation, bias: bool, loss: str | None) -> bool:

@@ -15,7 +15,7 @@ from identify.recovery.polish import Equations, error_bars, noise_weights, polis
 from identify.recovery.reduce import Reduced, estimate_samples
 from identify.recovery.side_equations import choose_signs, fix_free_scale
 from identify.recovery.solution import Recovery, RecoveryError
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
+from identify.stationarity import KKTSystem, check_data, choice
 
 METHODS = ("auto", "algebraic")
 ROUNDS = 2
@@ -90,7 +90,8 @@ def recover(
     if system.labels is not None and len(system.labels) != samples:
         raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
 
-    ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels)
+    homogeneous = system.network.activation.is_monomial and not system.network.has_bias
+    ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, homogeneous)
     rng = np.random.default_rng(seed)
     reduced = Reduced.of(system, samples)
     evidence["coordinates"] = reduced.dimension
@@ -113,7 +114,7 @@ def recover(
         equations = Equations.of(reduced.network, system.observed, reduced.target)
         weights, evidence["noise_model"] = noise_weights(equations, X @ reduced.Q, c)
         evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
-    if len(system.degrees) == 1 and not is_lifted(system.degrees):
+    if homogeneous:
         X, c, numbers = fix_free_scale(system, X, c)
         evidence |= numbers
     if ambiguity.label_counts is not None and ambiguity.degree % 2:
@@ -122,10 +123,10 @@ def recover(
         X, c = ambiguity.canonical(X, c)
 
     residual = system.residual(X, c)
-    if not residual <= INCONSISTENT and system.regime not in SELF_TRAINED:
+    if not residual <= INCONSISTENT:
         raise RecoveryError(
             f"recovery: the best {samples} samples leave a relative residual of {residual:.2g}, expected below {INCONSISTENT:g}; the "
-            "target belongs to another network, comes from more samples, or is too noisy",
+            "target belongs to another network, comes from more samples, is too noisy, or (trained parameters) not stationary",
             residual=residual,
             **evidence,
         )

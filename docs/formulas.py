@@ -1,0 +1,23 @@
+"""Build hook: formulas become MathML, which browsers render without a script; ReST roles of docstrings become code or formulas."""
+
+import re
+from html import unescape
+
+from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
+
+INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>|:math:<code>(.*?)</code>', re.S)
+BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.S)
+SIGN = re.compile(r"((?:&#x00028;|&#x0002C;|&#x0003D;|&#x000B1;)</mo>)<mo>(&#x02212;|&#x0002B;)</mo>")
+ROLE = re.compile(r":(?:class|meth|attr|func|mod|data|exc):<code>[~!]?(.*?)</code>")
+
+
+def on_page_content(html, page, **_):
+    html = BLOCK.sub(lambda m: f'<div class="formula">{convert(unescape(m[1]).strip(), display="block")}</div>', html)
+    html = INLINE.sub(lambda m: convert(unescape(m[1] or m[2])), html)
+    html = SIGN.sub(r'\1<mo form="prefix">\2</mo>', html)
+    html = ROLE.sub(r"<code>\1</code>", html)
+    left = re.search(r":math:|\.\. math::|class=\"arithmatex\".{0,60}", html)
+    if left:
+        raise PluginError(f"{page.file.src_uri}: a formula was left over near {html[left.start() - 40 : left.end() + 80]!r}")
+    return html
