@@ -74,7 +74,10 @@ class Act:
             steps = (0.0, 0.04, 0.08, 0.12)
             frames = [self.pixels(witness.family(s)[0])[:8] for s in steps]
             png = family(frames, [f"s = {s:g}" for s in steps], shape=shape)
-            caption = f"Four different data sets (columns), each with multipliers of its own, that give exactly the same target: the {witness.kind} family. The first 8 samples of each are shown."
+            caption = (
+                "Four different data sets (columns), each with multipliers of its own, that give exactly the same target: the "
+                f"{witness.kind} family. The first 8 samples of each are shown."
+            )
             return (Picture("Data sets with the same target", png, "digit images that change along a family", caption),)
         return ()
 

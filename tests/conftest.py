@@ -1,6 +1,10 @@
-"""Reproducible property tests: the same examples on every run, however slow the machine."""
+"""Reproducible runs: the same examples of property tests every time, and one thread for small matrices."""
 
-from hypothesis import settings
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported, so before everything else
+
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")

@@ -124,6 +124,7 @@ def test_coefficients_refused(coefficients, message):
         ("z % 2", "'z % 2' is not polynomial"),
         ("z^2 + 2j", "'2j' is not polynomial"),
         ("z^2 + True", "'True' is not polynomial"),
+        ("z^2 + 1e99999*z", "1e99999"),
         ("z^2 + 0x10", "'0x10' is not a decimal number"),
         ("z^2/z", "divides by something that is not a non-zero number"),
         ("z^2/(1 - 1)", "divides by something that is not a non-zero number"),

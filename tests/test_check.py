@@ -14,11 +14,13 @@ from zoo import ISOLATED, MAX_MARGIN_WIDTHS, NOT_IDENTIFIABLE, ODD, TRUTH_TABLE,
 
 from identify.conditions.check import InconsistentDataError, _verdict, check
 from identify.conditions.interpolation import generic_width
+from identify.conditions.setting import Setting
 from identify.configuration import Configuration
+from identify.exact.instance import Instance
 from identify.exact.modular import residues
 from identify.limits import TooLargeError
 from identify.network import ShapeError, TwoLayerNetwork
-from identify.report.verdict import Arithmetic, Condition, Verdict, Witness
+from identify.report.verdict import Arithmetic, Condition, Scope, Verdict, Witness
 from identify.stationarity import KKTSystem
 
 CUBIC = "z + z^2/2 + z^3"
@@ -74,6 +76,12 @@ def conditions(**states) -> list[Condition]:
     return [Condition(name, kinds[state][0], f"{name} was {state}", {}, kinds[state][1], "") for name, state in states.items()]
 
 
+def setting(data: str = "generic data") -> Setting:
+    config = size(2, 2, 2)
+    instance = Instance(config.activation, 2, 2, 2, 1, False, config.observed)
+    return Setting(instance, Scope("this network", data), config.ambiguity, True, 0)
+
+
 ALL = {"interpolation": "proved", "decomposition": "proved", "scale": "proved", "local": "proved", "witness": "open"}
 
 
@@ -98,7 +106,7 @@ class TestComposition:
         ],
     )
     def test_verdict(self, change, verdict):
-        found, reasons = _verdict(None, conditions(**ALL | change), None)
+        found, reasons = _verdict(setting(), conditions(**ALL | change), None)
         assert found is verdict and reasons
         if found is not Verdict.UNIQUE:
             failing = [
@@ -106,16 +114,27 @@ class TestComposition:
             ]
             assert found is Verdict.NOT_UNIQUE or all(any(name in reason for reason in reasons) for name in failing)
 
+    @pytest.mark.parametrize(
+        ("reduction", "verdict"), [("proved", Verdict.UNIQUE), ("assumed", Verdict.UNDECIDED), ("fails", Verdict.UNDECIDED)]
+    )
+    def test_unknown_data_must_be_known_to_exist_in_their_span(self, reduction, verdict):
+        states = ALL | {"local": "open", "reduction": reduction}
+        assert _verdict(setting("this target"), conditions(**states), None)[0] is verdict
+        assert _verdict(setting(), conditions(**states), None)[0] is Verdict.UNIQUE
+
     def test_without_any_condition(self):
-        assert _verdict(None, conditions(local="open", witness="open"), None) == (Verdict.UNDECIDED, ("no condition could be evaluated",))
+        assert _verdict(setting(), conditions(local="open", witness="open"), None) == (
+            Verdict.UNDECIDED,
+            ("no condition could be evaluated",),
+        )
 
     def test_an_assumption_is_named(self):
-        _, reasons = _verdict(None, conditions(**ALL | {"scale": "assumed", "local": "open"}), None)
+        _, reasons = _verdict(setting(), conditions(**ALL | {"scale": "assumed", "local": "open"}), None)
         assert "it would be UNIQUE if the assumption held" in reasons[-1] and "scale is not proved" in reasons[0]
 
     def test_contradictory_proofs_are_not_reported(self):
         with pytest.raises(AssertionError, match="a proof of uniqueness and a witness against it"):
-            _verdict(None, conditions(**ALL | {"witness": "proved"}), Witness("fibre", 1, ""))
+            _verdict(setting(), conditions(**ALL | {"witness": "proved"}), Witness("fibre", 1, ""))
 
 
 class TestInvariance:
@@ -183,6 +202,11 @@ class TestGivenData:
         assert "1 samples coincide with others and were merged with them" in report.notes
         plain = check(system_of(self.net, self.X, [1.5, 2, -1]), data=(self.X, [1.5, 2, -1]))
         assert not any("left out" in note or "merged" in note for note in plain.notes)
+
+    def test_multipliers_are_added_exactly_or_not_at_all(self):
+        X, c = self.X[[0, 1, 1]], [1.0, 1.0, 2.0**-60]
+        with pytest.raises(ValueError, match=r"c: the multipliers of the coincident samples \[1, 2\] add up to no double"):
+            check(system_of(self.net, X, c), data=(X, c))
 
     def test_cancelling_multipliers_are_dropped(self):
         X, c = self.X[[0, 1, 2, 2]], [1.0, 2, -1, 1]
@@ -300,10 +324,20 @@ class TestSelfTrained:
         with pytest.raises(ValueError, match="labels"):
             check(KKTSystem.max_margin(system.network, labels=labels), data=(truth.X, truth.c))
 
-    def test_margins_in_force_must_hold(self):
-        """(2 x, c / 8) solves (S) as well, with margins 8: not the equations that the labels put in force."""
+    def test_margins_that_do_not_hold_fix_no_scale(self):
+        """(2 x, c / 8) solves (S) as well, with margins 8: the equations that the labels put in force are not met."""
         system, truth = size(3, 3, 7, "z^3", regime="max-margin").plant(0)
-        assert check(system, data=(2 * truth.X, truth.c / 8)).verdict is not Verdict.UNIQUE
+        report = check(system, data=(2 * truth.X, truth.c / 8))
+        assert "these margins are not 1, so the margin equations were left out" in report.notes
+        assert "for every real t ≠ 0" in report.ambiguity[1] and not any("labels given" in line for line in report.equations)
+
+    @pytest.mark.parametrize(
+        ("activation", "bias", "looked_for"), [("z^3", False, True), ("z^3", True, False), ("z + z^3", False, False), ("z^2", True, False)]
+    )
+    def test_complementary_slackness_counts_unless_a_scale_is_free_to_meet_it(self, activation, bias, looked_for):
+        net = random_network(np.random.default_rng(0), activation, inputs=2, width=2, bias=bias)
+        report = check(replace(system_of(net, np.eye(2), [1, 1]), regime="max-margin"), data=(np.eye(2), [1, 1]))
+        assert (report["witness"].holds is not None) is looked_for
 
     def test_weight_decay(self):
         config = size(3, 3, 7, "z^3", regime="weight-decay")
@@ -375,6 +409,11 @@ class TestReport:
         assert text.startswith("NOT_UNIQUE — for generic network, generic data") and str(self.report) == text
         assert "rotation, dimension 3" in text and max(map(len, text.splitlines())) <= 100
         assert repr(self.report).startswith("Report(NOT_UNIQUE: generic network, generic data)\n  interpolation: ")
+
+    @pytest.mark.parametrize("outputs", [1, 3])
+    def test_several_outputs_come_with_a_word_on_softmax(self, outputs):
+        notes = check(size(3, 2, 9, outputs=outputs)).notes
+        assert any("softmax" in note for note in notes) is (outputs > 1)
 
     @pytest.mark.parametrize("n", [2, 5])
     def test_the_number_of_atoms_is_part_of_the_statement(self, n):

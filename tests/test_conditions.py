@@ -349,6 +349,13 @@ class TestWitness:
         assert system.residual(Y, e) < 1e-11
         assert config.ambiguity.match(Y, e, truth.X, truth.c).errors.max() > 1e-3
 
+    def test_a_rank_below_the_generic_one_proves_no_fibre(self):
+        net = random_network(np.random.default_rng(0), "z^3", inputs=2, width=4)
+        X, c = np.array([[1.0, 2], [2, 4], [-1, -2]]), np.ones(3)
+        report = check(system_of(net, X, c), data=(X, c))
+        assert report["local"].evidence["rank"] == 2 and report["witness"].evidence["largest_possible"] == 4
+        assert report["witness"].holds is None and report.verdict is Verdict.UNDECIDED
+
     def test_other_equations_in_force_stop_the_search(self):
         system, truth = Configuration(inputs=2, samples=2, width=1, activation="z^3", regime="weight-decay").plant(0)
         report = check(system, data=(truth.X, truth.c))

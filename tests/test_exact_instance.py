@@ -5,6 +5,8 @@ import pytest
 from oracles import moments, random_network
 
 from identify.activation import Activation
+from identify.conditions.reduction import target_rows
+from identify.configuration import Configuration
 from identify.exact.instance import Instance, dyadic_bits
 from identify.exact.modular import multiply, rank, residues
 from identify.limits import TooLargeError
@@ -74,7 +76,7 @@ def test_tensor_powers_are_the_terms_of_the_moments():
     assert total.tolist() == [v % Q for v in moments(point.X.astype(object), point.c.astype(object), (2,))]
 
 
-@pytest.mark.parametrize(("values", "bits"), [([0.0], 0), ([1.0], 53), ([1.0, 0.0, -0.75], 54), ([1.0, 2.0**-60], 113)])
+@pytest.mark.parametrize(("values", "bits"), [([0.0], 0), ([1.0], 53), ([1.0, 0.0, -0.75], 54), ([1.0, 2.0**-60], 113), ([2.0**60], 61)])
 def test_dyadic_bits(values, bits):
     assert dyadic_bits(np.array(values)) == bits
 
@@ -89,6 +91,26 @@ def test_minor_bound_bounds_a_minor():
     centred = np.where(matrix > Q / 2, matrix - Q, matrix)
     assert np.log2(max(abs(np.linalg.det(centred)), 1)) < bound.bits
     assert bound.degree >= 4 * 4 and instance.minor_bound(8).bits > bound.bits
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_basis_of_the_span_gives_the_coordinates_of_the_data(bias):
+    """Interpolation on the row space of the target is interpolation on the span of the data."""
+    system, truth = Configuration(inputs=5, samples=3, width=8, activation="z + z^2 + z^3", bias=bias).plant(0)
+    net = system.network
+    rows = target_rows(system)[:3]
+    given = {"W": net.W, "A": net.A, "offsets": net.offsets}
+    by_target = Instance(net.activation, 5, 3, 8, 1, bias, system.observed, **given, basis=rows, span="data")
+    by_data = Instance(net.activation, 5, 3, 8, 1, bias, system.observed, **given, X=truth.X, c=truth.c[:, None], span="data")
+    ranks = [rank(instance.at(Q, np.random.default_rng(0)).interpolation(), Q) for instance in (by_target, by_data)]
+    assert ranks == [by_data.n_moments] * 2 and by_target.coordinates == by_data.coordinates == 3 - bias
+
+
+def test_a_basis_at_infinity_modulo_the_prime_is_refused():
+    basis = np.array([[1.0, 2, Q], [0, 1, -Q]])
+    instance = Instance(Activation.parse("z^3"), 2, 2, 5, 1, True, Observed(True, True, True), basis=basis, span="data")
+    with pytest.raises(ZeroDivisionError, match=f"the bias column vanishes modulo {Q}"):
+        instance.at(Q, np.random.default_rng(0))
 
 
 def test_matrices_that_do_not_fit_are_refused(monkeypatch):

@@ -112,6 +112,11 @@ def test_homogeneous_activations_make_one_row_per_neuron_redundant(bias, outputs
         assert rank(instance.at(Q, np.random.default_rng(0)).interpolation(), Q) == rows == instance.n_rows
 
 
+def test_no_row_is_redundant_where_the_bias_rows_are_missing():
+    instance = Instance(Activation.parse("z^4"), 3, 1, 3, 1, True, Observed(True, False, True))
+    assert rank(instance.at(Q, np.random.default_rng(0)).interpolation(), Q) == 3 * (3 + 1) == instance.n_rows
+
+
 @pytest.mark.parametrize(("p", "D", "m"), INTERPOLATION_RANKS)
 def test_rank_of_named_sizes(p, D, m):
     point = generic(f"z^{p}", D, m, layers="first").at(Q, np.random.default_rng(0))

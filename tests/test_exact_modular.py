@@ -157,7 +157,13 @@ def test_a_bound_that_says_nothing_gives_evidence():
     assert result.arithmetic is Arithmetic.EVIDENCE and result.error_bound == 1
 
 
-def test_the_best_of_several_primes_counts_and_bad_primes_are_skipped():
+def test_the_largest_rank_that_was_seen_counts():
+    ranks = iter([1, 3, 2])
+    result = certified_rank(lambda q, rng: np.eye(4, dtype=np.int64)[: next(ranks)], 4, seed=0, trials=3)
+    assert result.rank == 3 and len(result.primes) == 3 and not result.is_full
+
+
+def test_bad_primes_are_skipped():
     seen = []
 
     def unlucky_at_first(q, rng):

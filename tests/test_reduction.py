@@ -82,6 +82,7 @@ class TestUnknownData:
         system, truth = self.plant(6, 3, 7)
         report = check(system, samples=3)
         assert report["reduction"].arithmetic is Arithmetic.ASSUMED and report["reduction"].evidence["gap"] > 1e6
+        assert report["interpolation"].arithmetic is report["decomposition"].arithmetic is Arithmetic.ASSUMED
         assert report.verdict is Verdict.UNDECIDED and "it would be UNIQUE if the assumption held" in report.reasons[-1]
         assert check(system, data=(truth.X, truth.c)).verdict is Verdict.UNIQUE
 
@@ -92,9 +93,15 @@ class TestUnknownData:
         assert report["reduction"].holds is False and statement in report["reduction"].statement
         assert report["reduction"].evidence["numerical_rank"] == 3 and report.verdict is Verdict.UNDECIDED
 
+    def test_no_witness_is_claimed_for_data_that_may_not_exist(self):
+        net = random_network(np.random.default_rng(0), "z^2", inputs=3, width=9)
+        report = check(KKTSystem.max_margin(net), samples=2)
+        assert report["witness"].holds is None and report.verdict is Verdict.UNDECIDED
+
     def test_first_layer_weights_of_zero_show_no_samples(self):
         system = KKTSystem.max_margin(TwoLayerNetwork(np.zeros((3, 2)), np.ones(3), "1 + z^3"))
-        assert check(system, samples=1)["reduction"].holds is False
+        report = check(system, samples=1)
+        assert report["reduction"].holds is False and report.verdict is Verdict.UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -146,11 +153,12 @@ def test_number_of_samples_is_estimated(d, n, m, noise):
     assert estimate_samples(noisy)[0] == n
 
 
-def test_number_of_samples_from_single_precision():
-    system, _ = size(40, 7, 50).plant(0)
+@pytest.mark.parametrize(("d", "n", "m"), [(40, 7, 50), (40, 7, 400), (8, 5, 200)])
+def test_number_of_samples_from_single_precision(d, n, m):
+    system, _ = size(d, n, m).plant(0)
     rounded = system.with_target(system.target.astype(np.float32))
     samples, gap, values = estimate_samples(rounded)
-    assert samples == 7 and gap > 1e3 and len(values) == 40
+    assert samples == n and gap > 1e3 and len(values) == d
 
 
 def test_number_of_samples_needs_the_first_layer():
