@@ -170,7 +170,7 @@ def root_group(degrees: Sequence[int]) -> str:
 def _exact(value) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, (Rational, float)) or (isinstance(value, float) and not isfinite(value)):
         raise ActivationError(f"activation coefficient {value!r}: expected a finite integer, fraction or float")
-    return Fraction(value)
+    return Fraction(int(value.numerator), int(value.denominator)) if isinstance(value, Rational) else Fraction(value)
 
 
 def _polynomial(node: ast.expr, source: str, text: str) -> list[Fraction]:
@@ -182,6 +182,8 @@ def _polynomial(node: ast.expr, source: str, text: str) -> list[Fraction]:
 
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         literal = ast.get_source_segment(source, node) or repr(node.value)
+        if not isfinite(float(node.value)) if isinstance(node.value, float) else abs(node.value) >= 2**1000:
+            raise refuse("is too large a number")
         try:
             return [Fraction(literal.replace("_", ""))]
         except ValueError:

@@ -26,8 +26,8 @@ def finite_array(name: str, value, shape: tuple[int | None, ...], meaning: str) 
         rounded = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ShapeError(f"{name}: received {type(value).__name__} ({error}); expected {meaning}") from None
-    if array.dtype.kind in "iu" and array.size and np.abs(rounded).max() > 2**53:
-        raise ShapeError(f"{name}: has integers above 2^53, which doubles do not hold exactly; expected {meaning}")
+    if array.dtype.kind in "iu" and any(int(r) != int(v) for r, v in zip(rounded.ravel(), array.ravel(), strict=True)):
+        raise ShapeError(f"{name}: has integers that doubles do not hold exactly; expected {meaning}")
     wanted = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
     if array.ndim != len(shape) or any(
         got == 0 or (want is not None and got != want) for got, want in zip(array.shape, shape, strict=False)
@@ -38,6 +38,14 @@ def finite_array(name: str, value, shape: tuple[int | None, ...], meaning: str) 
         raise ShapeError(f"{name}: {bad} of {rounded.size} values are NaN or infinite; expected finite numbers: {meaning}")
     rounded.setflags(write=False)
     return rounded
+
+
+def _ndim(value) -> int:
+    """Number of dimensions; 1 for what is no array, for :func:`finite_array` to refuse."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +87,7 @@ class TwoLayerNetwork:
             raise ActivationError(f"activation: received {type(activation).__name__}, expected an Activation or a text such as 'z + z^3'")
         W = finite_array("W", self.W, (None, None), "first-layer weights, shape (m neurons, d inputs)")
         m = W.shape[0]
-        rank = np.ndim(self.a)
+        rank = _ndim(self.a)
         a = finite_array("a", self.a, (m,) if rank < 2 else (None, m), f"second-layer weights, shape ({m},) or (C outputs, {m})")
         bias = None
         if self.bias is not None:

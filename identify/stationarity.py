@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -97,8 +98,7 @@ class KKTSystem:
     def __post_init__(self) -> None:
         choice("regime", self.regime, REGIMES)
         net = self.network
-        if not isinstance(net, TwoLayerNetwork):
-            raise ShapeError(f"network: received {type(net).__name__}, expected a TwoLayerNetwork")
+        check_network("network", net)
         if self.target_bias is not None and not net.has_bias:
             raise ShapeError("bias: a target for the biases, but the network has none; pass bias=None, or give the network its bias")
         if self.target_W is None and self.target_bias is None and self.target_a is None:
@@ -141,6 +141,8 @@ class KKTSystem:
 
         A layer that did not move at all is taken as not trained, and its rows are dropped.
         """
+        check_network("initial", initial)
+        check_network("final", final)
         if initial.W.shape != final.W.shape or initial.a.shape != final.a.shape or initial.has_bias != final.has_bias:
             raise ShapeError(f"final: {final!r} has not the architecture of initial: {initial!r}")
         if initial.activation != final.activation:
@@ -163,7 +165,8 @@ class KKTSystem:
         layers
             Which layers were trained, and so are stationary: ``"both"``, ``"first"`` or ``"second"``.
         """
-        if not isinstance(decay, (int, float)) or not 0 < decay < np.inf:
+        check_network("network", network)
+        if isinstance(decay, bool) or not isinstance(decay, (Real, np.floating)) or not 0 < decay < np.inf:
             raise ValueError(f"decay: received {decay!r}, expected a positive number")
         if loss is not None:
             choice("loss", loss, ("logistic",))
@@ -180,6 +183,7 @@ class KKTSystem:
         in direction to such a point only for networks homogeneous in their parameters (sigma = z^p); for other
         polynomials the system can be posed, but training does not imply it.
         """
+        check_network("network", network)
         if labels is not None:
             labels = check_labels(labels)
             if network.n_outputs > 1:
@@ -258,6 +262,12 @@ class KKTSystem:
         return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(rows)} of {self.network!r})"
 
 
+def check_network(name: str, value) -> None:
+    """Raise :class:`ShapeError` for what is no TwoLayerNetwork."""
+    if not isinstance(value, TwoLayerNetwork):
+        raise ShapeError(f"{name}: received {type(value).__name__}, expected a TwoLayerNetwork")
+
+
 def flatten(parts, observed: Observed) -> np.ndarray:
     """The observed parts of a gradient as one vector."""
     return np.concatenate([np.asarray(part).reshape(-1) for part, seen in zip(parts, observed, strict=True) if seen])
@@ -266,10 +276,16 @@ def flatten(parts, observed: Observed) -> np.ndarray:
 def check_data(X, c, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
     """Data and multipliers as float64 arrays of shapes (n, d) and (n, C). Raises :class:`ShapeError`."""
     X = finite_array("X", X, (None, n_inputs), "samples, one per row")
-    c = np.asarray(c)
-    if n_outputs == 1 and c.ndim == 1:
-        c = c.reshape(-1, 1)
-    return X, finite_array("c", c, (X.shape[0], n_outputs), "signed multipliers, one row per sample")
+    meaning = "signed multipliers, one for each sample" if n_outputs == 1 else "signed multipliers, one row per sample"
+    flat = n_outputs == 1 and not _is_matrix(c)
+    return X, finite_array("c", c, (len(X),) if flat else (len(X), n_outputs), meaning).reshape(len(X), n_outputs)
+
+
+def _is_matrix(value) -> bool:
+    try:
+        return np.ndim(value) == 2
+    except ValueError:
+        return False
 
 
 def check_labels(labels) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The ambiguity group: what it does to data, and comparison of data modulo it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from oracles import random_network, system_of
 
 from identify.ambiguity import Ambiguity, normal_form
+from identify.conditions.check import check
 from identify.configuration import Configuration, is_lifted
 
 PLUS_MINUS = np.array([1.0, 1.0, -1.0])
@@ -30,9 +33,17 @@ SCALING, SIGN_ODD, SIGN_EVEN, NONE = (Ambiguity.of(k, False) for k in ((3,), (1,
     ],
 )
 def test_group(degrees, labels, group, counts):
-    ambiguity = Ambiguity.of(degrees, is_lifted(degrees), labels)
+    ambiguity = Ambiguity.of(degrees, is_lifted(degrees), labels, homogeneous=True)
     assert (ambiguity.group, ambiguity.degree, ambiguity.label_counts) == (group, degrees[-1], counts)
     assert ambiguity.dimension_per_sample == (group == "scaling")
+
+
+def test_margins_fix_no_scale_where_outputs_do_not_scale():
+    """f(t x) is not t^3 f(x) for sigma = 1 + z^3, whose first layer sees degree 3 only."""
+    assert Ambiguity.of((3,), False, PLUS_MINUS, homogeneous=False).group == "scaling"
+    net = random_network(np.random.default_rng(0), "1 + z^3", inputs=2, width=5)
+    system = replace(system_of(net, np.eye(2), [1, -1], "first"), regime="max-margin", labels=np.array([1.0, -1.0]))
+    assert system.degrees == (3,) and "for every real t ≠ 0" in check(system, samples=2).ambiguity[1]
 
 
 def test_lifted_means_every_degree_down_to_zero():
@@ -43,7 +54,7 @@ def test_words():
     assert NONE.describe() == ("permutation of the samples",)
     assert "(t x_i, t^−3 c_i) for every real t ≠ 0" in SCALING.describe()[1]
     assert "(−x_i, −c_i)" in SIGN_ODD.describe()[1] and "(−x_i, c_i)" in SIGN_EVEN.describe()[1]
-    labelled = Ambiguity.of((3,), False, PLUS_MINUS)
+    labelled = Ambiguity.of((3,), False, PLUS_MINUS, homogeneous=True)
     assert labelled.describe()[2] == "the labels allow only sign patterns with 2 positive and 1 negative multipliers"
 
 
@@ -116,6 +127,13 @@ def test_normal_form_merges_and_drops():
     atoms, summed, dropped, merged = normal_form(X, c)
     assert atoms.tolist() == [[1, 2], [3, 4], [0, 1]] and summed.tolist() == [[4], [2], [2]]
     assert (dropped, merged) == (2, 3)
+
+
+def test_normal_form_adds_exactly_or_refuses():
+    X = np.array([[1.0], [2], [1]])
+    assert normal_form(X, np.array([[1.0], [5], [-(2.0**-52)]]))[1].tolist() == [[1 - 2.0**-52], [5]]
+    with pytest.raises(ValueError, match=r"c: the multipliers of the coincident samples \[0, 2\] add up to no double"):
+        normal_form(X, np.array([[1.0], [5], [2.0**-54]]))
 
 
 def test_normal_form_keeps_data_that_are_in_it():

@@ -244,7 +244,7 @@ class TestGivenData:
         [
             ({"data": (X, [1.0, 2, -1]), "samples": 2}, ValueError, "samples: 2, but the data have 3 distinct samples"),
             ({"data": (X, [0.0, 0, 0])}, ShapeError, "c: every multiplier is zero"),
-            ({"data": (X[:2], [1.0, 2, -1])}, ShapeError, r"c: received shape \(3, 1\), expected \(2, 1\)"),
+            ({"data": (X[:2], [1.0, 2, -1])}, ShapeError, r"c: received shape \(3,\), expected \(2\)"),
             ({"data": (X[:, :2], [1.0, 2, -1])}, ShapeError, r"X: received shape \(3, 2\), expected \(any, 3\)"),
             ({"data": 5}, ShapeError, r"data: received int, expected a pair \(X, c\)"),
             ({"data": X}, ShapeError, r"data: received ndarray, expected a pair"),
@@ -321,7 +321,7 @@ class TestSelfTrained:
     def test_labels_that_are_not_those_of_the_data_prove_nothing(self, labels):
         system, truth = size(3, 3, 7, "z^3", regime="max-margin").plant(0)
         assert (truth.c < 0).any()
-        with pytest.raises(ValueError, match="labels"):
+        with pytest.raises(ValueError, match="labels: . positive and . negative, but the multipliers c of the data have 2 positive and 1"):
             check(KKTSystem.max_margin(system.network, labels=labels), data=(truth.X, truth.c))
 
     def test_margins_that_do_not_hold_fix_no_scale(self):

@@ -153,9 +153,7 @@ def test_orthonormal_data_have_the_closed_form_eigenvectors(degree):
 
 
 def test_widest_network_reaches_the_bound_for_degree_four():
-    point, _ = generic_point(
-        np.random.default_rng(1), inputs=4, samples=4, width=40, activation="z^4", bias=False, regime="max-margin"
-    )
+    point, _ = generic_point(np.random.default_rng(1), inputs=4, samples=4, width=40, activation="z^4", bias=False, regime="max-margin")
     assert point.available == 40 and len(set(point.labels)) == 1  # (3^n - 1)/2, one class
     assert_max_margin(point)
 

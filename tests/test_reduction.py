@@ -12,7 +12,7 @@ from identify.configuration import Configuration
 from identify.network import TwoLayerNetwork
 from identify.recovery.reduce import Reduced, estimate_samples, slopes
 from identify.report.verdict import Arithmetic, Verdict
-from identify.stationarity import KKTSystem
+from identify.stationarity import KKTSystem, flatten, weighted_gradients
 
 CUBIC = "z + z^2 + z^3"
 
@@ -125,15 +125,16 @@ def test_target_factors_through_the_samples(bias):
 def test_reduced_system_holds_at_reduced_samples(bias, layers):
     system, truth = size(9, 3, 8, bias=bias, layers=layers).plant(0)
     reduced = Reduced.of(system, 3)
-    assert reduced.dimension == 3 and np.allclose(reduced.Q.T @ reduced.Q, np.eye(3))
-    Z, c = truth.X @ reduced.Q, truth.c[:, None]
-    assert np.allclose(Z @ reduced.Q.T, truth.X, rtol=1e-12)
-    net = reduced.network
-    found = system_of(net, Z, c, layers).target
-    assert np.allclose(found, reduced.target, rtol=1e-11, atol=1e-12)
+    assert reduced.dimension == 3 - bias and np.allclose(reduced.Q.T @ reduced.Q, np.eye(3 - bias))
+    assert np.allclose(reduced.origin @ reduced.Q, 0) and reduced.origin.any() == bias
+    Z, c = reduced.project(truth.X), truth.c[:, None]
+    assert np.allclose(reduced.origin + Z @ reduced.Q.T, truth.X, rtol=1e-12)
+    net, sigma = reduced.network, system.network.activation
+    parts = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), Z, c)
+    assert np.allclose(flatten(parts, system.observed), reduced.target, rtol=1e-11, atol=1e-12)
     assert np.allclose(reduced.lift(Z, c), truth.X, rtol=1e-11)
     again = reduced.respan(truth.X)
-    assert again.dimension == 3 and np.allclose(truth.X @ again.Q @ again.Q.T, truth.X)
+    assert again.dimension == 3 - bias and np.allclose(again.origin + again.project(truth.X) @ again.Q.T, truth.X)
 
 
 @pytest.mark.parametrize("d", [3, 2])

@@ -44,12 +44,8 @@ def make_report(verdict: Verdict = Verdict.UNIQUE, *, text: str = "rank 20 of 20
         reasons=(f"the interpolation matrix has full rank: {text}",),
         ambiguity=("order of the samples",),
         conditions=(
-            Condition(
-                "interpolation", True, f"Every moment is determined: {text}", evidence, Arithmetic.PROOF, f"Theorem 1 ({text})"
-            ),
-            Condition(
-                "generic-global", False, "The rank is too small: nothing follows.", {}, Arithmetic.MONTE_CARLO, "Theorem 1.5"
-            ),
+            Condition("interpolation", True, f"Every moment is determined: {text}", evidence, Arithmetic.PROOF, f"Theorem 1 ({text})"),
+            Condition("generic-global", False, "The rank is too small: nothing follows.", {}, Arithmetic.MONTE_CARLO, "Theorem 1.5"),
             Condition("local", None, "Not needed.", {}, Arithmetic.NONE, "theory, C4"),
         ),
         subject={"regime": "gradient", "samples": 20, "bias": False, "label": text},
@@ -108,9 +104,7 @@ class Page(HTMLParser):
 
 def check_page(page: Page) -> None:
     """Loads nothing, has every alternative text, unique ids, links that lead somewhere, headings without a skipped level."""
-    addresses = [
-        v for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "srcset", "action", "poster", "data")
-    ]
+    addresses = [v for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "srcset", "action", "poster", "data")]
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert all(address[1:] in ids for address in addresses if address.startswith("#"))
@@ -304,9 +298,7 @@ def test_long_systems_are_folded_with_a_count(tmp_path):
 
 
 def test_bare_report(tmp_path):
-    bare = Report(
-        Verdict.UNDECIDED, Scope("this network", "generic data"), (), (), (), {}, witness=Witness("fibre", 3, "unknown")
-    )
+    bare = Report(Verdict.UNDECIDED, Scope("this network", "generic data"), (), (), (), {}, witness=Witness("fibre", 3, "unknown"))
     page = Page(write_page(tmp_path / "report.html", [bare]))
     check_page(page)
     assert "fibre" in page.text and "Equations" not in page.text
@@ -384,9 +376,7 @@ def test_compare_shows_what_is_missing_or_flat():
     found[3] = np.nan
     errors = np.array([0.0, 1e-3, 12.0, np.inf])
     for shape in ((4, 4), None):
-        assert decode(plots.compare(X, found, errors=errors, shape=shape)) != decode(
-            plots.compare(X, X, errors=errors, shape=shape)
-        )
+        assert decode(plots.compare(X, found, errors=errors, shape=shape)) != decode(plots.compare(X, X, errors=errors, shape=shape))
         decode(plots.compare(None, found, errors=errors, shape=shape))
 
 

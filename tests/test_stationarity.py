@@ -132,7 +132,7 @@ def test_check_data_takes_multipliers_as_a_row_or_a_column():
     ("X", "c", "message"),
     [
         ([[1.0]], [1.0], r"X: received shape \(1, 1\), expected \(any, 2\)"),
-        ([[1.0, 2.0]], [1.0, 2.0], r"c: received shape \(2, 1\), expected \(1, 1\)"),
+        ([[1.0, 2.0]], [1.0, 2.0], r"c: received shape \(2,\), expected \(1\)"),
         ([[1.0, 2.0]], [np.nan], "c: 1 of 1 values are NaN"),
         ([[1.0, 2.0], [3.0, 4.0]], [[1.0], [1.0, 2.0]], "c: received list"),
     ],

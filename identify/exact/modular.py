@@ -58,8 +58,9 @@ def residue(value: Fraction, q: int) -> int:
 
 def multiply(A: Int[np.ndarray, "r k"], B: Int[np.ndarray, "k c"], q: int) -> Int[np.ndarray, "r c"]:
     """Matrix product modulo q, exact: one factor is split into 16-bit halves so that sums stay below 2^63."""
-    if A.shape[-1] >= 2**15:
-        raise ValueError(f"inner size {A.shape[-1]}: expected below 32768")
+    block = 2**15
+    if A.shape[-1] > block:
+        return (multiply(A[..., :block], B[:block], q) + multiply(A[..., block:], B[block:], q)) % q
     high, low = A >> 16, A & 0xFFFF
     return ((high @ B % q << 16) + low @ B) % q
 

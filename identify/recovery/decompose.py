@@ -7,8 +7,6 @@ algorithm: Harshman 1970; Leurgans, Ross & Abel 1993). Several outputs give the 
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 from jaxtyping import Float
 
@@ -85,8 +83,9 @@ def _contraction(core: np.ndarray, rng: np.random.Generator) -> Float[np.ndarray
 def fix_scale(moments: Moments, lines: Float[np.ndarray, "n D"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
     """Samples and multipliers from their lines, as far as the moments fix them (condition C3).
 
-    Without lifted coordinates the weights e_k = c s^k of the unit vectors are fitted in two degrees; their ratio gives
-    the scale s, or its size when all degree differences are even. With one visible degree the samples have unit norm.
+    Without lifted coordinates the weights c s^p of the unit vectors are fitted in the top degree p; a lower degree k is then
+    linear in s^(k-p), which gives the scale s, or its size when all degree differences are even. With one visible degree
+    the samples have unit norm.
     """
     degrees = moments.degrees
     if is_lifted(degrees):
@@ -97,16 +96,20 @@ def fix_scale(moments: Moments, lines: Float[np.ndarray, "n D"]) -> tuple[Float[
         return X, fit_multipliers(moments, X)
     if len(degrees) == 1:
         return lines, fit_multipliers(moments, lines)
-    weights = {k: _fit(moments, lines, (k,)) for k in degrees if k}
-    pairs = [(high, low) for low, high in combinations(sorted(weights), 2)]
-    fixing = [pair for pair in pairs if (pair[0] - pair[1]) % 2] if root_group(degrees) == "none" else pairs
+    top = _fit(moments, lines, degrees[-1:])
+    p, outputs = degrees[-1], top.shape[1]
+    fixing = [k for k in degrees[:-1] if len(lines) <= outputs * len(Monomials.of(lines.shape[1], k))]
+    if root_group(degrees) == "none":
+        fixing = [k for k in fixing if (p - k) % 2]
     if not fixing:
         return lines, fit_multipliers(moments, lines)
-    high, low = max(fixing, key=lambda pair: (-(pair[0] - pair[1]), pair[0]))
-    ratio = (weights[high] * weights[low]).sum(axis=1) / (weights[low] ** 2).sum(axis=1)
-    odd = (high - low) % 2
-    s = (np.sign(ratio) if odd else 1.0) * np.abs(ratio) ** (1 / (high - low))
-    X = s[:, None] * lines
+    k = fixing[-1]
+    # with weights e = c s^p of unit vectors v known, M_k = sum_i q_i e_i v_i^k is linear in q_i = s_i^(k-p)
+    powers = Monomials.of(lines.shape[1], k).values(lines, lambda value: value)
+    columns = (top[:, :, None] * powers[:, None, :]).reshape(len(lines), -1).T
+    q = np.linalg.lstsq(columns, moments.values[k].reshape(-1), rcond=None)[0]
+    sign = np.sign(q) if (p - k) % 2 else 1.0
+    X = (sign * np.maximum(np.abs(q), 1e-300) ** (1 / (k - p)))[:, None] * lines
     return X, fit_multipliers(moments, X)
 
 
@@ -120,8 +123,9 @@ def _fit(moments: Moments, X: np.ndarray, degrees: tuple[int, ...]) -> Float[np.
     for k in degrees:
         monomials = Monomials.of(X.shape[1], k)
         unit = 1 / monomials.weights() if k else np.ones(1)
-        scale = 1 / np.linalg.norm(moments.values[k] / unit) if k else 1.0
-        # y_e / w_e^-1 with w_e ~ 1/sqrt(e!) is an orthonormal coordinate of the symmetric tensor
+        size = np.linalg.norm(moments.values[k] / unit)
+        scale = 1 / size if k and size else 1.0
+        # y_e divided by w_e^-1 ~ sqrt(e!) is an orthonormal coordinate of the symmetric tensor
         columns.append(scale * (monomials.values(X, lambda value: value) / unit).T)
         right.append(scale * (moments.values[k] / unit).T)
     return np.linalg.lstsq(np.concatenate(columns), np.concatenate(right), rcond=None)[0]

@@ -12,7 +12,7 @@ from scipy.linalg import lstsq
 from identify.configuration import is_lifted
 from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count
 from identify.limits import refuse_above
-from identify.network import TwoLayerNetwork
+from identify.recovery.reduce import ReducedNetwork
 from identify.recovery.solution import RecoveryError
 from identify.stationarity import Observed
 
@@ -57,7 +57,7 @@ def _codes(index: np.ndarray, base: int) -> np.ndarray:
 
 
 def solve_moments(
-    net: TwoLayerNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
+    net: ReducedNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
 ) -> tuple[Moments, dict]:
     """Least-squares moments, and evidence (numerical rank, condition estimate, residual).
 

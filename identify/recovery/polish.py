@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from identify.exact.jacobian import jacobian
 from identify.limits import memory_allowed
-from identify.network import TwoLayerNetwork
+from identify.recovery.reduce import ReducedNetwork
 from identify.stationarity import Observed, flatten, weighted_gradients
 
 MAX_STEPS = 20
@@ -33,13 +33,13 @@ CONVERGED = 1e-3
 class Equations:
     """(S) as a least-squares problem: a network, the observed rows, their target, and a weight for every row."""
 
-    network: TwoLayerNetwork
+    network: ReducedNetwork
     observed: Observed
     target: Float[np.ndarray, " equations"]
     weights: Float[np.ndarray, " equations"]
 
     @classmethod
-    def of(cls, network: TwoLayerNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
+    def of(cls, network: ReducedNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
         """With equal weights unless others are given."""
         return cls(network, observed, target, np.ones(len(target)) if weights is None else weights)
 
@@ -123,7 +123,7 @@ def noise_weights(equations: Equations, X: Float[np.ndarray, "n d"], c: Float[np
     net, sigma = equations.network, equations.network.activation
     Z = X @ net.W.T + net.offsets
     slopes = ((c @ net.A) * sigma(Z, order=1)) ** 2
-    per_neuron = slopes.T @ (X**2).sum(axis=1, keepdims=True) / X.shape[1]
+    per_neuron = slopes.T @ (X**2).sum(axis=1, keepdims=True) / max(X.shape[1], 1)
     sizes = (np.repeat(per_neuron, X.shape[1], axis=1), slopes.sum(axis=0), (c**2).T @ sigma(Z) ** 2)
     scale = np.sqrt(flatten(sizes, equations.observed))
     floor = 1e-6 * np.median(scale)

@@ -9,6 +9,7 @@ import numpy as np
 
 from identify.ambiguity import Ambiguity
 from identify.configuration import is_lifted
+from identify.network import ShapeError
 from identify.recovery.decompose import fix_scale, sample_lines
 from identify.recovery.moments import solve_moments
 from identify.recovery.polish import Equations, error_bars, noise_weights, polish
@@ -78,7 +79,13 @@ def recover(
     if not isinstance(system, KKTSystem):
         raise TypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
     if data is not None:
-        X_known, c_known = check_data(data[0], data[1], system.network.n_inputs, system.network.n_outputs)
+        try:
+            X_known, c_known = data
+        except (TypeError, ValueError):
+            raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
+        X_known, c_known = check_data(X_known, c_known, system.network.n_inputs, system.network.n_outputs)
+    if system.target_W is not None and not system.target_W.any():
+        raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
     evidence: dict = {}
     if samples is None:
         progress("estimating the number of samples")
@@ -102,17 +109,17 @@ def recover(
     lines, numbers = sample_lines(moments, samples, rng)
     evidence |= numbers
     Z, c = fix_scale(moments, lines)
-    X = Z @ reduced.Q.T
+    X = reduced.origin + Z @ reduced.Q.T
     evidence["residual_before_polish"] = system.residual(X, c)
     weights = None
     for _ in range(ROUNDS):
         progress("polishing")
         equations = Equations.of(reduced.network, system.observed, reduced.target, weights)
-        Z, c, steps = polish(equations, X @ reduced.Q, c)
+        Z, c, steps = polish(equations, reduced.project(X), c)
         X = reduced.lift(Z, c)
         reduced = reduced.respan(X)
         equations = Equations.of(reduced.network, system.observed, reduced.target)
-        weights, evidence["noise_model"] = noise_weights(equations, X @ reduced.Q, c)
+        weights, evidence["noise_model"] = noise_weights(equations, reduced.project(X), c)
         evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
     if homogeneous:
         X, c, numbers = fix_free_scale(system, X, c)
@@ -132,7 +139,8 @@ def recover(
         )
     progress("error bars")
     gauge = _gauge_rows(X, c) if len(system.degrees) == 1 and not is_lifted(system.degrees) else None
-    equations = Equations.of(system.network, system.observed, system.target)
+    full = Reduced.of(system, system.network.n_inputs + 1)
+    equations = Equations.of(full.network, system.observed, system.target)
     weights, _ = noise_weights(equations, X, c)
     bars = error_bars(replace(equations, weights=weights), X, c, gauge)
     if data is not None:

@@ -11,34 +11,49 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.network import TwoLayerNetwork
+from identify.activation import Activation
 from identify.stationarity import KKTSystem
+
+GAP = 100.0
+"""Drop of the singular values of the target that is taken as its rank."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """The system in coordinates z with x = Q z, as plain arrays for the numerical steps."""
+    """The system in coordinates z with x = origin + Q z, as plain arrays for the numerical steps.
+
+    The origin is zero, except where the bias rows are observed: there the samples lie in an affine space of one dimension
+    less, because the lifted samples (x, 1) span only n dimensions. It is orthogonal to the columns of Q.
+    """
 
     system: KKTSystem
     Q: Float[np.ndarray, "d r"]
+    origin: Float[np.ndarray, " d"]
 
     @classmethod
-    def of(cls, system: KKTSystem, dimension: int) -> Reduced:
-        """Reduction to the leading ``dimension`` right singular vectors of the first-layer target, where it helps."""
-        d = system.network.n_inputs
-        if system.target_W is None or dimension >= min(d, system.network.width):
-            return cls(system, np.eye(d))
-        return cls(system, np.linalg.svd(system.target_W, full_matrices=False)[2][:dimension].T)
+    def of(cls, system: KKTSystem, samples: int) -> Reduced:
+        """Reduction to the span of that many samples, read off the first-layer target, where it is smaller than the space."""
+        d, m = system.network.n_inputs, system.network.width
+        affine = system.target_bias is not None
+        if system.target_W is None or samples >= d + affine or samples > m:
+            return cls(system, np.eye(d), np.zeros(d))
+        rows = system.target_W if system.target_bias is None else np.hstack([system.target_W, system.target_bias[:, None]])
+        return cls(system, *_coordinates(np.linalg.svd(rows, full_matrices=False)[2][:samples].T, affine))
 
     @property
     def dimension(self) -> int:
         return self.Q.shape[1]
 
     @property
-    def network(self) -> TwoLayerNetwork:
+    def is_trivial(self) -> bool:
+        """Whether there was nothing to reduce."""
+        return self.dimension == self.system.network.n_inputs
+
+    @property
+    def network(self) -> ReducedNetwork:
         """The network on reduced inputs."""
         net = self.system.network
-        return TwoLayerNetwork(net.W @ self.Q, net.a, net.activation, net.bias)
+        return ReducedNetwork(net.W @ self.Q, net.A, net.offsets + net.W @ self.origin, net.activation)
 
     @property
     def target(self) -> Float[np.ndarray, " equations"]:
@@ -50,24 +65,57 @@ class Reduced:
         start = 0 if self.system.target_W is None else self.system.target_W.size
         return np.concatenate([*parts, rest[start:]])
 
+    def project(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+        """Reduced coordinates of samples."""
+        return (X - self.origin) @ self.Q
+
     def lift(self, Z: Float[np.ndarray, "n r"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n d"]:
         """Samples in full coordinates.
 
         Given z and c the first-layer equations are linear in the samples, t^W = G X; their least-squares solution uses
-        all equations, and so is closer than Q z when the target is noisy.
+        all equations, and so is closer than origin + Q z when the target is noisy.
         """
-        if self.dimension == self.system.network.n_inputs or self.system.target_W is None:
-            return Z @ self.Q.T
+        if self.is_trivial or self.system.target_W is None:
+            return self.origin + Z @ self.Q.T
         return np.linalg.lstsq(slopes(self.network, Z, c), self.system.target_W, rcond=None)[0]
 
     def respan(self, X: Float[np.ndarray, "n d"]) -> Reduced:
         """The same system on the span of the samples found so far."""
-        if self.dimension == self.system.network.n_inputs:
+        if self.is_trivial:
             return self
-        return Reduced(self.system, np.linalg.qr(X.T)[0])
+        affine = self.system.target_bias is not None
+        rows = np.hstack([X, np.ones((len(X), 1))]) if affine else X
+        return Reduced(self.system, *_coordinates(np.linalg.qr(rows.T)[0], affine))
 
 
-def slopes(net: TwoLayerNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
+@dataclass(frozen=True, eq=False)
+class ReducedNetwork:
+    """A network on reduced inputs, possibly none: what the numerical steps need of a TwoLayerNetwork."""
+
+    W: Float[np.ndarray, "m r"]
+    A: Float[np.ndarray, "C m"]
+    offsets: Float[np.ndarray, " m"]
+    activation: Activation
+
+    @property
+    def n_inputs(self) -> int:
+        return self.W.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.A)
+
+
+def _coordinates(V: Float[np.ndarray, "D n"], affine: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal directions and origin of the span of the columns of V, or of its points with last coordinate 1."""
+    if not affine:
+        return V, np.zeros(len(V))
+    last = V[-1]
+    directions = V @ np.linalg.svd(last[None, :])[2][1:].T
+    return directions[:-1], (V @ last / (last @ last))[:-1]
+
+
+def slopes(net: ReducedNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
     """G: the factor g_ij sigma'(z_ij) of x_i in the first-layer equation of neuron j."""
     return ((c @ net.A) * net.activation(X @ net.W.T + net.offsets, order=1)).T
 
@@ -75,14 +123,14 @@ def slopes(net: TwoLayerNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarra
 def estimate_samples(system: KKTSystem) -> tuple[int, float, Float[np.ndarray, " k"]]:
     """Numerical rank of the first-layer target, the gap behind it (ratio of singular values), and the singular values.
 
-    The gap is looked for above the rounding level of single precision when the target was rounded to it.
+    The rank is where the singular values drop most, if by a factor of 100 or more; otherwise it is full.
     """
     if system.target_W is None:
         raise ValueError("samples: the first layer was not observed, so the number of samples cannot be estimated; pass samples=n")
     values = np.linalg.svd(system.target_W, compute_uv=False)
-    single = np.array_equal(system.target, system.target.astype(np.float32).astype(np.float64))
-    floor = values[0] * (1e-7 if single else 1e-15) * np.sqrt(system.target_W.shape[0])
-    padded = np.append(values, 0.0)
-    drops = np.maximum(padded[:-1], floor) / np.maximum(padded[1:], floor)
+    floor = values[0] * 2.0**-52
+    drops = np.maximum(values[:-1], floor) / np.maximum(values[1:], floor)
+    if not len(drops) or drops.max() < GAP:
+        return len(values), float(drops.max(initial=1.0)), values
     at = int(drops.argmax())
     return at + 1, float(drops[at]), values
