@@ -106,7 +106,7 @@ def width_needed(instance: Instance) -> dict:
     N = instance.n_moments
     width = ceil(N * instance.width / instance.n_rows)
     if N > SEARCH_LIMIT:
-        return {"width_needed": width, "width_needed_by": "count of equations (a lower bound)"}
+        return {"width_needed": width, "width_needed_by": "count of equations, a lower bound"}
     for candidate in range(width, 2 * width + instance.n_inputs + 2):
         generic = replace(instance, width=candidate, W=None, A=None, offsets=None, X=None, c=None, basis=None)
         result = certified_rank(partial(_matrix, generic), N, seed=candidate, trials=1)
