@@ -82,7 +82,7 @@ class TestInterpolation:
 
     def test_large_problems_count_equations_instead_of_searching(self):
         condition = check(size(30, 30, 10))["interpolation"]
-        assert condition.evidence["width_needed_by"] == "count of equations (a lower bound)"
+        assert condition.evidence["width_needed_by"] == "count of equations, a lower bound"
         assert condition.evidence["width_needed"] == -(-condition.evidence["needed"] // 31)
 
 
