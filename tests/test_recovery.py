@@ -29,7 +29,7 @@ def worst(found, truth) -> float:
 
 
 class TestPlanted:
-    @pytest.mark.parametrize("sizes", [*RECOVERABLE, pytest.param((20, 20, 110), marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("sizes", [*RECOVERABLE, (20, 20, 110)])
     def test_smooth_cubic(self, sizes):
         system, truth = size(*sizes).plant(0)
         found = recover(system, data=(truth.X, truth.c))
