@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from identify.recovery.solution import Recovery, RecoveryError
     from identify.report.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.stationarity import KKTSystem
+    from identify.symbolic.system import SymbolicSystem, kkt_equations
 
 _HOME = {
     "Activation": "activation",
@@ -39,12 +40,14 @@ _HOME = {
     "Report": "report.verdict",
     "Scope": "report.verdict",
     "ShapeError": "network",
+    "SymbolicSystem": "symbolic.system",
     "TooLargeError": "limits",
     "Truth": "configuration",
     "TwoLayerNetwork": "network",
     "Verdict": "report.verdict",
     "Witness": "report.verdict",
     "check": "conditions.check",
+    "kkt_equations": "symbolic.system",
     "load_problem": "io",
     "max_margin_point": "kkt_points",
     "recover": "recovery.recover",
@@ -69,12 +72,14 @@ __all__ = [
     "Report",
     "Scope",
     "ShapeError",
+    "SymbolicSystem",
     "TooLargeError",
     "Truth",
     "TwoLayerNetwork",
     "Verdict",
     "Witness",
     "check",
+    "kkt_equations",
     "load_problem",
     "max_margin_point",
     "recover",

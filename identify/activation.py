@@ -14,6 +14,9 @@ from fractions import Fraction
 from math import gcd, isfinite
 from numbers import Rational
 
+import numpy as np
+from numpy.polynomial import Chebyshev, Polynomial
+
 MAX_DEGREE = 20
 _VARIABLE = "z"
 
@@ -87,6 +90,52 @@ class Activation:
                 "(write products with *, as in 2*z)"
             ) from None
         return cls(_polynomial(tree.body, source, text))
+
+    @classmethod
+    def approximate(cls, f: Callable, degree: int, interval: tuple[float, float]) -> Activation:
+        """A polynomial close to ``f`` on an interval: its interpolant at Chebyshev points (within a small factor of the best).
+
+        What that loses: statements about the polynomial network are exact, but about another network; how far the two
+        activations are apart is told by :meth:`deviation`. Outside the interval the polynomial may be arbitrarily far off.
+
+        Parameters
+        ----------
+        f
+            A function of a float array, such as ``numpy.tanh``.
+        degree
+            2 to 20.
+        interval
+            ``(low, high)`` with low < high: where the pre-activations lie (units of w·x).
+
+        Raises
+        ------
+        ActivationError
+            For a bad degree or interval, or an ``f`` that is not finite there.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> sigma = Activation.approximate(np.tanh, 5, (-2.0, 2.0))
+        >>> sigma.degree, bool(sigma.deviation(np.tanh, (-2.0, 2.0)) < 0.02)
+        (5, True)
+        """
+        if not isinstance(degree, int) or not 2 <= degree <= MAX_DEGREE:
+            raise ActivationError(f"degree: received {degree!r}, expected an integer from 2 to {MAX_DEGREE}")
+        low, high = _interval(interval)
+        series = Chebyshev.interpolate(lambda z: np.asarray(f(z), dtype=float), degree, domain=[low, high])
+        coefficients = np.asarray(series.convert(kind=Polynomial).coef, dtype=float)
+        if not np.isfinite(coefficients).all():
+            raise ActivationError(f"f: not finite on [{low:g}, {high:g}]; expected a function that is")
+        # coefficients at rounding level (those of the wrong parity) would change the ambiguity group
+        size = max(abs(low), abs(high), 1.0) ** np.arange(len(coefficients))
+        kept = np.where(np.abs(coefficients) * size > 1e-12 * np.abs(coefficients * size).max(), coefficients, 0.0)
+        return cls(kept.tolist())
+
+    def deviation(self, f: Callable, interval: tuple[float, float]) -> float:
+        """The largest |sigma - f| on 2001 equally spaced points of the interval (dimensionless)."""
+        low, high = _interval(interval)
+        z = np.linspace(low, high, 2001)
+        return float(np.max(np.abs(self(z) - np.asarray(f(z), dtype=float))))
 
     @property
     def degree(self) -> int:
@@ -167,6 +216,16 @@ def root_group(degrees: Sequence[int]) -> str:
     return "scaling" if step == 0 else "sign" if step % 2 == 0 else "none"
 
 
+def _interval(interval) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in interval)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise ActivationError(f"interval: received {interval!r}, expected two finite numbers (low, high) with low < high")
+    return low, high
+
+
 def _exact(value) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, (Rational, float)) or (isinstance(value, float) and not isfinite(value)):
         raise ActivationError(f"activation coefficient {value!r}: expected a finite integer, fraction or float")
@@ -214,7 +273,7 @@ def _polynomial(node: ast.expr, source: str, text: str) -> list[Fraction]:
             for _ in range(int(right[0])):
                 power = _product(power, left)
             return power
-    raise refuse("is not polynomial")
+    raise refuse("is not polynomial (Activation.approximate gives a polynomial close to a function, and deviation what that loses)")
 
 
 def _product(left: list[Fraction], right: list[Fraction]) -> list[Fraction]:

@@ -1,4 +1,4 @@
-"""The command line: ``identify demo``, ``identify check``, ``identify recover``.
+"""The command line: ``identify demo``, ``identify check``, ``identify recover``, ``identify kkt``.
 
 Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
 work was done, 1 when the data could not be recovered, 2 for bad input, with one line that says what to do.
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Is a network's training data determined by its parameters or gradients? Prove it, and recover it.",
 )
+PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False)]
@@ -192,6 +193,50 @@ def recover(
         _print(f"  {name}: {_brief(value)}")
     if out is not None:
         _print(f"Written: {out}")
+
+
+@app.command(epilog='Example: identify kkt -d 2 -n 2 -m 3 -a "z+z^2+z^3" --format latex')
+def kkt(
+    file: File = None,
+    inputs: Inputs = None,
+    samples: Samples = None,
+    width: Width = None,
+    activation: ActivationText = None,
+    outputs: Outputs = 1,
+    bias: Bias = False,
+    layers: Layers = "both",
+    regime: Regime = "gradient",
+    form: Annotated[str, typer.Option("--format", "-f", help="text, latex, json, or a program: " + ", ".join(PROGRAMS) + ".")] = "text",
+    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False)] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write the KKT system of a configuration with symbols, or of a problem file with its exact numbers.
+
+    Files for algebra programs need numbers: from sizes, an instance with small integers is planted.
+    """
+    from identify.stationarity import choice
+    from identify.symbolic.system import kkt_equations
+
+    form = "json" if as_json else choice("--format", form, ("text", "latex", "json", *PROGRAMS))
+    if file is None:
+        config = _configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
+        system = kkt_equations(config)
+        if form in PROGRAMS:
+            system = kkt_equations(config.plant(seed, integers=True)[0], samples=config.samples)
+    else:
+        problem = _load(file, inputs, width, activation)
+        if samples is None:
+            raise ValueError("--samples: missing; how many training samples are sought?")
+        system = kkt_equations(problem.system, samples=samples)
+    if form == "json":
+        _print_json(system.to_dict())
+    elif form == "latex":
+        _print(system.to_latex(6 if limit is None else limit))
+    elif form == "text":
+        _print(system.to_text(limit))
+    else:
+        _print(system.export(form))
 
 
 def _version(wanted: bool) -> None:

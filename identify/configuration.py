@@ -129,7 +129,7 @@ class Configuration:
         """The equations in words and formulas."""
         return equations_in_words(self.regime, self.observed, self.bias, self.outputs, False, False)
 
-    def plant(self, seed: int = 0) -> tuple[KKTSystem, Truth]:
+    def plant(self, seed: int = 0, *, integers: bool = False) -> tuple[KKTSystem, Truth]:
         """A generic instance with known data.
 
         For ``gradient`` and ``lazy``: weights, data and multipliers are random (weights normal with variance 1/d, data
@@ -137,8 +137,12 @@ class Configuration:
         them in double precision. For ``max-margin`` and ``weight-decay`` the network must be stationary for its own
         data: such points are constructed for sigma = z^p, p >= 3 (see :mod:`identify.kkt_points`).
 
+        With ``integers`` the numbers are random integers from -5 to 5 (multipliers not 0), so that the target is exact.
+
         Raises
         ------
+        ValueError
+            For integers in a self-trained regime, or with activation coefficients that are not integers.
         PlantingError
             For a self-trained regime beyond that construction: another activation, more samples than inputs, or more
             neurons than such a point has.
@@ -150,15 +154,23 @@ class Configuration:
             f"an instance with {self.width} neurons, {self.inputs} inputs and {self.samples} samples",
         )
         rng = np.random.default_rng(seed)
+        if integers and (self.regime in SELF_TRAINED or any(s.denominator > 1 for s in self.activation.coefficients)):
+            raise ValueError(
+                f"integers: received regime {self.regime} and activation {self.activation}; "
+                "expected gradient or lazy, and integer coefficients"
+            )
         if self.regime in SELF_TRAINED:
             return self._plant_self_trained(rng)
         m, d, n, C = self.width, self.inputs, self.samples, self.outputs
-        scale = 1 / np.sqrt(d)
-        W = rng.standard_normal((m, d)) * scale
-        a = rng.standard_normal((C, m))
-        b = rng.standard_normal(m) if self.bias else None
-        X = rng.standard_normal((n, d))
-        c = rng.choice([-1.0, 1.0], (n, C)) * rng.uniform(0.5, 1.5, (n, C))
+
+        def draw(*shape: int) -> np.ndarray:
+            return rng.integers(-5, 6, shape).astype(float) if integers else rng.standard_normal(shape)
+
+        W, a = draw(m, d) * (1 if integers else 1 / np.sqrt(d)), draw(C, m)
+        b = draw(m) if self.bias else None
+        X = draw(n, d)
+        sign = rng.choice([-1.0, 1.0], (n, C))
+        c = sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
         net = TwoLayerNetwork(W, a[0] if C == 1 else a, self.activation, bias=b)
         sigma = self.activation
         tW, tb, ta = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)

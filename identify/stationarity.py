@@ -25,6 +25,7 @@ from identify.network import ShapeError, TwoLayerNetwork, finite_array
 REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 SELF_TRAINED = ("weight-decay", "max-margin")
 LAYERS = ("both", "first", "second")
+LOSSES = ("logistic", "square")
 
 
 class Observed(NamedTuple):
@@ -161,7 +162,8 @@ class KKTSystem:
             Weight decay, positive, dimensionless.
         loss
             ``"logistic"`` adds the closure equations :math:`c_i = y_i / (n (1 + e^{y_i f(x_i)}))` for labels
-            :math:`y_i = \mathrm{sign}\, c_i`; None leaves the multipliers free.
+            :math:`y_i = \mathrm{sign}\, c_i`, ``"square"`` adds :math:`c_i = -2 (f(x_i) - y_i)/n` for responses :math:`y_i`;
+            None leaves the multipliers free.
         layers
             Which layers were trained, and so are stationary: ``"both"``, ``"first"`` or ``"second"``.
         """
@@ -169,9 +171,9 @@ class KKTSystem:
         if isinstance(decay, bool) or not isinstance(decay, (Real, np.floating)) or not 0 < decay < np.inf:
             raise ValueError(f"decay: received {decay!r}, expected a positive number")
         if loss is not None:
-            choice("loss", loss, ("logistic",))
+            choice("loss", loss, LOSSES)
             if network.n_outputs > 1:
-                raise ValueError(f"loss: 'logistic' is for one output, the network has {network.n_outputs}; pass loss=None")
+                raise ValueError(f"loss: {loss!r} is for one output, the network has {network.n_outputs}; pass loss=None")
         return cls._of_parameters(network, float(decay), layers, regime="weight-decay", loss=loss, decay=float(decay))
 
     @classmethod

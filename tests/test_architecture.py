@@ -19,6 +19,7 @@ ORDER = [
     "configuration",
     "report",
     "exact",
+    "symbolic",
     "conditions",
     "recovery",
     "io",

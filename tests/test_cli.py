@@ -100,7 +100,7 @@ def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
     assert status == 2 and "holds no X and c" in err
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "recover"])
+@pytest.mark.parametrize("command", ["demo", "check", "recover", "kkt"])
 def test_help_has_an_example(monkeypatch, capsys, command):
     status, out, _ = run(monkeypatch, capsys, command, "--help")
     assert status == 0 and f"Example: identify {command}" in out.replace("\n", " ")
@@ -114,3 +114,30 @@ def test_version_and_installed_entry_point():
 def test_importing_the_package_does_not_import_jax():
     code = "import sys, identify; identify.check; sys.exit('jax' in sys.modules or 'sympy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_kkt_writes_symbols_from_sizes(monkeypatch, capsys):
+    sizes = ["-d", 1, "-n", 1, "-m", 1, "-a", "z^3", "--layers", "first"]
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes)
+    assert status == 0 and "3*a_1*lambda_1*w_1_1**2*x_1_1**3*y_1 - tw_1_1 = 0" in out
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes, "--format", "latex")
+    assert status == 0 and r"\lambda_{1}" in out and r"t^{W}_{1,1}" in out
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes, "--json")
+    assert status == 0 and json.loads(out)["unknowns"] == ["x_1_1", "lambda_1"]
+
+
+@pytest.mark.parametrize("form", cli.PROGRAMS)
+def test_kkt_writes_program_files_with_planted_integers(monkeypatch, capsys, form):
+    status, out, _ = run(monkeypatch, capsys, "kkt", "-d", 2, "-n", 2, "-m", 3, "-a", "z+z^2+z^3", "-f", form)
+    system, _ = idf.Configuration(inputs=2, samples=2, width=3, activation="z+z^2+z^3").plant(0, integers=True)
+    assert status == 0 and out == idf.kkt_equations(system, samples=2).export(form) + "\n"
+
+
+def test_kkt_of_a_file(monkeypatch, capsys, problem):
+    path, _ = problem
+    status, out, _ = run(monkeypatch, capsys, "kkt", path, "-n", 3, "--limit", 1)
+    assert status == 0 and "SymbolicSystem(gradient: 60 equations in 15 unknowns, 0 parameters)" in out
+    status, _, err = run(monkeypatch, capsys, "kkt", path)
+    assert status == 2 and "--samples: missing" in err
+    status, _, err = run(monkeypatch, capsys, "kkt", path, "-n", 3, "-f", "maple")
+    assert status == 2 and "expected one of text, latex, json, msolve" in err

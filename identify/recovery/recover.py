@@ -126,7 +126,7 @@ def recover(
         evidence |= numbers
     if ambiguity.label_counts is not None and ambiguity.degree % 2:
         X, c = choose_signs(system, X, c)
-    elif ambiguity.group == "sign" or system.loss is None:
+    elif ambiguity.group == "sign" or system.loss != "logistic":
         X, c = ambiguity.canonical(X, c)
 
     residual = system.residual(X, c)

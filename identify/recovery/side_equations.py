@@ -25,11 +25,11 @@ def fix_free_scale(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.n
     RecoveryError
         When a sample cannot meet its margin or closure at any scale.
     """
-    if system.labels is None and system.loss is None:
+    if system.labels is None and system.loss != "logistic":  # the square loss leaves the scale free: responses are unknown
         return X, c, {}
     p = system.network.activation.degree
     outputs = system.network(X).reshape(-1)
-    if system.loss is None:
+    if system.labels is not None:
         size = np.abs(outputs)
         if size.min() < 1e-12:
             raise RecoveryError("margins: a sample has output zero, so no scale gives it margin 1; it is no support sample")

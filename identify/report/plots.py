@@ -12,7 +12,7 @@ from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from identify.report.html import MissingExtraError, show
 
@@ -237,6 +237,19 @@ def spectrum(values: Float[np.ndarray, " k"], *, threshold: float | None = None,
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(_MUTED)
+    return _png(figure)
+
+
+def pattern(nonzero: Bool[np.ndarray, "rows columns"], *, columns: Sequence[str] = ()) -> bytes:
+    """A sparsity pattern as PNG: equations down, unknowns across; ``columns`` names the unknowns where there is room."""
+    rows, width = nonzero.shape
+    figure = _figure(9.0, min(9.0, max(2.0, 9.0 * rows / max(width, 1))))
+    axes = figure.add_axes((0.08, 0.14, 0.9, 0.8))
+    axes.imshow(nonzero, cmap="Greys", vmin=0, vmax=1.4, interpolation="nearest", aspect="auto")
+    axes.set_xlabel("unknown")
+    axes.set_ylabel("equation")
+    if columns and width <= 40:
+        axes.set_xticks(range(width), columns, rotation=90, fontsize=8)
     return _png(figure)
 
 

@@ -1,0 +1,19 @@
+"""The benchmark programs run, and what they compare is the same work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_symbolic():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "symbolic.py", "--quick"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    lines = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| z")]
+    assert len(lines) == 10 and all(float(cells[2]) > 0 for cells in lines)
+    assert [cells[5].strip() for cells in lines] == ["342"] * 4 + ["906"] * 4 + ["18"] * 2
+    assert "The methods agree on the number of terms of every system." in out
