@@ -28,7 +28,7 @@ PRIMES_IN_RANGE = 105_097_565 - 54_400_028
 """Number of primes between 2^30 and 2^31 (OEIS A007053)."""
 ERROR_BOUND = 1e-12
 BYTES_PER_ENTRY = 64
-"""Measured peak for one matrix entry on its way from NumPy through Python integers into python-flint."""
+"""Estimate for one matrix entry on its way from NumPy through Python integers into python-flint."""
 
 
 def random_prime(rng: np.random.Generator) -> int:

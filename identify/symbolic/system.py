@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from identify.symbolic.structure import Structure
 
 BYTES_PER_TERM = 400
-"""Measured memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
+"""Estimate of the memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
 
 
 @dataclass(frozen=True)
