@@ -26,15 +26,15 @@ class SymbolicJacobian:
 
     @classmethod
     def of(cls, expanded: Polynomials) -> SymbolicJacobian:
-        unknowns = len(expanded.system.unknowns)
+        columns = {symbol: k for k, symbol in enumerate(expanded.system.unknowns)}
         derived: dict[int, list[tuple[int, fmpq_mpoly]]] = {}
         entries, variables = {}, []
         for row in range(len(expanded)):
             polynomial, names, place = expanded.polynomial(row)
             if place not in derived:
-                candidates = [k for k, degree in enumerate(polynomial.degrees()[:unknowns]) if degree]
+                candidates = [k for k, degree in enumerate(polynomial.degrees()) if degree and names[k] in columns]
                 derived[place] = [(k, polynomial.derivative(k)) for k in candidates]
-            entries.update({(row, k): value for k, value in derived[place]})
+            entries.update({(row, columns[names[k]]): value for k, value in derived[place]})
             variables.append(names)
         return cls(expanded.system, entries, tuple(variables))
 

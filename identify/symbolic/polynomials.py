@@ -1,7 +1,7 @@
 """Expanded equations: python-flint polynomials inside, SymPy polynomials and expressions on demand.
 
 The equations of different neurons are the same polynomials in different symbols. Where weights are symbols, those of one
-neuron are expanded and the others are the same coefficients over a ring with other names.
+neuron are expanded and the others are the same coefficients over a ring with other names; so is slackness, by samples.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flint import fmpq_mpoly
+from flint import fmpq, fmpq_mpoly
 from sympy import QQ, Add, Expr, Mul, Rational, Symbol
 from sympy.polys.orderings import grevlex
-from sympy.polys.rings import PolyElement, PolyRing
-
-from identify.symbolic.names import Names
+from sympy.polys.rings import PolyRing
 
 if TYPE_CHECKING:
     from identify.symbolic.system import SymbolicSystem
@@ -32,29 +30,32 @@ class Polynomials(Sequence):
     system: SymbolicSystem
     flint: tuple[fmpq_mpoly, ...]
     blocks: tuple[tuple[tuple[Symbol, ...], tuple[int, ...]], ...]
-    """For each neuron (or one block): its variables, and the flint polynomials that are its equations."""
+    """For each neuron and each sample (or one block): its variables, and the flint polynomials that are its equations."""
     where: tuple[tuple[int, int], ...]
     """For each equation: its block, and its place in it."""
 
     @classmethod
     def of(cls, system: SymbolicSystem) -> Polynomials:
         n = system.names
-        one = _one_neuron(system) if system.numbers is None and not system.has_margins and n.width > 1 else None
-        if one is None:
-            context, generators = system.in_ring()
-            flint = tuple(system.flint_polynomials(context, generators))
+        if system.numbers is not None:
+            flint = _in_one_ring(system)
             return cls(system, flint, ((system.variables, tuple(range(len(flint)))),), tuple((0, k) for k in range(len(flint))))
-        context, generators = one.in_ring()
-        flint = tuple(one.flint_polynomials(context, generators))
+        neuron = replace(system, names=replace(n, width=1))
+        flint = _in_one_ring(neuron)[: neuron.n_stationarity]
         places = tuple(range(len(flint)))
-        blocks = tuple((tuple(_rename(symbol, j, n) for symbol in one.variables), places) for j in range(n.width))
+        blocks = [(tuple(_rename(symbol, NEURON, j) for symbol in neuron.variables), places) for j in range(n.width)]
         index = []
         start = 0
-        for seen, each in zip(system.observed, (n.inputs, 1, 1), strict=True):
+        for seen, outer, inner in zip(system.observed, (1, 1, n.outputs), (n.inputs, 1, 1), strict=True):
             if seen:
-                index += [(j, start + k) for j in range(n.width) for k in range(each)]
-                start += each
-        return cls(system, flint, blocks, tuple(index))
+                index += [(j, start + o * inner + k) for o in range(outer) for j in range(n.width) for k in range(inner)]
+                start += outer * inner
+        if system.has_margins:
+            sample = replace(system, names=replace(n, samples=1))
+            flint += _in_one_ring(sample)[-1:]
+            blocks += [(tuple(_rename(symbol, SAMPLE, i) for symbol in sample.variables), (start,)) for i in range(n.samples)]
+            index += [(n.width + i, 0) for i in range(n.samples)]
+        return cls(system, flint, tuple(blocks), tuple(index))
 
     def __len__(self) -> int:
         return len(self.where)
@@ -64,7 +65,7 @@ class Polynomials(Sequence):
             return tuple(self[k] for k in range(*at.indices(len(self))))
         block, place = self.where[range(len(self))[at]]
         # the terms are shared between neurons: SymPy's polynomials are used as values, and never changed in place
-        return PolyElement(self._ring(block), self._terms(self.blocks[block][1][place]))
+        return self._ring(block).zero.new(self._terms(self.blocks[block][1][place]))
 
     def __iter__(self):
         return (self[k] for k in range(len(self)))
@@ -91,7 +92,9 @@ class Polynomials(Sequence):
 
     def _terms(self, place: int) -> dict:
         if place not in _cache(self, "_dicts"):
-            _cache(self, "_dicts")[place] = self.flint[place].to_dict()
+            terms = self.flint[place].to_dict().items()
+            # python-flint's exponents are objects of 32 bytes each; SymPy's are Python's small integers
+            _cache(self, "_dicts")[place] = {(*map(int, e),): v if QQ.dtype is fmpq else QQ(int(v.p), int(v.q)) for e, v in terms}
         return _cache(self, "_dicts")[place]
 
     def __repr__(self) -> str:
@@ -102,20 +105,22 @@ def _cache(owner: Polynomials, name: str) -> dict:
     return owner.__dict__.setdefault(name, {})
 
 
-def _one_neuron(system: SymbolicSystem) -> SymbolicSystem | None:
-    """The same system with its first neuron only; None where outputs share second-layer rows in another order."""
-    n = system.names
-    if n.outputs > 1:
-        return None
-    return replace(system, names=Names(n.inputs, n.samples, 1, 1, n.bias, n.signed))
+NEURON = {"w": 0, "b": 0, "a": -1, "tw": 0, "tb": 0, "ta": -1}
+"""The symbols that belong to one neuron, and which of their indices says to which."""
+SAMPLE = {"x": 0, "lambda": 0, "y": 0}
+"""The symbols that belong to one sample, for one output."""
 
 
-def _rename(symbol: Symbol, neuron: int, names: Names) -> Symbol:
-    """The symbol of the first neuron as that of another: w_1_k, a_1, b_1 and the targets carry the neuron in their first index."""
+def _in_one_ring(system: SymbolicSystem) -> tuple[fmpq_mpoly, ...]:
+    return tuple(system.flint_polynomials(*system.in_ring()))
+
+
+def _rename(symbol: Symbol, owned: dict[str, int], number: int) -> Symbol:
+    """A symbol of the first neuron (or sample) as that of another."""
     stem, *index = symbol.name.split("_")
-    if stem in ("w", "a", "b", "tw", "tb", "ta"):
-        return Symbol("_".join([stem, str(neuron + 1), *index[1:]]))
-    return symbol
+    if stem in owned:
+        index[owned[stem]] = str(number + 1)
+    return Symbol("_".join([stem, *index]))
 
 
 def to_expression(polynomial: fmpq_mpoly, variables: tuple[Symbol, ...]) -> Expr:

@@ -6,13 +6,15 @@ together in SymPy's canonical order without sorting each anew (:class:`Canonical
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from sympy import Add, Expr, Integer, Mul, Rational, Symbol
+from sympy import Add, Expr, Integer, Mul, Pow, Rational, Symbol
 
 from identify.activation import Activation
 from identify.stationarity import KKTSystem, Observed
@@ -84,25 +86,40 @@ class Structured:
         return out
 
     @cached_property
-    def _slots(self) -> dict[tuple[int, int, int], Expr]:
+    def _neurons(self) -> dict[int, dict[tuple, Any]]:
         return {}
+
+    def _shared(self, j: int) -> dict[tuple, Any]:
+        """What the equations of neuron j have in common. Kept for the last neuron only: all of them would fill the memory."""
+        if j not in self._neurons:
+            self._neurons.clear()
+        return self._neurons.setdefault(j, {})
 
     def _sigma(self, i: int, j: int, order: int) -> Expr:
         """The derivative of that order of the activation at w_j . x_i + b_j, as one structured expression."""
-        key = i, j, order
-        if key not in self._slots:
-            W, _, offsets = self.weights
-            pre = self._slots.get((i, j, -1))
+        shared = self._shared(j)
+        made = shared.get((i, order))
+        if made is None:
+            pre = shared.get((i, "pre"))
             if pre is None:
-                pre = self._dot(W[j], self.names.x[i], offsets[j])
-                self._slots[i, j, -1] = pre
-            parts = [_rational(s) * pre**k for k, s in enumerate(self.activation.derivative(order)) if s]
-            if self._canonical is not None and len(parts) > 1:
-                flat = [term for part in parts for term in Add.make_args(part)]
-                self._slots[key] = self._canonical.make(Add, ("sigma", order), flat)
+                W, _, offsets = self.weights
+                pre = shared[i, "pre"] = self._dot(W[j], self.names.x[i], offsets[j])
+            coefficients = self.activation.derivative(order)
+            if self._canonical is None:
+                made = Add(*(_rational(s) * pre**k for k, s in enumerate(coefficients) if s))
             else:
-                self._slots[key] = Add(*parts)
-        return self._slots[key]
+                parts = [part for k, s in enumerate(coefficients) if s for part in self._scaled_power(_rational(s), pre, k)]
+                made = self._canonical.make(Add, ("sigma", order), parts) if len(parts) > 1 else parts[0]
+            shared[i, order] = made
+        return made
+
+    def _scaled_power(self, s: Rational, pre: Expr, k: int) -> list[Expr]:
+        """The terms of s pre^k, as SymPy writes it: a number is multiplied into a sum, not into a power of one."""
+        assert self._canonical is not None
+        if k == 0 or not pre.is_Add:
+            return [s * pre**k]
+        terms = pre.args if k == 1 else (Pow(pre, Integer(k), evaluate=False),)
+        return list(terms) if s == 1 else [Mul._from_args((s, *Mul.make_args(term)), True) for term in terms]
 
     def margin(self, i: int) -> Expr:
         """y_i f(x_i)."""
@@ -140,7 +157,16 @@ class Structured:
         _, A, _ = self.weights
         n = self.names
         if n.outputs == 1:
-            return self._product("wx" if factors else "b", (A[0, j], *self.signed[i, 0], *factors), self._sigma(i, j, 1))
+            shared = self._shared(j)
+            around = shared.get((i, "around")) if factors else None
+            if around is not None:
+                before, after = around
+                return Mul._from_args(before + factors + after, True)
+            made = self._product("wx" if factors else "b", (A[0, j], *self.signed[i, 0], *factors), self._sigma(i, j, 1))
+            if factors and self._canonical is not None and factors[0] in made.args:
+                at = made.args.index(factors[0])
+                shared[i, "around"] = made.args[:at], made.args[at + 1 :]  # the same for every k
+            return made
         mixed = Add(*(A[o, j] * self.signed[i, o][0] for o in range(n.outputs)))
         return self._product("wx", (mixed, *factors), self._sigma(i, j, 1))
 
@@ -150,11 +176,10 @@ class Structured:
         return Canonical() if self.numbers is None and self.names.outputs == 1 else None
 
     def _dot(self, weights: np.ndarray, x: np.ndarray, offset) -> Expr:
-        terms = (
-            [w * v for w, v in zip(weights, x, strict=True)]
-            if self._canonical is None
-            else [self._canonical.make(Mul, ("wx",), [w, v]) for w, v in zip(weights, x, strict=True)]
-        )
+        if self._canonical is None:
+            terms = [w * v for w, v in zip(weights, x, strict=True)]
+        else:
+            terms = [Mul._from_args(pair, True) for pair in zip(weights.tolist(), x.tolist(), strict=True)]  # w sorts before x
         if offset != 0:
             terms.append(offset)
         return Add(*terms) if self._canonical is None or len(terms) == 1 else self._canonical.make(Add, ("dot",), terms)
@@ -195,15 +220,15 @@ class Canonical:
     """
 
     def __init__(self) -> None:
-        self._orders: dict[tuple, list[int] | None] = {}
+        self._orders: dict[tuple, Callable[[list[Expr]], tuple] | None] = {}
 
     def make(self, cls: Any, kind: tuple, parts: list[Expr]) -> Expr:
         """``cls(*parts)``, for the parts of one ``kind``."""
-        key = (cls, len(parts), *kind)
+        key = (cls, len(parts), kind)
         if key not in self._orders:
             made = cls(*parts)
             place = {part: k for k, part in enumerate(parts)}
             plain = made.func is cls and len(made.args) == len(parts) and all(part in place for part in made.args)
-            self._orders[key] = [place[part] for part in made.args] if plain else None
-        order = self._orders[key]
-        return cls(*parts) if order is None else cls._from_args(tuple(parts[k] for k in order))
+            self._orders[key] = itemgetter(*(place[part] for part in made.args)) if plain else None
+        pick = self._orders[key]
+        return cls(*parts) if pick is None else cls._from_args(pick(parts), True)

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from identify.symbolic.jacobian import SymbolicJacobian
     from identify.symbolic.moments import MomentForm
     from identify.symbolic.polynomials import Polynomials
+    from identify.symbolic.solve import Solution
     from identify.symbolic.structure import Structure
 
 BYTES_PER_TERM = 400
-"""Estimate of the memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
+"""Measured memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SideCondition:
 
 
 class Lazy(Sequence):
-    """A tuple whose members are made when they are asked for, once."""
+    """A tuple whose members are made when they are asked for: kept when taken by index, not when iterated over."""
 
     def __init__(self, size: int, make: Callable[[int], Any]):
         self._size, self._make = size, make
@@ -69,7 +70,7 @@ class Lazy(Sequence):
         return self._made[k]
 
     def __iter__(self) -> Iterator:
-        return (self[k] for k in range(self._size))
+        return (self._made[k] if k in self._made else self._make(k) for k in range(self._size))
 
     def __repr__(self) -> str:
         shown = [str(self[k]) for k in range(min(3, self._size))]
@@ -330,11 +331,25 @@ class SymbolicSystem:
             "ambiguity": list(self.group.describe()),
         }
 
-    def export(self, format: str, *, modulus: int | None = None, path: str | Path | None = None) -> str:
+    def solve(self, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Solution:
+        """Exact solution of a small system: dimension, degree, real solutions in boxes (:func:`identify.symbolic.solve.solve`)."""
+        from identify.symbolic.solve import solve
+
+        return solve(self, gauge=gauge, time_limit=time_limit, method=method)
+
+    def export(
+        self,
+        format: str,
+        *,
+        equations: Sequence[Expr] | None = None,
+        saturate: bool = True,
+        modulus: int | None = None,
+        path: str | Path | None = None,
+    ) -> str:
         """The system as a file for an algebra program (:func:`identify.symbolic.export.export`), also written to ``path``."""
         from identify.symbolic.export import export
 
-        text = export(self, format, modulus=modulus)
+        text = export(self, format, equations=equations, saturate=saturate, modulus=modulus)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
