@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
     from identify.conditions.check import InconsistentDataError, check
+    from identify.conditions.thresholds import Thresholds, largest_identifiable
     from identify.configuration import Configuration, Truth
     from identify.eigenvectors import PlantingError
     from identify.io import Problem, ProblemFileError, load_problem, save_problem
@@ -41,6 +42,7 @@ _HOME = {
     "Scope": "report.verdict",
     "ShapeError": "network",
     "SymbolicSystem": "symbolic.system",
+    "Thresholds": "conditions.thresholds",
     "TooLargeError": "limits",
     "Truth": "configuration",
     "TwoLayerNetwork": "network",
@@ -48,6 +50,7 @@ _HOME = {
     "Witness": "report.verdict",
     "check": "conditions.check",
     "kkt_equations": "symbolic.system",
+    "largest_identifiable": "conditions.thresholds",
     "load_problem": "io",
     "max_margin_point": "kkt_points",
     "recover": "recovery.recover",
@@ -73,6 +76,7 @@ __all__ = [
     "Scope",
     "ShapeError",
     "SymbolicSystem",
+    "Thresholds",
     "TooLargeError",
     "Truth",
     "TwoLayerNetwork",
@@ -80,6 +84,7 @@ __all__ = [
     "Witness",
     "check",
     "kkt_equations",
+    "largest_identifiable",
     "load_problem",
     "max_margin_point",
     "recover",

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
 
 
 class TooLargeError(ValueError):
@@ -17,8 +22,21 @@ class TooLargeError(ValueError):
         self.bytes_allowed = bytes_allowed
 
 
+@contextmanager
+def limit_memory(size: int | None) -> Iterator[None]:
+    """Within this block, allow at most that many bytes for one piece of work; None changes nothing."""
+    token = _WITHIN.set(_WITHIN.get() if size is None else size)
+    try:
+        yield
+    finally:
+        _WITHIN.reset(token)
+
+
 def memory_allowed() -> int:
-    """Bytes that one piece of work may take: IDENTIFY_MEMORY (in GiB), or half of the machine's memory."""
+    """Bytes that one piece of work may take: :func:`limit_memory`, IDENTIFY_MEMORY (in GiB), or half of the machine's memory."""
+    within = _WITHIN.get()
+    if within is not None:
+        return within
     text = os.environ.get("IDENTIFY_MEMORY")
     if text is not None:
         try:

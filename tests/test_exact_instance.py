@@ -70,9 +70,9 @@ def test_slopes_factor_the_first_layer(bias):
     assert np.array_equal(product, G.T @ tall.astype(object) % Q)
 
 
-def test_tensor_powers_are_the_terms_of_the_moments():
+def test_features_with_multipliers_are_the_terms_of_the_moments():
     point = sizes(outputs=2).at(Q, np.random.default_rng(0))
-    total = point.tensor_powers(2).sum(axis=0) % Q
+    total = point.features((2,), multipliers=True).sum(axis=0) % Q
     assert total.tolist() == [v % Q for v in moments(point.X.astype(object), point.c.astype(object), (2,))]
 
 

@@ -25,6 +25,8 @@ class Known:
     truth: str
     solutions: int | None
     orbit: int
+    generic_global: bool = False
+    """Whether condition C5 holds."""
 
     @property
     def configuration(self) -> Configuration:
@@ -41,20 +43,20 @@ CUBIC, ODD, CUBE = "z + z^2 + z^3", "z + z^3", "z^3"
 # each sample was fixed by one random linear form, so its orbit counts permutations only.
 TRUTH_TABLE = (
     Known(CUBIC, "both", (2, 2, 2), ISOLATED, 16, 2),
-    Known(CUBIC, "both", (2, 2, 3), UNIQUE, 2, 2),
-    Known(CUBIC, "both", (2, 2, 4), UNIQUE, 2, 2),
-    Known(CUBIC, "both", (3, 2, 3), UNIQUE, 2, 2),
+    Known(CUBIC, "both", (2, 2, 3), UNIQUE, 2, 2, True),
+    Known(CUBIC, "both", (2, 2, 4), UNIQUE, 2, 2, True),
+    Known(CUBIC, "both", (3, 2, 3), UNIQUE, 2, 2, True),
     Known(CUBIC, "both", (2, 3, 3), UNIQUE, 6, 6),  # by M_1, M_2, M_3 jointly; M_3 alone is not enough
     Known(CUBIC, "both", (2, 3, 5), UNIQUE, 6, 6),
     Known(CUBIC, "both", (3, 2, 2), ISOLATED, 16, 2),
-    Known(CUBIC, "both", (3, 3, 4), UNIQUE, 6, 6),
+    Known(CUBIC, "both", (3, 3, 4), UNIQUE, 6, 6, True),
     Known(ODD, "both", (2, 2, 3), UNIQUE, 8, 8),
-    Known(ODD, "both", (3, 2, 3), UNIQUE, 8, 8),
+    Known(ODD, "both", (3, 2, 3), UNIQUE, 8, 8, True),
     Known(ODD, "both", (2, 3, 4), NOT_IDENTIFIABLE, None, 48),  # a family of dimension 3
     Known(ODD, "both", (3, 3, 3), ISOLATED, 192, 48),
     Known(ODD, "both", (3, 3, 4), UNIQUE, 48, 48),
     Known(CUBE, "first", (2, 2, 2), UNIQUE, 2, 2),
-    Known(CUBE, "first", (3, 2, 3), UNIQUE, 2, 2),
+    Known(CUBE, "first", (3, 2, 3), UNIQUE, 2, 2, True),
     Known(CUBE, "first", (2, 3, 4), NOT_IDENTIFIABLE, None, 6),  # a family of dimension 2
     Known(CUBE, "first", (3, 3, 3), ISOLATED, 24, 6),
 )

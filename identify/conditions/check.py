@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
@@ -11,8 +12,10 @@ from identify.activation import Activation
 from identify.ambiguity import Ambiguity, normal_form
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
+from identify.conditions.generic_global import generic_global
 from identify.conditions.interpolation import interpolation
 from identify.conditions.local import local
+from identify.conditions.plan import NAMES, Plan, estimated_seconds
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
@@ -20,9 +23,10 @@ from identify.conditions.witness import witness
 from identify.configuration import Configuration, is_lifted
 from identify.eigenvectors import PlantingError
 from identify.exact.instance import Instance
+from identify.limits import limit_memory
 from identify.network import ShapeError
-from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
+from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict
+from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
 
 INCONSISTENT = 1e-2
 """Relative residual above which data are not taken as a solution of the system they are given for."""
@@ -49,7 +53,17 @@ class InconsistentDataError(ValueError):
         self.residual = residual
 
 
-def check(problem: Configuration | KKTSystem, *, samples: int | None = None, data=None, seed: int = 0) -> Report:
+def check(
+    problem: Configuration | KKTSystem,
+    *,
+    samples: int | None = None,
+    data=None,
+    seed: int = 0,
+    budget: float | None = None,
+    memory: int | None = None,
+    conditions: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
     r"""Decide whether the target of (S) determines the training data.
 
     Parameters
@@ -65,6 +79,15 @@ def check(problem: Configuration | KKTSystem, *, samples: int | None = None, dat
         with zero multiplier are dropped and coincident ones merged, because (S) does not see them apart.
     seed
         Of the random primes and points; the same seed gives the same report.
+    budget
+        Seconds of wall-clock time, above 0. Conditions whose estimated cost exceeds what is left are reported as not evaluated.
+    memory
+        Bytes that one matrix may take; by default IDENTIFY_MEMORY (in GiB), or half of the machine's memory.
+    conditions
+        Names of conditions to evaluate even where the question is decided without them. By default conditions run
+        cheapest first; those that cost more than half a second are left out once they are not needed.
+    progress
+        Called with the name of each condition before it is evaluated.
 
     Returns
     -------
@@ -79,13 +102,12 @@ def check(problem: Configuration | KKTSystem, *, samples: int | None = None, dat
         For missing or contradicting arguments.
     InconsistentDataError
         When the data do not produce the observed gradient.
-    TooLargeError
-        When a matrix would not fit in memory; nothing is allocated.
 
     Notes
     -----
-    Cost: one elimination modulo a prime of a matrix with N columns, the number of moments in coordinates on the span
-    of the samples, and one of the Jacobian.
+    Cost: at most one elimination modulo a prime of a matrix with N columns, the number of moments in coordinates on the span
+    of the samples, and two of Jacobians with (n + 1)(d + C) columns. A matrix that would not fit in memory is never built: its
+    condition is reported as not evaluated.
 
     Examples
     --------
@@ -93,21 +115,52 @@ def check(problem: Configuration | KKTSystem, *, samples: int | None = None, dat
     >>> report.verdict, str(report.scope)
     (<Verdict.UNIQUE: 'UNIQUE'>, 'generic network, generic data')
     """
+    plan = _plan(budget, memory, conditions, progress)
+    with limit_memory(memory):
+        return _check(problem, samples, data, seed, plan)
+
+
+def _plan(budget, memory, conditions, progress) -> Plan:
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf):
+        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
+    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 1):
+        raise ValueError(f"memory: received {memory!r}, expected a positive number of bytes, or None")
+    demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)
+    for name in demanded:
+        choice("conditions", name, NAMES)
+    return Plan(budget, demanded, progress)
+
+
+def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
     if isinstance(problem, Configuration):
         if samples is not None or data is not None:
             raise ValueError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
-        return _check_configuration(problem, seed)
+        return _check_configuration(problem, seed, plan)
     if not isinstance(problem, KKTSystem):
         raise TypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     if data is None:
         if samples is None:
             raise ValueError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
-        return _check_system(problem, _sample_count(samples), seed)
+        return _check_system(problem, _sample_count(samples), seed, plan)
     try:
         X, c = data
     except (TypeError, ValueError):
         raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
-    return _check_data(problem, X, c, samples, seed)
+    return _check_data(problem, X, c, samples, seed, plan)
+
+
+def setting_of(problem: Configuration | KKTSystem, samples: int, seed: int) -> Setting:
+    """The question about that many samples, without data: of a generic network, or of this one."""
+    if isinstance(problem, KKTSystem):
+        net = problem.network
+        data = "this target" if problem.regime in SELF_TRAINED else "generic data"
+        complete = _is_complete(problem.regime, net.activation, net.has_bias, problem.loss)
+        return Setting(_instance(problem, samples), Scope("this network", data), _ambiguity(problem), complete, seed, problem)
+    instance = Instance(problem.activation, problem.inputs, samples, problem.width, problem.outputs, problem.bias, problem.observed)
+    if problem.regime not in SELF_TRAINED:
+        return Setting(instance, Scope("generic network", "generic data"), problem.ambiguity, True, seed)
+    complete = _is_complete(problem.regime, problem.activation, problem.bias, "logistic" if problem.regime == "weight-decay" else None)
+    return Setting(instance, Scope("any network", "any data"), problem.ambiguity, complete, seed)
 
 
 def _sample_count(samples) -> int:
@@ -116,22 +169,19 @@ def _sample_count(samples) -> int:
     return int(samples)
 
 
-def _check_configuration(config: Configuration, seed: int) -> Report:
+def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report:
     subject = _subject(config, config.n_equations, config.n_unknowns)
-    instance = Instance(config.activation, config.inputs, config.samples, config.width, config.outputs, config.bias, config.observed)
+    setting = setting_of(config, config.samples, seed)
     if config.regime not in SELF_TRAINED:
-        setting = Setting(instance, Scope("generic network", "generic data"), config.ambiguity, True, seed, *_illustration(config, seed))
-        return _judge(setting, subject, config.describe(), ())
+        system, truth = _illustration(config, seed)
+        return _judge(replace(setting, system=system, data=truth), subject, config.describe(), (), plan)
     try:
         system, truth = config.plant(seed)
     except PlantingError as error:
-        complete = _is_complete(config.regime, config.activation, config.bias, "logistic" if config.regime == "weight-decay" else None)
-        setting = Setting(instance, Scope("any network", "any data"), config.ambiguity, complete, seed)
-        return _judge(
-            setting, subject, config.describe(), (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}"), instance_known=False
-        )
+        notes = (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}")
+        return _judge(setting, subject, config.describe(), notes, plan, instance_known=False)
     note = f"one instance of this configuration was planted (seed {seed}); the verdict is about that network and its data"
-    return _check_data(system, truth.X, truth.c, None, seed, (note,))
+    return _check_data(system, truth.X, truth.c, None, seed, plan, (note,))
 
 
 def _illustration(config: Configuration, seed: int):
@@ -142,23 +192,16 @@ def _illustration(config: Configuration, seed: int):
     return system, (truth.X, truth.c.reshape(config.samples, config.outputs))
 
 
-def _check_system(system: KKTSystem, samples: int, seed: int) -> Report:
+def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Report:
     self_trained = system.regime in SELF_TRAINED
     if system.labels is not None and len(system.labels) != samples:
         raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
-    scope = Scope("this network", "this target" if self_trained else "generic data")
-    setting = Setting(
-        _instance(system, samples),
-        scope,
-        _ambiguity(system),
-        _is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
-        seed,
-        system,
-    )
-    return _judge(setting, _system_subject(system, samples), system.describe(), (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else ())
+    setting = setting_of(system, samples, seed)
+    notes = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else ()
+    return _judge(setting, _system_subject(system, samples), system.describe(), notes, plan)
 
 
-def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: tuple[str, ...] = ()) -> Report:
+def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: Plan, notes: tuple[str, ...] = ()) -> Report:
     net = system.network
     X, c = check_data(X, c, net.n_inputs, net.n_outputs)
     X, c, dropped, merged = normal_form(X, c)
@@ -195,7 +238,7 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, notes: 
         (X, c),
     )
     subject = _system_subject(system, len(X)) | {"residual": residual}
-    report = _judge(setting, subject, system.describe(), notes)
+    report = _judge(setting, subject, system.describe(), notes, plan)
     if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
@@ -249,19 +292,14 @@ def _is_complete(regime: str, activation: Activation, bias: bool, loss: str | No
     return loss is None
 
 
-def _judge(setting: Setting, subject: dict, equations: tuple[str, ...], notes: tuple[str, ...], instance_known: bool = True) -> Report:
+def _judge(
+    setting: Setting, subject: dict, equations: tuple[str, ...], notes: tuple[str, ...], plan: Plan, instance_known: bool = True
+) -> Report:
     """Evaluate the conditions and draw the verdict; the only place where a verdict is made."""
-    conditions: list[Condition] = []
-    where = setting
-    if instance_known:
-        reduction, where = reduce(setting)
-        isolated = local(where)
-        conditions = [interpolation(where), decomposition(where), scale(where), isolated, count(where), reduction]
-    else:
-        isolated = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
-    non_unique, found = witness(where, isolated)
-    conditions.insert(max(len(conditions) - 1, 0), non_unique)
-    verdict, reasons = _verdict(setting, conditions, found)
+    where = _evaluate(setting, plan) if instance_known else setting
+    unknown = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
+    plan.found["witness"], found = witness(where, plan.found.get("local", unknown))
+    verdict, reasons = _verdict(setting, plan.found)
     if setting.scope.data == "generic data" and setting.instance.n_outputs > 1:
         notes = (*notes, GENERIC_MULTIPLIERS)
     at_most = f"among data sets of at most {setting.instance.n_samples} distinct samples with non-zero multipliers"
@@ -270,7 +308,7 @@ def _judge(setting: Setting, subject: dict, equations: tuple[str, ...], notes: t
         scope=setting.scope,
         reasons=reasons,
         ambiguity=setting.ambiguity.describe(),
-        conditions=tuple(conditions),
+        conditions=tuple(plan.found[name] for name in NAMES if name in plan.found),
         subject=subject,
         equations=equations,
         notes=(at_most, *notes),
@@ -280,27 +318,60 @@ def _judge(setting: Setting, subject: dict, equations: tuple[str, ...], notes: t
     )
 
 
-def _verdict(setting: Setting, conditions: list[Condition], found: Witness | None) -> tuple[Verdict, tuple[str, ...]]:
-    by_name = {c.name: c for c in conditions}
-    globally = [by_name[name] for name in ("interpolation", "decomposition", "scale") if name in by_name]
-    unique = len(globally) == 3 and all(c.is_proved for c in globally)
+def _evaluate(setting: Setting, plan: Plan) -> Setting:
+    """Every condition but the witness, cheapest first; returns the setting in reduced coordinates."""
+    found = plan.found
+    found["reduction"], where = reduce(setting)
+    found["count"] = count(where)
+    terms = plan.evaluate("decomposition", 0.0, lambda: decomposition(where))
+    scales = plan.evaluate("scale", 0.0, lambda: scale(where, terms))
+    ranks: dict[str, Callable[[], Condition]] = {
+        "generic-global": lambda: generic_global(setting, where),
+        "interpolation": lambda: interpolation(where),
+        "local": lambda: local(where),
+    }
+    costs = {name: estimated_seconds(name, where) for name in ranks}
+    for name in sorted(ranks, key=lambda name: costs[name]):
+        needed = not _is_unique(setting, found)
+        if name == "interpolation" and not (terms.is_proved and scales.is_proved):
+            needed = False  # it could not decide
+        plan.evaluate(name, costs[name], ranks[name], needed)
+    return where
+
+
+def _globally(setting: Setting, found: dict[str, Condition]) -> list[Condition]:
+    """The conditions that together prove uniqueness by way of the moments."""
+    names = ["interpolation", "decomposition", "scale"]
     if setting.data_are_unknown:  # a uniqueness proof for a target that no such data produce would be empty
-        globally.append(by_name["reduction"])
-        unique = unique and by_name["reduction"].is_proved
-    disproved = by_name["witness"].is_proved
+        names.append("reduction")
+    return [found[name] for name in names if name in found]
+
+
+def _is_unique(setting: Setting, found: dict[str, Condition]) -> bool:
+    if "generic-global" in found and found["generic-global"].is_proved:
+        return True
+    conditions = _globally(setting, found)
+    return len(conditions) == 3 + setting.data_are_unknown and all(c.is_proved for c in conditions)
+
+
+def _verdict(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, tuple[str, ...]]:
+    globally, unique = _globally(setting, found), _is_unique(setting, found)
+    disproved = found["witness"].is_proved
     if unique and disproved:
         raise AssertionError("a proof of uniqueness and a witness against it: please report this with the seed and the input")
     if disproved:
-        return Verdict.NOT_UNIQUE, (by_name["witness"].statement,)
+        return Verdict.NOT_UNIQUE, (found["witness"].statement,)
     if unique:
-        return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in globally)
+        decisive = globally if all(c.is_proved for c in globally) else [found["generic-global"]]
+        return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in decisive)
+    tried = [*globally, found["generic-global"]] if setting.scope.data == "generic data" and "generic-global" in found else globally
     failing = tuple(
         f"{c.name} {'is not proved' if c.holds else 'fails' if c.holds is False else 'is open'}: {c.statement}"
-        for c in globally
+        for c in tried
         if not c.is_proved
     )
-    if "local" in by_name and by_name["local"].is_proved:
-        return Verdict.LOCALLY_UNIQUE, (f"local: {by_name['local'].statement}", *failing)
+    if "local" in found and found["local"].is_proved:
+        return Verdict.LOCALLY_UNIQUE, (f"local: {found['local'].statement}", *failing)
     if globally and all(c.holds for c in globally):
         failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
     return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)

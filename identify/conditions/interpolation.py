@@ -79,7 +79,8 @@ def interpolation(setting: Setting) -> Condition:
         )
         return Condition("interpolation", False, statement, evidence, Arithmetic.PROOF, REFERENCE)
     instance.refuse_if_too_large(N, "the interpolation matrix")
-    result = certified_rank(partial(_matrix, instance), N, seed=setting.seed)
+    some_rows = partial(_matrix, instance, rows=N)
+    result = certified_rank(partial(_matrix, instance), N, seed=setting.seed, some_rows=some_rows)
     evidence |= {"rank": result.rank, "primes": list(result.primes)}
     if result.is_full:
         if setting.data_are_unknown and setting.independence is Arithmetic.ASSUMED:
@@ -94,8 +95,9 @@ def interpolation(setting: Setting) -> Condition:
     return Condition("interpolation", False, statement, evidence, Arithmetic.EVIDENCE, REFERENCE)
 
 
-def _matrix(instance: Instance, q: int, rng: np.random.Generator) -> np.ndarray:
-    return instance.at(q, rng).interpolation()
+def _matrix(instance: Instance, q: int, rng: np.random.Generator, rows: int | None = None) -> np.ndarray:
+    point = instance.at(q, rng)
+    return (point if rows is None else point.some_neurons(rows, rng)).interpolation()
 
 
 def width_needed(instance: Instance) -> dict:

@@ -25,7 +25,13 @@ def local(setting: Setting) -> Condition:
         return Condition("local", None, "needs the data: pass data=(X, c)", evidence, Arithmetic.NONE, REFERENCE)
     instance.refuse_if_too_large(unknowns, "the Jacobian")
     minors = None if instance.data_are_given else instance.minor_bound(needed)
-    result = certified_rank(lambda q, rng: instance.at(q, rng).jacobian(), needed, seed=setting.seed, minors=minors)
+    result = certified_rank(
+        lambda q, rng: instance.at(q, rng).jacobian(),
+        needed,
+        seed=setting.seed,
+        minors=minors,
+        some_rows=lambda q, rng: instance.at(q, rng).some_neurons(needed, rng).jacobian(),
+    )
     evidence |= {"rank": result.rank, "primes": list(result.primes)}
     if result.arithmetic is Arithmetic.MONTE_CARLO:
         evidence["error_bound"] = result.error_bound

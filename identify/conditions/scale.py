@@ -1,9 +1,10 @@
-r"""C3, scale and sign: the lower moments fix each sample within its line, up to the ambiguity group.
+r"""C3, scale and sign: the moments fix each sample within its line, up to the ambiguity group.
 
-Given the terms :math:`c_i x_i^{\otimes p}`, what is left per sample is :math:`(t_i x_i, t_i^{-p} c_i)`. The moment of a
-lower degree k keeps its value exactly when :math:`\sum_i (t_i^{k-p} - 1)\, c_i x_i^{\otimes k} = 0`. Where the
-:math:`c_i x_i^{\otimes k}` are linearly independent this forces :math:`t_i^{p-k} = 1` for every sample; the degrees for
-which they are must generate the whole group. With lifted inputs (x, 1) the last coordinate fixes the scale at once.
+Given the terms :math:`c_i x_i^{\otimes k}` for the degrees k of condition C2, what is left per sample is
+:math:`(t_i x_i, t_i^{-k} c_i)` with :math:`t_i^{k-l} = 1` for all of these degrees. The moment of another degree l keeps
+its value exactly when :math:`\sum_i (t_i^{l-k} - 1)\, c_i x_i^{\otimes l} = 0`. Where the :math:`c_i x_i^{\otimes l}` are linearly
+independent this forces :math:`t_i^{l-k} = 1` for every sample; the degrees for which they are must generate the whole
+group. With lifted inputs (x, 1) the last coordinate fixes the scale at once.
 """
 
 from __future__ import annotations
@@ -22,37 +23,40 @@ from identify.report.verdict import Condition
 REFERENCE = "comparison of degrees (elementary); the group is listed under ambiguity"
 
 
-def scale(setting: Setting) -> Condition:
-    """Evaluate C3."""
+def scale(setting: Setting, decomposition: Condition) -> Condition:
+    """Evaluate C3, given C2 (its evidence lists the degrees that it fixes)."""
     instance = setting.instance
-    degrees, p, n = instance.degrees, instance.activation.degree, instance.n_samples
+    degrees, n = instance.degrees, instance.n_samples
+    known = decomposition.evidence.get("fixed_degrees", [instance.activation.degree])
     evidence: dict = {"degrees": list(degrees), "group": setting.ambiguity.group}
     if setting.is_lifted:
         return _condition(True, "the constant coordinate of (x, 1) fixes the scale of each sample", evidence)
     if len(degrees) == 1:
         fixed = "; the margins fix its size" if setting.ambiguity.group != "scaling" else ""
         return _condition(True, f"one visible degree: each sample is determined up to its scale{fixed}", evidence)
-    fixing: list[int] = []
+    fixing, arithmetic = list(known), Arithmetic.PROOF
     primes: list[int] = []
-    for k in degrees[:-1]:
-        if k and setting.independence is not Arithmetic.NONE or n == 1:
+    for k in degrees:
+        if k in known or root_group(sorted(fixing)) == root_group(degrees):
+            continue
+        if k and setting.independence is not Arithmetic.NONE:
             fixing.append(k)
+            arithmetic = Arithmetic.ASSUMED if setting.independence is Arithmetic.ASSUMED else arithmetic
         elif not setting.data_are_unknown and n <= moment_count(instance.coordinates, (k,), instance.n_outputs):
-            result = certified_rank(partial(_tensor_powers, instance, k), n, seed=setting.seed + k)
+            result = certified_rank(partial(_terms, instance, k), n, seed=setting.seed + k)
             if result.is_full:
                 fixing.append(k)
                 primes += result.primes
-    evidence |= {"fixing_degrees": fixing, "primes": primes}
-    assumed = setting.independence is Arithmetic.ASSUMED
-    if fixing and root_group((*fixing, p)) == root_group(degrees):
-        statement = f"the moments of degree {', '.join(map(str, fixing))} fix the scale of each sample"
-        return _condition(True, statement, evidence, Arithmetic.ASSUMED if assumed else Arithmetic.PROOF)
-    statement = f"{n} samples are too many for the lower moments (degrees {', '.join(map(str, degrees[:-1]))}) to fix every scale"
+    evidence |= {"fixing_degrees": sorted(fixing), "primes": primes}
+    if root_group(sorted(fixing)) == root_group(degrees):
+        statement = f"the moments of degree {', '.join(map(str, sorted(fixing)))} fix the scale of each sample"
+        return _condition(True, statement, evidence, arithmetic)
+    statement = f"{n} samples are too many for the other moments (degrees {', '.join(map(str, degrees))}) to fix every scale"
     return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
 
 
-def _tensor_powers(instance: Instance, degree: int, q: int, rng: np.random.Generator) -> np.ndarray:
-    return instance.at(q, rng).tensor_powers(degree)
+def _terms(instance: Instance, degree: int, q: int, rng: np.random.Generator) -> np.ndarray:
+    return instance.at(q, rng).features((degree,), multipliers=True)
 
 
 def _condition(holds: bool, statement: str, evidence: dict, arithmetic: Arithmetic = Arithmetic.PROOF) -> Condition:

@@ -7,6 +7,7 @@ residues, hence exactly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2
@@ -67,14 +68,24 @@ class Residues:
             reduce=self.reduce,
         )
 
-    def tensor_powers(self, degree: int) -> Int[np.ndarray, "n N"]:
-        """gamma_i (x) x_i^(tensor degree), flattened over monomials, one row per sample."""
-        powers = Monomials.of(self.X.shape[1], degree).values(self.X, self.reduce)
-        return self.reduce(self.c[:, :, None] * powers[:, None, :]).reshape(len(self.X), -1)
+    def features(self, degrees: Sequence[int], multipliers: bool) -> Int[np.ndarray, "n N"]:
+        """(x_i^(tensor k)) for the degrees k, flattened over monomials; times gamma_i where ``multipliers``."""
+        powers = np.hstack([Monomials.of(self.X.shape[1], k).values(self.X, self.reduce) for k in degrees])
+        return self.reduce(self.c[:, :, None] * powers[:, None, :]).reshape(len(self.X), -1) if multipliers else powers
 
-    def at_random_point(self, rng: np.random.Generator) -> Residues:
-        """The same network in the same coordinates, with random data."""
-        return replace(self, X=rng.integers(0, self.q, self.X.shape), c=rng.integers(0, self.q, self.c.shape))
+    def at_random_point(self, rng: np.random.Generator, samples: int | None = None) -> Residues:
+        """The same network in the same coordinates, with random data (as many samples as now, or that many)."""
+        n = len(self.X) if samples is None else samples
+        return replace(self, X=rng.integers(0, self.q, (n, self.X.shape[1])), c=rng.integers(0, self.q, (n, self.c.shape[1])))
+
+    def some_neurons(self, rows: int, rng: np.random.Generator) -> Residues:
+        """A random part of the network whose neurons have a few more than that many equations; all of it if there are not as many."""
+        each = self.W.shape[1] * self.observed.W + self.observed.bias + len(self.A) * self.observed.a
+        count = -(-(rows + 20 + each) // each)
+        if count >= len(self.W):
+            return self
+        chosen = np.sort(rng.choice(len(self.W), count, replace=False))
+        return replace(self, W=self.W[chosen], A=self.A[:, chosen], offsets=self.offsets[chosen])
 
     def on_span(self, point: np.ndarray, directions: np.ndarray, X: np.ndarray) -> Residues:
         """The same problem in coordinates z with x = point + z·directions; ``X`` are the samples in these coordinates."""

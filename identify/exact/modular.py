@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from flint import fmpz, nmod_mat
+from flint import fmpz
 from jaxtyping import Float, Int
 
+from identify.exact.elimination import LARGEST, has_full_column_rank, to_flint
 from identify.limits import refuse_above
 from identify.report.verdict import Arithmetic
 
@@ -27,14 +28,16 @@ PRIME_BITS = 31
 PRIMES_IN_RANGE = 105_097_565 - 54_400_028
 """Number of primes between 2^30 and 2^31 (OEIS A007053)."""
 ERROR_BOUND = 1e-12
+LARGE = 400
+"""Columns from which full rank is looked for with a small prime first (:mod:`identify.exact.elimination`)."""
 BYTES_PER_ENTRY = 64
 """Estimate for one matrix entry on its way from NumPy through Python integers into python-flint."""
 
 
-def random_prime(rng: np.random.Generator) -> int:
-    """A uniformly random prime between 2^30 and 2^31."""
+def random_prime(rng: np.random.Generator, below: int = 2**PRIME_BITS) -> int:
+    """A uniformly random prime between half of ``below`` and ``below``, by default between 2^30 and 2^31."""
     while True:
-        q = int(rng.integers(2 ** (PRIME_BITS - 1) + 1, 2**PRIME_BITS)) | 1
+        q = int(rng.integers(below // 2 + 1, below)) | 1
         if fmpz(q).is_prime():
             return q
 
@@ -71,7 +74,13 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
     if not rows or not columns:
         return 0
     refuse_above(BYTES_PER_ENTRY * rows * columns, f"the rank of a {rows} by {columns} matrix")
-    return int(nmod_mat(rows, columns, matrix.ravel().tolist(), q).rank())
+    return int(to_flint(matrix, q).rank())
+
+
+def rank_seconds(rows: int, columns: int) -> float:
+    """An estimate of the CPU time of :func:`certified_rank` for a matrix of that size, with what it costs to build."""
+    height = min(rows, columns + 20)
+    return 6e-8 * height * columns + height * columns * min(height, columns) / (4e9 if columns > LARGE else 1.5e9)
 
 
 def rank_up_to(matrix: Int[np.ndarray, "rows columns"], q: int, needed: int, rng: np.random.Generator) -> int:
@@ -87,10 +96,9 @@ def rank_up_to(matrix: Int[np.ndarray, "rows columns"], q: int, needed: int, rng
 def pivots(matrix: Int[np.ndarray, "rows columns"], q: int) -> tuple[list[int], list[int]]:
     """Rows and columns of one largest non-singular square submatrix modulo q."""
     rows, columns = matrix.shape
-    form, size = nmod_mat(rows, columns, matrix.ravel().tolist(), q).rref()
+    form, size = to_flint(matrix, q).rref()
     chosen = [next(j for j in range(columns) if int(form[i, j])) for i in range(size)]
-    left = np.ascontiguousarray(matrix[:, chosen].T)
-    form, size = nmod_mat(len(chosen), rows, left.ravel().tolist(), q).rref()
+    form, size = to_flint(matrix[:, chosen].T, q).rref()
     return [next(j for j in range(rows) if int(form[i, j])) for i in range(size)], chosen
 
 
@@ -124,20 +132,24 @@ class RankResult:
         return self.rank >= self.needed
 
 
+Builder = Callable[[int, np.random.Generator], Int[np.ndarray, "rows columns"]]
+
+
 def certified_rank(
-    build: Callable[[int, np.random.Generator], Int[np.ndarray, "rows columns"]],
-    needed: int,
-    *,
-    seed: int,
-    minors: MinorBound | None = None,
-    trials: int = 2,
+    build: Builder, needed: int, *, seed: int, minors: MinorBound | None = None, trials: int = 2, some_rows: Builder | None = None
 ) -> RankResult:
     """The rank of ``build(q, rng)`` over random primes q and random points, stopping at ``needed``.
 
     Reaching ``needed`` is a proof (modulo one prime, at one point). Otherwise ``trials`` independent primes and points
-    are tried, or, with ``minors``, as many as bring the probability of an underestimate below 1e-12.
+    are tried, or, with ``minors``, as many as bring the probability of an underestimate below 1e-12. ``some_rows``
+    builds a random part of the rows, which is tried first: it can only have less rank.
     """
     rng = np.random.default_rng([seed, 0x1DE])
+    prime = _full_rank_prime(build if some_rows is None else some_rows, needed, rng)
+    if prime is None and some_rows is not None and needed >= LARGE:
+        prime = _full_rank_prime(build, needed, rng)
+    if prime is not None:
+        return RankResult(needed, needed, (prime,), 0.0, Arithmetic.PROOF)
     best, primes, bound = 0, [], 1.0
     while True:
         q = random_prime(rng)
@@ -158,3 +170,15 @@ def certified_rank(
             return RankResult(best, needed, tuple(primes), bound, Arithmetic.MONTE_CARLO)
         if minors.per_trial() > 0.1:
             return RankResult(best, needed, tuple(primes), 1.0, Arithmetic.EVIDENCE)
+
+
+def _full_rank_prime(build: Builder, needed: int, rng: np.random.Generator) -> int | None:
+    """A prime modulo which the matrix attains ``needed``, by the fast way that only large full column rank has."""
+    if needed < LARGE:
+        return None
+    q = random_prime(rng, LARGEST)
+    try:
+        matrix = build(q, rng)
+    except ZeroDivisionError:
+        return None
+    return q if matrix.shape[1] == needed and has_full_column_rank(matrix, q, rng) else None

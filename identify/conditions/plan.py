@@ -1,0 +1,82 @@
+"""In which order conditions are evaluated, what each costs, and when to stop: cheapest first, until the question is decided.
+
+Costs are estimated from sizes alone, so that the same question gives the same report; only a budget that is spent can change it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from identify.conditions import decomposition, generic_global, interpolation, local, scale
+from identify.conditions.generic_global import Secant
+from identify.conditions.setting import Setting
+from identify.exact.modular import Arithmetic, rank_seconds
+from identify.limits import TooLargeError
+from identify.report.verdict import Condition
+
+NAMES = ("interpolation", "decomposition", "scale", "generic-global", "local", "count", "witness", "reduction")
+"""The conditions, in the order of a report."""
+CHEAP = 0.5
+"""Seconds: conditions estimated below are evaluated even where the question is decided already."""
+REFERENCES = {
+    "interpolation": interpolation.REFERENCE,
+    "decomposition": decomposition.KRUSKAL,
+    "scale": scale.REFERENCE,
+    "generic-global": generic_global.REFERENCE,
+    "local": local.REFERENCE,
+}
+
+
+@dataclass
+class Plan:
+    """What may be spent, what must be evaluated, and what was found so far."""
+
+    budget: float | None = None
+    demanded: Collection[str] = ()
+    progress: Callable[[str], None] | None = None
+    started: float = field(default_factory=time.monotonic)
+    found: dict[str, Condition] = field(default_factory=dict)
+
+    def evaluate(self, name: str, seconds: float, evaluate: Callable[[], Condition], needed: bool = True) -> Condition:
+        """The condition; or, where it is not needed or not affordable, a record that says so with its estimated cost."""
+        left = None if self.budget is None else self.budget - (time.monotonic() - self.started)
+        if seconds > CHEAP and not needed and name not in self.demanded:
+            result = _skipped(name, "not needed, because the question is decided without it", seconds)
+        elif left is not None and seconds > max(left, 0.0):
+            result = _skipped(name, f"not affordable: {max(left, 0.0):.2g} s of the budget of {self.budget:g} s are left", seconds)
+        else:
+            if self.progress is not None:
+                self.progress(f"{name} (about {_readable(seconds)})" if seconds > CHEAP else name)
+            try:
+                result = evaluate()
+            except TooLargeError as error:
+                result = _skipped(name, f"not affordable: {error}", seconds)
+        self.found[name] = result
+        return result
+
+
+def estimated_seconds(name: str, setting: Setting) -> float:
+    """An estimate of the CPU time of one condition on one core, from the sizes of its largest matrix."""
+    instance = setting.instance
+    if name == "interpolation":
+        return rank_seconds(instance.n_rows, instance.n_moments)
+    if name == "local":
+        return rank_seconds(instance.n_rows, instance.n_unknowns)
+    if name == "generic-global":
+        return rank_seconds(instance.n_rows, Secant.of(setting).needed)
+    return 0.0
+
+
+def _skipped(name: str, why: str, seconds: float) -> Condition:
+    statement = f"not evaluated: {why}; estimated cost {_readable(seconds)}"
+    return Condition(name, None, statement, {"estimated_seconds": float(f"{seconds:.2g}")}, Arithmetic.NONE, REFERENCES[name])
+
+
+def _readable(seconds: float) -> str:
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
