@@ -136,9 +136,7 @@ def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float
     scales_are_free = bool(group_dimension(setting))
     with np.errstate(all="ignore"):  # what overflows has an infinite error, and is not accepted
         try:
-            curve = Curve(
-                system, Frame.of_data(setting, X), X, c, dimension=dimension, scales_are_free=scales_are_free, seed=setting.seed
-            )
+            curve = Curve(system, Frame.of_data(setting, X), X, c, dimension=dimension, scales_are_free=scales_are_free, seed=setting.seed)
         except (ValueError, np.linalg.LinAlgError):
             return "no curve was followed: the data are too badly scaled for floating point"
         t = system.right_hand_side(X, c)

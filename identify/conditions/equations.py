@@ -17,7 +17,6 @@ import numpy as np
 from flint import arb, fmpq
 from jaxtyping import Float
 
-from identify.activation import Activation
 from identify.conditions.setting import Setting
 from identify.exact.interpolation import interpolation_matrix
 from identify.exact.jacobian import jacobian
@@ -26,29 +25,31 @@ from identify.stationarity import KKTSystem, Observed, flatten, weighted_gradien
 
 @dataclass(frozen=True)
 class Frame:
-    """Coordinates z with x = origin + z·directions."""
+    """Coordinates z with x = origin + z·directions, over one ring."""
 
-    origin: Float[np.ndarray, " d"]
-    directions: Float[np.ndarray, "k d"]
+    origin: np.ndarray
+    directions: np.ndarray
 
     @classmethod
-    def of_data(cls, setting: Setting, X: Float[np.ndarray, "n d"]) -> Frame:
-        """The frame in which ``setting.instance`` is examined, from the numbers ``X``."""
+    def of_data(cls, setting: Setting, X: np.ndarray) -> Frame:
+        """The frame in which ``setting.instance`` is examined, from the data ``X`` in any ring."""
+        nowhere = np.zeros(X.shape[1], dtype=int)
         if setting.instance.span == "full":
-            return cls(np.zeros(X.shape[1]), np.eye(X.shape[1]))
+            return cls(nowhere, np.eye(X.shape[1], dtype=int))
         if setting.instance.observed.bias:
             return cls(X[-1], X[:-1] - X[-1])
-        return cls(np.zeros(X.shape[1]), X)
+        return cls(nowhere, X)
 
     def orthonormal(self) -> Frame:
-        """The same space with orthonormal directions, rounded."""
+        """The same space with orthonormal directions, in floats."""
         return Frame(self.origin, np.linalg.qr(self.directions.T)[0].T)
 
     def coordinates(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
-        """z of the points of the space that are nearest to ``X``."""
+        """z of the points of the space that are nearest to ``X``, in floats."""
         return np.linalg.lstsq(self.directions.T, (X - self.origin).T, rcond=None)[0].T
 
-    def points(self, Z: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
+    def points(self, Z: np.ndarray) -> np.ndarray:
+        """x of the coordinates ``Z``, one row for each sample."""
         return self.origin + Z @ self.directions
 
 
@@ -63,26 +64,26 @@ class Equations:
     observed: Observed
 
     @classmethod
-    def of(cls, system: KKTSystem, frame: Frame, lift: Callable[[np.ndarray], np.ndarray], number: Callable[[Fraction], Any]) -> Equations:
-        """``lift`` takes arrays of doubles into the ring, ``number`` rational coefficients; with exact ones, so is the result."""
-        net = system.network
-        W, directions, origin = lift(net.W), lift(frame.directions), lift(frame.origin)
-        sigma: Activation = net.activation
-        derivatives = tuple(tuple(number(s) for s in sigma.derivative(order)) for order in range(sigma.degree + 2))
-        return cls(W @ directions.T, lift(net.A), lift(net.offsets) + W @ origin, derivatives, system.observed)
-
-    @classmethod
     def floats(cls, system: KKTSystem, frame: Frame) -> Equations:
-        return cls.of(system, frame, lambda values: values, float)
+        return cls._of(system, frame, lambda values: values, float)
 
     @classmethod
     def balls(cls, system: KKTSystem, frame: Frame) -> Equations:
-        """In ball arithmetic of the current precision."""
-        return cls.of(system, frame, balls, lambda s: arb(rational(s)))
+        """In ball arithmetic of the precision of the flint context; the frame in balls."""
+        return cls._of(system, frame, balls, lambda s: arb(rational(s)))
 
     @classmethod
     def rationals(cls, system: KKTSystem, frame: Frame) -> Equations:
-        return cls.of(system, frame, rationals, rational)
+        """In exact rational numbers, like the frame."""
+        return cls._of(system, frame, rationals, rational)
+
+    @classmethod
+    def _of(cls, system: KKTSystem, frame: Frame, lift: Callable[[np.ndarray], np.ndarray], number: Callable[[Fraction], Any]) -> Equations:
+        net = system.network
+        sigma = net.activation
+        W = lift(net.W)
+        derivatives = tuple(tuple(number(s) for s in sigma.derivative(order)) for order in range(sigma.degree + 2))
+        return cls(W @ frame.directions.T, lift(net.A), lift(net.offsets) + W @ frame.origin, derivatives, system.observed)
 
     def value(self, point: np.ndarray) -> np.ndarray:
         """Right-hand side at ``point``, rows (z_i, c_i), in the order of ``KKTSystem.target``."""
@@ -115,6 +116,7 @@ def balls(values: np.ndarray) -> np.ndarray:
 
 
 def _each(values: np.ndarray, convert: Callable) -> np.ndarray:
-    out = np.empty(np.shape(values), dtype=object)
-    out.flat = [convert(value) for value in np.ravel(values)]
+    out = np.empty(values.shape, dtype=object)
+    for at, value in np.ndenumerate(values):
+        out[at] = convert(value)
     return out
