@@ -498,3 +498,32 @@ def test_a_phone_does_not_scroll_sideways(tmp_path, chromium, pictures):
         )
         found = re.search(r"(\d+) wide, holds (\d+), in (\d+)", chromium(frame, "--dump-dom"))
         assert found and found[1] == found[2] == "360" and int(found[3]) > 1000
+
+
+class TestChange:
+    rng = np.random.default_rng(0)
+
+    @pytest.mark.parametrize(("n", "d", "shape"), [(3, 64, (8, 8)), (15, 12, (2, 2, 3)), (3, 2, None), (40, 5, None), (1, 1, None)])
+    def test_two_data_sets(self, n, d, shape):
+        X = self.rng.random((n, d))
+        same, other = (decode(plots.change(X, Y, image_shape=shape)) for Y in (X, X + self.rng.random((n, d))))
+        assert same.size == other.size and same != other
+
+    def test_shapes(self):
+        with pytest.raises(ValueError, match=r"example: received 2 samples of 3 numbers, expected 2 of 4 as in original"):
+            plots.change(np.ones((2, 4)), np.ones((2, 3)))
+        with pytest.raises(ValueError, match="shape: received"):
+            plots.change(np.ones((2, 4)), np.ones((2, 4)), image_shape=(3, 3))
+
+    def test_on_the_page_of_a_report_with_a_witness(self, tmp_path, monkeypatch):
+        known, open_ = make_report(Verdict.NOT_UNIQUE), make_report(Verdict.UNDECIDED)
+        page = Page(known.to_html(tmp_path / "report.html", image_shape=(1, 3)))
+        check_page(page)
+        assert len(page.all("img")) == 1 and "What changes" in page.text and page.all("img")[0]["alt"]
+        assert not Page(open_.to_html(tmp_path / "report.html")).all("img")
+
+        def missing(*args, **options):
+            raise MissingExtraError("matplotlib", "drawing a picture")
+
+        monkeypatch.setattr(plots, "change", missing)
+        assert not Page(known.to_html(tmp_path / "report.html")).all("img")

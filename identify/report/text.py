@@ -28,7 +28,7 @@ def explain(report: Report, width: int = 100) -> str:
         w = report.witness
         out += ["", "Witness"] + _wrap(f"{w.kind}, dimension {w.dimension}: {w.description}", width, "  ")
         if w.residual is not None:
-            out.append(f"  another data set of the family changes the target by {w.residual:.1e} relative (rounding)")
+            out.append(f"  the other data set changes the target by {w.residual:.1e} relative (rounding)")
     if report.notes:
         out += ["", "Notes"] + [line for note in report.notes for line in _wrap(note, width, "  - ")]
     return "\n".join(out)

@@ -104,16 +104,16 @@ class Witness:
     Attributes
     ----------
     kind
-        ``rotation``, ``scaling`` or ``fibre``.
+        ``rotation``, ``scaling``, ``fibre`` or ``second solution``.
     dimension
-        Dimension of the family of data sets that share the target, modulo the ambiguity group.
+        Dimension of the family of data sets that share the target, modulo the ambiguity group; 0 for a second solution.
     description
         The family in words and formulas.
     family
         ``family(s)`` is a data set ``(X, c)`` with the same target; ``family(0)`` is the first one. None when only the
-        dimension is known.
+        dimension is known, and for a second solution.
     original, example
-        ``family(0)`` and one other member, where there is a family.
+        ``family(0)`` and one other member, where there is a family; or the two solutions.
     residual
         Relative difference of the targets of ``original`` and ``example`` (dimensionless, double precision).
     """
@@ -192,11 +192,22 @@ class Report:
         """The report as a JSON text; the same seed gives the same text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
-    def to_html(self, path: str | Path, pictures: Sequence[Any] = (), title: str | None = None) -> Path:
-        """Write one self-contained page; ``pictures`` are :class:`identify.report.html.Picture`. Needs the ``demo`` extra."""
-        from identify.report.html import write_page
+    def to_html(
+        self,
+        path: str | Path,
+        pictures: Sequence[Any] = (),
+        title: str | None = None,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+    ) -> Path:
+        """Write one self-contained page, with a picture of what a witness changes. Needs the ``demo`` extra.
 
-        return write_page(path, [self], pictures=pictures, title=title)
+        ``pictures`` are :class:`identify.report.html.Picture`; ``image_shape`` draws the samples of the witness as images.
+        """
+        from identify.report.html import write_page
+        from identify.report.plots import witness_pictures
+
+        return write_page(path, [self], pictures=(*witness_pictures(self.witness, image_shape=image_shape), *pictures), title=title)
 
     def _repr_html_(self) -> str:
         from identify.report.html import fragment
