@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from identify.conditions.plan import NAMES
 from identify.configuration import Configuration, Truth
 from identify.stationarity import LAYERS, REGIMES, KKTSystem
 
@@ -46,6 +47,15 @@ Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False)]
+Shape = Annotated[
+    str | None, typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False)
+]
+Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False)]
+Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False)]
+Demanded = Annotated[
+    list[str] | None,
+    typer.Option("--condition", help=f"Evaluate it even if not needed; may be repeated: {', '.join(NAMES)}.", show_default=False),
+]
 
 
 def main() -> None:
@@ -125,27 +135,47 @@ def check(
     layers: Layers = "both",
     regime: Regime = "gradient",
     known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c that the file holds.")] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="For which n, instead of for one: the thresholds of the network.")] = False,
+    condition: Demanded = None,
+    budget: Budget = None,
+    memory: Memory = None,
     html: Page = None,
+    image_shape: Shape = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Decide whether the training data is determined, and print the proof."""
     from identify.conditions.check import check as decide
+    from identify.conditions.thresholds import largest_identifiable
 
-    if file is None:
-        if known_data:
-            raise ValueError("--known-data: needs a problem file with X and c")
-        config = _configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
-        report = decide(config, seed=seed)
+    problem = None if file is None else _load(file, inputs, width, activation)
+    if known_data and (problem is None or problem.data is None):
+        raise ValueError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
+    shape = _image_shape(image_shape)
+    if problem is None:
+        sought = 1 if largest and samples is None else samples
+        subject: Configuration | KKTSystem = _configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
     else:
-        problem = _load(file, inputs, width, activation)
-        if known_data:
-            if problem.data is None:
-                raise ValueError(f"--known-data: {file} holds no X and c")
-            report = decide(problem.system, data=problem.data, samples=samples, seed=seed)
-        else:
-            report = decide(problem.system, samples=samples, seed=seed)
-    _show(report, html, as_json)
+        subject = problem.system
+    if largest:
+        if samples is not None or known_data or html or condition or budget or memory:
+            raise ValueError("--largest: goes with the network and --seed only; leave out the options of a single check")
+        with _progress() as step:
+            found = largest_identifiable(subject, seed=seed, progress=step)
+        _print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
+        return
+    with _progress() as step:
+        report = decide(
+            subject,
+            samples=None if problem is None else samples,
+            data=problem.data if problem is not None and known_data else None,
+            seed=seed,
+            budget=budget,
+            memory=None if memory is None else int(memory * 2**30),
+            conditions=condition,
+            progress=step,
+        )
+    _show(report, html, as_json, shape)
 
 
 @app.command(epilog="Example: identify recover problem.npz -n 20 --out found.npz")
@@ -285,9 +315,18 @@ def _pair(truth: Truth) -> tuple:
     return truth.X, truth.c
 
 
-def _show(report: Report, html: Path | None, as_json: bool) -> None:
+def _image_shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(size) for size in text.lower().split("x"))
+    except ValueError:
+        raise ValueError(f'--image-shape: received {text!r}, expected sizes as in "28x28" or "32x32x3"') from None
+
+
+def _show(report: Report, html: Path | None, as_json: bool, image_shape: tuple[int, ...] | None = None) -> None:
     if html is not None:
-        report.to_html(html)
+        report.to_html(html, image_shape=image_shape)
     _print(report.to_json() if as_json else report.explain())
 
 

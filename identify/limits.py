@@ -1,13 +1,17 @@
-"""Memory limits: large work is refused before anything is allocated, with the estimate."""
+"""Limits of memory and time: large work is refused before anything is allocated or begun, with the estimate."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+NEGLIGIBLE = 0.01
+"""Seconds that are never refused."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
+_UNTIL: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 class TooLargeError(ValueError):
@@ -20,6 +24,33 @@ class TooLargeError(ValueError):
         )
         self.bytes_needed = bytes_needed
         self.bytes_allowed = bytes_allowed
+
+
+class OutOfTimeError(RuntimeError):
+    """Work that would take longer than what is left of the time that :func:`limit_time` allows."""
+
+
+@contextmanager
+def limit_time(seconds: float | None) -> Iterator[None]:
+    """Within this block, begin no piece of work that is estimated to end later; None changes nothing."""
+    token = _UNTIL.set(_UNTIL.get() if seconds is None else time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+def seconds_left() -> float | None:
+    """What is left of the time that :func:`limit_time` allows, at least 0; None without a limit."""
+    until = _UNTIL.get()
+    return None if until is None else max(until - time.monotonic(), 0.0)
+
+
+def refuse_late(seconds: float, what: str) -> None:
+    """Raise :class:`OutOfTimeError` when ``seconds``, an estimate, exceed :func:`seconds_left`."""
+    left = seconds_left()
+    if left is not None and seconds > max(left, NEGLIGIBLE):
+        raise OutOfTimeError(f"{what} takes about {seconds:.2g} s, and {left:.2g} s are left")
 
 
 @contextmanager

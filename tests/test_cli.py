@@ -48,6 +48,35 @@ def test_check_file(monkeypatch, capsys, problem, tmp_path):
     assert status == 0 and out.startswith("UNIQUE — for this network, this data")
 
 
+def test_thresholds(monkeypatch, capsys, problem):
+    sizes = ["-d", 4, "-m", 8, "-a", "z + z^2 + z^3"]
+    status, out, err = run(monkeypatch, capsys, "check", *sizes, "--largest")
+    assert status == 0 and "unique up to 6 samples" in out and "moments" in err
+    _, out, _ = run(monkeypatch, capsys, "check", *sizes, "--largest", "--json")
+    assert json.loads(out)["not_identifiable"] == 7
+    status, out, _ = run(monkeypatch, capsys, "check", problem[0], "--largest")
+    assert status == 0 and "For this network, generic data" in out
+
+
+def test_budget_memory_and_demanded_conditions(monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--budget", "1e-9")
+    assert out.startswith("UNDECIDED") and "not affordable" in out
+    _, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--memory", "1e-6")
+    assert out.startswith("UNDECIDED") and "needs about" in out
+    large = ["-d", "20", "-n", "20", "-m", "60", "-a", "z + z^2 + z^3"]
+    _, out, _ = run(monkeypatch, capsys, "check", *large)
+    assert out.startswith("UNIQUE") and "interpolation: open" in out and "not needed" in out
+    _, out, err = run(monkeypatch, capsys, "check", *large, "--condition", "interpolation")
+    assert out.startswith("UNIQUE") and "interpolation: open" not in out and "interpolation (about" in err
+
+
+def test_images_of_a_witness(monkeypatch, capsys, tmp_path):
+    system, truth = idf.Configuration(inputs=4, samples=3, width=12, activation="z + z^2").plant(seed=2)
+    path, page = idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c), tmp_path / "r.html"
+    status, out, _ = run(monkeypatch, capsys, "check", path, "--known-data", "--html", page, "--image-shape", "2x2")
+    assert status == 0 and out.startswith("NOT_UNIQUE") and "What changes" in page.read_text(encoding="utf-8")
+
+
 def test_recover_file(monkeypatch, capsys, problem, tmp_path):
     path, truth = problem
     status, out, err = run(monkeypatch, capsys, "recover", path, "-n", 3, "--json", "--out", tmp_path / "found.npz")
@@ -83,6 +112,10 @@ def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
         (["recover", *SIZES, "--method", "magic"], "expected one of auto, algebraic"),
         (["check", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
+        (["check", *SIZES, "--largest"], "--largest: goes with the network and --seed only"),
+        (["check", *SIZES, "--budget", "-1"], "budget: received -1.0, expected a positive number of seconds"),
+        (["check", *SIZES, "--condition", "rank"], "conditions: received 'rank', expected one of interpolation"),
+        (["check", *SIZES, "--image-shape", "2by2"], "--image-shape: received '2by2', expected sizes as in"),
         (["demo", "--dtype", "float16"], "expected one of float32, float64"),
         (["check", "--nonsense"], "No such option"),
     ],
@@ -97,7 +130,7 @@ def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
     system, _ = idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()
     path = idf.save_problem(tmp_path / "p.npz", system)
     status, _, err = run(monkeypatch, capsys, "check", path, "--known-data")
-    assert status == 2 and "holds no X and c" in err
+    assert status == 2 and "X and c" in err and "p.npz holds none" in err
 
 
 @pytest.mark.parametrize("command", ["demo", "check", "recover", "kkt"])

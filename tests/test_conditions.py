@@ -241,9 +241,18 @@ class TestLocal:
         assert condition.holds is (m == 3) and condition.evidence["rank"] == rank
 
     def test_a_deficient_rank_prints_its_error_bound(self):
-        condition = check(size(2, 3, 4, "z + z^3"))["local"]
+        condition = check(size(2, 3, 6, "z + z^3", outputs=2))["local"]
         assert condition.holds is False and condition.arithmetic is Arithmetic.MONTE_CARLO
-        assert condition.evidence["error_bound"] < 1e-12 and condition.evidence["rank"] == 6
+        assert condition.evidence["error_bound"] < 1e-12 and condition.evidence["rank"] == 11
+
+    @pytest.mark.parametrize(
+        ("config", "rank"), [(size(2, 3, 4, "z + z^3"), 6), (size(12, 80, 31, "z + z^3"), 376), (size(12, 80, 34), 442)]
+    )
+    def test_a_rank_that_counting_allows_at_most_is_exact(self, config, rank):
+        """No error bound: the rank modulo one prime is a lower bound, and the count an upper one."""
+        condition = check(config, conditions=["local"])["local"]
+        assert condition.holds is False and condition.arithmetic is Arithmetic.PROOF and len(condition.evidence["primes"]) == 1
+        assert condition.evidence["rank"] == rank
 
     def test_free_scales_are_divided_out(self):
         condition = check(size(3, 2, 9, "z^3"))["local"]

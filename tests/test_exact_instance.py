@@ -1,5 +1,8 @@
 """Exact instances: what is given is taken exactly, what is generic is random, coordinates may be reduced."""
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pytest
 from oracles import moments, random_network
@@ -70,10 +73,25 @@ def test_slopes_factor_the_first_layer(bias):
     assert np.array_equal(product, G.T @ tall.astype(object) % Q)
 
 
-def test_features_with_multipliers_are_the_terms_of_the_moments():
-    point = sizes(outputs=2).at(Q, np.random.default_rng(0))
-    total = point.features((2,), multipliers=True).sum(axis=0) % Q
-    assert total.tolist() == [v % Q for v in moments(point.X.astype(object), point.c.astype(object), (2,))]
+@pytest.mark.parametrize("degrees", [(0,), (1,), (2,), (0, 1), (1, 3), (0, 1, 2)])
+@pytest.mark.parametrize("multipliers", [False, True])
+def test_features_have_the_ranks_of_the_vectors_that_they_stand_for(degrees, multipliers):
+    """Of every subset of the samples, among them parallel and equal ones, parallel multipliers, and a zero."""
+    X = np.array([[1, 2], [2, 4], [-1, -2], [3, 1], [3, 1], [0, 0]])
+    c = np.array([[1, 1], [2, 2], [1, -1], [1, 3], [1, 3], [2, 1]])
+    point = replace(sizes(d=2, n=6, outputs=2).at(Q, np.random.default_rng(0)), X=X % Q, c=c % Q)
+    forms = point.features(degrees, multipliers, np.random.default_rng(1))
+    one = np.ones((1, 1), dtype=object)
+    terms = zip(X.astype(object), c.astype(object), strict=True)
+    vectors = np.array([moments(x[None], g[None] if multipliers else one, degrees) for x, g in terms])
+    for size in (1, 2, 3, 6):
+        for rows in combinations(range(6), size):
+            assert rank(forms[list(rows)], Q) == rank((vectors[list(rows)] % Q).astype(np.int64), Q)
+
+
+def test_features_of_many_inputs_are_as_few_as_the_samples():
+    point = sizes(d=3000, n=5, m=2).at(Q, np.random.default_rng(0))
+    assert point.features((3,), False, np.random.default_rng(0)).shape[1] < 20
 
 
 @pytest.mark.parametrize(("values", "bits"), [([0.0], 0), ([1.0], 53), ([1.0, 0.0, -0.75], 54), ([1.0, 2.0**-60], 113), ([2.0**60], 61)])

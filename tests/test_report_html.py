@@ -506,14 +506,14 @@ class TestChange:
     @pytest.mark.parametrize(("n", "d", "shape"), [(3, 64, (8, 8)), (15, 12, (2, 2, 3)), (3, 2, None), (40, 5, None), (1, 1, None)])
     def test_two_data_sets(self, n, d, shape):
         X = self.rng.random((n, d))
-        same, other = (decode(plots.change(X, Y, image_shape=shape)) for Y in (X, X + self.rng.random((n, d))))
+        same, other = (decode(plots.change(X, Y, shape=shape)) for Y in (X, X + self.rng.random((n, d))))
         assert same.size == other.size and same != other
 
     def test_shapes(self):
         with pytest.raises(ValueError, match=r"example: received 2 samples of 3 numbers, expected 2 of 4 as in original"):
             plots.change(np.ones((2, 4)), np.ones((2, 3)))
         with pytest.raises(ValueError, match="shape: received"):
-            plots.change(np.ones((2, 4)), np.ones((2, 4)), image_shape=(3, 3))
+            plots.change(np.ones((2, 4)), np.ones((2, 4)), shape=(3, 3))
 
     def test_on_the_page_of_a_report_with_a_witness(self, tmp_path, monkeypatch):
         known, open_ = make_report(Verdict.NOT_UNIQUE), make_report(Verdict.UNDECIDED)

@@ -18,14 +18,15 @@ from identify.conditions.local import local
 from identify.conditions.plan import NAMES, Plan, estimated_seconds
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
+from identify.conditions.second import second_solution
 from identify.conditions.setting import Setting
 from identify.conditions.witness import witness
 from identify.configuration import Configuration, is_lifted
 from identify.eigenvectors import PlantingError
 from identify.exact.instance import Instance
-from identify.limits import limit_memory
+from identify.limits import TooLargeError, limit_memory, limit_time, seconds_left
 from identify.network import ShapeError
-from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict
+from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
 from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
 
 INCONSISTENT = 1e-2
@@ -87,7 +88,7 @@ def check(
         Names of conditions to evaluate even where the question is decided without them. By default conditions run
         cheapest first; those that cost more than half a second are left out once they are not needed.
     progress
-        Called with the name of each condition before it is evaluated.
+        Called with the name and the estimated cost of each condition that takes more than half a second, before it is evaluated.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def check(
     (<Verdict.UNIQUE: 'UNIQUE'>, 'generic network, generic data')
     """
     plan = _plan(budget, memory, conditions, progress)
-    with limit_memory(memory):
+    with limit_memory(memory), limit_time(budget):
         return _check(problem, samples, data, seed, plan)
 
 
@@ -128,7 +129,7 @@ def _plan(budget, memory, conditions, progress) -> Plan:
     demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)
     for name in demanded:
         choice("conditions", name, NAMES)
-    return Plan(budget, demanded, progress)
+    return Plan(demanded, progress)
 
 
 def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
@@ -177,7 +178,7 @@ def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report
         return _judge(replace(setting, system=system, data=truth), subject, config.describe(), (), plan)
     try:
         system, truth = config.plant(seed)
-    except PlantingError as error:
+    except (PlantingError, TooLargeError) as error:
         notes = (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}")
         return _judge(setting, subject, config.describe(), notes, plan, instance_known=False)
     note = f"one instance of this configuration was planted (seed {seed}); the verdict is about that network and its data"
@@ -188,7 +189,10 @@ def _illustration(config: Configuration, seed: int):
     """A planted instance to show witnesses with; only the families of degree 2 and of constant terms need one."""
     if config.activation.degree > 2 and len(config.degrees) != 2:
         return None, None
-    system, truth = config.plant(seed)
+    try:
+        system, truth = config.plant(seed)
+    except TooLargeError:
+        return None, None
     return system, (truth.X, truth.c.reshape(config.samples, config.outputs))
 
 
@@ -298,7 +302,16 @@ def _judge(
     """Evaluate the conditions and draw the verdict; the only place where a verdict is made."""
     where = _evaluate(setting, plan) if instance_known else setting
     unknown = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
-    plan.found["witness"], found = witness(where, plan.found.get("local", unknown))
+    found: Witness | None = None
+
+    def other_data() -> Condition:
+        nonlocal found
+        condition, found = witness(where, plan.found.get("local", unknown))
+        if found is None and not _is_unique(setting, plan.found):
+            condition, found = second_solution(where, seconds=seconds_left()) or (condition, None)
+        return condition
+
+    plan.evaluate("witness", 0.0, other_data)
     verdict, reasons = _verdict(setting, plan.found)
     if setting.scope.data == "generic data" and setting.instance.n_outputs > 1:
         notes = (*notes, GENERIC_MULTIPLIERS)
@@ -321,10 +334,17 @@ def _judge(
 def _evaluate(setting: Setting, plan: Plan) -> Setting:
     """Every condition but the witness, cheapest first; returns the setting in reduced coordinates."""
     found = plan.found
-    found["reduction"], where = reduce(setting)
+    where = setting
+
+    def reduction() -> Condition:
+        nonlocal where
+        condition, where = reduce(setting)
+        return condition
+
+    plan.evaluate("reduction", 0.0, reduction)
     found["count"] = count(where)
     terms = plan.evaluate("decomposition", 0.0, lambda: decomposition(where))
-    scales = plan.evaluate("scale", 0.0, lambda: scale(where, terms))
+    plan.evaluate("scale", 0.0, lambda: scale(where, terms))
     ranks: dict[str, Callable[[], Condition]] = {
         "generic-global": lambda: generic_global(setting, where),
         "interpolation": lambda: interpolation(where),
@@ -332,11 +352,19 @@ def _evaluate(setting: Setting, plan: Plan) -> Setting:
     }
     costs = {name: estimated_seconds(name, where) for name in ranks}
     for name in sorted(ranks, key=lambda name: costs[name]):
-        needed = not _is_unique(setting, found)
-        if name == "interpolation" and not (terms.is_proved and scales.is_proved):
-            needed = False  # it could not decide
-        plan.evaluate(name, costs[name], ranks[name], needed)
+        plan.evaluate(name, costs[name], ranks[name], _why_unneeded(name, setting, found))
     return where
+
+
+def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> str:
+    """Why this condition could not change the verdict; empty if it could."""
+    if _is_unique(setting, found):
+        return "the question is decided without it"
+    if name == "interpolation" and not (found["decomposition"].is_proved and found["scale"].is_proved):
+        return "without decomposition and scale it could not decide"
+    if name == "local" and setting.scope.data == "generic data" and found["count"].holds is False and setting.equations_are_complete:
+        return "the count decides; it would add the dimension of the family"
+    return ""
 
 
 def _globally(setting: Setting, found: dict[str, Condition]) -> list[Condition]:

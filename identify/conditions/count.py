@@ -19,15 +19,10 @@ def count(setting: Setting) -> Condition:
     """Evaluate C6 by counting; it holds when counting does not exclude uniqueness."""
     instance = setting.instance
     parameters = instance.n_samples * (instance.coordinates + instance.n_outputs - group_dimension(setting))
-    bound = image_bound(setting)
+    bound = instance.image_bound
     evidence = {"parameters": parameters, "moments": instance.n_moments, "equations": instance.n_rows, "excess": max(parameters - bound, 0)}
     if parameters <= bound:
         statement = f"{parameters} parameters, at most {bound} independent numbers in the target: counting does not exclude uniqueness"
         return Condition("count", True, statement, evidence, Arithmetic.PROOF, REFERENCE)
     statement = f"{parameters} parameters, but at most {bound} independent numbers in the target: {parameters - bound} too few"
     return Condition("count", False, statement, evidence, Arithmetic.PROOF, REFERENCE)
-
-
-def image_bound(setting: Setting) -> int:
-    """An upper bound, by counting, on the dimension of the set of targets (and so on every rank of the Jacobian)."""
-    return min(setting.instance.n_moments, setting.instance.n_rows)

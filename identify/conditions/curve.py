@@ -22,7 +22,7 @@ from identify.conditions.setting import Setting
 from identify.configuration import Configuration
 from identify.stationarity import KKTSystem
 
-WORK_LIMIT = 2e9
+WORK_LIMIT = 3e8
 """Largest rows · columns^2 of a Jacobian along whose kernel a curve is followed."""
 REACH = 1.0
 STEP, SMALLEST_STEP, MOST_STEPS = 0.1, 0.1 / 2**8, 100
@@ -128,11 +128,11 @@ class Curve:
 
 def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float] | str:
     """A curve through the data of the setting, its first point, another one and the residual; or why there is none."""
-    system, X, c = _shown(setting)
     instance = setting.instance
     rows, columns = instance.width * (instance.coordinates + 1 + instance.n_outputs), instance.n_unknowns
     if rows * columns**2 > WORK_LIMIT:
         return f"no curve was followed: the Jacobian, {rows} by {columns}, is too large"
+    system, X, c = _shown(setting)
     scales_are_free = bool(group_dimension(setting))
     with np.errstate(all="ignore"):  # what overflows has an infinite error, and is not accepted
         try:

@@ -173,7 +173,7 @@ class KruskalRanks:
             return size
 
         def vectors(q: int, rng: np.random.Generator) -> np.ndarray:
-            return instance.at(q, rng).features(degrees, multipliers)
+            return instance.at(q, rng).features(degrees, multipliers, rng)
 
         if size == n:
             result = certified_rank(vectors, n, seed=self.setting.seed)

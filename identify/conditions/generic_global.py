@@ -51,7 +51,7 @@ class Secant:
     def of(cls, setting: Setting) -> Secant:
         instance = setting.instance
         tangent = instance.coordinates + instance.n_outputs - group_dimension(setting)
-        return cls(tangent, (instance.n_samples + 1) * tangent, min(instance.n_moments, instance.n_rows))
+        return cls(tangent, (instance.n_samples + 1) * tangent, instance.image_bound)
 
 
 def _in_coordinates(setting: Setting) -> Condition:

@@ -29,6 +29,7 @@ def local(setting: Setting) -> Condition:
         lambda q, rng: instance.at(q, rng).jacobian(),
         needed,
         seed=setting.seed,
+        most=instance.image_bound,
         minors=minors,
         some_rows=lambda q, rng: instance.at(q, rng).some_neurons(needed, rng).jacobian(),
     )

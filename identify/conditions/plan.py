@@ -5,15 +5,14 @@ Costs are estimated from sizes alone, so that the same question gives the same r
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from identify.conditions import decomposition, generic_global, interpolation, local, scale
+from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale, witness
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, rank_seconds
-from identify.limits import TooLargeError
+from identify.limits import OutOfTimeError, TooLargeError, seconds_left
 from identify.report.verdict import Condition
 
 NAMES = ("interpolation", "decomposition", "scale", "generic-global", "local", "count", "witness", "reduction")
@@ -21,37 +20,37 @@ NAMES = ("interpolation", "decomposition", "scale", "generic-global", "local", "
 CHEAP = 0.5
 """Seconds: conditions estimated below are evaluated even where the question is decided already."""
 REFERENCES = {
+    "reduction": reduction.REFERENCE,
     "interpolation": interpolation.REFERENCE,
     "decomposition": decomposition.KRUSKAL,
     "scale": scale.REFERENCE,
     "generic-global": generic_global.REFERENCE,
     "local": local.REFERENCE,
+    "witness": witness.FIBRE,
 }
 
 
 @dataclass
 class Plan:
-    """What may be spent, what must be evaluated, and what was found so far."""
+    """What must be evaluated, and what was found so far."""
 
-    budget: float | None = None
     demanded: Collection[str] = ()
     progress: Callable[[str], None] | None = None
-    started: float = field(default_factory=time.monotonic)
     found: dict[str, Condition] = field(default_factory=dict)
 
-    def evaluate(self, name: str, seconds: float, evaluate: Callable[[], Condition], needed: bool = True) -> Condition:
-        """The condition; or, where it is not needed or not affordable, a record that says so with its estimated cost."""
-        left = None if self.budget is None else self.budget - (time.monotonic() - self.started)
-        if seconds > CHEAP and not needed and name not in self.demanded:
-            result = _skipped(name, "not needed, because the question is decided without it", seconds)
-        elif left is not None and seconds > max(left, 0.0):
-            result = _skipped(name, f"not affordable: {max(left, 0.0):.2g} s of the budget of {self.budget:g} s are left", seconds)
+    def evaluate(self, name: str, seconds: float, evaluate: Callable[[], Condition], unneeded: str = "") -> Condition:
+        """The condition; or, where it is not needed (``unneeded`` says why) or not affordable, a record with its estimated cost."""
+        left = seconds_left()
+        if seconds > CHEAP and unneeded and name not in self.demanded:
+            result = _skipped(name, f"not needed, because {unneeded}", seconds)
+        elif left is not None and seconds > left:
+            result = _skipped(name, f"not affordable: {left:.2g} s of the budget are left", seconds)
         else:
-            if self.progress is not None:
-                self.progress(f"{name} (about {_readable(seconds)})" if seconds > CHEAP else name)
+            if self.progress is not None and seconds > CHEAP:
+                self.progress(f"{name} (about {_readable(seconds)})")
             try:
                 result = evaluate()
-            except TooLargeError as error:
+            except (TooLargeError, OutOfTimeError) as error:
                 result = _skipped(name, f"not affordable: {error}", seconds)
         self.found[name] = result
         return result
@@ -63,7 +62,7 @@ def estimated_seconds(name: str, setting: Setting) -> float:
     if name == "interpolation":
         return rank_seconds(instance.n_rows, instance.n_moments)
     if name == "local":
-        return rank_seconds(instance.n_rows, instance.n_unknowns)
+        return rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
     if name == "generic-global":
         return rank_seconds(instance.n_rows, Secant.of(setting).needed)
     return 0.0

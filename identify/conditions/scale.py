@@ -56,7 +56,7 @@ def scale(setting: Setting, decomposition: Condition) -> Condition:
 
 
 def _terms(instance: Instance, degree: int, q: int, rng: np.random.Generator) -> np.ndarray:
-    return instance.at(q, rng).features((degree,), multipliers=True)
+    return instance.at(q, rng).features((degree,), multipliers=True, rng=rng)
 
 
 def _condition(holds: bool, statement: str, evidence: dict, arithmetic: Arithmetic = Arithmetic.PROOF) -> Condition:

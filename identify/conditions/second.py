@@ -18,7 +18,6 @@ from flint import fmpq_mat
 from scipy.optimize import least_squares
 
 from identify.conditions.box import BITS, Proof, certify, free_entries, put
-from identify.conditions.count import image_bound
 from identify.conditions.curve import distance
 from identify.conditions.equations import Equations, Frame, rationals
 from identify.conditions.krawczyk import REFERENCE
@@ -37,7 +36,7 @@ APART = 1e-3
 """Relative distance from the given data below which a candidate counts as found again."""
 
 
-def second_solution(setting: Setting, *, starts: int = 64, seconds: float = 5.0) -> tuple[Condition, Witness] | None:
+def second_solution(setting: Setting, *, starts: int = 64, seconds: float | None = None) -> tuple[Condition, Witness] | None:
     """Look for another isolated real solution for given data, and prove it.
 
     Parameters
@@ -48,7 +47,7 @@ def second_solution(setting: Setting, *, starts: int = 64, seconds: float = 5.0)
     starts
         Random starts of the search, at least 1.
     seconds
-        No further start after this time.
+        No further start after this time; None for all starts, so that the answer does not depend on the machine.
 
     Returns
     -------
@@ -58,12 +57,12 @@ def second_solution(setting: Setting, *, starts: int = 64, seconds: float = 5.0)
     square = square_rows(setting)
     if square is None:
         return None
-    deadline = monotonic() + seconds
+    deadline = None if seconds is None else monotonic() + seconds
     rng = np.random.default_rng([setting.seed, 0x2ED])
     with np.errstate(all="ignore"):  # a search that overflows has failed
         search = _Search(setting)
         for start in range(1, starts + 1):
-            if monotonic() > deadline:
+            if deadline is not None and monotonic() > deadline:
                 return None
             candidate = search.descend(rng)
             if candidate is None or not distance(setting.ambiguity, candidate, search.data) > APART:
@@ -92,7 +91,7 @@ def square_rows(setting: Setting) -> Square | None:
         return None
     unknowns = instance.n_unknowns - instance.n_samples * group_dimension(setting)
     rows = instance.width * (instance.coordinates + 1 + instance.n_outputs)
-    if not 0 < instance.n_unknowns <= MAX_UNKNOWNS or image_bound(setting) < unknowns or rows * instance.n_moments > MAX_ENTRIES:
+    if not 0 < instance.n_unknowns <= MAX_UNKNOWNS or instance.image_bound < unknowns or rows * instance.n_moments > MAX_ENTRIES:
         return None
     rng = np.random.default_rng([setting.seed, 0xBA5])
     q = random_prime(rng)
@@ -102,7 +101,7 @@ def square_rows(setting: Setting) -> Square | None:
         return None
     if len(basis) != unknowns:
         return None
-    if image_bound(setting) > unknowns:
+    if instance.image_bound > unknowns:
         frame = Frame.of_data(setting, rationals(setting.data[0]))
         matrix = Equations.rationals(system, frame).interpolation(instance.degrees)
         if fmpq_mat(matrix.tolist()).rank() != unknowns:

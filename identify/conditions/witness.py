@@ -12,7 +12,7 @@ Isolated second solutions are another matter: see :mod:`identify.conditions.seco
 
 from __future__ import annotations
 
-from identify.conditions.count import image_bound
+from identify.conditions.count import count
 from identify.conditions.curve import follow
 from identify.conditions.families import rotation, scaling
 from identify.conditions.setting import Setting
@@ -41,17 +41,30 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
     if len(degrees) == 2 and not setting.is_lifted and n > moment_count(instance.n_inputs, degrees[:1], instance.n_outputs):
         found = scaling(setting)
         return _condition(found, Arithmetic.PROOF, SCALING), found
+    if jacobian_rank.holds is None and setting.scope.data == "generic data" and count(setting).holds is False:
+        return _by_count(setting)
     if jacobian_rank.holds is not False:
         statement = "none: the data are isolated" if jacobian_rank.holds else "none found"
         return Condition("witness", False, statement, {}, jacobian_rank.arithmetic, FIBRE), None
     return _fibre(setting, jacobian_rank)
 
 
+def _by_count(setting: Setting) -> tuple[Condition, Witness]:
+    """Generic fibres have at least the dimension that the count leaves over; the rank, and a curve, are not needed for that."""
+    counted = count(setting)
+    description = (
+        f"generic data lie in a family of data sets with the same target, of dimension at least {counted.evidence['excess']} (modulo the "
+        f"ambiguity): {counted.statement}; evaluate the condition local for its dimension, and for a curve in it"
+    )
+    found = Witness("fibre", counted.evidence["excess"], description)
+    return _condition(found, Arithmetic.PROOF, FIBRE, {"dimension_is_lower_bound": True}), found
+
+
 def _fibre(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witness | None]:
     """Compare the rank at the data with an upper bound on the rank anywhere."""
     instance = setting.instance
     here, needed = jacobian_rank.evidence["rank"], jacobian_rank.evidence["needed"]
-    bound = image_bound(setting)
+    bound = instance.image_bound
     evidence: dict = {"rank": here, "needed": needed, "largest_possible": bound}
     arithmetic = Arithmetic.PROOF
     if here < bound:
@@ -84,6 +97,7 @@ def _fibre(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witne
 
 
 def _condition(found: Witness, arithmetic: Arithmetic, reference: str, evidence: dict | None = None) -> Condition:
-    statement = f"other data give the same target: a {found.kind} family of dimension {found.dimension}"
+    least = "at least " if evidence and evidence.get("dimension_is_lower_bound") else ""
+    statement = f"other data give the same target: a {found.kind} family of dimension {least}{found.dimension}"
     extra = {"kind": found.kind, "dimension": found.dimension} | ({} if found.residual is None else {"residual": found.residual})
     return Condition("witness", True, statement, extra | (evidence or {}), arithmetic, reference)

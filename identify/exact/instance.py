@@ -16,11 +16,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identify.activation import Activation, horner
-from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count, rows_per_neuron
+from identify.exact.interpolation import interpolation_matrix, moment_count, rows_per_neuron
 from identify.exact.jacobian import jacobian
 from identify.exact.modular import MinorBound, multiply, residue, residues
 from identify.limits import refuse_above
 from identify.stationarity import Observed, visible_degrees
+
+SPARE_FORMS = 8
+"""Linear forms beyond the least number that shows independence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +71,22 @@ class Residues:
             reduce=self.reduce,
         )
 
-    def features(self, degrees: Sequence[int], multipliers: bool) -> Int[np.ndarray, "n N"]:
-        """(x_i^(tensor k)) for the degrees k, flattened over monomials; times gamma_i where ``multipliers``."""
-        powers = np.hstack([Monomials.of(self.X.shape[1], k).values(self.X, self.reduce) for k in degrees])
-        return self.reduce(self.c[:, :, None] * powers[:, None, :]).reshape(len(self.X), -1) if multipliers else powers
+    def features(self, degrees: Sequence[int], multipliers: bool, rng: np.random.Generator) -> Int[np.ndarray, "n L"]:
+        r"""Random linear forms of the vectors (x_i^(tensor k)), k in ``degrees``, times gamma_i where ``multipliers``.
+
+        A form is :math:`\sum_k a_k (u x)^k` with random a and u, and these span all forms. There are a few more than samples, or
+        than entries: any samples are independent as vectors if they are in the forms. Cost O(n^2 d), without the vectors.
+        """
+        n, d = self.X.shape
+        size = sum(moment_count(d, (k,), self.c.shape[1] if multipliers else 1) for k in degrees)
+        L = min(size, n) + SPARE_FORMS
+        z = multiply(self.X, rng.integers(0, self.q, (d, L)), self.q)
+        out = np.zeros((n, L), dtype=np.int64)
+        for k in range(max(degrees), -1, -1):
+            out = self.reduce(out * z)
+            if k in degrees:
+                out = self.reduce(out + rng.integers(0, self.q, L))
+        return self.reduce(out * multiply(self.c, rng.integers(0, self.q, (self.c.shape[1], L)), self.q)) if multipliers else out
 
     def at_random_point(self, rng: np.random.Generator, samples: int | None = None) -> Residues:
         """The same network in the same coordinates, with random data (as many samples as now, or that many)."""
@@ -147,6 +162,11 @@ class Instance:
         if self.span == "full":
             return self.n_inputs
         return self.n_samples - int(self.observed.bias)
+
+    @property
+    def image_bound(self) -> int:
+        """An upper bound, by counting, on the dimension of the set of targets (and so on every rank of the Jacobian)."""
+        return min(self.n_moments, self.n_rows)
 
     @property
     def n_moments(self) -> int:

@@ -21,7 +21,7 @@ from flint import fmpz
 from jaxtyping import Float, Int
 
 from identify.exact.elimination import LARGEST, has_full_column_rank, to_flint
-from identify.limits import refuse_above
+from identify.limits import refuse_above, refuse_late
 from identify.report.verdict import Arithmetic
 
 PRIME_BITS = 31
@@ -74,6 +74,7 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
     if not rows or not columns:
         return 0
     refuse_above(BYTES_PER_ENTRY * rows * columns, f"the rank of a {rows} by {columns} matrix")
+    refuse_late(rows * columns * (1.5e-7 + min(rows, columns) / 1.5e9), f"the rank of a {rows} by {columns} matrix")
     return int(to_flint(matrix, q).rank())
 
 
@@ -136,20 +137,28 @@ Builder = Callable[[int, np.random.Generator], Int[np.ndarray, "rows columns"]]
 
 
 def certified_rank(
-    build: Builder, needed: int, *, seed: int, minors: MinorBound | None = None, trials: int = 2, some_rows: Builder | None = None
+    build: Builder,
+    needed: int,
+    *,
+    seed: int,
+    most: int | None = None,
+    minors: MinorBound | None = None,
+    trials: int = 2,
+    some_rows: Builder | None = None,
 ) -> RankResult:
     """The rank of ``build(q, rng)`` over random primes q and random points, stopping at ``needed``.
 
-    Reaching ``needed`` is a proof (modulo one prime, at one point). Otherwise ``trials`` independent primes and points
-    are tried, or, with ``minors``, as many as bring the probability of an underestimate below 1e-12. ``some_rows``
-    builds a random part of the rows, which is tried first: it can only have less rank.
+    Reaching ``needed``, or ``most``, a known bound on the rank, is a proof (modulo one prime, at one point). Otherwise ``trials``
+    independent primes and points are tried, or, with ``minors``, as many as bring the probability of an underestimate
+    below 1e-12. ``some_rows`` builds a random part of the rows, which is tried first: it can only have less rank.
     """
     rng = np.random.default_rng([seed, 0x1DE])
-    prime = _full_rank_prime(build if some_rows is None else some_rows, needed, rng)
-    if prime is None and some_rows is not None and needed >= LARGE:
-        prime = _full_rank_prime(build, needed, rng)
+    goal = needed if most is None else min(needed, most)
+    prime = _full_rank_prime(build if some_rows is None else some_rows, goal, rng)
+    if prime is None and some_rows is not None and goal >= LARGE:
+        prime = _full_rank_prime(build, goal, rng)
     if prime is not None:
-        return RankResult(needed, needed, (prime,), 0.0, Arithmetic.PROOF)
+        return RankResult(goal, needed, (prime,), 0.0, Arithmetic.PROOF)
     best, primes, bound = 0, [], 1.0
     while True:
         q = random_prime(rng)
@@ -157,9 +166,9 @@ def certified_rank(
             matrix = build(q, rng)
         except ZeroDivisionError:
             continue
-        best = max(best, rank_up_to(matrix, q, needed, rng))
+        best = max(best, rank_up_to(matrix, q, goal, rng))
         primes.append(q)
-        if best >= needed:
+        if best >= goal:
             return RankResult(best, needed, tuple(primes), 0.0, Arithmetic.PROOF)
         if minors is None:
             if len(primes) >= trials:
@@ -172,13 +181,17 @@ def certified_rank(
             return RankResult(best, needed, tuple(primes), 1.0, Arithmetic.EVIDENCE)
 
 
-def _full_rank_prime(build: Builder, needed: int, rng: np.random.Generator) -> int | None:
-    """A prime modulo which the matrix attains ``needed``, by the fast way that only large full column rank has."""
-    if needed < LARGE:
+def _full_rank_prime(build: Builder, goal: int, rng: np.random.Generator) -> int | None:
+    """A prime modulo which the matrix attains ``goal``, by the fast way that only large matrices of full rank have."""
+    if goal < LARGE:
         return None
     q = random_prime(rng, LARGEST)
     try:
         matrix = build(q, rng)
     except ZeroDivisionError:
         return None
-    return q if matrix.shape[1] == needed and has_full_column_rank(matrix, q, rng) else None
+    rows, columns = matrix.shape
+    if columns > goal:  # as many random rows have full row rank, or perhaps not: then nothing is said
+        matrix = matrix[rng.choice(rows, goal, replace=False)].T if rows > goal else matrix.T
+    refuse_late(rank_seconds(len(matrix), goal), f"the rank of a {rows} by {columns} matrix")
+    return q if matrix.shape[1] == goal and has_full_column_rank(matrix, q, rng) else None

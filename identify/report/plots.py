@@ -168,14 +168,14 @@ def family(frames: Sequence[Float[np.ndarray, "n d"]], labels: Sequence[str], *,
     return grid.png()
 
 
-def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"], *, image_shape: tuple[int, ...] | None = None) -> bytes:
+def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"], *, shape: tuple[int, ...] | None = None) -> bytes:
     """What differs between two data sets with the same target.
 
     Parameters
     ----------
     original, example
         The two ends of a family, or two isolated solutions: n samples each, in the same order, all finite.
-    image_shape
+    shape
         Shape of one sample as an image (see :func:`image_shape`): then each sample of the first data set stands above the
         second one and their difference, for the first 10 samples. None draws every coordinate of the second data set
         against the first one, marked with the number of its sample; what did not change lies on the diagonal.
@@ -193,23 +193,23 @@ def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"]
     X, Y = _samples("original", original), _samples("example", example)
     if X.shape != Y.shape:
         raise ValueError(f"example: received {len(Y)} samples of {Y.shape[1]} numbers, expected {len(X)} of {X.shape[1]} as in original")
-    _check_shape(image_shape, X.shape[1])
-    if image_shape is None:
+    _check_shape(shape, X.shape[1])
+    if shape is None:
         return _against(X, Y)
     across = min(10, len(X))
-    grid = _Grid(across, [3], [""] * across, ["original", "same target", "change"], _aspect(image_shape))
+    grid = _Grid(across, [3], [""] * across, ["original", "same target", "change"], _aspect(shape))
     for i in range(across):
         limits = _range(np.concatenate([X[i], Y[i]]))
         largest = float(np.abs(Y[i] - X[i]).max()) or 1.0
         for row, (values, span) in enumerate(((X[i], limits), (Y[i], limits), (Y[i] - X[i], (-largest, largest)))):
-            _draw(grid.axes(row, i), values, span, image_shape, accent=row > 0, missing=False)
+            _draw(grid.axes(row, i), values, span, shape, accent=row > 0, missing=False)
     return grid.png()
 
 
 def _against(X: np.ndarray, Y: np.ndarray) -> bytes:
     """Coordinates of one data set against those of another."""
-    figure = _figure(4.6, 4.4)
-    axes = figure.add_axes((0.15, 0.13, 0.82, 0.83))
+    figure = _figure(_NARROWEST, 4.6)
+    axes = figure.add_axes((0.12, 0.12, 0.85, 0.85))
     low, high = float(min(X.min(), Y.min())), float(max(X.max(), Y.max()))
     room = 0.06 * (high - low) or 1.0
     axes.plot([low - room, high + room], [low - room, high + room], color=_RULE, linewidth=1)
@@ -225,17 +225,17 @@ def _against(X: np.ndarray, Y: np.ndarray) -> bytes:
     return _png(figure)
 
 
-def witness_pictures(witness: Witness | None, *, image_shape: tuple[int, ...] | None = None) -> tuple[Picture, ...]:
+def witness_pictures(witness: Witness | None, *, shape: tuple[int, ...] | None = None) -> tuple[Picture, ...]:
     """The picture of :func:`change` for a witness with an example; none without one, or without matplotlib."""
     if witness is None or witness.original is None or witness.example is None:
         return ()
     X, Y = witness.original[0], witness.example[0]
     try:
-        png = change(X, Y, image_shape=image_shape)
+        png = change(X, Y, shape=shape)
     except MissingExtraError:
         return ()
     size = float(np.linalg.norm(Y - X) / np.linalg.norm(X)) if X.any() else float(np.linalg.norm(Y))
-    shown = "images, their counterparts and the differences" if image_shape else "coordinates of two data sets against each other"
+    shown = "images, their counterparts and the differences" if shape else "coordinates of two data sets against each other"
     caption = f"Two data sets with the same target ({witness.kind}); the samples differ by {size:.2g} relative, in the order shown."
     return (Picture("What changes", png, f"{shown}: they differ although the target is the same", caption),)
 

@@ -207,7 +207,7 @@ class Report:
         from identify.report.html import write_page
         from identify.report.plots import witness_pictures
 
-        return write_page(path, [self], pictures=(*witness_pictures(self.witness, image_shape=image_shape), *pictures), title=title)
+        return write_page(path, [self], pictures=(*witness_pictures(self.witness, shape=image_shape), *pictures), title=title)
 
     def _repr_html_(self) -> str:
         from identify.report.html import fragment
