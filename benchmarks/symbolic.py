@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from math import floor, log10
-from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
+
+from measuring import machine, peak, significant
 
 LIMIT = 60
 """Seconds after which a measurement is stopped."""
@@ -167,10 +165,6 @@ def measure_here(method: str, case: Case) -> Measured:
     return Measured(seconds, imports, peak(resource.RUSAGE_SELF), count(result))
 
 
-def peak(who: int) -> float:
-    return resource.getrusage(who).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def cpu_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -201,22 +195,6 @@ def row(case: Case, method: str, one: Measured, plain: Measured | None) -> str:
     return f"| {case} | {method} | {significant(one.seconds)} | {ratio} | {one.memory:.0f} ({one.imports:.0f}) | {one.count:,.0f} |"
 
 
-def significant(value: float) -> str:
-    """Two significant digits."""
-    digits = max(1 - floor(log10(abs(value))), 0)
-    return f"{value:,.{digits}f}"
-
-
-def machine() -> str:
-    """Processor, cores and versions."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    versions = ", ".join(f"{name} {version(name)}" for name in ("sympy", "python-flint", "kkt-identify"))
-    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the two small cases only, measured once")
@@ -227,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         method, case = json.loads(options.measure)
         print(json.dumps(measure_here(method, Case(*case))))
         return 0
-    print(machine(), end="\n\n")
+    print(machine("sympy", "python-flint"), end="\n\n")
     print("| system (inputs, samples, width) | method | CPU s | times plain SymPy's speed | peak MiB (imports) | terms or equations |")
     print("|---|---|---|---|---|---|")
     repeats = 1 if options.quick else REPEATS

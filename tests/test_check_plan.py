@@ -134,6 +134,11 @@ class TestCheck:
         assert report.verdict is Verdict.UNDECIDED and "needs about" in report["local"].statement
         assert check(size(12, 12, 60), memory=2**33).verdict is Verdict.UNIQUE and memory_allowed() == before
 
+    def test_networks_beyond_memory_have_a_report_too(self):
+        report = check(size(10**5, 2, 10**5))
+        assert report.verdict is Verdict.UNDECIDED and "not affordable: a network with 100000 neurons" in report["reduction"].statement
+        assert check(size(10**5, 2, 10**5, "z^2")).verdict is Verdict.NOT_UNIQUE
+
     def test_the_limit_is_restored_after_errors(self):
         before = memory_allowed()
         with pytest.raises(RuntimeError), limit_memory(100):

@@ -110,7 +110,7 @@ def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
         (["check", "absent.npz", "-n", "1"], "no such file"),
         (["check", "absent.npz", "-d", "1"], "--inputs: the problem file already says"),
         (["recover", *SIZES, "--method", "magic"], "expected one of auto, algebraic"),
-        (["check", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
+        (["recover", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
         (["check", *SIZES, "--largest"], "--largest: goes with the network and --seed only"),
         (["check", *SIZES, "--budget", "-1"], "budget: received -1.0, expected a positive number of seconds"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import log2
+from math import ceil, log2
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,6 +22,8 @@ from identify.exact.modular import MinorBound, multiply, residue, residues
 from identify.limits import refuse_above
 from identify.stationarity import Observed, visible_degrees
 
+SPARE_ROWS = 20
+"""Rows beyond the least number that shows full column rank."""
 SPARE_FORMS = 8
 """Linear forms beyond the least number that shows independence."""
 
@@ -55,10 +57,12 @@ class Residues:
 
     def interpolation(self) -> Int[np.ndarray, "equations N"]:
         """The interpolation matrix modulo q."""
+        self._refuse_above(moment_count(self.W.shape[1], self.degrees, len(self.A)), "the interpolation matrix")
         return interpolation_matrix(self.W, self.A, self.offsets, self.derivatives, self.observed, self.degrees, self.reduce)
 
     def jacobian(self) -> Int[np.ndarray, "equations unknowns"]:
         """The Jacobian modulo q."""
+        self._refuse_above(self.X.size + self.c.size, "the Jacobian")
         return jacobian(
             self.W,
             self.A,
@@ -70,6 +74,14 @@ class Residues:
             multiply=lambda A, B: multiply(A, B, self.q),
             reduce=self.reduce,
         )
+
+    def _refuse_above(self, columns: int, what: str) -> None:
+        rows = len(self.W) * self._rows_per_neuron
+        refuse_above(3 * 8 * rows * columns, f"{what} ({rows} by {columns})")
+
+    @property
+    def _rows_per_neuron(self) -> int:
+        return self.W.shape[1] * self.observed.W + self.observed.bias + len(self.A) * self.observed.a
 
     def features(self, degrees: Sequence[int], multipliers: bool, rng: np.random.Generator) -> Int[np.ndarray, "n L"]:
         r"""Random linear forms of the vectors (x_i^(tensor k)), k in ``degrees``, times gamma_i where ``multipliers``.
@@ -95,8 +107,7 @@ class Residues:
 
     def some_neurons(self, rows: int, rng: np.random.Generator) -> Residues:
         """A random part of the network whose neurons have a few more than that many equations; all of it if there are not as many."""
-        each = self.W.shape[1] * self.observed.W + self.observed.bias + len(self.A) * self.observed.a
-        count = -(-(rows + 20 + each) // each)
+        count = ceil((rows + SPARE_ROWS) / self._rows_per_neuron) + 1
         if count >= len(self.W):
             return self
         chosen = np.sort(rng.choice(len(self.W), count, replace=False))
@@ -190,13 +201,14 @@ class Instance:
         return replace(self, span="data")
 
     def refuse_if_too_large(self, columns: int, what: str) -> None:
-        """Raise TooLargeError before a matrix with that many columns is built."""
-        rows = self.width * (self.coordinates + 1 + self.n_outputs)
+        """Raise TooLargeError where even the fewest rows that show full rank for that many columns do not fit in memory."""
+        rows = min(self.width * (self.coordinates + 1 + self.n_outputs), columns + SPARE_ROWS + self.coordinates)
         refuse_above((3 * 8 + 40) * rows * max(columns, 1), f"{what} ({rows} by {columns})")
 
     def at(self, q: int, rng: np.random.Generator) -> Residues:
         """The instance modulo q; generic parts are drawn from ``rng``."""
         m, d, n, C = self.width, self.n_inputs, self.n_samples, self.n_outputs
+        refuse_above(3 * 8 * (m + n) * (d + C), f"a network with {m} neurons and {n} samples of {d} numbers")
 
         def part(given, shape):
             return rng.integers(0, q, shape) if given is None else residues(given, q)

@@ -17,3 +17,12 @@ def test_symbolic():
     assert len(lines) == 10 and all(float(cells[2]) > 0 for cells in lines)
     assert [cells[5].strip() for cells in lines] == ["342"] * 4 + ["906"] * 4 + ["18"] * 2
     assert "The methods agree on the number of terms of every system." in out
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_check():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "check.py", "--quick"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    ranks = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| (8, 8, 16)")]
+    assert [cells[5].strip() for cells in ranks] == ["72", "72"] and "The ranks agree." in out
+    assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out

@@ -1,0 +1,150 @@
+"""How fast verdicts are: exact ranks against python-flint alone, and whole checks, in one run.
+
+``python benchmarks/check.py`` prints two markdown tables. Every measurement is a process of its own, on one core, imports left out;
+peak memory is that of the process. ``--quick`` does small cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
+
+from measuring import machine, peak, significant
+
+ACTIVATION = "z + z^2/2 + z^3"
+REPEATS = 3
+RANKS = ((8, 8, 16), (16, 16, 32), (30, 30, 60), (40, 40, 80))
+CHECKS = ((8, 8, 16), (16, 12, 24), (30, 20, 60), (64, 40, 500), (128, 60, 1000))
+THRESHOLDS = ((8, 32), (16, 64), (64, 40))
+TARGET = (30, 30, 60)
+
+
+class Measured(NamedTuple):
+    """CPU and wall seconds of the work, peak memory in MiB, and what came out."""
+
+    cpu: float
+    wall: float
+    memory: float
+    result: str
+
+
+def bare_rank(d: int, n: int, m: int) -> Callable[[], str]:
+    """``nmod_mat.rank`` of the Jacobian of generic data, which is built and converted before the clock starts."""
+    from flint import nmod_mat
+
+    import identify
+    from identify.conditions.check import setting_of
+
+    setting = setting_of(identify.Configuration(inputs=d, samples=n, width=m, activation=ACTIVATION), n, 0)
+    matrix, q = jacobian(setting.instance)
+    converted = nmod_mat(*matrix.shape, matrix.ravel().tolist(), q)
+    return lambda: str(converted.rank())
+
+
+def jacobian(instance: Any) -> Any:
+    import numpy as np
+
+    from identify.exact.modular import random_prime
+
+    rng = np.random.default_rng(0)
+    q = random_prime(rng)
+    return instance.at(q, rng).jacobian(), q
+
+
+def our_rank(d: int, n: int, m: int) -> Callable[[], str]:
+    """The condition ``local``: drawing the instance, building the Jacobian, and its rank."""
+    import identify
+    from identify.conditions.check import setting_of
+    from identify.conditions.local import local
+
+    setting = setting_of(identify.Configuration(inputs=d, samples=n, width=m, activation=ACTIVATION), n, 0)
+    return lambda: str(local(setting).evidence["rank"])
+
+
+def verdict(d: int, n: int, m: int) -> Callable[[], str]:
+    import identify
+
+    config = identify.Configuration(inputs=d, samples=n, width=m, activation=ACTIVATION)
+    return lambda: identify.check(config).verdict.value
+
+
+def thresholds(d: int, m: int) -> Callable[[], str]:
+    import identify
+
+    config = identify.Configuration(inputs=d, samples=1, width=m, activation=ACTIVATION)
+
+    def work() -> str:
+        found = identify.largest_identifiable(config)
+        return f"unique up to {found.unique}, isolated up to {found.locally_unique}, not identifiable from {found.not_identifiable}"
+
+    return work
+
+
+BARE, OURS, VERDICT, LARGEST = "nmod_mat.rank, matrix given", "identify: local, building included", "check", "largest_identifiable"
+METHODS: dict[str, Callable[..., Callable[[], str]]] = {BARE: bare_rank, OURS: our_rank, VERDICT: verdict, LARGEST: thresholds}
+
+
+def measure_here(method: str, sizes: Sequence[int]) -> Measured:
+    work = METHODS[method](*sizes)
+    wall, cpu = perf_counter(), process_time()
+    result = work()
+    return Measured(process_time() - cpu, perf_counter() - wall, peak(), result)
+
+
+def measure(method: str, sizes: Sequence[int], repeats: int) -> Measured:
+    """The median over processes of their own; one process where the work takes more than ten seconds."""
+    found: list[Measured] = []
+    while len(found) < repeats and not (found and found[0].wall > 10):
+        command = [sys.executable, __file__, "--measure", json.dumps([method, sizes])]
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{method}, {sizes}: {done.stderr}")
+        found.append(Measured(*json.loads(done.stdout)))
+    cpu, wall, memory = (statistics.median(values) for values in list(zip(*found, strict=True))[:3])
+    return Measured(cpu, wall, memory, found[0].result)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the smallest case of each kind, measured once")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.measure:
+        print(json.dumps(measure_here(*json.loads(options.measure))))
+        return 0
+    repeats, first = (1, 1) if options.quick else (REPEATS, None)
+    print(machine("python-flint", "numpy"), f"activation {ACTIVATION}, both layers.", sep="\n", end="\n\n")
+    print("| Jacobian (inputs, samples, width) | method | CPU s | times the bare rank | peak MiB | rank |")
+    print("|---|---|---|---|---|---|")
+    wrong, ratios = [], {}
+    for size in RANKS[:first]:
+        bare, ours = measure(BARE, size, repeats), measure(OURS, size, repeats)
+        ratios[size] = ours.cpu / bare.cpu
+        wrong += [f"{size}: ranks {bare.result} and {ours.result}"] * (bare.result != ours.result)
+        for name, one in ((BARE, bare), (OURS, ours)):
+            print(
+                f"| {size} | {name} | {significant(one.cpu)} | {significant(one.cpu / bare.cpu)} | {one.memory:.0f} | {one.result} |",
+                flush=True,
+            )
+    print("\n| generic network, generic data | wall s | peak MiB | result |\n|---|---|---|---|")
+    for name, sizes in ((VERDICT, CHECKS[:first]), (LARGEST, THRESHOLDS[:first])):
+        for size in sizes:
+            one = measure(name, size, repeats)
+            words = size if name == VERDICT else f"{size[0]} inputs, width {size[1]}"
+            print(f"| {name}, {words} | {significant(one.wall)} | {one.memory:.0f} | {one.result} |", flush=True)
+    if TARGET in ratios:
+        print(f"\n{TARGET}: {significant(ratios[TARGET])} times the bare rank, at most 2 wanted")
+    print("\n".join(["", *wrong]) if wrong else "\nThe ranks agree.")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
