@@ -52,7 +52,7 @@ def triangular_factor(J: Float[np.ndarray, "equations unknowns"], T: Float[np.nd
     """R of the factorisation J T = Q R; square where there are enough equations. Cost O(equations · unknowns^2)."""
     n, size, _ = T.shape
     columns = [J[:, i * size : (i + 1) * size] @ T[i] for i in range(n)]
-    return np.linalg.qr(np.hstack(columns), mode="r")
+    return np.asarray(np.linalg.qr(np.hstack(columns), mode="r"))
 
 
 def left_inverse(R: Float[np.ndarray, "rows k"], T: Float[np.ndarray, "n D k"]) -> Float[np.ndarray, "n D unknowns"] | None:

@@ -109,7 +109,7 @@ def _silent(system: KKTSystem) -> tuple[set[int], dict[int, str]]:
     net, sigma, seen = system.network, system.network.activation, system.observed
     first = seen.W or seen.bias
     silent, partly = set(), {}
-    no_input, no_output = ~net.W.any(axis=1), ~net.A.any(axis=0)
+    no_input, no_output = (~np.any(values, axis=axis) for values, axis in ((net.W, 1), (net.A, 0)))
     for j in np.flatnonzero(no_input | no_output).tolist():
         slope = value = True
         if no_input[j]:
@@ -150,11 +150,15 @@ def _row_space(setting: Setting, net: TwoLayerNetwork, found: _Found) -> tuple[i
     needed = min(net.W.shape)
     result = certified_rank(lambda q, rng: residues(net.W, q), needed, seed=setting.seed + 11)
     values = np.linalg.svd(net.W / (np.abs(net.W).max() or 1.0), compute_uv=False)
+    numerical = {tolerance: int((values > tolerance * values[0]).sum()) for tolerance in (1e-8, 1e-2)}
     found.evidence |= {
         "rank_W": result.rank,
         "inputs": net.n_inputs,
-        "numerical_rank_W": {f"{t:g}": int((values > t * values[0]).sum()) for t in (1e-2, 1e-8)},
+        "numerical_rank_W": {f"{tolerance:g}": r for tolerance, r in numerical.items()},
     }
+    lower = [(tolerance, r) for tolerance, r in numerical.items() if r < result.rank]
+    if lower:
+        found.remarks.append(f"to precision {lower[0][0]:g} W has rank {lower[0][1]} of {net.n_inputs} (floating point)")
     return result.rank, result.is_full or not net.W.any()
 
 
@@ -172,14 +176,14 @@ def _samples(setting: Setting, found: _Found) -> None:
         "parallel_samples": parallel[:LISTED],
     }
     group = "none" if setting.is_lifted else root_group(setting.instance.degrees)
-    merged = {"none": coincident, "sign": [*coincident, *opposite], "scaling": [*coincident, *parallel]}[group]
+    merged = coincident + {"none": [], "sign": [list(pair) for pair in opposite], "scaling": parallel}[group]
     count = len({i for cluster in merged for i in cluster})
     if count:
         found.defect(f"samples that coincide with others up to the ambiguity, and so act as fewer: {count} of {len(X)}")
     elif opposite or parallel:
-        pairs = opposite or parallel
+        apart = {i for pair in opposite for i in pair} or {i for cluster in parallel for i in cluster}
         what = "opposite" if opposite else "parallel"
-        found.remarks.append(f"{what} samples, which these equations see apart: {len({i for pair in pairs for i in pair})} of {len(X)}")
+        found.remarks.append(f"{what} samples, which these equations see apart: {len(apart)} of {len(X)}")
 
 
 def _incidence(setting: Setting, found: _Found) -> None:
