@@ -188,7 +188,8 @@ def round_to_bits(values: Float[np.ndarray, "*shape"], bits: int) -> Float[np.nd
     """
     fraction, exponent = np.frexp(values)
     largest = np.finfo(float).max
-    return np.clip(np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits), -largest, largest)
+    with np.errstate(over="ignore"):
+        return np.clip(np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits), -largest, largest)
 
 
 def with_rounded_weights(system: KKTSystem, bits: int) -> KKTSystem:
