@@ -9,9 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identify.conditions.conditioning import FLOAT32, RESIDUAL, conditioning, digits, round_to_bits, with_rounded_weights
+from identify.conditions.conditioning import conditioning
+from identify.conditions.error_bars import NotFiniteError, digits, error_bars
+from identify.conditions.gram import gram
+from identify.conditions.perturbations import FLOAT32, RESIDUAL, round_to_bits, with_rounded_weights
 from identify.conditions.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
 from identify.configuration import Configuration
+from identify.limits import TooLargeError
 from identify.network import ShapeError, TwoLayerNetwork
 from identify.recovery.polish import Equations, polish
 from identify.recovery.reduce import Reduced
@@ -74,7 +78,7 @@ class TestErrorBars:
         assert (worst <= 1.01 * bars).all() and (worst >= bars / 100).all()
         assert (worst <= 5 * typical).all() and (worst >= typical / 5).all()
 
-    @pytest.mark.parametrize("config", CONFIGS, ids=str)
+    @pytest.mark.parametrize("config", CONFIGS[2:6], ids=str)
     def test_agree_with_an_automatic_jacobian_and_a_pseudo_inverse(self, config):
         system, truth = config.plant(1)
         X, c = check_data(truth.X, truth.c, config.inputs, config.outputs)
@@ -136,9 +140,9 @@ class TestStatedPerturbations:
         off = errors(system, truth.X, found)
         assert (off <= condition.evidence["error_bars"][FLOAT32]).all() and (off > 0).all()
         kept = condition.evidence["digits"][FLOAT32]
-        assert (
-            off / np.linalg.norm(truth.X, axis=1) <= 10.0**-kept
-        ).all() and f"to {kept} digits from a float32 target" in condition.statement
+        assert (off / np.linalg.norm(truth.X, axis=1) <= 10.0**-kept).all() and condition.statement.startswith(
+            f"{kept} digits: rounding the target to float32"
+        )
 
     @pytest.mark.parametrize("bits", [16, 24])
     def test_rounded_weights_cost_no_more_than_they_say(self, bits):
@@ -190,7 +194,9 @@ class TestWhatIsNotDetermined:
         system, truth = size(4, 3, 15, "z^2").plant(0)
         condition = conditioning(system, truth.X, truth.c)
         assert (
-            condition.holds is False and condition.statement.startswith("not usable") and set(condition.evidence["digits"].values()) == {0}
+            condition.holds is False
+            and condition.statement.startswith("no digit: to precision")
+            and set(condition.evidence["digits"].values()) == {0}
         )
         assert condition.evidence["sigma_min"] < 1e-14 and "error_bars" not in condition.evidence
 
@@ -215,8 +221,8 @@ class TestWhatIsNotDetermined:
     def test_a_size_of_one_digit_or_none_is_said_plainly(self):
         system, truth = size(4, 3, 15).plant(0)
         good, bad = (conditioning(system, truth.X, truth.c, perturbations={"noise": level}) for level in (1e-3, 1.0))
-        assert good.holds and "to 1 digit from the perturbation 'noise'" in good.statement
-        assert bad.holds is False and bad.statement.startswith("not usable from the perturbation 'noise': 0 digits")
+        assert good.holds and good.statement.startswith("1 digit: the perturbation 'noise'")
+        assert bad.holds is False and bad.statement.startswith("no digit: the perturbation 'noise'")
         assert bad.arithmetic is Arithmetic.FLOAT
 
     @pytest.mark.parametrize(
@@ -246,14 +252,14 @@ class TestOddInput:
         assert condition.holds is None and "overflow" in condition.statement and condition.arithmetic is Arithmetic.NONE
 
     def test_large_systems_are_not_evaluated(self, monkeypatch):
-        system, truth = size(300, 10, 20).plant(0)
+        system, truth = size(350, 10, 20).plant(0)
         condition = conditioning(system, truth.X, truth.c)
-        assert condition.holds is None and condition.arithmetic is Arithmetic.NONE and condition.evidence["unknowns"] == 3010
-        assert "3010 unknowns, more than 3000" in condition.statement and condition.evidence["estimated_seconds"] > 1
+        assert condition.holds is None and condition.arithmetic is Arithmetic.NONE and condition.evidence["unknowns"] == 3510
+        assert "3510 unknowns in 7020 equations (about 13 s" in condition.statement and condition.evidence["estimated_seconds"] > 1
         small, data = size(4, 3, 15).plant(0)
         monkeypatch.setenv("IDENTIFY_MEMORY", "0.00001")
         condition = conditioning(small, data.X, data.c)
-        assert condition.holds is None and "a Jacobian of 75 by 15" in condition.statement
+        assert condition.holds is None and "15 unknowns in 75 equations" in condition.statement
 
     @pytest.mark.parametrize(
         ("perturbations", "message"),
@@ -293,3 +299,73 @@ def test_left_inverse_is_one():
     assert left_inverse(triangular_factor(J[:5], T), T) is None
     J[:, 5] = J[:, 2]
     assert left_inverse(triangular_factor(J, T), T) is None
+
+
+class TestWithoutTheJacobian:
+    """J^T J in closed form, for many equations."""
+
+    @pytest.mark.parametrize(
+        "config", [*CONFIGS, size(3, 3, 9, bias=True, layers="first"), size(3, 2, 9, bias=True, outputs=2, layers="second")], ids=str
+    )
+    def test_is_the_square_of_the_jacobian(self, config):
+        system, truth = config.plant(2)
+        X, c = check_data(truth.X, truth.c, config.inputs, config.outputs)
+        J = Equations.of(Reduced.of(system, config.inputs + 1).network, system.observed, system.target).jacobian(X, c)
+        found = gram(system, X, c, 3.0)
+        np.testing.assert_allclose(found, J.T @ J / 9, rtol=1e-10, atol=1e-12 * np.abs(found).max())
+
+    def test_bias_rows_alone(self):
+        net = TwoLayerNetwork(np.random.default_rng(0).standard_normal((9, 3)), np.arange(1.0, 10), CUBIC, bias=np.linspace(-1, 1, 9))
+        system = KKTSystem.gradient(net, bias=np.ones(9))
+        X, c = np.random.default_rng(1).standard_normal((2, 3)), np.array([[1.0], [-2.0]])
+        J = Equations.of(Reduced.of(system, 4).network, system.observed, system.target).jacobian(X, c)
+        np.testing.assert_allclose(gram(system, X, c, 1.0), J.T @ J, rtol=1e-10, atol=1e-9)
+
+    @pytest.mark.parametrize("config", CONFIGS[:5], ids=str)
+    def test_gives_the_same_error_bars(self, config, monkeypatch):
+        system, truth = config.plant(0)
+        plain = error_bars(system, truth.X, truth.c)
+        monkeypatch.setattr("identify.conditions.error_bars.MAX_QR_FLOPS", 0.0)
+        squared = error_bars(system, truth.X, truth.c)
+        assert squared.resolution > plain.resolution
+        for name in plain.perturbations:
+            np.testing.assert_allclose(squared.coordinates(name), plain.coordinates(name), rtol=1e-5)
+            assert squared.digits(name) == plain.digits(name)
+        np.testing.assert_allclose(squared.singular_values, plain.singular_values, rtol=1e-5)
+
+    def test_what_it_cannot_resolve_is_no_digit(self, monkeypatch):
+        monkeypatch.setattr("identify.conditions.error_bars.MAX_QR_FLOPS", 0.0)
+        system, truth = size(4, 3, 15, "z^2").plant(0)
+        condition = conditioning(system, truth.X, truth.c)
+        assert condition.holds is False and condition.statement.startswith("no digit: to precision 1e-07")
+        overflow = conditioning(size(4, 3, 15, "z^3").plant(0)[0], np.full((2, 4), 1e200), [1.0, 2.0])
+        assert overflow.holds is None and "overflow" in overflow.statement
+
+
+class TestArrays:
+    def test_of_every_perturbation(self):
+        system, truth = size(5, 4, 12).plant(0)
+        bars = error_bars(system, truth.X, truth.c)
+        evidence = conditioning(system, truth.X, truth.c).evidence
+        for name, value in bars.perturbations.items():
+            assert bars.samples(name).shape == (4,) and bars.coordinates(name).shape == (4, 5)
+            assert evidence["error_bars"][name] == bars.samples(name).tolist()
+            assert evidence["coordinate_error_bars"][name] == bars.coordinates(name).tolist()
+            assert (bars.coordinates(name) <= bars.samples(name)[:, None] * (1 + 1e-12)).all()
+            assert evidence["undetermined_directions"][name] == (bars.singular_values <= value).sum()
+        with pytest.raises(KeyError):
+            bars.samples("another")
+
+    def test_no_bound_is_infinite_for_any_size(self):
+        system, truth = size(4, 3, 15, "z^2").plant(0)
+        bars = error_bars(system, truth.X, truth.c, perturbations={"none": 0.0, "some": 1e-3})
+        assert not bars.is_bounded and bars.digits("none") == bars.digits("some") == 0
+        assert np.isinf(bars.samples("none")).all() and np.isinf(bars.coordinates("some")).all()
+
+    def test_errors(self, monkeypatch):
+        system, truth = size(4, 3, 15, "z^3").plant(0)
+        with pytest.raises(NotFiniteError, match="overflows double precision; rescale inputs or weights"):
+            error_bars(system, np.full((2, 4), 1e200), [1.0, 2.0])
+        monkeypatch.setenv("IDENTIFY_MEMORY", "0.00001")
+        with pytest.raises(TooLargeError, match="the Jacobian of 75 equations in 15 unknowns needs"):
+            error_bars(system, truth.X, truth.c)

@@ -329,7 +329,7 @@ def _judge(
         witness=found,
         seed=setting.seed,
         versions=versions(),
-        diagnostics=diagnose(setting, tuple(plan.found.values())),
+        diagnostics=diagnose(setting, plan),
     )
 
 

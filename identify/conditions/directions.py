@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from math import gcd
 
+import networkx as nx
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.sparse import coo_array
@@ -46,24 +47,31 @@ def groups(keys: Iterable[tuple[int, Hashable]]) -> list[list[int]]:
 def near_parallel(vectors: Float[np.ndarray, "k D"], angle: float) -> list[list[int]]:
     """Clusters of two or more non-zero vectors that a chain of angles (up to sign) of at most ``angle`` radians links.
 
-    In double precision, and every exactly parallel pair is among them. Cost O(k^2 D), memory O(k) unless many are near.
+    In double precision, and every exactly parallel pair is among them. Cost O(k^2 D), memory O(k) for each of 512 rows.
     """
     scale = np.abs(vectors).max(axis=1)
     alive = np.flatnonzero(scale > 0)
     U = vectors[alive] / scale[alive, None]
     U /= np.linalg.norm(U, axis=1)[:, None]
-    rows: list[np.ndarray] = []
-    columns: list[np.ndarray] = []
+    labels = np.arange(len(U))
     for start in range(0, len(U), BLOCK):
         i, j = np.nonzero(np.abs(U[start : start + BLOCK] @ U.T) > np.cos(angle) - 1e-12)
-        i, j = i[i + start < j], j[i + start < j]
-        near = _sines(U[i + start], U[j]) <= np.sin(angle) + 1e-14
-        rows.append(i[near] + start)
-        columns.append(j[near])
-    links = np.concatenate(rows or [np.zeros(0, int)]), np.concatenate(columns or [np.zeros(0, int)])
-    graph = coo_array((np.ones(len(links[0])), links), shape=(len(U), len(U)))
-    labels = connected_components(graph, directed=False)[1] if len(U) else []
-    return [alive[np.array(members)].tolist() for members in groups((k, int(label)) for k, label in enumerate(labels))]
+        i, j = i[i + start < j] + start, j[i + start < j]
+        first = np.unique(j, return_index=True)[1]  # one link for each j joins most of a large cluster, and few are left
+        labels = _joined(labels, U, angle, i[first], j[first])
+        apart = labels[i] != labels[j]
+        labels = _joined(labels, U, angle, i[apart], j[apart])
+    return [alive[members].tolist() for members in groups(enumerate(labels.tolist()))]
+
+
+def _joined(labels: np.ndarray, U: Float[np.ndarray, "k D"], angle: float, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Labels after the clusters of i and j have become one, for each pair within the angle."""
+    near = _sines(U[i], U[j]) <= np.sin(angle) + 1e-14
+    pairs = np.stack([labels[i[near]], labels[j[near]]], axis=1)
+    table = np.arange(len(labels))
+    for cluster in nx.connected_components(nx.Graph(np.unique(pairs, axis=0).tolist())):
+        table[list(cluster)] = min(cluster)
+    return table[labels]
 
 
 def _sines(U: Float[np.ndarray, "k D"], V: Float[np.ndarray, "k D"]) -> Float[np.ndarray, " k"]:

@@ -187,13 +187,14 @@ def fragment(report: Report) -> str:
         return f'<table style="border-collapse:collapse;width:100%;margin:0 0 .6em">{body}</table>' if items else ""
 
     meaning = escape(_sentence(report.verdict.meaning)) + (", up to the ambiguity below" if report.ambiguity else "")
+    precision = "" if report.precision is None else f" {escape(_sentence(report.precision))}."
     return (
         '<div style="max-width:54rem;line-height:1.45;overflow-x:auto">'
         f'<p style="margin:.4em 0"><span style="background:{_BADGE[report.verdict]};color:#fff;font-weight:700;'
         'padding:.15em .6em;border-radius:.3em;white-space:nowrap;print-color-adjust:exact;-webkit-print-color-adjust:exact">'
         f"{SYMBOL[report.verdict]} {report.verdict}</span> "
         f"for {escape(str(report.scope))}.</p>"
-        f'<p style="margin:.4em 0 .8em">{meaning}.</p>'
+        f'<p style="margin:.4em 0 .8em">{meaning}.{precision}</p>'
         + listed("Why", report.reasons)
         + listed("Up to", report.ambiguity)
         + table("Condition", report.conditions, RESULT)

@@ -16,6 +16,8 @@ def explain(report: Report, width: int = 100) -> str:
     """Verdict, scope, reasons, ambiguity, conditions with evidence, witness, notes; lines of at most ``width`` characters."""
     out = [f"{report.verdict} — for {report.scope}"]
     out += _wrap(report.verdict.meaning + ", up to the ambiguity below.", width, "  ")
+    if report.precision is not None:
+        out += _wrap(report.precision + ".", width, "  ")
     out += ["", "Why"] + [line for reason in report.reasons for line in _wrap(reason, width, "  - ")]
     out += ["", "Up to"] + [f"  - {line}" for line in report.ambiguity]
     out += ["", "Given"] + _wrap(", ".join(f"{k} {_short(v)}" for k, v in report.subject.items()), width, "  ")

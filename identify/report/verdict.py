@@ -172,6 +172,20 @@ class Report:
                 return condition
         raise KeyError(f"no condition {name!r} in this report; it has {', '.join(c.name for c in every)}")
 
+    @property
+    def precision(self) -> str | None:
+        """To how many digits the data are identifiable; None unless the verdict says that they are and their conditioning is known.
+
+        The verdict is about exact numbers; this is about rounded ones, and not a proof.
+        """
+        if self.verdict not in (Verdict.UNIQUE, Verdict.LOCALLY_UNIQUE):
+            return None
+        known = next((c for c in self.diagnostics if c.name == "conditioning" and c.holds is not None), None)
+        if known is None:
+            return None
+        word = "these data are " + "locally " * (self.verdict is Verdict.LOCALLY_UNIQUE) + "identifiable"
+        return f"{word}, to {known.statement}" if known.holds else f"{word} in exact arithmetic, but to {known.statement}"
+
     def explain(self) -> str:
         """The report as plain text: verdict and scope first, then the reasons, then every condition with its evidence."""
         from identify.report.text import explain
@@ -183,6 +197,7 @@ class Report:
         return {
             "verdict": self.verdict.value,
             "meaning": self.verdict.meaning,
+            "precision": self.precision,
             "scope": {"network": self.scope.network, "data": self.scope.data},
             "reasons": list(self.reasons),
             "ambiguity": list(self.ambiguity),
