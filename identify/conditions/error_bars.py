@@ -126,13 +126,16 @@ def error_bars(
         T = changes(X, c, leaves_scale_free(system))
         inverse, values, resolution = (_by_squares if squared else _by_rows)(system, X, c, T)
         sizes = default_perturbations(system, X, c) if sizes is None else sizes
-        if inverse is None:
+        if inverse is None or not np.isfinite(inverse).all():
             unbounded = np.full(len(X), np.inf)
             return ErrorBars(sizes, unbounded, np.full(X.shape, np.inf), unbounded, values, resolution, reference_sizes(X))
         rows = inverse[:, : X.shape[1]]
-        per_sample = np.sqrt(np.maximum(np.linalg.eigvalsh(rows @ rows.transpose(0, 2, 1))[:, -1], 0))
-        typical = np.linalg.norm(rows, axis=(1, 2)) / np.sqrt(system.n_equations)
-        return ErrorBars(sizes, per_sample, np.linalg.norm(rows, axis=2), typical, values, resolution, reference_sizes(X))
+        largest = np.abs(rows).max(axis=(1, 2), initial=1e-300)  # divided out, so that no square overflows
+        rows = rows / largest[:, None, None]
+        per_sample = largest * np.sqrt(np.maximum(np.linalg.eigvalsh(rows @ rows.transpose(0, 2, 1))[:, -1], 0))
+        per_coordinate = largest[:, None] * np.linalg.norm(rows, axis=2)
+        typical = largest * np.linalg.norm(rows, axis=(1, 2)) / np.sqrt(system.n_equations)
+        return ErrorBars(sizes, per_sample, per_coordinate, typical, values, resolution, reference_sizes(X))
 
 
 class NotFiniteError(ValueError):
