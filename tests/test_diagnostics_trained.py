@@ -53,7 +53,7 @@ class TestTrainedNetworks:
         at = found.evidence["at_precision"]["0.0001"]
         assert found.holds is False and found.evidence["effective_width_to_1_percent"] == 2 and at["rank_W"] == 2
         assert (at["rank_in_all_coordinates"], at["moments_in_all_coordinates"]) == (8, 20)
-        assert "8 of 20 in all coordinates, so that 12 dimensions of moments stay undetermined" in found.statement
+        assert "8 of all 20 moments are seen and 12 dimensions of them stay undetermined" in found.statement
         assert report["structure"].evidence["dead_neurons_to_precision"]["0.01"] == 18
 
     def test_no_digit_is_left(self, trained):

@@ -164,7 +164,9 @@ def _matrix(
 def _judge(evidence: dict, inputs: int) -> tuple[bool | None, str]:
     parts = []
     if "effective_width" in evidence:
-        parts.append(f"{evidence['effective_width']} of {evidence['width']} neurons point in different directions")
+        width, loosely = evidence["effective_width"], evidence["effective_width_to_1_percent"]
+        also = f", {loosely} to precision {TOLERANCES[0]:g}" if loosely != width else ""
+        parts.append(f"{width} of {evidence['width']} neurons point in different directions{also}")
     holds: bool | None = None
     if "rank" in evidence:
         rank, needed = evidence["rank"], evidence["needed"]
@@ -173,17 +175,20 @@ def _judge(evidence: dict, inputs: int) -> tuple[bool | None, str]:
         parts.append(f"the equations show {'at most ' * most}{rank} of {needed} moments in {evidence['coordinates']} coordinates")
         if not holds:
             parts.append(f"{'at least ' * most}{needed - rank} dimensions of moments stay undetermined")
+    own = f"{evidence['residual_of_the_data']:.2g}" if "residual_of_the_data" in evidence else f"{TOLERANCES[0]:g}"
     said: list[dict] = []
-    residual = evidence.get("residual_of_the_data", 0.0)
-    for name in reversed(evidence["at_precision"]):
-        at, tolerance = evidence["at_precision"][name], float(name)
+    for name in (f"{TOLERANCES[-1]:g}", own):
+        at = evidence["at_precision"][name]
         if not _is_limited(at, evidence["coordinates"]):
             continue
-        if tolerance <= TOLERANCES[-1] or name == f"{residual:.2g}":
+        if name == f"{TOLERANCES[-1]:g}" or "residual_of_the_data" in evidence:
             holds = False
         if at not in said:
-            parts.append(_in_words(at, name + " (the residual of these data)" * (name == f"{residual:.2g}"), inputs))
+            what = name + " (the residual of these data)" * (name == own and "residual_of_the_data" in evidence)
+            parts.append(_in_words(at, what, inputs))
             said.append(at)
+    if said and said[-1]["rank_W"] < inputs:
+        parts.append("projecting every sample on that row space of W changes no equation by more")
     return holds, "; ".join(parts)
 
 
@@ -193,13 +198,11 @@ def _is_limited(at: dict, coordinates: int) -> bool:
 
 def _in_words(at: dict, precision: str, inputs: int) -> str:
     parts = [f"to precision {precision} W has rank {at['rank_W']} of {inputs}"]
-    if "interpolation_rank" in at:
-        parts.append(f"{at['interpolation_rank']} of {at['moments']} moments are seen in its row space")
     if "rank_in_all_coordinates" in at:
         seen, needed = at["rank_in_all_coordinates"], at["moments_in_all_coordinates"]
-        parts.append(f"{seen} of {needed} in all coordinates, so that {needed - seen} dimensions of moments stay undetermined")
-    if at["rank_W"] < inputs:
-        parts.append("projecting every sample on the row space of W changes no equation by more")
+        parts.append(f"{seen} of all {needed} moments are seen and {needed - seen} dimensions of them stay undetermined")
+    elif "interpolation_rank" in at:
+        parts.append(f"{at['interpolation_rank']} of {at['moments']} moments are seen in its row space")
     if at.get("hidden"):
-        parts.append(f"{at['hidden']} numbers of the samples are in no equation")
+        parts.append(f"numbers of the samples that are in no equation: {at['hidden']}")
     return ", ".join(parts)

@@ -37,11 +37,12 @@ def explain(report: Report, width: int = 100) -> str:
 
 
 def summary(evidence: dict[str, Any]) -> dict[str, Any]:
-    """The evidence without tables of numbers: they are for programs, and in the JSON form."""
+    """The evidence without tables of numbers and empty lists: they are for programs, and in the JSON form."""
     return {
         name: value
         for name, value in evidence.items()
-        if not (isinstance(value, dict) and any(isinstance(part, (list, tuple)) for part in value.values()))
+        if not (isinstance(value, (dict, list, tuple)) and not value)
+        and not (isinstance(value, dict) and any(isinstance(part, (list, tuple)) for part in value.values()))
     }
 
 
