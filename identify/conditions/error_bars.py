@@ -84,9 +84,8 @@ def error_bars(
 ) -> ErrorBars:
     r"""Error bars of each sample and of each coordinate near a solution, for stated perturbations of the target.
 
-    .. math:: |\delta x_{iq}| \le \|(J^+)_{iq}\|_2 \, \|\delta t\|, \qquad \|\delta x_i\| \le \|(J^+)_{x_i}\|_2 \, \|\delta t\|
-
-    to first order, J the Jacobian of (S) in (X, c). Where (S) leaves the scale of a sample free, the error across its line.
+    :math:`|\delta x_{iq}| \le \|(J^+)_{iq}\|_2 \, \|\delta t\|` and :math:`\|\delta x_i\| \le \|(J^+)_{x_i}\|_2 \, \|\delta t\|` to first
+    order, J the Jacobian of (S) in (X, c). Where (S) leaves the scale of a sample free, the error across its line.
 
     Parameters
     ----------

@@ -101,9 +101,8 @@ def activity(
 ) -> Float[np.ndarray, "m n"]:
     r"""Norm of what sample i adds to the observed equations of neuron j, in the units of the target.
 
-    .. math:: s_{ji}^2 = (g_{ij}\sigma'(z_{ij}))^2 (\|x_i\|^2 + 1) + \|\gamma_i\|^2 \sigma(z_{ij})^2,
-
-    with the terms of the rows that were observed. Floating point.
+    :math:`s_{ji}^2 = (g_{ij}\sigma'(z_{ij}))^2 (\|x_i\|^2 + 1) + \|\gamma_i\|^2 \sigma(z_{ij})^2`, with the terms of the rows that
+    were observed. Floating point.
 
     Raises
     ------
