@@ -329,7 +329,7 @@ def _judge(
         witness=found,
         seed=setting.seed,
         versions=versions(),
-        diagnostics=diagnose(setting, plan),
+        diagnostics=diagnose(setting, plan.found),
     )
 
 
