@@ -15,7 +15,7 @@ from identify.conditions import diagnostics
 from identify.conditions.check import check
 from identify.configuration import Configuration
 from identify.network import TwoLayerNetwork
-from identify.report.verdict import Arithmetic, Report, Verdict
+from identify.report.verdict import Arithmetic, Report, Verdict, Witness
 from identify.stationarity import KKTSystem, weighted_gradients
 
 CUBIC = "z + z^2/2 + z^3"
@@ -195,3 +195,10 @@ def test_degenerate_input_never_fails(seed):
         assert found.holds is not None or "overflow" in found.statement, found.statement
     assert not SENTENCE.search(report.explain()) or report.verdict in PROVED
     json.loads(report.to_json())
+
+
+def test_a_witness_whose_numbers_overflow_is_still_json(unique):
+    X, c = np.array([[1e200]]), np.array([np.inf])
+    found = Witness("scaling", 1, "too large", original=(X, c), example=(X, c), residual=float("nan"))
+    data = json.loads(replace(unique, witness=found).to_json())["witness"]
+    assert data["residual"] is None and data["original"] == {"X": [[1e200]], "c": [None]}

@@ -142,7 +142,7 @@ class Witness:
         data = {"kind": self.kind, "dimension": self.dimension, "description": self.description, "residual": self.residual}
         for name, pair in (("original", self.original), ("example", self.example)):
             data[name] = None if pair is None else {"X": pair[0].tolist(), "c": pair[1].tolist()}
-        return data
+        return jsonable(data)
 
 
 @dataclass(frozen=True, eq=False)
