@@ -12,6 +12,7 @@ from identify.activation import Activation
 from identify.ambiguity import Ambiguity, normal_form
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
+from identify.conditions.diagnostics import diagnose
 from identify.conditions.generic_global import generic_global
 from identify.conditions.interpolation import interpolation
 from identify.conditions.local import local
@@ -328,6 +329,7 @@ def _judge(
         witness=found,
         seed=setting.seed,
         versions=versions(),
+        diagnostics=diagnose(setting, plan.found),
     )
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from identify.conditions.sensitivity import changes, left_inverse, triangular_factor
 from identify.exact.jacobian import jacobian
 from identify.limits import memory_allowed
 from identify.recovery.reduce import ReducedNetwork
@@ -134,35 +135,26 @@ def noise_weights(equations: Equations, X: Float[np.ndarray, "n d"], c: Float[np
 
 
 def error_bars(
-    equations: Equations, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], gauge: Float[np.ndarray, "k unknowns"] | None = None
+    equations: Equations, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], *, hold_scale: bool = False
 ) -> Float[np.ndarray, " n"]:
     r"""First-order standard errors :math:`\hat\sigma\,\|(J^+)_{x_i}\|_F` of the samples, in the units of the inputs.
 
     J is the weighted Jacobian. The noise level is :math:`\hat\sigma = \|r\| / \sqrt{\text{equations} - \text{unknowns}}`
-    with r the weighted residual, and at least the rounding of double precision. ``gauge``: rows that fix a continuous
-    ambiguity. Infinite where the Jacobian is rank deficient, NaN where it does not fit in memory. Cost
-    O(equations · unknowns^2).
+    with r the weighted residual, and at least the rounding of double precision. ``hold_scale``: for one visible degree, the
+    error across the line of each sample. Infinite where the Jacobian is rank deficient, NaN where it does not fit in memory.
+    Cost O(equations · unknowns^2).
     """
     n, d = X.shape
     unknowns = n * (d + c.shape[1])
     rows = len(equations.target)
     if 24 * rows * unknowns > memory_allowed():
         return np.full(n, np.nan)
-    J = equations.jacobian(X, c) * equations.weights[:, None]
     r = equations.residual(X, c) * equations.weights
-    fixed = 0 if gauge is None else len(gauge)
-    freedom = max(rows - unknowns + fixed, 1)
+    freedom = max(rows - unknowns + n * hold_scale, 1)
     rounding = 2.0**-53 * np.linalg.norm(equations.target * equations.weights) / np.sqrt(rows)
     noise = max(np.linalg.norm(r) / np.sqrt(freedom), rounding)
-    norms = np.linalg.norm(J, axis=0)
-    norms[norms == 0] = 1.0
-    J /= norms
-    if gauge is not None:
-        J = np.concatenate([J, gauge / norms])
-    R = np.linalg.qr(J, mode="r")
-    diagonal = np.abs(np.diag(R))
-    if len(R) < unknowns or diagonal.min() < 1e-14 * diagonal.max():
+    T = changes(X, c, hold_scale)
+    inverse = left_inverse(triangular_factor(equations.jacobian(X, c) * equations.weights[:, None], T), T)
+    if inverse is None:
         return np.full(n, np.inf)
-    inverse = np.linalg.solve(R, np.eye(unknowns)) / norms[:, None]
-    spread = (inverse**2).sum(axis=1).reshape(n, -1)[:, :d].sum(axis=1)
-    return noise * np.sqrt(spread)
+    return noise * np.linalg.norm(inverse[:, :d], axis=(1, 2))

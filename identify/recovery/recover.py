@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from identify.ambiguity import Ambiguity
+from identify.conditions.sensitivity import leaves_scale_free
 from identify.configuration import is_lifted
 from identify.network import ShapeError
 from identify.recovery.decompose import fix_scale, sample_lines
@@ -138,11 +139,10 @@ def recover(
             **evidence,
         )
     progress("error bars")
-    gauge = _gauge_rows(X, c) if len(system.degrees) == 1 and not is_lifted(system.degrees) else None
     full = Reduced.of(system, system.network.n_inputs + 1)
     equations = Equations.of(full.network, system.observed, system.target)
     weights, _ = noise_weights(equations, X, c)
-    bars = error_bars(replace(equations, weights=weights), X, c, gauge)
+    bars = error_bars(replace(equations, weights=weights), X, c, hold_scale=leaves_scale_free(system))
     if data is not None:
         evidence["errors"] = ambiguity.match(X, c, X_known, c_known).errors.tolist()
     return Recovery(
@@ -155,11 +155,3 @@ def recover(
         seed=seed,
         evidence=evidence,
     )
-
-
-def _gauge_rows(X: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Rows that hold the norm of each sample, where (S) leaves it free."""
-    n, d = X.shape
-    rows = np.zeros((n, n, d + c.shape[1]))
-    rows[np.arange(n), np.arange(n), :d] = X
-    return rows.reshape(n, -1)

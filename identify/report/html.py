@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from identify.report.verdict import Report, Verdict, Witness, jsonable
+from identify.report.text import summary
+from identify.report.verdict import Condition, Report, Verdict, Witness, jsonable
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 SYMBOL = {Verdict.UNIQUE: "✓", Verdict.LOCALLY_UNIQUE: "◉", Verdict.NOT_UNIQUE: "✗", Verdict.UNDECIDED: "?"}
 RESULT = {True: ("✓", "holds"), False: ("✗", "fails"), None: ("?", "open")}
+GRADE = {True: ("✓", "good"), False: ("!", "limited"), None: ("?", "open")}
 # White text on these passes AA (4.5 : 1); the page's style sheet has its own pairs for light and dark.
 _BADGE = {
     Verdict.UNIQUE: "#1b6b3a",
@@ -39,6 +41,7 @@ _BADGE = {
 _TITLE = "Are the data determined?"
 _LIST_LIMIT = 12
 _WITNESS_LIMIT = 96
+_BARS_LIMIT = 20
 _NUMBER = re.compile(r"[-+−<≤>≥~≈]?\s*\d[\d\s.,/·×]*(e[-+−]?\d+)?\s*(%|s|ms|min)?")
 
 
@@ -160,7 +163,7 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
 
 
 def fragment(report: Report) -> str:
-    """An HTML fragment for notebooks, styled inline: verdict, scope, reasons, ambiguity, conditions. Needs no extra package."""
+    """An HTML fragment for notebooks, styled inline: all but the evidence, the witness and the notes. Needs no extra package."""
     # Colours are inherited, except on the badge, so that it reads in light and dark notebooks alike.
     line = "border:0;border-top:1px solid rgba(128,128,128,.4);"
     cell = line + "padding:.3em .8em .3em 0;text-align:left;vertical-align:top;white-space:normal;background:transparent"
@@ -170,29 +173,32 @@ def fragment(report: Report) -> str:
         items = "".join(f"<li>{escape(text)}</li>" for text in lines)
         return f'<div><strong>{head}</strong></div><ul style="{plain}">{items}</ul>' if lines else ""
 
-    rows = "".join(
-        f'<tr style="background:transparent"><th scope="row" style="{cell};font-weight:600">{escape(c.name)}</th>'
-        f'<td style="{cell};white-space:nowrap">{RESULT[c.holds][0]} {RESULT[c.holds][1]}</td>'
-        f'<td style="{cell}">{escape(c.statement)}</td><td style="{cell}">{escape(str(c.arithmetic))}</td></tr>'
-        for c in report.conditions
-    )
-    head = "".join(
-        f'<th scope="col" style="{cell};border-top:0;font-weight:600">{name}</th>'
-        for name in ("Condition", "Result", "Found", "Arithmetic")
-    )
+    def table(kind: str, items: Sequence[Condition], marks: Mapping[bool | None, tuple[str, str]]) -> str:
+        rows = "".join(
+            f'<tr style="background:transparent"><th scope="row" style="{cell};font-weight:600">{escape(c.name)}</th>'
+            f'<td style="{cell};white-space:nowrap">{marks[c.holds][0]} {marks[c.holds][1]}</td>'
+            f'<td style="{cell}">{escape(c.statement)}</td><td style="{cell}">{escape(str(c.arithmetic))}</td></tr>'
+            for c in items
+        )
+        head = "".join(
+            f'<th scope="col" style="{cell};border-top:0;font-weight:600">{name}</th>' for name in (kind, "Result", "Found", "Arithmetic")
+        )
+        body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+        return f'<table style="border-collapse:collapse;width:100%;margin:0 0 .6em">{body}</table>' if items else ""
+
     meaning = escape(_sentence(report.verdict.meaning)) + (", up to the ambiguity below" if report.ambiguity else "")
-    table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-    table = f'<table style="border-collapse:collapse;width:100%;margin:0">{table}</table>'
+    precision = "" if report.precision is None else f" {escape(_sentence(report.precision))}."
     return (
         '<div style="max-width:54rem;line-height:1.45;overflow-x:auto">'
         f'<p style="margin:.4em 0"><span style="background:{_BADGE[report.verdict]};color:#fff;font-weight:700;'
         'padding:.15em .6em;border-radius:.3em;white-space:nowrap;print-color-adjust:exact;-webkit-print-color-adjust:exact">'
         f"{SYMBOL[report.verdict]} {report.verdict}</span> "
         f"for {escape(str(report.scope))}.</p>"
-        f'<p style="margin:.4em 0 .8em">{meaning}.</p>'
+        f'<p style="margin:.4em 0 .8em">{meaning}.{precision}</p>'
         + listed("Why", report.reasons)
         + listed("Up to", report.ambiguity)
-        + (table if report.conditions else "")
+        + table("Condition", report.conditions, RESULT)
+        + table("Diagnostic", report.diagnostics, GRADE)
         + "</div>"
     )
 
@@ -239,6 +245,16 @@ def _samples(witness: Witness) -> list[tuple[str, ...]]:
     return [(str(i), *("(" + show(v)[1:-1] + ")" if np.ndim(v) else show(v) for v in row)) for i, row in enumerate(rows, 1)]
 
 
+def _bars(condition: Condition) -> list[tuple[str, ...]]:
+    """Header and rows (sample, error bar for each perturbation) of a conditioning, the worst samples where there are many."""
+    bars = condition.evidence.get("error_bars")
+    if not bars:
+        return []
+    columns = np.array(list(bars.values()))
+    shown = np.sort(np.argsort(-columns.max(axis=0), kind="stable")[:_BARS_LIMIT])
+    return [("sample", *bars), *((f"X[{i}]", *(show(float(value)) for value in columns[:, i])) for i in shown)]
+
+
 @cache
 def _template() -> Template:
     try:
@@ -246,9 +262,9 @@ def _template() -> Template:
     except ImportError as error:
         raise MissingExtraError("jinja2", "writing an HTML page") from error
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs)
+    environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs, summary=summary)
     environment.tests["numeric"] = _is_number
-    environment.globals.update(symbol=SYMBOL, result=RESULT, samples=_samples)
+    environment.globals.update(symbol=SYMBOL, result=RESULT, grade=GRADE, samples=_samples, bars=_bars)
     return environment.from_string(files("identify.report").joinpath("page.html.j2").read_text("utf-8"))
 
 

@@ -71,9 +71,10 @@ class Condition:
     Attributes
     ----------
     name
-        ``interpolation``, ``decomposition``, ``scale``, ``local``, ``count``, ``witness`` or ``reduction``.
+        ``interpolation``, ``decomposition``, ``scale``, ``local``, ``count``, ``witness`` or ``reduction``; or a diagnostic:
+        ``structure``, ``stationarity``, ``undetermined`` or ``conditioning``.
     holds
-        True, False, or None when it was not evaluated or could not be settled.
+        True, False, or None when it was not evaluated or could not be settled. For a diagnostic: whether all is well.
     statement
         What was found, in one sentence.
     evidence
@@ -95,6 +96,17 @@ class Condition:
     def is_proved(self) -> bool:
         """Whether it holds, established rigorously."""
         return self.holds is True and self.arithmetic.is_rigorous
+
+    def to_dict(self) -> dict[str, Any]:
+        """The condition as JSON values."""
+        return {
+            "name": self.name,
+            "holds": self.holds,
+            "statement": self.statement,
+            "arithmetic": self.arithmetic.value,
+            "evidence": jsonable(self.evidence),
+            "reference": self.reference,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +142,15 @@ class Witness:
         data = {"kind": self.kind, "dimension": self.dimension, "description": self.description, "residual": self.residual}
         for name, pair in (("original", self.original), ("example", self.example)):
             data[name] = None if pair is None else {"X": pair[0].tolist(), "c": pair[1].tolist()}
-        return data
+        return jsonable(data)
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """The answer of :func:`identify.check`. Index it by a condition's name: ``report["interpolation"]``."""
+    """The answer of :func:`identify.check`. Index it by the name of a condition or diagnostic: ``report["interpolation"]``.
+
+    ``diagnostics`` say how good the numbers are and how they hang together; they carry no verdict.
+    """
 
     verdict: Verdict
     scope: Scope
@@ -148,12 +163,28 @@ class Report:
     witness: Witness | None = None
     seed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
+    diagnostics: tuple[Condition, ...] = ()
 
     def __getitem__(self, name: str) -> Condition:
-        for condition in self.conditions:
+        every = (*self.conditions, *self.diagnostics)
+        for condition in every:
             if condition.name == name:
                 return condition
-        raise KeyError(f"no condition {name!r} in this report; it has {', '.join(c.name for c in self.conditions)}")
+        raise KeyError(f"no condition {name!r} in this report; it has {', '.join(c.name for c in every)}")
+
+    @property
+    def precision(self) -> str | None:
+        """To how many digits the data are identifiable; None unless the verdict says that they are and their conditioning is known.
+
+        The verdict is about exact numbers; this is about rounded ones, and not a proof.
+        """
+        if self.verdict not in (Verdict.UNIQUE, Verdict.LOCALLY_UNIQUE):
+            return None
+        known = next((c for c in self.diagnostics if c.name == "conditioning" and c.holds is not None), None)
+        if known is None:
+            return None
+        word = "these data are " + "locally " * (self.verdict is Verdict.LOCALLY_UNIQUE) + "identifiable"
+        return f"{word}, to {known.statement}" if known.holds else f"{word} in exact arithmetic, but to {known.statement}"
 
     def explain(self) -> str:
         """The report as plain text: verdict and scope first, then the reasons, then every condition with its evidence."""
@@ -166,22 +197,14 @@ class Report:
         return {
             "verdict": self.verdict.value,
             "meaning": self.verdict.meaning,
+            "precision": self.precision,
             "scope": {"network": self.scope.network, "data": self.scope.data},
             "reasons": list(self.reasons),
             "ambiguity": list(self.ambiguity),
             "subject": jsonable(self.subject),
             "equations": list(self.equations),
-            "conditions": [
-                {
-                    "name": c.name,
-                    "holds": c.holds,
-                    "statement": c.statement,
-                    "arithmetic": c.arithmetic.value,
-                    "evidence": jsonable(c.evidence),
-                    "reference": c.reference,
-                }
-                for c in self.conditions
-            ],
+            "conditions": [c.to_dict() for c in self.conditions],
+            "diagnostics": [c.to_dict() for c in self.diagnostics],
             "witness": None if self.witness is None else self.witness.to_dict(),
             "notes": list(self.notes),
             "seed": self.seed,
