@@ -65,13 +65,10 @@ def truth(problem: Problem, *, seconds: float, rng: np.random.Generator, redraw:
     d, n, *_ = problem.sizes
     g = problem.roots
     group = "scaling" if g == 0 else "none" if g % 2 else "sign"
-    found = linear_family(problem)
-    if found:
-        return Truth(Category.FAMILY, found, group)
     lacking = excess(problem)
     if lacking and (redraw is not None or lacking == excess(problem, False, rng)):
         return Truth(Category.FAMILY, "constant rank", group, lacking)
-    found = family_of_a_part(problem, rng) if lacking else None
+    found = (linear_family(problem) or family_of_a_part(problem, rng)) if lacking else None
     if found:
         return Truth(Category.FAMILY, found, group)
     local = None if lacking else 0

@@ -61,25 +61,17 @@ def contradictions(lines: Sequence[Line]) -> list[str]:
 
 def undecided(lines: Sequence[Line]) -> str:
     """Questions without the full answer, grouped by truth, activation, sizes, layers and degeneracies; largest groups first."""
-    groups: dict[tuple, list[int]] = defaultdict(list)
+    groups: dict[tuple, list[str]] = defaultdict(list)
     for line, form, answer, truth in questions(lines):
         if is_decided(answer["verdict"], truth["category"]) is False and answer["verdict"] != FAILED:
-            open_ones = [name for name, c in answer["conditions"].items() if not c["holds"] and name != "witness"]
-            kinds = ", ".join(line["kinds"]) if form == "data" else "generic data" if form == "samples" else "generic"
-            key = (
-                truth["category"],
-                answer["verdict"],
-                form,
-                _powers(line),
-                _dimensions(line),
-                line["layers"],
-                kinds,
-                ", ".join(open_ones),
+            failing = ", ".join(name for name, c in answer["conditions"].items() if not c["holds"] and name != "witness")
+            kinds = ", ".join(line["kinds"]) if form == "data" else "generic"
+            groups[truth["category"], answer["verdict"], _powers(line), _dimensions(line), line["layers"], kinds, failing].append(
+                f"{line['index']} {form}"
             )
-            groups[key].append(line["index"])
-    out = ["| truth | verdict | question | powers | d, n, m, C | layers | kind | conditions that fail | instances |", "|---" * 9 + "|"]
+    out = ["| truth | verdict | powers | d, n, m, C | layers | kind | conditions that fail | questions |", "|---" * 8 + "|"]
     for key, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        out.append("| " + " | ".join(key) + f" | {' '.join(map(str, members))} |")
+        out.append("| " + " | ".join(key) + f" | {', '.join(members)} |")
     return "\n".join(out)
 
 
