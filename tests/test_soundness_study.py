@@ -99,6 +99,15 @@ def test_families_found_by_counting(name):
     assert found.category is Category.FAMILY and how in found.how
 
 
+def test_zero_sample_of_a_monomial():
+    """With one output only its scale is free; with two, its multipliers are."""
+    found = truth(degenerate((0, 0, 0, 1), [[1, 2], [0, 0]], [1, 2]), seconds=0, rng=np.random.default_rng(0))
+    assert found.category is Category.OTHERS and found.fewer
+    W, A = [[1, 2], [3, -1], [1, 1], [2, -3], [-1, 4]], [[1, -2, 1, 3, -1], [2, 1, 1, -1, 3]]
+    two = Problem((0, 0, 0, 1), W, None, A, [[1, 2], [0, 0]], [[1, 2], [2, 1]], "both")
+    assert truth(two, seconds=0, rng=np.random.default_rng(0)).category is Category.FAMILY
+
+
 @needs_programs
 def test_fewer_samples():
     """The kernel of the four equations is the difference of two data sets: samples 1 and 2, and the single sample -1."""
@@ -111,7 +120,7 @@ def test_fewer_samples():
 
 @needs_programs
 def test_multiple_solution():
-    """Samples are roots of u_1 x + u_2 x^2 + u_4 x^4, u known; -2 times a sample makes that sample a double root, and so no other choice."""
+    """Samples are roots of u_1 x + u_2 x^2 + u_4 x^4, u known; -2 times a sample makes that sample a double root."""
     A = [[1, 2, -1, 3], [2, -1, 1, 1]]
     problem = Problem((0, 1, 1, 0, 1), [[1], [2], [3], [-1]], None, A, [[1], [-2]], [[1, 2], [1, -1]], "both")
     found = truth(problem, seconds=20, rng=np.random.default_rng(0))

@@ -20,9 +20,13 @@ from soundness_study.equations import Problem
 
 
 def linear_family(problem: Problem) -> str | None:
-    """Other multipliers for the same samples: a real, linear family, as the equations are linear in the multipliers."""
+    """Other multipliers for the same samples: a real, linear family, as the equations are linear in the multipliers.
+
+    For the group of all scalings a zero sample moves one of its multipliers, which is no other solution.
+    """
     rank, multipliers = problem.rank(PRIME, only_multipliers=True), problem.c.size
-    if rank == multipliers:
+    zero = sum(not any(x) for x in problem.X) if problem.roots == 0 else 0
+    if rank == multipliers - zero:
         return None
     return f"the gradients of the samples are dependent: rank {rank} for {multipliers} multipliers"
 
