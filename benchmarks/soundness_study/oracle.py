@@ -71,8 +71,6 @@ def truth(problem: Problem, *, seconds: float, rng: np.random.Generator, redraw:
     found = (linear_family(problem) or family_of_a_part(problem, rng)) if lacking else None
     if found:
         return Truth(Category.FAMILY, found, group)
-    if g == 0 and not problem.X.any(axis=1).all():
-        return Truth(Category.OTHERS, "a zero sample that no equation sees", group, fewer=True)
     local = None if lacking else 0
     form = [int(v) for v in rng.integers(1, PRIME, d)] if g == 0 else None
     modular = problem if form is None else problem.normalised(form, PRIME)

@@ -152,9 +152,12 @@ def _witness(setting: Setting, each: Dependence, dimension: int) -> Witness:
     def family(s: float) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
         return X, c + s * k
 
-    t, example = system.right_hand_side(X, c), family(0.3)
-    residual = float(np.linalg.norm(system.right_hand_side(*example) - t) / np.linalg.norm(t))
-    return Witness("multipliers", dimension, _described(each, c.shape[1]), family, (X, c), example, residual)
+    example = family(0.3)
+    with np.errstate(over="ignore", invalid="ignore"):
+        t = system.right_hand_side(X, c)
+        residual = float(np.linalg.norm(system.right_hand_side(*example) - t) / np.linalg.norm(t))
+    seen = residual if np.isfinite(residual) else None  # data too large for doubles
+    return Witness("multipliers", dimension, _described(each, c.shape[1]), family, (X, c), example, seen)
 
 
 def _scaled(each: Dependence, c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:

@@ -5,13 +5,15 @@ samples may be moved within their own span, and their multipliers within theirs,
 smaller problem, whose Jacobian may have at these data the largest rank that it can have anywhere, yet too small a rank. By
 the constant rank theorem such a part lies in a manifold along which the target stays the same.
 
-Samples are tried together when they share a vector of the kernel: the kernel is a direct sum over these groups.
+Few samples are tried in all combinations; of many, all together, and those together that share a vector of the kernel, which
+is a direct sum over these groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from flint import fmpq_mat
@@ -29,6 +31,8 @@ from identify.report.verdict import Witness
 
 MAX_ENTRIES = 40_000
 """Entries of a matrix of samples or multipliers whose rank over the rationals is computed."""
+FEW = 4
+"""Samples of which all combinations are tried."""
 MAX_UNKNOWNS = 600
 """Columns of a Jacobian whose kernel is computed."""
 
@@ -79,7 +83,7 @@ def moving_part(setting: Setting) -> tuple[Witness, dict, Arithmetic] | None:
     """A part of given data that lies in a family with the same target, with the evidence; None where none is found.
 
     Of the parts that qualify, the one with the largest family. Only for given data, and where (S) is all that constrains them. Cost:
-    the kernel of the Jacobian modulo a prime, and for each group of samples up to eight ranks of smaller Jacobians.
+    the kernel of the Jacobian modulo a prime, and for each combination of samples up to eight ranks of smaller Jacobians.
     """
     if setting.scope.data != "this data" or not setting.equations_are_complete or setting.data is None:
         return None
@@ -103,7 +107,8 @@ def _parts(setting: Setting) -> Iterator[Part]:
     X, c = (rationals(part) for part in setting.data)
     d, C = setting.instance.coordinates, setting.instance.n_outputs
     n = len(X)
-    for samples in _groups(setting):
+    few = [each for size in range(1, n + 1) for each in combinations(range(n), size)] if n <= FEW else None
+    for samples in few or dict.fromkeys([tuple(range(n)), *_groups(setting)]):
         chosen = list(samples)
         span = _rank(X[chosen] - X[chosen[0]] if is_affine(setting) else X[chosen])
         line = _rank(c[chosen])
