@@ -22,13 +22,15 @@ from identify.conditions.setting import Setting
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import certified_rank, multiply, pivots
-from identify.limits import TooLargeError
+from identify.limits import TooLargeError, refuse_late
 from identify.report.verdict import Witness
 from identify.stationarity import flatten, weighted_gradients
 
 REFERENCE = "linearity of the equations in the multipliers (elementary); kernel vectors over the rationals"
 LONGEST = 40
 """Gradients in a dependence that is solved over the rationals, at most."""
+RATIONAL_SECONDS = 3e-6
+"""Estimate for one operation on rational numbers in Python, with all that goes with it."""
 MOST = 50
 """Dependences that are solved over the rationals, at most."""
 SHOWN = 6
@@ -95,10 +97,11 @@ def _dependences(setting: Setting, q: int) -> Iterator[Dependence]:
     basis = (echelon != 0).argmax(axis=1)
     others = np.setdiff1d(np.arange(matrix.shape[1]), basis).tolist()
     found = sorted(([*basis[echelon[:, k] != 0].tolist(), k] for k in others), key=len)
+    found = [columns for columns in found[:MOST] if len(columns) <= LONGEST]
+    work = len({k for columns in found for k in columns}) * matrix.shape[0] * RATIONAL_SECONDS
+    refuse_late(work + sum(len(columns) ** 3 for columns in found) * RATIONAL_SECONDS, "dependences of the gradients over the rationals")
     exact: dict[int, np.ndarray] = {}
-    for columns in found[:MOST]:
-        if len(columns) > LONGEST:
-            return
+    for columns in found:
         exact |= {k: _exact_gradient(setting, k) for k in columns if k not in exact}
         factors = _solved([exact[k] for k in columns], q)
         if factors is not None:

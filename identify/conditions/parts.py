@@ -19,7 +19,6 @@ import numpy as np
 from flint import fmpq_mat
 from jaxtyping import Int
 
-from identify.conditions.count import image_bound
 from identify.conditions.equations import rationals
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
@@ -140,10 +139,10 @@ def _family(setting: Setting, part: Part) -> tuple[Witness, dict, Arithmetic] | 
     """The family in which a part moves, by comparing its rank at the data with an upper bound on its rank anywhere."""
     small = part.setting(setting)
     needed = small.instance.n_unknowns - len(part.samples) * group_dimension(small)
-    here = certified_rank(lambda q, rng: part.at(setting, q, rng).jacobian(), needed, seed=setting.seed + 13)
+    bound, arithmetic = small.instance.image_bound, Arithmetic.PROOF
+    here = certified_rank(lambda q, rng: part.at(setting, q, rng).jacobian(), needed, seed=setting.seed + 13, most=bound)
     if here.is_full:
         return None
-    bound, arithmetic = image_bound(small), Arithmetic.PROOF
     evidence: dict = {"samples": [i + 1 for i in part.samples], "rank": here.rank, "needed": needed, "largest_possible": bound}
     if here.rank < bound:
         generic = certified_rank(
