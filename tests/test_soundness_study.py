@@ -25,7 +25,7 @@ from soundness_study.equations import Problem  # noqa: E402
 from soundness_study.instances import DATA, FORMS, LAYERS, NETWORK, SUPPORTS, data_of, draw, question, system_of  # noqa: E402
 from soundness_study.oracle import Category, truth  # noqa: E402
 from soundness_study.table import contradictions, questions  # noqa: E402
-from soundness_study.verdicts import FAILED, contradiction  # noqa: E402
+from soundness_study.verdicts import FAILED, contradiction, is_decided  # noqa: E402
 
 SLICE = 30
 SECONDS = 2.0
@@ -219,6 +219,8 @@ def test_slice_has_no_contradictions(lines):
     assert len(categories) == SLICE * len(FORMS)
     assert categories.count(Category.UNIQUE) >= 20 and categories.count(Category.FAMILY) >= 20
     assert categories.count(Category.TIMEOUT) <= 9
+    known = [is_decided(answer["verdict"], found["category"]) for _, _, answer, found in questions(lines)]
+    assert known.count(True) >= 0.9 * (known.count(True) + known.count(False))
 
 
 @pytest.mark.parametrize("verdict", ["UNIQUE", "NOT_UNIQUE"])
@@ -246,6 +248,19 @@ def test_resumed_and_rechecked(lines, tmp_path, capsys):
     assert "| unique |" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="instances of another seed than 1"):
         soundness.main(["--seed", "1", "--out", str(path)])
+
+
+def test_families_are_confirmed_by_a_standard_basis(lines, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "out.jsonl"
+    few = [line for line in lines if soundness.by_counting(line["questions"]["data"]["truth"]) and line["inputs"] < 3][:5]
+    assert len(few) == 5
+    soundness.write(path, few)
+    arguments = ["--confirm", "--seconds", str(SECONDS), "--jobs", "2", "--out", str(path)]
+    assert soundness.main(arguments) == 0
+    assert "found by counting: 5" in capsys.readouterr().out
+    monkeypatch.setattr(oracle, "dimension_at_data", lambda *_: 0)
+    assert soundness.main(arguments) == 1
+    assert "contradicts 5" in capsys.readouterr().out
 
 
 def test_without_the_programs(monkeypatch, tmp_path, capsys):

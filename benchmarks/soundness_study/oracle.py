@@ -21,6 +21,7 @@ from soundness_study.families import excess, family_of_a_part, linear_family
 
 Draw = Callable[[np.random.Generator, int], Problem]
 """A random problem whose generic numbers have at most the given absolute value."""
+STANDARD_BASIS = "standard basis at the data"
 SMALL = 100
 """Size of the integers that stand for generic numbers where real solutions are counted."""
 
@@ -86,7 +87,7 @@ def truth(problem: Problem, *, seconds: float, rng: np.random.Generator, redraw:
         local = 0 if dimension == 0 else _dimension_at_data(modular, form, seconds)
     known["local"] = local
     if local:
-        return Truth(Category.FAMILY, "standard basis at the data", **known)
+        return Truth(Category.FAMILY, STANDARD_BASIS, **known)
     known["solutions"] = count
     if count == orbit:
         return Truth(Category.UNIQUE, "all solutions counted", **known)
@@ -98,6 +99,16 @@ def truth(problem: Problem, *, seconds: float, rng: np.random.Generator, redraw:
         return _over_the_reals(redraw(rng, SMALL), (dimension, count), rng, seconds, known)
     except OracleLimitError as error:
         return Truth(Category.UNCLEAR, str(error).partition(";")[0], **known)
+
+
+def second_opinion(problem: Problem, *, seconds: float, rng: np.random.Generator) -> int | None:
+    """The dimension of the solutions at the data by a standard basis, for families found by counting; None without an answer."""
+    if problem.roots:
+        return _dimension_at_data(problem, None, seconds)
+    if not problem.X.any(axis=1).all():
+        return None  # no linear form fixes the scale of a zero sample
+    form = [int(v) for v in rng.integers(1, PRIME, problem.sizes[0])]
+    return _dimension_at_data(problem.normalised(form, PRIME), form, seconds)
 
 
 def _dimension_at_data(problem: Problem, form: list[int] | None, seconds: float) -> int | None:
