@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count, sure, wrong = confirmed(lines, options.seconds, options.jobs)
         print(
             f"\nFamilies through given data found by counting: {count}; a standard basis at the data confirms {sure} of them, with "
-            f"their dimensions, contradicts {len(wrong)}, and gives no answer in time for the others.",
+            f"their dimensions, contradicts {len(wrong)}, and gives no answer for the others.",
             *wrong,
             sep="\n",
         )
