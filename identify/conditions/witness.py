@@ -1,11 +1,13 @@
 r"""C7, witnesses of non-uniqueness: other data with the same target.
 
-Three kinds, tried in this order:
+Kinds, tried in this order:
 
 * *rotation* and *scaling*: families in closed form (:mod:`identify.conditions.families`).
 * *fibre*: the Jacobian has the largest rank that it can have anywhere, yet not full column rank. By the constant rank
   theorem the data then lie in a manifold of data with the same target; a curve in it is followed in floating point to
-  show it (:mod:`identify.conditions.curve`).
+  show it (:mod:`identify.conditions.curve`). Given data may have less rank than any data near them; then the same is
+  asked of a part of them, which moves while all else stays (:mod:`identify.conditions.parts`).
+* *multipliers*: the gradients of given samples are dependent (:mod:`identify.conditions.dependent`).
 
 Isolated second solutions are another matter: see :mod:`identify.conditions.second`.
 """
@@ -14,7 +16,10 @@ from __future__ import annotations
 
 from identify.conditions.count import count
 from identify.conditions.curve import follow
+from identify.conditions.dependent import REFERENCE as DEPENDENT
+from identify.conditions.dependent import dependent_gradients
 from identify.conditions.families import rotation, scaling
+from identify.conditions.parts import moving_part
 from identify.conditions.setting import Setting
 from identify.exact.interpolation import moment_count
 from identify.exact.modular import Arithmetic, certified_rank
@@ -46,7 +51,17 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
     if jacobian_rank.holds is not False:
         statement = "none: the data are isolated" if jacobian_rank.holds else "none found"
         return Condition("witness", False, statement, {}, jacobian_rank.arithmetic, FIBRE), None
-    return _fibre(setting, jacobian_rank)
+    condition, fibre = _fibre(setting, jacobian_rank)
+    if fibre is not None:
+        return condition, fibre
+    multipliers = dependent_gradients(setting)
+    if multipliers is not None:
+        return _condition(multipliers, Arithmetic.PROOF, DEPENDENT, condition.evidence), multipliers
+    part = moving_part(setting)
+    if part is not None:
+        found, evidence, arithmetic = part
+        return _condition(found, arithmetic, FIBRE, evidence), found
+    return condition, None
 
 
 def _by_count(setting: Setting) -> tuple[Condition, Witness]:
