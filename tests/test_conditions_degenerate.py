@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from oracles import exact_target, random_network, system_of
 
 from identify.conditions.check import _ambiguity, _instance, check
-from identify.conditions.dependent import dependent_gradients
-from identify.conditions.equations import rational
-from identify.conditions.parts import _in_basis, moving_part
 from identify.conditions.reduction import reduce
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.dependent import dependent_gradients
+from identify.conditions.witnesses.equations import rational
+from identify.conditions.witnesses.parts import _in_basis, moving_part
 from identify.network import TwoLayerNetwork
 from identify.report.verdict import Arithmetic, Scope, Verdict, Witness
 from identify.stationarity import KKTSystem, Observed
@@ -134,9 +134,9 @@ class TestDependentGradients:
 
     def test_long_dependences_and_large_matrices_are_left_alone(self, monkeypatch):
         setting = question(*DEPENDENT["opposite samples, odd"][:3])
-        monkeypatch.setattr("identify.conditions.dependent.LONGEST", 1)
+        monkeypatch.setattr("identify.conditions.witnesses.dependent.LONGEST", 1)
         assert dependent_gradients(setting) is None
-        monkeypatch.setattr("identify.conditions.dependent.LONGEST", 40)
+        monkeypatch.setattr("identify.conditions.witnesses.dependent.LONGEST", 40)
         monkeypatch.setenv("IDENTIFY_MEMORY", "0.0000001")
         assert dependent_gradients(setting) is None
 
@@ -237,7 +237,7 @@ class TestMovingPart:
 
     def test_large_problems_are_left_alone(self, monkeypatch):
         setting, _ = part_of("two of three on a line")
-        monkeypatch.setattr("identify.conditions.parts.MAX_UNKNOWNS", 5)
+        monkeypatch.setattr("identify.conditions.witnesses.parts.MAX_UNKNOWNS", 5)
         assert moving_part(setting) is None
 
     def test_a_prime_modulo_which_the_samples_are_nearer_is_not_used(self):

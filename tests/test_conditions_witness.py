@@ -10,16 +10,16 @@ from flint import arb, ctx
 from integer_systems import SYSTEMS
 from oracles import exact_jacobian, exact_target, system_of
 
-from identify.conditions.box import certify
 from identify.conditions.check import _ambiguity, _instance, check
-from identify.conditions.curve import FAR, Curve, distance, follow
-from identify.conditions.equations import Equations, Frame, balls, rational, rationals
-from identify.conditions.krawczyk import contraction, refine
 from identify.conditions.local import local
 from identify.conditions.reduction import reduce
-from identify.conditions.second import _Search, second_solution, square_rows
 from identify.conditions.setting import Setting
-from identify.conditions.witness import witness
+from identify.conditions.witnesses.box import certify
+from identify.conditions.witnesses.curve import FAR, Curve, distance, follow
+from identify.conditions.witnesses.equations import Equations, Frame, balls, rational, rationals
+from identify.conditions.witnesses.krawczyk import contraction, refine
+from identify.conditions.witnesses.second import _Search, second_solution, square_rows
+from identify.conditions.witnesses.witness import witness
 from identify.configuration import Configuration
 from identify.network import TwoLayerNetwork
 from identify.report.verdict import Arithmetic, Scope, Verdict
@@ -119,7 +119,7 @@ class TestCurve:
         assert "rounding level" in follow(planted(size(2, 2, 3)), 1)
 
     def test_large_jacobians_are_left_alone(self, monkeypatch):
-        monkeypatch.setattr("identify.conditions.curve.WORK_LIMIT", 100)
+        monkeypatch.setattr("identify.conditions.witnesses.curve.WORK_LIMIT", 100)
         report = check(size(3, 3, 2))
         assert report.verdict is Verdict.NOT_UNIQUE and report.witness.family is None and report.witness.example is None
         assert "no curve was followed: the Jacobian" in report.witness.description

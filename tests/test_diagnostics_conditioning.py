@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from identify.conditions.conditioning import conditioning
-from identify.conditions.error_bars import NotFiniteError, digits, error_bars
-from identify.conditions.gram import gram
-from identify.conditions.perturbations import FLOAT32, RESIDUAL, round_to_bits, with_rounded_weights
-from identify.conditions.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
+from identify.conditions.diagnostics.conditioning import conditioning
+from identify.conditions.diagnostics.error_bars import NotFiniteError, digits, error_bars
+from identify.conditions.diagnostics.gram import gram
+from identify.conditions.diagnostics.perturbations import FLOAT32, RESIDUAL, round_to_bits, with_rounded_weights
+from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
 from identify.configuration import Configuration
 from identify.limits import TooLargeError
 from identify.network import ShapeError, TwoLayerNetwork
@@ -325,7 +325,7 @@ class TestWithoutTheJacobian:
     def test_gives_the_same_error_bars(self, config, monkeypatch):
         system, truth = config.plant(0)
         plain = error_bars(system, truth.X, truth.c)
-        monkeypatch.setattr("identify.conditions.error_bars.MAX_QR_FLOPS", 0.0)
+        monkeypatch.setattr("identify.conditions.diagnostics.error_bars.MAX_QR_FLOPS", 0.0)
         squared = error_bars(system, truth.X, truth.c)
         assert squared.resolution > plain.resolution
         for name in plain.perturbations:
@@ -334,7 +334,7 @@ class TestWithoutTheJacobian:
         np.testing.assert_allclose(squared.singular_values, plain.singular_values, rtol=1e-5)
 
     def test_what_it_cannot_resolve_is_no_digit(self, monkeypatch):
-        monkeypatch.setattr("identify.conditions.error_bars.MAX_QR_FLOPS", 0.0)
+        monkeypatch.setattr("identify.conditions.diagnostics.error_bars.MAX_QR_FLOPS", 0.0)
         system, truth = size(4, 3, 15, "z^2").plant(0)
         condition = conditioning(system, truth.X, truth.c)
         assert condition.holds is False and condition.statement.startswith("no digit: to precision 1e-07")

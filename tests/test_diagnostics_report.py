@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identify.conditions import diagnostics
 from identify.conditions.check import check
+from identify.conditions.diagnostics import diagnose as diagnostics
 from identify.configuration import Configuration
 from identify.network import TwoLayerNetwork
 from identify.report.verdict import Arithmetic, Report, Verdict, Witness

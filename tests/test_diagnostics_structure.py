@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identify.conditions import neurons
 from identify.conditions.check import check
-from identify.conditions.directions import blocks, near_parallel, primitive
-from identify.conditions.samples import activity
+from identify.conditions.diagnostics import neurons
+from identify.conditions.diagnostics.directions import blocks, near_parallel, primitive
+from identify.conditions.diagnostics.samples import activity
 from identify.network import ShapeError, TwoLayerNetwork
 from identify.report.verdict import Arithmetic, Condition
 from identify.stationarity import KKTSystem, weighted_gradients

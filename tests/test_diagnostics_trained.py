@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
-from identify.conditions import quality, undetermined
 from identify.conditions.check import check
-from identify.conditions.quality import gradients, margins, stationarity_quality
+from identify.conditions.diagnostics import quality, undetermined
+from identify.conditions.diagnostics.quality import gradients, margins, stationarity_quality
 from identify.configuration import Configuration
 from identify.network import ShapeError, TwoLayerNetwork
 from identify.report.verdict import Arithmetic, Verdict

@@ -12,16 +12,16 @@ from identify.activation import Activation
 from identify.ambiguity import Ambiguity, normal_form
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
-from identify.conditions.diagnostics import diagnose
+from identify.conditions.diagnostics.diagnose import diagnose
 from identify.conditions.generic_global import generic_global
 from identify.conditions.interpolation import interpolation
 from identify.conditions.local import local
 from identify.conditions.plan import NAMES, Plan, estimated_seconds
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
-from identify.conditions.second import second_solution
 from identify.conditions.setting import Setting
-from identify.conditions.witness import witness
+from identify.conditions.witnesses.second import second_solution
+from identify.conditions.witnesses.witness import witness
 from identify.configuration import Configuration, is_lifted
 from identify.eigenvectors import PlantingError
 from identify.exact.instance import Instance

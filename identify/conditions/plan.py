@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale, witness
+from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses import witness
 from identify.exact.modular import Arithmetic, rank_seconds
 from identify.limits import OutOfTimeError, TooLargeError, seconds_left
 from identify.report.verdict import Condition

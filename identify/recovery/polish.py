@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from identify.conditions.sensitivity import changes, left_inverse, triangular_factor
+from identify.conditions.diagnostics.sensitivity import changes, left_inverse, triangular_factor
 from identify.exact.jacobian import jacobian
 from identify.limits import memory_allowed
 from identify.recovery.reduce import ReducedNetwork

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from identify.ambiguity import Ambiguity
-from identify.conditions.sensitivity import leaves_scale_free
+from identify.conditions.diagnostics.sensitivity import leaves_scale_free
 from identify.configuration import is_lifted
 from identify.network import ShapeError
 from identify.recovery.decompose import fix_scale, sample_lines

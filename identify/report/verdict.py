@@ -116,7 +116,7 @@ class Witness:
     Attributes
     ----------
     kind
-        ``rotation``, ``scaling``, ``fibre`` or ``second solution``.
+        ``rotation``, ``scaling``, ``fibre``, ``multipliers`` or ``second solution``.
     dimension
         Dimension of the family of data sets that share the target, modulo the ambiguity group; 0 for a second solution.
     description

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from flint import arb, ctx
 
-from identify.conditions.equations import Equations, Frame, balls
-from identify.conditions.krawczyk import contraction, refine
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.equations import Equations, Frame, balls
+from identify.conditions.witnesses.krawczyk import contraction, refine
 
 BITS = 320
 RADII = tuple(2.0**-k for k in (20, 40, 60, 90, 120))

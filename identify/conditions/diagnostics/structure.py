@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from identify.conditions.findings import Findings
-from identify.conditions.neurons import look_at_neurons
-from identify.conditions.samples import look_at_samples
+from identify.conditions.diagnostics.findings import Findings
+from identify.conditions.diagnostics.neurons import look_at_neurons
+from identify.conditions.diagnostics.samples import look_at_samples
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank, residues
 from identify.network import TwoLayerNetwork

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from identify.activation import horner, root_group
-from identify.conditions.directions import blocks, groups, near_parallel, primitive
-from identify.conditions.findings import LISTED, Findings
-from identify.conditions.neurons import ANGLE
+from identify.conditions.diagnostics.directions import blocks, groups, near_parallel, primitive
+from identify.conditions.diagnostics.findings import LISTED, Findings
+from identify.conditions.diagnostics.neurons import ANGLE
 from identify.conditions.setting import Setting
 from identify.exact.instance import Residues
 from identify.exact.modular import multiply, random_prime

@@ -1,6 +1,6 @@
 """Conditioning: to how many digits the data are determined near a solution, when the target is perturbed.
 
-:mod:`identify.conditions.error_bars` as a diagnostic of a report. Floating point, so it supports no verdict.
+:mod:`identify.conditions.diagnostics.error_bars` as a diagnostic of a report. Floating point, so it supports no verdict.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from identify.conditions.error_bars import ErrorBars, NotFiniteError, cost, error_bars, times
-from identify.conditions.perturbations import FLOAT32, RESIDUAL, stated_perturbations
-from identify.conditions.sensitivity import leaves_scale_free
+from identify.conditions.diagnostics.error_bars import ErrorBars, NotFiniteError, cost, error_bars, times
+from identify.conditions.diagnostics.perturbations import FLOAT32, RESIDUAL, stated_perturbations
+from identify.conditions.diagnostics.sensitivity import leaves_scale_free
 from identify.exact.modular import Arithmetic
 from identify.limits import memory_allowed, readable
 from identify.report.verdict import Condition

@@ -16,9 +16,9 @@ from flint import fmpq, fmpq_mat
 from jaxtyping import Float, Int
 
 from identify.activation import horner
-from identify.conditions.equations import rational, rationals
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.equations import rational, rationals
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import certified_rank, multiply, pivots

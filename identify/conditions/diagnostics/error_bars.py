@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cholesky, norm
 
-from identify.conditions.gram import RESOLUTION, gram, reduced_gram
-from identify.conditions.perturbations import default_perturbations, stated_perturbations
-from identify.conditions.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
+from identify.conditions.diagnostics.gram import RESOLUTION, gram, reduced_gram
+from identify.conditions.diagnostics.perturbations import default_perturbations, stated_perturbations
+from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
 from identify.exact.jacobian import jacobian
 from identify.limits import refuse_above
 from identify.stationarity import KKTSystem, check_data

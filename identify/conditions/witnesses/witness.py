@@ -2,25 +2,25 @@ r"""C7, witnesses of non-uniqueness: other data with the same target.
 
 Kinds, tried in this order:
 
-* *rotation* and *scaling*: families in closed form (:mod:`identify.conditions.families`).
+* *rotation* and *scaling*: families in closed form (:mod:`identify.conditions.witnesses.families`).
 * *fibre*: the Jacobian has the largest rank that it can have anywhere, yet not full column rank. By the constant rank
   theorem the data then lie in a manifold of data with the same target; a curve in it is followed in floating point to
-  show it (:mod:`identify.conditions.curve`). Given data may have less rank than any data near them; then the same is
-  asked of a part of them, which moves while all else stays (:mod:`identify.conditions.parts`).
-* *multipliers*: the gradients of given samples are dependent (:mod:`identify.conditions.dependent`).
+  show it (:mod:`identify.conditions.witnesses.curve`). Given data may have less rank than any data near them; then the same is
+  asked of a part of them, which moves while all else stays (:mod:`identify.conditions.witnesses.parts`).
+* *multipliers*: the gradients of given samples are dependent (:mod:`identify.conditions.witnesses.dependent`).
 
-Isolated second solutions are another matter: see :mod:`identify.conditions.second`.
+Isolated second solutions are another matter: see :mod:`identify.conditions.witnesses.second`.
 """
 
 from __future__ import annotations
 
 from identify.conditions.count import count
-from identify.conditions.curve import follow
-from identify.conditions.dependent import REFERENCE as DEPENDENT
-from identify.conditions.dependent import dependent_gradients
-from identify.conditions.families import rotation, scaling
-from identify.conditions.parts import moving_part
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.curve import follow
+from identify.conditions.witnesses.dependent import REFERENCE as DEPENDENT
+from identify.conditions.witnesses.dependent import dependent_gradients
+from identify.conditions.witnesses.families import rotation, scaling
+from identify.conditions.witnesses.parts import moving_part
 from identify.exact.interpolation import moment_count
 from identify.exact.modular import Arithmetic, certified_rank
 from identify.report.verdict import Condition, Witness

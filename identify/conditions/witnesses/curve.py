@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.ambiguity import Ambiguity
-from identify.conditions.equations import Equations, Frame
-from identify.conditions.families import numbers
 from identify.conditions.local import group_dimension
-from identify.conditions.scaled import Scaled
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.equations import Equations, Frame
+from identify.conditions.witnesses.families import numbers
+from identify.conditions.witnesses.scaled import Scaled
 from identify.configuration import Configuration
 from identify.stationarity import KKTSystem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from identify.conditions.equations import Equations
+from identify.conditions.witnesses.equations import Equations
 
 
 class Scaled:

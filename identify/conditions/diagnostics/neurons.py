@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.activation import horner, root_group
-from identify.conditions.directions import groups, near_parallel, primitive
-from identify.conditions.findings import LISTED, Findings
+from identify.conditions.diagnostics.directions import groups, near_parallel, primitive
+from identify.conditions.diagnostics.findings import LISTED, Findings
 from identify.network import TwoLayerNetwork
 from identify.stationarity import KKTSystem
 

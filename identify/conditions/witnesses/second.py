@@ -17,13 +17,13 @@ import numpy as np
 from flint import fmpq_mat
 from scipy.optimize import least_squares
 
-from identify.conditions.box import BITS, Proof, certify, free_entries, put
-from identify.conditions.curve import distance
-from identify.conditions.equations import Equations, Frame, rationals
-from identify.conditions.krawczyk import REFERENCE
 from identify.conditions.local import group_dimension
-from identify.conditions.scaled import Scaled
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.box import BITS, Proof, certify, free_entries, put
+from identify.conditions.witnesses.curve import distance
+from identify.conditions.witnesses.equations import Equations, Frame, rationals
+from identify.conditions.witnesses.krawczyk import REFERENCE
+from identify.conditions.witnesses.scaled import Scaled
 from identify.exact.modular import Arithmetic, pivots, random_prime
 from identify.report.verdict import Condition, Witness
 

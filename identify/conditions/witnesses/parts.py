@@ -19,9 +19,9 @@ import numpy as np
 from flint import fmpq_mat
 from jaxtyping import Int
 
-from identify.conditions.equations import rationals
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.equations import rationals
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import Arithmetic, MinorBound, certified_rank, multiply, random_prime

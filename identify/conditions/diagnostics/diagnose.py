@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from identify.conditions import conditioning, quality, structure, undetermined
+from identify.conditions.diagnostics import conditioning, quality, structure, undetermined
 from identify.conditions.setting import Setting
 from identify.limits import seconds_left
 from identify.report.verdict import Arithmetic, Condition

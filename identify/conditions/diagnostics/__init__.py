@@ -1,0 +1,1 @@
+"""Diagnostics: structure, stationarity, conditioning. They explain a report and never decide a verdict."""

@@ -1,0 +1,1 @@
+"""C7, witnesses of non-uniqueness: families, curves, dependent gradients, second solutions."""
