@@ -46,7 +46,7 @@ def run(examination: Examination, steps: Any) -> Iterator[str]:
         try:
             yield f"{step['kind']}: {check(examination, *(step[name] for name in names))}"
         except Rejected as reason:
-            raise Rejected(f"step {number}, {step['kind']}: {reason}") from None
+            raise type(reason)(f"step {number}, {step['kind']}: {reason}") from None
     claim, facts = examination.claim, examination.facts
     need(any(needed <= facts for needed in SUFFICIENT[claim.verdict]), f"the steps do not suffice for {claim.verdict}")
     need(claim.data != "this target" or "reduction" in facts, "the steps do not show that data of this size fit the target")
