@@ -692,7 +692,7 @@ class TestMalformed:
         paths = {path[:k] for path, _ in leaves(original) for k in range(1, len(path) + 1)}
         path = sorted(paths, key=str)[pick % len(paths)]
         changed = replaced(original, path, value)
-        if changed == original:
+        if changed == original or (rehashed and path[0] == "sha256"):
             return
         if rehashed:
             try:

@@ -12,11 +12,13 @@ from flint import ctx
 from identify.certificates.matrices import need_fit
 from identify.certificates.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, canonical_hash, hashes
 from identify.conditions.box import BITS, free_entries, put
+from identify.conditions.dependent import gradients
 from identify.conditions.equations import Equations, Frame, balls
 from identify.conditions.krawczyk import refine
 from identify.conditions.local import group_dimension
 from identify.conditions.reduction import target_rows
 from identify.conditions.setting import Setting
+from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import pivots, random_prime, residues
 from identify.report.verdict import Report, Verdict
@@ -190,6 +192,8 @@ class Draft:
 
     def _fibre(self) -> list[Step]:
         """Counts where they do for generic data, else the rank at the data, which is the largest anywhere."""
+        if "samples" in self.report["witness"].evidence:
+            return [self._part()]
         instance, point = self._where(self._is_reduced)
         counts, ranks = self.report["count"].evidence, self.report["local"].evidence
         if self.setting.scope.data == "generic data" and counts["excess"]:
@@ -199,6 +203,31 @@ class Draft:
         rank, needed = ranks["rank"], ranks["needed"]
         rows = self._independent(point.jacobian, row_count(instance), rank, instance.n_unknowns)
         return [*self._reduction(), {"kind": "fibre", "rank": rank, "dimension": needed - rank, "rows": rows}]
+
+    def _part(self) -> Step:
+        """The report says how many parameters a part has, but not in which spaces it moves; those that fit are tried in turn."""
+        found, instance = self.report["witness"].evidence, self.instance
+        assert self.setting.data is not None
+        samples = [i - 1 for i in found["samples"]]
+        everywhere = list(range(instance.n_samples)) if self._is_reduced else None
+        steps = [
+            {"kind": "part", "samples": samples, "span": span, "multipliers": line, "rank": found["rank"]}
+            for span in (everywhere, samples)
+            for line in (None, samples)
+        ]
+        return steps[self.attempt % len(steps)] | {"dimension": found["needed"] - found["rank"]}
+
+    def _multipliers(self) -> list[Step]:
+        """One dependence of the gradients modulo the prime; the shortest first, another one at each attempt."""
+        full, outputs = self.full, self.instance.n_outputs
+        form, rank = to_flint(gradients(full), self.q).rref()
+        echelon = to_numpy(form)[:rank]
+        basis = (echelon != 0).argmax(axis=1)
+        others = np.setdiff1d(np.arange(echelon.shape[1]), basis).tolist()
+        found = sorted((sorted([*basis[echelon[:, k] != 0].tolist(), k]) for k in others), key=len)
+        if group_dimension(self.setting):  # the scale of a zero sample is free anyway
+            found = [columns for columns in found if full.X[columns[0] // outputs].any()] or found
+        return [{"kind": "multipliers", "columns": found[self.attempt % len(found)]}]
 
     def _second_solution(self) -> list[Step]:
         """The centre again, to the precision of doubles, which is lost where samples were written in all coordinates."""
@@ -259,6 +288,7 @@ WITNESSES: dict[str, Callable[[Draft], list[Step]]] = {
     "rotation": Draft._rotation,
     "scaling": Draft._scaling,
     "fibre": Draft._fibre,
+    "multipliers": Draft._multipliers,
     "second solution": Draft._second_solution,
 }
 """The steps for each kind of witness."""

@@ -5,13 +5,13 @@ Part of the checker: imports the standard library, python-flint, and the checker
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 from typing import Any
 
 from flint import fmpq, fmpz
 
-from identify.certificates.matrices import Point, dense_rank, monomial_count, rank_of_rows, residue
+from identify.certificates.matrices import Exact, Point, dense_rank, monomial_count, rank_of_rows, residue
 from identify.certificates.reading import DATA, NETWORK, Claim, Rejected, integer, integers, keys, need
 
 Equation = tuple[str, int, int]
@@ -45,14 +45,15 @@ class Examination:
     def need_data(self) -> None:
         need(self.claim.data in ("generic data", "this data"), "needs data")
 
-    def moments(self, d: int) -> int:
-        return self.claim.C * sum(monomial_count(d, k) for k in self.claim.degrees)
+    def moments(self, d: int, outputs: int | None = None) -> int:
+        return (self.claim.C if outputs is None else outputs) * sum(monomial_count(d, k) for k in self.claim.degrees)
 
-    def largest_rank(self, d: int) -> int:
+    def largest_rank(self, d: int, outputs: int | None = None) -> int:
         """Moments, or equations: for sigma = s z^p one second-layer row of each neuron follows from the first layer (Euler)."""
         c = self.claim
+        C = c.C if outputs is None else outputs
         euler = c.sees_W and c.sees_a and not any(c.s[:-1]) and c.sees_bias == c.bias
-        return min(self.moments(d), c.m * (d * c.sees_W + c.sees_bias + c.C * c.sees_a - euler))
+        return min(self.moments(d, C), c.m * (d * c.sees_W + c.sees_bias + C * c.sees_a - euler))
 
     def parameters(self, d: int) -> int:
         """Unknowns x_i, c_i modulo the scales that (S) leaves free."""
@@ -98,6 +99,17 @@ class Examination:
 
         s = [v.numerator * pow(v.denominator, -1, q) % q for v in c.s]
         return Point(q, c.d, part("W"), part("A"), part("bias") or [0] * c.m, part("X") or [], part("c") or [], s)
+
+    def in_ring(self, number: Callable, coefficient: Callable) -> Point:
+        """The given network and data as elements of another ring."""
+        c, given = self.claim, self.numbers
+        W, A, X, gamma = ([[number(v) for v in row] for row in given[name]] for name in ("W", "A", "X", "c"))
+        b = [number(v) for v in given["bias"] or [0.0] * c.m]
+        return Point(Exact(), c.d, W, A, b, X, gamma, [coefficient(s) for s in c.s])
+
+    def rational_point(self) -> Point:
+        """The given network and data as the rational numbers that they are."""
+        return self.in_ring(rational, lambda s: fmpq(s.numerator, s.denominator))
 
     def _read(self, content: Any) -> Point:
         c, drawn = self.claim, {}

@@ -12,12 +12,16 @@ from math import comb
 from operator import mul
 from typing import Any
 
-from flint import nmod_mat
+from flint import fmpq_mat, nmod_mat
 
 from identify.certificates.reading import need_small
 
 MAX_ENTRIES = 2 * 10**8
 """Entries of the largest matrix that is built (8 bytes each)."""
+
+
+MAX_RATIONALS = 10**5
+"""Entries of the largest matrix whose rank is taken over the rationals."""
 
 
 class Exact:
@@ -124,6 +128,16 @@ def rank_of_rows(rows: Iterator[dict[int, int]], count: int, columns: int, q: in
         for j, value in row.items():
             if value:
                 matrix[i, j] = value
+    return int(matrix.rank())
+
+
+def rational_rank(rows: Iterator[dict[int, Any]], count: int, columns: int) -> int:
+    """Rank over the rationals of a matrix given by its rows."""
+    need_small(count * columns <= MAX_RATIONALS, f"a matrix of {count} by {columns} rationals is too large")
+    matrix = fmpq_mat(count, columns)
+    for i, row in enumerate(rows):
+        for j, value in row.items():
+            matrix[i, j] = value
     return int(matrix.rank())
 
 

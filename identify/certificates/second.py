@@ -9,22 +9,19 @@ Part of the checker: imports the standard library, python-flint, and the checker
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from flint import arb, arb_mat, ctx, fmpq, fmpq_mat
+from flint import arb, arb_mat, ctx, fmpq
 
-from identify.certificates.examination import Equation, Examination, rank_of_samples, rational
-from identify.certificates.matrices import Exact, Point, dot, rank_of_rows
+from identify.certificates.examination import Equation, Examination, rank_of_samples
+from identify.certificates.matrices import Point, dot, rank_of_rows, rational_rank
 from identify.certificates.reading import choice, double, need, need_small
 from identify.certificates.tangents import family
 
 BITS = 320
 MAX_UNKNOWNS = 100
-MAX_RATIONALS = 10**5
-"""Entries of an interpolation matrix whose rank is taken over the rationals."""
 Matrix = list[list[Any]]
 
 
@@ -42,7 +39,7 @@ def second_solution(e: Examination, coordinates: Any, X: Any, c: Any, radius: An
     relative = double("radius", radius)
     need(0 < relative < 1, "radius: expected a number between 0 and 1")
     with ctx.workprec(BITS):
-        point = _in_ring(e, d, arb, lambda s: arb(fmpq(s.numerator, s.denominator)))
+        point = _in_frame(e, d, e.in_ring(arb, lambda s: arb(fmpq(s.numerator, s.denominator))))
         box = _proved_box(e, point, equations, centre, relative)
         _need_another(e, point, box)
     family(e, 1)
@@ -55,34 +52,23 @@ def _matrix(name: str, value: Any, rows: int, columns: int) -> list[list[float]]
     return [[double(name, item) for item in row] for row in value]
 
 
-def _in_ring(e: Examination, d: int, number: Callable, coefficient: Callable) -> Point:
-    """The given network and data as elements of another ring, in the coordinates of the step."""
-    c, given = e.claim, e.numbers
-    W, A, X, gamma = ([[number(v) for v in row] for row in given[name]] for name in ("W", "A", "X", "c"))
-    b = [number(v) for v in given["bias"] or [0.0] * c.m]
-    point = Point(Exact(), c.d, W, A, b, X, gamma, [coefficient(s) for s in c.s])
-    return point if d == c.d else point.on_span(c.sees_bias)
+def _in_frame(e: Examination, d: int, point: Point) -> Point:
+    return point if d == e.claim.d else point.on_span(e.claim.sees_bias)
 
 
 def _need_square(e: Examination, d: int, equations: list[Equation]) -> None:
     """The interpolation matrix has rank U: in these U rows modulo the prime, and by a count or over the rationals in all."""
     c = e.claim
-    point = e.full
-    if d != c.d:
-        need(rank_of_samples(e, c.sees_bias) == c.n, "the samples are not independent")
-        point = point.on_span(c.sees_bias)
+    need(d == c.d or rank_of_samples(e, c.sees_bias) == c.n, "the samples are not independent")
+    point = _in_frame(e, d, e.full)
     size, N = len(equations), e.moments(d)
     need(rank_of_rows(point.moment_rows(equations, c.degrees), size, N, point.q) == size, "these rows are dependent")
     if e.largest_rank(d) == size:
         return
     every = e.equations(list(range(e.n_equations(d))), d)
-    need_small(len(every) * N <= MAX_RATIONALS, "the interpolation matrix over the rationals is too large")
-    matrix = fmpq_mat(len(every), N)
-    exact = _in_ring(e, d, rational, lambda s: fmpq(s.numerator, s.denominator))
-    for r, row in enumerate(exact.moment_rows(every, c.degrees)):
-        for k, value in row.items():
-            matrix[r, k] = value
-    need(matrix.rank() == size, f"the interpolation matrix has rank {matrix.rank()}, not {size}")
+    exact = _in_frame(e, d, e.rational_point())
+    rank = rational_rank(exact.moment_rows(every, c.degrees), len(every), N)
+    need(rank == size, f"the interpolation matrix has rank {rank}, not {size}")
 
 
 def _proved_box(e: Examination, point: Point, equations: list[Equation], centre: list[list[float]], relative: float) -> Matrix:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from identify.certificates import families, moments, secant, second, tangents
+from identify.certificates import degenerate, families, moments, secant, second, tangents
 from identify.certificates.examination import Examination
 from identify.certificates.reading import Rejected, keys, need
 
@@ -29,6 +29,8 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "local": (tangents.local, ("rows",)),
     "count": (tangents.count, ("coordinates", "parameters", "bound")),
     "fibre": (tangents.fibre, ("rank", "dimension", "rows")),
+    "part": (degenerate.part, ("samples", "span", "multipliers", "rank", "dimension")),
+    "multipliers": (degenerate.multipliers, ("columns",)),
     "rotation": (families.rotation, ("example",)),
     "scaling": (families.scaling, ("dimension", "example")),
     "second-solution": (second.second_solution, ("coordinates", "X", "c", "radius", "rows")),

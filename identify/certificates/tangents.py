@@ -6,6 +6,7 @@ Part of the checker: imports the standard library, python-flint, and the checker
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from math import frexp, log2
 from typing import Any
@@ -16,6 +17,7 @@ from identify.certificates.examination import Examination
 from identify.certificates.reading import DATA, NETWORK, choice, integer, need, need_small
 
 ERROR_BOUND = 1e-12
+Rows = list[list[int]]
 PRIMES = 105_097_565 - 54_400_028
 """Number of primes between 2^30 and 2^31 (OEIS A007053)."""
 
@@ -51,7 +53,7 @@ def fibre(e: Examination, rank: Any, dimension: Any, rows: Any) -> str:
     bound = e.largest_rank(point.d)
     how = f"the count of moments and equations allows at most {bound}"
     if r < bound:
-        how = f"{_generic_ranks(e, r)} random points modulo random primes gave no more (wrong with probability below {ERROR_BOUND:g})"
+        how = no_more_at_random_points(e, r, lambda q, draw: _rank_at_random_point(e, q, draw))
     family(e, dimension)
     return f"the Jacobian has rank {r} for {needed} parameters at the data, and nowhere more: {how}"
 
@@ -64,29 +66,34 @@ def family(e: Examination, dimension: int) -> None:
     e.facts.add("witness")
 
 
-def _generic_ranks(e: Examination, rank: int) -> int:
-    """Ranks of the Jacobian at random points modulo random primes, until one above ``rank`` would have shown; how many."""
-    c, draw = e.claim, random.SystemRandom()
+def no_more_at_random_points(e: Examination, rank: int, rank_at: Callable[[int, Callable[..., Rows]], int]) -> str:
+    """Ranks at random points modulo random primes, until one above ``rank`` would have shown. ``rank_at(q, draw)`` draws matrices."""
+    c, source = e.claim, random.SystemRandom()
     per_trial, bound, trials = _chance(e, rank + 1), 1.0, 0
     need_small(per_trial < 0.1, "the numbers, and so the bound on the error of the generic rank, are too large")
     while bound >= ERROR_BOUND:
-        q = draw.randrange(2**30 + 1, 2**31) | 1
+        q = source.randrange(2**30 + 1, 2**31) | 1
         if not fmpz(q).is_prime() or not all(s.denominator % q for s in c.s):
             continue
 
-        def fresh(rows: int, columns: int, q: int = q) -> list[list[int]]:
-            return [[draw.randrange(q) for _ in range(columns)] for _ in range(rows)]
+        def draw(rows: int, columns: int, q: int = q) -> Rows:
+            return [[source.randrange(q) for _ in range(columns)] for _ in range(rows)]
 
-        drawn = {"W": fresh(c.m, c.d), "A": fresh(c.C, c.m), "bias": fresh(1, c.m)[0], "X": fresh(c.n, c.d), "c": fresh(c.n, c.C)}
-        point = e.at(q, drawn if c.bias else drawn | {"bias": None})
-        if e.reduced is not None:
-            point = point.on_span(c.sees_bias)
-        if c.data == "this data":
-            point = replace(point, X=fresh(c.n, point.d), c=fresh(c.n, c.C))
-        every = list(range(e.n_equations(point.d)))
-        need(e.rank_of_jacobian(point, e.equations(every, point.d)) <= rank, "the rank is larger at generic data")
+        need(rank_at(q, draw) <= rank, "the rank is larger at generic data")
         bound, trials = bound * per_trial, trials + 1
-    return trials
+    return f"{trials} random points modulo random primes gave no more (wrong with probability below {ERROR_BOUND:g})"
+
+
+def _rank_at_random_point(e: Examination, q: int, draw: Callable[..., Rows]) -> int:
+    """Rank of the Jacobian: random data for the given network, or for a random one."""
+    c = e.claim
+    drawn = {"W": draw(c.m, c.d), "A": draw(c.C, c.m), "bias": draw(1, c.m)[0], "X": draw(c.n, c.d), "c": draw(c.n, c.C)}
+    point = e.at(q, drawn if c.bias else drawn | {"bias": None})
+    if e.reduced is not None:
+        point = point.on_span(c.sees_bias)
+    if c.data == "this data":
+        point = replace(point, X=draw(c.n, point.d), c=draw(c.n, c.C))
+    return e.rank_of_jacobian(point, e.equations(list(range(e.n_equations(point.d))), point.d))
 
 
 def _chance(e: Examination, size: int) -> float:
