@@ -77,6 +77,33 @@ def second(config: idf.Configuration | None = None, seed: int = 0) -> idf.Report
     return idf.check(system_of(net, each.X, each.c, each.layers), data=(each.X, each.c))
 
 
+def integers(activation: str, layers: str, W, A, X, c, b=None) -> idf.Report:
+    """Degenerate data in integers."""
+    W, A, X, c = (np.array(part, float) for part in (W, A, X, c))
+    net = idf.TwoLayerNetwork(W, A if len(A) > 1 else A[0], activation, None if b is None else np.array(b, float))
+    return idf.check(system_of(net, X, c, layers), data=(X, c))
+
+
+def opposite_lines() -> idf.Report:
+    """Two parallel samples that three neurons of two outputs do not tell apart."""
+    return integers(ODD, "first", [[-2, 2], [0, -2], [-2, 0]], [[1, -1, 2], [-2, -2, -1]], [[1, -1], [2, -2]], [[2, 1], [2, 1]])
+
+
+def unseen_zero() -> idf.Report:
+    """A first output without weights, and a zero sample."""
+    return integers("z + z^2", "first", [[1, 1], [-2, 2], [2, 1]], [[0, 0, 0], [2, -2, -1]], [[0, 0], [-1, 2]], [[2, 1], [1, 2]])
+
+
+def part_with_parallel_multipliers() -> idf.Report:
+    W, A = [[2, 1], [-2, 0], [1, 0]], [[-2, -1, -1], [0, 2, -1]]
+    return integers("z + z^2", "both", W, A, [[-2, 2], [-1, 2], [-2, -1]], [[1, 2], [2, 1], [2, 1]], [-1, 2, 2])
+
+
+def part_on_a_line() -> idf.Report:
+    W, A = [[1, 2], [2, 0], [-2, 1], [-1, 1]], [[0, 1, -2, -2], [2, 2, -1, -1]]
+    return integers(ODD, "both", W, A, [[1, 0], [2, -2], [1, -1]], [[2, 2], [1, 2], [1, 1]])
+
+
 CASES = {
     "tangents": (lambda: generic(3, 3, 4, CUBIC), UNIQUE, "generic-global"),
     "tangents in reduced coordinates": (lambda: network(5, 3, 4, CUBIC), UNIQUE, "reduction generic-global"),
@@ -101,6 +128,10 @@ CASES = {
     "fibre by a count": (lambda: data(2, 3, 4, CUBE, layers="first"), NOT_UNIQUE, "fibre"),
     "fibre by random points": (lambda: repeated_neuron(True), NOT_UNIQUE, "fibre"),
     "fibre of generic data": (lambda: repeated_neuron(False), NOT_UNIQUE, "fibre"),
+    "dependent gradients": (opposite_lines, NOT_UNIQUE, "multipliers"),
+    "dependent gradients, a zero sample": (unseen_zero, NOT_UNIQUE, "multipliers"),
+    "part with parallel multipliers": (part_with_parallel_multipliers, NOT_UNIQUE, "part"),
+    "part on a line": (part_on_a_line, NOT_UNIQUE, "part"),
     "rotation": (lambda: data(2, 3, 5, "z + z^2"), NOT_UNIQUE, "rotation"),
     "rotation of any data": (lambda: generic(3, 3, 20, "z^2", regime="max-margin"), NOT_UNIQUE, "rotation"),
     "scaling": (lambda: data(1, 3, 2, "z^2 + z^5", outputs=2), NOT_UNIQUE, "scaling"),
@@ -282,7 +313,7 @@ def is_confirmed(body: dict) -> bool:
     return right and report.question.ambiguity.group == claim["ambiguity"]
 
 
-OTHER_PROOFS = {"rows", "gauss", "moments", "neurons", "kruskal_ranks"}
+OTHER_PROOFS = {"rows", "gauss", "moments", "neurons", "kruskal_ranks", "columns"}
 """Parts of steps that may be chosen in many ways: equations of full rank, ranks that are large enough."""
 
 
@@ -292,7 +323,9 @@ def is_a_choice(path) -> bool:
 
 
 TAMPERED = sorted(
-    set(CASES) - {"subgeneric", "perfect", "tangents, second layer", "weight decay", "planted, its target", "second solution, scaled"}
+    set(CASES)
+    - {"subgeneric", "perfect", "tangents, second layer", "weight decay", "planted, its target", "second solution, scaled"}
+    - {"dependent gradients, a zero sample"}  # a change makes the target zero, about which check says nothing
 )
 """The others have no kind of step, of claim or of number that these do not have."""
 
@@ -611,6 +644,73 @@ class TestSteps:
         for rows in ([], [0], [0, 1]):
             body["steps"] = [{"kind": "fibre", "rank": 0, "dimension": 1, "rows": rows}]
             assert "the rank is larger at generic data" in idf.verify(rehash(body)).reasons[0]
+
+
+class TestDegenerateData:
+    @staticmethod
+    def step(name: str, **step) -> idf.Verification:
+        return idf.verify(rehash(content(name) | {"steps": [step]}))
+
+    def test_columns_that_are_independent(self):
+        for columns in ([], [0], [0, 1], [0, 1, 2]):
+            answer = self.step("dependent gradients", kind="multipliers", columns=columns)
+            assert "these gradients are independent" in answer.reasons[0]
+        assert self.step("dependent gradients, a zero sample", kind="multipliers", columns=[0, 3])
+
+    def test_the_scale_of_a_zero_sample_is_no_witness(self):
+        """sigma = z^3 without bias: the gradient at zero is zero, so its multiplier is arbitrary, but so is its scale."""
+        body = content("dependent gradients, a zero sample")
+        body["claim"] |= {"activation": ["0", "0", "0", "1"], "ambiguity": "scaling"}
+        zero, one = (0.0).hex(), (1.0).hex()
+        for multiplier, column, holds in (([zero, one], 1, False), ([zero, one], 0, True), ([one, one], 0, True)):
+            body["numbers"]["c"][0] = multiplier
+            body["steps"] = [{"kind": "multipliers", "columns": [column]}]
+            answer = idf.verify(rehash(body))
+            assert bool(answer) is holds and (holds or "the scale of a zero sample only" in answer.reasons[0])
+        body["steps"] = [{"kind": "multipliers", "columns": [0, 1]}]
+        assert "the scale of a zero sample only" in idf.verify(rehash(body)).reasons[0]
+
+    def test_parts_that_do_not_qualify(self):
+        step = content("part on a line")["steps"][0]
+        needed = step["rank"] + step["dimension"]
+        for changed, message in (
+            ({"samples": []}, "no sample moves"),
+            ({"span": [1]}, "a sample outside of its space"),
+            ({"multipliers": [0]}, "a sample outside of its space"),
+            ({"rank": step["rank"] - 1, "dimension": step["dimension"] + 1}, "the Jacobian has not rank"),
+            ({"rank": step["rank"] + 1, "dimension": step["dimension"] - 1}, "the Jacobian has not rank"),
+            ({"dimension": step["dimension"] + 1}, "dimension"),
+            ({"rank": needed, "dimension": 0}, f"expected an integer from 0 to {needed - 1}"),
+        ):
+            assert message in self.step("part on a line", **step | changed).reasons[0]
+
+    @pytest.mark.parametrize("name", ["joint moments", "reduced moments", "bias", "several outputs", "isolated", "one sample"])
+    def test_parts_of_determined_data(self, name):
+        """Whatever the part and its spaces, its rank is full, or larger elsewhere."""
+        body = content(name)
+        claim = body["claim"] | {"verdict": "NOT_UNIQUE"}
+        everything = [*range(claim["samples"])]
+        for samples in ([0], everything):
+            for span in (None, samples):
+                for line in (None, samples):
+                    parameters = len(samples) * (claim["inputs"] + claim["outputs"])
+                    for rank in range(parameters):
+                        for dimension in range(1, parameters + 1 - rank):
+                            step = {"kind": "part", "samples": samples, "span": span, "multipliers": line}
+                            step |= {"rank": rank, "dimension": dimension}
+                            assert not idf.verify(rehash(body | {"claim": claim, "steps": [step]}))
+        for columns in ([0], [*range(claim["samples"] * claim["outputs"])]):
+            assert not idf.verify(rehash(body | {"claim": claim, "steps": [{"kind": "multipliers", "columns": columns}]}))
+
+    def test_ranks_that_drop_at_these_data_only(self):
+        """At x = 0 the derivatives of all z^2 rows vanish; along its line, of dimension 0, nothing moves."""
+        body = content("one sample")
+        body["claim"] |= {"verdict": "NOT_UNIQUE", "activation": ["0", "0", "1"], "ambiguity": "scaling"}
+        body["numbers"]["X"] = [[(0.0).hex()] * 2]
+        step = {"kind": "part", "samples": [0], "multipliers": None, "rank": 0}
+        answer = idf.verify(rehash(body | {"steps": [step | {"span": None, "dimension": 2}]}))
+        assert "the rank is larger at generic data" in answer.reasons[0]
+        assert not idf.verify(rehash(body | {"steps": [step | {"span": [0], "dimension": 1}]}))
 
 
 class TestSecondSolutions:

@@ -1,6 +1,6 @@
 """The checker of certificates: it rebuilds every matrix from the raw numbers by its own formulas, and takes every rank again.
 
-The checker is this module and those that it imports: ``reading``, ``matrices``, ``examination``, ``steps``, and the five with the
+The checker is this module and those that it imports: ``reading``, ``matrices``, ``examination``, ``steps``, and the six with the
 steps themselves. They import nothing else of this package, so that an error there cannot hide here. What they trust: Python's
 integers and fractions, python-flint's ranks modulo a prime and its balls, and the theorems named beside the steps. The
 reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero
