@@ -28,7 +28,7 @@ from identify.certificates.reading import CLAIM, NETWORK, Claim, Rejected, canon
 from identify.certificates.verify import open_content
 from identify.conditions.check import setting_of
 from identify.conditions.generic_global import generic_global
-from identify.conditions.witness import witness
+from identify.conditions.witnesses.witness import witness
 from identify.report.verdict import Arithmetic, Condition
 from identify.stationarity import Observed
 

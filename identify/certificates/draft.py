@@ -11,13 +11,13 @@ from flint import ctx
 
 from identify.certificates.matrices import need_fit
 from identify.certificates.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, canonical_hash, hashes
-from identify.conditions.box import BITS, free_entries, put
-from identify.conditions.dependent import gradients
-from identify.conditions.equations import Equations, Frame, balls
-from identify.conditions.krawczyk import refine
 from identify.conditions.local import group_dimension
 from identify.conditions.reduction import target_rows
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.box import BITS, free_entries, put
+from identify.conditions.witnesses.dependent import gradients
+from identify.conditions.witnesses.equations import Equations, Frame, balls
+from identify.conditions.witnesses.krawczyk import refine
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import pivots, random_prime, residues
