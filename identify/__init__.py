@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
+    from identify.certificates.certify import Certificate, CertificateTooLargeError
+    from identify.certificates.verify import CertificateFileError, Verification, verify
     from identify.conditions.check import InconsistentDataError, check
     from identify.conditions.thresholds import Thresholds, largest_identifiable
     from identify.configuration import Configuration, Truth
@@ -27,6 +29,9 @@ _HOME = {
     "Activation": "activation",
     "ActivationError": "activation",
     "Ambiguity": "ambiguity",
+    "Certificate": "certificates.certify",
+    "CertificateFileError": "certificates.verify",
+    "CertificateTooLargeError": "certificates.certify",
     "Condition": "report.verdict",
     "Configuration": "configuration",
     "InconsistentDataError": "conditions.check",
@@ -47,6 +52,7 @@ _HOME = {
     "Truth": "configuration",
     "TwoLayerNetwork": "network",
     "Verdict": "report.verdict",
+    "Verification": "certificates.verify",
     "Witness": "report.verdict",
     "check": "conditions.check",
     "kkt_equations": "symbolic.system",
@@ -55,12 +61,16 @@ _HOME = {
     "max_margin_point": "kkt_points",
     "recover": "recovery.recover",
     "save_problem": "io",
+    "verify": "certificates.verify",
     "weight_decay_point": "kkt_points",
 }
 __all__ = [
     "Activation",
     "ActivationError",
     "Ambiguity",
+    "Certificate",
+    "CertificateFileError",
+    "CertificateTooLargeError",
     "Condition",
     "Configuration",
     "InconsistentDataError",
@@ -81,6 +91,7 @@ __all__ = [
     "Truth",
     "TwoLayerNetwork",
     "Verdict",
+    "Verification",
     "Witness",
     "check",
     "kkt_equations",
@@ -89,6 +100,7 @@ __all__ = [
     "max_margin_point",
     "recover",
     "save_problem",
+    "verify",
     "weight_decay_point",
 ]
 

@@ -1,7 +1,8 @@
-"""The command line: ``identify demo``, ``identify check``, ``identify recover``, ``identify kkt``.
+"""The command line: ``identify demo``, ``identify check``, ``identify verify``, ``identify recover``, ``identify kkt``.
 
 Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
-work was done, 1 when the data could not be recovered, 2 for bad input, with one line that says what to do.
+work was done, 1 when the data could not be recovered or a certificate is not valid or not to be had, 2 for bad input, with one
+line that says what to do.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Proof = Annotated[Path | None, typer.Option("--certificate", help="Also write the proof, for identify verify.", show_default=False)]
 Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False)]
 Shape = Annotated[
     str | None, typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False)
@@ -141,6 +143,7 @@ def check(
     memory: Memory = None,
     html: Page = None,
     image_shape: Shape = None,
+    certificate: Proof = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -158,7 +161,7 @@ def check(
     else:
         subject = problem.system
     if largest:
-        if samples is not None or known_data or html or condition or budget or memory:
+        if samples is not None or known_data or html or certificate or condition or budget or memory:
             raise ValueError("--largest: goes with the network and --seed only; leave out the options of a single check")
         with _progress() as step:
             found = largest_identifiable(subject, seed=seed, progress=step)
@@ -176,6 +179,35 @@ def check(
             progress=step,
         )
     _show(report, html, as_json, shape)
+    if certificate is not None:
+        _certify(report, certificate)
+
+
+@app.command(epilog="Example: identify verify proof.json   or   identify verify proof.json --problem problem.npz")
+def verify(
+    file: Annotated[Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False)],
+    problem: Annotated[
+        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a certificate from the raw numbers in it, by code that shares nothing with what wrote it."""
+    from dataclasses import replace
+
+    from identify.certificates.verify import verify as examine
+
+    answer = examine(file)
+    if problem is not None:
+        from identify.certificates.certify import network_hash
+        from identify.io import load_problem
+
+        if network_hash(load_problem(problem).system.network) != answer.network:
+            answer = replace(answer, is_valid=False, reasons=(*answer.reasons, f"this is not about the network of {problem}"))
+    if as_json:
+        _print_json(answer.to_dict())
+    else:
+        _print(str(answer))
+    raise typer.Exit(0 if answer else 1)
 
 
 @app.command(epilog="Example: identify recover problem.npz -n 20 --out found.npz")
@@ -322,6 +354,19 @@ def _image_shape(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(size) for size in text.lower().split("x"))
     except ValueError:
         raise ValueError(f'--image-shape: received {text!r}, expected sizes as in "28x28" or "32x32x3"') from None
+
+
+def _certify(report: Report, path: Path) -> None:
+    """Write the certificate; a proof that cannot be had, or not be checked, has exit status 1."""
+    from identify.certificates.certify import CertificateTooLargeError
+
+    if report.verdict == "UNDECIDED":
+        _fail("--certificate: nothing is proved, so no certificate was written", 1)
+    try:
+        proof = report.certificate()
+    except CertificateTooLargeError as error:
+        _fail(str(error), 1)
+    proof.save(path)
 
 
 def _show(report: Report, html: Path | None, as_json: bool, image_shape: tuple[int, ...] | None = None) -> None:

@@ -22,6 +22,7 @@ ORDER = [
     "symbolic",
     "conditions",
     "recovery",
+    "certificates",
     "io",
     "demo",
     "cli",

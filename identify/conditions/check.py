@@ -330,6 +330,7 @@ def _judge(
         seed=setting.seed,
         versions=versions(),
         diagnostics=diagnose(setting, plan.found),
+        question=setting,
     )
 
 

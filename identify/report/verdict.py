@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from identify.certificates.certify import Certificate
 
 
 class Verdict(StrEnum):
@@ -164,6 +167,7 @@ class Report:
     seed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     diagnostics: tuple[Condition, ...] = ()
+    question: Any = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Condition:
         every = (*self.conditions, *self.diagnostics)
@@ -231,6 +235,30 @@ class Report:
         from identify.report.plots import witness_pictures
 
         return write_page(path, [self], pictures=(*witness_pictures(self.witness, shape=image_shape), *pictures), title=title)
+
+    def certificate(self) -> Certificate:
+        """The proof as a file that :func:`identify.verify` re-checks from the raw numbers, by separate code.
+
+        Returns
+        -------
+        Certificate
+            ``certificate.save(path)`` writes it. The checker has accepted it once already.
+
+        Raises
+        ------
+        ValueError
+            For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
+        CertificateTooLargeError
+            When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
+
+        Notes
+        -----
+        Cost: a few times that of the check; minutes for thousands of moments, because the checker builds its matrices in plain
+        Python. A matrix of rank above 1500 is stored by a choice of its rows, not by a minor.
+        """
+        from identify.certificates.certify import certificate
+
+        return certificate(self)
 
     def _repr_html_(self) -> str:
         from identify.report.html import fragment

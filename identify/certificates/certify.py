@@ -1,0 +1,104 @@
+"""Writing certificates: a proved report as a file that :func:`identify.verify` re-checks without trusting what wrote it.
+
+Everything a certificate needs is drawn again here, modulo one prime and at one point for all steps, so that a step is little
+more than the numbers of the equations whose minor is not zero. A certificate is handed out only after the checker accepted it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from identify.certificates.draft import Draft, hexadecimal
+from identify.certificates.reading import Rejected, TooLarge, canonical_hash
+from identify.certificates.steps import run
+from identify.certificates.verify import CertificateFileError, open_content
+from identify.conditions.setting import Setting
+from identify.network import TwoLayerNetwork
+from identify.report.verdict import Report, Verdict
+
+ATTEMPTS = 6
+"""Primes and points tried; a random one fails with probability about the size of the matrices over 2^30."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A proof as JSON values: what :meth:`identify.Report.certificate` returns and :func:`identify.verify` checks."""
+
+    content: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy of the content; its fields are described under *Certificates* in the documentation."""
+        return copy.deepcopy(self.content)
+
+    def to_json(self) -> str:
+        """The content as a JSON text; the same report gives the same text."""
+        return json.dumps(self.content, indent=1)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the certificate; an existing file is replaced in one step, or left as it is.
+
+        Raises
+        ------
+        CertificateFileError
+            When the file cannot be written.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            temporary.write_text(self.to_json() + "\n", encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise CertificateFileError(
+                f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def __repr__(self) -> str:
+        claim, steps = self.content["claim"], ", ".join(step["kind"] for step in self.content["steps"])
+        return f"Certificate({claim['verdict']}: {claim['network']}, {claim['data']}; steps {steps})"
+
+
+def network_hash(network: TwoLayerNetwork) -> str:
+    """SHA-256 of a network in canonical form: what ``Verification.network`` says the certificate is about.
+
+    Examples
+    --------
+    >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "z^3"))[:16]
+    'abb0838d3c3e7868'
+    """
+    parts = {"W": hexadecimal(network.W), "A": hexadecimal(network.A), "bias": hexadecimal(network.bias)}
+    return canonical_hash(parts | {"activation": [str(s) for s in network.activation.coefficients]})
+
+
+class CertificateTooLargeError(ValueError):
+    """A proof that the checker would refuse for its size."""
+
+
+def certificate(report: Report) -> Certificate:
+    """The certificate of a proved report; see :meth:`identify.Report.certificate`."""
+    if report.verdict is Verdict.UNDECIDED:
+        raise ValueError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
+    setting: Setting | None = report.question
+    if setting is None:
+        raise ValueError("certificate: this report does not carry its question; expected one that identify.check returned")
+    if setting.system is not None and setting.system.labels is not None and setting.system.regime != "max-margin":
+        raise ValueError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
+    reason: Rejected | None = None
+    for attempt in range(ATTEMPTS):
+        try:
+            content = Draft(report, setting, attempt).content()
+            tuple(run(open_content(content), content["steps"]))
+            return Certificate(content)
+        except TooLarge as error:
+            raise CertificateTooLargeError(f"certificate: {error}; expected a smaller problem, or the report as it is") from None
+        except Rejected as error:
+            reason = error
+    raise AssertionError(f"the checker refuses this proof ({reason}): please report this with the seed and the input")

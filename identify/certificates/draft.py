@@ -1,0 +1,309 @@
+"""One attempt at a certificate: a prime, a point, and what the checker needs to see there that the report is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from flint import ctx
+
+from identify.certificates.matrices import need_fit
+from identify.certificates.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, canonical_hash, hashes
+from identify.conditions.local import group_dimension
+from identify.conditions.reduction import target_rows
+from identify.conditions.setting import Setting
+from identify.conditions.witnesses.box import BITS, free_entries, put
+from identify.conditions.witnesses.dependent import gradients
+from identify.conditions.witnesses.equations import Equations, Frame, balls
+from identify.conditions.witnesses.krawczyk import refine
+from identify.exact.elimination import to_flint, to_numpy
+from identify.exact.instance import Instance, Residues
+from identify.exact.modular import pivots, random_prime, residues
+from identify.report.verdict import Report, Verdict
+
+SPARE = 20
+PIVOT_LIMIT = 1500
+"""Largest rank for which a minor is searched; above, equations in random number are stored, ``SPARE`` more than the rank."""
+RADII = tuple(2.0**-k for k in (40, 30, 20, 46, 14, 10))
+"""Relative radii of the box of a second solution, one for each attempt."""
+Step = dict[str, Any]
+
+
+class Draft:
+    """The content of a certificate, with random numbers that depend on the seed of the report and on the attempt."""
+
+    def __init__(self, report: Report, setting: Setting, attempt: int):
+        self.report, self.setting, self.instance, self.attempt = report, setting, setting.instance, attempt
+        self.rng = np.random.default_rng([report.seed, 0xCE27, attempt])
+        self.q = random_prime(self.rng)
+        while any(s.denominator % self.q == 0 for s in self.instance.activation.coefficients):
+            self.q = random_prime(self.rng)
+        self.full: Residues = replace(self.instance, span="full", basis=None).at(self.q, self.rng)
+        self.needs_point = True
+
+    def content(self) -> dict[str, Any]:
+        """Everything, with its hashes. Raises Rejected where the checker would not take matrices of that size."""
+        claim, numbers, steps = self._claim(), self._numbers(), self._steps()
+        body = {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": "verdict",
+            "claim": claim,
+            "numbers": numbers,
+            "point": self._point() if self.needs_point else None,
+            "steps": steps,
+        }
+        given = [name for name, value in numbers.items() if value is not None]
+        return body | {"sha256": hashes(claim, numbers, given) | {"content": canonical_hash(body)}}
+
+    def _claim(self) -> dict[str, Any]:
+        instance, scope = self.instance, self.setting.scope
+        system = self.setting.system if instance.network_is_given else None
+        labels = None if system is None or system.labels is None else [int(y) for y in system.labels]
+        seen = [name for name, present in zip(("W", "bias", "a"), instance.observed, strict=True) if present]
+        return {
+            "verdict": self.report.verdict.value,
+            "network": scope.network,
+            "data": scope.data,
+            "regime": self.report.subject["regime"],
+            "inputs": instance.n_inputs,
+            "samples": instance.n_samples,
+            "width": instance.width,
+            "outputs": instance.n_outputs,
+            "bias": instance.has_bias,
+            "observed": seen,
+            "activation": [str(s) for s in instance.activation.coefficients],
+            "loss": None if system is None else system.loss,
+            "labels": labels,
+            "ambiguity": self.setting.ambiguity.group,
+        }
+
+    def _numbers(self) -> dict[str, Any]:
+        instance, system = self.instance, self.setting.system
+        offsets = instance.offsets if instance.has_bias else None
+        values: dict[str, Any] = {"W": instance.W, "A": instance.A, "bias": offsets, "X": instance.X, "c": instance.c}
+        values |= dict.fromkeys(TARGET)
+        if self.setting.data_are_unknown and system is not None:
+            a = system.target_a
+            values |= {"target_W": system.target_W, "target_bias": system.target_bias, "target_a": None if a is None else np.atleast_2d(a)}
+        return {name: hexadecimal(value) for name, value in values.items()}
+
+    def _point(self) -> dict[str, Any]:
+        """The residues of what is generic; what is given the checker reduces itself."""
+        instance, full = self.instance, self.full
+        network, data = not instance.network_is_given, self.setting.scope.data == "generic data"
+        drawn = {"W": network, "A": network, "bias": network and instance.has_bias, "X": data, "c": data}
+        values = {"W": full.W, "A": full.A, "bias": full.offsets, "X": full.X, "c": full.c}
+        return {"prime": self.q} | {name: values[name].tolist() if drawn[name] else None for name in NETWORK + DATA}
+
+    # The steps, in the order in which the checker takes them
+
+    def _steps(self) -> list[Step]:
+        if self.report.verdict is Verdict.UNIQUE:
+            return self._generic_global() if self._is_short_by_tangents else self._by_moments()
+        if self.report.verdict is Verdict.LOCALLY_UNIQUE:
+            return [*self._reduction(), self._local()]
+        assert self.report.witness is not None
+        return WITNESSES[self.report.witness.kind](self)
+
+    def _has(self, name: str) -> bool:
+        return any(c.name == name and c.is_proved for c in self.report.conditions)
+
+    @property
+    def _is_short_by_tangents(self) -> bool:
+        """Whether C5 is proved and, if the moments prove it too, the smaller matrix."""
+        if not self._has("generic-global"):
+            return False
+        if not all(self._has(name) for name in ("interpolation", "decomposition", "scale")):
+            return True
+        return self.report["generic-global"].evidence["needed"] < self.report["interpolation"].evidence["needed"]
+
+    @property
+    def _is_reduced(self) -> bool:
+        """Whether the conditions were evaluated in coordinates on the span of the data."""
+        instance = self.instance
+        space = instance.n_inputs + int(instance.observed.bias)
+        return self._has("reduction") and instance.n_samples < space and not self.setting.data_are_unknown
+
+    def _where(self, reduced: bool) -> tuple[Instance, Residues]:
+        return (self.instance.reduced(), self.full.on_span_of_data()) if reduced else (self.instance, self.full)
+
+    def _reduction(self) -> list[Step]:
+        if not self._has("reduction"):
+            return []
+        rows = self.full.slopes()
+        if self.setting.data_are_unknown:
+            assert self.setting.system is not None
+            rows = residues(target_rows(self.setting.system), self.q)
+        n = self.instance.n_samples
+        return [{"kind": "reduction", "neurons": self._independent(lambda: rows, len(rows), n, rows.shape[1])}]
+
+    def _independent(self, matrix: Callable[[], np.ndarray], rows: int, rank: int, columns: int) -> list[int]:
+        """Numbers of rows of that rank: a minor where it is small; a random choice of rows, more of them if that failed."""
+        chosen = np.arange(rows)
+        wanted = rank * (self.attempt + 1) + SPARE
+        if rows > wanted and self.attempt < 3:
+            chosen = np.sort(self.rng.choice(rows, wanted, replace=False))
+        need_fit(len(chosen), columns)
+        if rank > PIVOT_LIMIT:
+            return chosen.tolist()
+        return sorted(chosen[pivots(matrix()[chosen], self.q)[0]].tolist())
+
+    def _by_moments(self) -> list[Step]:
+        instance, point = self._where(self._is_reduced)
+        terms, scales = self.report["decomposition"].evidence, self.report["scale"].evidence
+        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none where all are visible
+        decomposition = DECOMPOSITIONS[terms["criterion"]](terms)
+        return [*self._reduction(), self._moments(instance, point), decomposition, {"kind": "scale", "degrees": fixing}]
+
+    def _moments(self, instance: Instance, point: Residues) -> Step:
+        rows = self._independent(point.interpolation, row_count(instance), instance.n_moments, instance.n_moments)
+        return {"kind": "interpolation", "rows": rows}
+
+    def _generic_global(self) -> list[Step]:
+        evidence = self.report["generic-global"].evidence
+        reduced = evidence["coordinates"] < self.instance.n_inputs
+        instance, point = self._where(reduced)
+        n, size, rows = instance.n_samples + 1, instance.coordinates + instance.n_outputs, row_count(instance)
+        more = point.at_random_point(self.rng, n)
+        step = {
+            "kind": "generic-global",
+            "rows": self._independent(more.jacobian, rows, evidence["needed"], n * size),
+            "gauss": np.sort(self.rng.permutation(rows)[: (self.attempt + 3) * size]).tolist(),
+            "moments": self._moments(instance, point)["rows"] if evidence["scales"] == "all moments are visible" else None,
+        }
+        return [*(self._reduction() if reduced else []), step]
+
+    def _local(self) -> Step:
+        instance, point = self._where(self._is_reduced)
+        needed = self.report["local"].evidence["needed"]
+        return {"kind": "local", "rows": self._independent(point.jacobian, row_count(instance), needed, instance.n_unknowns)}
+
+    def _rotation(self) -> list[Step]:
+        self.needs_point = False
+        return [{"kind": "rotation", "example": self._example()}]
+
+    def _scaling(self) -> list[Step]:
+        self.needs_point = False
+        assert self.report.witness is not None
+        return [{"kind": "scaling", "dimension": self.report.witness.dimension, "example": self._example()}]
+
+    def _fibre(self) -> list[Step]:
+        """Counts where they do for generic data, else the rank at the data, which is the largest anywhere."""
+        if "samples" in self.report["witness"].evidence:
+            return [self._part()]
+        instance, point = self._where(self._is_reduced)
+        counts, ranks = self.report["count"].evidence, self.report["local"].evidence
+        if self.setting.scope.data == "generic data" and counts["excess"]:
+            self.needs_point = False
+            bound = min(counts["moments"], counts["equations"])
+            return [{"kind": "count", "coordinates": instance.coordinates, "parameters": counts["parameters"], "bound": bound}]
+        rank, needed = ranks["rank"], ranks["needed"]
+        rows = self._independent(point.jacobian, row_count(instance), rank, instance.n_unknowns)
+        return [*self._reduction(), {"kind": "fibre", "rank": rank, "dimension": needed - rank, "rows": rows}]
+
+    def _part(self) -> Step:
+        """The report says how many parameters a part has, but not in which spaces it moves; those that fit are tried in turn."""
+        found, instance = self.report["witness"].evidence, self.instance
+        assert self.setting.data is not None
+        samples = [i - 1 for i in found["samples"]]
+        everywhere = list(range(instance.n_samples)) if self._is_reduced else None
+        steps = [
+            {"kind": "part", "samples": samples, "span": span, "multipliers": line, "rank": found["rank"]}
+            for span in (everywhere, samples)
+            for line in (None, samples)
+        ]
+        return steps[self.attempt % len(steps)] | {"dimension": found["needed"] - found["rank"]}
+
+    def _multipliers(self) -> list[Step]:
+        """One dependence of the gradients modulo the prime; the shortest first, another one at each attempt."""
+        full, outputs = self.full, self.instance.n_outputs
+        form, rank = to_flint(gradients(full), self.q).rref()
+        echelon = to_numpy(form)[:rank]
+        basis = (echelon != 0).argmax(axis=1)
+        others = np.setdiff1d(np.arange(echelon.shape[1]), basis).tolist()
+        found = sorted((sorted([*basis[echelon[:, k] != 0].tolist(), k]) for k in others), key=len)
+        if group_dimension(self.setting):  # the scale of a zero sample is free anyway
+            found = [columns for columns in found if full.X[columns[0] // outputs].any()] or found
+        return [{"kind": "multipliers", "columns": found[self.attempt % len(found)]}]
+
+    def _second_solution(self) -> list[Step]:
+        """The centre again, to the precision of doubles, which is lost where samples were written in all coordinates."""
+        found, system, data = self.report.witness, self.setting.system, self.setting.data
+        assert found is not None and found.example is not None and system is not None and data is not None
+        rows = self.report["witness"].evidence["equations"]
+        setting = self.setting
+        if self._is_reduced and len(rows) != self.instance.n_unknowns - self.instance.n_samples * group_dimension(setting):
+            setting = replace(setting, instance=self.instance.reduced())
+        Z = Frame.of_data(setting, data[0]).coordinates(found.example[0])
+        start, k = np.hstack([Z, found.example[1]]), Z.shape[1]
+        free = free_entries(Z, start.shape[1], bool(group_dimension(setting)))
+        with ctx.workprec(BITS):
+            exact = balls(data[0])
+            equations = Equations.balls(system, Frame.of_data(setting, exact))
+            own = exact if setting.instance.span == "full" else np.eye(len(Z), k, dtype=int)
+            target = equations.value(np.hstack([own, balls(data[1])]))[rows]
+
+            def point(v) -> np.ndarray:
+                return put(balls(start).ravel(), free, v).reshape(start.shape)
+
+            centre = refine(
+                lambda v: equations.value(point(v))[rows] - target,
+                lambda v: equations.jacobian(point(v))[rows][:, free],
+                start.ravel()[free].tolist(),
+            )
+            assert centre is not None
+            best = point(centre).astype(float)
+        step = {"kind": "second-solution", "coordinates": k, "X": hexadecimal(best[:, :k]), "c": hexadecimal(best[:, k:])}
+        return [step | {"radius": RADII[self.attempt].hex(), "rows": list(rows)}]
+
+    def _example(self) -> dict[str, Any] | None:
+        """Another member of the family, in doubles: for the reader. Left out where rounding spoils it."""
+        found = self.report.witness
+        if found is None or found.original is None or found.example is None or self.attempt:
+            return None
+        (X, c), (other_X, other_c) = (self.setting.data or found.original), found.example
+        outputs = self.instance.n_outputs
+        example = {"X": X, "c": np.reshape(c, (-1, outputs)), "other_X": other_X, "other_c": np.reshape(other_c, (-1, outputs))}
+        return {name: hexadecimal(np.asarray(value)) for name, value in example.items()}
+
+
+def _kruskal(found: dict) -> Step:
+    """With all degrees visible, each set is made whole: more degrees, the same sums, and no smaller ranks."""
+    whole = found["degrees"] == list(range(found["degrees"][-1] + 1))
+    sets = [list(range(degrees[-1] + 1)) if whole else degrees for degrees in found["degree_sets"]]
+    return {"kind": "kruskal", "degree_sets": sets, "kruskal_ranks": found["kruskal_ranks"]}
+
+
+DECOMPOSITIONS: dict[str, Callable[[dict], Step]] = {
+    "one sample": lambda found: {"kind": "single-sample"},
+    "independent samples": _kruskal,
+    "Kruskal": _kruskal,
+    "generic decomposition theorem": lambda found: {"kind": "generic-decomposition", "tensor_dimension": found["tensor_dimension"]},
+}
+"""The step for each criterion of the condition ``decomposition``, from its evidence."""
+WITNESSES: dict[str, Callable[[Draft], list[Step]]] = {
+    "rotation": Draft._rotation,
+    "scaling": Draft._scaling,
+    "fibre": Draft._fibre,
+    "multipliers": Draft._multipliers,
+    "second solution": Draft._second_solution,
+}
+"""The steps for each kind of witness."""
+
+
+def row_count(instance: Instance) -> int:
+    """Equations, in the coordinates of the instance."""
+    seen = instance.observed
+    return instance.width * (instance.coordinates * seen.W + seen.bias + instance.n_outputs * seen.a)
+
+
+def hexadecimal(values: np.ndarray | None) -> Any:
+    """Doubles as hexadecimal texts, exactly; nested lists as the array is."""
+    if values is None:
+        return None
+    if values.ndim == 1:
+        return [float(v).hex() for v in values]
+    return [hexadecimal(row) for row in values]
