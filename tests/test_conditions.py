@@ -175,6 +175,16 @@ class TestDecomposition:
         assert kruskal_rank(X, 2**31 - 1, 3) == expected
         assert expected == max((k for k in range(1, 4) if all_independent(X, k)), default=0)
 
+    def test_lifted_independence_says_nothing_of_even_powers(self):
+        """(2, 1) and (-2, 1) are independent, their squares are not."""
+        net = random_network(np.random.default_rng(0), CUBIC, inputs=1, width=9, bias=True)
+        X, c = np.array([[2.0], [-2.0]]), np.array([1.0, 2.0])
+        condition = check(system_of(net, X, c), data=(X, c))["decomposition"]
+        assert condition.is_proved
+        for degrees, rank in zip(condition.evidence["degree_sets"], condition.evidence["kruskal_ranks"], strict=True):
+            vectors = np.hstack([X**k for k in degrees])
+            assert rank <= np.linalg.matrix_rank(vectors)
+
     def test_nothing_is_claimed_of_a_zero_sample(self):
         net = random_network(np.random.default_rng(0), "1 + z + z^3", inputs=2, width=5)
         X, c = np.zeros((1, 2)), np.ones(1)

@@ -123,6 +123,14 @@ class TestThisNetwork:
             system = KKTSystem.gradient(TwoLayerNetwork(W, np.ones(9), CUBIC), **observed)
             assert evaluated(size(3, 1, 9, layers=layers), system, 1).is_proved is (layers == "both")
 
+    @pytest.mark.parametrize("bias", [False, True])
+    def test_a_second_layer_of_zeros_hides_the_first(self, bias):
+        """The first-layer rows vanish: x and -x have the same gradient if the activation is even, although biases are observed."""
+        net = TwoLayerNetwork(np.arange(1.0, 7.0)[:, None], np.zeros(6), "z^2 + z^4 + z^6 + z^8", np.zeros(6) if bias else None)
+        system = KKTSystem.gradient(net, W=np.zeros((6, 1)), a=np.ones(6), **({"bias": np.zeros(6)} if bias else {}))
+        assert system.residual([[2.0]], [1.0]) == system.residual([[-2.0]], [1.0])
+        assert (check(system, samples=1).verdict is Verdict.UNIQUE) is not bias  # without biases the sign is in the group
+
     def test_self_trained_networks_are_left_out(self):
         config = size(3, 3, 7, "z^3", regime="max-margin")
         system, truth = config.plant(0)

@@ -158,13 +158,19 @@ class KruskalRanks:
         setting, n = self.setting, self.setting.instance.n_samples
         if not multipliers and degrees == (0,):
             return 1
-        if degrees != (0,) and setting.independence is not Arithmetic.NONE:
-            return n  # powers of independent samples are independent
+        if self._are_independent(degrees):
+            return n
         if setting.data_are_unknown:
             return 1
         if (degrees, multipliers) not in self._known:
             self._known[degrees, multipliers] = self._computed(degrees, multipliers)
         return self._known[degrees, multipliers]
+
+    def _are_independent(self, degrees: tuple[int, ...]) -> bool:
+        """Whether the vectors are known to be: powers of independent samples are, but (x, 1) may be independent where x is not."""
+        if self.setting.independence is Arithmetic.NONE:
+            return False
+        return {0, 1} <= set(degrees) if self.setting.instance.observed.bias else degrees != (0,)
 
     def _computed(self, degrees: tuple[int, ...], multipliers: bool) -> int:
         instance, n = self.setting.instance, self.setting.instance.n_samples

@@ -116,7 +116,7 @@ def one_sample_obstacle(setting: Setting, evidence: dict) -> str | None:
         evidence |= {"gauss_rank": gauss, "scales": scales, "one_sample_prime": q}
         if gauss == tangent - 1 and dimension == tangent and scales == group:
             return None
-    if scales is None and not instance.observed.W and moments_are_visible(setting):
+    if scales is None and moments_are_visible(setting):
         evidence["scales"] = "all moments are visible"
         return None if gauss == tangent - 1 and dimension == tangent else "the Gauss map was not found to be non-degenerate"
     if gauss < tangent - 1 or dimension < tangent:

@@ -86,8 +86,8 @@ def n_scales(point: Residues) -> int | None:
     random point modulo q, their greatest common divisor has at least the degree of the generic one, if one of them has the degree and
     one the order in t that it has in general. The answer 0 stands for every t, as for one visible degree.
     """
-    if not point.observed.W:
-        return None
+    if not point.observed.W or not point.slopes().any():
+        return None  # the first-layer rows show nothing
     if point.observed.bias:
         return 1  # the rows of W are those of the biases times x: x itself is seen
     rows = _rows(point)
