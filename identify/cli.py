@@ -221,7 +221,11 @@ def recover(
     bias: Bias = False,
     layers: Layers = "both",
     regime: Regime = "gradient",
-    method: Annotated[str, typer.Option(help="auto or algebraic.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, algebraic, separate, projection or measure.")] = "auto",
+    starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False)] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False)] = None,
+    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.")] = 1e-6,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False)] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -241,7 +245,18 @@ def recover(
         problem = _load(file, inputs, width, activation)
         system, data = problem.system, problem.data
     with _progress() as step:
-        found = solve(system, samples=samples, method=method, seed=seed, data=data, progress=step)
+        found = solve(
+            system,
+            samples=samples,
+            method=method,
+            starts=starts,
+            budget=budget,
+            tolerance=tolerance,
+            checkpoint=checkpoint,
+            seed=seed,
+            data=data,
+            progress=step,
+        )
     if out is not None:
         save_arrays(out, {"X": found.X, "c": found.c, "error_bars": found.error_bars})
     if as_json:

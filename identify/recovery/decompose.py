@@ -14,7 +14,7 @@ from identify.activation import root_group
 from identify.configuration import is_lifted
 from identify.exact.interpolation import Monomials
 from identify.recovery.moments import Moments
-from identify.recovery.solution import RecoveryError
+from identify.recovery.solution import BeyondAlgebraError, RecoveryError
 
 DRAWS = 12
 """Random pairs of contractions tried; the best separated one is used."""
@@ -29,14 +29,10 @@ def sample_lines(moments: Moments, samples: int, rng: np.random.Generator) -> tu
         For more samples than the dimension D of the tensor, or for degree 2 with one output.
     """
     tensor = moments.top_tensor()
-    outputs, D, p = tensor.shape[0], tensor.shape[1], tensor.ndim - 1
+    D, p = tensor.shape[1], tensor.ndim - 1
     if samples > D:
-        raise RecoveryError(
+        raise BeyondAlgebraError(
             f"decomposition: {samples} samples in dimension {D}; simultaneous diagonalisation needs at most {D}", dimension=D
-        )
-    if p == 2 and outputs == 1 and samples > 1:
-        raise RecoveryError(
-            "decomposition: degree 2 with one output; the samples are determined only up to a rotation (identify.check shows it)"
         )
     U, spectrum, _ = np.linalg.svd(np.moveaxis(tensor, 1, 0).reshape(D, -1), full_matrices=False)
     U = U[:, :samples]

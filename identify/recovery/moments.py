@@ -13,7 +13,7 @@ from identify.configuration import is_lifted
 from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count
 from identify.limits import refuse_above
 from identify.recovery.reduce import ReducedNetwork
-from identify.recovery.solution import RecoveryError
+from identify.recovery.solution import BeyondAlgebraError
 from identify.stationarity import Observed
 
 
@@ -73,7 +73,7 @@ def solve_moments(
     N = moment_count(net.n_inputs, degrees, net.n_outputs)
     refuse_above(3 * 8 * len(target) * N, f"the interpolation matrix ({len(target)} by {N})")
     if len(target) < N:
-        raise RecoveryError(
+        raise BeyondAlgebraError(
             f"interpolation: {len(target)} equations for {N} moments; the algebraic route needs a wider network "
             "(identify.check says how wide)",
             equations=len(target),
@@ -91,7 +91,7 @@ def solve_moments(
     residual = float(np.linalg.norm(matrix @ solution - target) / np.linalg.norm(target))
     evidence = {"moments": N, "equations": len(target), "numerical_rank": int(rank), "moment_residual": residual}
     if rank < N:
-        raise RecoveryError(
+        raise BeyondAlgebraError(
             f"interpolation: numerical rank {rank} of {N}; the target does not determine the moments of the data, so the algebraic "
             "route does not apply (identify.check says what would)",
             **evidence,

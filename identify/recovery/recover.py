@@ -1,28 +1,37 @@
-"""``recover``: the data from the target, by the steps of the constructive uniqueness proof."""
+"""``recover``: the data from the target, by algebra where it is proved to work, and by search elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-from identify.ambiguity import Ambiguity
-from identify.conditions.diagnostics.sensitivity import leaves_scale_free
-from identify.configuration import is_lifted
 from identify.network import ShapeError
-from identify.recovery.decompose import fix_scale, sample_lines
-from identify.recovery.moments import solve_moments
-from identify.recovery.polish import Equations, error_bars, noise_weights, polish
+from identify.recovery.measure import measure, over_parameterised
+from identify.recovery.multistart import Found, Search, Tally, unseen
+from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced, estimate_samples
-from identify.recovery.side_equations import choose_signs, fix_free_scale
-from identify.recovery.solution import Recovery, RecoveryError
+from identify.recovery.separate import separate, separate_operations
+from identify.recovery.solution import BeyondAlgebraError, Recovery, RecoveryError
+from identify.recovery.work import Work
 from identify.stationarity import KKTSystem, check_data, choice
 
-METHODS = ("auto", "algebraic")
-ROUNDS = 2
-"""Polishes: each on the span, and with the noise model, that the one before found."""
-INCONSISTENT = 1e-2
+SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
+    "separate": separate,
+    "projection": projection,
+    "measure": measure,
+}
+"""What ``auto`` tries after the algebra, in this order."""
+METHODS = ("auto", "algebraic", *SEARCHES)
+MOST_STARTS = {"separate": 2**15, "projection": 512, "measure": 512}
+"""Starts at most, where the caller does not say."""
+OPERATIONS = 2e11
+"""For all starts of one method together, where the caller does not say: a minute or so on one core."""
+FEWEST_STARTS = 32
+"""A search that could afford fewer is left out, unless the caller says how many."""
+TOLERANCE = 1e-6
 
 
 def recover(
@@ -30,15 +39,15 @@ def recover(
     *,
     samples: int | None = None,
     method: str = "auto",
+    starts: int | None = None,
     seed: int = 0,
+    budget: float | None = None,
+    tolerance: float = TOLERANCE,
+    checkpoint: str | Path | None = None,
     data=None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Recovery:
     r"""Recover the training data behind a target, up to the ambiguity that the system leaves.
-
-    Subspace reduction, moment solve, simultaneous diagonalisation, scale and sign, Levenberg-Marquardt polish: an
-    algorithm that succeeds wherever conditions C1-C3 hold with at most D independent samples (Shen et al. 2026 for the
-    idea of recovery through moments; Jennrich's algorithm for the decomposition).
 
     Parameters
     ----------
@@ -48,9 +57,23 @@ def recover(
         n, at least 1; None estimates it from the numerical rank of the first-layer target (valid for independent
         samples, at most as many as inputs).
     method
-        ``"algebraic"``, or ``"auto"``, which at present always chooses it; the result says what was done.
+        ``"algebraic"``: subspace reduction, moment solve, simultaneous diagonalisation, scale and sign; succeeds wherever
+        conditions C1-C3 hold with at most D independent samples. ``"separate"``: one sample at a time, from the column
+        space of the first-layer target; needs independent samples and about 2n neurons. ``"projection"``: multistart variable
+        projection in all samples together. ``"measure"``: the same with 1.5 n candidates, then sparsified. ``"auto"``: these
+        in this order, until one succeeds; ``evidence["tried"]`` says why the others did not.
+    starts
+        Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
+        many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
     seed
-        Of the random contractions; the same seed gives the same result.
+        Of all random numbers; the same seed gives the same result.
+    budget
+        Seconds of wall-clock time for the searches. When they are spent, or at a keyboard interrupt, the best result so far is
+        returned, with ``evidence["interrupted"]``.
+    tolerance
+        Relative residual, above 0, below which a search has reached a solution.
+    checkpoint
+        A folder: searches save every chunk of starts there, and go on from it to the same bits.
     data
         ``(X, c)``, if known: only used to put the errors into ``evidence["errors"]``.
     progress
@@ -59,14 +82,18 @@ def recover(
     Raises
     ------
     RecoveryError
-        When the target does not determine the moments, the samples are too many for the decomposition, or the result
-        does not satisfy the equations (a target of another network, too few samples, too much noise).
+        When no method succeeds: the target belongs to another network, too few samples, too much noise, or too hard a search.
     TooLargeError
         Before allocating matrices that would not fit in memory.
 
     Notes
     -----
-    Cost O(m n N^2) for N moments in n dimensions; memory 24 m n N bytes.
+    Cost: ``algebraic`` O(m n N^2) for N moments in n dimensions, memory 24 m n N bytes; searches as in their modules.
+
+    References
+    ----------
+    Shen et al. 2026 (recovery through moments); Golub & Pereyra 1973 (variable projection); Good 1953 and Chao 1984 (estimates of
+    what was not seen).
 
     Examples
     --------
@@ -76,82 +103,104 @@ def recover(
     >>> bool(found.match(truth.X, truth.c).errors.max() < 1e-9)
     True
     """
-    choice("method", method, METHODS)
-    if not isinstance(system, KKTSystem):
-        raise TypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
-    if data is not None:
-        try:
-            X_known, c_known = data
-        except (TypeError, ValueError):
-            raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
-        X_known, c_known = check_data(X_known, c_known, system.network.n_inputs, system.network.n_outputs)
+    known = _checked(system, method, starts, budget, tolerance, data)
     if system.target_W is not None and not system.target_W.any():
         raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
     evidence: dict = {}
+    work = Work(system, _samples(system, samples, evidence, progress), seed, evidence, progress)
+    work.refuse_rotations()
+    if method in ("auto", "algebraic"):
+        try:
+            X, c = work.algebraic()
+        except BeyondAlgebraError as error:
+            if method == "algebraic":
+                raise
+            evidence["tried"] = {"algebraic": str(error)}
+        else:
+            return work.finished(X, c, "algebraic", known)
+    work.refuse_too_few_equations()
+    deadline = None if budget is None else time.monotonic() + budget
+    for name in [method] if method in SEARCHES else SEARCHES:
+        affordable = _affordable(work, name)
+        if starts is None and affordable < FEWEST_STARTS:
+            reason = f"too large: {affordable} starts would take a minute, and chances are small; pass starts=... to search all the same"
+            evidence.setdefault("tried", {})[name] = reason
+            continue
+        search = Search(seed, starts or affordable, tolerance, deadline, progress=progress, evidence=evidence)
+        if checkpoint is not None:
+            search.open_checkpoint(Path(checkpoint), f"{work.fingerprint} starts={search.starts} tolerance={tolerance}")
+        best = _searched(work, name, search, stop_at_first=starts is None)
+        if search.interrupted:
+            evidence["interrupted"] = search.interrupted
+        if best is not None:
+            return work.finished(*best, name, known)
+        if search.interrupted:
+            break
+    listed = "; ".join(f"{name}: {reason}" for name, reason in evidence["tried"].items())
+    raise RecoveryError(f"recovery: no method found a data set that solves the equations. {listed}", **evidence)
+
+
+def _affordable(work: Work, name: str) -> int:
+    """How many starts a search may take by itself; from sizes alone, so that the answer does not depend on the machine."""
+    net = work.reduced.network
+    m, d, C, n = len(net.W), net.n_inputs, net.n_outputs, work.samples
+    if name == "separate":
+        operations = separate_operations(m, n, d, C)
+    else:
+        operations = projection_operations(m, over_parameterised(n) if name == "measure" else n, d, C)
+    return min(MOST_STARTS[name], int(OPERATIONS / operations))
+
+
+def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """The solution with the smallest residual that a search finds; what all starts say of uniqueness goes to the evidence."""
+    tally = Tally(work.ambiguity, max(100 * search.tolerance, 1e-6))
+    best, smallest = None, np.inf
+    for proposal in SEARCHES[name](work.reduced, work.samples, search):
+        X, c, residual = work.polished(proposal)
+        if not residual <= search.tolerance:
+            continue
+        tally.add(X, c)
+        if residual < smallest:
+            best, smallest = (X, c), residual
+        if stop_at_first:
+            break
+    if best is None:
+        found = work.evidence.get(name)
+        reason = found if isinstance(found, str) else f"no solution from {search.starts_done} starts"
+        work.evidence.setdefault("tried", {})[name] = reason
+    else:
+        work.evidence["uniqueness"] = tally.evidence(search.starts_done)
+        if search.pieces is not None:
+            work.evidence["uniqueness"] |= unseen("candidates", search.pieces)
+    return best
+
+
+def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarray, np.ndarray] | None:
+    choice("method", method, METHODS)
+    if not isinstance(system, KKTSystem):
+        raise TypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
+    if starts is not None and (isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1):
+        raise ValueError(f"starts: received {starts!r}, expected an integer of at least 1, or None for as many as are needed")
+    for name, value in (("budget", budget), ("tolerance", tolerance)):
+        allowed = value is None and name == "budget"
+        if not allowed and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < np.inf):
+            raise ValueError(f"{name}: received {value!r}, expected a positive number")
+    if data is None:
+        return None
+    try:
+        X, c = data
+    except (TypeError, ValueError):
+        raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
+    return check_data(X, c, system.network.n_inputs, system.network.n_outputs)
+
+
+def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: Callable[[str], None]) -> int:
     if samples is None:
         progress("estimating the number of samples")
         samples, gap, values = estimate_samples(system)
         evidence |= {"samples_estimated": samples, "rank_gap": gap, "singular_values": values[: samples + 2].tolist()}
     elif isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
         raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None to estimate it")
-    samples = int(samples)
     if system.labels is not None and len(system.labels) != samples:
         raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
-
-    homogeneous = system.network.activation.is_monomial and not system.network.has_bias
-    ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, homogeneous)
-    rng = np.random.default_rng(seed)
-    reduced = Reduced.of(system, samples)
-    evidence["coordinates"] = reduced.dimension
-    progress("solving for the moments")
-    moments, numbers = solve_moments(reduced.network, system.observed, system.degrees, reduced.target)
-    evidence |= numbers
-    progress("decomposing the moment tensor")
-    lines, numbers = sample_lines(moments, samples, rng)
-    evidence |= numbers
-    Z, c = fix_scale(moments, lines)
-    X = reduced.origin + Z @ reduced.Q.T
-    evidence["residual_before_polish"] = system.residual(X, c)
-    weights = None
-    for _ in range(ROUNDS):
-        progress("polishing")
-        equations = Equations.of(reduced.network, system.observed, reduced.target, weights)
-        Z, c, steps = polish(equations, reduced.project(X), c)
-        X = reduced.lift(Z, c)
-        reduced = reduced.respan(X)
-        equations = Equations.of(reduced.network, system.observed, reduced.target)
-        weights, evidence["noise_model"] = noise_weights(equations, reduced.project(X), c)
-        evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
-    if homogeneous:
-        X, c, numbers = fix_free_scale(system, X, c)
-        evidence |= numbers
-    if ambiguity.label_counts is not None and ambiguity.degree % 2:
-        X, c = choose_signs(system, X, c)
-    elif ambiguity.group == "sign" or system.loss != "logistic":
-        X, c = ambiguity.canonical(X, c)
-
-    residual = system.residual(X, c)
-    if not residual <= INCONSISTENT:
-        raise RecoveryError(
-            f"recovery: the best {samples} samples leave a relative residual of {residual:.2g}, expected below {INCONSISTENT:g}; the "
-            "target belongs to another network, comes from more samples, is too noisy, or (trained parameters) not stationary",
-            residual=residual,
-            **evidence,
-        )
-    progress("error bars")
-    full = Reduced.of(system, system.network.n_inputs + 1)
-    equations = Equations.of(full.network, system.observed, system.target)
-    weights, _ = noise_weights(equations, X, c)
-    bars = error_bars(replace(equations, weights=weights), X, c, hold_scale=leaves_scale_free(system))
-    if data is not None:
-        evidence["errors"] = ambiguity.match(X, c, X_known, c_known).errors.tolist()
-    return Recovery(
-        X=X,
-        c=c[:, 0] if system.network.n_outputs == 1 else c,
-        residual=residual,
-        error_bars=bars,
-        method="algebraic",
-        ambiguity=ambiguity,
-        seed=seed,
-        evidence=evidence,
-    )
+    return int(samples)

@@ -19,6 +19,10 @@ class RecoveryError(ValueError):
         self.evidence = evidence
 
 
+class BeyondAlgebraError(RecoveryError):
+    """The algebraic route does not reach this problem; a search may."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recovery:
     """Recovered data, determined up to :attr:`ambiguity`.

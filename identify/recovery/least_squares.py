@@ -1,0 +1,88 @@
+r"""Levenberg-Marquardt from many starts at once, on normal equations in closed form.
+
+One start is a vector of unknowns; a problem gives the cost and the normal equations :math:`J^\top J,\ J^\top r` there, and JAX maps them
+over the starts. The damping of every start is its own. Steps come in blocks, between which the caller looks at the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+FIRST_DAMPING = 1e-1
+"""Relative to the diagonal of the normal equations."""
+LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e8
+FLOOR = 1e-9
+"""Of the diagonal, relative to its mean: unknowns that nothing depends on stay where they are."""
+
+Normal = Callable[..., tuple[Array, Array, Array]]
+"""(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
+Cost = Callable[..., Array]
+"""The same -> the cost alone."""
+
+
+@partial(jax.jit, static_argnums=(0, 1, 6))
+def descend(
+    cost: Cost,
+    normal: Normal,
+    arrays: Any,
+    points: Float[Array, "starts unknowns"],
+    own: Float[Array, "starts constants"],
+    damping: Float[Array, " starts"],
+    steps: int,
+) -> tuple[Float[Array, "starts unknowns"], Float[Array, " starts"], Float[Array, " starts"]]:
+    """``steps`` damped Gauss-Newton steps of every start; returns points, damping and costs. Costs never rise."""
+
+    def one(point, own, damping):
+        def step(state, _):
+            point, damping, value = state
+            _, gradient, matrix = normal(arrays, point, own)
+            diagonal = jnp.diag(matrix)
+            diagonal = diagonal + FLOOR * diagonal.mean() + jnp.finfo(diagonal.dtype).tiny
+            trial = point - jnp.linalg.solve(matrix + damping * jnp.diag(diagonal), gradient)
+            new = cost(arrays, trial, own)
+            better = new < value
+            damping = jnp.clip(jnp.where(better, damping / 4, damping * 3), LEAST_DAMPING, MOST_DAMPING)
+            return (jnp.where(better, trial, point), damping, jnp.where(better, new, value)), None
+
+        state, _ = jax.lax.scan(step, (point, damping, cost(arrays, point, own)), None, length=steps)
+        return state
+
+    return jax.vmap(one)(points, own, damping)
+
+
+def minimise(
+    cost: Cost,
+    normal: Normal,
+    arrays: Any,
+    points: Float[np.ndarray, "starts unknowns"],
+    *,
+    steps: int,
+    own: Float[np.ndarray, "starts constants"] | None = None,
+    block: int = 25,
+    enough: float = 0.0,
+    go_on: Callable[[], bool] = lambda: True,
+) -> tuple[Float[np.ndarray, "starts unknowns"], Float[np.ndarray, " starts"]]:
+    """Descend from every start until ``steps`` are done, all costs are at most ``enough`` or stay, or ``go_on()`` says no.
+
+    ``own``: constants of each start. Returns points and costs; the same starts give the same bits on the same machine.
+    """
+    with jax.enable_x64(True):
+        at = jnp.asarray(points)
+        constants = jnp.zeros((len(points), 0)) if own is None else jnp.asarray(own)
+        damping = jnp.full(len(points), FIRST_DAMPING)
+        last = np.full(len(points), np.inf)
+        for _ in range(0, steps, block):
+            at, damping, values = descend(cost, normal, arrays, at, constants, damping, block)
+            costs = np.asarray(values)
+            moving = (costs > enough) & ~(costs > 0.999 * last)
+            last = costs
+            if not moving.any() or not go_on():
+                break
+        return np.asarray(at), last

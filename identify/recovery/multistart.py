@@ -1,0 +1,154 @@
+"""What all searches share: chunks of random starts, a clock, interrupts, checkpoints, and what the starts say of uniqueness."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from identify.ambiguity import Ambiguity
+
+Chunk = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A data set that a search proposes, in its coordinates."""
+
+    X: Float[np.ndarray, "n d"]
+    c: Float[np.ndarray, "n C"]
+
+
+@dataclass(eq=False)
+class Search:
+    """A budget of starts and seconds, and what was done with it.
+
+    Starts come in chunks. The random numbers of a chunk depend on the seed and on the number of the chunk alone, so a search that was
+    interrupted goes on, from its checkpoint, to the same bits as one that was not.
+    """
+
+    seed: int
+    starts: int
+    tolerance: float
+    deadline: float | None = None
+    checkpoint: Path | None = None
+    progress: Callable[[str], None] = lambda step: None
+    evidence: dict = field(default_factory=dict)
+    starts_done: int = 0
+    interrupted: str = ""
+    pieces: list[int] | None = None
+    """How often each piece of a solution was found, for a search that finds them one by one."""
+
+    def go_on(self) -> bool:
+        """Whether there is time left; notes it when there is not."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.interrupted = "the budget was spent"
+        return not self.interrupted
+
+    @staticmethod
+    def doubles() -> AbstractContextManager:
+        return jax.enable_x64(True)
+
+    def chunks(self, name: str, work: Chunk, size: int) -> Iterator[dict[str, np.ndarray]]:
+        """Outcomes of the chunks, those of the checkpoint first. A keyboard interrupt ends the search, and is noted."""
+        self.starts_done = 0
+        for number, start in enumerate(range(0, self.starts, size)):
+            count = min(size, self.starts - start)
+            outcome = self._saved(name, number)
+            if outcome is None:
+                self.progress(f"{name}: starts {start + 1} to {start + count} of {self.starts}")
+                tag = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
+                try:
+                    outcome = work(np.random.default_rng([self.seed, tag, number]), count)
+                except KeyboardInterrupt:
+                    self.interrupted = "interrupted from the keyboard"
+                    return
+                if self.interrupted:  # a chunk that was cut short would differ on another machine: it is used, but not kept
+                    self.starts_done += count
+                    yield outcome
+                    return
+                self._save(name, number, outcome)
+            self.starts_done += count
+            yield outcome
+            if not self.go_on():
+                return
+
+    def _file(self, name: str, number: int) -> Path | None:
+        return None if self.checkpoint is None else self.checkpoint / f"{name}-{number:05d}.npz"
+
+    def _saved(self, name: str, number: int) -> dict[str, np.ndarray] | None:
+        path = self._file(name, number)
+        if path is None or not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as content:
+            return {key: content[key] for key in content.files}
+
+    def _save(self, name: str, number: int, outcome: dict[str, np.ndarray]) -> None:
+        path = self._file(name, number)
+        if path is None:
+            return
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as file:
+            np.savez(file, **outcome)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+
+    def open_checkpoint(self, folder: Path, question: str) -> None:
+        """Use a folder, which is made, or must belong to the same question: the system and the options."""
+        label = folder / "question.txt"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not label.exists():
+                temporary = label.with_name(f".{label.name}.{os.getpid()}")
+                temporary.write_text(question, encoding="utf-8")
+                os.replace(temporary, label)
+            elif label.read_text(encoding="utf-8") != question:
+                raise ValueError(f"checkpoint: {folder} belongs to another system or to other options; choose another folder, or delete it")
+        except OSError as error:
+            raise ValueError(f"checkpoint: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
+        self.checkpoint = folder
+
+
+@dataclass
+class Tally:
+    """Distinct solutions, modulo the ambiguity group, and how often each was reached."""
+
+    ambiguity: Ambiguity
+    tolerance: float
+    solutions: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+    def add(self, X: np.ndarray, c: np.ndarray) -> None:
+        """Count a solution."""
+        for k, known in enumerate(self.solutions):
+            if self.ambiguity.match(X, c, *known).errors.max() <= self.tolerance:
+                self.times[k] += 1
+                return
+        self.solutions.append((X, c))
+        self.times.append(1)
+
+    def evidence(self, starts: int) -> dict:
+        """What that many starts say: how often each solution was reached, and estimates of what was not seen."""
+        return {"starts": starts, "solutions": len(self.solutions), **unseen("solutions", self.times)}
+
+
+def unseen(name: str, times: Sequence[int]) -> dict:
+    """Estimates from how often each of the things seen was seen.
+
+    ``unseen_share``: the probability that one more success would show a new one (Good 1953), 1 without any success.
+    ``NAME_estimated``: a lower bound on how many there are (Chao 1984, bias-corrected). Both speak of what random starts can reach.
+    """
+    total, once, twice = sum(times), sum(t == 1 for t in times), sum(t == 2 for t in times)
+    return {
+        "converged": total,
+        "times": list(times),
+        "unseen_share": once / total if total else 1.0,
+        f"{name}_estimated": len(times) + once * (once - 1) / (2 * (twice + 1)),
+    }

@@ -1,0 +1,154 @@
+"""What all methods of recovery share: one system in reduced coordinates, and the way from a proposal to a result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.ambiguity import Ambiguity
+from identify.conditions.diagnostics.sensitivity import leaves_scale_free
+from identify.configuration import is_lifted
+from identify.exact.interpolation import moment_count, rows_per_neuron
+from identify.recovery.decompose import fix_scale, sample_lines
+from identify.recovery.moments import solve_moments
+from identify.recovery.multistart import Found
+from identify.recovery.polish import Equations, error_bars, noise_weights, polish
+from identify.recovery.reduce import Reduced
+from identify.recovery.side_equations import choose_signs, fix_free_scale
+from identify.recovery.solution import Recovery, RecoveryError
+from identify.stationarity import KKTSystem
+
+ROUNDS = 2
+"""Polishes: each on the span, and with the noise model, that the one before found."""
+INCONSISTENT = 1e-2
+
+
+@dataclass(eq=False)
+class Work:
+    """A system, the number of samples sought, and the evidence that is collected on the way."""
+
+    system: KKTSystem
+    samples: int
+    seed: int
+    evidence: dict
+    progress: Callable[[str], None]
+    reduced: Reduced = field(init=False)
+    ambiguity: Ambiguity = field(init=False)
+    homogeneous: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        system = self.system
+        self.homogeneous = system.network.activation.is_monomial and not system.network.has_bias
+        self.ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, self.homogeneous)
+        self.reduced = Reduced.of(system, self.samples)
+        self.evidence["coordinates"] = self.reduced.dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """What a checkpoint belongs to: the numbers of the system, how many samples are sought, and the seed."""
+        net = self.system.network
+        numbers = b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in (net.W, net.A, net.offsets, self.system.target))
+        return f"{hashlib.sha256(numbers).hexdigest()} {net.activation} samples={self.samples} seed={self.seed}"
+
+    def refuse_rotations(self) -> None:
+        """Raise RecoveryError for degree 2 and one output, where samples can be exchanged for combinations of them."""
+        if self.system.network.activation.degree == 2 and self.system.network.n_outputs == 1 and self.samples > 1:
+            raise RecoveryError(
+                "decomposition: degree 2 with one output; the samples are determined only up to a rotation (identify.check shows it)"
+            )
+
+    def refuse_too_few_equations(self) -> None:
+        """Raise RecoveryError where there are more unknowns than independent numbers: a search would find one of a family."""
+        system, net, n = self.system, self.reduced.network, self.samples
+        every_parameter = self.homogeneous and system.observed.W and system.observed.a
+        rows = len(net.W) * rows_per_neuron(net.n_inputs, system.observed, net.n_outputs, every_parameter)
+        bound = min(rows, moment_count(net.n_inputs, system.degrees, net.n_outputs))
+        unknowns = n * (net.n_inputs + net.n_outputs - (len(system.degrees) == 1 and not is_lifted(system.degrees)))
+        if unknowns > bound:
+            raise RecoveryError(
+                f"count: {n} samples have {unknowns} unknowns, and the target at most {bound} independent numbers; the data are not "
+                "determined (identify.check shows it)",
+                **self.evidence,
+            )
+
+    def algebraic(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
+        """The constructive uniqueness proof as an algorithm: moments, simultaneous diagonalisation, scale and sign.
+
+        Raises
+        ------
+        RecoveryError
+            When the target does not determine the moments, or the samples are too many for the decomposition.
+        """
+        system, reduced = self.system, self.reduced
+        self.progress("solving for the moments")
+        moments, numbers = solve_moments(reduced.network, system.observed, system.degrees, reduced.target)
+        self.evidence |= numbers
+        self.progress("decomposing the moment tensor")
+        lines, numbers = sample_lines(moments, self.samples, np.random.default_rng(self.seed))
+        self.evidence |= numbers
+        Z, c = fix_scale(moments, lines)
+        X = reduced.origin + Z @ reduced.Q.T
+        self.evidence["residual_before_polish"] = system.residual(X, c)
+        return X, c
+
+    def polished(self, proposal: Found) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], float]:
+        """The proposal of a search in full coordinates, after one polish, and its relative residual."""
+        equations = Equations.of(self.reduced.network, self.system.observed, self.reduced.target)
+        Z, c, _ = polish(equations, proposal.X, proposal.c)
+        X = self.reduced.lift(Z, c)
+        return X, c, self.system.residual(X, c)
+
+    def finished(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], method: str, known: tuple | None) -> Recovery:
+        """Polish, fix scale and sign, check the residual, and attach error bars."""
+        system, evidence, reduced = self.system, self.evidence, self.reduced
+        weights = None
+        for _ in range(ROUNDS):
+            self.progress("polishing")
+            equations = Equations.of(reduced.network, system.observed, reduced.target, weights)
+            Z, c, steps = polish(equations, reduced.project(X), c)
+            X = reduced.lift(Z, c)
+            reduced = reduced.respan(X)
+            equations = Equations.of(reduced.network, system.observed, reduced.target)
+            weights, evidence["noise_model"] = noise_weights(equations, reduced.project(X), c)
+            evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
+        X, c = self._representative(X, c)
+        residual = system.residual(X, c)
+        if not residual <= INCONSISTENT:
+            raise RecoveryError(
+                f"recovery: the best {self.samples} samples leave a relative residual of {residual:.2g}, expected below {INCONSISTENT:g}; "
+                "the target belongs to another network, comes from more samples, is too noisy, or (trained parameters) not stationary",
+                residual=residual,
+                **evidence,
+            )
+        self.progress("error bars")
+        full = Reduced.of(system, system.network.n_inputs + 1)
+        equations = Equations.of(full.network, system.observed, system.target)
+        weights, _ = noise_weights(equations, X, c)
+        bars = error_bars(replace(equations, weights=weights), X, c, hold_scale=leaves_scale_free(system))
+        if known is not None:
+            evidence["errors"] = self.ambiguity.match(X, c, *known).errors.tolist()
+        return Recovery(
+            X=X,
+            c=c[:, 0] if system.network.n_outputs == 1 else c,
+            residual=residual,
+            error_bars=bars,
+            method=method,
+            ambiguity=self.ambiguity,
+            seed=self.seed,
+            evidence=evidence,
+        )
+
+    def _representative(self, X: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scale and sign of each sample, by side equations or by convention."""
+        if self.homogeneous:
+            X, c, numbers = fix_free_scale(self.system, X, c)
+            self.evidence |= numbers
+        if self.ambiguity.label_counts is not None and self.ambiguity.degree % 2:
+            return choose_signs(self.system, X, c)
+        if self.ambiguity.group == "sign" or self.system.loss != "logistic":
+            return self.ambiguity.canonical(X, c)
+        return X, c
