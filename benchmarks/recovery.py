@@ -1,0 +1,160 @@
+"""How often, and how fast, planted data are recovered: ``recover`` against multistart with SciPy, in one run.
+
+``python benchmarks/recovery.py`` prints two markdown tables: successes and wall time over instances that are proved unique, and starts per
+second on the same systems. Success is judged against the planted data: all samples to 1e-6, modulo the ambiguity. ``--budget`` and
+``--instances`` shorten it; ``--quick`` does the smallest case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+from measuring import machine, significant
+from scipy.optimize import least_squares
+
+import identify
+from identify.recovery.reduce import Reduced
+from identify.recovery.starts import random_points
+
+ACTIVATION = "z + z^2/2 + z^3"
+CASES = {(5, 4, 12): 10, (5, 4, 6): 10, (8, 8, 16): 60, (16, 12, 24): 300, (8, 8, 10): 300, (10, 12, 20): 120}
+"""(inputs, samples, width): seconds for an instance."""
+TRUE = 1e-6
+SCIPY_SECONDS = 10.0
+
+
+class Outcome(NamedTuple):
+    """Whether the data were found, in how many seconds, how, and from how many starts."""
+
+    success: bool
+    seconds: float
+    method: str
+    starts: int
+
+
+def instances(sizes: tuple[int, int, int], count: int):
+    """The first planted instances, by seed, of a configuration that is proved unique for generic data."""
+    config = identify.Configuration(inputs=sizes[0], samples=sizes[1], width=sizes[2], activation=ACTIVATION)
+    report = identify.check(config)
+    if report.verdict != "UNIQUE":
+        raise SystemExit(f"{sizes}: {report.verdict}, but only data that are proved unique can be judged against")
+    return [config.plant(seed) for seed in range(count)]
+
+
+def ours(system: Any, truth: Any, seconds: float) -> Outcome:
+    started = time.perf_counter()
+    try:
+        found = identify.recover(system, samples=truth.X.shape[0], budget=seconds)
+    except identify.RecoveryError as error:
+        return Outcome(False, time.perf_counter() - started, f"none of {len(error.evidence['tried'])}", 0)
+    taken = time.perf_counter() - started
+    error = found.match(truth.X, truth.c).errors.max()
+    return Outcome(bool(error <= TRUE), taken, found.method, found.evidence.get("uniqueness", {}).get("starts", 0))
+
+
+def scipy_multistart(system: Any, truth: Any, seconds: float, method: str) -> Outcome:
+    """Random samples, the best multipliers for them, and SciPy with the closed-form Jacobian on all unknowns, reduced as ours are."""
+    from identify.recovery.polish import Equations
+
+    n = len(truth.X)
+    reduced = Reduced.of(system, n)
+    equations = Equations.of(reduced.network, system.observed, reduced.target)
+    d, rng = reduced.dimension, np.random.default_rng(0)
+    norm = np.linalg.norm(reduced.target)
+
+    def split(v):
+        return v[: n * d].reshape(n, d), v[n * d :].reshape(n, 1)
+
+    def order(J):  # columns of one sample after the other, to samples first and multipliers last
+        J = J.reshape(len(J), n, d + 1)
+        return np.hstack([J[:, :, :d].reshape(len(J), -1), J[:, :, d]])
+
+    started, starts, hit = time.perf_counter(), 0, False
+    while time.perf_counter() - started < seconds and not hit:
+        X = random_points(reduced.network, rng, n)
+        columns = np.array([equations.residual(X, one[:, None]) + reduced.target for one in np.eye(n)]).T
+        c = np.linalg.lstsq(columns, reduced.target, rcond=None)[0]
+        found = least_squares(
+            lambda v: equations.residual(*split(v)) / norm,
+            np.concatenate([X.ravel(), c]),
+            jac=lambda v: order(equations.jacobian(*split(v))) / norm,
+            method=method,
+            max_nfev=300,
+        )
+        starts += 1
+        if 2 * found.cost < 1e-12:
+            X, c = split(found.x)
+            hit = system_match(system, reduced.lift(X, c), c, truth)
+    return Outcome(hit, time.perf_counter() - started, method, starts)
+
+
+def system_match(system: Any, X: np.ndarray, c: np.ndarray, truth: Any) -> bool:
+    return bool(identify.Ambiguity("none", system.network.activation.degree).match(X, c, truth.X, truth.c).errors.max() <= 1e-4)
+
+
+def starts_per_second(system: Any, truth: Any) -> dict[str, float]:
+    """Starts per second of each search on one system; compilation left out."""
+    found = {}
+    n = len(truth.X)
+    for method, starts in (("separate", 2048), ("projection", 256)):
+        try:
+            identify.recover(system, samples=n, method=method, starts=starts, seed=1)
+        except identify.RecoveryError as error:
+            if method in error.evidence and isinstance(error.evidence[method], str):
+                continue
+        started = time.perf_counter()
+        with suppress(identify.RecoveryError):
+            identify.recover(system, samples=n, method=method, starts=starts, seed=2)
+        found[method] = starts / (time.perf_counter() - started)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--instances", type=int, default=10, help="for each case (default: %(default)s)")
+    parser.add_argument("--budget", type=float, default=1.0, help="share of the seconds for each case (default: %(default)s)")
+    parser.add_argument("--scipy-seconds", type=float, default=SCIPY_SECONDS, help="for each instance and method (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="the smallest case, two instances")
+    options = parser.parse_args(arguments)
+    cases = dict(list(CASES.items())[:1]) if options.quick else CASES
+    count = 2 if options.quick else options.instances
+    print(machine("numpy", "scipy", "jax"), f"activation {ACTIVATION}, both layers.", sep="\n", end="\n\n")
+    print("| (inputs, samples, width) | limit s | recover: recovered | median s | longest s | method | SciPy lm | SciPy trf |")
+    print("|---|---|---|---|---|---|---|---|")
+    wrong = 0
+    rates = []
+    for sizes, limit in cases.items():
+        planted = instances(sizes, count)
+        seconds = limit * options.budget
+        found = [ours(system, truth, seconds) for system, truth in planted]
+        plain = {
+            method: [scipy_multistart(system, truth, min(options.scipy_seconds, seconds), method) for system, truth in planted]
+            for method in ("lm", "trf")
+        }
+        methods = ", ".join(sorted({one.method for one in found}))
+        times = [one.seconds for one in found]
+        cells = [f"{sum(o.success for o in each)}/{count} in {min(options.scipy_seconds, seconds):g} s" for each in plain.values()]
+        row = (sizes, f"{seconds:g}", f"{sum(o.success for o in found)}/{count}", significant(statistics.median(times)))
+        print(f"| {' | '.join(map(str, row))} | {significant(max(times))} | {methods} | {' | '.join(cells)} |", flush=True)
+        speed = starts_per_second(*planted[0])
+        scipy = sum(o.starts for o in plain["lm"]) / sum(o.seconds for o in plain["lm"])
+        rates.append((sizes, speed, scipy))
+        wrong += sizes == (5, 4, 12) and sum(o.success for o in found) < count
+    print("\n| (inputs, samples, width) | SciPy lm, starts per s | separate | projection |\n|---|---|---|---|")
+    for sizes, speed, scipy in rates:
+        cells = [
+            f"{significant(speed[m])} ({significant(speed[m] / scipy)} times)" if m in speed else "–" for m in ("separate", "projection")
+        ]
+        print(f"| {sizes} | {significant(scipy)} | {' | '.join(cells)} |")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
