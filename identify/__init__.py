@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
     from identify.certificates.certify import Certificate, CertificateTooLargeError
+    from identify.certificates.certify_solution import NotCertifiedError, SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
     from identify.conditions.check import InconsistentDataError, check
     from identify.conditions.thresholds import Thresholds, largest_identifiable
@@ -38,6 +39,7 @@ _HOME = {
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
     "Match": "ambiguity",
+    "NotCertifiedError": "certificates.certify_solution",
     "PlantingError": "eigenvectors",
     "Problem": "io",
     "ProblemFileError": "io",
@@ -46,6 +48,7 @@ _HOME = {
     "Report": "report.verdict",
     "Scope": "report.verdict",
     "ShapeError": "network",
+    "SolutionCertificate": "certificates.certify_solution",
     "SymbolicSystem": "symbolic.system",
     "Thresholds": "conditions.thresholds",
     "TooLargeError": "limits",
@@ -54,6 +57,7 @@ _HOME = {
     "Verdict": "report.verdict",
     "Verification": "certificates.verify",
     "Witness": "report.verdict",
+    "certify": "certificates.certify_solution",
     "check": "conditions.check",
     "kkt_equations": "symbolic.system",
     "largest_identifiable": "conditions.thresholds",
@@ -77,6 +81,7 @@ __all__ = [
     "KKTPoint",
     "KKTSystem",
     "Match",
+    "NotCertifiedError",
     "PlantingError",
     "Problem",
     "ProblemFileError",
@@ -85,6 +90,7 @@ __all__ = [
     "Report",
     "Scope",
     "ShapeError",
+    "SolutionCertificate",
     "SymbolicSystem",
     "Thresholds",
     "TooLargeError",
@@ -93,6 +99,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Witness",
+    "certify",
     "check",
     "kkt_equations",
     "largest_identifiable",
