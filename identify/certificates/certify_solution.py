@@ -69,10 +69,10 @@ class SolutionCertificate(Certificate):
     def __repr__(self) -> str:
         claim = self.content["claim"]
         rows = len(self.content["steps"][0]["rows"])
-        attained = "attained" if self.is_attained else "not excluded"
+        others = "attained" if self.is_attained else "not excluded"
         return (
-            f"SolutionCertificate({claim['samples']} samples to {self.error_bounds.max():.1e}, for targets within "
-            f"{claim['relative_error'] and float.fromhex(claim['relative_error']):.1e}; {rows} equations, all others {attained})"
+            f"SolutionCertificate({claim['samples']} samples to {self.error_bounds.max():.1e} by {rows} equations, for every target within "
+            f"{float.fromhex(claim['relative_error']):.1e}; all equations at once: {others})"
         )
 
 
@@ -188,7 +188,8 @@ class _Search:
         E, U = self.system.n_equations, self.unknowns
         if U > MAX_UNKNOWNS or E * U > MAX_ENTRIES:
             raise CertificateTooLargeError(
-                f"certify: {E} equations in {U} unknowns; expected at most {MAX_UNKNOWNS} unknowns, and {MAX_ENTRIES} entries of the Jacobian"
+                f"certify: {E} equations in {U} unknowns are too many; expected at most {MAX_UNKNOWNS} unknowns, "
+                f"and {MAX_ENTRIES} entries of the Jacobian"
             )
         if E < U:
             raise NotCertifiedError(
@@ -220,7 +221,7 @@ class _Search:
         return point
 
     def _chosen_rows(self) -> list[int]:
-        """As many equations as unknowns, by pivoted QR of the derivatives, rows and columns scaled."""
+        """As many equations as unknowns, by pivoted QR of the derivatives, rows and columns scaled, then of largest volume nearby."""
         J = self.weights[:, None] * self._jacobian(self.centre) * self.sizes
         if not np.isfinite(J).all():
             raise NotCertifiedError("the derivatives at these data are too large for doubles; rescale the inputs")
@@ -229,12 +230,13 @@ class _Search:
         if not pivots[-1] > SINGULAR * pivots[0]:
             rank = int((pivots > SINGULAR * pivots[0]).sum())
             raise NotCertifiedError(
-                f"the derivatives at these data are singular, or close to it (rank {rank} of {self.unknowns}): solutions near them need not be "
-                "isolated; coinciding or parallel samples and multipliers near zero do this, and check(system, data=(X, c)) says which",
+                f"the derivatives at these data are singular, or close to it (rank {rank} of {self.unknowns}): solutions near them "
+                "need not be isolated; samples that coincide or are parallel, and multipliers near zero, do this; "
+                "check(system, data=(X, c)) says more",
                 rank=rank,
                 unknowns=self.unknowns,
             )
-        return sorted(order[: self.unknowns].tolist())
+        return sorted(_larger_volume(J, order[: self.unknowns]).tolist())
 
     def boxes(self) -> Iterator[np.ndarray]:
         """Half-widths of boxes in which the test holds, the largest first: multiples of ``base``, the first-order error.
@@ -249,7 +251,7 @@ class _Search:
             for factor in sorted({0.5 / self.growth, 0.1 / self.growth, self.growth**-0.5, 2.0}, reverse=True):
                 radii = factor * self.base
                 moved = self._image(radii) if factor >= 1.5 else None
-                if moved is not None and (moved < 0.99 * radii).all():
+                if moved is not None and (moved < 0.9 * radii).all():
                     yield radii
 
     def _image(self, radii: np.ndarray) -> np.ndarray | None:
@@ -330,12 +332,27 @@ class _Search:
         """Why no box was found."""
         spread = float((self.base / self.sizes).max())
         off = float(np.abs(self.weights * self._residual(self.centre)).max())
-        why = f"{reason}; to first order solutions move by {spread:.1e} of the size of the data, growth {self.growth:.1e}, below 0.25 needed. "
+        why = (
+            f"{reason}; to first order solutions lie within {spread:.1e} of the size of the data, and over such a box the derivatives "
+            f"change by {self.growth:.1e} of themselves, where 0.25 is allowed. "
+        )
         if off > 10 * self.error:
             why += f"These data leave a relative residual of {off:.1e}: recover them more exactly, or with the right number of samples"
         else:
-            why += f"The target is not exact enough for them ({self.error:.1e}): pass a smaller relative_error if it is, or use better conditioned data"
+            why += f"The target is not exact enough ({self.error:.1e}): pass a smaller relative_error if it is, or take more neurons"
         return NotCertifiedError(why, spread=spread, residual=off, growth=self.growth)
+
+
+def _larger_volume(J: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Exchange single rows while that enlarges the determinant (Goreinov et al. 2010): the other rows then are small combinations."""
+    rows = rows.copy()
+    for _ in range(2 * len(rows)):
+        combinations = np.linalg.solve(J[rows].T, J.T).T
+        into, out = np.unravel_index(np.abs(combinations).argmax(), combinations.shape)
+        if not abs(combinations[into, out]) > 1.05:
+            break
+        rows[out] = into
+    return rows
 
 
 def _parts(system: KKTSystem) -> list[np.ndarray]:
