@@ -31,6 +31,7 @@ DOUBLE_ROUNDING = 2.0**-46
 SINGULAR = 1e-13
 """Ratio of pivots, rows and columns scaled, below which the derivatives count as singular."""
 NEWTON_STEPS = 12
+INFLATIONS = 3
 LARGEST_FACTOR = 2.0**40
 
 
@@ -244,15 +245,23 @@ class _Search:
         K is within (1 + growth factor^2) base for the box factor base, which contains it while factor stays below 1/growth.
         """
         with ctx.workprec(BITS):
-            moved = self._image(2 * self.base)
-            if moved is None:
-                return
-            self.growth = max(float(((moved - self.base) / self.base).max()) / 4, 1 / LARGEST_FACTOR)
-            for factor in sorted({0.5 / self.growth, 0.1 / self.growth, self.growth**-0.5, 2.0}, reverse=True):
-                radii = factor * self.base
-                moved = self._image(radii) if factor >= 1.5 else None
-                if moved is not None and (moved < 0.9 * radii).all():
-                    yield radii
+            for _ in range(INFLATIONS):
+                moved = self._image(2 * self.base)
+                if moved is None:
+                    return
+                self.growth = max(float(((moved - self.base) / self.base).max()) / 4, 1 / LARGEST_FACTOR)
+                yield from self._multiples()
+                self.base = np.maximum(self.base, moved)  # what the entries with the largest errors do to the others, to second order
+
+    def _multiples(self) -> Iterator[np.ndarray]:
+        """Multiples of ``base`` in which the test holds."""
+        if self.growth > 0.5:
+            return
+        for factor in sorted({0.5 / self.growth, 0.1 / self.growth, self.growth**-0.5, 2.0}, reverse=True):
+            radii = factor * self.base
+            moved = self._image(radii) if factor >= 1.5 else None
+            if moved is not None and (moved < 0.9 * radii).all():
+                yield radii
 
     def _image(self, radii: np.ndarray) -> np.ndarray | None:
         """How far Krawczyk's image of this box reaches from its centre, rounded; None where it is not finite."""
