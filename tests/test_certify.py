@@ -329,7 +329,9 @@ class TestRefusals:
     @pytest.mark.parametrize("error", [0.1, 0.01])
     def test_error_too_large(self, error):
         system, data = planted("plain")
-        with pytest.raises(idf.NotCertifiedError, match="The target is not exact enough .*pass a smaller relative_error") as caught:
+        with pytest.raises(
+            idf.NotCertifiedError, match="The target is not exact enough: with a relative_error of about .* in place of"
+        ) as caught:
             idf.certify(system, data, relative_error=error)
         assert caught.value.evidence["growth"] > 0.25
 
@@ -417,7 +419,7 @@ def changed(body: dict, path, value) -> dict:
 
 
 class TestTampering:
-    @pytest.mark.parametrize("name", ["plain", "scaling", "bias", "two outputs"])
+    @pytest.mark.parametrize("name", ["scaling", "bias", "two outputs"])
     def test_any_change_shows(self, name):
         """Without new hashes it is refused; with new hashes what is accepted is another true statement."""
         original = single(name).to_dict()

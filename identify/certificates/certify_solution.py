@@ -183,7 +183,7 @@ class _Search:
             self.base = np.abs(np.linalg.inv(J)) @ (self.error * self.scales + np.abs(self._residual(self.centre)))[self.rows]
         moved = np.abs(self.given - self.centre).ravel()[self.free]
         self.base = np.maximum(self.base, 1.01 * moved) + 2.0**-50 * self.sizes
-        self.growth = np.inf
+        self.spread, self.growth = float((self.base / self.sizes).max()), np.inf
 
     def _refuse(self) -> None:
         E, U = self.system.n_equations, self.unknowns
@@ -249,15 +249,14 @@ class _Search:
                 moved = self._image(2 * self.base)
                 if moved is None:
                     return
-                self.growth = max(float(((moved - self.base) / self.base).max()) / 4, 1 / LARGEST_FACTOR)
-                yield from self._multiples()
+                growth = max(float(((moved - self.base) / self.base).max()) / 4, 1 / LARGEST_FACTOR)
+                self.growth = min(self.growth, growth)
+                yield from self._multiples(growth)
                 self.base = np.maximum(self.base, moved)  # what the entries with the largest errors do to the others, to second order
 
-    def _multiples(self) -> Iterator[np.ndarray]:
+    def _multiples(self, growth: float) -> Iterator[np.ndarray]:
         """Multiples of ``base`` in which the test holds."""
-        if self.growth > 0.5:
-            return
-        for factor in sorted({0.5 / self.growth, 0.1 / self.growth, self.growth**-0.5, 2.0}, reverse=True):
+        for factor in sorted({0.5 / growth, 0.1 / growth, growth**-0.5, 2.0}, reverse=True) if growth < 0.5 else ():
             radii = factor * self.base
             moved = self._image(radii) if factor >= 1.5 else None
             if moved is not None and (moved < 0.9 * radii).all():
@@ -338,18 +337,21 @@ class _Search:
         )
 
     def failed(self, reason: str) -> NotCertifiedError:
-        """Why no box was found."""
-        spread = float((self.base / self.sizes).max())
+        """Why no box was found. To first order the derivatives change in proportion to the error."""
         off = float(np.abs(self.weights * self._residual(self.centre)).max())
+        evidence = {"spread": self.spread, "growth": self.growth, "residual": off}
         why = (
-            f"{reason}; to first order solutions lie within {spread:.1e} of the size of the data, and over such a box the derivatives "
+            f"{reason}; to first order solutions lie within {self.spread:.1e} of the size of the data, and over such a box the derivatives "
             f"change by {self.growth:.1e} of themselves, where 0.25 is allowed. "
         )
         if off > 10 * self.error:
             why += f"These data leave a relative residual of {off:.1e}: recover them more exactly, or with the right number of samples"
         else:
-            why += f"The target is not exact enough ({self.error:.1e}): pass a smaller relative_error if it is, or take more neurons"
-        return NotCertifiedError(why, spread=spread, residual=off, growth=self.growth)
+            why += (
+                f"The target is not exact enough: with a relative_error of about {0.2 * self.error / self.growth:.1e} in place of "
+                f"{self.error:.1e} it would be; if it is no better, take more neurons, or fewer samples"
+            )
+        return NotCertifiedError(why, **evidence)
 
 
 def _larger_volume(J: np.ndarray, rows: np.ndarray) -> np.ndarray:
