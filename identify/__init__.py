@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
     from identify.certificates.certify import Certificate, CertificateTooLargeError
-    from identify.certificates.certify_solution import NotCertifiedError, SolutionCertificate, certify
+    from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
     from identify.conditions.check import InconsistentDataError, check
     from identify.conditions.thresholds import Thresholds, largest_identifiable
+    from identify.conditions.witnesses.solution_box import NotCertifiedError
     from identify.configuration import Configuration, Truth
     from identify.eigenvectors import PlantingError
     from identify.io import Problem, ProblemFileError, load_problem, save_problem
@@ -39,7 +40,7 @@ _HOME = {
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
     "Match": "ambiguity",
-    "NotCertifiedError": "certificates.certify_solution",
+    "NotCertifiedError": "conditions.witnesses.solution_box",
     "PlantingError": "eigenvectors",
     "Problem": "io",
     "ProblemFileError": "io",

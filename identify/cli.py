@@ -385,7 +385,8 @@ def _certify(report: Report, path: Path) -> None:
 def _certify_solution(system: KKTSystem, found: Recovery, relative_error: float | None, path: Path, quiet: bool) -> None:
     """Write the proof that a solution is near; what cannot be proved has exit status 1."""
     from identify.certificates.certify import CertificateTooLargeError
-    from identify.certificates.certify_solution import NotCertifiedError, certify
+    from identify.certificates.certify_solution import certify
+    from identify.conditions.witnesses.solution_box import NotCertifiedError
 
     try:
         proof = certify(system, found, relative_error=relative_error)
