@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
     from identify.certificates.certify import Certificate, CertificateTooLargeError
+    from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
     from identify.conditions.check import InconsistentDataError, check
     from identify.conditions.thresholds import Thresholds, largest_identifiable
+    from identify.conditions.witnesses.solution_box import NotCertifiedError
     from identify.configuration import Configuration, Truth
     from identify.eigenvectors import PlantingError
     from identify.io import Problem, ProblemFileError, load_problem, save_problem
@@ -38,6 +40,7 @@ _HOME = {
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
     "Match": "ambiguity",
+    "NotCertifiedError": "conditions.witnesses.solution_box",
     "PlantingError": "eigenvectors",
     "Problem": "io",
     "ProblemFileError": "io",
@@ -46,6 +49,7 @@ _HOME = {
     "Report": "report.verdict",
     "Scope": "report.verdict",
     "ShapeError": "network",
+    "SolutionCertificate": "certificates.certify_solution",
     "SymbolicSystem": "symbolic.system",
     "Thresholds": "conditions.thresholds",
     "TooLargeError": "limits",
@@ -54,6 +58,7 @@ _HOME = {
     "Verdict": "report.verdict",
     "Verification": "certificates.verify",
     "Witness": "report.verdict",
+    "certify": "certificates.certify_solution",
     "check": "conditions.check",
     "kkt_equations": "symbolic.system",
     "largest_identifiable": "conditions.thresholds",
@@ -77,6 +82,7 @@ __all__ = [
     "KKTPoint",
     "KKTSystem",
     "Match",
+    "NotCertifiedError",
     "PlantingError",
     "Problem",
     "ProblemFileError",
@@ -85,6 +91,7 @@ __all__ = [
     "Report",
     "Scope",
     "ShapeError",
+    "SolutionCertificate",
     "SymbolicSystem",
     "Thresholds",
     "TooLargeError",
@@ -93,6 +100,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Witness",
+    "certify",
     "check",
     "kkt_equations",
     "largest_identifiable",

@@ -22,6 +22,7 @@ from identify.configuration import Configuration, Truth
 from identify.stationarity import LAYERS, REGIMES, KKTSystem
 
 if TYPE_CHECKING:
+    from identify.recovery.solution import Recovery
     from identify.report.verdict import Report
 
 app = typer.Typer(
@@ -227,6 +228,10 @@ def recover(
     tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.")] = 1e-6,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False)] = None,
+    certificate: Proof = None,
+    relative_error: Annotated[
+        float | None, typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False)
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -235,6 +240,8 @@ def recover(
     from identify.recovery.recover import recover as solve
     from identify.report.verdict import jsonable
 
+    if relative_error is not None and certificate is None:
+        raise ValueError("--relative-error: is that of the target in a certificate; give --certificate too, or leave it out")
     system: KKTSystem
     data: tuple | None
     if file is None:
@@ -263,7 +270,13 @@ def recover(
         names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
         content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
         _print_json(jsonable(content))
-        return
+    else:
+        _show_recovery(found, out)
+    if certificate is not None:
+        _certify_solution(system, found, relative_error, certificate, as_json)
+
+
+def _show_recovery(found: Recovery, out: Path | None) -> None:
     _print(repr(found))
     _print("Determined up to: " + "; ".join(found.ambiguity.describe()))
     for name, value in found.evidence.items():
@@ -382,6 +395,21 @@ def _certify(report: Report, path: Path) -> None:
     except CertificateTooLargeError as error:
         _fail(str(error), 1)
     proof.save(path)
+
+
+def _certify_solution(system: KKTSystem, found: Recovery, relative_error: float | None, path: Path, quiet: bool) -> None:
+    """Write the proof that a solution is near; what cannot be proved has exit status 1."""
+    from identify.certificates.certify import CertificateTooLargeError
+    from identify.certificates.certify_solution import certify
+    from identify.conditions.witnesses.solution_box import NotCertifiedError
+
+    try:
+        proof = certify(system, found, relative_error=relative_error)
+    except (CertificateTooLargeError, NotCertifiedError) as error:
+        _fail(str(error), 1)
+    proof.save(path)
+    if not quiet:
+        _print(f"Certified: {proof!r}")
 
 
 def _show(report: Report, html: Path | None, as_json: bool, image_shape: tuple[int, ...] | None = None) -> None:

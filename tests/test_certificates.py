@@ -896,7 +896,7 @@ class TestWriting:
 
 def test_the_checker_imports_nothing_of_the_rest():
     folder = Path(matrices.__file__).parent
-    own = {path.stem for path in folder.glob("*.py")} - {"certify", "draft", "__init__"}
+    own = {path.stem for path in folder.glob("*.py")} - {"certify", "certify_solution", "draft", "__init__"}
     for name in own:
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))):
             found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -1,1 +1,1 @@
-"""Certificates: proofs as files, written by :mod:`.certify`, re-checked by :mod:`.verify` without the rest of the package."""
+"""Certificates: proofs as files, written by :mod:`.certify` and :mod:`.certify_solution`, re-checked by :mod:`.verify` alone."""

@@ -26,6 +26,8 @@ class Examination:
         self.facts: set[str] = set()
         self.fixed: set[int] = set()
         self.reduced: Point | None = None
+        self.proved: Any = None
+        """Numbers that the step ``solution`` found, for whoever asked for the certificate."""
         if claim.data == "this data":
             self._check_data()
         self._full: Point | None = None if point is None else self._read(point)

@@ -17,6 +17,7 @@ FORMAT, VERSION = "identify-certificate", 1
 MAX_SIZE, MAX_DEGREE = 10**6, 20
 KEYS = ("format", "version", "kind", "claim", "numbers", "point", "steps", "sha256")
 SIZES = ("inputs", "samples", "width", "outputs")
+KINDS = ("verdict", "solution")
 CLAIM = ("verdict", "network", "data", "regime", *SIZES, "bias", "observed", "activation", "loss", "labels", "ambiguity")
 NETWORK, DATA, TARGET = ("W", "A", "bias"), ("X", "c"), ("target_W", "target_bias", "target_a")
 GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
@@ -25,12 +26,15 @@ GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
     ("this network", "this data"): NETWORK + DATA,
     ("this network", "this target"): NETWORK + TARGET,
     ("any network", "any data"): (),
+    ("this network", "this data and target"): NETWORK + DATA + TARGET,
 }
 """For each scope the numbers that the statement is about; whatever else is needed is drawn at random modulo the prime."""
 MEANING = {
     "UNIQUE": "no other data set of at most {n} distinct samples with non-zero multipliers gives the same target",
     "LOCALLY_UNIQUE": "no other data set of {n} samples near these gives the same target",
     "NOT_UNIQUE": "other data sets of {n} samples give exactly the same target",
+    "SOLUTION": "in a box of data that holds these, as many equations as unknowns have exactly one solution for every right-hand "
+    "side within {error} of the target, relative to the largest number of its part, and no other equation excludes these solutions",
 }
 GROUPS = {"none": "", "sign": " and the sign of each", "scaling": " and the scale of each"}
 
@@ -130,12 +134,16 @@ class Claim:
     """What is claimed, and what follows from the sizes alone."""
 
     def __init__(self, data: Any):
-        keys("claim", data, CLAIM)
+        is_solution = type(data) is dict and data.get("verdict") == "SOLUTION"
+        keys("claim", data, (*CLAIM, "relative_error") if is_solution else CLAIM)
         self.verdict = choice("verdict", data["verdict"], list(MEANING))
         scope = (data["network"], data["data"])
         need(scope in GIVEN, "network, data: no such scope")
         self.network, self.data = scope
         self.regime = choice("regime", data["regime"], ("gradient", "lazy", "weight-decay", "max-margin"))
+        need((self.data == "this data and target") == is_solution, "data: a solution is claimed for data and target, and only a solution")
+        self.relative_error = double("relative_error", data["relative_error"]) if is_solution else 0.0
+        need(0 <= self.relative_error < 1, "relative_error: expected a number from 0 to 1, below 1")
         need(self.data != "any data" or self.verdict == "NOT_UNIQUE", "any data: only non-uniqueness can be proved for all data at once")
         self_trained = self.regime in ("weight-decay", "max-margin")
         need(not (self_trained and self.data == "generic data"), "generic data: a network is not generic for the data it was trained on")
@@ -158,6 +166,7 @@ class Claim:
             need(type(self.labels) is list and len(self.labels) == self.n, "labels: expected one for each sample")
             for label in self.labels:
                 choice("labels", label, (1, -1))
+        need(not is_solution or (self.loss is None and self.labels is None), "a solution is one of (S) alone: expected no loss and labels")
         self.given = tuple(name for name in GIVEN[scope] if self.exists(name))
         need(data["ambiguity"] == self.group, f"ambiguity: the degrees and labels leave {self.group!r}")
 
@@ -205,9 +214,12 @@ class Claim:
     @property
     def sentence(self) -> str:
         sizes = f"{self.d}-{self.m}-{self.C}, {'bias' if self.bias else 'no bias'}, sigma coefficients {' '.join(map(str, self.s))[:200]}"
-        truth = MEANING[self.verdict].format(n=self.n)
+        truth = MEANING[self.verdict].format(n=self.n, error=f"{self.relative_error:.2e}")
         margins = " with margins 1" if self.labels is not None else ""
         scope = f"{self.network}, {self.data} ({self.regime}, {sizes})"
+        if self.verdict == "SOLUTION":
+            held = "; one coordinate of each sample is held, as its scale is free" if self.has_free_scale else ""
+            return f"{self.verdict} for {scope}: {truth}{held}"
         return f"{self.verdict} for {scope}: {truth}{margins}, up to the order of the samples{GROUPS[self.group]}"
 
     def array(self, name: str, value: Any, wanted: bool, leaf: Callable) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from identify.certificates import degenerate, families, moments, secant, second, tangents
+from identify.certificates import degenerate, families, moments, secant, second, solution, tangents
 from identify.certificates.examination import Examination
 from identify.certificates.reading import Rejected, keys, need
 
@@ -16,6 +16,7 @@ SUFFICIENT = {
     "UNIQUE": ({"interpolation", "decomposition", "scale"}, {"generic-global"}),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
+    "SOLUTION": ({"solution"},),
 }
 """For each verdict the sets of facts that prove it; any one of the sets will do."""
 STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
@@ -34,6 +35,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "rotation": (families.rotation, ("example",)),
     "scaling": (families.scaling, ("dimension", "example")),
     "second-solution": (second.second_solution, ("coordinates", "X", "c", "radius", "rows")),
+    "solution": (solution.solution, ("rows", "X", "c", "X_radii", "c_radii")),
 }
 """Every kind of step: how it is checked, and its keys."""
 

@@ -1,6 +1,6 @@
 """The checker of certificates: it rebuilds every matrix from the raw numbers by its own formulas, and takes every rank again.
 
-The checker is this module and those that it imports: ``reading``, ``matrices``, ``examination``, ``steps``, and the six with the
+The checker is this module and those that it imports: ``reading``, ``matrices``, ``examination``, ``steps``, and the seven with the
 steps themselves. They import nothing else of this package, so that an error there cannot hide here. What they trust: Python's
 integers and fractions, python-flint's ranks modulo a prime and its balls, and the theorems named beside the steps. The
 reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero
@@ -20,6 +20,7 @@ from identify.certificates.reading import (
     DATA,
     FORMAT,
     KEYS,
+    KINDS,
     NETWORK,
     TARGET,
     VERSION,
@@ -132,11 +133,12 @@ def open_content(content: Any) -> Examination:
     keys("certificate", content, KEYS)
     need(content["format"] == FORMAT, f"format: expected {FORMAT}")
     need(type(content["version"]) is int and content["version"] == VERSION, f"version: this checker reads version {VERSION} only")
-    need(content["kind"] == "verdict", "kind: expected verdict")
+    need(content["kind"] in KINDS, "kind: expected verdict or solution")
     keys("sha256", content["sha256"], ("network", "data", "content"))
     body = {name: value for name, value in content.items() if name != "sha256"}
     need(content["sha256"]["content"] == canonical_hash(body), "sha256: the content is not what was hashed; something was changed")
     claim = Claim(content["claim"])
+    need((content["kind"] == "solution") == (claim.verdict == "SOLUTION"), f"kind: {content['kind']} does not go with {claim.verdict}")
     keys("numbers", content["numbers"], NETWORK + DATA + TARGET)
     numbers = {name: claim.array(name, value, name in claim.given, double) for name, value in content["numbers"].items()}
     for what, expected in hashes(content["claim"], content["numbers"], claim.given).items():

@@ -2,7 +2,7 @@ r"""Proof that a square system has a zero in a box, in ball arithmetic (Krawczyk
 
 For :math:`f: \mathbb R^U \to \mathbb R^U`, a box Y with midpoint y, an enclosure J of the derivatives of f on Y and any
 matrix C: if :math:`K = y - C f(y) + (I - C J)(Y - y)` lies in the interior of Y, then f has exactly one zero in Y, and it
-lies in K.
+lies in K. Where f(y) is known up to a constant only, a ball, this holds for each f - t of the ball.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ def contraction(value: Callable, jacobian: Callable, centre: Sequence[arb], radi
         The factor, below 1, by which the box shrinks; None when nothing is proved. Cost O(U^3) at
         the precision of the flint context, and one evaluation of f and two of its derivative.
     """
+    moved = image(value, jacobian, centre, radii)
+    box = [arb(y, r) for y, r in zip(centre, radii, strict=True)]
+    if moved is None or not all(ball.contains_interior(k) for ball, k in zip(box, moved, strict=True)):
+        return None
+    return max(float((k - y).abs_upper() / ball.rad()) for k, ball, y in zip(moved, box, centre, strict=True))
+
+
+def image(value: Callable, jacobian: Callable, centre: Sequence[arb], radii: Sequence[arb]) -> list[arb] | None:
+    """K, as in :func:`contraction`; None where the matrix cannot be inverted."""
     box = [arb(y, r) for y, r in zip(centre, radii, strict=True)]
     try:
         inverse = _midpoints(arb_mat(jacobian(list(centre)).tolist()).inv())
@@ -40,10 +49,7 @@ def contraction(value: Callable, jacobian: Callable, centre: Sequence[arb], radi
     step = inverse * arb_mat(size, 1, value(list(centre)).tolist())
     rest = arb_mat(np.eye(size, dtype=int).tolist()) - inverse * arb_mat(jacobian(box).tolist())
     spread = arb_mat(size, 1, [ball - y for ball, y in zip(box, centre, strict=True)])
-    image = arb_mat(size, 1, list(centre)) - step + rest * spread
-    if not all(ball.contains_interior(image[j, 0]) for j, ball in enumerate(box)):
-        return None
-    return max(float((image[j, 0] - y).abs_upper() / ball.rad()) for j, (ball, y) in enumerate(zip(box, centre, strict=True)))
+    return (arb_mat(size, 1, list(centre)) - step + rest * spread).entries()
 
 
 def refine(value: Callable, jacobian: Callable, start: Sequence[float], rounds: int = 8) -> list[arb] | None:
