@@ -121,9 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--instances", type=int, default=10, help="for each case (default: %(default)s)")
     parser.add_argument("--budget", type=float, default=1.0, help="share of the seconds for each case (default: %(default)s)")
     parser.add_argument("--scipy-seconds", type=float, default=SCIPY_SECONDS, help="for each instance and method (default: %(default)s)")
+    parser.add_argument("--case", action="append", help="only this one, as in 8,8,10; may be repeated")
     parser.add_argument("--quick", action="store_true", help="the smallest case, two instances")
     options = parser.parse_args(arguments)
     cases = dict(list(CASES.items())[:1]) if options.quick else CASES
+    if options.case:
+        chosen = [tuple(map(int, text.split(","))) for text in options.case]
+        cases = {sizes: CASES[sizes] for sizes in CASES if sizes in chosen}
     count = 2 if options.quick else options.instances
     print(machine("numpy", "scipy", "jax"), f"activation {ACTIVATION}, both layers.", sep="\n", end="\n\n")
     print("| (inputs, samples, width) | limit s | recover: recovered | median s | longest s | method | SciPy lm | SciPy trf |")

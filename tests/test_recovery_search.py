@@ -204,7 +204,7 @@ class TestSeparate:
         ("config", "n", "reason"),
         [
             (size(5, 4, 7), 4, "7 neurons leave 3 equations for the 4 unknowns of one sample"),
-            (size(3, 5, 20), 5, "5 samples cannot be independent in 3 coordinates"),
+            (size(3, 4, 20), 4, "4 samples cannot be independent in 3 coordinates"),
             (size(3, 2, 20, layers="second"), 2, "the first layer was not observed"),
             (size(4, 2, 20), 3, "has not full rank"),
         ],
@@ -371,6 +371,32 @@ class TestSearch:
         subprocess.run([*command, tmp_path / "cut", tmp_path / "cut.npz"], check=True, env=environment)
         with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "cut.npz") as cut:
             assert all(np.array_equal(whole[key], cut[key]) for key in ("X", "c", "times"))
+
+
+class TestDevices:
+    def test_starts_are_spread_over_devices(self, tmp_path):
+        """Two devices (of the host) give the solutions that one gives."""
+        script = tmp_path / "run.py"
+        script.write_text(
+            "import sys, jax, numpy as np, identify as idf\n"
+            "system, _ = idf.Configuration(inputs=5, samples=4, width=6, activation='z + z^2/2 + z^3').plant(0)\n"
+            "found = idf.recover(system, samples=4, method='projection', starts=64)\n"
+            "np.savez(sys.argv[1], X=found.X, devices=len(jax.devices()), times=found.evidence['uniqueness']['times'])\n"
+        )
+        results = []
+        for count in (1, 2):
+            flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "PYTHONPATH": str(Path(idf.__file__).parent.parent)}
+            out = tmp_path / f"{count}.npz"
+            subprocess.run([sys.executable, str(script), out], check=True, env=os.environ | flags)
+            with np.load(out) as content:
+                results.append(dict(content))
+        assert [int(one["devices"]) for one in results] == [1, 2] and np.array_equal(results[0]["times"], results[1]["times"])
+        assert np.allclose(results[0]["X"], results[1]["X"], rtol=1e-9)
+
+    def test_chunks_shrink_with_memory(self, monkeypatch):
+        assert vp.chunk_size(8, 8, 1) == vp.CHUNK
+        monkeypatch.setenv("IDENTIFY_MEMORY", "0.001")
+        assert 1 <= vp.chunk_size(8, 8, 1) < 8 and vp.chunk_size(400, 400, 1) == 1
 
 
 class TestEvidence:

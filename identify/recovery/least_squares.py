@@ -57,6 +57,15 @@ def descend(
     return jax.vmap(one)(points, own, damping)
 
 
+def _spread(starts: np.ndarray) -> Array:
+    """Starts on the device; on all devices in equal parts, where there are several and the number allows it."""
+    devices = jax.devices()
+    if len(devices) == 1 or len(starts) % len(devices):
+        return jnp.asarray(starts)
+    mesh = jax.sharding.Mesh(np.array(devices), ("starts",))
+    return jax.device_put(jnp.asarray(starts), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("starts")))
+
+
 def minimise(
     cost: Cost,
     normal: Normal,
@@ -74,9 +83,9 @@ def minimise(
     ``own``: constants of each start. Returns points and costs; the same starts give the same bits on the same machine.
     """
     with jax.enable_x64(True):
-        at = jnp.asarray(points)
-        constants = jnp.zeros((len(points), 0)) if own is None else jnp.asarray(own)
-        damping = jnp.full(len(points), FIRST_DAMPING)
+        at = _spread(points)
+        constants = _spread(np.zeros((len(points), 0)) if own is None else own)
+        damping = _spread(np.full(len(points), FIRST_DAMPING))
         last = np.full(len(points), np.inf)
         for _ in range(0, steps, block):
             at, damping, values = descend(cost, normal, arrays, at, constants, damping, block)

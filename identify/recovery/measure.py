@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
-from identify.recovery.projection import CHUNK, STEPS, Projected, cost, normal
+from identify.recovery.projection import STEPS, Projected, chunk_size, cost, normal
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points
 
@@ -71,7 +71,7 @@ def measure(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
 
     evidence: dict = {"candidates": N, "over_parameterised_solutions": 0}
     search.evidence["measure"] = evidence
-    for outcome in search.chunks("measure", chunk, CHUNK):
+    for outcome in search.chunks("measure", chunk, chunk_size(N, d, problem.network.n_outputs)):
         evidence["starts"] = search.starts_done
         evidence["over_parameterised_solutions"] += int(outcome["exact"])
         for X, c in zip(outcome["X"], outcome["c"], strict=True):

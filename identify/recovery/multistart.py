@@ -39,6 +39,8 @@ class Search:
     starts: int
     tolerance: float
     deadline: float | None = None
+    round: int = 0
+    """Later rounds draw other starts."""
     checkpoint: Path | None = None
     progress: Callable[[str], None] = lambda step: None
     evidence: dict = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Search:
                 self.progress(f"{name}: starts {start + 1} to {start + count} of {self.starts}")
                 tag = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
                 try:
-                    outcome = work(np.random.default_rng([self.seed, tag, number]), count)
+                    outcome = work(np.random.default_rng([self.seed, tag, number, self.round]), count)
                 except KeyboardInterrupt:
                     self.interrupted = "interrupted from the keyboard"
                     return
@@ -82,7 +84,7 @@ class Search:
                 return
 
     def _file(self, name: str, number: int) -> Path | None:
-        return None if self.checkpoint is None else self.checkpoint / f"{name}-{number:05d}.npz"
+        return None if self.checkpoint is None else self.checkpoint / f"{name}-{self.round:03d}-{number:05d}.npz"
 
     def _saved(self, name: str, number: int) -> dict[str, np.ndarray] | None:
         path = self._file(name, number)

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.activation import horner
+from identify.limits import memory_allowed
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced, ReducedNetwork
@@ -171,6 +172,12 @@ def _radial(arrays, X, s0, s1, s2, lengths):
     return along / lengths[:, :, None]
 
 
+def chunk_size(N: int, d: int, C: int) -> int:
+    """How many starts with N candidates are mapped at once: 128, or what fits in a quarter of the memory allowed."""
+    bytes_of_a_start = 8 * 6 * (N * (d + C)) ** 2
+    return int(np.clip(memory_allowed() / 4 / bytes_of_a_start, 1, CHUNK))
+
+
 def projection(reduced: Reduced, samples: int, search: Search, *, candidates: int | None = None) -> Iterator[Found]:
     """Data sets with a residual below the tolerance, found from random samples.
 
@@ -191,7 +198,8 @@ def projection(reduced: Reduced, samples: int, search: Search, *, candidates: in
 
     evidence: dict = {"candidates": N}
     search.evidence["projection" if candidates is None else "over-parameterised"] = evidence
-    for outcome in search.chunks(f"projection {N}", chunk, CHUNK):
+    size = chunk_size(N, problem.network.n_inputs, problem.network.n_outputs)
+    for outcome in search.chunks(f"projection {N}", chunk, size):
         finite = outcome["costs"][np.isfinite(outcome["costs"])]
         evidence |= {"starts": search.starts_done, "smallest_residual": float(np.sqrt(finite.min(initial=np.inf)))}
         for X, c in zip(outcome["X"], outcome["c"], strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,8 @@ def recover(
     seed
         Of all random numbers; the same seed gives the same result.
     budget
-        Seconds of wall-clock time for the searches. When they are spent, or at a keyboard interrupt, the best result so far is
-        returned, with ``evidence["interrupted"]``.
+        Seconds of wall-clock time for the searches, which then go on in rounds until they succeed or the time is spent. When it
+        is, or at a keyboard interrupt, the best result so far is returned, with ``evidence["interrupted"]``.
     tolerance
         Relative residual, above 0, below which a search has reached a solution.
     checkpoint
@@ -119,25 +120,40 @@ def recover(
         else:
             return work.finished(X, c, "algebraic", known)
     work.refuse_too_few_equations()
-    deadline = None if budget is None else time.monotonic() + budget
-    for name in [method] if method in SEARCHES else SEARCHES:
-        affordable = _affordable(work, name)
-        if starts is None and affordable < FEWEST_STARTS:
-            reason = f"too large: {affordable} starts would take a minute, and chances are small; pass starts=... to search all the same"
-            evidence.setdefault("tried", {})[name] = reason
-            continue
-        search = Search(seed, starts or affordable, tolerance, deadline, progress=progress, evidence=evidence)
-        if checkpoint is not None:
-            search.open_checkpoint(Path(checkpoint), f"{work.fingerprint} starts={search.starts} tolerance={tolerance}")
+    evidence.setdefault("tried", {})
+    for name, search in _searches(work, [method] if method in SEARCHES else [*SEARCHES], starts, budget, tolerance, checkpoint):
         best = _searched(work, name, search, stop_at_first=starts is None)
         if search.interrupted:
             evidence["interrupted"] = search.interrupted
         if best is not None:
             return work.finished(*best, name, known)
-        if search.interrupted:
-            break
     listed = "; ".join(f"{name}: {reason}" for name, reason in evidence["tried"].items())
     raise RecoveryError(f"recovery: no method found a data set that solves the equations. {listed}", **evidence)
+
+
+def _searches(
+    work: Work, names: list[str], starts: int | None, budget: float | None, tolerance: float, checkpoint: str | Path | None
+) -> Iterator[tuple[str, Search]]:
+    """What to try one after the other: every method once, or with a budget (and no number of starts) in rounds until it is spent."""
+    deadline = None if budget is None else time.monotonic() + budget
+    for round in count() if budget is not None and starts is None else [0]:
+        for name in list(names):
+            affordable = _affordable(work, name)
+            if starts is None and budget is None and affordable < FEWEST_STARTS:
+                reason = f"too large: {affordable} starts would take a minute; pass starts=... or budget=... to search all the same"
+                work.evidence["tried"][name] = reason
+                continue
+            size = starts or max(affordable, FEWEST_STARTS)
+            search = Search(work.seed, size, tolerance, deadline, round, progress=work.progress, evidence=work.evidence)
+            if checkpoint is not None:
+                search.open_checkpoint(Path(checkpoint), f"{work.fingerprint} starts={size} tolerance={tolerance}")
+            yield name, search
+            if search.interrupted:
+                return
+            if isinstance(work.evidence.get(name), str):  # it does not apply
+                names.remove(name)
+        if not names:
+            return
 
 
 def _affordable(work: Work, name: str) -> int:
@@ -166,8 +182,9 @@ def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> 
             break
     if best is None:
         found = work.evidence.get(name)
-        reason = found if isinstance(found, str) else f"no solution from {search.starts_done} starts"
-        work.evidence.setdefault("tried", {})[name] = reason
+        done = search.starts_done + search.round * search.starts
+        reason = found if isinstance(found, str) else f"no solution from {done} starts"
+        work.evidence["tried"][name] = reason
     else:
         work.evidence["uniqueness"] = tally.evidence(search.starts_done)
         if search.pieces is not None:

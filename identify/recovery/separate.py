@@ -39,7 +39,9 @@ COMPATIBLE = (1e-6, 1e-4, 1e-2)
 """Cosines between a sample and the dual vector of another that count as zero, tried in this order."""
 SAME = 1e-5
 """Relative distance of samples that count as one."""
-MOST_CANDIDATES = 600
+EXACT, SPREAD = 1e-18, 1e4
+"""Costs up to the first are zeros; with noise in more equations than unknowns, those of samples are within the second of the least."""
+MOST_CANDIDATES = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,7 @@ def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
         if columns.network.n_outputs > 1:
             points = np.hstack([points, rng.standard_normal((size, columns.network.n_outputs))])
         found, costs = minimise(_cost, _normal, arrays, points, steps=STEPS, enough=1e-28, go_on=search.go_on)
-        good = costs <= accepted
+        good = costs <= min(accepted, max(EXACT, SPREAD * costs.min(initial=np.inf)))
         return {"points": found[good], "costs": costs[good]}
 
     for outcome in search.chunks("separate", chunk, CHUNK):
