@@ -38,6 +38,11 @@ class LevenbergMarquardt:
         Stops where the residual has a cosine below this with every column of the Jacobian.
     tolerance
         Stops where the objective is below this.
+    radius
+        Candidates stay within this distance of the origin (units of the inputs). With too few candidates the infimum often
+        lies at infinity: x runs off along a line while c tends to zero, and nothing brings it back.
+    gain
+        Stops where an accepted step lowers the objective by less than this part.
 
     Notes
     -----
@@ -46,8 +51,10 @@ class LevenbergMarquardt:
 
     steps: int = 300
     capacity: int | None = None
-    stationary: float = 1e-6
+    stationary: float = 1e-9
     tolerance: float = 1e-26
+    radius: float = np.inf
+    gain: float = 0.0
 
     def __call__(self, objective: Objective, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k C"]) -> tuple[np.ndarray, np.ndarray]:
         if not isinstance(objective, KKTObjective):
@@ -56,13 +63,13 @@ class LevenbergMarquardt:
         spare = max((self.capacity or k) - k, 0)
         with jax.enable_x64(True):
             padded = [jnp.asarray(np.pad(np.asarray(part, float), ((0, spare), (0, 0)))) for part in (X, c)]
-            X, c, _ = _levenberg_marquardt(objective, *padded, np.arange(k + spare) < k, self.steps, self.stationary, self.tolerance)
+            live = np.arange(k + spare) < k
+            X, c = _levenberg_marquardt(objective, *padded, live, self.steps, self.stationary, self.tolerance, self.radius, self.gain)
             return np.asarray(X)[:k], np.asarray(c)[:k]
 
 
 @jax.jit
-def _levenberg_marquardt(objective, X, c, live, steps, stationary, tolerance):
-    """The best point, and the number of steps."""
+def _levenberg_marquardt(objective, X, c, live, steps, stationary, tolerance, radius, gain):
     (k, d), outputs = X.shape, c.shape[1]
 
     def unit(J):
@@ -86,23 +93,24 @@ def _levenberg_marquardt(objective, X, c, live, steps, stationary, tolerance):
         return r @ r, J.T @ J, J.T @ r, norms
 
     def body(state):
-        X, c, (value, H, g, norms), damping, step = state
+        X, c, (value, H, g, norms), damping, step, _ = state
         move = (solve(H, g, damping) / norms).reshape(k, d + outputs)
         new_X = X + move[:, :d]
+        new_X = new_X * jnp.minimum(1.0, radius / jnp.maximum(jnp.linalg.norm(new_X, axis=1, keepdims=True), 1e-300))
         new_c = refit(new_X, c + move[:, d:])
         new = linearise(new_X, new_c)
         better = new[0] < value
         X, c, linear = jax.tree.map(lambda a, b: jnp.where(better, a, b), (new_X, new_c, new), (X, c, (value, H, g, norms)))
-        return X, c, linear, jnp.where(better, jnp.maximum(damping / 3, 1e-14), damping * 2.5), step + 1
+        stalled = better & (new[0] > (1 - gain) * value)
+        return X, c, linear, jnp.where(better, jnp.maximum(damping / 3, 1e-14), damping * 2.5), step + 1, stalled
 
     def goes_on(state):
-        _, _, (value, _, g, _), damping, step = state
+        _, _, (value, _, g, _), damping, step, stalled = state
         moving = jnp.abs(g).max() > stationary * jnp.sqrt(value)
-        return (step < steps) & (value > tolerance) & moving & (damping < LAST_DAMPING)
+        return (step < steps) & (value > tolerance) & moving & (damping < LAST_DAMPING) & ~stalled
 
     fitted = refit(X, c)
-    X, c, _, _, step = jax.lax.while_loop(goes_on, body, (X, fitted, linearise(X, fitted), jnp.array(1e-1), 0))
-    return X, c, step
+    return jax.lax.while_loop(goes_on, body, (X, fitted, linearise(X, fitted), jnp.array(1e-1), 0, False))[:2]
 
 
 @jax.jit

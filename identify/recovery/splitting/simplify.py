@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float
 
-from identify.recovery.splitting.matrices import Objective, inherit
 from identify.recovery.splitting.inner import value
+from identify.recovery.splitting.matrices import Objective, inherit
 
 
 def without(objective: Objective, X, c, j: int) -> tuple[Objective, np.ndarray, np.ndarray]:
