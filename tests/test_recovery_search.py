@@ -19,8 +19,10 @@ import identify as idf
 from identify.ambiguity import Ambiguity
 from identify.recovery import projection as vp
 from identify.recovery import separate as sep
+from identify.recovery.birth import birth
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Search, Tally, unseen
+from identify.recovery.recover import AUTO, SEARCHES
 from identify.recovery.reduce import Reduced
 from identify.recovery.solution import RecoveryError
 from identify.recovery.starts import random_points
@@ -225,16 +227,35 @@ class TestMeasure:
         assert found.evidence["uniqueness"]["solutions"] == 1
 
 
+class TestBirth:
+    @pytest.mark.parametrize("method", ["birth", "splitting"])
+    def test_minima_are_left_through_more_samples(self, method):
+        system, truth = size(5, 4, 6).plant(1)
+        found = idf.recover(system, samples=4, method=method)
+        assert found.match(truth.X, truth.c).errors.max() < 1e-9 and found.method == method
+
+    def test_costs_never_rise(self, monkeypatch):
+        """More cycles from the same starts: smaller residuals, and more successes than plain starts have."""
+        system, _ = size(5, 4, 6).plant(0)
+        reduced, successes, smallest = Reduced.of(system, 4), [], []
+        for cycles in (0, 6):
+            monkeypatch.setattr("identify.recovery.birth.CYCLES", cycles)
+            search = Search(0, 64, 1e-6)
+            successes.append(len(list(birth(reduced, 4, search))))
+            smallest.append(search.evidence["birth"]["smallest_residual"])
+        assert successes[1] > successes[0] and smallest[1] <= smallest[0]
+
+
 class TestFailure:
     def test_the_error_says_what_was_tried(self, monkeypatch):
-        monkeypatch.setattr("identify.recovery.recover.MOST_STARTS", dict.fromkeys(("separate", "projection", "measure"), 48))
+        monkeypatch.setattr("identify.recovery.recover.MOST_STARTS", dict.fromkeys(SEARCHES, 48))
         system, _ = size(4, 4, 6).plant(0)
         noise = np.random.default_rng(0).standard_normal(system.target_W.shape)
         wrong = idf.KKTSystem.gradient(system.network, W=noise, a=system.target_a)
-        message = "no method found a data set.*separate: 6 neurons.*projection: no solution from 48 starts; measure: no solution"
+        message = "no method found a data set.*separate: 6 neurons.*projection: no solution from 48 starts; birth: .*measure: no solution"
         with pytest.raises(RecoveryError, match=message) as caught:
             idf.recover(wrong, samples=4)
-        assert set(caught.value.evidence["tried"]) == {"algebraic", "separate", "projection", "measure"}
+        assert set(caught.value.evidence["tried"]) == {"algebraic", *AUTO}
         assert caught.value.evidence["projection"]["smallest_residual"] > 1e-3
 
     @pytest.mark.parametrize(
@@ -270,7 +291,7 @@ class TestFailure:
             ({"budget": -1.0}, "budget: received -1.0, expected a positive number"),
             ({"tolerance": None}, "tolerance: received None"),
             ({"tolerance": float("inf")}, "tolerance: received inf"),
-            ({"method": "magic"}, "method: received 'magic', expected one of auto, algebraic, separate, projection, measure"),
+            ({"method": "magic"}, "method: received 'magic', expected one of auto, algebraic, separate, projection, birth, measure"),
         ],
     )
     def test_arguments(self, arguments, message):

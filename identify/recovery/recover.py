@@ -10,27 +10,33 @@ from pathlib import Path
 import numpy as np
 
 from identify.network import ShapeError
+from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.measure import measure, over_parameterised
 from identify.recovery.multistart import Found, Search, Tally, unseen
+from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced, estimate_samples
 from identify.recovery.separate import separate, separate_operations
 from identify.recovery.solution import BeyondAlgebraError, Recovery, RecoveryError
+from identify.recovery.splitting.rung import splitting
 from identify.recovery.work import Work
 from identify.stationarity import KKTSystem, check_data, choice
 
 SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
     "separate": separate,
     "projection": projection,
+    "birth": birth,
     "measure": measure,
+    "splitting": splitting,
 }
-"""What ``auto`` tries after the algebra, in this order."""
+"""Every search; ``auto`` tries all but the last after the algebra, in this order."""
+AUTO = ("separate", "projection", "birth", "measure")
 METHODS = ("auto", "algebraic", *SEARCHES)
-MOST_STARTS = {"separate": 2**15, "projection": 512, "measure": 512}
+MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "measure": 512, "splitting": 64}
 """Starts at most, where the caller does not say."""
 OPERATIONS = 2e11
 """For all starts of one method together, where the caller does not say: a minute or so on one core."""
-FEWEST_STARTS = 32
+FEWEST_STARTS = 16
 """A search that could afford fewer is left out, unless the caller says how many."""
 TOLERANCE = 1e-6
 
@@ -61,8 +67,9 @@ def recover(
         ``"algebraic"``: subspace reduction, moment solve, simultaneous diagonalisation, scale and sign; succeeds wherever
         conditions C1-C3 hold with at most D independent samples. ``"separate"``: one sample at a time, from the column
         space of the first-layer target; needs independent samples and about 2n neurons. ``"projection"``: multistart variable
-        projection in all samples together. ``"measure"``: the same with 1.5 n candidates, then sparsified. ``"auto"``: these
-        in this order, until one succeeds; ``evidence["tried"]`` says why the others did not.
+        projection in all samples together. ``"birth"``: local minima are left through two samples more. ``"measure"``: 1.5 n
+        candidates, then sparsified. ``"auto"``: these
+        in this order, until one succeeds; ``evidence["tried"]`` says why the others did not. ``"splitting"``: sample splitting.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
@@ -121,7 +128,7 @@ def recover(
             return work.finished(X, c, "algebraic", known)
     work.refuse_too_few_equations()
     evidence.setdefault("tried", {})
-    for name, search in _searches(work, [method] if method in SEARCHES else [*SEARCHES], starts, budget, tolerance, checkpoint):
+    for name, search in _searches(work, [method] if method in SEARCHES else [*AUTO], starts, budget, tolerance, checkpoint):
         best = _searched(work, name, search, stop_at_first=starts is None)
         if search.interrupted:
             evidence["interrupted"] = search.interrupted
@@ -162,8 +169,12 @@ def _affordable(work: Work, name: str) -> int:
     m, d, C, n = len(net.W), net.n_inputs, net.n_outputs, work.samples
     if name == "separate":
         operations = separate_operations(m, n, d, C)
+    elif name == "projection":
+        operations = projection_operations(m, n, d, C)
+    elif name == "measure":
+        operations = projection_operations(m, over_parameterised(n), d, C)
     else:
-        operations = projection_operations(m, over_parameterised(n) if name == "measure" else n, d, C)
+        operations = 2 * CYCLES * STEPS / PROJECTION_STEPS * projection_operations(m, n + BORN, d, C)
     return min(MOST_STARTS[name], int(OPERATIONS / operations))
 
 

@@ -17,11 +17,13 @@ def random_points(net: ReducedNetwork, rng: np.random.Generator, count: int) -> 
     Directions are Gaussian; the root mean square of w x is the size at which the linear and the top term of the derivative are
     equal, between a tenth and ten, times a random factor.
     """
-    d = net.n_inputs
-    directions = rng.standard_normal((count, d))
-    size = np.sqrt((net.W**2).sum() / max(len(net.W), 1)) or 1.0
-    scale = _balance(net) * 10 ** rng.uniform(-SPREAD, SPREAD, (count, 1))
-    return directions * scale / size
+    directions = rng.standard_normal((count, net.n_inputs))
+    return directions * start_scale(net) * 10 ** rng.uniform(-SPREAD, SPREAD, (count, 1))
+
+
+def start_scale(net: ReducedNetwork) -> float:
+    """The standard deviation of the coordinates of a start, in the units of the inputs."""
+    return _balance(net) / (float(np.sqrt((net.W**2).sum() / max(len(net.W), 1))) or 1.0)
 
 
 def _balance(net: ReducedNetwork) -> float:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
 
+from identify.recovery.multistart import Found, Search
 from identify.recovery.polish import Equations, polish
+from identify.recovery.reduce import Reduced
 from identify.recovery.splitting.inner import Inner, LevenbergMarquardt
 from identify.recovery.splitting.matrices import smallest
 from identify.recovery.splitting.minimise import best_step, split
 from identify.recovery.splitting.objective import KKTObjective
 from identify.recovery.splitting.simplify import cheapest_reduction
+from identify.recovery.starts import start_scale
 
 SOLVED = 1e-22
 """Squared relative residual at which a start is done."""
@@ -23,6 +26,28 @@ RADIUS = 3.0
 """Of the ball of candidates, relative to the expected norm of a start."""
 LOWER = 1e-6
 """Relative decrease of the objective for which a cycle counts as a success; a step that gains a hundredth of it ends a run."""
+
+
+CHUNK = 4
+"""Starts between two looks at the clock."""
+
+
+def splitting(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+    """Data sets with a residual below the tolerance, as a search of :func:`identify.recover`."""
+    equations = Equations.of(reduced.network, reduced.system.observed, reduced.target)
+    deadline = np.inf if search.deadline is None else search.deadline
+
+    def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
+        found = solve_by_splitting(equations, samples, rng, starts=size, spread=start_scale(reduced.network), deadline=deadline)
+        good = [(X, c) for X, c, residual in found if residual <= search.tolerance]
+        X, c = (np.array([pair[k] for pair in good]).reshape(len(good), samples, -1) for k in (0, 1))
+        return {"X": X, "c": c}
+
+    search.evidence["splitting"] = evidence = {"candidates": samples + 1}
+    for outcome in search.chunks("splitting", chunk, CHUNK):
+        evidence["starts"] = search.starts_done
+        for X, c in zip(outcome["X"], outcome["c"], strict=True):
+            yield Found(X, c)
 
 
 def solve_by_splitting(
