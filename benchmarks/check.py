@@ -40,7 +40,7 @@ def bare_rank(d: int, n: int, m: int) -> Callable[[], str]:
     from flint import nmod_mat
 
     import identify
-    from identify.conditions.check import setting_of
+    from identify.conditions.question import setting_of
 
     setting = setting_of(identify.Configuration(inputs=d, samples=n, width=m, activation=ACTIVATION), n, 0)
     matrix, q = jacobian(setting.instance)
@@ -61,8 +61,8 @@ def jacobian(instance: Any) -> Any:
 def our_rank(d: int, n: int, m: int) -> Callable[[], str]:
     """The condition ``local``: drawing the instance, building the Jacobian, and its rank."""
     import identify
-    from identify.conditions.check import setting_of
     from identify.conditions.local import local
+    from identify.conditions.question import setting_of
 
     setting = setting_of(identify.Configuration(inputs=d, samples=n, width=m, activation=ACTIVATION), n, 0)
     return lambda: str(local(setting).evidence["rank"])

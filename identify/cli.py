@@ -331,7 +331,7 @@ def kkt(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from identify.conditions.check import versions
+        from identify.conditions.judgement import versions
 
         _print(" ".join(f"{name} {number}" for name, number in versions().items()))
         raise typer.Exit()

@@ -26,8 +26,8 @@ from identify.certificates.examination import Examination
 from identify.certificates.moments import generic_decomposition, kruskal, scale
 from identify.certificates.reading import CLAIM, NETWORK, Claim, Rejected, canonical_hash, hashes
 from identify.certificates.verify import open_content
-from identify.conditions.check import setting_of
 from identify.conditions.generic_global import generic_global
+from identify.conditions.question import setting_of
 from identify.conditions.witnesses.witness import witness
 from identify.report.verdict import Arithmetic, Condition
 from identify.stationarity import Observed

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from oracles import exact_target, random_network, system_of
 from zoo import ISOLATED, MAX_MARGIN_WIDTHS, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE
 
-from identify.conditions.check import InconsistentDataError, _verdict, check
+from identify.conditions.check import InconsistentDataError, check
 from identify.conditions.interpolation import generic_width
+from identify.conditions.judgement import verdict_of
 from identify.conditions.setting import Setting
 from identify.configuration import Configuration
 from identify.exact.instance import Instance
@@ -116,7 +117,7 @@ class TestComposition:
         ],
     )
     def test_verdict(self, change, verdict):
-        found, reasons = _verdict(setting(), conditions(**ALL | change))
+        found, reasons = verdict_of(setting(), conditions(**ALL | change))
         assert found is verdict and reasons
         if found is not Verdict.UNIQUE:
             failing = [
@@ -129,22 +130,22 @@ class TestComposition:
     )
     def test_unknown_data_must_be_known_to_exist_in_their_span(self, reduction, verdict):
         states = ALL | {"local": "open", "reduction": reduction}
-        assert _verdict(setting("this target"), conditions(**states))[0] is verdict
-        assert _verdict(setting(), conditions(**states))[0] is Verdict.UNIQUE
+        assert verdict_of(setting("this target"), conditions(**states))[0] is verdict
+        assert verdict_of(setting(), conditions(**states))[0] is Verdict.UNIQUE
 
     def test_without_any_condition(self):
-        assert _verdict(setting(), conditions(local="open", witness="open")) == (
+        assert verdict_of(setting(), conditions(local="open", witness="open")) == (
             Verdict.UNDECIDED,
             ("no condition could be evaluated",),
         )
 
     def test_an_assumption_is_named(self):
-        _, reasons = _verdict(setting(), conditions(**ALL | {"scale": "assumed", "local": "open"}))
+        _, reasons = verdict_of(setting(), conditions(**ALL | {"scale": "assumed", "local": "open"}))
         assert "it would be UNIQUE if the assumption held" in reasons[-1] and "scale is not proved" in reasons[0]
 
     def test_contradictory_proofs_are_not_reported(self):
         with pytest.raises(AssertionError, match="a proof of uniqueness and a witness against it"):
-            _verdict(setting(), conditions(**ALL | {"witness": "proved"}))
+            verdict_of(setting(), conditions(**ALL | {"witness": "proved"}))
 
 
 class TestInvariance:

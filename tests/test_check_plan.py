@@ -166,14 +166,14 @@ class TestCheck:
     def test_second_solutions_stop_with_the_budget(self, monkeypatch):
         """What is left of the budget bounds the search for a second solution."""
         seen: list[float | None] = []
-        monkeypatch.setattr("identify.conditions.check.second_solution", lambda setting, *, seconds: seen.append(seconds))
+        monkeypatch.setattr("identify.conditions.judgement.second_solution", lambda setting, *, seconds: seen.append(seconds))
         system, truth = size(2, 2, 2).plant(0)
         for budget in (None, 100.0):
             check(system, data=(truth.X, truth.c), budget=budget)
         assert seen[0] is None and 0 < seen[1] <= 100
 
     def test_estimates_grow_with_the_work(self):
-        from identify.conditions.check import setting_of
+        from identify.conditions.question import setting_of
 
         for name in ("interpolation", "local", "generic-global"):
             costs = [estimated_seconds(name, setting_of(size(d, d, 4 * d), d, 0)) for d in (4, 8, 16, 32)]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import exact_target, random_network, system_of
 
-from identify.conditions.check import _ambiguity, _instance, check
+from identify.conditions.check import check
+from identify.conditions.question import ambiguity_of, instance_of
 from identify.conditions.reduction import reduce
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.dependent import dependent_gradients
@@ -34,7 +35,7 @@ def network(activation: str, inputs: int, *, outputs: int = 1, width: int = 8, b
 def question(net: TwoLayerNetwork, X, c, layers: str = "both", *, complete: bool = True) -> Setting:
     X, c = np.array(X, float), np.array(c, float).reshape(len(X), -1)
     system = system_of(net, X, c, layers)
-    return Setting(_instance(system, len(X), X, c), Scope("this network", "this data"), _ambiguity(system), complete, 0, system, (X, c))
+    return Setting(instance_of(system, len(X), X, c), Scope("this network", "this data"), ambiguity_of(system), complete, 0, system, (X, c))
 
 
 def nullity(setting: Setting) -> int:
@@ -121,7 +122,7 @@ class TestDependentGradients:
         net, X, c, _ = DEPENDENT["opposite samples, odd"]
         assert dependent_gradients(question(net, X, c, complete=False)) is None
         system = system_of(net, X, c)
-        generic = Setting(_instance(system, 3), Scope("this network", "generic data"), _ambiguity(system), True, 0, system)
+        generic = Setting(instance_of(system, 3), Scope("this network", "generic data"), ambiguity_of(system), True, 0, system)
         assert dependent_gradients(generic) is None
         closed = KKTSystem.weight_decay(net, decay=1.0, loss="square")
         report = check(closed, data=(np.array(X, float), np.array(c, float)))
@@ -232,7 +233,7 @@ class TestMovingPart:
         net, X, c, layers, _ = PARTS["two of three on a line"]
         assert moving_part(question(net, X, c, layers, complete=False)) is None
         system = system_of(net, X, c, layers)
-        generic = Setting(_instance(system, 3), Scope("this network", "generic data"), _ambiguity(system), True, 0, system)
+        generic = Setting(instance_of(system, 3), Scope("this network", "generic data"), ambiguity_of(system), True, 0, system)
         assert moving_part(generic) is None
 
     def test_large_problems_are_left_alone(self, monkeypatch):

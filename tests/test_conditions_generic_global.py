@@ -9,8 +9,9 @@ import pytest
 from flint import nmod_mat
 from oracles import random_network
 
-from identify.conditions.check import check, setting_of
+from identify.conditions.check import check
 from identify.conditions.generic_global import Secant, generic_global
+from identify.conditions.question import setting_of
 from identify.conditions.reduction import reduce
 from identify.configuration import Configuration
 from identify.exact.modular import Arithmetic

@@ -10,8 +10,9 @@ from flint import arb, ctx
 from integer_systems import SYSTEMS
 from oracles import exact_jacobian, exact_target, system_of
 
-from identify.conditions.check import _ambiguity, _instance, check
+from identify.conditions.check import check
 from identify.conditions.local import local
+from identify.conditions.question import ambiguity_of, instance_of
 from identify.conditions.reduction import reduce
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.box import certify
@@ -35,7 +36,7 @@ def size(d: int, n: int, m: int, activation: str = CUBIC, **options) -> Configur
 def question(system: KKTSystem, X, c, *, reduced: bool = True) -> Setting:
     """The setting in which ``check`` looks for witnesses, for given data."""
     X, c = np.array(X, float), np.array(c, float).reshape(len(X), -1)
-    setting = Setting(_instance(system, len(X), X, c), Scope("this network", "this data"), _ambiguity(system), True, 0, system, (X, c))
+    setting = Setting(instance_of(system, len(X), X, c), Scope("this network", "this data"), ambiguity_of(system), True, 0, system, (X, c))
     return reduce(setting)[1] if reduced else setting
 
 

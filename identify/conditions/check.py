@@ -1,33 +1,22 @@
-"""``check``: is the training data determined? The conditions, composed into one verdict with its scope."""
+"""``check``: is the training data determined? From what was asked to a judged question."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from identify.activation import Activation
-from identify.ambiguity import Ambiguity, normal_form
-from identify.conditions.count import count
-from identify.conditions.decomposition import decomposition
-from identify.conditions.diagnostics.diagnose import diagnose
-from identify.conditions.generic_global import generic_global
-from identify.conditions.interpolation import interpolation
-from identify.conditions.local import local
-from identify.conditions.plan import NAMES, Plan, estimated_seconds
-from identify.conditions.reduction import reduce
-from identify.conditions.scale import scale
+from identify.ambiguity import normal_form
+from identify.conditions.judgement import judge
+from identify.conditions.plan import NAMES, Plan
+from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.second import second_solution
-from identify.conditions.witnesses.witness import witness
-from identify.configuration import Configuration, is_lifted
+from identify.configuration import Configuration
 from identify.eigenvectors import PlantingError
-from identify.exact.instance import Instance
-from identify.limits import TooLargeError, limit_memory, limit_time, seconds_left
+from identify.limits import TooLargeError, limit_memory, limit_time
 from identify.network import ShapeError
-from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
+from identify.report.verdict import Report, Scope, Verdict
 from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
 
 INCONSISTENT = 1e-2
@@ -36,11 +25,6 @@ UNKNOWN_DATA = "the statement is about all data that produce this target; whethe
 SELF_TRAINED_CAVEAT = (
     "the network depends on its own training data, so statements about generic data do not apply; what is proved here holds "
     "for this network"
-)
-
-GENERIC_MULTIPLIERS = (
-    "generic data includes generic multiplier vectors γ_i; those of the softmax loss satisfy Σ_c γ_ic = 0, so such a network with C "
-    "outputs counts as one with C − 1: pass data=(X, c) to judge them"
 )
 
 
@@ -151,20 +135,6 @@ def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
     return _check_data(problem, X, c, samples, seed, plan)
 
 
-def setting_of(problem: Configuration | KKTSystem, samples: int, seed: int) -> Setting:
-    """The question about that many samples, without data: of a generic network, or of this one."""
-    if isinstance(problem, KKTSystem):
-        net = problem.network
-        data = "this target" if problem.regime in SELF_TRAINED else "generic data"
-        complete = _is_complete(problem.regime, net.activation, net.has_bias, problem.loss)
-        return Setting(_instance(problem, samples), Scope("this network", data), _ambiguity(problem), complete, seed, problem)
-    instance = Instance(problem.activation, problem.inputs, samples, problem.width, problem.outputs, problem.bias, problem.observed)
-    if problem.regime not in SELF_TRAINED:
-        return Setting(instance, Scope("generic network", "generic data"), problem.ambiguity, True, seed)
-    complete = _is_complete(problem.regime, problem.activation, problem.bias, "logistic" if problem.regime == "weight-decay" else None)
-    return Setting(instance, Scope("any network", "any data"), problem.ambiguity, complete, seed)
-
-
 def _sample_count(samples) -> int:
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
         raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1")
@@ -172,16 +142,16 @@ def _sample_count(samples) -> int:
 
 
 def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report:
-    subject = _subject(config, config.n_equations, config.n_unknowns)
+    subject = configuration_subject(config, config.n_equations, config.n_unknowns)
     setting = setting_of(config, config.samples, seed)
     if config.regime not in SELF_TRAINED:
         system, truth = _illustration(config, seed)
-        return _judge(replace(setting, system=system, data=truth), subject, config.describe(), (), plan)
+        return judge(replace(setting, system=system, data=truth), subject, config.describe(), (), plan)
     try:
         system, truth = config.plant(seed)
     except (PlantingError, TooLargeError) as error:
         notes = (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}")
-        return _judge(setting, subject, config.describe(), notes, plan, instance_known=False)
+        return judge(setting, subject, config.describe(), notes, plan, instance_known=False)
     note = f"one instance of this configuration was planted (seed {seed}); the verdict is about that network and its data"
     return _check_data(system, truth.X, truth.c, None, seed, plan, (note,))
 
@@ -203,7 +173,7 @@ def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Rep
         raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
     setting = setting_of(system, samples, seed)
     notes = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else ()
-    return _judge(setting, _system_subject(system, samples), system.describe(), notes, plan)
+    return judge(setting, system_subject(system, samples), system.describe(), notes, plan)
 
 
 def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: Plan, notes: tuple[str, ...] = ()) -> Report:
@@ -234,16 +204,16 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: P
                 system = replace(system, labels=None)
                 notes += ("these margins are not 1, so the margin equations were left out",)
     setting = Setting(
-        _instance(system, len(X), X, c),
+        instance_of(system, len(X), X, c),
         Scope("this network", "this data"),
-        _ambiguity(system),
-        _is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
+        ambiguity_of(system),
+        is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
         seed,
         system,
         (X, c),
     )
-    subject = _system_subject(system, len(X)) | {"residual": residual}
-    report = _judge(setting, subject, system.describe(), notes, plan)
+    subject = system_subject(system, len(X)) | {"residual": residual}
+    report = judge(setting, subject, system.describe(), notes, plan)
     if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
@@ -260,192 +230,3 @@ def _compare_labels(labels: np.ndarray, c: np.ndarray) -> None:
             f"labels: {known[0]} positive and {known[1]} negative, but the multipliers c of the data have {found[0]} positive and "
             f"{found[1]} negative; expected y_i = sign c_i for every sample"
         )
-
-
-def _instance(system: KKTSystem, samples: int, X=None, c=None) -> Instance:
-    net = system.network
-    return Instance(
-        net.activation,
-        net.n_inputs,
-        samples,
-        net.width,
-        net.n_outputs,
-        net.has_bias,
-        system.observed,
-        W=net.W,
-        A=net.A,
-        offsets=net.offsets,
-        X=X,
-        c=c,
-    )
-
-
-def _ambiguity(system: KKTSystem) -> Ambiguity:
-    homogeneous = system.network.activation.is_monomial and not system.network.has_bias
-    return Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, homogeneous)
-
-
-def _is_complete(regime: str, activation: Activation, bias: bool, loss: str | None) -> bool:
-    """Whether a family that solves (S) also solves everything else in force.
-
-    Closures restrict the data further. So does complementary slackness, y_i f(x_i) = 1 with y_i = sign c_i, except where
-    it only fixes the scale that (S) leaves free (sigma = z^p without bias): there every nearby solution of (S) can be
-    rescaled to meet it.
-    """
-    if regime == "max-margin":
-        return activation.is_monomial and not bias
-    return loss is None
-
-
-def _judge(
-    setting: Setting, subject: dict, equations: tuple[str, ...], notes: tuple[str, ...], plan: Plan, instance_known: bool = True
-) -> Report:
-    """Evaluate the conditions and draw the verdict; the only place where a verdict is made."""
-    where = _evaluate(setting, plan) if instance_known else setting
-    unknown = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
-    found: Witness | None = None
-
-    def other_data() -> Condition:
-        nonlocal found
-        condition, found = witness(where, plan.found.get("local", unknown))
-        if found is None and not _is_unique(setting, plan.found):
-            condition, found = second_solution(where, seconds=seconds_left()) or (condition, None)
-        return condition
-
-    plan.evaluate("witness", 0.0, other_data)
-    verdict, reasons = _verdict(setting, plan.found)
-    if setting.scope.data == "generic data" and setting.instance.n_outputs > 1:
-        notes = (*notes, GENERIC_MULTIPLIERS)
-    at_most = f"among data sets of at most {setting.instance.n_samples} distinct samples with non-zero multipliers"
-    return Report(
-        verdict=verdict,
-        scope=setting.scope,
-        reasons=reasons,
-        ambiguity=setting.ambiguity.describe(),
-        conditions=tuple(plan.found[name] for name in NAMES if name in plan.found),
-        subject=subject,
-        equations=equations,
-        notes=(at_most, *notes),
-        witness=found,
-        seed=setting.seed,
-        versions=versions(),
-        diagnostics=diagnose(setting, plan.found),
-        question=setting,
-    )
-
-
-def _evaluate(setting: Setting, plan: Plan) -> Setting:
-    """Every condition but the witness, cheapest first; returns the setting in reduced coordinates."""
-    found = plan.found
-    where = setting
-
-    def reduction() -> Condition:
-        nonlocal where
-        condition, where = reduce(setting)
-        return condition
-
-    plan.evaluate("reduction", 0.0, reduction)
-    found["count"] = count(where)
-    terms = plan.evaluate("decomposition", 0.0, lambda: decomposition(where))
-    plan.evaluate("scale", 0.0, lambda: scale(where, terms))
-    ranks: dict[str, Callable[[], Condition]] = {
-        "generic-global": lambda: generic_global(setting, where),
-        "interpolation": lambda: interpolation(where),
-        "local": lambda: local(where),
-    }
-    costs = {name: estimated_seconds(name, where) for name in ranks}
-    for name in sorted(ranks, key=lambda name: costs[name]):
-        plan.evaluate(name, costs[name], ranks[name], _why_unneeded(name, setting, found))
-    return where
-
-
-def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> str:
-    """Why this condition could not change the verdict; empty if it could."""
-    if _is_unique(setting, found):
-        return "the question is decided without it"
-    if name == "interpolation" and not (found["decomposition"].is_proved and found["scale"].is_proved):
-        return "without decomposition and scale it could not decide"
-    if name == "local" and setting.scope.data == "generic data" and found["count"].holds is False and setting.equations_are_complete:
-        return "the count decides; it would add the dimension of the family"
-    return ""
-
-
-def _globally(setting: Setting, found: dict[str, Condition]) -> list[Condition]:
-    """The conditions that together prove uniqueness by way of the moments."""
-    names = ["interpolation", "decomposition", "scale"]
-    if setting.data_are_unknown:  # a uniqueness proof for a target that no such data produce would be empty
-        names.append("reduction")
-    return [found[name] for name in names if name in found]
-
-
-def _is_unique(setting: Setting, found: dict[str, Condition]) -> bool:
-    if "generic-global" in found and found["generic-global"].is_proved:
-        return True
-    conditions = _globally(setting, found)
-    return len(conditions) == 3 + setting.data_are_unknown and all(c.is_proved for c in conditions)
-
-
-def _verdict(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, tuple[str, ...]]:
-    globally, unique = _globally(setting, found), _is_unique(setting, found)
-    disproved = found["witness"].is_proved
-    if unique and disproved:
-        raise AssertionError("a proof of uniqueness and a witness against it: please report this with the seed and the input")
-    if disproved:
-        return Verdict.NOT_UNIQUE, (found["witness"].statement,)
-    if unique:
-        decisive = globally if all(c.is_proved for c in globally) else [found["generic-global"]]
-        return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in decisive)
-    tried = [*globally, found["generic-global"]] if setting.scope.data == "generic data" and "generic-global" in found else globally
-    failing = tuple(
-        f"{c.name} {'is not proved' if c.holds else 'fails' if c.holds is False else 'is open'}: {c.statement}"
-        for c in tried
-        if not c.is_proved
-    )
-    if "local" in found and found["local"].is_proved:
-        return Verdict.LOCALLY_UNIQUE, (f"local: {found['local'].statement}", *failing)
-    if globally and all(c.holds for c in globally):
-        failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
-    return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)
-
-
-def _subject(config: Configuration, equations: int, unknowns: int) -> dict:
-    return {
-        "regime": config.regime,
-        "activation": str(config.activation),
-        "inputs": config.inputs,
-        "samples": config.samples,
-        "width": config.width,
-        "outputs": config.outputs,
-        "bias": config.bias,
-        "layers": config.layers,
-        "equations": equations,
-        "unknowns": unknowns,
-    }
-
-
-def _system_subject(system: KKTSystem, samples: int) -> dict:
-    net = system.network
-    seen = [name for name, present in zip(("W", "bias", "a"), system.observed, strict=True) if present]
-    return {
-        "regime": system.regime,
-        "activation": str(net.activation),
-        "inputs": net.n_inputs,
-        "samples": samples,
-        "width": net.width,
-        "outputs": net.n_outputs,
-        "bias": net.has_bias,
-        "observed": " ".join(seen),
-        "equations": system.n_equations,
-        "unknowns": system.n_unknowns(samples),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result rests on."""
-    found = {}
-    for name in ("kkt-identify", "numpy", "python-flint"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a distribution"
-    return found

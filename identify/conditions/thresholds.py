@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from identify.ambiguity import Ambiguity
-from identify.conditions.check import setting_of, versions
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
 from identify.conditions.generic_global import Secant, generic_global, one_sample_obstacle, without_scales
 from identify.conditions.interpolation import interpolation
+from identify.conditions.judgement import versions
 from identify.conditions.local import local
+from identify.conditions.question import setting_of
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting

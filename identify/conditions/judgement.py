@@ -1,0 +1,148 @@
+"""Which conditions are evaluated, and what they prove together; the only place where a verdict is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from identify.conditions.count import count
+from identify.conditions.decomposition import decomposition
+from identify.conditions.diagnostics.diagnose import diagnose
+from identify.conditions.generic_global import generic_global
+from identify.conditions.interpolation import interpolation
+from identify.conditions.local import local
+from identify.conditions.plan import NAMES, Plan, estimated_seconds
+from identify.conditions.reduction import reduce
+from identify.conditions.scale import scale
+from identify.conditions.setting import Setting
+from identify.conditions.witnesses.second import second_solution
+from identify.conditions.witnesses.witness import witness
+from identify.limits import seconds_left
+from identify.report.verdict import Arithmetic, Condition, Report, Verdict, Witness
+
+GENERIC_MULTIPLIERS = (
+    "generic data includes generic multiplier vectors γ_i; those of the softmax loss satisfy Σ_c γ_ic = 0, so such a network with C "
+    "outputs counts as one with C − 1: pass data=(X, c) to judge them"
+)
+
+
+def judge(
+    setting: Setting, subject: dict, equations: tuple[str, ...], notes: tuple[str, ...], plan: Plan, instance_known: bool = True
+) -> Report:
+    """Evaluate the conditions and draw the verdict; the only place where a verdict is made."""
+    where = _evaluate(setting, plan) if instance_known else setting
+    unknown = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
+    found: Witness | None = None
+
+    def other_data() -> Condition:
+        nonlocal found
+        condition, found = witness(where, plan.found.get("local", unknown))
+        if found is None and not _is_unique(setting, plan.found):
+            condition, found = second_solution(where, seconds=seconds_left()) or (condition, None)
+        return condition
+
+    plan.evaluate("witness", 0.0, other_data)
+    verdict, reasons = verdict_of(setting, plan.found)
+    if setting.scope.data == "generic data" and setting.instance.n_outputs > 1:
+        notes = (*notes, GENERIC_MULTIPLIERS)
+    at_most = f"among data sets of at most {setting.instance.n_samples} distinct samples with non-zero multipliers"
+    return Report(
+        verdict=verdict,
+        scope=setting.scope,
+        reasons=reasons,
+        ambiguity=setting.ambiguity.describe(),
+        conditions=tuple(plan.found[name] for name in NAMES if name in plan.found),
+        subject=subject,
+        equations=equations,
+        notes=(at_most, *notes),
+        witness=found,
+        seed=setting.seed,
+        versions=versions(),
+        diagnostics=diagnose(setting, plan.found),
+        question=setting,
+    )
+
+
+def _evaluate(setting: Setting, plan: Plan) -> Setting:
+    """Every condition but the witness, cheapest first; returns the setting in reduced coordinates."""
+    found = plan.found
+    where = setting
+
+    def reduction() -> Condition:
+        nonlocal where
+        condition, where = reduce(setting)
+        return condition
+
+    plan.evaluate("reduction", 0.0, reduction)
+    found["count"] = count(where)
+    terms = plan.evaluate("decomposition", 0.0, lambda: decomposition(where))
+    plan.evaluate("scale", 0.0, lambda: scale(where, terms))
+    ranks: dict[str, Callable[[], Condition]] = {
+        "generic-global": lambda: generic_global(setting, where),
+        "interpolation": lambda: interpolation(where),
+        "local": lambda: local(where),
+    }
+    costs = {name: estimated_seconds(name, where) for name in ranks}
+    for name in sorted(ranks, key=lambda name: costs[name]):
+        plan.evaluate(name, costs[name], ranks[name], _why_unneeded(name, setting, found))
+    return where
+
+
+def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> str:
+    """Why this condition could not change the verdict; empty if it could."""
+    if _is_unique(setting, found):
+        return "the question is decided without it"
+    if name == "interpolation" and not (found["decomposition"].is_proved and found["scale"].is_proved):
+        return "without decomposition and scale it could not decide"
+    if name == "local" and setting.scope.data == "generic data" and found["count"].holds is False and setting.equations_are_complete:
+        return "the count decides; it would add the dimension of the family"
+    return ""
+
+
+def _globally(setting: Setting, found: dict[str, Condition]) -> list[Condition]:
+    """The conditions that together prove uniqueness by way of the moments."""
+    names = ["interpolation", "decomposition", "scale"]
+    if setting.data_are_unknown:  # a uniqueness proof for a target that no such data produce would be empty
+        names.append("reduction")
+    return [found[name] for name in names if name in found]
+
+
+def _is_unique(setting: Setting, found: dict[str, Condition]) -> bool:
+    if "generic-global" in found and found["generic-global"].is_proved:
+        return True
+    conditions = _globally(setting, found)
+    return len(conditions) == 3 + setting.data_are_unknown and all(c.is_proved for c in conditions)
+
+
+def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, tuple[str, ...]]:
+    globally, unique = _globally(setting, found), _is_unique(setting, found)
+    disproved = found["witness"].is_proved
+    if unique and disproved:
+        raise AssertionError("a proof of uniqueness and a witness against it: please report this with the seed and the input")
+    if disproved:
+        return Verdict.NOT_UNIQUE, (found["witness"].statement,)
+    if unique:
+        decisive = globally if all(c.is_proved for c in globally) else [found["generic-global"]]
+        return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in decisive)
+    tried = [*globally, found["generic-global"]] if setting.scope.data == "generic data" and "generic-global" in found else globally
+    failing = tuple(
+        f"{c.name} {'is not proved' if c.holds else 'fails' if c.holds is False else 'is open'}: {c.statement}"
+        for c in tried
+        if not c.is_proved
+    )
+    if "local" in found and found["local"].is_proved:
+        return Verdict.LOCALLY_UNIQUE, (f"local: {found['local'].statement}", *failing)
+    if globally and all(c.holds for c in globally):
+        failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
+    return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result rests on."""
+    found = {}
+    for name in ("kkt-identify", "numpy", "python-flint"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a distribution"
+    return found
