@@ -145,3 +145,15 @@ def system_of(net: TwoLayerNetwork, X, c, layers: str = "both") -> KKTSystem:
     tW, tb, ta = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)
     rows = Observed.of(layers, net.has_bias)
     return KKTSystem.gradient(net, W=tW if rows.W else None, bias=tb if rows.bias else None, a=ta.reshape(net.a.shape) if rows.a else None)
+
+
+def small_integer_problem(shape: tuple[int, int, int, int], activation: str, layers: str, bias: bool, seed: int):
+    """A system with its data (X, c) in integers so small that many are degenerate; None where the target is zero."""
+    d, n, m, outputs = shape
+    rng = np.random.default_rng(seed)
+    net = random_network(rng, activation, inputs=d, width=m, outputs=outputs, bias=bias, integers=True)
+    X, c = rng.integers(-2, 3, (n, d)).astype(float), rng.integers(1, 4, (n, outputs)).astype(float)
+    try:
+        return system_of(net, X, c, layers), X, c
+    except ValueError:
+        return None

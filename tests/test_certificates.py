@@ -12,14 +12,14 @@ from pathlib import Path
 import flint
 import numpy as np
 import pytest
+from command_line import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from integer_systems import SYSTEMS
-from oracles import random_network, system_of
+from oracles import random_network, small_integer_problem, system_of
 from zoo import CUBE, CUBIC, ODD, TRUTH_TABLE
 
 import identify as idf
-from identify import cli
 from identify.certificates import matrices
 from identify.certificates.certify import network_hash
 from identify.certificates.examination import Examination
@@ -191,16 +191,11 @@ class TestEveryProvedVerdict:
     )
     @settings(max_examples=30)
     def test_of_random_problems_with_degenerate_data(self, shape, activation, layers, bias, seed):
-        d, n, m, outputs = shape
-        rng = np.random.default_rng(seed)
-        net = random_network(rng, activation, inputs=d, width=m, outputs=outputs, bias=bias, integers=True)
-        X, c = rng.integers(-2, 3, (n, d)).astype(float), rng.integers(1, 4, (n, outputs)).astype(float)
-        try:
-            system = system_of(net, X, c, layers)
-            reports = [idf.check(system, data=(X, c))] + [idf.check(system, samples=n)] * bool(net.A.any())
-        except ValueError:  # a target that is zero
+        problem = small_integer_problem(shape, activation, layers, bias, seed)
+        if problem is None:
             return
-        for report in reports:
+        system, X, c = problem
+        for report in (idf.check(system, data=(X, c)), idf.check(system, samples=len(X))):
             assert report.verdict is idf.Verdict.UNDECIDED or idf.verify(report.certificate())
 
     @pytest.mark.parametrize(
@@ -905,14 +900,6 @@ def test_the_checker_imports_nothing_of_the_rest():
             for module in found:
                 inside = module.removeprefix("identify.certificates.").split(".")[0] in own if module.startswith("identify") else None
                 assert inside or (inside is None and module.split(".")[0] in {*sys.stdlib_module_names, flint.__name__}), (name, module)
-
-
-def run(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["identify", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    captured = capsys.readouterr()
-    return stop.value.code or 0, captured.out, captured.err
 
 
 class TestCommandLine:

@@ -7,13 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from command_line import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import exact_gradients, exact_target, random_network, system_of
+from oracles import exact_gradients, exact_target, random_network, small_integer_problem, system_of
 
 import identify as idf
 from identify.certificates.reading import canonical_hash, hashes
-from identify.cli import main
 from identify.exact.jacobian import jacobian
 from identify.network import ShapeError
 from identify.stationarity import Observed, flatten
@@ -256,14 +256,10 @@ class TestWhatItSays:
     @settings(max_examples=60)
     def test_random_and_degenerate_problems(self, shape, activation, layers, bias, seed):
         """In small integers: what is certified is isolated in exact arithmetic, and true of sampled targets."""
-        d, n, m, outputs = shape
-        rng = np.random.default_rng(seed)
-        net = random_network(rng, activation, inputs=d, width=m, outputs=outputs, bias=bias, integers=True)
-        X, c = rng.integers(-2, 3, (n, d)).astype(float), rng.integers(1, 4, (n, outputs)).astype(float)
-        try:
-            system = system_of(net, X, c, layers)
-        except ValueError:  # a target that is zero
+        problem = small_integer_problem(shape, activation, layers, bias, seed)
+        if problem is None:
             return
+        system, X, c = problem
         try:
             proof = idf.certify(system, (X, c), relative_error=2.0**-30)
         except idf.NotCertifiedError:
@@ -511,21 +507,12 @@ class TestFiles:
         system, data = planted("plain")
         assert idf.certify(system, data).to_json() == idf.certify(system, data).to_json()
 
-    def run(self, capsys, *arguments) -> tuple[int, str, str]:
-        import sys
-        from unittest.mock import patch
-
-        with patch.object(sys, "argv", ["identify", *map(str, arguments)]), pytest.raises(SystemExit) as stopped:
-            main()
-        out = capsys.readouterr()
-        return int(stopped.value.code or 0), out.out, out.err
-
-    def test_command_line(self, capsys, tmp_path):
+    def test_command_line(self, monkeypatch, capsys, tmp_path):
         sizes = ["-d", 4, "-n", 2, "-m", 16, "-a", "z + z^3"]
-        status, out, _ = self.run(capsys, "recover", *sizes, "--certificate", tmp_path / "c.json")
+        status, out, _ = run(monkeypatch, capsys, "recover", *sizes, "--certificate", tmp_path / "c.json")
         assert status == 0 and "Certified: SolutionCertificate(2 samples" in out
-        assert self.run(capsys, "verify", tmp_path / "c.json")[0] == 0
-        status, out, err = self.run(capsys, "recover", *sizes, "--certificate", tmp_path / "d.json", "--relative-error", 0.3)
+        assert run(monkeypatch, capsys, "verify", tmp_path / "c.json")[0] == 0
+        status, out, err = run(monkeypatch, capsys, "recover", *sizes, "--certificate", tmp_path / "d.json", "--relative-error", 0.3)
         assert status == 1 and "Recovery(2 samples" in out and "certify: " in err and not (tmp_path / "d.json").exists()
-        status, _, err = self.run(capsys, "recover", *sizes, "--relative-error", 1e-8)
+        status, _, err = run(monkeypatch, capsys, "recover", *sizes, "--relative-error", 1e-8)
         assert status == 2 and "give --certificate too" in err

@@ -6,20 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import run
 
 import identify as idf
 from identify import cli
 
 SIZES = ["-d", "5", "-n", "4", "-m", "12", "-a", "z + z^2/2 + z^3"]
-
-
-def run(monkeypatch, capsys, *arguments):
-    """Run the entry point in this process; returns exit status, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["identify", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    captured = capsys.readouterr()
-    return stop.value.code or 0, captured.out, captured.err
 
 
 @pytest.fixture
