@@ -53,30 +53,28 @@ class TestProjection:
         problem = vp.Projected.of(Reduced.of(system, 4))
         rng = np.random.default_rng(1)
         N, d = 3, problem.network.n_inputs
-        point, weights = rng.standard_normal(N * d) * 0.7, np.full(N, penalty) * rng.uniform(0.5, 1, N)
+        point, own = rng.standard_normal(N * d) * 0.7, penalty * rng.uniform(0.5, 1, N + 1)
         with jax.enable_x64(True):
             arrays = problem.arrays()
-            value, gradient, matrix = jax.jit(vp.normal)(arrays, jnp.asarray(point), jnp.asarray(weights))
-            assert value == pytest.approx(float(jax.jit(vp.cost)(arrays, jnp.asarray(point), jnp.asarray(weights))), rel=1e-12)
-            exact = jax.jit(jax.grad(vp.cost, argnums=1))(arrays, jnp.asarray(point), jnp.asarray(weights))
+            at = (arrays, jnp.asarray(point), jnp.asarray(own))
+            value, gradient, matrix = jax.jit(vp.normal)(*at)
+            assert value == pytest.approx(float(jax.jit(vp.cost)(*at)), rel=1e-12)
+            exact = jax.jit(jax.grad(vp.cost, argnums=1))(*at)
             assert np.allclose(2 * gradient, exact, rtol=1e-6, atol=1e-9 * np.abs(exact).max())
-            assert np.allclose(
-                matrix, jax.jit(_kaufman)(arrays, jnp.asarray(point), jnp.asarray(weights)), rtol=1e-6, atol=1e-8 * np.abs(matrix).max()
-            )
+            assert np.allclose(matrix, jax.jit(_kaufman)(*at), rtol=1e-6, atol=1e-8 * np.abs(matrix).max())
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_cost_is_the_residual_of_the_best_multipliers(self, kind):
         system, _ = size(3, 2, 5, **kind).plant(0)
         reduced = Reduced.of(system, 4)
         problem, X = vp.Projected.of(reduced), np.random.default_rng(2).standard_normal((1, 2, 3))
-        c, sizes = problem.multipliers(X, np.zeros((1, 2)))
+        c, sizes = problem.multipliers(X)
         ones = np.eye(2 * system.network.n_outputs).reshape(-1, 2, system.network.n_outputs)
         columns = np.array([system.right_hand_side(X[0], one) for one in ones]).T
-        best = np.linalg.lstsq(columns, system.target, rcond=None)[0]
-        assert np.allclose(c[0].ravel(), best, rtol=1e-6)
-        residual = np.linalg.norm(columns @ best - system.target) / np.linalg.norm(system.target)
+        assert np.allclose(c[0].ravel(), np.linalg.lstsq(columns, system.target, rcond=None)[0], rtol=1e-6)
+        residual = _smallest_residual(system, X[0]) / np.linalg.norm(system.target)
         with jax.enable_x64(True):
-            assert float(vp.cost(problem.arrays(), jnp.asarray(X.ravel()), jnp.zeros(2))) == pytest.approx(residual**2, rel=1e-6)
+            assert float(vp.cost(problem.arrays(), jnp.asarray(X.ravel()), jnp.zeros(3))) == pytest.approx(residual**2, rel=1e-6)
         assert (sizes > 0).all()
 
     @pytest.mark.parametrize("seed", range(3))
@@ -84,8 +82,25 @@ class TestProjection:
         """(5, 4, 6): fewer equations than moments, and too few neurons to look at samples one by one."""
         system, truth = size(5, 4, 6).plant(seed)
         found = idf.recover(system, samples=4)
-        assert found.method == "projection" and found.match(truth.X, truth.c).errors.max() < 1e-10
+        assert found.method == "birth" and found.match(truth.X, truth.c).errors.max() < 1e-10
         assert "interpolation" in found.evidence["tried"]["algebraic"] and "4 unknowns" in found.evidence["tried"]["separate"]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_sample_that_costs_least_goes_first(self, kind):
+        system, _ = size(3, 2, 5, **kind).plant(0)
+        problem, X = vp.Projected.of(Reduced.of(system, 4)), np.random.default_rng(3).standard_normal((5, 4, 3))
+        for before, after in zip(X, problem.thinned(X, 1), strict=True):
+            residuals = [_smallest_residual(system, np.delete(before, i, axis=0)) for i in range(4)]
+            assert np.array_equal(after, np.delete(before, int(np.argmin(residuals)), axis=0))
+
+    def test_penalties_keep_samples_from_infinity(self):
+        system, _ = size(6, 7, 12).plant(0)
+        problem = vp.Projected.of(Reduced.of(system, 7))
+        X = random_points(problem.network, np.random.default_rng(0), 32 * 7).reshape(32, 7, 6)
+        free, _ = problem.minimised(X, Search(0, 32, 1e-6), steps=100)
+        held, _ = problem.minimised(X, Search(0, 32, 1e-6), weights=1e-5, decay=1e-5, steps=100)
+        largest = [np.median(np.linalg.norm(each, axis=2).max(axis=1)) / problem.scale for each in (free, held)]
+        assert largest[0] > 1e3 and largest[1] < 1e2
 
     def test_a_start_agrees_with_scipy(self):
         """From the same point both end at the same local minimum, or at the same solution."""
@@ -94,8 +109,8 @@ class TestProjection:
         start = truth.X + 0.05 * np.random.default_rng(0).standard_normal((2, 2))
         with jax.enable_x64(True):
             arrays = problem.arrays()
-        ours, costs = minimise(vp.cost, vp.normal, arrays, start.reshape(1, -1), own=np.zeros((1, 2)), steps=100)
-        c = problem.multipliers(start[None], np.zeros((1, 2)))[0][0]
+        ours, costs = minimise(vp.cost, vp.normal, arrays, start.reshape(1, -1), own=np.zeros((1, 3)), steps=100)
+        c = problem.multipliers(start[None])[0][0]
 
         def residual(v):
             return system.right_hand_side(v[:4].reshape(2, 2), v[4:].reshape(2, 1)) - system.target
@@ -104,14 +119,23 @@ class TestProjection:
         assert costs[0] < 1e-18 and np.allclose(ours[0], other.x[:4], atol=1e-7) and np.allclose(ours[0], truth.X.ravel(), atol=1e-7)
 
 
-def _kaufman(arrays, point, weights):
+def _smallest_residual(system, X):
+    """With the best multipliers."""
+    C = system.network.n_outputs
+    ones = np.eye(len(X) * C).reshape(-1, len(X), C)
+    columns = np.array([system.right_hand_side(X, one) for one in ones]).T
+    return np.linalg.norm(columns @ np.linalg.lstsq(columns, system.target, rcond=1e-13)[0] - system.target)
+
+
+def _kaufman(arrays, point, own):
     """J^T J with J = (I - P) dPhi b for unit columns Phi and penalty rows, by automatic differentiation."""
+    weights, decay = own[:-1], own[-1]
     N = len(weights)
     b = vp._solve(arrays, point.reshape(N, -1), weights)[0]
 
     def columns(x):
         X = x.reshape(N, -1)
-        _, lengths, _, _, (s0, s1, _) = vp._solve(arrays, X, weights)
+        _, lengths, _, (s0, s1, _) = vp._solve(arrays, X, weights)
         C = lengths.shape[1]
         units = jnp.eye(N * C).reshape(N * C, N, C) / lengths
         rows = jax.vmap(lambda c: jnp.concatenate([part.ravel() for part in _columns(arrays, X, c, s0, s1)]))(units)
@@ -124,7 +148,7 @@ def _kaufman(arrays, point, weights):
     J = jnp.concatenate([J, jnp.zeros((N * C, J.shape[1]))])
     Q = jnp.linalg.qr(tall)[0]
     J = J - Q @ (Q.T @ J)
-    return J.T @ J
+    return J.T @ J + decay * jnp.eye(J.shape[1])
 
 
 def _columns(arrays, X, c, s0, s1):
@@ -234,6 +258,13 @@ class TestBirth:
         found = idf.recover(system, samples=4, method=method)
         assert found.match(truth.X, truth.c).errors.max() < 1e-9 and found.method == method
 
+    @pytest.mark.parametrize(("inputs", "samples", "width"), [(6, 7, 12), (10, 12, 20)])
+    def test_more_samples_than_inputs(self, inputs, samples, width):
+        """No factorisation of the target to start from, and hundreds of starts of variable projection find nothing."""
+        system, truth = size(inputs, samples, width).plant(2)
+        found = idf.recover(system, samples=samples)
+        assert found.match(truth.X, truth.c).errors.max() < 1e-9 and found.method == "birth"
+
     def test_costs_never_rise(self, monkeypatch):
         """More cycles from the same starts: smaller residuals, and more successes than plain starts have."""
         system, _ = size(5, 4, 6).plant(0)
@@ -252,7 +283,7 @@ class TestFailure:
         system, _ = size(4, 4, 6).plant(0)
         noise = np.random.default_rng(0).standard_normal(system.target_W.shape)
         wrong = idf.KKTSystem.gradient(system.network, W=noise, a=system.target_a)
-        message = "no method found a data set.*separate: 6 neurons.*projection: no solution from 48 starts; birth: .*measure: no solution"
+        message = "no method found a data set.*separate: 6 neurons.*birth: no solution from 48 starts; projection: .*measure: no solution"
         with pytest.raises(RecoveryError, match=message) as caught:
             idf.recover(wrong, samples=4)
         assert set(caught.value.evidence["tried"]) == {"algebraic", *AUTO}
@@ -366,8 +397,8 @@ class TestSearch:
     def test_budget(self):
         system, _ = size(8, 8, 10).plant(0)
         started = time.monotonic()
-        with pytest.raises(RecoveryError, match="projection: no solution from"):
-            idf.recover(system, samples=8, budget=2.0)
+        with pytest.raises(RecoveryError, match="birth: no solution from"):
+            idf.recover(system, samples=8, budget=0.5)
         assert time.monotonic() - started < 60
 
     def test_killed_and_resumed_bit_for_bit(self, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
 FIRST_DAMPING = 1e-1
@@ -20,6 +21,10 @@ FIRST_DAMPING = 1e-1
 LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e8
 FLOOR = 1e-9
 """Of the diagonal, relative to its mean: unknowns that nothing depends on stay where they are."""
+
+STALLED = 0.8
+"""A start whose cost a block of steps leaves above this share is at rest."""
+SMALLEST_BATCH = 8
 
 Normal = Callable[..., tuple[Array, Array, Array]]
 """(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
@@ -45,7 +50,7 @@ def descend(
             _, gradient, matrix = normal(arrays, point, own)
             diagonal = jnp.diag(matrix)
             diagonal = diagonal + FLOOR * diagonal.mean() + jnp.finfo(diagonal.dtype).tiny
-            trial = point - jnp.linalg.solve(matrix + damping * jnp.diag(diagonal), gradient)
+            trial = point - cho_solve(cho_factor(matrix + damping * jnp.diag(diagonal)), gradient)
             new = cost(arrays, trial, own)
             better = new < value
             damping = jnp.clip(jnp.where(better, damping / 4, damping * 3), LEAST_DAMPING, MOST_DAMPING)
@@ -78,20 +83,31 @@ def minimise(
     enough: float = 0.0,
     go_on: Callable[[], bool] = lambda: True,
 ) -> tuple[Float[np.ndarray, "starts unknowns"], Float[np.ndarray, " starts"]]:
-    """Descend from every start until ``steps`` are done, all costs are at most ``enough`` or stay, or ``go_on()`` says no.
+    """Descend from every start until ``steps`` are done, its cost is at most ``enough`` or stays, or ``go_on()`` says no.
 
-    ``own``: constants of each start. Returns points and costs; the same starts give the same bits on the same machine.
+    Starts that are at rest are left out of the next block. ``own``: constants of each start. Returns points and costs; the same
+    starts give the same bits on the same machine.
     """
+    constants = np.zeros((len(points), 0)) if own is None else own
+    damping = np.full(len(points), FIRST_DAMPING)
+    at, costs, moving = np.array(points, float), np.full(len(points), np.inf), np.arange(len(points))
     with jax.enable_x64(True):
-        at = _spread(points)
-        constants = _spread(np.zeros((len(points), 0)) if own is None else own)
-        damping = _spread(np.full(len(points), FIRST_DAMPING))
-        last = np.full(len(points), np.inf)
         for _ in range(0, steps, block):
-            at, damping, values = descend(cost, normal, arrays, at, constants, damping, block)
-            costs = np.asarray(values)
-            moving = (costs > enough) & ~(costs > 0.999 * last)
-            last = costs
-            if not moving.any() or not go_on():
+            rows = np.resize(moving, _batch(len(moving), len(points)))
+            new, dampings, values = map(
+                np.asarray, descend(cost, normal, arrays, _spread(at[rows]), _spread(constants[rows]), _spread(damping[rows]), block)
+            )
+            stays = ~(values < STALLED * costs[rows])
+            at[rows], damping[rows], costs[rows] = new, dampings, values
+            moving = rows[: len(moving)][((values > enough) & ~stays)[: len(moving)]]
+            if not len(moving) or not go_on():
                 break
-        return np.asarray(at), last
+    return at, costs
+
+
+def _batch(wanted: int, most: int) -> int:
+    """How many starts to map at once: few different numbers, since each is compiled anew."""
+    size = most
+    while size >= 2 * max(wanted, SMALLEST_BATCH):
+        size = -(-size // 2)
+    return size

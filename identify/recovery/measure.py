@@ -15,9 +15,8 @@ from math import ceil
 import numpy as np
 from jaxtyping import Float
 
-from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
-from identify.recovery.projection import STEPS, Projected, chunk_size, cost, normal
+from identify.recovery.projection import Projected, chunk_size
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points
 
@@ -39,35 +38,30 @@ def over_parameterised(samples: int) -> int:
 def measure(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     """Data sets with a residual below the tolerance. Cost as of :func:`~identify.recovery.projection.projection`, for 1.5 n candidates."""
     problem, N = Projected.of(reduced), over_parameterised(samples)
-    with search.doubles():
-        arrays = problem.arrays()
     d = problem.network.n_inputs
 
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        points = random_points(problem.network, rng, size * N).reshape(size, -1)
-        found, costs = minimise(cost, normal, arrays, points, own=np.zeros((size, N)), steps=STEPS, enough=1e-26, go_on=search.go_on)
+        found, costs = problem.minimised(random_points(problem.network, rng, size * N).reshape(size, N, d), search)
         exact = found[costs <= search.tolerance**2]
         few = [kept for kept in (_largest(X, sizes, samples) for X, sizes in _sparsified(exact)) if kept is not None]
         if not few:
             return {"X": np.zeros((0, samples, d)), "c": np.zeros((0, samples, problem.network.n_outputs)), "exact": np.array(len(exact))}
-        last, costs = minimise(cost, normal, arrays, np.array(few), own=np.zeros((len(few), samples)), steps=STEPS, go_on=search.go_on)
-        X = last[costs <= search.tolerance**2].reshape(-1, samples, d)
-        return {"X": X, "c": problem.multipliers(X, np.zeros(X.shape[:2]))[0], "exact": np.array(len(exact))}
+        last, costs = problem.minimised(np.array(few), search)
+        X = last[costs <= search.tolerance**2]
+        return {"X": X, "c": problem.multipliers(X)[0], "exact": np.array(len(exact))}
 
-    def _sparsified(points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        if not len(points):
+    def _sparsified(X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if not len(X):
             return
-        sizes = problem.multipliers(points.reshape(-1, N, d), np.zeros((len(points), N)))[1]
+        sizes = problem.multipliers(X)[1]
         for k in range(ROUNDS):
             share = min(2 * k / ROUNDS, 1.0)
             rounding = LARGEST * (SMALLEST / LARGEST) ** share
             penalty = PENALTY * 10 ** (-7 * max(2 * k / ROUNDS - 1, 0.0))
             weights = penalty * (sizes**2 + rounding**2) ** -0.75
-            points, _ = minimise(
-                cost, normal, arrays, points, own=weights, steps=STEPS_PER_ROUND, block=STEPS_PER_ROUND, go_on=search.go_on
-            )
-            sizes = problem.multipliers(points.reshape(-1, N, d), weights)[1]
-        yield from zip(points.reshape(-1, N, d), sizes, strict=True)
+            X, _ = problem.minimised(X, search, weights=weights, steps=STEPS_PER_ROUND)
+            sizes = problem.multipliers(X, weights)[1]
+        yield from zip(X, sizes, strict=True)
 
     evidence: dict = {"candidates": N, "over_parameterised_solutions": 0}
     search.evidence["measure"] = evidence
@@ -78,10 +72,10 @@ def measure(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
             yield Found(X, c)
 
 
-def _largest(X: Float[np.ndarray, "N d"], sizes: Float[np.ndarray, " N"], samples: int) -> Float[np.ndarray, " unknowns"] | None:
-    """The largest candidates that are not near a larger one, flattened; None where fewer than n are left."""
+def _largest(X: Float[np.ndarray, "N d"], sizes: Float[np.ndarray, " N"], samples: int) -> Float[np.ndarray, "n d"] | None:
+    """The largest candidates that are not near a larger one; None where fewer than n are left."""
     kept: list[int] = []
     for i in np.argsort(-sizes):
         if np.isfinite(X[i]).all() and all(np.linalg.norm(X[i] - X[k]) > MERGED * np.linalg.norm(X[i]) for k in kept):
             kept.append(int(i))
-    return X[kept[:samples]].reshape(-1) if len(kept) >= samples else None
+    return X[kept[:samples]] if len(kept) >= samples else None

@@ -41,6 +41,8 @@ class Search:
     deadline: float | None = None
     round: int = 0
     """Later rounds draw other starts."""
+    one_is_enough: bool = False
+    """Whether a chunk may end at its first solution."""
     checkpoint: Path | None = None
     progress: Callable[[str], None] = lambda step: None
     evidence: dict = field(default_factory=dict)

@@ -8,8 +8,15 @@ For samples X the best multipliers are a linear least-squares problem; what is l
           + q_{ij} p_{kj}\, w_j x_i^\top + p_{ij} q_{kj}\, x_k w_j^\top + p_{ij} p_{kj} I
 
 (:math:`\alpha, \beta` = 1 where second-layer and bias rows are observed), and no Jacobian with all equations is ever formed.
-Columns are gradients of unit length; a weight for each sample penalises its size, which :mod:`identify.recovery.measure` uses
-to make samples disappear.
+Columns are gradients of unit length, and two penalties can be added:
+
+- a weight for each sample times the square of its size :math:`\|c_i \nabla f(x_i)\|`, which :mod:`identify.recovery.measure` uses to make
+  samples disappear;
+- a decay times :math:`\sum_i \|x_i\|^2`.
+
+Both together make the cost coercive. Without them the infimum over n samples is seldom attained: sequences escape to infinity
+(:math:`c x^{\otimes p}` stays as x grows and c vanishes), or samples coalesce while their multipliers grow (de Silva & Lim 2008 on low
+rank approximation), and most starts end on such a way. So searches begin with penalties, and end without.
 """
 
 from __future__ import annotations
@@ -17,8 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
 from identify.activation import horner
@@ -26,10 +35,16 @@ from identify.limits import memory_allowed
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced, ReducedNetwork
-from identify.recovery.starts import random_points
+from identify.recovery.starts import random_points, start_scale
 from identify.stationarity import Observed
 
 STEPS = 300
+PENALISED_STEPS = 100
+"""The first of them."""
+WEAKEST, STRONGEST = 1e-8, 1e-3
+"""Penalties, relative to the target and the scale of the starts; each start draws its own, since none serves all systems."""
+ENOUGH = 1e-26
+BLOCK = 25
 CHUNK = 128
 """Starts mapped at once."""
 RIDGE = 1e-13
@@ -45,6 +60,8 @@ class Projected:
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]
     """Target for W (m, d), biases (m,) and the second layer (C, m), of norm one together; zeros where not observed."""
     size: float
+    scale: float
+    """Root mean square of the coordinates of the starts."""
 
     @classmethod
     def of(cls, reduced: Reduced) -> Projected:
@@ -56,7 +73,7 @@ class Projected:
             count = int(np.prod(shape)) if seen else 0
             parts.append(target[start : start + count].reshape(shape) / size if seen else np.zeros(shape))
             start += count
-        return cls(net, observed, (parts[0], parts[1], parts[2]), size)
+        return cls(net, observed, (parts[0], parts[1], parts[2]), size, start_scale(net))
 
     def arrays(self) -> tuple:
         """What the compiled functions take, on the device."""
@@ -65,17 +82,45 @@ class Projected:
         seen = jnp.asarray([float(each) for each in self.observed])
         return tuple(jnp.asarray(part) for part in (net.W, net.A, net.offsets)), tuple(map(jnp.asarray, self.parts)), derivatives, seen
 
-    def multipliers(self, X: Float[np.ndarray, "starts N d"], weights: Float[np.ndarray, "starts N"]) -> tuple[np.ndarray, np.ndarray]:
-        """Multipliers (starts, N, C) and the sizes of the terms, (starts, N): norms of c_i grad f(x_i) relative to the target."""
-        import jax
-
+    def minimised(
+        self,
+        X: Float[np.ndarray, "starts N d"],
+        search: Search,
+        *,
+        weights: Float[np.ndarray, "starts N"] | Float[np.ndarray, " starts"] | float = 0.0,
+        decay: Float[np.ndarray, " starts"] | float = 0.0,
+        steps: int = STEPS,
+        block: int = BLOCK,
+    ) -> tuple[Float[np.ndarray, "starts N d"], Float[np.ndarray, " starts"]]:
+        """Descend from every start, with penalties relative to the target and to the scale of the starts; samples and costs."""
+        starts, N, d = X.shape
+        own = np.empty((starts, N + 1))
+        own[:, :N] = np.reshape(weights, (starts, -1)) if np.ndim(weights) else weights
+        own[:, N] = np.asarray(decay) / (d * self.scale**2)
         with jax.enable_x64(True):
             arrays = self.arrays()
-            shape = (X.shape[1], self.network.n_inputs)
-            solve = jax.vmap(lambda x, w: _solve(arrays, x.reshape(shape), w)[:2])
-            b, lengths = solve(jnp.asarray(X), jnp.asarray(weights))
-        b, lengths = np.asarray(b), np.asarray(lengths)
+        found, costs = minimise(
+            cost, normal, arrays, X.reshape(starts, -1), own=own, steps=steps, block=min(block, steps), enough=ENOUGH, go_on=search.go_on
+        )
+        return found.reshape(X.shape), np.where(np.isfinite(costs), costs, np.inf)
+
+    def multipliers(
+        self, X: Float[np.ndarray, "starts N d"], weights: Float[np.ndarray, "starts N"] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Multipliers (starts, N, C) and the sizes of the terms, (starts, N): norms of c_i grad f(x_i) relative to the target."""
+        with jax.enable_x64(True):
+            own = np.zeros(X.shape[:2]) if weights is None else weights
+            b, lengths = map(np.asarray, _multipliers(self.arrays(), jnp.asarray(X), jnp.asarray(own)))
         return b / lengths * self.size, np.sqrt((b**2).sum(axis=2))
+
+    def thinned(self, X: Float[np.ndarray, "starts N d"], count: int) -> Float[np.ndarray, "starts N-count d"]:
+        """Without ``count`` samples: one after the other, that whose removal raises the residual least."""
+        for _ in range(count):
+            with jax.enable_x64(True):
+                rise = np.asarray(_removal(self.arrays(), jnp.asarray(X)))
+            kept = np.arange(X.shape[1])[None] != np.argmin(np.nan_to_num(rise), axis=1)[:, None]
+            X = X[kept].reshape(len(X), -1, X.shape[2])
+        return X
 
 
 def projection_operations(m: int, N: int, d: int, C: int) -> float:
@@ -90,7 +135,7 @@ def _features(arrays, X):
 
 
 def _solve(arrays, X, weights):
-    """Best multipliers b (N, C) of the unit columns, the lengths of the columns, and what was computed on the way."""
+    """Best multipliers b (N, C) of the unit columns, the lengths of the columns, the Cholesky factor of their Gram matrix, features."""
     (W, A, _), (tW, tb, ta), _, (on_W, on_b, on_a) = arrays
     s0, s1, s2 = _features(arrays, X)
     N, C = len(X), len(A)
@@ -101,9 +146,28 @@ def _solve(arrays, X, weights):
     right = jnp.einsum("oj,ij,ij->io", A, s1, X @ tW.T + tb) + s0 @ ta.T
     lengths = jnp.sqrt(jnp.diag(gram)) + jnp.finfo(gram.dtype).tiny
     unit = gram / lengths[:, None] / lengths
-    regular = unit + jnp.diag(RIDGE + jnp.repeat(weights, C))
-    b = jnp.linalg.solve(regular, right.reshape(-1) / lengths)
-    return b.reshape(N, C), lengths.reshape(N, C), unit, regular, (s0, s1, s2)
+    cholesky = jnp.linalg.cholesky(unit + jnp.diag(RIDGE + jnp.repeat(weights, C)))
+    b = cho_solve((cholesky, True), right.reshape(-1) / lengths)
+    return b.reshape(N, C), lengths.reshape(N, C), cholesky, (s0, s1, s2)
+
+
+@jax.jit
+def _multipliers(arrays, X, weights):
+    return jax.vmap(lambda x, own: _solve(arrays, x, own)[:2])(X, weights)
+
+
+@jax.jit
+def _removal(arrays, X):
+    """By how much the squared residual rises without each sample: b_i (R^-1)_ii^-1 b_i, for the Gram matrix R of unit columns."""
+
+    def rise(x):
+        b, _, cholesky, _ = _solve(arrays, x, jnp.zeros(len(x)))
+        N, C = b.shape
+        inverse = cho_solve((cholesky, True), jnp.eye(N * C)).reshape(N, C, N, C)
+        blocks = jnp.einsum("iokp,ik->iop", inverse, jnp.eye(N))
+        return (b * jnp.linalg.solve(blocks, b[..., None])[..., 0]).sum(axis=1)
+
+    return jax.vmap(rise)(X)
 
 
 def _residual(arrays, X, c, s0, s1):
@@ -112,53 +176,53 @@ def _residual(arrays, X, c, s0, s1):
     return on_W * (p.T @ X - tW), on_b * (p.sum(axis=0) - tb), on_a * (c.T @ s0 - ta)
 
 
-def _value(r, b, weights):
-    return sum((part**2).sum() for part in r) + (weights[:, None] * b**2).sum()
+def _value(r, b, X, weights, decay):
+    return sum((part**2).sum() for part in r) + (weights[:, None] * b**2).sum() + decay * (X**2).sum()
 
 
-def cost(arrays, point, weights):
-    """Squared residual relative to the target, and the penalty."""
+def cost(arrays, point, own):
+    """Squared residual relative to the target, and the penalties: a weight for each sample, and the decay."""
+    weights, decay = own[:-1], own[-1]
     X = point.reshape(len(weights), -1)
-    b, lengths, _, _, (s0, s1, _) = _solve(arrays, X, weights)
-    return _value(_residual(arrays, X, b / lengths, s0, s1), b, weights)
+    b, lengths, _, (s0, s1, _) = _solve(arrays, X, weights)
+    return _value(_residual(arrays, X, b / lengths, s0, s1), b, X, weights, decay)
 
 
-def normal(arrays, point, weights):
+def normal(arrays, point, own):
     """Cost, gradient and Gauss-Newton matrix in the samples, with the multipliers projected out."""
     (W, A, _), _, _, (on_W, on_b, on_a) = arrays
+    weights, decay = own[:-1], own[-1]
     X = point.reshape(len(weights), -1)
     (N, d), C = X.shape, len(A)
-    b, lengths, unit, regular, (s0, s1, s2) = _solve(arrays, X, weights)
+    b, lengths, cholesky, (s0, s1, s2) = _solve(arrays, X, weights)
     c = b / lengths
     g = c @ A
     p, q = g * s1, g * s2
     rW, rb, ra = r = _residual(arrays, X, c, s0, s1)
-    gradient = (q * (X @ rW.T + rb) + s1 * (c @ ra)) @ W + p @ rW
+    gradient = (q * (X @ rW.T + rb) + s1 * (c @ ra)) @ W + p @ rW + decay * X
 
     products = on_W * (X @ X.T) + on_b
-    outer = W[:, :, None] * W[:, None, :]
     pairs = products[:, :, None] * q[:, None] * q[None] + on_a * (c @ c.T)[:, :, None] * s1[:, None] * s1[None]
-    crossed = jnp.einsum("ij,kj,jp->ikp", q, p, W, optimize=True)
-    H = jnp.einsum("ikj,jpr->ikpr", pairs, outer, optimize=True)
+    H = (pairs.reshape(N * N, -1) @ (W[:, :, None] * W[:, None, :]).reshape(-1, d * d)).reshape(N, N, d, d)
+    crossed = ((q[:, None] * p[None]).reshape(N * N, -1) @ W).reshape(N, N, d)
     H += on_W * (crossed[:, :, :, None] * X[:, None, None, :] + jnp.swapaxes(crossed, 0, 1)[:, :, None, :] * X[None, :, :, None])
-    H += on_W * (p @ p.T)[:, :, None, None] * jnp.eye(d)
-    H = jnp.swapaxes(H, 1, 2).reshape(N * d, N * d)
+    H += (on_W * (p @ p.T) + decay * jnp.eye(N))[:, :, None, None] * jnp.eye(d)
+    H = jnp.swapaxes(H, 1, 2)
 
     As1 = A[None] * s1[:, None]
-    B = products[:, None, :, None] * jnp.einsum("ioj,kj,jr->iokr", As1, q, W, optimize=True)
-    B += on_W * jnp.einsum("ioj,kj->iok", As1, p)[..., None] * X[:, None, None, :]
-    B += on_a * jnp.einsum("ij,kj,jr,ko->iokr", s0, s1, W, c, optimize=True)
-    B = B.reshape(N * C, N * d) / lengths.reshape(-1, 1)
+    B = products[:, None, :, None] * ((As1[:, :, None] * q).reshape(N * C * N, -1) @ W).reshape(N, C, N, d)
+    B += on_W * (As1.reshape(N * C, -1) @ p.T).reshape(N, C, N, 1) * X[:, None, None, :]
+    B += on_a * ((s0[:, None] * s1).reshape(N * N, -1) @ W).reshape(N, 1, N, d) * c.T[:, :, None]
+    B /= lengths[:, :, None, None]
 
-    # derivatives of unit columns: what a column gains in length is taken out of it
-    own = jnp.repeat(jnp.eye(N), C, axis=0)[:, :, None] * jnp.ones(d)
-    radial = _radial(arrays, X, s0, s1, s2, lengths)  # (N, C, d): unit column . derivative of the column, for c = 1
-    alpha = (own * (radial * c[:, :, None]).reshape(N * C, 1, d)).reshape(N * C, N * d)
-    gradient = gradient.reshape(-1) + alpha.T @ (jnp.repeat(weights, C) * b.reshape(-1))
-    mixed = alpha.T @ B
-    H = H - mixed - mixed.T + alpha.T @ unit @ alpha
-    B = B - unit @ alpha
-    return _value(r, b, weights), gradient, H - B.T @ jnp.linalg.solve(regular, B)
+    # weights add rows sqrt(weight) b, and b is the multiplier times the length of its column, which changes with the sample
+    own = jnp.eye(N)
+    alpha = _radial(arrays, X, s0, s1, s2, lengths) * c[:, :, None]
+    gradient += weights[:, None] * (b[:, :, None] * alpha).sum(axis=1)
+    H += (own * weights)[:, None, :, None] * (jnp.swapaxes(alpha, 1, 2) @ alpha)[:, :, None, :]
+    B += (own * weights)[:, None, :, None] * alpha[:, :, None, :]
+    whitened = solve_triangular(cholesky, B.reshape(N * C, N * d), lower=True)
+    return _value(r, b, X, weights, decay), gradient.reshape(-1), H.reshape(N * d, N * d) - whitened.T @ whitened
 
 
 def _radial(arrays, X, s0, s1, s2, lengths):
@@ -178,29 +242,31 @@ def chunk_size(N: int, d: int, C: int) -> int:
     return int(np.clip(memory_allowed() / 4 / bytes_of_a_start, 1, CHUNK))
 
 
+def random_strengths(rng: np.random.Generator, size: int) -> Float[np.ndarray, " size"]:
+    """Penalties for that many starts, log-uniform between the weakest and the strongest."""
+    return 10 ** rng.uniform(np.log10(WEAKEST), np.log10(STRONGEST), size)
+
+
 def projection(reduced: Reduced, samples: int, search: Search, *, candidates: int | None = None) -> Iterator[Found]:
     """Data sets with a residual below the tolerance, found from random samples.
 
     ``candidates``: how many samples the search uses, by default n. Cost O(N^2 (m d^2 + (d + C)^3 N)) for each step of each start.
     """
     problem, N = Projected.of(reduced), samples if candidates is None else candidates
-    with search.doubles():
-        arrays = problem.arrays()
 
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        points = random_points(problem.network, rng, size * N).reshape(size, -1)
-        weights = np.zeros((size, N))
-        found, costs = minimise(cost, normal, arrays, points, own=weights, steps=STEPS, enough=1e-26, go_on=search.go_on)
+        X = random_points(problem.network, rng, size * N).reshape(size, N, -1)
+        strength = random_strengths(rng, size)
+        X, _ = problem.minimised(X, search, weights=strength, decay=strength, steps=PENALISED_STEPS)
+        X, costs = problem.minimised(X, search, steps=STEPS - PENALISED_STEPS)
         good = costs <= search.tolerance**2
-        X = found[good].reshape(-1, N, problem.network.n_inputs)
-        c, _ = problem.multipliers(X, weights[good])
-        return {"X": X, "c": c, "costs": costs}
+        c, _ = problem.multipliers(X)
+        return {"X": X[good], "c": c[good], "costs": costs}
 
     evidence: dict = {"candidates": N}
     search.evidence["projection" if candidates is None else "over-parameterised"] = evidence
     size = chunk_size(N, problem.network.n_inputs, problem.network.n_outputs)
     for outcome in search.chunks(f"projection {N}", chunk, size):
-        finite = outcome["costs"][np.isfinite(outcome["costs"])]
-        evidence |= {"starts": search.starts_done, "smallest_residual": float(np.sqrt(finite.min(initial=np.inf)))}
+        evidence |= {"starts": search.starts_done, "smallest_residual": float(np.sqrt(outcome["costs"].min(initial=np.inf)))}
         for X, c in zip(outcome["X"], outcome["c"], strict=True):
             yield Found(X, c)

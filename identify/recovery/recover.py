@@ -30,7 +30,7 @@ SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
     "splitting": splitting,
 }
 """Every search; ``auto`` tries all but the last after the algebra, in this order."""
-AUTO = ("separate", "projection", "birth", "measure")
+AUTO = ("separate", "birth", "projection", "measure")
 METHODS = ("auto", "algebraic", *SEARCHES)
 MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "measure": 512, "splitting": 64}
 """Starts at most, where the caller does not say."""
@@ -151,9 +151,10 @@ def _searches(
                 work.evidence["tried"][name] = reason
                 continue
             size = starts or max(affordable, FEWEST_STARTS)
-            search = Search(work.seed, size, tolerance, deadline, round, progress=work.progress, evidence=work.evidence)
+            search = Search(work.seed, size, tolerance, deadline, round, starts is None, progress=work.progress, evidence=work.evidence)
             if checkpoint is not None:
-                search.open_checkpoint(Path(checkpoint), f"{work.fingerprint} starts={size} tolerance={tolerance}")
+                question = f"{work.fingerprint} starts={starts or 'as needed'} tolerance={tolerance}"
+                search.open_checkpoint(Path(checkpoint), question)
             yield name, search
             if search.interrupted:
                 return
