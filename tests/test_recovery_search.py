@@ -20,12 +20,14 @@ from identify.ambiguity import Ambiguity
 from identify.recovery import projection as vp
 from identify.recovery import separate as sep
 from identify.recovery.birth import birth
+from identify.recovery.count import counted
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Search, Tally, unseen
-from identify.recovery.recover import AUTO, SEARCHES
+from identify.recovery.recover import AUTO, SEARCHES, _samples
 from identify.recovery.reduce import Reduced
 from identify.recovery.solution import RecoveryError
 from identify.recovery.starts import random_points
+from identify.recovery.work import Work
 
 CUBIC = "z + z^2/2 + z^3"
 
@@ -275,6 +277,37 @@ class TestBirth:
             successes.append(len(list(birth(reduced, 4, search))))
             smallest.append(search.evidence["birth"]["smallest_residual"])
         assert successes[1] > successes[0] and smallest[1] <= smallest[0]
+
+
+class TestCount:
+    """How many samples, where the rank of the target is full."""
+
+    @pytest.mark.parametrize(("sizes", "seed"), [((5, 6, 12), 0), ((5, 5, 8), 1), ((5, 8, 24), 0)])
+    def test_the_smallest_number_that_solves(self, sizes, seed):
+        system, truth = size(*sizes).plant(seed)
+        found = idf.recover(system)
+        assert found.match(truth.X, truth.c).errors.max() < 1e-9
+        path = found.evidence["residual_by_samples"]
+        assert found.evidence["samples_estimated"] == sizes[1] == max(path) and path[sizes[1]] < 1e-12
+        assert list(path) == sorted(path) and all(residual > 1e-6 for n, residual in path.items() if n < sizes[1])
+
+    def test_too_many_candidates_are_pruned(self):
+        system, truth = size(5, 4, 8).plant(0)
+        work, found = counted(lambda n: Work(system, n, 0, {}, print), 5, lambda starts: Search(0, starts, 1e-6, one_is_enough=True))
+        X, c, _ = work.polished(found)
+        assert work.samples == 4 and idf.Ambiguity("none", 3).match(X, c, truth.X, truth.c).errors.max() < 1e-9
+
+    def test_no_number_serves(self):
+        system, _ = size(3, 3, 8).plant(0)
+        wrong = system.with_target(np.random.default_rng(0).standard_normal(system.n_equations))
+        with pytest.raises(RecoveryError, match="none of 3 to . samples solves"):
+            idf.recover(wrong, method="birth")
+        with pytest.raises(RecoveryError, match="samples: the budget was spent before 3 to . samples solved"):
+            idf.recover(wrong, method="birth", budget=0.3)
+
+    def test_labels_say_it(self):
+        network = size(3, 3, 8, "z^3").plant(0)[0].network
+        assert _samples(idf.KKTSystem.max_margin(network, labels=[1, -1, 1]), None, {}, print) == (3, True)
 
 
 class TestFailure:

@@ -11,6 +11,7 @@ import numpy as np
 
 from identify.network import ShapeError
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
+from identify.recovery.count import counted
 from identify.recovery.measure import measure, over_parameterised
 from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
@@ -61,8 +62,8 @@ def recover(
     system
         The equations.
     samples
-        n, at least 1; None estimates it from the numerical rank of the first-layer target (valid for independent
-        samples, at most as many as inputs).
+        n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target
+        (valid for independent samples); where that is full, the smallest number with which a search solves the equations exactly.
     method
         ``"algebraic"``: subspace reduction, moment solve, simultaneous diagonalisation, scale and sign; succeeds wherever
         conditions C1-C3 hold with at most D independent samples. ``"separate"``: one sample at a time, from the column
@@ -115,17 +116,26 @@ def recover(
     if system.target_W is not None and not system.target_W.any():
         raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
     evidence: dict = {}
-    work = Work(system, _samples(system, samples, evidence, progress), seed, evidence, progress)
+    lowest, certain = _samples(system, samples, evidence, progress)
+    work = Work(system, lowest, seed, evidence, progress)
     work.refuse_rotations()
     if method in ("auto", "algebraic"):
         try:
-            X, c = work.algebraic()
-        except BeyondAlgebraError as error:
-            if method == "algebraic":
+            return work.finished(*work.algebraic(), "algebraic", known)
+        except RecoveryError as error:
+            beyond = isinstance(error, BeyondAlgebraError) or not certain
+            if method == "algebraic" or not beyond:
                 raise
             evidence["tried"] = {"algebraic": str(error)}
-        else:
-            return work.finished(X, c, "algebraic", known)
+    if not certain and method in ("auto", "birth") and checkpoint is None:
+        deadline = None if budget is None else time.monotonic() + budget
+        work, found = counted(
+            lambda n: Work(system, n, seed, evidence, progress),
+            lowest,
+            lambda size: Search(seed, size, tolerance, deadline, one_is_enough=True, progress=progress, evidence=evidence),
+        )
+        evidence["samples_estimated"] = work.samples
+        return work.finished(*work.polished(found)[:2], "birth", known)
     work.refuse_too_few_equations()
     evidence.setdefault("tried", {})
     for name, search in _searches(work, [method] if method in SEARCHES else [*AUTO], starts, budget, tolerance, checkpoint):
@@ -223,13 +233,17 @@ def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarra
     return check_data(X, c, system.network.n_inputs, system.network.n_outputs)
 
 
-def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: Callable[[str], None]) -> int:
+def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: Callable[[str], None]) -> tuple[int, bool]:
+    """The number of samples, and whether it is certain; a lower bound where it is not."""
+    if samples is None and system.labels is not None:
+        samples = len(system.labels)
     if samples is None:
         progress("estimating the number of samples")
         samples, gap, values = estimate_samples(system)
         evidence |= {"samples_estimated": samples, "rank_gap": gap, "singular_values": values[: samples + 2].tolist()}
-    elif isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+        return samples, samples < len(values)
+    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
         raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None to estimate it")
     if system.labels is not None and len(system.labels) != samples:
         raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
-    return int(samples)
+    return int(samples), True
