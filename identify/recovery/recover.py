@@ -12,6 +12,8 @@ import numpy as np
 from identify.network import ShapeError
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
+from identify.recovery.joint import STEPS as JOINT_STEPS
+from identify.recovery.joint import joint
 from identify.recovery.measure import measure, over_parameterised
 from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
@@ -29,11 +31,13 @@ SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
     "birth": birth,
     "measure": measure,
     "splitting": splitting,
+    "joint": joint,
 }
-"""Every search; ``auto`` tries all but the last after the algebra, in this order."""
+"""Every search."""
 AUTO = ("separate", "birth", "projection", "measure")
+"""In this order, after the algebra; where degree 2 leaves a rotation, and there are side equations, ``joint`` alone."""
 METHODS = ("auto", "algebraic", *SEARCHES)
-MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "measure": 512, "splitting": 64}
+MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "measure": 512, "splitting": 64, "joint": 64}
 """Starts at most, where the caller does not say."""
 OPERATIONS = 2e11
 """For all starts of one method together, where the caller does not say: a minute or so on one core."""
@@ -71,6 +75,7 @@ def recover(
         projection in all samples together. ``"birth"``: local minima are left through two samples more. ``"measure"``: 1.5 n
         candidates, then sparsified. ``"auto"``: these
         in this order, until one succeeds; ``evidence["tried"]`` says why the others did not. ``"splitting"``: sample splitting.
+        ``"joint"``: (S) together with margins or closures; ``"auto"`` takes it for degree 2 with at most three samples.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
@@ -118,8 +123,8 @@ def recover(
     evidence: dict = {}
     lowest, certain = _samples(system, samples, evidence, progress)
     work = Work(system, lowest, seed, evidence, progress)
-    work.refuse_rotations()
-    if method in ("auto", "algebraic"):
+    rotates = work.refuse_rotations(method)
+    if method in ("auto", "algebraic") and not rotates:
         try:
             return work.finished(*work.algebraic(), "algebraic", known)
         except RecoveryError as error:
@@ -127,7 +132,7 @@ def recover(
             if method == "algebraic" or not beyond:
                 raise
             evidence["tried"] = {"algebraic": str(error)}
-    if not certain and method in ("auto", "birth") and checkpoint is None:
+    if not certain and not rotates and method in ("auto", "birth") and checkpoint is None:
         deadline = None if budget is None else time.monotonic() + budget
         work, found = counted(
             lambda n: Work(system, n, seed, evidence, progress),
@@ -136,10 +141,14 @@ def recover(
         )
         evidence["samples_estimated"] = work.samples
         return work.finished(*work.polished(found)[:2], "birth", known)
-    work.refuse_too_few_equations()
     evidence.setdefault("tried", {})
-    for name, search in _searches(work, [method] if method in SEARCHES else [*AUTO], starts, budget, tolerance, checkpoint):
-        best = _searched(work, name, search, stop_at_first=starts is None)
+    if rotates:
+        names = ["joint"]
+    else:
+        work.refuse_too_few_equations()
+        names = [method] if method in SEARCHES else [*AUTO]
+    for name, search in _searches(work, names, starts, budget, tolerance, checkpoint):
+        best = _searched(work, name, search, stop_at_first=starts is None and name != "joint")
         if search.interrupted:
             evidence["interrupted"] = search.interrupted
         if best is not None:
@@ -182,6 +191,8 @@ def _affordable(work: Work, name: str) -> int:
         operations = separate_operations(m, n, d, C)
     elif name == "projection":
         operations = projection_operations(m, n, d, C)
+    elif name == "joint":
+        operations = JOINT_STEPS * m * n**2 * (d + 1) ** 3
     elif name == "measure":
         operations = projection_operations(m, over_parameterised(n), d, C)
     else:

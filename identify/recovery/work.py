@@ -14,6 +14,7 @@ from identify.conditions.diagnostics.sensitivity import leaves_scale_free
 from identify.configuration import is_lifted
 from identify.exact.interpolation import moment_count, rows_per_neuron
 from identify.recovery.decompose import fix_scale, sample_lines
+from identify.recovery.joint import determines
 from identify.recovery.moments import solve_moments
 from identify.recovery.multistart import Found
 from identify.recovery.polish import Equations, error_bars, noise_weights, polish
@@ -54,12 +55,19 @@ class Work:
         numbers = b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in (net.W, net.A, net.offsets, self.system.target))
         return f"{hashlib.sha256(numbers).hexdigest()} {net.activation} samples={self.samples} seed={self.seed}"
 
-    def refuse_rotations(self) -> None:
-        """Raise RecoveryError for degree 2 and one output, where samples can be exchanged for combinations of them."""
-        if self.system.network.activation.degree == 2 and self.system.network.n_outputs == 1 and self.samples > 1:
+    def refuse_rotations(self, method: str) -> bool:
+        """Whether samples can be exchanged for combinations of them, as far as (S) goes: degree 2 and one output.
+
+        Raises RecoveryError where nothing else tells them apart, or a method was asked for that does not use it.
+        """
+        if self.system.network.activation.degree != 2 or self.system.network.n_outputs > 1 or self.samples == 1:
+            return False
+        if method not in ("auto", "joint") or not determines(self.system, self.samples):
             raise RecoveryError(
-                "decomposition: degree 2 with one output; the samples are determined only up to a rotation (identify.check shows it)"
+                "decomposition: degree 2 with one output; the samples are determined only up to a rotation (identify.check shows it). "
+                "Margins or logistic closures may fix it for at most 3 samples and an activation with a linear term: method 'joint'"
             )
+        return True
 
     def refuse_too_few_equations(self) -> None:
         """Raise RecoveryError where there are more unknowns than independent numbers: a search would find one of a family."""
