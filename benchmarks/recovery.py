@@ -1,8 +1,8 @@
 """How often, and how fast, planted data are recovered: ``recover`` against multistart with SciPy, in one run.
 
-``python benchmarks/recovery.py`` prints two markdown tables: successes and wall time over instances that are proved unique, and starts per
-second on the same systems. Success is judged against the planted data: all samples to 1e-6, modulo the ambiguity. ``--budget`` and
-``--instances`` shorten it; ``--quick`` does the smallest case.
+``python benchmarks/recovery.py`` prints three markdown tables: successes and wall time over instances that are proved unique; starts per
+second on the same systems; and, with relative noise on the target, errors against error bars. Success is judged against the planted
+data: all samples to 1e-6, modulo the ambiguity. ``--budget`` and ``--instances`` shorten it; ``--quick`` does the smallest case.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ ACTIVATION = "z + z^2/2 + z^3"
 CASES = {(5, 4, 12): 10, (5, 4, 6): 10, (8, 8, 16): 60, (16, 12, 24): 300, (8, 8, 10): 300, (10, 12, 20): 120}
 """(inputs, samples, width): seconds for an instance."""
 TRUE = 1e-6
+NOISE = 1e-6
+"""Relative to the target, Gaussian."""
+BARS = 10.0
+"""Errors are to stay within so many error bars."""
 SCIPY_SECONDS = 10.0
 
 
@@ -57,6 +61,18 @@ def ours(system: Any, truth: Any, seconds: float) -> Outcome:
     taken = time.perf_counter() - started
     error = found.match(truth.X, truth.c).errors.max()
     return Outcome(bool(error <= TRUE), taken, found.method, found.evidence.get("uniqueness", {}).get("starts", 0))
+
+
+def with_noise(system: Any, truth: Any, seconds: float, seed: int) -> float:
+    """The largest error of a sample in units of its error bar, from a noisy target; infinite without a result."""
+    noise = np.random.default_rng(seed).standard_normal(system.n_equations)
+    noisy = system.with_target(system.target + NOISE * np.linalg.norm(system.target) * noise / np.linalg.norm(noise))
+    try:
+        found = identify.recover(noisy, samples=len(truth.X), budget=seconds, tolerance=3 * NOISE)
+    except identify.RecoveryError:
+        return np.inf
+    match = found.match(truth.X, truth.c)
+    return float((match.errors * np.linalg.norm(truth.X, axis=1) / found.error_bars[match.order]).max())
 
 
 def scipy_multistart(system: Any, truth: Any, seconds: float, method: str) -> Outcome:
@@ -133,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| (inputs, samples, width) | limit s | recover: recovered | median s | longest s | method | SciPy lm | SciPy trf |")
     print("|---|---|---|---|---|---|---|---|")
     wrong = 0
-    rates = []
+    rates, noisy = [], []
     for sizes, limit in cases.items():
         planted = instances(sizes, count)
         seconds = limit * options.budget
@@ -150,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speed = starts_per_second(*planted[0])
         scipy = sum(o.starts for o in plain["lm"]) / sum(o.seconds for o in plain["lm"])
         rates.append((sizes, speed, scipy))
+        noisy.append((sizes, [with_noise(*pair, seconds, seed) for seed, pair in enumerate(planted)]))
         wrong += sizes == (5, 4, 12) and sum(o.success for o in found) < count
     print("\n| (inputs, samples, width) | SciPy lm, starts per s | separate | projection |\n|---|---|---|---|")
     for sizes, speed, scipy in rates:
@@ -157,6 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{significant(speed[m])} ({significant(speed[m] / scipy)} times)" if m in speed else "–" for m in ("separate", "projection")
         ]
         print(f"| {sizes} | {significant(scipy)} | {' | '.join(cells)} |")
+    print(f"\nRelative noise {NOISE:g} on the target:\n")
+    print(f"| (inputs, samples, width) | recovered | within {BARS:g} error bars | largest error, in bars |\n|---|---|---|---|")
+    for sizes, ratios in noisy:
+        known = [ratio for ratio in ratios if np.isfinite(ratio)]
+        within = sum(ratio <= BARS for ratio in known)
+        print(f"| {sizes} | {len(known)}/{count} | {within}/{count} | {significant(max(known)) if known else '–'} |")
     return int(wrong > 0)
 
 

@@ -222,7 +222,7 @@ def recover(
     bias: Bias = False,
     layers: Layers = "both",
     regime: Regime = "gradient",
-    method: Annotated[str, typer.Option(help="auto, algebraic, separate, projection, birth, measure or splitting.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, algebraic, separate, projection, birth, measure, splitting or joint.")] = "auto",
     starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False)] = None,
     budget: Annotated[float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False)] = None,
     tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.")] = 1e-6,

@@ -73,11 +73,14 @@ class Reduced:
         """Samples in full coordinates.
 
         Given z and c the first-layer equations are linear in the samples, t^W = G X; their least-squares solution uses
-        all equations, and so is closer than origin + Q z when the target is noisy.
+        all of them, and so is closer than origin + Q z when the target is noisy. In narrow networks G may be so ill-conditioned that
+        it spoils the other layers; the one with the smaller residual is taken.
         """
+        inside = self.origin + Z @ self.Q.T
         if self.is_trivial or self.system.target_W is None:
-            return self.origin + Z @ self.Q.T
-        return np.linalg.lstsq(slopes(self.network, Z, c), self.system.target_W, rcond=None)[0]
+            return inside
+        fitted = np.linalg.lstsq(slopes(self.network, Z, c), self.system.target_W, rcond=None)[0]
+        return min(fitted, inside, key=lambda X: self.system.residual(X, c))
 
     def respan(self, X: Float[np.ndarray, "n d"]) -> Reduced:
         """The same system on the span of the samples found so far."""
