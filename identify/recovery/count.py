@@ -3,7 +3,8 @@
 The first-layer target has rank min(n, d) for independent samples, so full rank says n >= d and no more. Searches with
 d, d + 1, ... candidates then go on until one reaches residual zero, and from its solution samples are pruned, one by one, as
 long as the residual stays zero. The residual that each number reached is the evidence: it drops to rounding at n. What
-was found with n samples bounds their number from above; that fewer do not serve rests on the searches that failed.
+was found with n samples bounds their number from above; that fewer do not serve rests on the searches that failed. Numbers beyond
+the rank are tried while the equations would do for one sample more: where they barely do, any target has a solution.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[
         work = work_for(n)
         work.evidence["residual_by_samples"] = path
         try:
-            work.refuse_too_few_equations()
+            work.refuse_too_few_equations(spare_samples=min(len(path), 1))
         except RecoveryError:
             if not path:
                 raise

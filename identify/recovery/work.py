@@ -69,14 +69,18 @@ class Work:
             )
         return True
 
-    def refuse_too_few_equations(self) -> None:
-        """Raise RecoveryError where there are more unknowns than independent numbers: a search would find one of a family."""
+    def refuse_too_few_equations(self, *, spare_samples: int = 0) -> None:
+        """Raise RecoveryError where there are more unknowns than independent numbers: a search would find one of a family.
+
+        ``spare_samples``: as if there were so many samples more.
+        """
         system, net, n = self.system, self.reduced.network, self.samples
         every_parameter = self.homogeneous and system.observed.W and system.observed.a
         rows = len(net.W) * rows_per_neuron(net.n_inputs, system.observed, net.n_outputs, every_parameter)
         bound = min(rows, moment_count(net.n_inputs, system.degrees, net.n_outputs))
-        unknowns = n * (net.n_inputs + net.n_outputs - (len(system.degrees) == 1 and not is_lifted(system.degrees)))
-        if unknowns > bound:
+        each = net.n_inputs + net.n_outputs - (len(system.degrees) == 1 and not is_lifted(system.degrees))
+        unknowns = n * each
+        if unknowns + spare_samples * each > bound:
             raise RecoveryError(
                 f"count: {n} samples have {unknowns} unknowns, and the target at most {bound} independent numbers; the data are not "
                 "determined (identify.check shows it)",
