@@ -7,8 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from identify import attacks as attacks
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
+    from identify.attacks.reconstruct import Reconstruction, Splitting, reconstruct
     from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
@@ -44,12 +46,14 @@ _HOME = {
     "PlantingError": "eigenvectors",
     "Problem": "io",
     "ProblemFileError": "io",
+    "Reconstruction": "attacks.reconstruct",
     "Recovery": "recovery.solution",
     "RecoveryError": "recovery.solution",
     "Report": "report.verdict",
     "Scope": "report.verdict",
     "ShapeError": "network",
     "SolutionCertificate": "certificates.certify_solution",
+    "Splitting": "attacks.reconstruct",
     "SymbolicSystem": "symbolic.system",
     "Thresholds": "conditions.thresholds",
     "TooLargeError": "limits",
@@ -64,6 +68,7 @@ _HOME = {
     "largest_identifiable": "conditions.thresholds",
     "load_problem": "io",
     "max_margin_point": "kkt_points",
+    "reconstruct": "attacks.reconstruct",
     "recover": "recovery.recover",
     "save_problem": "io",
     "verify": "certificates.verify",
@@ -86,12 +91,14 @@ __all__ = [
     "PlantingError",
     "Problem",
     "ProblemFileError",
+    "Reconstruction",
     "Recovery",
     "RecoveryError",
     "Report",
     "Scope",
     "ShapeError",
     "SolutionCertificate",
+    "Splitting",
     "SymbolicSystem",
     "Thresholds",
     "TooLargeError",
@@ -106,6 +113,7 @@ __all__ = [
     "largest_identifiable",
     "load_problem",
     "max_margin_point",
+    "reconstruct",
     "recover",
     "save_problem",
     "verify",
@@ -114,6 +122,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "attacks":
+        return import_module("identify.attacks")
     if name not in _HOME:
         raise AttributeError(f"module 'identify' has no attribute {name!r}")
     value = getattr(import_module(f"identify.{_HOME[name]}"), name)

@@ -1,4 +1,5 @@
-"""The command line: ``identify demo``, ``identify check``, ``identify verify``, ``identify recover``, ``identify kkt``.
+"""The command line: ``identify demo``, ``identify check``, ``identify verify``, ``identify recover``, ``identify attack``,
+``identify kkt``.
 
 Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
 work was done, 1 when the data could not be recovered or a certificate is not valid or not to be had, 2 for bad input, with one
@@ -19,9 +20,11 @@ from rich.console import Console
 
 from identify.conditions.plan import NAMES
 from identify.configuration import Configuration, Truth
-from identify.stationarity import LAYERS, REGIMES, KKTSystem
+from identify.stationarity import LAYERS, REGIMES, KKTSystem, choice
 
 if TYPE_CHECKING:
+    from identify.attacks.mlp import MLP
+    from identify.attacks.objective import Attack
     from identify.recovery.solution import Recovery
     from identify.report.verdict import Report
 
@@ -71,6 +74,8 @@ def main() -> None:
         _fail(f"not recovered: {error}", 1)
     except (ValueError, TypeError) as error:
         _fail(str(error), 2)
+    except FloatingPointError as error:
+        _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
 
@@ -90,7 +95,6 @@ def demo(
 ) -> None:
     """Recover real digits from the weights of one network, and from one gradient of another."""
     from identify import demo as play
-    from identify.stationarity import choice
 
     choice("dtype", dtype, ("float32", "float64"))
     acts = []
@@ -285,6 +289,112 @@ def _show_recovery(found: Recovery, out: Path | None) -> None:
         _print(f"Written: {out}")
 
 
+ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
+
+
+@app.command(epilog="Example: identify attack network.npz --method haim -k 40 --trials 4 --split --out found.npz")
+def attack(
+    file: Annotated[Path, typer.Argument(help="Network (.npz): W1, b1, W2, ..., activation; X and y, if known, for scores.")],
+    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.")] = "haim",
+    initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False)] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Published settings, as in mnist-1 or multiclass-2.", show_default=False)] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False)] = None,
+    trials: Annotated[int, typer.Option(help="Runs from different seeds.")] = 1,
+    split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
+    precision: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False)] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Run a published reconstruction attack on a trained network; with its data in the file, score what it finds."""
+    from identify.attacks.reconstruct import Splitting, reconstruct
+    from identify.attacks.score import score
+    from identify.io import load_network, save_arrays
+    from identify.report.verdict import jsonable
+
+    network, rest = load_network(file)
+    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [])
+    known = rest.get("X")
+    if candidates is None:
+        if known is None:
+            raise ValueError("--candidates: missing, and the file has no X to count; give about twice the number of samples")
+        candidates = 2 * len(known)
+    with _progress() as step:
+        found = reconstruct(
+            made,
+            candidates=candidates,
+            steps=steps,
+            trials=trials,
+            seed=seed,
+            splitting=Splitting() if split else None,
+            precision=precision,
+            budget=budget,
+            checkpoint=checkpoint,
+            progress=step,
+        )
+    scored = None if known is None else score(found.X, known, mean=rest.get("mean"))
+    if out is not None:
+        save_arrays(out, {"X": found.X, "c": found.c, "pooled": found.pooled})
+    rows = [
+        {
+            "seed": trial.seed,
+            "objective": trial.value,
+            "stationarity": trial.distance,
+            "candidates": len(trial.X),
+            "splits": len(trial.splits),
+            "agreement": trial.agreement,
+        }
+        for trial in found.trials
+    ]
+    if as_json:
+        content = {"attack": found.attack, "settings": found.settings, "runs": rows, "interrupted": found.interrupted}
+        _print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
+        return
+    _print(repr(found))
+    for row in rows:
+        _print("  " + ", ".join(f"{name} {_brief(value)}" for name, value in row.items()))
+    if scored is not None:
+        _print(str(scored))
+    if found.interrupted:
+        _print(f"Interrupted: {found.interrupted}")
+    if out is not None:
+        _print(f"Written: {out}")
+
+
+def _attack(network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str]) -> Attack:
+    """The attack of the given name, with a preset and single settings."""
+    from identify.attacks import published
+    from identify.io import load_network
+
+    options: dict[str, Any] = {}
+    if preset is not None:
+        presets = published.HAIM_PRESETS if method == "haim" else published.BUZAGLO_PRESETS
+        own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
+        options |= own[choice("--preset", preset, tuple(own))]
+    for text in settings:
+        name, _, value = text.partition("=")
+        try:
+            options[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--set: received {text!r}, expected a name and a number, as in rate=0.01") from None
+    if (initial is not None) != (method == "loo"):
+        raise ValueError("--initial: is for --method loo, and needed there: the network before training")
+    try:
+        if initial is not None:
+            return published.loo(load_network(initial)[0], network, **options)
+        return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)
+    except TypeError as error:
+        raise ValueError(f"--set: {str(error).partition(') ')[2] or error}; see the settings in the documentation of attacks") from None
+
+
 @app.command(epilog='Example: identify kkt -d 2 -n 2 -m 3 -a "z+z^2+z^3" --format latex')
 def kkt(
     file: File = None,
@@ -305,7 +415,6 @@ def kkt(
 
     Files for algebra programs need numbers: from sizes, an instance with small integers is planted.
     """
-    from identify.stationarity import choice
     from identify.symbolic.system import kkt_equations
 
     form = "json" if as_json else choice("--format", form, ("text", "latex", "json", *PROGRAMS))

@@ -8,10 +8,12 @@ where they are the parameters themselves. Files are read without pickles, and wr
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +22,9 @@ from identify.activation import Activation
 from identify.limits import refuse_above
 from identify.network import TwoLayerNetwork
 from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
+
+if TYPE_CHECKING:
+    from identify.attacks.mlp import MLP
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
 TEXTS = ("activation", "regime", "loss")
@@ -56,19 +61,7 @@ def load_problem(path: str | Path) -> Problem:
         When the archive would not fit in memory; nothing is allocated.
     """
     path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            refuse_above(2 * sum(entry.file_size for entry in archive.infolist()), f"{path.name}")
-        with np.load(path, allow_pickle=False) as archive:
-            contents = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise ProblemFileError(f"{path}: no such file") from None
-    except zipfile.BadZipFile:
-        raise ProblemFileError(f"{path}: not an .npz archive; expected one written by numpy.savez or identify.save_problem") from None
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.LargeZipFile) as error:
-        if isinstance(error, ValueError) and type(error) is not ValueError:
-            raise
-        raise ProblemFileError(f"{path}: cannot be read ({error}); expected arrays of numbers and texts, without pickles") from None
+    contents = _contents(path)
     unknown = sorted(set(contents) - {*ARRAYS, *TEXTS})
     missing = [name for name in ("W", "a", "activation") if name not in contents]
     if unknown or missing:
@@ -95,6 +88,42 @@ def load_problem(path: str | Path) -> Problem:
         return Problem(system)
     X, c = check_data(contents["X"], contents["c"], net.n_inputs, net.n_outputs)
     return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
+
+
+def load_network(path: str | Path) -> tuple[MLP, dict[str, np.ndarray]]:
+    """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
+
+    Keys: ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU where it is missing).
+    Raises as :func:`load_problem`.
+    """
+    from identify.attacks.mlp import MLP, RELU
+
+    path = Path(path)
+    contents = _contents(path)
+    names = [name for name in contents if re.fullmatch(r"[Wb][1-9]\d*", name)]
+    if "W1" not in names:
+        raise ProblemFileError(f"{path}: has the keys {', '.join(contents) or 'none'}; expected W1, W2, ... and b1, ... for biases")
+    activation = _text(path, "activation", contents["activation"]) if "activation" in contents else RELU
+    rest = {name: value for name, value in contents.items() if name not in {*names, "activation"}}
+    return MLP({name: contents[name] for name in names}, activation), rest
+
+
+def _contents(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            refuse_above(2 * sum(entry.file_size for entry in archive.infolist()), f"{path.name}")
+        with np.load(path, allow_pickle=False) as archive:
+            contents = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise ProblemFileError(f"{path}: no such file") from None
+    except zipfile.BadZipFile:
+        raise ProblemFileError(f"{path}: not an .npz archive; expected one written by numpy.savez or identify.save_problem") from None
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.LargeZipFile) as error:
+        if isinstance(error, ValueError) and type(error) is not ValueError:
+            raise
+        raise ProblemFileError(f"{path}: cannot be read ({error}); expected arrays of numbers and texts, without pickles") from None
+    return contents
 
 
 def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:

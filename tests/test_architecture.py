@@ -22,6 +22,7 @@ ORDER = [
     "symbolic",
     "conditions",
     "recovery",
+    "attacks",
     "certificates",
     "io",
     "demo",

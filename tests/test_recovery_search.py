@@ -305,6 +305,13 @@ class TestCount:
         with pytest.raises(RecoveryError, match="samples: the budget was spent before 3 to . samples solved"):
             idf.recover(wrong, method="birth", budget=0.3)
 
+    def test_noise_is_not_fitted_by_more_samples(self):
+        system, _ = size(4, 4, 8).plant(0)
+        noise = np.random.default_rng(0).standard_normal(system.n_equations)
+        noisy = system.with_target(system.target + 1e-3 * np.linalg.norm(system.target) * noise / np.linalg.norm(noise))
+        with pytest.raises(RecoveryError, match="none of 4 to . samples solves"):
+            idf.recover(noisy, method="birth")
+
     def test_labels_say_it(self):
         network = size(3, 3, 8, "z^3").plant(0)[0].network
         assert _samples(idf.KKTSystem.max_margin(network, labels=[1, -1, 1]), None, {}, print) == (3, True)

@@ -1,0 +1,24 @@
+"""Published reconstruction attacks: their objectives, runs with and without sample splitting, and scores of what they find."""
+
+from identify.attacks.mlp import MLP
+from identify.attacks.objective import Attack, Box, objective
+from identify.attacks.published import BUZAGLO_PRESETS, HAIM_PRESETS, HAIM_RANGES, buzaglo, haim, loo
+from identify.attacks.score import Score, score
+from identify.attacks.stationarity import Stationarity, stationarity
+
+__all__ = [
+    "BUZAGLO_PRESETS",
+    "HAIM_PRESETS",
+    "HAIM_RANGES",
+    "MLP",
+    "Attack",
+    "Box",
+    "Score",
+    "Stationarity",
+    "buzaglo",
+    "haim",
+    "loo",
+    "objective",
+    "score",
+    "stationarity",
+]

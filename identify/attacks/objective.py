@@ -1,0 +1,186 @@
+r"""What any reconstruction attack minimises: a distance between parameters and the gradients of weighted candidates.
+
+With candidates :math:`x_j`, multipliers :math:`c_j`, scalars s of the network's outputs and a number M that stays what it was at the start,
+
+.. math:: L(X, c) = \sum_p \Bigl\| t_p - \frac1M \sum_j \sum_q c_{jq} \nabla_{\theta_p} s_q(f(\theta; x_j), y_j) \Bigr\|^2
+          + \sum_j w_j\, \mathrm{prior}(x_j) + \sum_j \mathrm{penalty}(c_j, l_j).
+
+M is frozen, and shares w and bounds l pass to the children of a split candidate, so that a split alone changes nothing: these
+objectives are what :mod:`identify.recovery.splitting` works on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from identify.attacks.mlp import Parameters, forward
+
+Scalars = Callable[[Array, Array], Array]
+"""Outputs (k, C) and labels (k, ...) of the candidates -> the scalars (k, q) whose parameter gradients are summed."""
+Prior = Callable[[Array], Array]
+"""Candidates (k, d) -> a penalty for each, (k,)."""
+Penalty = Callable[[Array, Array], Array]
+"""Multipliers (k, q) and their bounds (k,) -> a penalty for each candidate, (k,)."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """L(X, c), with what it needs for each candidate. A pytree: compiled once, whatever the numbers."""
+
+    at: tuple[Parameters, ...]
+    """Where gradients are taken; with two, the columns of c are shared out among them."""
+    target: Parameters
+    labels: Array
+    bounds: Array
+    shares: Array
+    count: Array
+    sharpness: Array
+    scalars: Scalars = field(metadata={"static": True})
+    prior: Prior = field(metadata={"static": True})
+    penalty: Penalty = field(metadata={"static": True})
+    nonlinearity: Callable[[Array, Array], Array] = field(metadata={"static": True})
+
+    def gradients(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Parameters:
+        """The weighted gradients that stand against the target."""
+
+        def weighted(parameters: Parameters, c: Array) -> Array:
+            return (c * self.scalars(self._outputs(parameters, X)[0], self.labels)).sum() / self.count
+
+        parts = [jax.grad(weighted)(at, own) for at, own in zip(self.at, self._by_network(c), strict=True)]
+        return jax.tree.map(lambda *each: sum(each), *parts)
+
+    def distance(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
+        """The first term: the squared residual of stationarity."""
+        found = self.gradients(X, c)
+        return sum((((self.target[name] - found[name]) ** 2).sum() for name in self.target), jnp.zeros((), X.dtype))
+
+    def products(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
+        r"""The first term without any gradient in full, for few candidates and wide layers.
+
+        The gradient by :math:`W_l` is :math:`\sum_j \delta_j h_j^\top`, h what enters the layer and δ the derivative by its
+        pre-activations; its squared norm is :math:`\sum_{jk} (\delta_j \cdot \delta_k)(h_j \cdot h_k)`. Differences of large numbers:
+        residuals below 1e-8 of the target are rounding.
+        """
+        signals = [self._signals(at, X, own) for at, own in zip(self.at, self._by_network(c), strict=True)]
+        total = jnp.zeros((), X.dtype)
+        for name, target in self.target.items():
+            layer = int(name[1:]) - 1
+            delta = jnp.concatenate([deltas[layer] for deltas, _ in signals])
+            if name.startswith("b"):
+                total += ((target - delta.sum(axis=0)) ** 2).sum()
+                continue
+            h = jnp.concatenate([entering[layer] for _, entering in signals])
+            if len(h) * sum(target.shape) < target.size:
+                total += (target**2).sum() - 2 * (delta * (h @ target.T)).sum() + ((delta @ delta.T) * (h @ h.T)).sum()
+            else:
+                total += ((target - delta.T @ h) ** 2).sum()
+        return total
+
+    def _signals(self, parameters: Parameters, X: Array, c: Array) -> tuple[list[Array], list[Array]]:
+        """By layer: derivatives of the weighted sum by the pre-activations, and what enters."""
+
+        def weighted(moves: list[Array]) -> tuple[Array, list[Array]]:
+            outputs, entering = self._outputs(parameters, X, moves)
+            return (c * self.scalars(outputs, self.labels)).sum() / self.count, entering
+
+        widths = [len(parameters[name]) for name in sorted(parameters) if name.startswith("W")]
+        return jax.grad(weighted, has_aux=True)([jnp.zeros((len(X), width), X.dtype) for width in widths])
+
+    def _outputs(self, parameters: Parameters, X: Array, moves: list[Array] | None = None) -> tuple[Array, list[Array]]:
+        return forward(parameters, X, lambda z: self.nonlinearity(z, self.sharpness), moves)
+
+    def _by_network(self, c: Array) -> list[Array]:
+        return jnp.split(c, len(self.at), axis=1)
+
+    def __call__(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
+        return self.products(X, c) + (self.shares * self.prior(X)).sum() + self.penalty(c, self.bounds).sum()
+
+    def inherit(self, parents, shares) -> Objective:
+        """The objective of candidates that come from ``parents`` with those shares of their multipliers."""
+        return replace(
+            self,
+            labels=self.labels[parents],
+            bounds=self.bounds[parents] * shares,
+            shares=self.shares[parents] * shares,
+        )
+
+
+@dataclass(frozen=True)
+class Box:
+    """weight · squared distance to the box [low, high], summed over the coordinates; bounds are numbers, or one for each coordinate.
+
+    Compared by value, so that equal priors do not compile anew; own priors may be any function.
+    """
+
+    low: float | tuple[float, ...] = -1.0
+    high: float | tuple[float, ...] = 1.0
+    weight: float = 1.0
+
+    def __call__(self, X: Float[Array, "k d"]) -> Float[Array, " k"]:
+        low, high = jnp.asarray(self.low, X.dtype), jnp.asarray(self.high, X.dtype)
+        return self.weight * (jnp.maximum(X - high, 0) ** 2 + jnp.maximum(low - X, 0) ** 2).sum(axis=1)
+
+
+def no_penalty(c: Float[Array, "k q"], bounds: Float[Array, " k"]) -> Float[Array, " k"]:
+    """For multipliers of any sign and size."""
+    return jnp.zeros(len(c), c.dtype)
+
+
+def objective(
+    at: tuple[Mapping[str, np.ndarray], ...],
+    target: Mapping[str, np.ndarray],
+    labels: Float[np.ndarray, "k ..."],
+    *,
+    scalars: Scalars,
+    prior: Prior,
+    penalty: Penalty,
+    bound: float = 0.0,
+    nonlinearity: Callable[[Array, Array], Array],
+    sharpness: float = 1.0,
+    outputs: int = 1,
+) -> Objective:
+    """An :class:`Objective` for k candidates, as many as there are labels; M = k · ``outputs``."""
+    k = len(labels)
+    with jax.enable_x64(True):
+        *networks, goal = ({name: jnp.asarray(value) for name, value in each.items()} for each in (*at, target))
+        each = [jnp.asarray(part, float) for part in (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness)]
+    own, bounds, shares, count, sharp = each
+    return Objective(tuple(networks), goal, own, bounds, shares, count, sharp, scalars, prior, penalty, nonlinearity)
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """All that :func:`identify.reconstruct` needs: an objective for any number of candidates, a start, an optimiser.
+
+    Attributes
+    ----------
+    objective
+        ``objective(k)``: the :class:`Objective` of k candidates.
+    start
+        ``start(rng, k)``: candidates (k, d) and multipliers (k, q).
+    optimiser
+        An optax transformation of the pytree ``{"X": ..., "c": ...}``.
+    steps
+        Iterations of the published setting.
+    sharpness
+        Iterations done -> sharpness of the smoothed activation, where it changes; None: that of the objective.
+    settings
+        The hyper-parameters, for the record.
+    """
+
+    name: str
+    objective: Callable[[int], Objective]
+    start: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+    optimiser: optax.GradientTransformation
+    steps: int
+    sharpness: Callable[[Array], Array] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)

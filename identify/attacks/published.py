@@ -1,0 +1,245 @@
+"""The three published attacks: max-margin (Haim), multiclass and weight decay (Buzaglo), neural tangent kernel (Loo)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from identify.activation import Activation
+from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
+from identify.attacks.objective import Attack, Box, Prior, no_penalty, objective
+from identify.network import ShapeError
+from identify.stationarity import choice
+
+HINGE = 5.0
+"""Weight of the penalty on multipliers below their bound."""
+MOMENTUM = 0.9
+
+HAIM_PRESETS = {
+    "cifar-1": {"start_scale": 8.86e-4, "rate": 0.555, "bound": 0.498, "sharpness": 19.1},
+    "cifar-2": {"start_scale": 4.47e-3, "rate": 0.346, "bound": 0.494, "sharpness": 21.7},
+    "mnist-1": {"start_scale": 0.0350, "rate": 0.0305, "bound": 0.447, "sharpness": 149.9},
+    "mnist-2": {"start_scale": 1.74e-3, "rate": 0.282, "bound": 0.415, "sharpness": 19.2},
+}
+"""Settings of the runs that :func:`haim` reports as its best."""
+HAIM_RANGES = {"start_scale": (1e-6, 0.1), "rate": (1e-5, 1.0), "bound": (0.01, 0.5), "sharpness": (10.0, 500.0)}
+"""Over which they were searched: the first two on a logarithmic scale, the others uniformly."""
+BUZAGLO_PRESETS = {
+    "multiclass-1": {"start_scale": 6.2e-5, "rate": 1.36e-3, "multiplier_rate": 0.479, "bound": 0.203, "sharpness": 39.5},
+    "multiclass-2": {"start_scale": 3.6e-4, "rate": 2.4e-4, "multiplier_rate": 0.951, "bound": 0.040, "sharpness": 326.0},
+    "weight-decay-1": {"start_scale": 0.0197, "rate": 0.952, "sharpness": 90.3},
+    "weight-decay-2": {"start_scale": 0.0137, "rate": 0.872, "sharpness": 107.4},
+    "weight-decay-3": {"start_scale": 3.5e-6, "rate": 0.949, "sharpness": 103.7},
+}
+KINDS = ("multiclass", "weight-decay")
+
+
+def haim(
+    network: MLP,
+    *,
+    start_scale: float = 4.47e-3,
+    rate: float = 0.346,
+    multiplier_rate: float = 1e-4,
+    bound: float = 0.494,
+    sharpness: float = 21.7,
+    steps: int = 50_000,
+    prior: Prior | None = None,
+) -> Attack:
+    r"""Binary classification without weight decay (Haim et al. 2022): :math:`\theta = \tfrac1M \sum_j \lambda_j y_j \nabla f(x_j)`.
+
+    The first half of the candidates has label -1, the second +1. Multipliers below ``bound`` are penalised; it stands for the scale
+    of the parameters, which training leaves free.
+
+    Parameters
+    ----------
+    network
+        One output. ReLU is smoothed in the backward pass only; polynomials are taken as they are.
+    start_scale
+        Standard deviation of the first candidates (units of the inputs), which are taken to lie in [-1, 1].
+    rate, multiplier_rate
+        Learning rates, with momentum 0.9.
+    bound, sharpness
+        Smallest multiplier; slope of the smoothed step at zero (both positive, dimensionless).
+    prior
+        In place of the box [-1, 1].
+
+    Raises
+    ------
+    ShapeError
+        For a network with several outputs.
+    """
+    if network.n_outputs != 1:
+        raise ShapeError(f"network: has {network.n_outputs} outputs, expected one; attacks.buzaglo is for several classes")
+    settings = {"start_scale": start_scale, "rate": rate, "multiplier_rate": multiplier_rate, "bound": bound, "sharpness": sharpness}
+    return Attack(
+        "haim",
+        lambda k: objective(
+            (network.parameters,),
+            network.parameters,
+            np.where(np.arange(k) < k // 2, -1.0, 1.0),
+            scalars=_signed,
+            prior=Box() if prior is None else prior,
+            penalty=_hinge,
+            bound=bound,
+            nonlinearity=_smoothed(network, sigmoid_relu),
+            sharpness=sharpness,
+        ),
+        lambda rng, k: (start_scale * rng.standard_normal((k, network.n_inputs)), rng.uniform(0, 1, (k, 1))),
+        _momentum(rate, multiplier_rate),
+        steps,
+        settings=settings,
+    )
+
+
+def buzaglo(
+    network: MLP,
+    *,
+    kind: str,
+    start_scale: float = 0.0137,
+    rate: float = 0.872,
+    multiplier_rate: float = 1e-4,
+    bound: float = 0.2,
+    sharpness: float = 107.4,
+    steps: int = 50_000,
+    prior: Prior | None = None,
+) -> Attack:
+    r"""Several classes, and any loss with weight decay (Buzaglo et al. 2023).
+
+    Parameters
+    ----------
+    kind
+        ``"multiclass"``: gradients of the margin :math:`f_y - \max_{c \ne y} f_c`, labels in equal numbers, multipliers of at least
+        ``bound``. ``"weight-decay"``: gradients of all outputs, multipliers of any sign and no labels; for one output this is the
+        published objective for regression, for several it is the exact stationarity of cross-entropy with weight decay.
+
+    Other parameters as for :func:`haim`.
+
+    Raises
+    ------
+    ValueError
+        For another kind, or one class.
+    """
+    choice("kind", kind, KINDS)
+    C = network.n_outputs
+    multiclass = kind == "multiclass"
+    if multiclass and C == 1:
+        raise ValueError("kind: 'multiclass' needs several outputs, the network has one; attacks.haim is for two classes")
+    settings = {"kind": kind, "start_scale": start_scale, "rate": rate, "multiplier_rate": multiplier_rate, "sharpness": sharpness}
+
+    def start(rng: np.random.Generator, k: int) -> tuple[np.ndarray, np.ndarray]:
+        c = rng.uniform(0, 1, (k, 1)) if multiclass else rng.standard_normal((k, C))
+        return start_scale * rng.standard_normal((k, network.n_inputs)), c
+
+    return Attack(
+        f"buzaglo, {kind}",
+        lambda k: objective(
+            (network.parameters,),
+            network.parameters,
+            np.arange(k) * C // k if multiclass else np.zeros(k),
+            scalars=_margin if multiclass else _outputs,
+            prior=Box() if prior is None else prior,
+            penalty=_hinge if multiclass else no_penalty,
+            bound=bound,
+            nonlinearity=_smoothed(network, sigmoid_relu),
+            sharpness=sharpness,
+        ),
+        start,
+        _momentum(rate, multiplier_rate),
+        steps,
+        settings=settings | ({"bound": bound} if multiclass else {}),
+    )
+
+
+def loo(
+    initial: MLP,
+    final: MLP,
+    *,
+    linearised: bool = False,
+    both_kernels: bool = False,
+    low: float | Sequence[float] = -1.0,
+    high: float | Sequence[float] = 1.0,
+    rate: float = 0.02,
+    steps: int = 80_000,
+    prior: Prior | None = None,
+) -> Attack:
+    r"""Change of the parameters in lazy training (Loo et al. 2024).
+
+    :math:`\theta_T - \theta_0 = \tfrac1{MC} \sum_j \alpha_j \cdot \nabla f(x_j)`. Multipliers have any sign, one for each output; labels
+    are not used. ReLU becomes softplus(βz)/β with a β that grows from 11 to 200 over 45,600 steps.
+
+    Parameters
+    ----------
+    linearised
+        Gradients at the initial parameters, exact for training of the linearised network; otherwise at the final ones.
+    both_kernels
+        A second set of multipliers for gradients at the initial parameters.
+    low, high
+        Range of the inputs, for the prior 0.1 · squared distance / number of inputs (one number, or one for each input).
+    rate
+        Of Adam.
+
+    Raises
+    ------
+    ShapeError
+        When the networks have not the same layers.
+    """
+    shapes = [{name: value.shape for name, value in net.parameters.items()} for net in (initial, final)]
+    if shapes[0] != shapes[1]:
+        raise ShapeError(f"final: {final!r} has not the architecture of initial: {initial!r}")
+    names, C, d = initial.parameters, initial.n_outputs, initial.n_inputs
+    change = {name: final.parameters[name] - initial.parameters[name] for name in names}
+    first = initial if linearised else final
+    at = (first.parameters, initial.parameters) if both_kernels else (first.parameters,)
+    return Attack(
+        "loo",
+        lambda k: objective(
+            at,
+            change,
+            np.zeros(k),
+            scalars=_outputs,
+            prior=Box(_bounds(low), _bounds(high), 0.1 / d) if prior is None else prior,
+            penalty=no_penalty,
+            outputs=C,
+            nonlinearity=_smoothed(initial, softplus_relu),
+            sharpness=11.0,
+        ),
+        lambda rng, k: (0.2 * rng.standard_normal((k, d)), rng.uniform(-0.5, 0.5, (k, C * len(at)))),
+        optax.adam(rate),
+        steps,
+        sharpness=lambda step: jnp.minimum(10.0 + 10.0 ** (step / 20_000), 200.0),
+        settings={"rate": rate, "linearised": linearised, "both_kernels": both_kernels},
+    )
+
+
+def _bounds(value: float | Sequence[float]) -> float | tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, Sequence) else float(value)
+
+
+def _smoothed(network: MLP, relu: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    return Polynomial(network.activation.floats()) if isinstance(network.activation, Activation) else relu
+
+
+def _momentum(rate: float, multiplier_rate: float) -> optax.GradientTransformation:
+    parts = {"X": optax.sgd(rate, momentum=MOMENTUM), "c": optax.sgd(multiplier_rate, momentum=MOMENTUM)}
+    return optax.multi_transform(parts, {"X": "X", "c": "c"})
+
+
+def _hinge(c: Float[Array, "k 1"], bounds: Float[Array, " k"]) -> Float[Array, " k"]:
+    return HINGE * (jnp.maximum(bounds[:, None] - c, 0) ** 2).sum(axis=1)
+
+
+def _signed(outputs: Float[Array, "k 1"], labels: Float[Array, " k"]) -> Float[Array, "k 1"]:
+    return labels[:, None] * outputs
+
+
+def _outputs(outputs: Float[Array, "k C"], labels: Array) -> Float[Array, "k C"]:
+    return outputs
+
+
+def _margin(outputs: Float[Array, "k C"], labels: Float[Array, " k"]) -> Float[Array, "k 1"]:
+    own = labels[:, None] == jnp.arange(outputs.shape[1])
+    return (jnp.where(own, outputs, 0.0).sum(axis=1) - jnp.where(own, -jnp.inf, outputs).max(axis=1))[:, None]

@@ -1,0 +1,337 @@
+"""``reconstruct``: run an attack, once or from several seeds, with or without sample splitting, and pick a run without the true data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from identify.attacks.objective import Attack, Objective
+from identify.recovery.splitting.matrices import smallest
+from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
+from identify.stationarity import choice
+
+BLOCK = 250
+"""Iterations between two looks at the clock."""
+PRECISIONS = ("float64", "float32")
+SAME = 0.05
+"""Relative distance within which candidates of two runs agree."""
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """When and how candidates are split (Shen et al. 2026).
+
+    Parameters
+    ----------
+    every
+        Iterations between two checks.
+    most
+        Candidates split at one check at most: those with the most negative eigenvalues.
+    cap
+        Candidates at most, as a multiple of those at the start (above 1).
+    threshold
+        An eigenvalue of a splitting matrix below its negative calls for a split (units of the objective / input^2).
+    """
+
+    every: int = 1000
+    most: int = 4
+    cap: float = 2.0
+    threshold: float = 1e-7
+
+    def __post_init__(self) -> None:
+        if not (self.every >= 1 and self.most >= 1 and self.cap > 1 and self.threshold >= 0):
+            raise ValueError(f"splitting: received {self}, expected every >= 1, most >= 1, cap > 1 and threshold >= 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One run of an attack: where it ended, and the objective on the way."""
+
+    seed: int
+    X: Float[np.ndarray, "k d"]
+    c: Float[np.ndarray, "k q"]
+    value: float
+    distance: float
+    """The first term of the objective: squared residual of stationarity."""
+    history: Float[np.ndarray, "blocks 2"]
+    """Iterations done, and the objective there."""
+    splits: tuple[Split, ...] = ()
+    """What each split gained; ``resumed`` is the objective at the next check."""
+    agreement: float = np.nan
+    """Share of the candidates that lie within 5 % of one of another run; nan with one run."""
+
+    @property
+    def iterations(self) -> int:
+        return int(self.history[-1, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Runs of an attack, the one with the lowest objective first.
+
+    ``X`` and ``c`` are those of the first. The order knows nothing of the true data; a low objective does not mean that
+    the candidates are the data (the reports on trained networks show wrong images that fit better).
+    """
+
+    attack: str
+    trials: tuple[Trial, ...]
+    settings: dict
+    interrupted: str = ""
+
+    @property
+    def X(self) -> Float[np.ndarray, "k d"]:
+        return self.trials[0].X
+
+    @property
+    def c(self) -> Float[np.ndarray, "k q"]:
+        return self.trials[0].c
+
+    @property
+    def pooled(self) -> Float[np.ndarray, "all d"]:
+        """Candidates of all runs."""
+        return np.concatenate([trial.X for trial in self.trials])
+
+    def __repr__(self) -> str:
+        best = self.trials[0]
+        return (
+            f"Reconstruction({self.attack}: {len(best.X)} candidates, objective {best.value:.2g}, stationarity {best.distance:.2g}, "
+            f"best of {len(self.trials)} runs)"
+        )
+
+
+@dataclass(eq=False)
+class _Clock:
+    deadline: float | None
+    interrupted: str = field(default="")
+
+    def go_on(self) -> bool:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.interrupted = "the budget was spent"
+        return not self.interrupted
+
+
+def reconstruct(
+    attack: Attack,
+    *,
+    candidates: int,
+    steps: int | None = None,
+    trials: int = 1,
+    seed: int = 0,
+    splitting: Splitting | None = None,
+    precision: str = "float64",
+    budget: float | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Reconstruction:
+    """Minimise the objective of an attack from random candidates.
+
+    Parameters
+    ----------
+    attack
+        :func:`~identify.attacks.published.haim`, ``buzaglo``, ``loo``, or your own :class:`~identify.attacks.objective.Attack`.
+    candidates
+        At the start, at least 1; the papers take twice the number of samples.
+    steps
+        Iterations, at least 1; None: as published.
+    trials
+        Runs, with the seeds ``seed``, ``seed`` + 1, ...; they are ordered by objective.
+    splitting
+        Splits candidates at strict saddles. None: their number stays.
+    precision
+        Of the iterations: ``"float64"``, or ``"float32"``, which takes a third to all of the time. Splits are checked in float64.
+    budget
+        Seconds of wall-clock time for all runs. When it is spent, or at a keyboard interrupt, what was done so far is returned.
+    checkpoint
+        A folder, in which finished runs are saved and found again.
+    progress
+        Called with a line of text now and then.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range, or a checkpoint of another attack.
+    FloatingPointError
+        When every run diverges; smaller learning rates help.
+
+    Notes
+    -----
+    Cost: each iteration about six times a forward pass of the network for all candidates. A check for splits costs, for each
+    candidate, d (up to 100 inputs) or some 20 to 100 (beyond) Hessian-vector products.
+    """
+    for name, value in (("candidates", candidates), ("trials", trials), ("steps", attack.steps if steps is None else steps)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}: received {value!r}, expected an integer of at least 1")
+    if budget is not None and not 0 < budget < np.inf:
+        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
+    choice("precision", precision, PRECISIONS)
+    total = int(attack.steps if steps is None else steps)
+    clock = _Clock(None if budget is None else time.monotonic() + budget)
+    store = None if checkpoint is None else _Store.open(Path(checkpoint), attack, candidates, total, splitting, precision)
+    done: list[Trial] = []
+    for number in range(seed, seed + trials):
+        trial = None if store is None else store.load(number)
+        if trial is None:
+            try:
+                trial = _run(attack, candidates, total, number, splitting, precision, clock, progress)
+            except KeyboardInterrupt:
+                clock.interrupted = "interrupted from the keyboard"
+                break
+            if store is not None and not clock.interrupted:
+                store.save(trial)
+        done.append(trial)
+        if not clock.go_on():
+            break
+    finite = [trial for trial in done if np.isfinite(trial.value) and np.isfinite(trial.X).all()]
+    if not finite:
+        if not done:
+            raise KeyboardInterrupt
+        raise FloatingPointError(f"{attack.name}: all {len(done)} runs diverged; try smaller learning rates than {attack.settings}")
+    ordered = sorted(finite, key=lambda trial: trial.value)
+    agreed = tuple(replace(trial, agreement=_agreement(trial, ordered)) for trial in ordered)
+    return Reconstruction(attack.name, agreed, dict(attack.settings), clock.interrupted)
+
+
+def _run(
+    attack: Attack, candidates: int, total: int, seed: int, splitting: Splitting | None, precision: str, clock: _Clock, progress
+) -> Trial:
+    X, c = attack.start(np.random.default_rng(seed), candidates)
+    objective = attack.objective(candidates)
+    history: list[tuple[int, float]] = []
+    splits: list[Split] = []
+    pending: list[Split] = []
+    with jax.enable_x64(True):
+        rough = jax.tree.map(lambda array: array.astype(precision), objective)
+        point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
+        state = attack.optimiser.init(point)
+        at = 0
+        while at < total and clock.go_on():
+            until_check = splitting.every - at % splitting.every if splitting else total
+            count = min(BLOCK, total - at, until_check)
+            point, state, value = _iterate(attack.optimiser, attack.sharpness, rough, point, state, at, count)
+            at += count
+            history.append((at, float(value)))
+            if not np.isfinite(history[-1][1]):
+                break
+            progress(f"{attack.name}, seed {seed}: {at} of {total} iterations, objective {history[-1][1]:.4g}")
+            if splitting and at % splitting.every == 0 and at < total:
+                splits += [replace(each, resumed=history[-1][1]) for each in pending]
+                objective = _sharpened(objective, attack.sharpness, at)
+                objective, point, pending = _split(objective, point, splitting, int(candidates * splitting.cap))
+                if pending:  # momenta belong to candidates that are no more
+                    rough, point = jax.tree.map(lambda array: array.astype(precision), (objective, point))
+                    state = attack.optimiser.init(point)
+        splits += [replace(each, resumed=history[-1][1]) for each in pending]
+        objective = _sharpened(objective, attack.sharpness, at)
+        X, c = (np.asarray(point[name], float) for name in ("X", "c"))
+        distance = float(objective.distance(jnp.asarray(X), jnp.asarray(c)))
+        value = float(objective(jnp.asarray(X), jnp.asarray(c)))
+    return Trial(seed, X, c, value, distance, np.array(history), tuple(splits))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _iterate(optimiser: optax.GradientTransformation, sharpness, objective: Objective, point, state, at, count):
+    """``count`` iterations; the point, the optimiser's state, and the objective before the last of them."""
+
+    def body(i, carried):
+        point, state, _ = carried
+        current = _sharpened(objective, sharpness, at + i)
+        value, gradient = jax.value_and_grad(lambda p: current(p["X"], p["c"]))(point)
+        updates, state = optimiser.update(gradient, state, point)
+        return optax.apply_updates(point, updates), state, value
+
+    return jax.lax.fori_loop(0, count, body, (point, state, jnp.zeros((), point["X"].dtype)))
+
+
+def _sharpened(objective: Objective, sharpness, at) -> Objective:
+    if sharpness is None:
+        return objective
+    return replace(objective, sharpness=jnp.asarray(sharpness(jnp.asarray(at, float)), objective.sharpness.dtype))
+
+
+def _split(objective: Objective, point: dict, splitting: Splitting, cap: int) -> tuple[Objective, dict, list[Split]]:
+    """One check: candidates at strict saddles become two, as many as allowed, each at the best step of a line search."""
+    X, c = np.asarray(point["X"], float), np.asarray(point["c"], float)
+    room = min(splitting.most, cap - len(X))
+    if room < 1:
+        return objective, point, []
+    values, vectors = smallest(objective, X, c)
+    made = []
+    for j in np.argsort(values)[:room]:
+        if values[j] >= -splitting.threshold:
+            break
+        before = float(objective(jnp.asarray(X), jnp.asarray(c)))
+        step, after = best_step(objective, X, c, int(j), vectors[j])
+        if not after < before * (1 - NEGLIGIBLE):
+            continue
+        directions, steps = np.zeros_like(X), np.zeros(len(X))
+        directions[j], steps[j] = vectors[j], step
+        X, c, parents, shares = split(X, c, directions, steps)
+        objective = objective.inherit(parents, jnp.asarray(shares))
+        made.append(Split(int(j), float(values[j]), step, before, after, np.nan))
+    return objective, {"X": jnp.asarray(X), "c": jnp.asarray(c)}, made
+
+
+def _agreement(trial: Trial, trials: list[Trial]) -> float:
+    others = [other.X for other in trials if other is not trial]
+    if not others:
+        return np.nan
+    near = [min(np.linalg.norm(other - x, axis=1).min() for other in others) <= SAME * np.linalg.norm(x) for x in trial.X]
+    return float(np.mean(near))
+
+
+@dataclass(frozen=True)
+class _Store:
+    """Finished runs in a folder, one file each, written at once."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, attack: Attack, candidates: int, steps: int, splitting: Splitting | None, precision: str) -> _Store:
+        first = attack.objective(1)
+        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((first.at, first.target)))
+        question = f"{attack.name} {attack.settings} {candidates} {steps} {splitting} {precision} {hashlib.sha256(numbers).hexdigest()}"
+        label = folder / "attack.txt"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not label.exists():
+                _at_once(label, lambda path: path.write_text(question, encoding="utf-8"))
+            elif label.read_text(encoding="utf-8") != question:
+                raise ValueError(f"checkpoint: {folder} belongs to another attack or to other options; choose another folder, or delete it")
+        except OSError as error:
+            raise ValueError(f"checkpoint: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
+        return cls(folder)
+
+    def load(self, seed: int) -> Trial | None:
+        path = self.folder / f"{seed:05d}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as f:
+            rows = [Split(int(row[0]), *map(float, row[1:])) for row in f["splits"]]
+            return Trial(seed, f["X"], f["c"], float(f["value"]), float(f["distance"]), f["history"], tuple(rows))
+
+    def save(self, trial: Trial) -> None:
+        rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, 6)
+        parts = {"X": trial.X, "c": trial.c, "value": trial.value, "distance": trial.distance, "history": trial.history, "splits": rows}
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, **parts)  # type: ignore[arg-type]
+
+        _at_once(self.folder / f"{trial.seed:05d}.npz", write)
+
+
+def _at_once(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write(temporary)
+    os.replace(temporary, path)

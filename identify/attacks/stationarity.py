@@ -1,0 +1,97 @@
+"""How well the equation that an attack solves holds at the true data: to be read before any attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from identify.attacks.objective import Attack
+from identify.limits import refuse_above
+from identify.network import ShapeError, finite_array
+
+
+@dataclass(frozen=True, eq=False)
+class Stationarity:
+    """The best multipliers for known data, and what they leave.
+
+    Attributes
+    ----------
+    residual
+        ‖target − Σ c_i ∇s(x_i)‖ / ‖target‖, from 0 to 1.
+    by_parameter
+        The share of the squared residual that each group of parameters holds; they add up to 1.
+    multipliers
+        c, without the factor 1/M of the objectives.
+    """
+
+    residual: float
+    by_parameter: dict[str, float]
+    multipliers: Float[np.ndarray, "n q"]
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {share:.0%}" for name, share in self.by_parameter.items())
+        support = int((np.abs(self.multipliers).max(axis=1) > 1e-3 * np.abs(self.multipliers).max()).sum())
+        held = f"{support} of {len(self.multipliers)} samples have a multiplier"
+        return f"stationarity residual at the true data {self.residual:.2g} ({parts}); {held}"
+
+
+def stationarity(
+    attack: Attack, X: Float[np.ndarray, "n d"], labels: Float[np.ndarray, " n"] | None = None, *, signed: bool = False
+) -> Stationarity:
+    """The smallest residual of an attack's equation at known data, over all multipliers.
+
+    Parameters
+    ----------
+    attack
+        Its objective is used, with its smoothed activation; the prior and the bounds are not.
+    X
+        The data.
+    labels
+        As the objective takes them: ±1 for :func:`haim`, classes from 0 for multiclass. None for objectives without labels.
+    signed
+        Multipliers of any sign; otherwise they are not negative.
+
+    Raises
+    ------
+    ShapeError
+        For data or labels that do not fit.
+    TooLargeError
+        Before the gradients of all samples would not fit in memory.
+
+    Notes
+    -----
+    Cost O(n^2 q^2 P) for P parameters, memory 16 n q P bytes.
+    """
+    X = finite_array("X", X, (None, attack.start(np.random.default_rng(0), 1)[0].shape[1]), "samples, one per row")
+    n, q = len(X), attack.start(np.random.default_rng(0), 1)[1].shape[1]
+    made = attack.objective(n)
+    size = sum(value.size for value in made.target.values())
+    refuse_above(16 * n * q * size, f"gradients of {n} samples")
+    with jax.enable_x64(True):
+        if labels is not None:
+            if np.shape(labels) != made.labels.shape:
+                raise ShapeError(f"labels: received shape {np.shape(labels)}, expected {made.labels.shape}: one for each sample")
+            made = replace(made, labels=jnp.asarray(labels, float))
+        count = float(made.count)
+        columns = jax.jacfwd(lambda c: made.gradients(jnp.asarray(X), c))(jnp.zeros((n, q)))
+        J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
+        target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])
+    R, Qt = _reduced(J, target)
+    c = np.linalg.lstsq(R, Qt, rcond=None)[0] if signed else nnls(R, Qt)[0]
+    left = (target - J @ c) ** 2
+    total, at, shares = left.sum(), 0, {}
+    for name, value in made.target.items():
+        shares[name] = float(left[at : at + value.size].sum() / total) if total else 0.0
+        at += value.size
+    return Stationarity(float(np.sqrt(total) / np.linalg.norm(target)), shares, c.reshape(n, q))
+
+
+def _reduced(J: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same least-squares problem with as many rows as columns."""
+    Q, R = np.linalg.qr(J)
+    return R, Q.T @ target
