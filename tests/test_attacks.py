@@ -125,7 +125,7 @@ class TestObjectives:
     @pytest.mark.parametrize("linearised", [False, True])
     def test_loo(self, both, linearised):
         start, end = network(0, (3, 5, 4, 2), biases=(1, 2, 3)), network(1, (3, 5, 4, 2), biases=(1, 2, 3))
-        attack = published.loo(start, end, linearised=linearised, both_kernels=both, low=-0.5, high=[0.5, 1.0, 2.0])
+        attack = published.loo(start, end, linearised=linearised, both_kernels=both, low=-0.5, high=np.array([0.5, 1.0, 2.0]))
         X, c = np.random.default_rng(2).standard_normal((4, 3)), np.random.default_rng(3).standard_normal((4, 2 * (1 + both)))
         change = {name: end.parameters[name] - start.parameters[name] for name in start.parameters}
         smooth = lambda z: mlp.softplus_relu(z, 11.0)  # noqa: E731

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from identify.activation import Activation
 from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
@@ -160,8 +161,8 @@ def loo(
     *,
     linearised: bool = False,
     both_kernels: bool = False,
-    low: float | Sequence[float] = -1.0,
-    high: float | Sequence[float] = 1.0,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
     rate: float = 0.02,
     steps: int = 80_000,
     prior: Prior | None = None,
@@ -215,8 +216,9 @@ def loo(
     )
 
 
-def _bounds(value: float | Sequence[float]) -> float | tuple[float, ...]:
-    return tuple(map(float, value)) if isinstance(value, Sequence) else float(value)
+def _bounds(value: ArrayLike) -> float | tuple[float, ...]:
+    bounds = np.asarray(value, float)
+    return tuple(bounds.tolist()) if bounds.ndim else float(bounds)
 
 
 def _smoothed(network: MLP, relu: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
