@@ -24,7 +24,7 @@ from identify.stationarity import LAYERS, REGIMES, KKTSystem, choice
 
 if TYPE_CHECKING:
     from identify.attacks.mlp import MLP
-    from identify.attacks.objective import Attack
+    from identify.attacks.objectives import Attack
     from identify.recovery.solution import Recovery
     from identify.report.verdict import Report
 
@@ -316,7 +316,7 @@ def attack(
 ) -> None:
     """Run a published reconstruction attack on a trained network; with its data in the file, score what it finds."""
     from identify.attacks.reconstruct import Splitting, reconstruct
-    from identify.attacks.score import score
+    from identify.attacks.scores import score
     from identify.io import load_network, save_arrays
     from identify.report.verdict import jsonable
 

@@ -15,7 +15,7 @@ from scipy.special import expit, log_softmax
 import identify as idf
 from identify.attacks import mlp, published
 from identify.attacks.mlp import MLP, forward
-from identify.attacks.objective import Attack, Box, no_penalty, objective
+from identify.attacks.objectives import Attack, Box, no_penalty, objective
 from identify.attacks.reconstruct import Splitting, Trial, reconstruct
 from identify.network import ShapeError
 from identify.recovery.splitting.matrices import splitting_matrices

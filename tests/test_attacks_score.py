@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from identify.attacks.score import ImageShape, confidence, correlations, relative_errors, score, ssim, wilson
+from identify.attacks.scores import ImageShape, confidence, correlations, relative_errors, score, ssim, wilson
 from identify.network import ShapeError
 
 seeds = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from identify.activation import Activation
 from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
-from identify.attacks.objective import Attack, Box, Prior, no_penalty, objective
+from identify.attacks.objectives import Attack, Box, Prior, no_penalty, objective
 from identify.network import ShapeError
 from identify.stationarity import choice
 

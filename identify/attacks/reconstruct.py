@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from identify.attacks.objective import Attack, Objective
+from identify.attacks.objectives import Attack, Objective
 from identify.recovery.splitting.matrices import smallest
 from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 from identify.stationarity import choice
@@ -139,7 +139,7 @@ def reconstruct(
     Parameters
     ----------
     attack
-        :func:`~identify.attacks.published.haim`, ``buzaglo``, ``loo``, or your own :class:`~identify.attacks.objective.Attack`.
+        :func:`~identify.attacks.published.haim`, ``buzaglo``, ``loo``, or your own :class:`~identify.attacks.objectives.Attack`.
     candidates
         At the start, at least 1; the papers take twice the number of samples.
     steps

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from identify.attacks.objective import Attack
+from identify.attacks.objectives import Attack
 from identify.limits import refuse_above
 from identify.network import ShapeError, finite_array
 
