@@ -5,6 +5,7 @@ from identify.attacks.objectives import Attack, Box, objective
 from identify.attacks.published import BUZAGLO_PRESETS, HAIM_PRESETS, HAIM_RANGES, buzaglo, haim, loo
 from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
+from identify.attacks.training import Training, random_network, train
 
 __all__ = [
     "BUZAGLO_PRESETS",
@@ -15,10 +16,13 @@ __all__ = [
     "Box",
     "Score",
     "Stationarity",
+    "Training",
     "buzaglo",
     "haim",
     "loo",
     "objective",
+    "random_network",
     "score",
     "stationarity",
+    "train",
 ]

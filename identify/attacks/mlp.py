@@ -99,7 +99,7 @@ class MLP:
 
     def nonlinearity(self) -> Nonlinearity:
         """The activation itself, in JAX."""
-        return (lambda z: jnp.maximum(z, 0.0)) if isinstance(self.activation, str) else Polynomial(self.activation.floats())
+        return jax.nn.relu if isinstance(self.activation, str) else Polynomial(self.activation.floats())
 
     def __call__(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n C"]:
         """Outputs, in double precision. Cost O(n · number of weights)."""

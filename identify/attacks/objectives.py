@@ -2,7 +2,7 @@ r"""What any reconstruction attack minimises: a distance between parameters and 
 
 With candidates :math:`x_j`, multipliers :math:`c_j`, scalars s of the network's outputs and a number M that stays what it was at the start,
 
-.. math:: L(X, c) = \sum_p \Bigl\| t_p - \frac1M \sum_j \sum_q c_{jq} \nabla_{\theta_p} s_q(f(\theta; x_j), y_j) \Bigr\|^2
+.. math:: L(X, c) = \sum_p \left\| t_p - \frac1M \sum_j \sum_q c_{jq} \nabla_{\theta_p} s_q(f(\theta; x_j), y_j) \right\|^2
           + \sum_j w_j\, \mathrm{prior}(x_j) + \sum_j \mathrm{penalty}(c_j, l_j).
 
 M is frozen, and shares w and bounds l pass to the children of a split candidate, so that a split alone changes nothing: these

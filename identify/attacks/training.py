@@ -1,0 +1,239 @@
+"""Training as the attacks assume it: to a margin, to a stationary point of weight decay, or in the lazy regime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from identify.activation import Activation
+from identify.attacks.mlp import MLP, RELU, Parameters, forward
+from identify.network import ShapeError, finite_array
+from identify.stationarity import choice
+
+LOSSES = ("logistic", "square", "cross-entropy")
+BIASES = ("none", "first", "hidden", "all")
+BLOCK = 1000
+"""Steps between two looks at the loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A network before and after, and how far training got.
+
+    Attributes
+    ----------
+    initial, final
+        The networks. Of a linearised training ``final`` has the parameters that the linearised network reached.
+    loss
+        Mean loss over the samples at the end, without weight decay.
+    gradient
+        ‖gradient of loss + decay/2 ‖θ‖²‖ / ‖decay θ‖ with weight decay (0 at a stationary point), ‖gradient‖ / ‖first gradient‖ without.
+    margins
+        y f(x) for two classes, f_y − max f_c for several, y − f for the square loss; (n,), or (n, C) for the square loss.
+    steps
+        Steps taken.
+    """
+
+    initial: MLP
+    final: MLP
+    loss: float
+    gradient: float
+    margins: Float[np.ndarray, "n ..."]
+    steps: int
+
+    def __repr__(self) -> str:
+        return f"Training({self.final!r}, {self.steps} steps, loss {self.loss:.2g}, gradient {self.gradient:.2g})"
+
+
+def random_network(
+    sizes: Sequence[int],
+    activation: Activation | str = RELU,
+    *,
+    biases: str = "first",
+    first_scale: float | None = None,
+    seed: int = 0,
+) -> MLP:
+    """A network as the papers begin: later layers uniform in ± 1/sqrt(fan-in), the first layer Gaussian.
+
+    Parameters
+    ----------
+    sizes
+        d, the widths of the hidden layers, C: at least three numbers.
+    biases
+        ``"first"`` (Haim, Buzaglo), ``"hidden"``, ``"all"`` (Loo) or ``"none"``.
+    first_scale
+        Standard deviation of the first layer and its bias; small (1e-4) for the max-margin regime, None for 1/sqrt(d).
+
+    Raises
+    ------
+    ValueError
+        For fewer than three sizes, sizes below 1, or another word for biases.
+    """
+    choice("biases", biases, BIASES)
+    if len(sizes) < 3 or min(sizes) < 1:
+        raise ValueError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive numbers")
+    rng, depth = np.random.default_rng(seed), len(sizes) - 1
+    scale = sizes[0] ** -0.5 if first_scale is None else first_scale
+    with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]
+    parts = {}
+    for k, (inside, out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+        edge = inside**-0.5
+        parts[f"W{k}"] = scale * rng.standard_normal((out, inside)) if k == 1 else rng.uniform(-edge, edge, (out, inside))
+        if k <= with_bias:
+            parts[f"b{k}"] = scale * rng.standard_normal(out) if k == 1 else rng.uniform(-edge, edge, out)
+    return MLP(parts, activation)
+
+
+def train(
+    network: MLP,
+    X: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, " n"] | Float[np.ndarray, "n C"],
+    *,
+    loss: str = "logistic",
+    decay: float = 0.0,
+    rate: float = 0.01,
+    momentum: float = 0.0,
+    steps: int = 100_000,
+    enough: float = 0.0,
+    linearised: bool = False,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Training:
+    """Full-batch gradient descent in double precision.
+
+    Parameters
+    ----------
+    network
+        Where training starts.
+    X, y
+        Data, and labels: ±1 for ``"logistic"``, classes 0, 1, ... for ``"cross-entropy"``, responses (n,) or (n, C) for ``"square"``.
+    loss
+        Mean over the samples; ``"square"`` is (f - y)^2 / 2, summed over the outputs.
+    decay
+        Weight decay λ: (λ/2) ‖θ‖² is added; at least 0.
+    rate, momentum, steps
+        Of the descent. ``enough``: it ends when the loss (with decay: ``gradient``) is below.
+    linearised
+        Train the first-order expansion of the network at its start, as theory on lazy training assumes.
+
+    Raises
+    ------
+    ShapeError, ValueError
+        For data, labels or settings that do not fit.
+    FloatingPointError
+        When the loss is not finite.
+
+    Notes
+    -----
+    Cost of a step: about three times a forward pass for all samples; linearised, five times.
+    """
+    choice("loss", loss, LOSSES)
+    X = finite_array("X", X, (None, network.n_inputs), "samples, one per row")
+    labels = _labels(y, loss, len(X), network.n_outputs)
+    for name, value, low in (("decay", decay, 0), ("rate", rate, None), ("momentum", momentum, 0), ("enough", enough, 0)):
+        if not np.isfinite(value) or (value <= 0 if low is None else value < low):
+            raise ValueError(f"{name}: received {value!r}, expected a {'positive' if low is None else 'non-negative'} number")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise ValueError(f"steps: received {steps!r}, expected an integer of at least 1")
+    optimiser = optax.sgd(rate, momentum=momentum or None)
+    with jax.enable_x64(True):
+        start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
+        problem = _Problem(network.nonlinearity(), loss, linearised)
+        arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(float(decay)))
+        parameters, state, done = start, optimiser.init(start), 0
+        first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
+        while True:
+            value, size = problem.measured(arrays, parameters, first)
+            if not np.isfinite(value):
+                raise FloatingPointError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
+            progress(f"training: {done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
+            if done >= steps or (size if decay else value) <= enough:
+                break
+            count = min(BLOCK, steps - done)
+            parameters, state = _descend(problem, optimiser, arrays, parameters, state, count)
+            done += count
+        outputs = np.asarray(problem.outputs(arrays, parameters))
+    final = network.with_parameters({name: np.asarray(part) for name, part in parameters.items()})
+    return Training(network, final, value, size, _margins(outputs, labels, loss), done)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is minimised; compared by value, so that it is compiled once."""
+
+    nonlinearity: Callable[[Array], Array]
+    loss: str
+    linearised: bool
+
+    def outputs(self, arrays: tuple, parameters: Parameters) -> Array:
+        start, X, *_ = arrays
+
+        def network(p: Parameters) -> Array:
+            return forward(p, X, self.nonlinearity)[0]
+
+        if not self.linearised:
+            return network(parameters)
+        value, change = jax.jvp(network, (start,), (jax.tree.map(jnp.subtract, parameters, start),))
+        return value + change
+
+    def mean_loss(self, arrays: tuple, parameters: Parameters) -> Array:
+        outputs, labels = self.outputs(arrays, parameters), arrays[2]
+        if self.loss == "logistic":
+            return jax.nn.softplus(-labels * outputs[:, 0]).mean()
+        if self.loss == "square":
+            return ((outputs - labels) ** 2).sum(axis=1).mean() / 2
+        return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
+
+    def total(self, arrays: tuple, parameters: Parameters) -> Array:
+        return self.mean_loss(arrays, parameters) + arrays[3] / 2 * sum((part**2).sum() for part in parameters.values())
+
+    def measured(self, arrays: tuple, parameters: Parameters, first: float) -> tuple[float, float]:
+        """Loss without decay, and the size of the gradient as :class:`Training` states it."""
+        size = float(_norm(jax.grad(partial(self.total, arrays))(parameters)))
+        decay = float(arrays[3])
+        scale = decay * float(_norm(parameters)) if decay else first
+        return float(self.mean_loss(arrays, parameters)), size / (scale or 1.0)
+
+
+def _norm(parameters: Parameters) -> Array:
+    return jnp.sqrt(sum((part**2).sum() for part in parameters.values()))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _descend(problem: _Problem, optimiser: optax.GradientTransformation, arrays, parameters, state, count):
+    def body(_, carried):
+        parameters, state = carried
+        updates, state = optimiser.update(jax.grad(partial(problem.total, arrays))(parameters), state, parameters)
+        return optax.apply_updates(parameters, updates), state
+
+    return jax.lax.fori_loop(0, count, body, (parameters, state))
+
+
+def _labels(y, loss: str, n: int, outputs: int) -> np.ndarray:
+    values = finite_array("y", y, (n, outputs) if np.ndim(y) == 2 else (n,), "one label, or one row of responses, for each sample")
+    if loss == "square":
+        if values.ndim == 1 and outputs > 1:
+            raise ShapeError(f"y: received shape {values.shape}, expected ({n}, {outputs}): one response for each output")
+        return values.reshape(n, outputs)
+    if values.ndim == 2 or (loss == "logistic") != (outputs == 1):
+        raise ValueError(f"loss: {loss!r} does not fit {outputs} outputs and labels of shape {values.shape}; logistic is for one output")
+    allowed = [-1.0, 1.0] if loss == "logistic" else list(range(outputs))
+    wrong = np.setdiff1d(values, allowed)
+    if wrong.size:
+        raise ValueError(f"y: received {wrong[:5].tolist()}, expected only {', '.join(f'{label:g}' for label in allowed)}")
+    return values if loss == "logistic" else values.astype(int)
+
+
+def _margins(outputs: np.ndarray, labels: np.ndarray, loss: str) -> np.ndarray:
+    if loss == "square":
+        return labels - outputs
+    if loss == "logistic":
+        return labels * outputs[:, 0]
+    own = np.arange(outputs.shape[1]) == labels[:, None]
+    return outputs[own] - np.where(own, -np.inf, outputs).max(axis=1)
