@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -25,6 +26,7 @@ from identify.stationarity import LAYERS, REGIMES, KKTSystem, choice
 if TYPE_CHECKING:
     from identify.attacks.mlp import MLP
     from identify.attacks.objectives import Attack
+    from identify.attacks.tuning import RandomSearch
     from identify.recovery.solution import Recovery
     from identify.report.verdict import Report
 
@@ -304,6 +306,7 @@ def attack(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False)
     ] = None,
+    search: Annotated[bool, typer.Option("--search", help="haim: every run draws its settings from the published ranges.")] = False,
     steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False)] = None,
     trials: Annotated[int, typer.Option(help="Runs from different seeds.")] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
@@ -321,7 +324,7 @@ def attack(
     from identify.report.verdict import jsonable
 
     network, rest = load_network(file)
-    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [])
+    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search)
     known = rest.get("X")
     if candidates is None:
         if known is None:
@@ -351,11 +354,12 @@ def attack(
             "candidates": len(trial.X),
             "splits": len(trial.splits),
             "agreement": trial.agreement,
+            "settings": trial.settings,
         }
         for trial in found.trials
     ]
     if as_json:
-        content = {"attack": found.attack, "settings": found.settings, "runs": rows, "interrupted": found.interrupted}
+        content = {"attack": found.attack, "runs": rows, "diverged": found.diverged, "interrupted": found.interrupted}
         _print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
         return
     _print(repr(found))
@@ -369,9 +373,11 @@ def attack(
         _print(f"Written: {out}")
 
 
-def _attack(network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str]) -> Attack:
-    """The attack of the given name, with a preset and single settings."""
-    from identify.attacks import published
+def _attack(
+    network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str], search: bool
+) -> Attack | RandomSearch:
+    """The attack of the given name, with a preset and single settings, or the search over its settings."""
+    from identify.attacks import RandomSearch, published
     from identify.io import load_network
 
     options: dict[str, Any] = {}
@@ -387,7 +393,13 @@ def _attack(network: MLP, method: str, initial: Path | None, preset: str | None,
             raise ValueError(f"--set: received {text!r}, expected a name and a number, as in rate=0.01") from None
     if (initial is not None) != (method == "loo"):
         raise ValueError("--initial: is for --method loo, and needed there: the network before training")
+    if search and (method != "haim" or preset is not None):
+        raise ValueError("--search: is for --method haim, without --preset; single settings are fixed by --set")
     try:
+        if search:
+            ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
+            published.haim(network, **options)  # names are checked before the first run
+            return RandomSearch(partial(published.haim, network), ranges, options)
         if initial is not None:
             return published.loo(load_network(initial)[0], network, **options)
         return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)

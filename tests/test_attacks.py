@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from identify.attacks import mlp, published
 from identify.attacks.mlp import MLP, forward
 from identify.attacks.objectives import Attack, Box, no_penalty, objective
 from identify.attacks.reconstruct import Splitting, Trial, reconstruct
+from identify.attacks.tuning import RandomSearch
 from identify.network import ShapeError
 from identify.recovery.splitting.matrices import splitting_matrices
 
@@ -340,6 +342,38 @@ class TestReconstruct:
         }[attack]()
         trial: Trial = reconstruct(replace(made, optimiser=made.optimiser), candidates=6, steps=500).trials[0]
         assert trial.history[-1, 1] < trial.history[0, 1]
+
+
+class TestRandomSearch:
+    RANGES = {"rate": (1e-5, 1e-3), "sharpness": (5.0, 50.0)}
+
+    def test_every_run_has_settings_of_its_own(self, tmp_path):
+        search = RandomSearch(partial(published.haim, network()), self.RANGES, {"bound": 0.3})
+        found = reconstruct(search, candidates=4, steps=100, trials=4, checkpoint=tmp_path)
+        settings = [trial.settings for trial in found.trials]
+        assert len({one["rate"] for one in settings}) == 4 and {one["bound"] for one in settings} == {0.3}
+        assert all(1e-5 <= one["rate"] <= 1e-3 and 5 <= one["sharpness"] <= 50 for one in settings)
+        distances = [trial.distance for trial in found.trials]
+        assert distances == sorted(distances)
+        again = reconstruct(search, candidates=4, steps=100, trials=4, checkpoint=tmp_path)
+        assert [trial.settings for trial in again.trials] == settings and np.array_equal(found.pooled, again.pooled)
+        with pytest.raises(ValueError, match="belongs to another attack"):
+            reconstruct(replace(search, fixed={"bound": 0.4}), candidates=4, steps=100, checkpoint=tmp_path)
+
+    def test_half_the_draws_are_in_the_lower_half_of_the_scale(self):
+        search = RandomSearch(partial(published.haim, network()), {"rate": (1e-6, 1.0), "bound": (0.0, 1.0)})
+        drawn = [search.draw(seed).settings for seed in range(400)]
+        assert 0.4 < np.mean([one["rate"] < 1e-3 for one in drawn]) < 0.6 and 0.4 < np.mean([one["bound"] < 0.5 for one in drawn]) < 0.6
+
+    def test_diverged_runs_are_counted_and_left_out(self):
+        search = RandomSearch(partial(published.haim, network()), {"rate": (1e-6, 1e9)})
+        found = reconstruct(search, candidates=3, steps=300, trials=6)
+        assert 0 < found.diverged < 6 and len(found.trials) == 6 - found.diverged
+
+    @pytest.mark.parametrize("ranges", [{"rate": (0, 1)}, {"bound": (1, 0)}, {"bound": (0, np.nan)}])
+    def test_bad_ranges(self, ranges):
+        with pytest.raises(ValueError, match="ranges: received"):
+            RandomSearch(partial(published.haim, network()), ranges)
 
 
 def test_a_fourth_attack():

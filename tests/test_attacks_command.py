@@ -121,7 +121,8 @@ class TestCommand:
             assert content["X"].shape == (6, 4) and content["pooled"].shape == (12, 4)
         status, out, _ = run(monkeypatch, capsys, *command, "--json")
         content = json.loads(out)
-        assert status == 0 and content["settings"]["linearised"] and len(content["errors"]) == 3 and content["runs"][0]["candidates"] == 6
+        assert status == 0 and content["runs"][0]["settings"]["linearised"] and content["runs"][0]["candidates"] == 6
+        assert len(content["errors"]) == 3 and content["diverged"] == 0
 
     def test_presets_and_splits(self, monkeypatch, capsys, files):
         command = ["attack", files / "start.npz", "--method", "weight-decay", "-k", 3, "--steps", 1200, "--split"]
@@ -130,9 +131,18 @@ class TestCommand:
         )
         assert status == 0 and "splits" in out and "recall" not in out
 
+    def test_search(self, monkeypatch, capsys, files):
+        command = ["attack", files / "start.npz", "-k", 3, "--steps", 50, "--trials", 3, "--search", "--set", "rate=1e-6", "--json"]
+        status, out, _ = run(monkeypatch, capsys, *command)
+        runs = json.loads(out)["runs"]
+        assert status == 0 and len({one["settings"]["bound"] for one in runs}) == 3 and {one["settings"]["rate"] for one in runs} == {1e-6}
+        assert [one["stationarity"] for one in runs] == sorted(one["stationarity"] for one in runs)
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
+            (["--search", "--method", "weight-decay"], "--search: is for --method haim"),
+            (["--search", "--set", "speed=1"], "unexpected keyword argument 'speed'"),
             (["--method", "magic"], "--method: received 'magic'"),
             (["--method", "loo"], "--initial: is for --method loo, and needed there"),
             (["--preset", "cifar-9"], "--preset: received 'cifar-9', expected one of cifar-1"),

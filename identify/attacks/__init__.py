@@ -6,6 +6,7 @@ from identify.attacks.published import BUZAGLO_PRESETS, HAIM_PRESETS, HAIM_RANGE
 from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
 from identify.attacks.training import Training, random_network, train
+from identify.attacks.tuning import RandomSearch
 
 __all__ = [
     "BUZAGLO_PRESETS",
@@ -14,6 +15,7 @@ __all__ = [
     "MLP",
     "Attack",
     "Box",
+    "RandomSearch",
     "Score",
     "Stationarity",
     "Training",

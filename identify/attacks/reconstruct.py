@@ -17,6 +17,7 @@ import optax
 from jaxtyping import Float
 
 from identify.attacks.objectives import Attack, Objective
+from identify.attacks.tuning import RandomSearch
 from identify.recovery.splitting.matrices import smallest
 from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 from identify.stationarity import choice
@@ -68,6 +69,8 @@ class Trial:
     """Iterations done, and the objective there."""
     splits: tuple[Split, ...] = ()
     """What each split gained; ``resumed`` is the objective at the next check."""
+    settings: dict = field(default_factory=dict)
+    """The hyper-parameters of this run."""
     agreement: float = np.nan
     """Share of the candidates that lie within 5 % of one of another run; nan with one run."""
 
@@ -78,7 +81,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Runs of an attack, the one with the lowest objective first.
+    """Runs of an attack, the one with the lowest objective first; after a random search, with the lowest residual of stationarity.
 
     ``X`` and ``c`` are those of the first. The order knows nothing of the true data; a low objective does not mean that
     the candidates are the data (the reports on trained networks show wrong images that fit better).
@@ -86,7 +89,8 @@ class Reconstruction:
 
     attack: str
     trials: tuple[Trial, ...]
-    settings: dict
+    diverged: int = 0
+    """Runs that are left out, because their numbers were not finite."""
     interrupted: str = ""
 
     @property
@@ -122,7 +126,7 @@ class _Clock:
 
 
 def reconstruct(
-    attack: Attack,
+    attack: Attack | RandomSearch,
     *,
     candidates: int,
     steps: int | None = None,
@@ -139,13 +143,14 @@ def reconstruct(
     Parameters
     ----------
     attack
-        :func:`~identify.attacks.published.haim`, ``buzaglo``, ``loo``, or your own :class:`~identify.attacks.objectives.Attack`.
+        :func:`~identify.attacks.published.haim`, ``buzaglo``, ``loo``, your own :class:`~identify.attacks.objectives.Attack`, or a
+        :class:`~identify.attacks.tuning.RandomSearch` over the settings of one.
     candidates
         At the start, at least 1; the papers take twice the number of samples.
     steps
         Iterations, at least 1; None: as published.
     trials
-        Runs, with the seeds ``seed``, ``seed`` + 1, ...; they are ordered by objective.
+        Runs, with the seeds ``seed``, ``seed`` + 1, ...
     splitting
         Splits candidates at strict saddles. None: their number stays.
     precision
@@ -169,21 +174,23 @@ def reconstruct(
     Cost: each iteration about six times a forward pass of the network for all candidates. A check for splits costs, for each
     candidate, d (up to 100 inputs) or some 20 to 100 (beyond) Hessian-vector products.
     """
-    for name, value in (("candidates", candidates), ("trials", trials), ("steps", attack.steps if steps is None else steps)):
+    first = _drawn(attack, seed)
+    for name, value in (("candidates", candidates), ("trials", trials), ("steps", first.steps if steps is None else steps)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name}: received {value!r}, expected an integer of at least 1")
     if budget is not None and not 0 < budget < np.inf:
         raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
     choice("precision", precision, PRECISIONS)
-    total = int(attack.steps if steps is None else steps)
+    total = int(first.steps if steps is None else steps)
     clock = _Clock(None if budget is None else time.monotonic() + budget)
-    store = None if checkpoint is None else _Store.open(Path(checkpoint), attack, candidates, total, splitting, precision)
+    store = None if checkpoint is None else _Store.open(Path(checkpoint), attack, first, f"{candidates} {total} {splitting} {precision}")
     done: list[Trial] = []
     for number in range(seed, seed + trials):
-        trial = None if store is None else store.load(number)
+        made = _drawn(attack, number)
+        trial = None if store is None else store.load(number, made)
         if trial is None:
             try:
-                trial = _run(attack, candidates, total, number, splitting, precision, clock, progress)
+                trial = _run(made, candidates, total, number, splitting, precision, clock, progress)
             except KeyboardInterrupt:
                 clock.interrupted = "interrupted from the keyboard"
                 break
@@ -196,10 +203,14 @@ def reconstruct(
     if not finite:
         if not done:
             raise KeyboardInterrupt
-        raise FloatingPointError(f"{attack.name}: all {len(done)} runs diverged; try smaller learning rates than {attack.settings}")
-    ordered = sorted(finite, key=lambda trial: trial.value)
+        raise FloatingPointError(f"{first.name}: all {len(done)} runs diverged; try smaller learning rates than {first.settings}")
+    ordered = sorted(finite, key=lambda trial: trial.value if attack is first else trial.distance)
     agreed = tuple(replace(trial, agreement=_agreement(trial, ordered)) for trial in ordered)
-    return Reconstruction(attack.name, agreed, dict(attack.settings), clock.interrupted)
+    return Reconstruction(first.name, agreed, len(done) - len(finite), clock.interrupted)
+
+
+def _drawn(attack: Attack | RandomSearch, seed: int) -> Attack:
+    return attack if isinstance(attack, Attack) else attack.draw(seed)
 
 
 def _run(
@@ -236,7 +247,7 @@ def _run(
         X, c = (np.asarray(point[name], float) for name in ("X", "c"))
         distance = float(objective.distance(jnp.asarray(X), jnp.asarray(c)))
         value = float(objective(jnp.asarray(X), jnp.asarray(c)))
-    return Trial(seed, X, c, value, distance, np.array(history), tuple(splits))
+    return Trial(seed, X, c, value, distance, np.array(history), tuple(splits), dict(attack.settings))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -297,10 +308,11 @@ class _Store:
     folder: Path
 
     @classmethod
-    def open(cls, folder: Path, attack: Attack, candidates: int, steps: int, splitting: Splitting | None, precision: str) -> _Store:
-        first = attack.objective(1)
-        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((first.at, first.target)))
-        question = f"{attack.name} {attack.settings} {candidates} {steps} {splitting} {precision} {hashlib.sha256(numbers).hexdigest()}"
+    def open(cls, folder: Path, attack: Attack | RandomSearch, first: Attack, options: str) -> _Store:
+        one = first.objective(1)
+        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((one.at, one.target)))
+        settings = first.settings if attack is first else f"random {attack.ranges} {attack.fixed}"  # type: ignore[union-attr]
+        question = f"{first.name} {settings} {options} {hashlib.sha256(numbers).hexdigest()}"
         label = folder / "attack.txt"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -312,13 +324,13 @@ class _Store:
             raise ValueError(f"checkpoint: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
         return cls(folder)
 
-    def load(self, seed: int) -> Trial | None:
+    def load(self, seed: int, attack: Attack) -> Trial | None:
         path = self.folder / f"{seed:05d}.npz"
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as f:
             rows = [Split(int(row[0]), *map(float, row[1:])) for row in f["splits"]]
-            return Trial(seed, f["X"], f["c"], float(f["value"]), float(f["distance"]), f["history"], tuple(rows))
+            return Trial(seed, f["X"], f["c"], float(f["value"]), float(f["distance"]), f["history"], tuple(rows), dict(attack.settings))
 
     def save(self, trial: Trial) -> None:
         rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, 6)
