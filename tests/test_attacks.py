@@ -294,6 +294,9 @@ class TestReconstruct:
         found = reconstruct(quick(), candidates=3, steps=10**9, trials=5, budget=1.0)
         assert found.interrupted == "the budget was spent" and len(found.trials) == 1
 
+        least = reconstruct(quick(), candidates=3, steps=1000, budget=1e-9)
+        assert least.interrupted and least.trials[0].iterations == 250
+
         def interrupt(line):
             if "seed 1" in line:
                 raise KeyboardInterrupt

@@ -154,7 +154,7 @@ def reconstruct(
     splitting
         Splits candidates at strict saddles. None: their number stays.
     precision
-        Of the iterations: ``"float64"``, or ``"float32"``, which takes a third to all of the time. Splits are checked in float64.
+        Of the iterations: ``"float64"``, or ``"float32"``, which is faster. Splits are checked in float64.
     budget
         Seconds of wall-clock time for all runs. When it is spent, or at a keyboard interrupt, what was done so far is returned.
     checkpoint
@@ -173,6 +173,19 @@ def reconstruct(
     -----
     Cost: each iteration about six times a forward pass of the network for all candidates. A check for splits costs, for each
     candidate, d (up to 100 inputs) or some 20 to 100 (beyond) Hessian-vector products.
+
+    References
+    ----------
+    Haim et al. 2022, Buzaglo et al. 2023, Loo et al. 2024 (objectives); Shen et al. 2026 (sample splitting).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from identify.attacks import MLP, buzaglo
+    >>> network = MLP({"W1": np.eye(2), "W2": np.ones((1, 2))}, "z + z^2/2")
+    >>> found = reconstruct(buzaglo(network, kind="weight-decay", rate=1e-3), candidates=2, steps=100)
+    >>> found.X.shape, found.trials[0].iterations
+    ((2, 2), 100)
     """
     first = _drawn(attack, seed)
     for name, value in (("candidates", candidates), ("trials", trials), ("steps", first.steps if steps is None else steps)):
@@ -226,7 +239,7 @@ def _run(
         point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
         state = attack.optimiser.init(point)
         at = 0
-        while at < total and clock.go_on():
+        while at < total and (clock.go_on() or not history):
             until_check = splitting.every - at % splitting.every if splitting else total
             count = min(BLOCK, total - at, until_check)
             point, state, value = _iterate(attack.optimiser, attack.sharpness, rough, point, state, at, count)
