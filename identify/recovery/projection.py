@@ -216,11 +216,11 @@ def normal(arrays, point, own):
     B /= lengths[:, :, None, None]
 
     # weights add rows sqrt(weight) b, and b is the multiplier times the length of its column, which changes with the sample
-    own = jnp.eye(N)
+    same = jnp.eye(N)
     alpha = _radial(arrays, X, s0, s1, s2, lengths) * c[:, :, None]
     gradient += weights[:, None] * (b[:, :, None] * alpha).sum(axis=1)
-    H += (own * weights)[:, None, :, None] * (jnp.swapaxes(alpha, 1, 2) @ alpha)[:, :, None, :]
-    B += (own * weights)[:, None, :, None] * alpha[:, :, None, :]
+    H += (same * weights)[:, None, :, None] * (jnp.swapaxes(alpha, 1, 2) @ alpha)[:, :, None, :]
+    B += (same * weights)[:, None, :, None] * alpha[:, :, None, :]
     whitened = solve_triangular(cholesky, B.reshape(N * C, N * d), lower=True)
     return _value(r, b, X, weights, decay), gradient.reshape(-1), H.reshape(N * d, N * d) - whitened.T @ whitened
 
@@ -247,26 +247,25 @@ def random_strengths(rng: np.random.Generator, size: int) -> Float[np.ndarray, "
     return 10 ** rng.uniform(np.log10(WEAKEST), np.log10(STRONGEST), size)
 
 
-def projection(reduced: Reduced, samples: int, search: Search, *, candidates: int | None = None) -> Iterator[Found]:
+def projection(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     """Data sets with a residual below the tolerance, found from random samples.
 
-    ``candidates``: how many samples the search uses, by default n. Cost O(N^2 (m d^2 + (d + C)^3 N)) for each step of each start.
+    Cost O(n^2 (m d^2 + (d + C)^3 n)) for each step of each start.
     """
-    problem, N = Projected.of(reduced), samples if candidates is None else candidates
+    problem = Projected.of(reduced)
 
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        X = random_points(problem.network, rng, size * N).reshape(size, N, -1)
+        X = random_points(problem.network, rng, size * samples).reshape(size, samples, -1)
         strength = random_strengths(rng, size)
         X, _ = problem.minimised(X, search, weights=strength, decay=strength, steps=PENALISED_STEPS)
         X, costs = problem.minimised(X, search, steps=STEPS - PENALISED_STEPS)
         good = costs <= search.tolerance**2
-        c, _ = problem.multipliers(X)
-        return {"X": X[good], "c": c[good], "costs": costs}
+        return {"X": X[good], "c": problem.multipliers(X)[0][good], "costs": costs}
 
-    evidence: dict = {"candidates": N}
-    search.evidence["projection" if candidates is None else "over-parameterised"] = evidence
-    size = chunk_size(N, problem.network.n_inputs, problem.network.n_outputs)
-    for outcome in search.chunks(f"projection {N}", chunk, size):
+    evidence: dict = {"candidates": samples}
+    search.evidence["projection"] = evidence
+    size = chunk_size(samples, problem.network.n_inputs, problem.network.n_outputs)
+    for outcome in search.chunks("projection", chunk, size):
         evidence |= {"starts": search.starts_done, "smallest_residual": float(np.sqrt(outcome["costs"].min(initial=np.inf)))}
         for X, c in zip(outcome["X"], outcome["c"], strict=True):
             yield Found(X, c)
