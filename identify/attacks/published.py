@@ -116,8 +116,8 @@ def buzaglo(
         ``"multiclass"``: gradients of the margin :math:`f_y - \max_{c \ne y} f_c`, labels in equal numbers, multipliers of at least
         ``bound``. ``"weight-decay"``: gradients of all outputs, multipliers of any sign and no labels; for one output this is the
         published objective for regression, for several it is the exact stationarity of cross-entropy with weight decay.
-
-    Other parameters as for :func:`haim`.
+    network, start_scale, rate, multiplier_rate, bound, sharpness, steps, prior
+        As for :func:`haim`.
 
     Raises
     ------
