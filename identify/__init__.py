@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from identify import attacks as attacks
     from identify.activation import Activation, ActivationError
     from identify.ambiguity import Ambiguity, Match
-    from identify.attacks.reconstruct import Reconstruction, Splitting, reconstruct
+    from identify.attacks.reconstruct import reconstruct
+    from identify.attacks.runs import Reconstruction, Splitting
     from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
@@ -46,14 +47,14 @@ _HOME = {
     "PlantingError": "eigenvectors",
     "Problem": "io",
     "ProblemFileError": "io",
-    "Reconstruction": "attacks.reconstruct",
+    "Reconstruction": "attacks.runs",
     "Recovery": "recovery.solution",
     "RecoveryError": "recovery.solution",
     "Report": "report.verdict",
     "Scope": "report.verdict",
     "ShapeError": "network",
     "SolutionCertificate": "certificates.certify_solution",
-    "Splitting": "attacks.reconstruct",
+    "Splitting": "attacks.runs",
     "SymbolicSystem": "symbolic.system",
     "Thresholds": "conditions.thresholds",
     "TooLargeError": "limits",

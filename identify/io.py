@@ -7,9 +7,7 @@ where they are the parameters themselves. Files are read without pickles, and wr
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.activation import Activation
+from identify.files import replacing
 from identify.limits import refuse_above
 from identify.network import TwoLayerNetwork
 from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
@@ -119,6 +118,7 @@ def _contents(path: Path) -> dict[str, np.ndarray]:
         raise ProblemFileError(f"{path}: no such file") from None
     except zipfile.BadZipFile:
         raise ProblemFileError(f"{path}: not an .npz archive; expected one written by numpy.savez or identify.save_problem") from None
+    # NotImplementedError is what zipfile raises for a compression it does not know
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.LargeZipFile) as error:
         if isinstance(error, ValueError) and type(error) is not ValueError:
             raise
@@ -150,15 +150,11 @@ def save_arrays(path: str | Path, contents: dict) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
         raise ProblemFileError(f"{path}: expected a name that ends in .npz")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **contents)
-        os.replace(temporary, path)
     except OSError as error:
         raise ProblemFileError(f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -7,11 +7,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 NEGLIGIBLE = 0.01
 """Seconds that are never refused."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
 _UNTIL: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+@dataclass(eq=False, kw_only=True)
+class Clock:
+    """Until when work goes on, and what ended it before it was done."""
+
+    deadline: float | None = None
+    """As :func:`time.monotonic` counts; None for no end."""
+    interrupted: str = ""
+
+    def go_on(self) -> bool:
+        """Whether there is time left; notes it when there is not."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.interrupted = "the budget was spent"
+        return not self.interrupted
 
 
 class TooLargeError(ValueError):

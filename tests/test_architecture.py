@@ -9,6 +9,7 @@ import identify
 ROOT = Path(identify.__file__).parent
 ORDER = [
     "limits",
+    "files",
     "activation",
     "network",
     "stationarity",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float
 
 from identify.attacks.objectives import Attack, Objective
+from identify.attacks.runs import Reconstruction, Splitting, Trial
+from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
+from identify.limits import Clock
 from identify.recovery.splitting.matrices import smallest
 from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 from identify.stationarity import choice
@@ -27,102 +27,6 @@ BLOCK = 250
 PRECISIONS = ("float64", "float32")
 SAME = 0.05
 """Relative distance within which candidates of two runs agree."""
-
-
-@dataclass(frozen=True)
-class Splitting:
-    """When and how candidates are split (Shen et al. 2026).
-
-    Parameters
-    ----------
-    every
-        Iterations between two checks.
-    most
-        Candidates split at one check at most: those with the most negative eigenvalues.
-    cap
-        Candidates at most, as a multiple of those at the start (above 1).
-    threshold
-        An eigenvalue of a splitting matrix below its negative calls for a split (units of the objective / input^2).
-    """
-
-    every: int = 1000
-    most: int = 4
-    cap: float = 2.0
-    threshold: float = 1e-7
-
-    def __post_init__(self) -> None:
-        if not (self.every >= 1 and self.most >= 1 and self.cap > 1 and self.threshold >= 0):
-            raise ValueError(f"splitting: received {self}, expected every >= 1, most >= 1, cap > 1 and threshold >= 0")
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One run of an attack: where it ended, and the objective on the way."""
-
-    seed: int
-    X: Float[np.ndarray, "k d"]
-    c: Float[np.ndarray, "k q"]
-    value: float
-    distance: float
-    """The first term of the objective: squared residual of stationarity."""
-    history: Float[np.ndarray, "blocks 2"]
-    """Iterations done, and the objective there."""
-    splits: tuple[Split, ...] = ()
-    """What each split gained; ``resumed`` is the objective at the next check."""
-    settings: dict = field(default_factory=dict)
-    """The hyper-parameters of this run."""
-    agreement: float = np.nan
-    """Share of the candidates that lie within 5 % of one of another run; nan with one run."""
-
-    @property
-    def iterations(self) -> int:
-        return int(self.history[-1, 0])
-
-
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """Runs of an attack, the one with the lowest objective first; after a random search, with the lowest residual of stationarity.
-
-    ``X`` and ``c`` are those of the first. The order knows nothing of the true data; a low objective does not mean that
-    the candidates are the data (the reports on trained networks show wrong images that fit better).
-    """
-
-    attack: str
-    trials: tuple[Trial, ...]
-    diverged: int = 0
-    """Runs that are left out, because their numbers were not finite."""
-    interrupted: str = ""
-
-    @property
-    def X(self) -> Float[np.ndarray, "k d"]:
-        return self.trials[0].X
-
-    @property
-    def c(self) -> Float[np.ndarray, "k q"]:
-        return self.trials[0].c
-
-    @property
-    def pooled(self) -> Float[np.ndarray, "all d"]:
-        """Candidates of all runs."""
-        return np.concatenate([trial.X for trial in self.trials])
-
-    def __repr__(self) -> str:
-        best = self.trials[0]
-        return (
-            f"Reconstruction({self.attack}: {len(best.X)} candidates, objective {best.value:.2g}, stationarity {best.distance:.2g}, "
-            f"best of {len(self.trials)} runs)"
-        )
-
-
-@dataclass(eq=False)
-class _Clock:
-    deadline: float | None
-    interrupted: str = field(default="")
-
-    def go_on(self) -> bool:
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            self.interrupted = "the budget was spent"
-        return not self.interrupted
 
 
 def reconstruct(
@@ -195,8 +99,8 @@ def reconstruct(
         raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
     choice("precision", precision, PRECISIONS)
     total = int(first.steps if steps is None else steps)
-    clock = _Clock(None if budget is None else time.monotonic() + budget)
-    store = None if checkpoint is None else _Store.open(Path(checkpoint), attack, first, f"{candidates} {total} {splitting} {precision}")
+    clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
+    store = None if checkpoint is None else Store.open(Path(checkpoint), attack, first, f"{candidates} {total} {splitting} {precision}")
     done: list[Trial] = []
     for number in range(seed, seed + trials):
         made = _drawn(attack, number)
@@ -227,7 +131,7 @@ def _drawn(attack: Attack | RandomSearch, seed: int) -> Attack:
 
 
 def _run(
-    attack: Attack, candidates: int, total: int, seed: int, splitting: Splitting | None, precision: str, clock: _Clock, progress
+    attack: Attack, candidates: int, total: int, seed: int, splitting: Splitting | None, precision: str, clock: Clock, progress
 ) -> Trial:
     X, c = attack.start(np.random.default_rng(seed), candidates)
     objective = attack.objective(candidates)
@@ -312,51 +216,3 @@ def _agreement(trial: Trial, trials: list[Trial]) -> float:
         return np.nan
     near = [min(np.linalg.norm(other - x, axis=1).min() for other in others) <= SAME * np.linalg.norm(x) for x in trial.X]
     return float(np.mean(near))
-
-
-@dataclass(frozen=True)
-class _Store:
-    """Finished runs in a folder, one file each, written at once."""
-
-    folder: Path
-
-    @classmethod
-    def open(cls, folder: Path, attack: Attack | RandomSearch, first: Attack, options: str) -> _Store:
-        one = first.objective(1)
-        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((one.at, one.target)))
-        settings = first.settings if attack is first else f"random {attack.ranges} {attack.fixed}"  # type: ignore[union-attr]
-        question = f"{first.name} {settings} {options} {hashlib.sha256(numbers).hexdigest()}"
-        label = folder / "attack.txt"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not label.exists():
-                _at_once(label, lambda path: path.write_text(question, encoding="utf-8"))
-            elif label.read_text(encoding="utf-8") != question:
-                raise ValueError(f"checkpoint: {folder} belongs to another attack or to other options; choose another folder, or delete it")
-        except OSError as error:
-            raise ValueError(f"checkpoint: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
-        return cls(folder)
-
-    def load(self, seed: int, attack: Attack) -> Trial | None:
-        path = self.folder / f"{seed:05d}.npz"
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as f:
-            rows = [Split(int(row[0]), *map(float, row[1:])) for row in f["splits"]]
-            return Trial(seed, f["X"], f["c"], float(f["value"]), float(f["distance"]), f["history"], tuple(rows), dict(attack.settings))
-
-    def save(self, trial: Trial) -> None:
-        rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, 6)
-        parts = {"X": trial.X, "c": trial.c, "value": trial.value, "distance": trial.distance, "history": trial.history, "splits": rows}
-
-        def write(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez(file, **parts)  # type: ignore[arg-type]
-
-        _at_once(self.folder / f"{trial.seed:05d}.npz", write)
-
-
-def _at_once(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
-    os.replace(temporary, path)

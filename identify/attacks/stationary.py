@@ -67,8 +67,9 @@ def stationarity(
     -----
     Cost O(n^2 q^2 P) for P parameters, memory 16 n q P bytes.
     """
-    X = finite_array("X", X, (None, attack.start(np.random.default_rng(0), 1)[0].shape[1]), "samples, one per row")
-    n, q = len(X), attack.start(np.random.default_rng(0), 1)[1].shape[1]
+    (_, d), (_, q) = (part.shape for part in attack.start(np.random.default_rng(0), 1))
+    X = finite_array("X", X, (None, d), "samples, one per row")
+    n = len(X)
     made = attack.objective(n)
     size = sum(value.size for value in made.target.values())
     refuse_above(16 * n * q * size, f"gradients of {n} samples")
@@ -81,17 +82,11 @@ def stationarity(
         columns = jax.jacfwd(lambda c: made.gradients(jnp.asarray(X), c))(jnp.zeros((n, q)))
         J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
         target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])
-    R, Qt = _reduced(J, target)
-    c = np.linalg.lstsq(R, Qt, rcond=None)[0] if signed else nnls(R, Qt)[0]
+    Q, R = np.linalg.qr(J)  # the same least squares with as many rows as columns
+    c = np.linalg.lstsq(R, Q.T @ target, rcond=None)[0] if signed else nnls(R, Q.T @ target)[0]
     left = (target - J @ c) ** 2
     total, at, shares = left.sum(), 0, {}
     for name, value in made.target.items():
         shares[name] = float(left[at : at + value.size].sum() / total) if total else 0.0
         at += value.size
     return Stationarity(float(np.sqrt(total) / np.linalg.norm(target)), shares, c.reshape(n, q))
-
-
-def _reduced(J: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same least-squares problem with as many rows as columns."""
-    Q, R = np.linalg.qr(J)
-    return R, Q.T @ target

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from identify.certificates.reading import Rejected, TooLarge, canonical_hash
 from identify.certificates.steps import run
 from identify.certificates.verify import CertificateFileError, open_content
 from identify.conditions.setting import Setting
+from identify.files import replacing
 from identify.network import TwoLayerNetwork
 from identify.report.verdict import Report, Verdict
 
@@ -49,16 +48,13 @@ class Certificate:
             When the file cannot be written.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            temporary.write_text(self.to_json() + "\n", encoding="utf-8")
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                temporary.write_text(self.to_json() + "\n", encoding="utf-8")
         except OSError as error:
             raise CertificateFileError(
                 f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
         return path
 
     def __repr__(self) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,6 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.ambiguity import Ambiguity
+from identify.files import claim_folder, replacing
+from identify.limits import Clock
 
 Chunk = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
@@ -28,7 +28,7 @@ class Found:
 
 
 @dataclass(eq=False)
-class Search:
+class Search(Clock):
     """A budget of starts and seconds, and what was done with it.
 
     Starts come in chunks. The random numbers of a chunk depend on the seed and on the number of the chunk alone, so a search that was
@@ -38,7 +38,6 @@ class Search:
     seed: int
     starts: int
     tolerance: float
-    deadline: float | None = None
     round: int = 0
     """Later rounds draw other starts."""
     one_is_enough: bool = False
@@ -47,15 +46,8 @@ class Search:
     progress: Callable[[str], None] = lambda step: None
     evidence: dict = field(default_factory=dict)
     starts_done: int = 0
-    interrupted: str = ""
     pieces: list[int] | None = None
     """How often each piece of a solution was found, for a search that finds them one by one."""
-
-    def go_on(self) -> bool:
-        """Whether there is time left; notes it when there is not."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            self.interrupted = "the budget was spent"
-        return not self.interrupted
 
     @staticmethod
     def doubles() -> AbstractContextManager:
@@ -99,24 +91,12 @@ class Search:
         path = self._file(name, number)
         if path is None:
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **outcome)  # type: ignore[arg-type]
-        os.replace(temporary, path)
 
     def open_checkpoint(self, folder: Path, question: str) -> None:
         """Use a folder, which is made, or must belong to the same question: the system and the options."""
-        label = folder / "question.txt"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not label.exists():
-                temporary = label.with_name(f".{label.name}.{os.getpid()}")
-                temporary.write_text(question, encoding="utf-8")
-                os.replace(temporary, label)
-            elif label.read_text(encoding="utf-8") != question:
-                raise ValueError(f"checkpoint: {folder} belongs to another system or to other options; choose another folder, or delete it")
-        except OSError as error:
-            raise ValueError(f"checkpoint: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
+        claim_folder(folder, question, "system")
         self.checkpoint = folder
 
 

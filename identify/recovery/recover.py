@@ -123,7 +123,7 @@ def recover(
     evidence: dict = {}
     lowest, certain = _samples(system, samples, evidence, progress)
     work = Work(system, lowest, seed, evidence, progress)
-    rotates = work.refuse_rotations(method)
+    rotates = work.leaves_rotations(method)
     if method in ("auto", "algebraic") and not rotates:
         try:
             return work.finished(*work.algebraic(), "algebraic", known)
@@ -137,7 +137,7 @@ def recover(
         work, found = counted(
             lambda n: Work(system, n, seed, evidence, progress),
             lowest,
-            lambda size: Search(seed, size, tolerance, deadline, one_is_enough=True, progress=progress, evidence=evidence),
+            lambda size: Search(seed, size, tolerance, deadline=deadline, one_is_enough=True, progress=progress, evidence=evidence),
         )
         evidence["samples_estimated"] = work.samples
         return work.finished(*work.polished(found)[:2], "birth", known)
@@ -170,7 +170,16 @@ def _searches(
                 work.evidence["tried"][name] = reason
                 continue
             size = starts or max(affordable, FEWEST_STARTS)
-            search = Search(work.seed, size, tolerance, deadline, round, starts is None, progress=work.progress, evidence=work.evidence)
+            search = Search(
+                work.seed,
+                size,
+                tolerance,
+                round,
+                one_is_enough=starts is None,
+                deadline=deadline,
+                progress=work.progress,
+                evidence=work.evidence,
+            )
             if checkpoint is not None:
                 question = f"{work.fingerprint} starts={starts or 'as needed'} tolerance={tolerance}"
                 search.open_checkpoint(Path(checkpoint), question)

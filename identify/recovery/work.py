@@ -55,7 +55,7 @@ class Work:
         numbers = b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in (net.W, net.A, net.offsets, self.system.target))
         return f"{hashlib.sha256(numbers).hexdigest()} {net.activation} samples={self.samples} seed={self.seed}"
 
-    def refuse_rotations(self, method: str) -> bool:
+    def leaves_rotations(self, method: str) -> bool:
         """Whether samples can be exchanged for combinations of them, as far as (S) goes: degree 2 and one output.
 
         Raises RecoveryError where nothing else tells them apart, or a method was asked for that does not use it.

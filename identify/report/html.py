@@ -7,9 +7,7 @@ security policy forbids it). It carries no time stamp, so the same reports give 
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import struct
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from identify.files import replacing
 from identify.report.text import summary
 from identify.report.verdict import Condition, Report, Verdict, Witness, jsonable
 
@@ -289,19 +288,6 @@ def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: s
         alone=alone,
         shared=reports[0] if reports and all(_provenance(r) == _provenance(reports[0]) for r in reports) else None,
     )
-    _replace(path, page.lstrip().encode("utf-8", errors="replace"))
+    with replacing(path) as temporary:
+        temporary.write_bytes(page.lstrip().encode("utf-8", errors="replace"))
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside ``path`` and rename, so that a reader sees the old file or the new one and nothing between."""
-    # Not tempfile: its files are readable by their owner only, and the page would inherit that.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

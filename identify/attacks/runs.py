@@ -1,0 +1,95 @@
+"""What a run of an attack is told, and what it leaves: splitting, trials, and a reconstruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.recovery.splitting.minimise import Split
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """When and how candidates are split (Shen et al. 2026).
+
+    Parameters
+    ----------
+    every
+        Iterations between two checks.
+    most
+        Candidates split at one check at most: those with the most negative eigenvalues.
+    cap
+        Candidates at most, as a multiple of those at the start (above 1).
+    threshold
+        An eigenvalue of a splitting matrix below its negative calls for a split (units of the objective / input^2).
+    """
+
+    every: int = 1000
+    most: int = 4
+    cap: float = 2.0
+    threshold: float = 1e-7
+
+    def __post_init__(self) -> None:
+        if not (self.every >= 1 and self.most >= 1 and self.cap > 1 and self.threshold >= 0):
+            raise ValueError(f"splitting: received {self}, expected every >= 1, most >= 1, cap > 1 and threshold >= 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One run of an attack: where it ended, and the objective on the way."""
+
+    seed: int
+    X: Float[np.ndarray, "k d"]
+    c: Float[np.ndarray, "k q"]
+    value: float
+    distance: float
+    """The first term of the objective: squared residual of stationarity."""
+    history: Float[np.ndarray, "blocks 2"]
+    """Iterations done, and the objective there."""
+    splits: tuple[Split, ...] = ()
+    """What each split gained; ``resumed`` is the objective at the next check."""
+    settings: dict = field(default_factory=dict)
+    """The hyper-parameters of this run."""
+    agreement: float = np.nan
+    """Share of the candidates that lie within 5 % of one of another run; nan with one run."""
+
+    @property
+    def iterations(self) -> int:
+        return int(self.history[-1, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Runs of an attack, the one with the lowest objective first; after a random search, with the lowest residual of stationarity.
+
+    ``X`` and ``c`` are those of the first. The order knows nothing of the true data; a low objective does not mean that
+    the candidates are the data: other candidates may fit as well, or better.
+    """
+
+    attack: str
+    trials: tuple[Trial, ...]
+    diverged: int = 0
+    """Runs that are left out, because their numbers were not finite."""
+    interrupted: str = ""
+
+    @property
+    def X(self) -> Float[np.ndarray, "k d"]:
+        return self.trials[0].X
+
+    @property
+    def c(self) -> Float[np.ndarray, "k q"]:
+        return self.trials[0].c
+
+    @property
+    def pooled(self) -> Float[np.ndarray, "all d"]:
+        """Candidates of all runs."""
+        return np.concatenate([trial.X for trial in self.trials])
+
+    def __repr__(self) -> str:
+        best = self.trials[0]
+        return (
+            f"Reconstruction({self.attack}: {len(best.X)} candidates, objective {best.value:.2g}, stationarity {best.distance:.2g}, "
+            f"best of {len(self.trials)} runs)"
+        )

@@ -1,0 +1,47 @@
+"""Finished runs of an attack in a checkpoint folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from identify.attacks.objectives import Attack
+from identify.attacks.runs import Trial
+from identify.attacks.tuning import RandomSearch
+from identify.files import claim_folder, replacing
+from identify.recovery.splitting.minimise import Split
+
+
+@dataclass(frozen=True)
+class Store:
+    """Finished runs in a folder, one file each, written at once."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, attack: Attack | RandomSearch, first: Attack, options: str) -> Store:
+        one = first.objective(1)
+        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((one.at, one.target)))
+        settings = first.settings if attack is first else f"random {attack.ranges} {attack.fixed}"  # type: ignore[union-attr]
+        question = f"{first.name} {settings} {options} {hashlib.sha256(numbers).hexdigest()}"
+        claim_folder(folder, question, "attack")
+        return cls(folder)
+
+    def load(self, seed: int, attack: Attack) -> Trial | None:
+        path = self.folder / f"{seed:05d}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as f:
+            rows = [Split(int(row[0]), *map(float, row[1:])) for row in f["splits"]]
+            return Trial(seed, f["X"], f["c"], float(f["value"]), float(f["distance"]), f["history"], tuple(rows), dict(attack.settings))
+
+    def save(self, trial: Trial) -> None:
+        rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, 6)
+        parts = {"X": trial.X, "c": trial.c, "value": trial.value, "distance": trial.distance, "history": trial.history, "splits": rows}
+
+        with replacing(self.folder / f"{trial.seed:05d}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, **parts)  # type: ignore[arg-type]
