@@ -1,0 +1,5 @@
+"""``python -m identify.cli``."""
+
+from identify.cli import main
+
+main()

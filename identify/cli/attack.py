@@ -1,0 +1,134 @@
+"""``identify attack``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from identify.cli.app import Json, Seed, app
+from identify.cli.console import brief, print_json, print_text, progress
+from identify.stationarity import choice
+
+if TYPE_CHECKING:
+    from identify.attacks.mlp import MLP
+    from identify.attacks.objectives import Attack
+    from identify.attacks.tuning import RandomSearch
+
+ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
+
+
+@app.command(epilog="Example: identify attack network.npz --method haim -k 40 --trials 4 --split --out found.npz")
+def attack(
+    file: Annotated[Path, typer.Argument(help="Network (.npz): W1, b1, W2, ..., activation; X and y, if known, for scores.")],
+    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.")] = "haim",
+    initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False)] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Published settings, as in mnist-1 or multiclass-2.", show_default=False)] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False)
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="haim: every run draws its settings from the published ranges.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False)] = None,
+    trials: Annotated[int, typer.Option(help="Runs from different seeds.")] = 1,
+    split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
+    precision: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False)] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Run a published reconstruction attack on a trained network; with its data in the file, score what it finds."""
+    from identify.attacks.reconstruct import reconstruct
+    from identify.attacks.runs import Splitting
+    from identify.attacks.scores import score
+    from identify.io import load_network, save_arrays
+    from identify.report.verdict import jsonable
+
+    network, rest = load_network(file)
+    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search)
+    known = rest.get("X")
+    if candidates is None:
+        if known is None:
+            raise ValueError("--candidates: missing, and the file has no X to count; give about twice the number of samples")
+        candidates = 2 * len(known)
+    with progress() as step:
+        found = reconstruct(
+            made,
+            candidates=candidates,
+            steps=steps,
+            trials=trials,
+            seed=seed,
+            splitting=Splitting() if split else None,
+            precision=precision,
+            budget=budget,
+            checkpoint=checkpoint,
+            progress=step,
+        )
+    scored = None if known is None else score(found.X, known, mean=rest.get("mean"))
+    if out is not None:
+        save_arrays(out, {"X": found.X, "c": found.c, "pooled": found.pooled})
+    rows = [
+        {
+            "seed": trial.seed,
+            "objective": trial.value,
+            "stationarity": trial.distance,
+            "candidates": len(trial.X),
+            "splits": len(trial.splits),
+            "agreement": trial.agreement,
+            "settings": trial.settings,
+        }
+        for trial in found.trials
+    ]
+    if as_json:
+        content = {"attack": found.attack, "runs": rows, "diverged": found.diverged, "interrupted": found.interrupted}
+        print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
+        return
+    print_text(repr(found))
+    for row in rows:
+        print_text("  " + ", ".join(f"{name} {brief(value)}" for name, value in row.items()))
+    if scored is not None:
+        print_text(str(scored))
+    if found.interrupted:
+        print_text(f"Interrupted: {found.interrupted}")
+    if out is not None:
+        print_text(f"Written: {out}")
+
+
+def _attack(
+    network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str], search: bool
+) -> Attack | RandomSearch:
+    """The attack of the given name, with a preset and single settings, or the search over its settings."""
+    from identify.attacks import RandomSearch, published
+    from identify.io import load_network
+
+    options: dict[str, Any] = {}
+    if preset is not None:
+        presets = published.HAIM_PRESETS if method == "haim" else published.BUZAGLO_PRESETS
+        own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
+        options |= own[choice("--preset", preset, tuple(own))]
+    for text in settings:
+        name, _, value = text.partition("=")
+        try:
+            options[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--set: received {text!r}, expected a name and a number, as in rate=0.01") from None
+    if (initial is not None) != (method == "loo"):
+        raise ValueError("--initial: is for --method loo, and needed there: the network before training")
+    if search and (method != "haim" or preset is not None):
+        raise ValueError("--search: is for --method haim, without --preset; single settings are fixed by --set")
+    try:
+        if search:
+            ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
+            published.haim(network, **options)  # names are checked before the first run
+            return RandomSearch(partial(published.haim, network), ranges, options)
+        if initial is not None:
+            return published.loo(load_network(initial)[0], network, **options)
+        return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)
+    except TypeError as error:
+        raise ValueError(f"--set: {str(error).partition(') ')[2] or error}; see the settings in the documentation of attacks") from None

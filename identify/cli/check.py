@@ -1,0 +1,150 @@
+"""``identify check`` and ``identify verify``: verdicts, their certificates, and the check of these."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from identify.cli.app import (
+    ActivationText,
+    Bias,
+    Budget,
+    Demanded,
+    File,
+    Inputs,
+    Json,
+    Layers,
+    Memory,
+    Outputs,
+    Page,
+    Proof,
+    Regime,
+    Samples,
+    Seed,
+    Shape,
+    Width,
+    app,
+)
+from identify.cli.console import fail, print_json, print_text, progress
+from identify.cli.subjects import configuration, load
+from identify.configuration import Configuration
+from identify.stationarity import KKTSystem
+
+if TYPE_CHECKING:
+    from identify.report.verdict import Report
+
+
+@app.command(epilog='Example: identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"   or   identify check problem.npz -n 20')
+def check(
+    file: File = None,
+    inputs: Inputs = None,
+    samples: Samples = None,
+    width: Width = None,
+    activation: ActivationText = None,
+    outputs: Outputs = 1,
+    bias: Bias = False,
+    layers: Layers = "both",
+    regime: Regime = "gradient",
+    known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c that the file holds.")] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="For which n, instead of for one: the thresholds of the network.")] = False,
+    condition: Demanded = None,
+    budget: Budget = None,
+    memory: Memory = None,
+    html: Page = None,
+    image_shape: Shape = None,
+    certificate: Proof = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Decide whether the training data is determined, and print the proof."""
+    from identify.conditions.check import check as decide
+    from identify.conditions.thresholds import largest_identifiable
+
+    problem = None if file is None else load(file, inputs, width, activation)
+    if known_data and (problem is None or problem.data is None):
+        raise ValueError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
+    shape = _image_shape(image_shape)
+    if problem is None:
+        sought = 1 if largest and samples is None else samples
+        subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
+    else:
+        subject = problem.system
+    if largest:
+        if samples is not None or known_data or html or certificate or condition or budget or memory:
+            raise ValueError("--largest: goes with the network and --seed only; leave out the options of a single check")
+        with progress() as step:
+            found = largest_identifiable(subject, seed=seed, progress=step)
+        print_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
+        return
+    with progress() as step:
+        report = decide(
+            subject,
+            samples=None if problem is None else samples,
+            data=problem.data if problem is not None and known_data else None,
+            seed=seed,
+            budget=budget,
+            memory=None if memory is None else int(memory * 2**30),
+            conditions=condition,
+            progress=step,
+        )
+    _show(report, html, as_json, shape)
+    if certificate is not None:
+        _certify(report, certificate)
+
+
+@app.command(epilog="Example: identify verify proof.json   or   identify verify proof.json --problem problem.npz")
+def verify(
+    file: Annotated[Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False)],
+    problem: Annotated[
+        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a certificate from the raw numbers in it, by code that shares nothing with what wrote it."""
+
+    from identify.certificates.verify import verify as examine
+
+    answer = examine(file)
+    if problem is not None:
+        from identify.certificates.certify import network_hash
+        from identify.io import load_problem
+
+        if network_hash(load_problem(problem).system.network) != answer.network:
+            answer = replace(answer, is_valid=False, reasons=(*answer.reasons, f"this is not about the network of {problem}"))
+    if as_json:
+        print_json(answer.to_dict())
+    else:
+        print_text(str(answer))
+    raise typer.Exit(0 if answer else 1)
+
+
+def _image_shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(size) for size in text.lower().split("x"))
+    except ValueError:
+        raise ValueError(f'--image-shape: received {text!r}, expected sizes as in "28x28" or "32x32x3"') from None
+
+
+def _certify(report: Report, path: Path) -> None:
+    """Write the certificate; a proof that cannot be had, or not be checked, has exit status 1."""
+    from identify.certificates.certify import CertificateTooLargeError
+
+    if report.verdict == "UNDECIDED":
+        fail("--certificate: nothing is proved, so no certificate was written", 1)
+    try:
+        proof = report.certificate()
+    except CertificateTooLargeError as error:
+        fail(str(error), 1)
+    proof.save(path)
+
+
+def _show(report: Report, html: Path | None, as_json: bool, image_shape: tuple[int, ...] | None = None) -> None:
+    if html is not None:
+        report.to_html(html, image_shape=image_shape)
+    print_text(report.to_json() if as_json else report.explain())

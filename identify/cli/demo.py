@@ -1,0 +1,71 @@
+"""``identify demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from identify.cli.app import Json, Seed, app
+from identify.cli.console import print_json, print_text, progress
+from identify.stationarity import choice
+
+
+@app.command(epilog='Example: identify demo --width 20   or   identify demo --activation "z^2"')
+def demo(
+    act: Annotated[
+        int | None, typer.Option(help="Play act 1 (weights alone) or act 2 (one gradient) only.", min=1, max=2, show_default=False)
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", help="Act 2: number of digits.", min=1, max=60)] = 20,
+    width: Annotated[int, typer.Option("--width", "-m", help="Act 2: number of neurons.", min=1)] = 150,
+    activation: Annotated[str, typer.Option("--activation", "-a", help="Act 2: activation.")] = "z + z^2/2 + z^3",
+    dtype: Annotated[str, typer.Option(help="Act 2: precision of the gradient, float32 or float64.")] = "float32",
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.")] = Path("identify-demo"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Recover real digits from the weights of one network, and from one gradient of another."""
+    from identify import demo as play
+
+    choice("dtype", dtype, ("float32", "float64"))
+    acts = []
+    with progress() as step:
+        if act in (None, 1):
+            acts.append(play.weights_alone(seed=seed, progress=lambda name: step(f"act 1: {name}")))
+        if act in (None, 2):
+            acts.append(
+                play.one_gradient(
+                    samples=samples,
+                    width=width,
+                    activation=activation,
+                    dtype=dtype,
+                    seed=seed,
+                    progress=lambda name: step(f"act 2: {name}"),
+                )
+            )
+        step("writing the report")
+        written = play.write(acts, out)
+    if as_json:
+        print_json({"acts": [_act_json(one) for one in acts], "files": [str(path) for path in written]})
+        return
+    for one in acts:
+        print_text(f"\n{one.title}\n{'=' * len(one.title)}\n{one.lead}\n")
+        print_text(f"{one.system.n_equations} equations in {one.system.n_unknowns(len(one.X))} unknowns:")
+        print_text("\n".join(f"  {line}" for line in one.system.describe()) + "\n")
+        print_text(one.report.explain() + "\n")
+        if one.found is None:
+            print_text(f"Not recovered. {one.failure}.")
+        elif one.errors is not None:
+            print_text(f"Recovered {len(one.X)} images: worst relative error {one.errors.max():.1e}, residual {one.found.residual:.1e}")
+            print_text("  relative errors: " + " ".join(f"{e:.0e}" for e in one.errors))
+    print_text("\nWritten: " + ", ".join(str(path) for path in written))
+
+
+def _act_json(act: Any) -> dict[str, Any]:
+    from identify.report.verdict import jsonable
+
+    content = {"title": act.title, "report": act.report.to_dict(), "failure": act.failure, "errors": act.errors}
+    if act.found is not None:
+        content |= {"residual": act.found.residual, "error_bars": act.found.error_bars, "evidence": act.found.evidence}
+    return jsonable(content)

@@ -1,0 +1,57 @@
+"""``identify kkt``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app
+from identify.cli.console import print_json, print_text
+from identify.cli.subjects import configuration, load
+from identify.stationarity import choice
+
+PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
+
+
+@app.command(epilog='Example: identify kkt -d 2 -n 2 -m 3 -a "z+z^2+z^3" --format latex')
+def kkt(
+    file: File = None,
+    inputs: Inputs = None,
+    samples: Samples = None,
+    width: Width = None,
+    activation: ActivationText = None,
+    outputs: Outputs = 1,
+    bias: Bias = False,
+    layers: Layers = "both",
+    regime: Regime = "gradient",
+    form: Annotated[str, typer.Option("--format", "-f", help="text, latex, json, or a program: " + ", ".join(PROGRAMS) + ".")] = "text",
+    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False)] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write the KKT system of a configuration with symbols, or of a problem file with its exact numbers.
+
+    Files for algebra programs need numbers: from sizes, an instance with small integers is planted.
+    """
+    from identify.symbolic.system import kkt_equations
+
+    form = "json" if as_json else choice("--format", form, ("text", "latex", "json", *PROGRAMS))
+    if file is None:
+        config = configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
+        system = kkt_equations(config)
+        if form in PROGRAMS:
+            system = kkt_equations(config.plant(seed, integers=True)[0], samples=config.samples)
+    else:
+        problem = load(file, inputs, width, activation)
+        if samples is None:
+            raise ValueError("--samples: missing; how many training samples are sought?")
+        system = kkt_equations(problem.system, samples=samples)
+    if form == "json":
+        print_json(system.to_dict())
+    elif form == "latex":
+        print_text(system.to_latex(6 if limit is None else limit))
+    elif form == "text":
+        print_text(system.to_text(limit))
+    else:
+        print_text(system.export(form))

@@ -1,0 +1,105 @@
+"""``identify recover``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app
+from identify.cli.console import brief, fail, print_json, print_text, progress
+from identify.cli.subjects import configuration, load, pair
+from identify.stationarity import KKTSystem
+
+if TYPE_CHECKING:
+    from identify.recovery.solution import Recovery
+
+
+@app.command(epilog="Example: identify recover problem.npz -n 20 --out found.npz")
+def recover(
+    file: File = None,
+    inputs: Inputs = None,
+    samples: Samples = None,
+    width: Width = None,
+    activation: ActivationText = None,
+    outputs: Outputs = 1,
+    bias: Bias = False,
+    layers: Layers = "both",
+    regime: Regime = "gradient",
+    method: Annotated[str, typer.Option(help="auto, algebraic, separate, projection, birth, measure, splitting or joint.")] = "auto",
+    starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False)] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False)] = None,
+    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.")] = 1e-6,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False)] = None,
+    certificate: Proof = None,
+    relative_error: Annotated[
+        float | None, typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Recover the training data from a problem file, or from a planted instance of the given sizes."""
+    from identify.io import save_arrays
+    from identify.recovery.recover import recover as solve
+    from identify.report.verdict import jsonable
+
+    if relative_error is not None and certificate is None:
+        raise ValueError("--relative-error: is that of the target in a certificate; give --certificate too, or leave it out")
+    system: KKTSystem
+    data: tuple | None
+    if file is None:
+        config = configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
+        system, truth = config.plant(seed)
+        data = pair(truth)
+    else:
+        problem = load(file, inputs, width, activation)
+        system, data = problem.system, problem.data
+    with progress() as step:
+        found = solve(
+            system,
+            samples=samples,
+            method=method,
+            starts=starts,
+            budget=budget,
+            tolerance=tolerance,
+            checkpoint=checkpoint,
+            seed=seed,
+            data=data,
+            progress=step,
+        )
+    if out is not None:
+        save_arrays(out, {"X": found.X, "c": found.c, "error_bars": found.error_bars})
+    if as_json:
+        names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
+        content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
+        print_json(jsonable(content))
+    else:
+        _show_recovery(found, out)
+    if certificate is not None:
+        _certify_solution(system, found, relative_error, certificate, as_json)
+
+
+def _show_recovery(found: Recovery, out: Path | None) -> None:
+    print_text(repr(found))
+    print_text("Determined up to: " + "; ".join(found.ambiguity.describe()))
+    for name, value in found.evidence.items():
+        print_text(f"  {name}: {brief(value)}")
+    if out is not None:
+        print_text(f"Written: {out}")
+
+
+def _certify_solution(system: KKTSystem, found: Recovery, relative_error: float | None, path: Path, quiet: bool) -> None:
+    """Write the proof that a solution is near; what cannot be proved has exit status 1."""
+    from identify.certificates.certify import CertificateTooLargeError
+    from identify.certificates.certify_solution import certify
+    from identify.conditions.witnesses.solution_box import NotCertifiedError
+
+    try:
+        proof = certify(system, found, relative_error=relative_error)
+    except (CertificateTooLargeError, NotCertifiedError) as error:
+        fail(str(error), 1)
+    proof.save(path)
+    if not quiet:
+        print_text(f"Certified: {proof!r}")

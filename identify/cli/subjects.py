@@ -1,0 +1,38 @@
+"""What a command is about: the sizes of a configuration, or a problem file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from identify.configuration import Configuration, Truth
+
+
+def configuration(inputs, samples, width, activation, outputs, bias, layers, regime) -> Configuration:
+    given = {"--inputs": inputs, "--samples": samples, "--width": width, "--activation": activation}
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: missing; give a problem file, or all of {', '.join(given)}")
+    return Configuration(
+        inputs=inputs,
+        samples=samples,
+        width=width,
+        activation=activation,
+        outputs=outputs,
+        bias=bias,
+        layers=layers,
+        regime=regime,
+    )
+
+
+def load(file: Path, inputs, width, activation):
+    from identify.io import load_problem
+
+    given = {"--inputs": inputs, "--width": width, "--activation": activation}
+    extra = [name for name, value in given.items() if value is not None]
+    if extra:
+        raise ValueError(f"{', '.join(extra)}: the problem file already says; leave out")
+    return load_problem(file)
+
+
+def pair(truth: Truth) -> tuple:
+    return truth.X, truth.c
