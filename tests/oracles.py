@@ -9,6 +9,7 @@ from math import prod
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
 
 from identify.activation import Activation
 from identify.network import TwoLayerNetwork
@@ -147,8 +148,20 @@ def system_of(net: TwoLayerNetwork, X, c, layers: str = "both") -> KKTSystem:
     return KKTSystem.gradient(net, W=tW if rows.W else None, bias=tb if rows.bias else None, a=ta.reshape(net.a.shape) if rows.a else None)
 
 
-def small_integer_problem(shape: tuple[int, int, int, int], activation: str, layers: str, bias: bool, seed: int):
-    """A system with its data (X, c) in integers so small that many are degenerate; None where the target is zero."""
+def small_integer_problems(largest: tuple[int, int, int], activations: list[str]):
+    """Systems and data (X, c) in integers so small that many are degenerate; sizes (d, n, m) up to the largest, one or two outputs."""
+    return st.builds(
+        _small_integer_problem,
+        st.tuples(*(st.integers(1, size) for size in largest), st.integers(1, 2)),
+        st.sampled_from(activations),
+        st.sampled_from(["both", "first", "second"]),
+        st.booleans(),
+        st.integers(0, 10**6),
+    ).filter(lambda problem: problem is not None)
+
+
+def _small_integer_problem(shape: tuple[int, int, int, int], activation: str, layers: str, bias: bool, seed: int):
+    """None where the target is zero."""
     d, n, m, outputs = shape
     rng = np.random.default_rng(seed)
     net = random_network(rng, activation, inputs=d, width=m, outputs=outputs, bias=bias, integers=True)

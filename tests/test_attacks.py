@@ -17,7 +17,8 @@ import identify as idf
 from identify.attacks import mlp, published
 from identify.attacks.mlp import MLP, forward
 from identify.attacks.objectives import Attack, Box, no_penalty, objective
-from identify.attacks.reconstruct import Splitting, Trial, reconstruct
+from identify.attacks.reconstruct import reconstruct
+from identify.attacks.runs import Splitting, Trial
 from identify.attacks.tuning import RandomSearch
 from identify.network import ShapeError
 from identify.recovery.splitting.matrices import splitting_matrices
@@ -343,7 +344,7 @@ class TestReconstruct:
             "weight-decay": lambda: published.buzaglo(net, kind="weight-decay", rate=1e-3, multiplier_rate=1e-3),
             "loo": lambda: published.loo(network(1, sizes=(4, 8, 1)), network(0, sizes=(4, 8, 1))),
         }[attack]()
-        trial: Trial = reconstruct(replace(made, optimiser=made.optimiser), candidates=6, steps=500).trials[0]
+        trial: Trial = reconstruct(made, candidates=6, steps=500).trials[0]
         assert trial.history[-1, 1] < trial.history[0, 1]
 
 

@@ -41,7 +41,7 @@ class TestStationarity:
         assert "3 of 3 samples have a multiplier" in str(found)
 
     def test_the_residual_is_that_of_least_squares(self, lazy):
-        start, end, X, _ = lazy
+        _, end, X, _ = lazy
         columns = [np.concatenate([part.ravel() for part in gradients_at(end, x[None], np.ones(1)).values()]) for x in X]
         target = np.concatenate([end.parameters[name].ravel() for name in ("W1", "b1", "W2")])
         expected = np.linalg.lstsq(np.array(columns).T, target, rcond=None)[0]
@@ -49,7 +49,6 @@ class TestStationarity:
         assert np.allclose(found.multipliers[:, 0], expected)
         assert found.residual == pytest.approx(np.linalg.norm(target - np.array(columns).T @ expected) / np.linalg.norm(target))
         assert sum(found.by_parameter.values()) == pytest.approx(1)
-        assert start.n_inputs == 4
 
     def test_multipliers_that_are_not_negative(self, lazy):
         _, end, X, _ = lazy
@@ -125,11 +124,41 @@ class TestCommand:
         assert len(content["errors"]) == 3 and content["diverged"] == 0
 
     def test_presets_and_splits(self, monkeypatch, capsys, files):
-        command = ["attack", files / "start.npz", "--method", "weight-decay", "-k", 3, "--steps", 1200, "--split"]
-        status, out, _ = run(
-            monkeypatch, capsys, *command, "--preset", "weight-decay-1", "--set", "rate=1e-6", "--set", "multiplier_rate=1e-6"
-        )
-        assert status == 0 and "splits" in out and "recall" not in out
+        """One candidate for three samples splits; a setting overrides that of the preset."""
+        command = [
+            "attack",
+            files / "end.npz",
+            "--method",
+            "loo",
+            "--initial",
+            files / "start.npz",
+            "-k",
+            1,
+            "--steps",
+            2100,
+            "--split",
+            "--json",
+        ]
+        status, out, _ = run(monkeypatch, capsys, *command, "--set", "linearised=1")
+        (one,) = json.loads(out)["runs"]
+        assert status == 0 and one["splits"] >= 1 and one["candidates"] == 1 + one["splits"]
+        command = [
+            "attack",
+            files / "start.npz",
+            "--method",
+            "weight-decay",
+            "-k",
+            3,
+            "--steps",
+            50,
+            "--preset",
+            "weight-decay-1",
+            "--json",
+        ]
+        status, out, _ = run(monkeypatch, capsys, *command, "--set", "rate=1e-6", "--set", "multiplier_rate=1e-6")
+        content = json.loads(out)
+        settings = content["runs"][0]["settings"]
+        assert status == 0 and settings["rate"] == 1e-6 and settings["start_scale"] == 0.0197 and "recall" not in content
 
     def test_search(self, monkeypatch, capsys, files):
         command = ["attack", files / "start.npz", "-k", 3, "--steps", 50, "--trials", 3, "--search", "--set", "rate=1e-6", "--json"]
