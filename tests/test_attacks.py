@@ -16,7 +16,8 @@ from scipy.special import expit, log_softmax
 import identify as idf
 from identify.attacks import mlp, published
 from identify.attacks.mlp import MLP, forward
-from identify.attacks.objectives import Attack, Box, no_penalty, objective
+from identify.attacks.objectives import Attack, objective
+from identify.attacks.priors import Box, no_penalty
 from identify.attacks.reconstruct import reconstruct
 from identify.attacks.runs import Splitting, Trial
 from identify.attacks.tuning import RandomSearch
@@ -188,7 +189,7 @@ class TestTruth:
                 return -jax.nn.log_softmax(forward(p, jnp.asarray(X), net.nonlinearity())[0])[jnp.arange(n), y].mean()
 
             target = jax.tree.map(lambda g: -g / decay, jax.grad(loss)(parameters))
-        assert _distance(replace(made, target=target), X, gamma) < 1e-20
+        assert _distance(replace(made, change=target), X, gamma) < 1e-20
 
     def test_lazy_training_of_a_linearised_network(self):
         """Duals n C K^-1 (y - f), with K the kernel at the start, solve the equation of squared loss exactly."""
@@ -251,7 +252,7 @@ def quick(seed=0, rate=1e-3) -> Attack:
     made = published.buzaglo(net, kind="weight-decay", rate=rate, multiplier_rate=rate, start_scale=0.3)
     with jax.enable_x64(True):
         target = made.objective(3).gradients(jnp.asarray(X), jnp.asarray([[3.0], [-3.0], [3.0]]))
-    return replace(made, objective=lambda k, inner=made.objective: replace(inner(k), target=target))
+    return replace(made, objective=lambda k, inner=made.objective: replace(inner(k), change=target))
 
 
 class TestReconstruct:

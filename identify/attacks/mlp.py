@@ -113,18 +113,22 @@ class MLP:
 
 def forward(
     parameters: Parameters, X: Array, nonlinearity: Nonlinearity, moves: Sequence[Array] | None = None
-) -> tuple[Array, list[Array]]:
-    """Outputs (n, C), and what enters each layer. ``moves``: added to the pre-activations of each layer, to differentiate by."""
+) -> tuple[Array, list[Array], list[Array]]:
+    """Outputs (n, C), what enters each layer, and its products with the weights.
+
+    ``moves`` are added to the pre-activations of each layer, to differentiate by.
+    """
     depth = sum(name.startswith("W") for name in parameters)
-    entering = []
+    entering, products = [], []
     for k in range(1, depth + 1):
         entering.append(X)
-        X = X @ parameters[f"W{k}"].T + parameters.get(f"b{k}", 0.0)
+        products.append(X @ parameters[f"W{k}"].T)
+        X = products[-1] + parameters.get(f"b{k}", 0.0)
         if moves is not None:
             X = X + moves[k - 1]
         if k < depth:
             X = nonlinearity(X)
-    return X, entering
+    return X, entering, products
 
 
 def _checked(parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -38,16 +38,25 @@ class Objective:
 
     at: tuple[Parameters, ...]
     """Where gradients are taken; with two, the columns of c are shared out among them."""
-    target: Parameters
+    change: Parameters | None
+    """What the gradients stand against; None: the parameters at which they are taken."""
     labels: Array
     bounds: Array
     shares: Array
     count: Array
     sharpness: Array
+    outside: Array
+    """Squared norm of the target that no candidate can reach: its first layer outside the rows of ``basis``."""
     scalars: Scalars = field(metadata={"static": True})
     prior: Prior = field(metadata={"static": True})
     penalty: Penalty = field(metadata={"static": True})
     nonlinearity: Callable[[Array, Array], Array] = field(metadata={"static": True})
+    basis: Array | None = None
+    """Candidates are coordinates for these rows (r, d); None: for the inputs."""
+
+    @property
+    def target(self) -> Parameters:
+        return self.at[0] if self.change is None else self.change
 
     def gradients(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Parameters:
         """The weighted gradients that stand against the target."""
@@ -61,7 +70,7 @@ class Objective:
     def distance(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
         """The first term: the squared residual of stationarity."""
         found = self.gradients(X, c)
-        return sum((((self.target[name] - found[name]) ** 2).sum() for name in self.target), jnp.zeros((), X.dtype))
+        return sum((((self.target[name] - found[name]) ** 2).sum() for name in self.target), jnp.zeros((), X.dtype)) + self.outside
 
     def products(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
         r"""The first term without any gradient in full, for few candidates and wide layers.
@@ -74,35 +83,38 @@ class Objective:
         total = jnp.zeros((), X.dtype)
         for name, target in self.target.items():
             layer = int(name[1:]) - 1
-            delta = jnp.concatenate([deltas[layer] for deltas, _ in signals])
+            delta = jnp.concatenate([deltas[layer] for deltas, *_ in signals])
             if name.startswith("b"):
                 total += ((target - delta.sum(axis=0)) ** 2).sum()
                 continue
-            h = jnp.concatenate([entering[layer] for _, entering in signals])
+            h = jnp.concatenate([entering[layer] for _, entering, _ in signals])
             if len(h) * sum(target.shape) < target.size:
-                total += (target**2).sum() - 2 * (delta * (h @ target.T)).sum() + ((delta @ delta.T) * (h @ h.T)).sum()
+                seen = signals[0][2][layer] if self.change is None else h @ target.T
+                total += (target**2).sum() - 2 * (delta * seen).sum() + ((delta @ delta.T) * (h @ h.T)).sum()
             else:
                 total += ((target - delta.T @ h) ** 2).sum()
-        return total
+        return total + self.outside
 
-    def _signals(self, parameters: Parameters, X: Array, c: Array) -> tuple[list[Array], list[Array]]:
-        """By layer: derivatives of the weighted sum by the pre-activations, and what enters."""
+    def _signals(self, parameters: Parameters, X: Array, c: Array) -> tuple[list[Array], list[Array], list[Array]]:
+        """By layer: derivatives of the weighted sum by the pre-activations, what enters, and its products with the weights."""
 
-        def weighted(moves: list[Array]) -> tuple[Array, list[Array]]:
-            outputs, entering = self._outputs(parameters, X, moves)
-            return (c * self.scalars(outputs, self.labels)).sum() / self.count, entering
+        def weighted(moves: list[Array]) -> tuple[Array, tuple[list[Array], list[Array]]]:
+            outputs, entering, products = self._outputs(parameters, X, moves)
+            return (c * self.scalars(outputs, self.labels)).sum() / self.count, (entering, products)
 
         widths = [len(parameters[name]) for name in sorted(parameters) if name.startswith("W")]
-        return jax.grad(weighted, has_aux=True)([jnp.zeros((len(X), width), X.dtype) for width in widths])
+        deltas, (entering, products) = jax.grad(weighted, has_aux=True)([jnp.zeros((len(X), width), X.dtype) for width in widths])
+        return deltas, entering, products
 
-    def _outputs(self, parameters: Parameters, X: Array, moves: list[Array] | None = None) -> tuple[Array, list[Array]]:
+    def _outputs(self, parameters: Parameters, X: Array, moves: list[Array] | None = None) -> tuple[Array, list[Array], list[Array]]:
         return forward(parameters, X, lambda z: self.nonlinearity(z, self.sharpness), moves)
 
     def _by_network(self, c: Array) -> list[Array]:
         return jnp.split(c, len(self.at), axis=1)
 
     def __call__(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
-        return self.products(X, c) + (self.shares * self.prior(X)).sum() + self.penalty(c, self.bounds).sum()
+        inputs = X if self.basis is None else X @ self.basis
+        return self.products(X, c) + (self.shares * self.prior(inputs)).sum() + self.penalty(c, self.bounds).sum()
 
     def inherit(self, parents, shares) -> Objective:
         """The objective of candidates that come from ``parents`` with those shares of their multipliers."""
@@ -114,30 +126,9 @@ class Objective:
         )
 
 
-@dataclass(frozen=True)
-class Box:
-    """weight · squared distance to the box [low, high], summed over the coordinates; bounds are numbers, or one for each coordinate.
-
-    Compared by value, so that equal priors do not compile anew; own priors may be any function.
-    """
-
-    low: float | tuple[float, ...] = -1.0
-    high: float | tuple[float, ...] = 1.0
-    weight: float = 1.0
-
-    def __call__(self, X: Float[Array, "k d"]) -> Float[Array, " k"]:
-        low, high = jnp.asarray(self.low, X.dtype), jnp.asarray(self.high, X.dtype)
-        return self.weight * (jnp.maximum(X - high, 0) ** 2 + jnp.maximum(low - X, 0) ** 2).sum(axis=1)
-
-
-def no_penalty(c: Float[Array, "k q"], bounds: Float[Array, " k"]) -> Float[Array, " k"]:
-    """For multipliers of any sign and size."""
-    return jnp.zeros(len(c), c.dtype)
-
-
 def objective(
     at: tuple[Mapping[str, np.ndarray], ...],
-    target: Mapping[str, np.ndarray],
+    change: Mapping[str, np.ndarray] | None,
     labels: Float[np.ndarray, "k ..."],
     *,
     scalars: Scalars,
@@ -148,13 +139,17 @@ def objective(
     sharpness: float = 1.0,
     outputs: int = 1,
 ) -> Objective:
-    """An :class:`Objective` for k candidates, as many as there are labels; M = k · ``outputs``."""
+    """An :class:`Objective` for k candidates, one for each label; M = k · ``outputs``. Without ``change`` the target is ``at[0]``."""
+
+    def arrays(parameters: Mapping[str, np.ndarray]) -> Parameters:
+        return {name: jnp.asarray(value) for name, value in parameters.items()}
+
     k = len(labels)
     with jax.enable_x64(True):
-        *networks, goal = ({name: jnp.asarray(value) for name, value in each.items()} for each in (*at, target))
-        each = [jnp.asarray(part, float) for part in (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness)]
-    own, bounds, shares, count, sharp = each
-    return Objective(tuple(networks), goal, own, bounds, shares, count, sharp, scalars, prior, penalty, nonlinearity)
+        networks, goal = tuple(map(arrays, at)), None if change is None else arrays(change)
+        parts = (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness, 0.0)
+        own, bounds, shares, count, sharp, outside = (jnp.asarray(part, float) for part in parts)
+    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, scalars, prior, penalty, nonlinearity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +170,9 @@ class Attack:
         Iterations done -> sharpness of the smoothed activation, where it changes; None: that of the objective.
     settings
         The hyper-parameters, for the record.
+    basis
+        Orthonormal rows (r, d) whose coordinates ``start`` and the objective take (:func:`~identify.attacks.row_space.in_row_space`);
+        None: they take the inputs themselves.
     """
 
     name: str
@@ -184,3 +182,16 @@ class Attack:
     steps: int
     sharpness: Callable[[Array], Array] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    basis: Float[np.ndarray, "r d"] | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        return self.start(np.random.default_rng(0), 1)[0].shape[1] if self.basis is None else self.basis.shape[1]
+
+    def coordinates(self, X: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k r"]:
+        """Inputs as the objective takes them; what lies outside the basis is lost."""
+        return X if self.basis is None else X @ self.basis.T
+
+    def lifted(self, X: Float[np.ndarray, "k r"]) -> Float[np.ndarray, "k d"]:
+        """Candidates as inputs of the network."""
+        return X if self.basis is None else X @ self.basis

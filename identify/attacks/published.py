@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from identify.activation import Activation
 from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
-from identify.attacks.objectives import Attack, Box, Prior, no_penalty, objective
+from identify.attacks.objectives import Attack, Prior, objective
+from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
 from identify.network import ShapeError
 from identify.stationarity import choice
 
@@ -80,7 +82,7 @@ def haim(
         "haim",
         lambda k: objective(
             (network.parameters,),
-            network.parameters,
+            None,
             np.where(np.arange(k) < k // 2, -1.0, 1.0),
             scalars=_signed,
             prior=Box() if prior is None else prior,
@@ -139,7 +141,7 @@ def buzaglo(
         f"buzaglo, {kind}",
         lambda k: objective(
             (network.parameters,),
-            network.parameters,
+            None,
             np.arange(k) * C // k if multiclass else np.zeros(k),
             scalars=_margin if multiclass else _outputs,
             prior=Box() if prior is None else prior,
@@ -163,6 +165,9 @@ def loo(
     both_kernels: bool = False,
     low: ArrayLike = -1.0,
     high: ArrayLike = 1.0,
+    image: tuple[int, ...] | None = None,
+    high_frequency: float = 0.0,
+    sparsity: float = 0.0,
     rate: float = 0.02,
     steps: int = 80_000,
     prior: Prior | None = None,
@@ -180,19 +185,39 @@ def loo(
         A second set of multipliers for gradients at the initial parameters.
     low, high
         Range of the inputs, for the prior 0.1 · squared distance / number of inputs (one number, or one for each input).
+    image, high_frequency
+        Shape of the inputs as images, (height, width) or (height, width, channels), and the weight of the published penalty on what a
+        blur takes away (at least 0, dimensionless).
+    sparsity
+        Weight of the mean size of the multipliers (at least 0, dimensionless).
     rate
         Of Adam.
+    prior
+        In place of that on the range, and of ``high_frequency``.
 
     Raises
     ------
     ShapeError
-        When the networks have not the same layers.
+        When the networks have not the same layers, or ``image`` is not a shape of their inputs.
+    ValueError
+        For weights below zero, or ``high_frequency`` without ``image``.
     """
     shapes = [{name: value.shape for name, value in net.parameters.items()} for net in (initial, final)]
     if shapes[0] != shapes[1]:
         raise ShapeError(f"final: {final!r} has not the architecture of initial: {initial!r}")
     names, C, d = initial.parameters, initial.n_outputs, initial.n_inputs
     change = {name: final.parameters[name] - initial.parameters[name] for name in names}
+    for word, weight in (("high_frequency", high_frequency), ("sparsity", sparsity)):
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"{word}: received {weight!r}, expected a number of at least 0")
+    if high_frequency and image is None:
+        raise ValueError("image: received None, expected (height, width) or (height, width, channels), which high_frequency needs")
+    if image is not None and (len(image) not in (2, 3) or prod(image) != d):
+        raise ShapeError(f"image: received {image}, expected (height, width) or (height, width, channels) with the product {d}")
+    if prior is None:
+        prior = Box(_bounds(low), _bounds(high), 0.1 / d)
+        if image is not None and high_frequency:
+            prior = Sum((prior, HighFrequency(tuple(image), 0.0015 * high_frequency / d)))
     first = initial if linearised else final
     at = (first.parameters, initial.parameters) if both_kernels else (first.parameters,)
     return Attack(
@@ -202,8 +227,8 @@ def loo(
             change,
             np.zeros(k),
             scalars=_outputs,
-            prior=Box(_bounds(low), _bounds(high), 0.1 / d) if prior is None else prior,
-            penalty=no_penalty,
+            prior=prior,
+            penalty=Sparse(sparsity / (k * C)) if sparsity else no_penalty,
             outputs=C,
             nonlinearity=_smoothed(initial, softplus_relu),
             sharpness=11.0,
@@ -212,7 +237,8 @@ def loo(
         optax.adam(rate),
         steps,
         sharpness=lambda step: jnp.minimum(10.0 + 10.0 ** (step / 20_000), 200.0),
-        settings={"rate": rate, "linearised": linearised, "both_kernels": both_kernels},
+        settings={"rate": rate, "linearised": linearised, "both_kernels": both_kernels}
+        | {"high_frequency": high_frequency, "sparsity": sparsity},
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from identify.attacks.objectives import Attack, Objective
-from identify.attacks.runs import Reconstruction, Splitting, Trial
+from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
 from identify.limits import Clock
@@ -25,8 +25,6 @@ from identify.stationarity import choice
 BLOCK = 250
 """Iterations between two looks at the clock."""
 PRECISIONS = ("float64", "float32")
-SAME = 0.05
-"""Relative distance within which candidates of two runs agree."""
 
 
 def reconstruct(
@@ -164,7 +162,7 @@ def _run(
         X, c = (np.asarray(point[name], float) for name in ("X", "c"))
         distance = float(objective.distance(jnp.asarray(X), jnp.asarray(c)))
         value = float(objective(jnp.asarray(X), jnp.asarray(c)))
-    return Trial(seed, X, c, value, distance, np.array(history), tuple(splits), dict(attack.settings))
+    return Trial(seed, attack.lifted(X), c, value, distance, np.array(history), tuple(splits), dict(attack.settings))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -9,6 +9,9 @@ from jaxtyping import Float
 
 from identify.recovery.splitting.minimise import Split
 
+SAME = 0.05
+"""Relative distance within which candidates of two runs agree."""
+
 
 @dataclass(frozen=True)
 class Splitting:
@@ -86,6 +89,25 @@ class Reconstruction:
     def pooled(self) -> Float[np.ndarray, "all d"]:
         """Candidates of all runs."""
         return np.concatenate([trial.X for trial in self.trials])
+
+    def agreed(self, within: float = SAME) -> tuple[Float[np.ndarray, "groups d"], Float[np.ndarray, " groups"]]:
+        """Candidates of all runs in groups, and the share of the runs that found each: votes without the true data.
+
+        A group holds candidates within ``within`` (relative, at least 0) of its first, which is of the run with the lowest objective; it
+        stands for their mean. Most votes first. Raises ValueError for a negative ``within``.
+        """
+        if not 0 <= within < np.inf:
+            raise ValueError(f"within: received {within!r}, expected a number of at least 0")
+        left = [(trial.seed, x) for trial in self.trials for x in trial.X]
+        groups: list[tuple[float, np.ndarray]] = []
+        while left:
+            first = left[0][1]
+            near = [np.linalg.norm(x - first) <= within * np.linalg.norm(first) for _, x in left]
+            members = [each for each, is_near in zip(left, near, strict=True) if is_near]
+            groups.append((len({seed for seed, _ in members}) / len(self.trials), np.mean([x for _, x in members], axis=0)))
+            left = [each for each, is_near in zip(left, near, strict=True) if not is_near]
+        groups.sort(key=lambda group: -group[0])
+        return np.array([x for _, x in groups]), np.array([votes for votes, _ in groups])
 
     def __repr__(self) -> str:
         best = self.trials[0]

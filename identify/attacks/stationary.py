@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from identify.attacks.objectives import Attack
+from identify.attacks.objectives import Attack, Objective
 from identify.limits import refuse_above
 from identify.network import ShapeError, finite_array
 
@@ -67,26 +67,33 @@ def stationarity(
     -----
     Cost O(n^2 q^2 P) for P parameters, memory 16 n q P bytes.
     """
-    (_, d), (_, q) = (part.shape for part in attack.start(np.random.default_rng(0), 1))
-    X = finite_array("X", X, (None, d), "samples, one per row")
-    n = len(X)
+    X = finite_array("X", X, (None, attack.n_inputs), "samples, one per row")
+    n, q = len(X), attack.start(np.random.default_rng(0), 1)[1].shape[1]
     made = attack.objective(n)
     size = sum(value.size for value in made.target.values())
     refuse_above(16 * n * q * size, f"gradients of {n} samples")
+    made = labelled(made, labels)
     with jax.enable_x64(True):
-        if labels is not None:
-            if np.shape(labels) != made.labels.shape:
-                raise ShapeError(f"labels: received shape {np.shape(labels)}, expected {made.labels.shape}: one for each sample")
-            made = replace(made, labels=jnp.asarray(labels, float))
         count = float(made.count)
-        columns = jax.jacfwd(lambda c: made.gradients(jnp.asarray(X), c))(jnp.zeros((n, q)))
+        inside = jnp.asarray(attack.coordinates(X))
+        columns = jax.jacfwd(lambda c: made.gradients(inside, c))(jnp.zeros((n, q)))
         J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
         target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])
     Q, R = np.linalg.qr(J)  # the same least squares with as many rows as columns
     c = np.linalg.lstsq(R, Q.T @ target, rcond=None)[0] if signed else nnls(R, Q.T @ target)[0]
-    left = (target - J @ c) ** 2
-    total, at, shares = left.sum(), 0, {}
-    for name, value in made.target.items():
-        shares[name] = float(left[at : at + value.size].sum() / total) if total else 0.0
-        at += value.size
-    return Stationarity(float(np.sqrt(total) / np.linalg.norm(target)), shares, c.reshape(n, q))
+    left, outside = (target - J @ c) ** 2, float(made.outside)
+    sums = np.add.reduceat(left, np.cumsum([0] + [value.size for value in made.target.values()])[:-1])
+    parts = {name: part + (outside if name == "W1" else 0.0) for name, part in zip(made.target, sums, strict=True)}
+    total = sum(parts.values())
+    shares = {name: float(part / total) if total else 0.0 for name, part in parts.items()}
+    return Stationarity(float(np.sqrt(total / (target @ target + outside))), shares, c.reshape(n, q))
+
+
+def labelled(objective: Objective, labels: Float[np.ndarray, " n"] | None) -> Objective:
+    """The objective with these labels; None: its own. Raises ShapeError for another number of them."""
+    if labels is None:
+        return objective
+    if np.shape(labels) != objective.labels.shape:
+        raise ShapeError(f"labels: received shape {np.shape(labels)}, expected {objective.labels.shape}: one for each sample")
+    with jax.enable_x64(True):
+        return replace(objective, labels=jnp.asarray(labels, float))

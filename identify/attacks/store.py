@@ -25,7 +25,7 @@ class Store:
     @classmethod
     def open(cls, folder: Path, attack: Attack | RandomSearch, first: Attack, options: str) -> Store:
         one = first.objective(1)
-        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((one.at, one.target)))
+        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((one.at, one.change)))
         settings = first.settings if attack is first else f"random {attack.ranges} {attack.fixed}"  # type: ignore[union-attr]
         question = f"{first.name} {settings} {options} {hashlib.sha256(numbers).hexdigest()}"
         claim_folder(folder, question, "attack")

@@ -1,0 +1,200 @@
+r"""Candidates from the first layer of a trained ReLU network alone: points at which many kinks and limits of the inputs meet.
+
+At a stationary point :math:`(w_k, b_k) = a_k \sum_i c_i s_{ik} (x_i, 1)` with :math:`s_{ik} \in \partial\mathrm{relu}`. Training from a
+small first layer ends with neurons that have samples on their kinks, :math:`w_k \cdot x_i + b_k = 0`, where the subgradient is free; the
+data lie in the row space of :math:`W_1`; and many inputs of real images are at a limit of their range (black, white). So a
+sample is a point of the row space at which unusually many of these hyperplanes meet. The search minimises
+
+.. math:: \sum_p \log\bigl(\min(|x_p - l_p|, |x_p - h_p|)^2 + \varepsilon^2\bigr)
+          + \kappa \operatorname{mean}_k \log\bigl(\operatorname{dist}(x, \text{kink } k)^2 + \varepsilon^2\bigr)
+
+by iteratively reweighted least squares with decreasing :math:`\varepsilon` (Candès, Wakin & Boyd 2008, *J. Fourier Anal. Appl.* 14), from
+many starts. It proves nothing, and has no use for multipliers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from identify.attacks.mlp import MLP, RELU
+from identify.attacks.row_space import row_space
+from identify.limits import Clock
+
+CHUNK = 1000
+ROUNDS, STEPS_PER_ROUND = 30, 3
+RANDOM_ROUNDS = 10
+"""At first the limits have random weights, so that starts lead to different points."""
+SPREAD = 2.0
+"""Standard deviation of the logarithm of these weights."""
+LARGEST, SMALLEST = 0.1, 0.02
+"""ε at the first and at the last round, relative to the range of the inputs."""
+ALIVE = 0.1
+"""Neurons with a smaller norm, relative to the largest, have no say."""
+SAME = 0.1
+"""Relative distance below which two candidates are one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Corners:
+    """Distinct candidates, those at which most hyperplanes meet first."""
+
+    X: Float[np.ndarray, "k d"]
+    cost: Float[np.ndarray, " k"]
+    """What the search minimises (dimensionless, of any sign)."""
+    dimension: int
+    """Of the row space that was searched."""
+    starts: int
+
+    def __repr__(self) -> str:
+        return f"Corners({len(self.X)} candidates in {self.dimension} dimensions, from {self.starts} starts)"
+
+
+def corners(
+    network: MLP,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    noise: float = 0.0,
+    dimension: int | None = None,
+    kinks: float = 10.0,
+    starts: int = 8000,
+    seed: int = 0,
+    budget: float | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Corners:
+    """Points in the row space of the first layer at which many kinks and input limits meet.
+
+    Parameters
+    ----------
+    network
+        ReLU; only its first layer is read.
+    low, high
+        Limits of the inputs, as the network takes them: for pixels in [0, 1] minus a mean, 0 - mean and 1 - mean. One number, or (d,).
+    noise, dimension
+        What is left of the start in the weights, or the dimension itself: see :func:`~identify.attacks.row_space.row_space`.
+    kinks
+        κ, how many inputs the kinks count for together; at least 0 (dimensionless).
+    starts
+        At least 1.
+    budget
+        Seconds of wall-clock time; when it is spent, or at a keyboard interrupt, what was found so far is returned.
+
+    Raises
+    ------
+    ValueError
+        For a network that is not ReLU, limits that are none, or numbers out of range.
+
+    Notes
+    -----
+    Cost O(starts · (d + m) r^2) for r dimensions, 90 times; memory O(1000 (d + m) r).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from identify.attacks import MLP
+    >>> x = np.array([0.0, 0.0, 0.7, 0.0])
+    >>> W1 = np.array([[1.0, 0, 1, 0], [1, 1, -1, 0]])
+    >>> found = corners(MLP({"W1": W1, "b1": -W1 @ x, "W2": np.ones((1, 2))}), 0, 1, starts=100)
+    >>> found.dimension
+    2
+    """
+    if network.activation != RELU:
+        raise ValueError(f"network: received {network!r}, expected a ReLU network: the kinks are those of ReLU")
+    lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
+    if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
+        raise ValueError("low, high: expected finite limits of the inputs, each low below its high")
+    if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
+        raise ValueError(f"starts: received {starts!r}, expected an integer of at least 1")
+    if not 0 <= kinks < np.inf:
+        raise ValueError(f"kinks: received {kinks!r}, expected a number of at least 0")
+    basis = row_space(network.parameters["W1"], noise=noise, dimension=dimension)
+    search, rng = _Search.of(network, basis, lowest, highest, kinks), np.random.default_rng(seed)
+    clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
+    points: list[np.ndarray] = []
+    costs: list[np.ndarray] = []
+    with jax.enable_x64(True):
+        for done in range(0, starts, CHUNK):
+            if points and not clock.go_on():
+                break
+            weights = np.exp(SPREAD * rng.standard_normal((min(CHUNK, starts - done), network.n_inputs)))
+            try:
+                u, cost = search.run(jnp.asarray(weights))
+            except KeyboardInterrupt:
+                if not points:
+                    raise
+                break
+            points.append(np.asarray(u) @ basis)
+            costs.append(np.asarray(cost))
+            progress(f"corners: {done + len(weights)} of {starts} starts")
+    X, cost = np.concatenate(points), np.concatenate(costs)
+    kept = _distinct(X, cost)
+    return Corners(X[kept], cost[kept], len(basis), len(X))
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["basis", "low", "high", "normals", "offsets", "kinks"], meta_fields=[])
+@dataclass(frozen=True)
+class _Search:
+    basis: Array
+    low: Array
+    high: Array
+    normals: Array
+    """Unit normals of the kinks, in coordinates of the basis."""
+    offsets: Array
+    kinks: Array
+
+    @classmethod
+    def of(cls, network: MLP, basis: np.ndarray, low: np.ndarray, high: np.ndarray, kinks: float) -> _Search:
+        W = network.parameters["W1"]
+        sizes = np.linalg.norm(W, axis=1)
+        alive = sizes > ALIVE * sizes.max()
+        normals = W[alive] / sizes[alive, None]
+        offsets = network.parameters.get("b1", np.zeros(len(W)))[alive] / sizes[alive]
+        with jax.enable_x64(True):
+            return cls(*map(jnp.asarray, (basis, low, high, normals @ basis.T, offsets, kinks / len(normals))))
+
+    @jax.jit
+    def run(self, weights: Float[Array, "k d"]) -> tuple[Array, Array]:
+        """Coordinates (k, r) and costs (k,)."""
+        scale = jnp.mean(self.high - self.low)
+
+        def body(i, u):
+            rounds = i // STEPS_PER_ROUND
+            width = scale * LARGEST * (SMALLEST / LARGEST) ** (rounds / (ROUNDS - 1))
+            return self._step(u, width, jnp.where(rounds < RANDOM_ROUNDS, weights, 1.0))
+
+        u = jax.lax.fori_loop(0, ROUNDS * STEPS_PER_ROUND, body, jnp.zeros((len(weights), len(self.basis))))
+        return u, self._cost(u, scale * SMALLEST)
+
+    def _step(self, u: Array, width: Array, weights: Array) -> Array:
+        """The least squares problem whose weights are those of the logarithms at u; beyond a limit, those at the limit."""
+        x, z = u @ self.basis, u @ self.normals.T + self.offsets
+        to_low = weights / (jnp.maximum(x - self.low, 0) ** 2 + width**2)
+        to_high = 1 / (jnp.maximum(self.high - x, 0) ** 2 + width**2)
+        to_kinks = self.kinks / (z**2 + width**2)
+        matrix = jnp.einsum("ap,kp,bp->kab", self.basis, to_low + to_high, self.basis)
+        matrix += jnp.einsum("pa,kp,pb->kab", self.normals, to_kinks, self.normals)
+        right = (to_low * self.low + to_high * self.high) @ self.basis.T - (to_kinks * self.offsets) @ self.normals
+        return jnp.linalg.solve(matrix, right[..., None])[..., 0]
+
+    def _cost(self, u: Array, width: Array) -> Array:
+        x, z = u @ self.basis, u @ self.normals.T + self.offsets
+        limit = jnp.minimum(jnp.abs(x - self.low), jnp.abs(x - self.high))
+        return jnp.log(limit**2 + width**2).sum(axis=1) + self.kinks * jnp.log(z**2 + width**2).sum(axis=1)
+
+
+def _distinct(X: Float[np.ndarray, "k d"], cost: Float[np.ndarray, " k"]) -> list[int]:
+    """The cheapest of those that are within SAME of one another, by cost."""
+    kept: list[int] = []
+    for i in np.argsort(cost):
+        if np.isfinite(cost[i]) and (not kept or (np.linalg.norm(X[kept] - X[i], axis=1) > SAME * np.linalg.norm(X[i])).all()):
+            kept.append(int(i))
+    return kept

@@ -1,0 +1,162 @@
+r"""Why an attack can or cannot find known data: to be read before any attack, by an auditor who has the data.
+
+Four causes of failure, each with a number: the parameters are not stationary; neurons have samples on their kinks, where gradients are
+intervals; the row space of the first layer does not hold the data; the data are not where the objective is small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from identify.attacks.mlp import sigmoid_relu, softplus_relu
+from identify.attacks.objectives import Attack, Objective
+from identify.attacks.row_space import row_space
+from identify.attacks.stationary import Stationarity, labelled, stationarity
+
+KINK = 1e-3
+"""A sample is on the kink of a neuron within that distance, relative to the sizes of both."""
+ALIVE = 0.1
+"""Neurons with a smaller norm, relative to the largest, are left out of the share of kinks."""
+SWEEPS, STEPS_PER_SWEEP = 100, 50
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """How the true data stand to the equation that an attack solves.
+
+    Attributes
+    ----------
+    stationarity
+        The residual at the best multipliers, with the attack's smoothing.
+    objective
+        The attack's objective there; a run that ends below it has found something that fits better than the data.
+    kinks
+        Share of the pairs (neuron, sample) on a kink, from 0 to 1, among neurons that are not small; None without ReLU.
+    free
+        The residual with the best subgradients found at these kinks, from 0 to 1: an upper bound of the least. None without ReLU, for
+        more than two layers or outputs, and for gradients at two networks.
+    dimension, hidden
+        Dimension of the row space of the target's first layer, and for each sample the share of its norm outside, from 0 to 1.
+    """
+
+    stationarity: Stationarity
+    objective: float
+    kinks: float | None
+    free: float | None
+    dimension: int
+    hidden: Float[np.ndarray, " n"]
+
+    def __str__(self) -> str:
+        lines = [str(self.stationarity)]
+        if self.kinks is not None:
+            lines.append(f"{self.kinks:.0%} of the pairs of a neuron and a sample are on the kink of ReLU")
+        if self.free is not None:
+            lines.append(f"with subgradients chosen freely there the residual is {self.free:.2g}")
+        lines.append(
+            f"the first layer has rank {self.dimension} above its noise; outside its rows lie {self.hidden.min():.0%} to "
+            f"{self.hidden.max():.0%} of the samples' norms"
+        )
+        lines.append(f"the objective at the true data is {self.objective:.3g}: lower values are no sign of them")
+        return "\n".join(lines)
+
+
+def diagnose(
+    attack: Attack,
+    X: Float[np.ndarray, "n d"],
+    labels: Float[np.ndarray, " n"] | None = None,
+    *,
+    signed: bool = False,
+    noise: float = 0.0,
+) -> Diagnosis:
+    """What stands between an attack and known data.
+
+    Parameters
+    ----------
+    attack, X, labels, signed
+        As for :func:`~identify.attacks.stationary.stationarity`.
+    noise
+        Standard deviation of what is left of the start in each weight: see :func:`~identify.attacks.row_space.row_space`.
+
+    Raises
+    ------
+    ShapeError, TooLargeError, ValueError
+        As for these two.
+
+    Notes
+    -----
+    Cost of :func:`~identify.attacks.stationary.stationarity`, and O(m n (n + d)) for each of 100 sweeps over the subgradients.
+    """
+    found = stationarity(attack, X, labels, signed=signed)
+    made = labelled(attack.objective(len(X)), labels)
+    X = np.asarray(X, float)
+    with jax.enable_x64(True):
+        inside, count = jnp.asarray(attack.coordinates(X)), float(made.count)
+        value = float(made(inside, jnp.asarray(found.multipliers * count)))
+    relu = made.nonlinearity in (sigmoid_relu, softplus_relu)
+    two = set(made.at[0]) <= {"W1", "b1", "W2"} and len(made.at) == 1 and found.multipliers.shape[1] == len(made.at[0]["W2"]) == 1
+    W1 = attack.lifted(np.asarray(made.target["W1"]))
+    basis = row_space(W1, noise=noise)
+    hidden = np.linalg.norm(X - X @ basis.T @ basis, axis=1) / np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
+    share = free = None
+    if relu:
+        Z, kinked = _kinks(made, np.asarray(inside))
+        share = _share(made, kinked)
+        free = _free(made, np.asarray(inside), Z, kinked, signed) if two else None
+    return Diagnosis(found, value, share, free, len(basis), hidden)
+
+
+def _first(made: Objective) -> tuple[np.ndarray, np.ndarray]:
+    W = np.asarray(made.at[0]["W1"])
+    return W, np.asarray(made.at[0].get("b1", np.zeros(len(W))))
+
+
+def _kinks(made: Objective, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pre-activations (n, m) of the first layer, and which of them are zero."""
+    W, b = _first(made)
+    Z = X @ W.T + b
+    sizes = np.hypot(np.linalg.norm(X, axis=1), 1)[:, None] * np.hypot(np.linalg.norm(W, axis=1), b)
+    return Z, np.abs(Z) <= KINK * sizes
+
+
+def _share(made: Objective, kinked: np.ndarray) -> float:
+    sizes = np.hypot(np.linalg.norm(_first(made)[0], axis=1), _first(made)[1])
+    return float(kinked[:, sizes > ALIVE * sizes.max()].mean())
+
+
+def _free(made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, signed: bool) -> float:
+    """Residual over multipliers and subgradients in turn: least squares in the ones, projected gradients in the others."""
+    a = np.asarray(made.at[0]["W2"])[0]
+    target = {name: np.asarray(value) for name, value in made.target.items()}
+    bias = "b1" in target
+    inputs = np.column_stack([X, np.ones(len(X))]) if bias else X
+    wanted = np.column_stack([target["W1"], target["b1"]]) if bias else target["W1"]
+    with jax.enable_x64(True):
+        scalars = np.asarray(made.scalars(jnp.ones((len(X), 1)), made.labels))[:, 0]  # the label where there is one
+    relu, slopes = np.maximum(Z, 0), np.where(kinked, 0.5, Z > 0)
+    best = np.inf
+    for _ in range(SWEEPS):
+        columns = scalars[:, None] * np.column_stack([((slopes * a)[:, :, None] * inputs[:, None, :]).reshape(len(X), -1), relu])
+        goal = np.concatenate([wanted.ravel(), target["W2"][0]])
+        Q, R = np.linalg.qr(columns.T)
+        c = np.linalg.lstsq(R, Q.T @ goal, rcond=None)[0] if signed else nnls(R, Q.T @ goal)[0]
+        best = min(best, float(np.linalg.norm(goal - c @ columns)))
+        slopes = _subgradients(slopes, kinked, a, (scalars * c)[:, None] * inputs, wanted)
+    return float(np.hypot(best, float(made.outside) ** 0.5) / np.hypot(np.linalg.norm(goal), float(made.outside) ** 0.5))
+
+
+def _subgradients(slopes: np.ndarray, kinked: np.ndarray, a: np.ndarray, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Slopes in [0, 1] at the kinks, for each neuron nearer to its wanted row: accelerated projected gradients."""
+    gram, right = rows @ rows.T, rows @ (wanted / np.where(a, a, np.inf)[:, None]).T
+    rate = 1 / max(np.linalg.eigvalsh(gram)[-1], np.finfo(float).tiny)
+    ahead, momentum = slopes, 1.0
+    for _ in range(STEPS_PER_SWEEP):
+        new = np.where(kinked, np.clip(ahead - rate * (gram @ ahead - right), 0, 1), slopes)
+        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead, slopes, momentum = new + (momentum - 1) / following * (new - slopes), new, following
+    return slopes

@@ -1,0 +1,88 @@
+r"""The row space of the first layer, in which the data lie, and attacks whose candidates stay in it.
+
+The gradient by :math:`W_1` is :math:`\sum_j \delta_j x_j^\top`: the rows of the target are combinations of the data, and where the
+:math:`\delta_j` are linearly independent they span the same space. Where the target is :math:`W_1` itself nothing is lost even without
+that: the network sees only the projection of a candidate on the rows, and the rest of a candidate can only add to the residual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from identify.attacks.objectives import Attack, Objective
+from identify.network import finite_array
+
+ROUNDING = 1e-10
+"""Singular values below that, relative to the largest, are rounding."""
+
+
+def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: int | None = None) -> Float[np.ndarray, "r d"]:
+    """An orthonormal basis of the rows, without the directions that hold only noise.
+
+    Parameters
+    ----------
+    W1
+        First layer of the parameters, or of their change.
+    noise
+        Standard deviation of what remains of the start in each weight (units of the weights). Such noise alone has singular values up to
+        noise · (sqrt(m) + sqrt(d)); directions below twice that are left out.
+    dimension
+        r, from 1 to min(m, d), in place of the rule.
+
+    Raises
+    ------
+    ValueError
+        For a dimension or noise out of range, or when every direction is noise.
+
+    Notes
+    -----
+    Cost O(m d min(m, d)).
+    """
+    W1 = finite_array("W1", W1, (None, None), "one row for each neuron, one column for each input")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise: received {noise!r}, expected a number of at least 0")
+    if dimension is not None and not 1 <= dimension <= min(W1.shape):
+        raise ValueError(f"dimension: received {dimension!r}, expected an integer from 1 to {min(W1.shape)}")
+    _, sizes, rows = np.linalg.svd(W1, full_matrices=False)
+    r = dimension or int((sizes > max(2 * noise * sum(np.sqrt(W1.shape)), ROUNDING * sizes[0])).sum())
+    if not r:
+        raise ValueError(f"noise: received {noise:g}, above which no direction of the first layer stands out; expected a smaller number")
+    return rows[:r]
+
+
+def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = None) -> Attack:
+    """The same attack on candidates in the row space of the target's first layer.
+
+    Iterations cost as for r inputs, the prior apart. Parameters as for :func:`row_space`, whose errors it raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from identify.attacks import MLP, buzaglo
+    >>> network = MLP({"W1": np.outer([1, 2, 3], [1, 0, 0, 1]), "W2": np.ones((1, 3))}, "z + z^2/2")
+    >>> in_row_space(buzaglo(network, kind="weight-decay")).basis.shape
+    (1, 4)
+    """
+    whole = np.asarray(attack.objective(1).target["W1"])
+    basis = row_space(whole, noise=noise, dimension=dimension)
+    outside = float((whole**2).sum() - ((whole @ basis.T) ** 2).sum())
+    with jax.enable_x64(True):
+        rows, rest = jnp.asarray(basis), jnp.asarray(max(outside, 0.0))
+
+    def objective(k: int) -> Objective:
+        made = attack.objective(k)
+        with jax.enable_x64(True):
+            at = tuple(each | {"W1": each["W1"] @ rows.T} for each in made.at)
+            change = None if made.change is None else made.change | {"W1": made.change["W1"] @ rows.T}
+        return replace(made, at=at, change=change, basis=rows, outside=made.outside + rest)
+
+    def start(rng: np.random.Generator, k: int) -> tuple[np.ndarray, np.ndarray]:
+        X, c = attack.start(rng, k)
+        return X @ basis.T, c
+
+    return replace(attack, objective=objective, start=start, basis=basis, settings=attack.settings | {"row_space": len(basis)})
