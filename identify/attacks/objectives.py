@@ -116,6 +116,38 @@ class Objective:
         inputs = X if self.basis is None else X @ self.basis
         return self.products(X, c) + (self.shares * self.prior(inputs)).sum() + self.penalty(c, self.bounds).sum()
 
+    def pull(self, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k q"]) -> Parameters:
+        """The derivative of the first term by the sum of the candidates' gradients: the residual times -2/M."""
+        with jax.enable_x64(True):
+            return _pull(self, jnp.asarray(X, float), jnp.asarray(c, float))
+
+    def potentials(self, U: Float[Array, "k d"], c: Float[Array, "k q"], rho: Parameters) -> Float[Array, " k"]:
+        r"""What the splitting matrices are the Hessians of: the first-order change of L for a little of candidate j at u_j.
+
+        :math:`\sum_q c_{jq} \langle \rho, \nabla_\theta s_q(f(\theta; u_j), y_j) \rangle + w_j\, \mathrm{prior}(u_j)`, a derivative of the
+        network in the direction :math:`\rho`: the other candidates enter through :math:`\rho` only.
+        """
+
+        def scalars(at: Parameters) -> Array:
+            return self.scalars(self._outputs(at, U)[0], self.labels)
+
+        along = [jax.jvp(scalars, (at,), (rho,))[1] for at in self.at]
+        inputs = U if self.basis is None else U @ self.basis
+        return (c * jnp.concatenate(along, axis=1)).sum(axis=1) + self.shares * self.prior(inputs)
+
+    def splitting_product(
+        self, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k q"], V: Float[np.ndarray, "k d"], rho: Parameters
+    ) -> Array:
+        """S_j v_j for all candidates. Cost of a few passes through the network."""
+        with jax.enable_x64(True):
+            return _products(self, jnp.asarray(X, float), jnp.asarray(c, float), jnp.asarray(V, float), rho)
+
+    def splitting_matrices(self, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k q"]) -> Float[np.ndarray, "k d d"]:
+        """All S_j. Cost of d products."""
+        with jax.enable_x64(True):
+            S = np.asarray(_matrices(self, jnp.asarray(X, float), jnp.asarray(c, float)))
+        return (S + S.swapaxes(1, 2)) / 2
+
     def inherit(self, parents, shares) -> Objective:
         """The objective of candidates that come from ``parents`` with those shares of their multipliers."""
         return replace(
@@ -124,6 +156,25 @@ class Objective:
             bounds=self.bounds[parents] * shares,
             shares=self.shares[parents] * shares,
         )
+
+
+@jax.jit
+def _pull(objective: Objective, X: Array, c: Array) -> Parameters:
+    found = objective.gradients(X, c)
+    return {name: -2 / objective.count * (target - found[name]) for name, target in objective.target.items()}
+
+
+@jax.jit
+def _products(objective: Objective, X: Array, c: Array, V: Array, rho: Parameters) -> Array:
+    slopes = jax.grad(lambda U: objective.potentials(U, c, rho).sum())
+    return jax.jvp(slopes, (X,), (V,))[1]
+
+
+@jax.jit
+def _matrices(objective: Objective, X: Array, c: Array) -> Array:
+    rho = _pull(objective, X, c)
+    columns = jax.lax.map(lambda e: _products(objective, X, c, jnp.broadcast_to(e, X.shape), rho), jnp.eye(X.shape[1]))
+    return columns.transpose(1, 2, 0)
 
 
 def objective(

@@ -74,7 +74,8 @@ def reconstruct(
     Notes
     -----
     Cost: each iteration about six times a forward pass of the network for all candidates. A check for splits costs, for each
-    candidate, d (up to 100 inputs) or some 20 to 100 (beyond) Hessian-vector products.
+    candidate, d (up to 100 inputs) or some 20 to 100 (beyond) products, each a few passes of that candidate. After the first split
+    iterations cost as for the largest number of candidates.
 
     References
     ----------
@@ -132,7 +133,7 @@ def _run(
     attack: Attack, candidates: int, total: int, seed: int, splitting: Splitting | None, precision: str, clock: Clock, progress
 ) -> Trial:
     X, c = attack.start(np.random.default_rng(seed), candidates)
-    objective = attack.objective(candidates)
+    objective, used = attack.objective(candidates), candidates
     history: list[tuple[int, float]] = []
     splits: list[Split] = []
     pending: list[Split] = []
@@ -144,7 +145,7 @@ def _run(
         while at < total and (clock.go_on() or not history):
             until_check = splitting.every - at % splitting.every if splitting else total
             count = min(BLOCK, total - at, until_check)
-            point, state, value = _iterate(attack.optimiser, attack.sharpness, rough, point, state, at, count)
+            point, state, value = _iterate(attack.optimiser, attack.sharpness, rough, point, state, used, at, count)
             at += count
             history.append((at, float(value)))
             if not np.isfinite(history[-1][1]):
@@ -153,26 +154,29 @@ def _run(
             if splitting and at % splitting.every == 0 and at < total:
                 splits += [replace(each, resumed=history[-1][1]) for each in pending]
                 objective = _sharpened(objective, attack.sharpness, at)
-                objective, point, pending = _split(objective, point, splitting, int(candidates * splitting.cap))
+                objective, point, pending = _split(objective, point, used, splitting, int(candidates * splitting.cap))
+                used += len(pending)
                 if pending:  # momenta belong to candidates that are no more
                     rough, point = jax.tree.map(lambda array: array.astype(precision), (objective, point))
                     state = attack.optimiser.init(point)
         splits += [replace(each, resumed=history[-1][1]) for each in pending]
-        objective = _sharpened(objective, attack.sharpness, at)
-        X, c = (np.asarray(point[name], float) for name in ("X", "c"))
+        objective = _sharpened(objective.inherit(np.arange(used), np.ones(used)), attack.sharpness, at)
+        X, c = (np.asarray(point[name], float)[:used] for name in ("X", "c"))
         distance = float(objective.distance(jnp.asarray(X), jnp.asarray(c)))
         value = float(objective(jnp.asarray(X), jnp.asarray(c)))
     return Trial(seed, attack.lifted(X), c, value, distance, np.array(history), tuple(splits), dict(attack.settings))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _iterate(optimiser: optax.GradientTransformation, sharpness, objective: Objective, point, state, at, count):
-    """``count`` iterations; the point, the optimiser's state, and the objective before the last of them."""
+def _iterate(optimiser: optax.GradientTransformation, sharpness, objective: Objective, point, state, used, at, count):
+    """``count`` iterations of the first ``used`` candidates; the point, the optimiser's state, the objective before the last of them."""
+    free = jnp.arange(len(point["X"]))[:, None] < used
 
     def body(i, carried):
         point, state, _ = carried
         current = _sharpened(objective, sharpness, at + i)
         value, gradient = jax.value_and_grad(lambda p: current(p["X"], p["c"]))(point)
+        gradient = jax.tree.map(lambda part: jnp.where(free, part, 0), gradient)
         updates, state = optimiser.update(gradient, state, point)
         return optax.apply_updates(point, updates), state, value
 
@@ -185,27 +189,38 @@ def _sharpened(objective: Objective, sharpness, at) -> Objective:
     return replace(objective, sharpness=jnp.asarray(sharpness(jnp.asarray(at, float)), objective.sharpness.dtype))
 
 
-def _split(objective: Objective, point: dict, splitting: Splitting, cap: int) -> tuple[Objective, dict, list[Split]]:
-    """One check: candidates at strict saddles become two, as many as allowed, each at the best step of a line search."""
-    X, c = np.asarray(point["X"], float), np.asarray(point["c"], float)
-    room = min(splitting.most, cap - len(X))
+def _split(objective: Objective, point: dict, used: int, splitting: Splitting, cap: int) -> tuple[Objective, dict, list[Split]]:
+    """One check: candidates at strict saddles become two, as many as allowed, each at the best step of a line search.
+
+    The first check makes room for ``cap`` candidates, with multipliers and shares of zero, so that nothing is compiled anew later.
+    """
+    room = min(splitting.most, cap - used)
     if room < 1:
         return objective, point, []
-    values, vectors = smallest(objective, X, c)
-    made = []
-    for j in np.argsort(values)[:room]:
+    X, c = (np.asarray(point[name], float) for name in ("X", "c"))
+    grown = objective
+    if len(X) < cap:
+        slots = np.minimum(np.arange(cap), len(X))
+        grown = objective.inherit(np.where(slots < len(X), slots, 0), (slots < len(X)).astype(float))
+        X, c = (np.pad(part, ((0, cap - len(part)), (0, 0))) for part in (X, c))
+    values, vectors = smallest(grown, X, c)
+    made: list[Split] = []
+    for j in np.argsort(values[:used])[:room]:
         if values[j] >= -splitting.threshold:
             break
-        before = float(objective(jnp.asarray(X), jnp.asarray(c)))
-        step, after = best_step(objective, X, c, int(j), vectors[j])
+        before = float(grown(jnp.asarray(X), jnp.asarray(c)))
+        step, after = best_step(grown, X, c, int(j), vectors[j])
         if not after < before * (1 - NEGLIGIBLE):
             continue
         directions, steps = np.zeros_like(X), np.zeros(len(X))
         directions[j], steps[j] = vectors[j], step
         X, c, parents, shares = split(X, c, directions, steps)
-        objective = objective.inherit(parents, jnp.asarray(shares))
+        order = np.arange(cap)
+        order[used + len(made)] = cap  # the second child comes last: it takes the next free place
+        X, c = X[order], c[order]
+        grown = grown.inherit(parents[order], jnp.asarray(shares[order]))
         made.append(Split(int(j), float(values[j]), step, before, after, np.nan))
-    return objective, {"X": jnp.asarray(X), "c": jnp.asarray(c)}, made
+    return (grown, {"X": jnp.asarray(X), "c": jnp.asarray(c)}, made) if made else (objective, point, made)
 
 
 def _agreement(trial: Trial, trials: list[Trial]) -> float:

@@ -21,14 +21,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from identify.recovery.splitting.objective import KKTObjective
-
 Objective = Callable[[Any, Any], Any]
 r"""``objective(X, c)``: a scalar, for X of shape (k, d) and c of shape (k, C) and any k; in JAX, twice differentiable.
 
 Data that should not be compiled in go through ``jax.tree_util.Partial``. An objective with constants for each candidate
 (bounds on multipliers, weights of a prior) has a method ``inherit(parents, shares)``: the objective of the candidates that
-come from ``parents`` with those ``shares`` of their multipliers, traceable in the shares.
+come from ``parents`` with those ``shares`` of their multipliers, traceable in the shares. One with closed forms has
+``splitting_matrices(X, c)``, and ``splitting_product(X, c, V, rho)``: S_j v_j for some of the candidates, rho the ``pull(X, c)`` of all.
 """
 
 EXACT_BELOW = 100
@@ -84,26 +83,27 @@ def smallest(
     """Smallest eigenvalue of every S_j, and its unit eigenvector.
 
     Up to ``exact_below`` inputs by a full decomposition; beyond, by Lanczos (ARPACK) with Hessian-vector products, of which
-    about twenty to a hundred are needed for each candidate: no d x d matrix is formed. A :class:`KKTObjective` uses its
-    closed forms. Where Lanczos does not converge the matrix is formed after all.
+    about twenty to a hundred are needed for each candidate: no d x d matrix is formed. Closed forms are used where the
+    objective has them. Where Lanczos does not converge the matrix is formed after all.
     """
     X, c = np.asarray(X, float), np.asarray(c, float)
     if not X.size:
         return np.zeros(len(X)), np.zeros(X.shape)
     if X.shape[1] <= exact_below:
-        S = objective.splitting_matrices(X, c) if isinstance(objective, KKTObjective) else splitting_matrices(objective, X, c)
+        closed = getattr(objective, "splitting_matrices", None)
+        S = closed(X, c) if closed else splitting_matrices(objective, X, c)
         values, vectors = np.linalg.eigh(S)
         return values[:, 0], _signed(vectors[:, :, 0])
     pairs = [_lanczos(_products_of(objective, X, c, j), X.shape[1]) for j in range(len(X))]
     return np.array([value for value, _ in pairs]), _signed(np.array([vector for _, vector in pairs]).reshape(X.shape))
 
 
-def _products_of(objective: Objective, X, c, j: int) -> Callable[[np.ndarray], np.ndarray]:
+def _products_of(objective: Any, X, c, j: int) -> Callable[[np.ndarray], np.ndarray]:
     """v -> S_j v."""
-    if isinstance(objective, KKTObjective):
+    if hasattr(objective, "splitting_product"):
         one = slice(j, j + 1)
-        rho = objective.pull(X, c)
-        return lambda v: objective.splitting_product(X[one], c[one], v[None], rho)[0]
+        rho, alone = objective.pull(X, c), inherit(objective, np.array([j]), np.ones(1))
+        return lambda v: np.asarray(alone.splitting_product(X[one], c[one], v[None], rho)[0])
     with jax.enable_x64(True):
         arguments = traceable(objective), jnp.asarray(X), jnp.asarray(c), j
 
