@@ -1,7 +1,8 @@
 """Build hook: fenced blocks marked ``exec`` are run and followed by what they print, so that no output here can drift.
 
 ``console exec`` runs every line that starts with ``$`` (with ``stderr``: standard error is shown too); ``python exec`` runs
-in one namespace per page; ``python exec markdown`` puts what is printed into the page in place of the code. ``head=N`` cuts the output after N lines. A page has one scratch folder. A failure fails the build.
+in one namespace per page; ``python exec markdown`` puts what is printed into the page in place of the code. ``head=N`` cuts
+the output after N lines. A page has one scratch folder. A failure fails the build.
 """
 
 import contextlib

@@ -123,7 +123,8 @@ def exactly(values) -> np.ndarray:
     """Doubles as the fractions that they are, in an object array."""
     values = np.asarray(values)
     out = np.empty(values.shape, dtype=object)
-    out.flat = [Fraction(float(value)) for value in values.flat]
+    for index, value in np.ndenumerate(values):
+        out[index] = Fraction(float(value))
     return out
 
 

@@ -154,7 +154,7 @@ THEOREMS = (
         statement=rf"{_TENSOR} $p \ge 3$, has only one decomposition with at most $n$ terms if $p\,k_X \ge 2n + p - 1$, where $k_X$ is "
         rf"the Kruskal rank: "
         r"every $k_X$ of the $x_i$ are linearly independent.",
-        hypotheses=(f"{_SHAPE}, and the moments are known", "p ≥ 3", "p k_X ≥ 2n + p − 1"),
+        hypotheses=(f"{_SHAPE} with p ≥ 3, and the moments are known", "p k_X ≥ 2n + p − 1"),
         conclusion=_ONLY,
         scope="this data",
         reference=f"Kruskal 1977; {SYMMETRIC}",

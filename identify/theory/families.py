@@ -106,8 +106,10 @@ def _slopes(activation: Activation, Z: np.ndarray) -> np.ndarray:
 
 
 def _projection(W: fmpq_mat) -> fmpq_mat:
-    """Orthogonal projection on the row space of a matrix with independent rows."""
-    return W.transpose() * (W * W.transpose()).inv() * W
+    """Orthogonal projection on the row space."""
+    form, rank = W.rref()
+    rows = rational_matrix(fractions(form)[:rank])
+    return rows.transpose() * (rows * rows.transpose()).inv() * rows
 
 
 def _kernel(matrix: np.ndarray) -> np.ndarray:

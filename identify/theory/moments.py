@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 
-from identify.activation import Activation, horner, root_group
+from identify.activation import Activation, horner
 from identify.conditions import interpolation, reduction, scale
 from identify.conditions.interpolation import EXCEPTIONS, generic_rank
 from identify.configuration import Configuration
@@ -22,11 +22,11 @@ def _with_first_layer(config: Configuration, seed: int) -> Case | None:
 
 def _span(case: Case) -> Seen:
     """Ranks over the rationals; then the span of every solution that a search finds."""
-    n, rows = len(case.X), exactly(case.system.target_W)
-    net = case.system.network
+    n, net = len(case.X), case.system.network
     X, W, A, c = (exactly(part) for part in (case.X, net.W, net.A, case.c))
     slopes = (c @ A) * horner(net.activation.derivative(), X @ W.T)
-    hypothesis = case.is_exact and rational_rank(X) == n and rational_rank(slopes) == n
+    hypothesis = rational_rank(X) == n and rational_rank(slopes) == n
+    rows = case.target_of(X, c)[: W.size].reshape(W.shape)
     rank = rational_rank(rows)
     planted = rank == n and rational_rank(np.vstack([rows, X])) == n
     found = search(case, starts=40)
@@ -55,6 +55,8 @@ def _determined(case: Case) -> Seen:
             moments.append(terms(case, x[None], gamma[None])[0])
     visible, unknown = np.array(gradients), np.array(moments)
     seen, both = rational_rank(visible), rational_rank(np.hstack([visible, unknown]))
+    if rational_rank(unknown) < instance.n_moments:
+        return Seen(case.shows_its_moments, None, f"{len(visible)} single samples do not span the moments")
     hidden = f"; {both - seen} independent changes of the moments leave the target" if both > seen else ""
     evidence = f"gradients of {len(visible)} single samples have rank {seen}, with their moments {both}, over the rationals{hidden}"
     return Seen(case.shows_its_moments, seen == both, evidence)
@@ -108,7 +110,8 @@ def _scales(case: Case) -> Seen:
     p, lower = degrees[-1], degrees[:-1]
     columns = {k: np.array([_powers(x, k) * c for x, c in zip(case.X, case.c[:, 0], strict=True)]).T for k in lower}
     fixing = [p, *(k for k in lower if k and rational_rank(columns[k]) == n)]
-    hypothesis = root_group(sorted(fixing)) == root_group(degrees) and bool(np.abs(case.X).sum(axis=1).all())
+    order = root_order(degrees)
+    hypothesis = root_order(fixing) == order and bool(np.abs(case.X).sum(axis=1).all())
     size = sum(float(np.linalg.norm(columns[k])) for k in lower)
 
     def function(t: np.ndarray) -> np.ndarray:
@@ -118,7 +121,7 @@ def _scales(case: Case) -> Seen:
         return np.concatenate([columns[k] * ((k - p) * t ** (k - p - 1)) for k in lower]) / size
 
     rng = np.random.default_rng([case.seed, 0xC3])
-    found, outside, order = 0, 0, root_order(case)
+    found = outside = 0
     with np.errstate(all="ignore"):
         for _ in range(24):
             t, value = zero_of(function, derivative, rng.standard_normal(n) + 1j * rng.standard_normal(n))

@@ -78,7 +78,8 @@ def _series(values: np.ndarray) -> np.ndarray:
 def _along(v: np.ndarray) -> np.ndarray:
     """ε v."""
     out = np.empty(v.shape, dtype=object)
-    for k, part in enumerate(v.tolist()):
+    for k in range(len(v)):
+        part: Fraction = v[k]
         out[k] = fmpq_poly([0, fmpq(part.numerator, part.denominator)])
     return out
 

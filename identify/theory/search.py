@@ -6,7 +6,7 @@ The search is Levenberg-Marquardt over the complex numbers, where the theorems h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from math import factorial, gcd
@@ -16,7 +16,6 @@ from scipy.optimize import linear_sum_assignment
 
 from identify.exact.interpolation import Monomials, interpolation_matrix
 from identify.exact.jacobian import jacobian
-from identify.stationarity import visible_degrees
 from identify.theory.cases import Case
 
 EXACT_UNKNOWNS = 9
@@ -181,14 +180,12 @@ def count_exactly(case: Case) -> tuple[bool, str] | None:
         return None
     if solved.degree is None:
         return False, f"Gröbner basis: a solution set of dimension {solved.dimension}"
-    orbit = factorial(n) * (1 if solved.gauge is not None else root_order(case) ** n)
+    orbit = factorial(n) * (1 if solved.gauge is not None else root_order(case.system.degrees) ** n)
     return solved.degree == orbit, f"Gröbner basis: {solved.degree} complex solutions, one orbit has {orbit}"
 
 
-def root_order(case: Case) -> int:
-    """The number of complex t with t^(k-l) = 1 for all visible degrees k, l; 0 where all t do."""
-    net = case.system.network
-    degrees = visible_degrees(net.activation, net.has_bias, case.system.observed)
+def root_order(degrees: Sequence[int]) -> int:
+    """The number of complex t with t^(k-l) = 1 for all degrees k, l; 0 where all t do."""
     return gcd(*(k - degrees[0] for k in degrees))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from identify.configuration import Configuration
+from identify.stationarity import SELF_TRAINED
 from identify.theory.cases import Case
 from identify.theory.trials import TheoremTrials, Trial
 
@@ -93,7 +94,7 @@ class Theorem:
         Raises
         ------
         ValueError
-            For sizes that the theorem does not speak of, fewer than one trial, or a negative seed.
+            For sizes that the theorem does not speak of, a self-trained regime, fewer than one trial, or a negative seed.
 
         Notes
         -----
@@ -105,6 +106,10 @@ class Theorem:
         if config is not None and not isinstance(config, Configuration):
             raise ValueError(f"config: received {type(config).__name__}, expected a Configuration, or None for the default sizes")
         sizes = self.configuration if config is None else config
+        if sizes.regime in SELF_TRAINED:
+            raise ValueError(
+                f"config: received regime {sizes.regime}, expected gradient or lazy; trials draw data for any network"
+            )
         rows = [self._trial("as configured", self.draw, sizes, seed + k, progress) for k in range(trials)]
         if rows[0] is None:
             raise ValueError(f"config: received {sizes_of(sizes)}; the theorem {self.name} has no such instance: {self.hypotheses[0]}")
