@@ -74,17 +74,25 @@ def _of_order_three(config: Configuration, seed: int) -> Case | None:
     return _monomial(config, seed) if config.activation.degree >= 3 else None
 
 
+def _in_general_position(case: Case) -> tuple[bool, str]:
+    """What can be tested of "generic": on a grid of small numbers, parallel samples do occur."""
+    k = _power_rank(case.X, 1)
+    return k == min(case.X.shape), f"k_X = {k}"
+
+
 def _subgeneric(case: Case) -> Seen:
     n, p, D = len(case.X), case.config.activation.degree, case.config.inputs
     total = comb(D + p - 1, p)
     below = p >= 3 and n * D < total and (p, D, n) not in TWO_DECOMPOSITIONS
-    return _unique(case, below, f"n = {n}, N/D = {total}/{D}")
+    general, position = _in_general_position(case)
+    return _unique(case, below and general, f"n = {n}, N/D = {total}/{D}, {position}")
 
 
 def _perfect(case: Case) -> Seen:
     n, p, D = len(case.X), case.config.activation.degree, case.config.inputs
     perfect = (p, D, n) in PERFECT or (D == 2 and p == 2 * n - 1)
-    return _unique(case, perfect, f"(p, D, n) = ({p}, {D}, {n}), nD = {n * D}, N = {comb(D + p - 1, p)}")
+    general, position = _in_general_position(case)
+    return _unique(case, perfect and general, f"(p, D, n) = ({p}, {D}, {n}), N/D = {comb(D + p - 1, p)}/{D}, {position}")
 
 
 def _several(config: Configuration, seed: int) -> Case | None:
@@ -187,7 +195,7 @@ THEOREMS = (
         rf"except for $(p, D, n) = {_TWO}$, which have exactly two.",
         hypotheses=(
             f"{_SHAPE} with p ≥ 3, and the moments are known",
-            "generic data",
+            "generic data (tested: every min(n, D) of the samples are linearly independent)",
             "n < C(D+p−1, p)/D",
             "(p, D, n) is none of the exceptions",
         ),
@@ -207,7 +215,7 @@ THEOREMS = (
         rf"$(p, D, n) = (2k-1, 2, k)$, ${_PERFECT}$.",
         hypotheses=(
             f"{_SHAPE} with p ≥ 3, and the moments are known",
-            "generic data",
+            "generic data (tested: every min(n, D) of the samples are linearly independent)",
             f"(p, D, n) is (2k − 1, 2, k) for some k, or one of {_PERFECT}",
         ),
         conclusion=_ONLY,

@@ -71,7 +71,8 @@ def _gradients(case: Case, X: np.ndarray, c: np.ndarray) -> np.ndarray:
 def _series(values: np.ndarray) -> np.ndarray:
     out = np.empty(values.shape, dtype=object)
     for index in np.ndindex(values.shape):  # not all at once: NumPy takes a polynomial for a sequence
-        out[index] = fmpq_poly([fmpq(values[index].numerator, values[index].denominator)])
+        value: Fraction = values[index]
+        out[index] = fmpq_poly([fmpq(value.numerator, value.denominator)])
     return out
 
 

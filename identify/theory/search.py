@@ -191,8 +191,11 @@ def root_order(degrees: Sequence[int]) -> int:
 
 def is_isolated(case: Case) -> tuple[bool | None, str]:
     """Whether starts near the planted data end at them, and not at other solutions beside them."""
-    near = search(case, near=1e-2, starts=12, solutions=SOLUTIONS)
-    text = f"from distance 0.01, {near.starts} starts: {len(near.found)} converged, {near.others} of them to other solutions"
+    for radius in (1e-2, 1e-3):
+        near = search(case, near=radius, starts=12)
+        if near.found:
+            break
+    text = f"from distance {radius:g}, {near.starts} starts: {len(near.found)} converged, {near.others} of them to other solutions"
     if not near.found:
         return None, text
     return near.others == 0, f"{text}, at distances up to {near.distances.max():.1g}" if near.others else text

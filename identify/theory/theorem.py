@@ -107,9 +107,7 @@ class Theorem:
             raise ValueError(f"config: received {type(config).__name__}, expected a Configuration, or None for the default sizes")
         sizes = self.configuration if config is None else config
         if sizes.regime in SELF_TRAINED:
-            raise ValueError(
-                f"config: received regime {sizes.regime}, expected gradient or lazy; trials draw data for any network"
-            )
+            raise ValueError(f"config: received regime {sizes.regime}, expected gradient or lazy; trials draw data for any network")
         rows = [self._trial("as configured", self.draw, sizes, seed + k, progress) for k in range(trials)]
         if rows[0] is None:
             raise ValueError(f"config: received {sizes_of(sizes)}; the theorem {self.name} has no such instance: {self.hypotheses[0]}")
