@@ -70,8 +70,7 @@ def _gradients(case: Case, X: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 def _series(values: np.ndarray) -> np.ndarray:
     out = np.empty(values.shape, dtype=object)
-    for index in np.ndindex(values.shape):  # not all at once: NumPy takes a polynomial for a sequence
-        value: Fraction = values[index]
+    for index, value in np.ndenumerate(values):  # not all at once: NumPy takes a polynomial for a sequence
         out[index] = fmpq_poly([fmpq(value.numerator, value.denominator)])
     return out
 
