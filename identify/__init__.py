@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from identify.report.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.stationarity import KKTSystem
     from identify.symbolic.system import SymbolicSystem, kkt_equations
+    from identify.theory.registry import UnknownTheoremError, theorems
+    from identify.theory.theorem import Theorem
+    from identify.theory.trials import TheoremTrials
 
 _HOME = {
     "Activation": "activation",
@@ -56,10 +59,13 @@ _HOME = {
     "SolutionCertificate": "certificates.certify_solution",
     "Splitting": "attacks.runs",
     "SymbolicSystem": "symbolic.system",
+    "Theorem": "theory.theorem",
+    "TheoremTrials": "theory.trials",
     "Thresholds": "conditions.thresholds",
     "TooLargeError": "limits",
     "Truth": "configuration",
     "TwoLayerNetwork": "network",
+    "UnknownTheoremError": "theory.registry",
     "Verdict": "report.verdict",
     "Verification": "certificates.verify",
     "Witness": "report.verdict",
@@ -72,6 +78,7 @@ _HOME = {
     "reconstruct": "attacks.reconstruct",
     "recover": "recovery.recover",
     "save_problem": "io",
+    "theorems": "theory.registry",
     "verify": "certificates.verify",
     "weight_decay_point": "kkt_points",
 }
@@ -101,10 +108,13 @@ __all__ = [
     "SolutionCertificate",
     "Splitting",
     "SymbolicSystem",
+    "Theorem",
+    "TheoremTrials",
     "Thresholds",
     "TooLargeError",
     "Truth",
     "TwoLayerNetwork",
+    "UnknownTheoremError",
     "Verdict",
     "Verification",
     "Witness",
@@ -117,6 +127,7 @@ __all__ = [
     "reconstruct",
     "recover",
     "save_problem",
+    "theorems",
     "verify",
     "weight_decay_point",
 ]

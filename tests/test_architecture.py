@@ -25,6 +25,7 @@ ORDER = [
     "recovery",
     "attacks",
     "certificates",
+    "theory",
     "io",
     "demo",
     "cli",
@@ -55,7 +56,7 @@ def test_modules_import_only_from_rows_above_their_own():
 
 
 def test_exact_verdicts_do_not_need_jax():
-    for folder in ("exact", "conditions", "report"):
+    for folder in ("exact", "conditions", "report", "theory"):
         for path in (ROOT / folder).rglob("*.py"):
             assert not re.search(r"^\s*(import|from) (jax|sympy)\b", path.read_text(encoding="utf-8"), re.M), path
 

@@ -12,7 +12,7 @@ from integer_systems import SYSTEMS
 
 from identify.configuration import Configuration
 from identify.network import ShapeError, TwoLayerNetwork
-from identify.stationarity import KKTSystem
+from identify.stationarity import KKTSystem, weighted_gradients
 from identify.symbolic.export import problem_of
 from identify.symbolic.msolve import (
     Roots,
@@ -76,6 +76,17 @@ def test_planted_data_up_to_scale():
     assert min(errors) < 1e-14
     assert len(found.orbits[0]) == 2
     assert "modulo scale" in repr(found)
+
+
+@needs_msolve
+def test_coefficients_of_many_bits():
+    # dyadic numbers: coefficients of up to 37 bits once denominators are cleared, more than the prime for the dimension
+    W = np.array([[9, 3], [0, -6], [-5, -11], [-11, -12], [-8, 8], [4, 10]]) / 8
+    net = TwoLayerNetwork(W, np.array([9, 12, 6, 11, 10, 4]) / 8, "z^5")
+    X, c = np.array([[9, -8], [-10, 9], [-12, 1]]) / 8, np.array([[-7], [-7], [-4]]) / 8
+    target = weighted_gradients(net.W, net.A, net.offsets, net.activation.floats(), net.activation.floats(1), X, c)[0]
+    solution = solve(kkt_equations(KKTSystem.gradient(net, W=target), samples=3), method="msolve")
+    assert (solution.dimension, solution.degree, solution.n_orbits) == (0, 6, 1)
 
 
 @needs_msolve

@@ -23,10 +23,10 @@ from identify.exact.interpolation import moment_count
 from identify.exact.modular import Arithmetic, certified_rank, random_prime, rank
 from identify.report.verdict import Condition
 
-KRUSKAL = (
-    "Kruskal 1977; with one degree in each set Sidiropoulos & Bro 2000 and Chiantini, Ottaviani & Vannieuwenhoven 2017 (reshaped); "
-    "for independent samples Jennrich's algorithm (Harshman 1970; Leurgans, Ross & Abel 1993)"
-)
+SYMMETRIC = "Sidiropoulos & Bro 2000"
+RESHAPED = "Chiantini, Ottaviani & Vannieuwenhoven 2017"
+JENNRICH = "Jennrich's algorithm (Harshman 1970; Leurgans, Ross & Abel 1993)"
+KRUSKAL = f"Kruskal 1977; with one degree in each set {SYMMETRIC} and {RESHAPED} (reshaped); for independent samples {JENNRICH}"
 GENERIC = "Chiantini, Ottaviani & Vannieuwenhoven 2017 (generic symmetric tensors); perfect cases: Galuppi & Mella 2019"
 TWO_DECOMPOSITIONS = {(3, 6, 9), (4, 4, 8), (6, 3, 9)}
 """(p, D, n) below the generic rank with exactly two decompositions."""

@@ -8,7 +8,7 @@ coefficients: what each program makes of a fraction, a sign after a sign, or a p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import gcd, lcm
@@ -137,9 +137,14 @@ def problem_of(
     if saturate:
         unknowns = (SATURATION, *unknowns)
         polynomials.append(_saturation(system))
-    if modulus is not None:
-        polynomials = [terms for terms in (_reduced(terms, modulus) for terms in polynomials) if terms]
-    return Problem(unknowns, parameters, tuple(polynomials), modulus, _remarks(system, saturate))
+    problem = Problem(unknowns, parameters, tuple(polynomials), None, _remarks(system, saturate))
+    return problem if modulus is None else reduced(problem, modulus)
+
+
+def reduced(problem: Problem, modulus: int) -> Problem:
+    """The problem modulo a prime, every coefficient reduced: msolve misreads coefficients of more than 32 bits beside a modulus."""
+    polynomials = ([(c % modulus, monomial) for c, monomial in terms if c % modulus] for terms in problem.polynomials)
+    return replace(problem, polynomials=tuple(terms for terms in polynomials if terms), modulus=modulus)
 
 
 # --- polynomials ---------------------------------------------------------------------------------------------------------
@@ -175,10 +180,6 @@ def primitive(terms: list[tuple[Fraction, Monomial]]) -> Terms:
     scale = lcm(*(c.denominator for c, _ in terms))
     content = gcd(*(int(c * scale) for c, _ in terms))
     return [(int(c * scale) // content, monomial) for c, monomial in terms]
-
-
-def _reduced(terms: Terms, modulus: int) -> Terms:
-    return [(c % modulus, monomial) for c, monomial in terms if c % modulus]
 
 
 def _saturation(system: SymbolicSystem) -> Terms:

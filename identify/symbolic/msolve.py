@@ -24,7 +24,7 @@ import numpy as np
 from sympy import Symbol
 
 from identify.limits import memory_allowed, readable
-from identify.symbolic.export import SATURATION, WRITERS, Problem, Terms
+from identify.symbolic.export import SATURATION, WRITERS, Problem, Terms, reduced
 
 PRIME = 2**30 + 3
 """Dimensions are computed modulo this prime. (msolve does not terminate for primes from about 1.6e9 on.)"""
@@ -131,7 +131,7 @@ def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int
                 raise SolveLimitError(message + size_of(problem) + _reached(dimension, degree) + f"; {ADVICE}", dimension, degree)
             return target.read_text(encoding="ascii")
 
-        leading = leading_monomials(run(replace(problem, modulus=PRIME), "-g", "1"), [str(symbol) for symbol in problem.unknowns])
+        leading = leading_monomials(run(reduced(problem, PRIME), "-g", "1"), [str(symbol) for symbol in problem.unknowns])
         dimension = dimension_of(leading, len(problem.unknowns))
         if dimension != 0:
             return Roots(dimension, 0 if dimension < 0 else None, [])

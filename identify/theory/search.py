@@ -1,0 +1,201 @@
+r"""How uniqueness is observed: by counting all complex solutions exactly, or by searching for others from random starts.
+
+The search is Levenberg-Marquardt over the complex numbers, where the theorems hold. Data sets are compared by their terms
+:math:`c_i x_i^{\otimes k}`, k visible: two have the same terms, up to order, exactly if they agree modulo the ambiguity group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from math import factorial, gcd
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from identify.exact.interpolation import Monomials, interpolation_matrix
+from identify.exact.jacobian import jacobian
+from identify.theory.cases import Case
+
+EXACT_UNKNOWNS = 9
+"""Systems up to this size are counted by msolve, in a fraction of a second."""
+STARTS = 60
+SOLUTIONS = 6
+"""The search stops when so many starts have converged."""
+STEPS = 150
+ZERO = 1e-12
+"""Relative residual at which a start has converged."""
+APART = 1e-4
+"""Relative distance from which data sets differ."""
+WELL_CONDITIONED = 1e-4
+"""Ratio of singular values above which moments are computed from the target."""
+BOUND = 1e3
+"""Terms larger than this, relative to the planted ones, belong to sequences that run to infinity."""
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def zero_of(function: Function, derivative: Function, start: np.ndarray) -> tuple[np.ndarray, float]:
+    """A zero near a start, by Levenberg-Marquardt over the complex numbers, and the norm of the function there."""
+    point, value = start, function(start)
+    size, damping = float(np.linalg.norm(value)), 1e-2
+    for _ in range(STEPS):
+        if not size > ZERO / 10:
+            break
+        J = derivative(point)
+        H, g = J.conj().T @ J, J.conj().T @ value
+        for _ in range(8):
+            try:
+                moved = point - np.linalg.solve(H + damping * np.diag(np.diag(H).real + 1e-12), g)
+            except np.linalg.LinAlgError:
+                damping *= 4
+                continue
+            after = function(moved)
+            if np.linalg.norm(after) < size:
+                point, value, size, damping = moved, after, float(np.linalg.norm(after)), max(damping / 5, 1e-16)
+                break
+            damping *= 4
+        else:
+            break
+    return point, size
+
+
+@dataclass(frozen=True, eq=False)
+class Solutions:
+    """What a search found: data sets that solve the equations, how many starts it took, and how far each is from the planted one."""
+
+    found: tuple[tuple[np.ndarray, np.ndarray], ...]
+    distances: np.ndarray
+    starts: int
+
+    @property
+    def others(self) -> int:
+        """How many differ from the planted data modulo the group."""
+        return int((self.distances > APART).sum())
+
+    def __str__(self) -> str:
+        same = len(self.found) - self.others
+        return f"{self.starts} complex starts: {len(self.found)} converged, {same} to the planted data, {self.others} to others"
+
+
+def search(case: Case, *, near: float | None = None, starts: int = STARTS, solutions: int = SOLUTIONS) -> Solutions:
+    """Solve (S) from random complex starts, or from starts at relative distance ``near`` from the planted data."""
+    rng = np.random.default_rng([case.seed, 0x5EE])
+    function, derivative = equations(case)
+    n, C = case.c.shape
+    planted = np.hstack([case.X, case.c])
+    found, distances, tried = [], [], 0
+    with np.errstate(all="ignore"):
+        for tried in range(1, starts + 1):  # noqa: B007
+            move = (rng.standard_normal(planted.shape) + 1j * rng.standard_normal(planted.shape)) / np.sqrt(2)
+            start = move if near is None else planted + near * move
+            point, size = zero_of(function, derivative, start.ravel())
+            if not size <= ZERO:
+                continue
+            point = point.reshape(n, -1)
+            X, c = point[:, :-C], point[:, -C:]
+            distance = distance_of_terms(case, X, c)
+            if distance < BOUND:
+                found.append((X, c))
+                distances.append(distance)
+            if len(found) == solutions:
+                break
+    return Solutions(tuple(found), np.array(distances), tried)
+
+
+def equations(case: Case) -> tuple[Function, Function]:
+    """A function of the unknowns in one vector that vanishes where (S) holds, and its Jacobian.
+
+    The residual of (S) relative to the target; in coordinates of the moments where the network shows them, which are better conditioned.
+    """
+    net, n, observed = case.system.network, len(case.X), case.system.observed
+    derivatives = [net.activation.floats(order) for order in range(net.activation.degree + 2)]
+    degrees, outputs = case.system.degrees, net.n_outputs
+    weights = np.concatenate([Monomials.of(net.n_inputs, k).weights() for k in degrees])
+    matrix = interpolation_matrix(net.W, net.A, net.offsets, derivatives, observed, degrees) * np.tile(weights, outputs)
+    values = np.linalg.svd(matrix, compute_uv=False)
+    shown = matrix.shape[0] >= matrix.shape[1] and values[-1] > WELL_CONDITIONED * values[0]
+    change = np.linalg.pinv(matrix) if shown else np.eye(len(matrix))
+    change = change / np.linalg.norm(change @ case.system.target)
+    target = change @ case.system.target
+
+    def split(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = point.reshape(n, -1)
+        return rows[:, :-outputs], rows[:, -outputs:]
+
+    def function(point: np.ndarray) -> np.ndarray:
+        return change @ case.target_of(*split(point)) - target
+
+    def derivative(point: np.ndarray) -> np.ndarray:
+        return change @ jacobian(net.W, net.A, net.offsets, derivatives, observed, *split(point))
+
+    return function, derivative
+
+
+def distance_of_terms(case: Case, X: np.ndarray, c: np.ndarray) -> float:
+    """The largest difference between terms of two data sets in their best order, relative to the largest planted term."""
+    planted, other = terms(case, case.X, case.c), terms(case, X, c)
+    gaps = np.linalg.norm(planted[:, None] - other[None], axis=2)
+    if not np.isfinite(gaps).all():
+        return np.inf
+    rows, columns = linear_sum_assignment(gaps)
+    return float(gaps[rows, columns].max() / np.linalg.norm(planted, axis=1).max())
+
+
+def terms(case: Case, X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """For each sample the entries of c_i x_i^(tensor k), all visible k, which the group keeps."""
+    columns = []
+    for k in case.system.degrees:
+        for variables in combinations_with_replacement(range(X.shape[1]), k):
+            columns.append(np.prod(X[:, list(variables)], axis=1)[:, None] * c)
+    return np.concatenate(columns, axis=1)
+
+
+def only_these_data(case: Case) -> tuple[bool | None, str]:
+    """Whether (S) has no other data set of as many samples modulo the group: counted exactly where that is quick, else searched for."""
+    n, d = case.X.shape
+    if case.is_exact and n * (d + case.c.shape[1]) <= EXACT_UNKNOWNS and n > 1:
+        counted = count_exactly(case)
+        if counted is not None:
+            return counted
+    found = search(case)
+    if not found.found:
+        return None, str(found)
+    return found.others == 0, str(found)
+
+
+def count_exactly(case: Case) -> tuple[bool, str] | None:
+    """The number of complex solutions against the size of one orbit; None without msolve, or where that fails."""
+    from identify.symbolic.msolve import msolve_program
+    from identify.symbolic.solve import SolveLimitError
+    from identify.symbolic.system import kkt_equations
+
+    if msolve_program() is None:
+        return None
+    n = len(case.X)
+    try:
+        solved = kkt_equations(case.system, samples=n).solve(method="msolve")
+    except SolveLimitError:
+        return None
+    if solved.degree is None:
+        return False, f"Gröbner basis: a solution set of dimension {solved.dimension}"
+    orbit = factorial(n) * (1 if solved.gauge is not None else root_order(case.system.degrees) ** n)
+    return solved.degree == orbit, f"Gröbner basis: {solved.degree} complex solutions, one orbit has {orbit}"
+
+
+def root_order(degrees: Sequence[int]) -> int:
+    """The number of complex t with t^(k-l) = 1 for all degrees k, l; 0 where all t do."""
+    return gcd(*(k - degrees[0] for k in degrees))
+
+
+def is_isolated(case: Case) -> tuple[bool | None, str]:
+    """Whether starts near the planted data end at them, and not at other solutions beside them."""
+    for radius in (1e-2, 1e-3):
+        near = search(case, near=radius, starts=12)
+        if near.found:
+            break
+    text = f"from distance {radius:g}, {near.starts} starts: {len(near.found)} converged, {near.others} of them to other solutions"
+    if not near.found:
+        return None, text
+    return near.others == 0, f"{text}, at distances up to {near.distances.max():.1g}" if near.others else text
