@@ -102,7 +102,8 @@ def _products_of(objective: Any, X, c, j: int) -> Callable[[np.ndarray], np.ndar
     """v -> S_j v."""
     if hasattr(objective, "splitting_product"):
         one = slice(j, j + 1)
-        rho, alone = objective.pull(X, c), inherit(objective, np.array([j]), np.ones(1))
+        rho = objective.pull(X, c)
+        alone: Any = inherit(objective, np.array([j]), np.ones(1))
         return lambda v: np.asarray(alone.splitting_product(X[one], c[one], v[None], rho)[0])
     with jax.enable_x64(True):
         arguments = traceable(objective), jnp.asarray(X), jnp.asarray(c), j
