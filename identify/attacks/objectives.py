@@ -22,11 +22,12 @@ import optax
 from jaxtyping import Array, Float
 
 from identify.attacks.mlp import Parameters, forward
+from identify.recovery.splitting.matrices import traceable
 
 Scalars = Callable[[Array, Array], Array]
 """Outputs (k, C) and labels (k, ...) of the candidates -> the scalars (k, q) whose parameter gradients are summed."""
 Prior = Callable[[Array], Array]
-"""Candidates (k, d) -> a penalty for each, (k,)."""
+"""Candidates (k, d) -> a penalty for each, (k,). A function, or a pytree that can be called."""
 Penalty = Callable[[Array, Array], Array]
 """Multipliers (k, q) and their bounds (k,) -> a penalty for each candidate, (k,)."""
 
@@ -47,8 +48,8 @@ class Objective:
     sharpness: Array
     outside: Array
     """Squared norm of the target that no candidate can reach: its first layer outside the rows of ``basis``."""
+    prior: Prior
     scalars: Scalars = field(metadata={"static": True})
-    prior: Prior = field(metadata={"static": True})
     penalty: Penalty = field(metadata={"static": True})
     nonlinearity: Callable[[Array, Array], Array] = field(metadata={"static": True})
     basis: Array | None = None
@@ -200,7 +201,8 @@ def objective(
         networks, goal = tuple(map(arrays, at)), None if change is None else arrays(change)
         parts = (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness, 0.0)
         own, bounds, shares, count, sharp, outside = (jnp.asarray(part, float) for part in parts)
-    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, scalars, prior, penalty, nonlinearity)
+        held = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), traceable(prior))
+    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, held, scalars, penalty, nonlinearity)
 
 
 @dataclass(frozen=True, eq=False)

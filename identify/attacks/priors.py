@@ -1,24 +1,26 @@
-"""Priors on candidates and penalties on multipliers. Compared by value, so that equal ones do not compile anew."""
+"""Priors on candidates, which are pytrees, so that other numbers do not compile anew; penalties on multipliers, compared by value."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from identify.attacks.objectives import Prior
 
 BLUR = ((1.0, 2.0, 1.0), (2.0, 4.0, 2.0), (1.0, 2.0, 1.0))
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Box:
     """weight · squared distance to the box [low, high], summed over the coordinates; bounds are numbers, or one for each coordinate."""
 
-    low: float | tuple[float, ...] = -1.0
-    high: float | tuple[float, ...] = 1.0
+    low: ArrayLike = -1.0
+    high: ArrayLike = 1.0
     weight: float = 1.0
 
     def __call__(self, X: Float[Array, "k d"]) -> Float[Array, " k"]:
@@ -26,14 +28,15 @@ class Box:
         return self.weight * (jnp.maximum(X - high, 0) ** 2 + jnp.maximum(low - X, 0) ** 2).sum(axis=1)
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class HighFrequency:
     """weight · squared norm of an image less its blur by the 3x3 binomial kernel, zeros outside (Loo et al. 2024).
 
     ``shape`` is (height, width), or (height, width, channels); their product is the number of inputs.
     """
 
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = field(metadata={"static": True})
     weight: float = 1.0
 
     def __call__(self, X: Float[Array, "k d"]) -> Float[Array, " k"]:
@@ -43,7 +46,8 @@ class HighFrequency:
         return self.weight * ((images - jax.vmap(blur)(images)) ** 2).sum(axis=(1, 2, 3))
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Sum:
     """Several priors."""
 

@@ -216,7 +216,7 @@ def loo(
     if image is not None and (len(image) not in (2, 3) or prod(image) != d):
         raise ShapeError(f"image: received {image}, expected (height, width) or (height, width, channels) with the product {d}")
     if prior is None:
-        prior = Box(_bounds(low), _bounds(high), 0.1 / d)
+        prior = Box(low, high, 0.1 / d)
         if image is not None and high_frequency:
             prior = Sum((prior, HighFrequency(tuple(image), 0.0015 * high_frequency / d)))
     first = initial if linearised else final
@@ -251,11 +251,6 @@ def _adam(rate: float) -> optax.GradientTransformation:
 def _growing(step: Array) -> Array:
     """The sharpness of softplus that Loo et al. use: 11 at first, 200 after 45,600 steps."""
     return jnp.minimum(10.0 + 10.0 ** (step / 20_000), 200.0)
-
-
-def _bounds(value: ArrayLike) -> float | tuple[float, ...]:
-    bounds = np.asarray(value, float)
-    return tuple(bounds.tolist()) if bounds.ndim else float(bounds)
 
 
 def _smoothed(network: MLP, relu: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:

@@ -34,9 +34,9 @@ EXACT_BELOW = 100
 """Input dimension up to which matrices are formed; beyond, Lanczos with products."""
 
 
-def traceable(objective: Objective) -> Objective:
-    """The objective as a pytree, so that ``jit`` takes it as an argument."""
-    return jax.tree_util.Partial(objective) if jax.tree_util.all_leaves([objective]) else objective
+def traceable(function: Callable[..., Any]) -> Any:
+    """A function as a pytree, so that ``jit`` takes it as an argument; a pytree that can be called stays what it is."""
+    return jax.tree_util.Partial(function) if jax.tree_util.all_leaves([function]) else function
 
 
 def inherit(objective: Objective, parents, shares) -> Objective:

@@ -1,0 +1,140 @@
+"""The published attacks with and without sample splitting, on real images, with the same wall-clock time for all arms.
+
+``python benchmarks/attacks.py --store DIR`` trains networks (five seeds each), runs every arm on them and prints markdown tables; each
+result is a file of its own, and a store that exists is continued. ``--quick`` does a slice in a few minutes, ``--picture FILE`` draws
+what was found. ``--speed`` compares iterations per second with PyTorch, and ``--network FILE`` diagnoses a trained network with its data
+(``W1 b1 W2 ... X y mean``) and tries to recover them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from attacks_study.arms import ARMS, fits, scored, settings
+from attacks_study.problems import MAKERS
+from attacks_study.table import tables
+from measuring import machine
+
+from identify.files import claim_folder, replacing
+
+SEEDS = 5
+TUNED_ON = 1000
+"""The seed of the network on which settings are searched: not one of the study."""
+SECONDS = {"digits": 6.0, "patches": 9.0}
+
+
+class Group(NamedTuple):
+    """Networks of one kind, on which all arms run in one process: what is compiled is compiled once."""
+
+    network: str
+    kind: str
+    n: int
+
+    @property
+    def key(self) -> str:
+        return "".join(letter if letter.isalnum() else "-" for letter in f"{self.kind}-{self.n}-{self.network}")
+
+
+TRAINED = [name for name in MAKERS if "ReLU" in name]
+FULL = [Group(name, kind, n) for kind in SECONDS for name in TRAINED for n in (100, 10)] + [
+    Group(name, kind, 10 if name.startswith("lazy") else 5) for kind in SECONDS for name in MAKERS if name not in TRAINED
+]
+QUICK = [Group("max margin, ReLU", "digits", 10), Group("lazy, polynomial (exact)", "digits", 10)]
+
+
+def examine(group: Group, store: Path, seeds: int, seconds: float) -> str:
+    """All arms on all networks of a group, but for those that the store has."""
+    missing = [(seed, arm) for seed in range(seeds) for arm in ARMS if not (store / f"{group.key}-{seed}-{arm}.json").exists()]
+    if not missing:
+        return f"{group.key}: done before"
+    chosen = _settings(group, store, seconds)
+    warm: set[str] = set()
+    for seed in range(seeds):
+        arms = [arm for number, arm in missing if number == seed]
+        if not arms:
+            continue
+        problem = MAKERS[group.network](group.kind, group.n, seed)
+        for arm in arms:
+            path = store / f"{group.key}-{seed}-{arm}.json"
+            line = None
+            if fits(arm, problem):
+                if arm not in warm:  # what is compiled is not counted
+                    ARMS[arm](problem, chosen, seed + TUNED_ON, seconds / 2)
+                    warm.add(arm)
+                found = ARMS[arm](problem, chosen, seed, seconds)
+                line = scored(problem, found, chance=arm in ("2n", "corners"))
+                if seed == 0:
+                    with replacing(path.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
+                        np.savez(file, found=found.X, X=problem.X, mean=problem.mean)
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(line), encoding="utf-8")
+    return f"{group.key}: done"
+
+
+def _settings(group: Group, store: Path, seconds: float) -> dict[str, float]:
+    path = store / f"{group.key}-settings.json"
+    if not path.exists():
+        chosen = settings(MAKERS[group.network](group.kind, group.n, TUNED_ON), 4 * seconds)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(chosen), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _pinned(started: Synchronized[int]) -> None:
+    """One core for each worker, before JAX makes its threads."""
+    with started.get_lock():
+        number, started.value = started.value, started.value + 1
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+def study(groups: Sequence[Group], store: Path, seeds: int, faster: float) -> None:
+    jobs, context = os.cpu_count() or 1, get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _pinned, (context.Value("i", 0),)) as pool:
+        waiting = [pool.submit(examine, group, store, seeds, SECONDS[group.kind] / faster) for group in groups]
+        try:
+            for number, done in enumerate(as_completed(waiting), 1):
+                print(f"{number} of {len(waiting)}: {done.result()}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise SystemExit(f"interrupted; run again with --store {store} to go on") from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, help="folder for results; one that exists is continued")
+    parser.add_argument("--quick", action="store_true", help="two kinds of networks, two seeds, a quarter of the time")
+    parser.add_argument("--picture", type=Path, help="draw what was found, from the store")
+    parser.add_argument("--speed", action="store_true", help="iterations per CPU second, against PyTorch")
+    parser.add_argument("--network", type=Path, nargs="+", help=".npz of trained networks with their data")
+    given = parser.parse_args()
+    if given.speed or given.network:
+        from attacks_study.reference import speed, trained_networks
+
+        trained_networks(given.network) if given.network else speed()
+        return
+    if given.store is None:
+        parser.error("--store: a folder for the results is needed")
+    groups, seeds, faster = (QUICK, 2, 4.0) if given.quick else (FULL, SEEDS, 1.0)
+    claim_folder(given.store, f"attacks {'quick' if given.quick else 'full'}", "study")
+    study(groups, given.store, seeds, faster)
+    print(tables(groups, given.store, seeds))
+    print(machine("jax", "numpy"))
+    if given.picture:
+        from attacks_study.pictures import picture
+
+        picture(groups, given.store, given.picture)
+
+
+if __name__ == "__main__":
+    main()
