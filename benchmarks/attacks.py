@@ -14,7 +14,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,10 @@ from identify.files import claim_folder, replacing
 SEEDS = 5
 TUNED_ON = 1000
 """The seed of the network on which settings are searched: not one of the study."""
-SECONDS = {"digits": 6.0, "patches": 9.0}
+KINDS = ("digits", "patches")
+SECONDS = 6.0
+"""For every arm."""
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 class Group(NamedTuple):
@@ -45,8 +47,8 @@ class Group(NamedTuple):
 
 
 TRAINED = [name for name in MAKERS if "ReLU" in name]
-FULL = [Group(name, kind, n) for kind in SECONDS for name in TRAINED for n in (100, 10)] + [
-    Group(name, kind, 10 if name.startswith("lazy") else 5) for kind in SECONDS for name in MAKERS if name not in TRAINED
+FULL = [Group(name, kind, n) for kind in KINDS for name in TRAINED for n in (100, 10)] + [
+    Group(name, kind, 10 if name.startswith("lazy") else 5) for kind in KINDS for name in MAKERS if name not in TRAINED
 ]
 QUICK = [Group("max margin, ReLU", "digits", 10), Group("lazy, polynomial (exact)", "digits", 10)]
 
@@ -89,19 +91,10 @@ def _settings(group: Group, store: Path, seconds: float) -> dict[str, float]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _pinned(started: Synchronized[int]) -> None:
-    """One core for each worker, before JAX makes its threads."""
-    with started.get_lock():
-        number, started.value = started.value, started.value + 1
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
 def study(groups: Sequence[Group], store: Path, seeds: int, faster: float) -> None:
-    jobs, context = os.cpu_count() or 1, get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _pinned, (context.Value("i", 0),)) as pool:
-        waiting = [pool.submit(examine, group, store, seeds, SECONDS[group.kind] / faster) for group in groups]
+    os.environ["XLA_FLAGS"] = ONE_THREAD
+    with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        waiting = [pool.submit(examine, group, store, seeds, SECONDS / faster) for group in groups]
         try:
             for number, done in enumerate(as_completed(waiting), 1):
                 print(f"{number} of {len(waiting)}: {done.result()}", flush=True)
@@ -117,11 +110,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw what was found, from the store")
     parser.add_argument("--speed", action="store_true", help="iterations per CPU second, against PyTorch")
     parser.add_argument("--network", type=Path, nargs="+", help=".npz of trained networks with their data")
+    parser.add_argument("--activation", default="relu", help="of these networks")
+    parser.add_argument("--noise", type=float, default=1e-4, help="standard deviation of their first layer at the start of training")
+    parser.add_argument("--seconds", type=float, default=120, help="for each attack on them")
     given = parser.parse_args()
     if given.speed or given.network:
         from attacks_study.reference import speed, trained_networks
 
-        trained_networks(given.network) if given.network else speed()
+        trained_networks(given.network, given.activation, given.noise, given.seconds) if given.network else speed()
         return
     if given.store is None:
         parser.error("--store: a folder for the results is needed")

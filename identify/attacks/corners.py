@@ -29,7 +29,8 @@ from identify.attacks.mlp import MLP, RELU
 from identify.attacks.row_space import row_space
 from identify.limits import Clock
 
-CHUNK = 1000
+CHUNK, WORK = 1000, 2e9
+"""Starts at a time: at most so many, and so many products in each of their steps; the budget is looked at in between."""
 ROUNDS, STEPS_PER_ROUND = 30, 3
 RANDOM_ROUNDS = 10
 """At first the limits have random weights, so that starts lead to different points."""
@@ -95,7 +96,7 @@ def corners(
 
     Notes
     -----
-    Cost O(starts · (d + m) r^2) for r dimensions, 90 times; memory O(1000 (d + m) r).
+    Cost O(starts · (d + m) r^2) for r dimensions, 90 times; memory O(1000 (d + m) r), less for large images.
 
     Examples
     --------
@@ -119,13 +120,14 @@ def corners(
     basis = row_space(network.parameters["W1"], noise=noise, dimension=dimension)
     search, rng = _Search.of(network, basis, lowest, highest, kinks), np.random.default_rng(seed)
     clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
+    chunk = int(np.clip(WORK / (sum(network.parameters["W1"].shape) * len(basis) ** 2), 1, CHUNK))
     points: list[np.ndarray] = []
     costs: list[np.ndarray] = []
     with jax.enable_x64(True):
-        for done in range(0, starts, CHUNK):
+        for done in range(0, starts, chunk):
             if points and not clock.go_on():
                 break
-            weights = np.exp(SPREAD * rng.standard_normal((min(CHUNK, starts - done), network.n_inputs)))
+            weights = np.exp(SPREAD * rng.standard_normal((min(chunk, starts - done), network.n_inputs)))
             try:
                 u, cost = search.run(jnp.asarray(weights))
             except KeyboardInterrupt:

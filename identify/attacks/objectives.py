@@ -151,12 +151,13 @@ class Objective:
 
     def inherit(self, parents, shares) -> Objective:
         """The objective of candidates that come from ``parents`` with those shares of their multipliers."""
-        return replace(
-            self,
-            labels=self.labels[parents],
-            bounds=self.bounds[parents] * shares,
-            shares=self.shares[parents] * shares,
-        )
+        with jax.enable_x64(True):
+            return replace(
+                self,
+                labels=self.labels[parents],
+                bounds=self.bounds[parents] * shares,
+                shares=self.shares[parents] * shares,
+            )
 
 
 @jax.jit
