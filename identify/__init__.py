@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
+    from identify.checkpoints import ProblemFileError
     from identify.conditions.check import InconsistentDataError, check
     from identify.conditions.thresholds import Thresholds, largest_identifiable
     from identify.conditions.witnesses.solution_box import NotCertifiedError
     from identify.configuration import Configuration, Truth
     from identify.eigenvectors import PlantingError
-    from identify.io import Problem, ProblemFileError, load_problem, save_problem
+    from identify.io import Problem, load_problem, save_problem
     from identify.kkt_points import KKTPoint, max_margin_point, weight_decay_point
     from identify.limits import TooLargeError
     from identify.network import ShapeError, TwoLayerNetwork
@@ -49,7 +50,7 @@ _HOME = {
     "NotCertifiedError": "conditions.witnesses.solution_box",
     "PlantingError": "eigenvectors",
     "Problem": "io",
-    "ProblemFileError": "io",
+    "ProblemFileError": "checkpoints",
     "Reconstruction": "attacks.runs",
     "Recovery": "recovery.solution",
     "RecoveryError": "recovery.solution",

@@ -7,8 +7,6 @@ where they are the parameters themselves. Files are read without pickles, and wr
 
 from __future__ import annotations
 
-import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.activation import Activation
+from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.files import replacing
-from identify.limits import refuse_above
 from identify.network import TwoLayerNetwork
 from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
 
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
 TEXTS = ("activation", "regime", "loss")
-
-
-class ProblemFileError(ValueError):
-    """A file that is not a readable problem."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +54,7 @@ def load_problem(path: str | Path) -> Problem:
         When the archive would not fit in memory; nothing is allocated.
     """
     path = Path(path)
-    contents = _contents(path)
+    contents = read_arrays(path)
     unknown = sorted(set(contents) - {*ARRAYS, *TEXTS})
     missing = [name for name in ("W", "a", "activation") if name not in contents]
     if unknown or missing:
@@ -92,38 +86,21 @@ def load_problem(path: str | Path) -> Problem:
 def load_network(path: str | Path) -> tuple[MLP, dict[str, np.ndarray]]:
     """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
 
-    Keys: ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU where it is missing).
+    ``.npz`` with the keys ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU where
+    it is missing); or ``.safetensors``, or PyTorch's ``state_dict`` (``.pt``, ``.pth``, ``.bin``), with the names that frameworks give.
     Raises as :func:`load_problem`.
     """
     from identify.attacks.mlp import MLP, RELU
 
     path = Path(path)
-    contents = _contents(path)
-    names = [name for name in contents if re.fullmatch(r"[Wb][1-9]\d*", name)]
-    if "W1" not in names:
-        raise ProblemFileError(f"{path}: has the keys {', '.join(contents) or 'none'}; expected W1, W2, ... and b1, ... for biases")
-    activation = _text(path, "activation", contents["activation"]) if "activation" in contents else RELU
-    rest = {name: value for name, value in contents.items() if name not in {*names, "activation"}}
-    return MLP({name: contents[name] for name in names}, activation), rest
+    found, rest = layers(read_arrays(path), str(path))
+    activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else RELU
+    return MLP(found, activation), rest
 
 
-def _contents(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            refuse_above(2 * sum(entry.file_size for entry in archive.infolist()), f"{path.name}")
-        with np.load(path, allow_pickle=False) as archive:
-            contents = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise ProblemFileError(f"{path}: no such file") from None
-    except zipfile.BadZipFile:
-        raise ProblemFileError(f"{path}: not an .npz archive; expected one written by numpy.savez or identify.save_problem") from None
-    # NotImplementedError is what zipfile raises for a compression it does not know
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.LargeZipFile) as error:
-        if isinstance(error, ValueError) and type(error) is not ValueError:
-            raise
-        raise ProblemFileError(f"{path}: cannot be read ({error}); expected arrays of numbers and texts, without pickles") from None
-    return contents
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Every array of an ``.npz`` archive, a ``.safetensors`` file or a ``state_dict``. Raises as :func:`load_problem`."""
+    return read_arrays(Path(path))
 
 
 def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:

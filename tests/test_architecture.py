@@ -10,6 +10,7 @@ ROOT = Path(identify.__file__).parent
 ORDER = [
     "limits",
     "files",
+    "checkpoints",
     "activation",
     "network",
     "stationarity",

@@ -13,6 +13,7 @@ from identify.cli.console import brief, print_json, print_text, progress
 from identify.stationarity import choice
 
 if TYPE_CHECKING:
+    from identify.attacks.diagnosis import Diagnosis
     from identify.attacks.mlp import MLP
     from identify.attacks.objectives import Attack
     from identify.attacks.tuning import RandomSearch
@@ -22,9 +23,15 @@ ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
 
 @app.command(epilog="Example: identify attack network.npz --method haim -k 40 --trials 4 --split --out found.npz")
 def attack(
-    file: Annotated[Path, typer.Argument(help="Network (.npz): W1, b1, W2, ..., activation; X and y, if known, for scores.")],
+    file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., .safetensors, or a state_dict (.pt).")],
     method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.")] = "haim",
     initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False)] = None,
+    activation: Annotated[
+        str | None, typer.Option("--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False)
+    ] = None,
     candidates: Annotated[
         int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False)
     ] = None,
@@ -36,23 +43,31 @@ def attack(
     steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False)] = None,
     trials: Annotated[int, typer.Option(help="Runs from different seeds.")] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
+    row_space: Annotated[bool, typer.Option("--row-space", help="Candidates in the row space of the first layer.")] = False,
+    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.")] = 0.0,
     precision: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False)] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False)] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run a published reconstruction attack on a trained network; with its data in the file, score what it finds."""
+    """Run a published reconstruction attack on a trained network; where its data are known, say what stands before it and score it."""
     from identify.attacks.reconstruct import reconstruct
     from identify.attacks.runs import Splitting
     from identify.attacks.scores import score
-    from identify.io import load_network, save_arrays
+    from identify.attacks.tuning import RandomSearch
+    from identify.cli.attack_page import write_attack_page
+    from identify.io import load_arrays, save_arrays
     from identify.report.verdict import jsonable
 
-    network, rest = load_network(file)
+    network, rest = _network(file, activation)
+    known, labels, mean = _data(rest if data is None else load_arrays(data), network.n_inputs)
     made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search)
-    known = rest.get("X")
+    if row_space:
+        made = _in_row_space(made, noise)
+    diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
     if candidates is None:
         if known is None:
             raise ValueError("--candidates: missing, and the file has no X to count; give about twice the number of samples")
@@ -70,7 +85,7 @@ def attack(
             checkpoint=checkpoint,
             progress=step,
         )
-    scored = None if known is None else score(found.X, known, mean=rest.get("mean"))
+    scored = None if known is None else score(found.X, known, mean=mean)
     if out is not None:
         save_arrays(out, {"X": found.X, "c": found.c, "pooled": found.pooled})
     rows = [
@@ -85,10 +100,14 @@ def attack(
         }
         for trial in found.trials
     ]
+    if html is not None:
+        write_attack_page(html, file.name, found, diagnosis=diagnosis, scored=scored, known=known, mean=mean)
     if as_json:
         content = {"attack": found.attack, "runs": rows, "diverged": found.diverged, "interrupted": found.interrupted}
         print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
         return
+    if diagnosis is not None:
+        print_text(f"Before the attack: {diagnosis}")
     print_text(repr(found))
     for row in rows:
         print_text("  " + ", ".join(f"{name} {brief(value)}" for name, value in row.items()))
@@ -96,8 +115,47 @@ def attack(
         print_text(str(scored))
     if found.interrupted:
         print_text(f"Interrupted: {found.interrupted}")
-    if out is not None:
-        print_text(f"Written: {out}")
+    for path in (out, html):
+        if path is not None:
+            print_text(f"Written: {path}")
+
+
+def _network(file: Path, activation: str | None) -> tuple[MLP, dict[str, Any]]:
+    from identify.attacks.mlp import MLP
+    from identify.io import load_network
+
+    network, rest = load_network(file)
+    return (network if activation is None else MLP(network.parameters, activation)), rest
+
+
+def _data(arrays: dict[str, Any], d: int) -> tuple[Any, Any, Any]:
+    """X, y and mean, each None where it is not known."""
+    from identify.network import finite_array
+
+    if "X" not in arrays:
+        return None, None, None
+    X = finite_array("X", arrays["X"], (None, d), "samples, one per row")
+    y = finite_array("y", arrays["y"], (len(X),), "one label for each sample") if "y" in arrays else None
+    mean = finite_array("mean", arrays["mean"], (d,), "what was subtracted from every sample") if "mean" in arrays else None
+    return X, y, mean
+
+
+def _diagnosis(made: Attack, method: str, X, y, noise: float) -> Diagnosis | None:
+    """None where the equation needs labels that are not known."""
+    from identify.attacks import diagnose
+
+    labelled = method in ("haim", "multiclass")
+    if labelled and y is None:
+        return None
+    return diagnose(made, X, y if labelled else None, signed=not labelled, noise=noise)
+
+
+def _in_row_space(made: Attack | RandomSearch, noise: float) -> Attack | RandomSearch:
+    from identify.attacks import RandomSearch, in_row_space
+
+    if isinstance(made, RandomSearch):
+        return RandomSearch(lambda **chosen: in_row_space(made.make(**chosen), noise=noise), made.ranges, made.fixed)
+    return in_row_space(made, noise=noise)
 
 
 def _attack(

@@ -1,0 +1,64 @@
+"""The page that ``identify attack --html`` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from identify.cli.console import brief
+from identify.report.html import Picture, Section, write_sections
+from identify.report.plots import MAX_SAMPLES, compare, image_shape
+
+if TYPE_CHECKING:
+    from identify.attacks.diagnosis import Diagnosis
+    from identify.attacks.runs import Reconstruction
+    from identify.attacks.scores import Score
+
+NO_PROOF = "Nothing here is proved: other candidates may fit as well as the data, or better."
+
+
+def write_attack_page(
+    path: Path,
+    name: str,
+    found: Reconstruction,
+    *,
+    diagnosis: Diagnosis | None,
+    scored: Score | None,
+    known: np.ndarray | None,
+    mean: np.ndarray | None,
+) -> None:
+    """What stands before the attack, its runs, and the candidates of the first, beside the data where they are known."""
+    sections = [] if diagnosis is None else [Section("Before the attack", str(diagnosis))]
+    header = ("seed", "objective", "stationarity", "candidates", "splits", "agreement")
+    rows = [
+        (str(run.seed), brief(run.value), brief(run.distance), str(len(run.X)), str(len(run.splits)), brief(run.agreement))
+        for run in found.trials
+    ]
+    lead = f"{found!r}. {NO_PROOF}" + (f" Interrupted: {found.interrupted}." if found.interrupted else "")
+    sections.append(Section("Runs", lead, table=(header, *rows)))
+    sections.append(_beside(found.X, scored, known, mean) if scored is not None and known is not None else _alone(found, mean))
+    write_sections(path, sections, title=f"Attack on {name}", lead=f"Attack: {found.attack}.")
+
+
+def _beside(X: np.ndarray, scored: Score, known: np.ndarray, mean: np.ndarray | None) -> Section:
+    order = scored.order[:MAX_SAMPLES]
+    matched = np.where(order[:, None] >= 0, X[order], np.nan)
+    shift, errors = 0.0 if mean is None else mean, scored.errors[:MAX_SAMPLES]
+    png = compare(known[:MAX_SAMPLES] + shift, matched + shift, errors=errors, shape=image_shape(known.shape[1]))
+    table = (
+        ("measure", "value"),
+        ("images with relative L2 below 0.1", f"{round(scored.recall() * int(scored.support.sum()))} of {int(scored.support.sum())}"),
+        ("images with correlation above 0.9", str(scored.n_correlated())),
+        *((("mean SSIM", brief(scored.mean_ssim)),) if scored.mean_ssim is not None else ()),
+    )
+    picture = Picture("Data and candidates", png, "each true sample above the candidate that is assigned to it", "Relative errors below.")
+    return Section("Against the data", "Candidates are assigned one to one, with the least total error.", pictures=(picture,), table=table)
+
+
+def _alone(found: Reconstruction, mean: np.ndarray | None) -> Section:
+    X = found.X[:MAX_SAMPLES] + (0.0 if mean is None else mean)
+    png = compare(None, X, shape=image_shape(X.shape[1]))
+    picture = Picture("Candidates", png, "the candidates of the run with the lowest objective")
+    return Section("Candidates", f"Those of the first run; {NO_PROOF.lower()}", pictures=(picture,))
