@@ -110,10 +110,10 @@ def merged(outputs):
     out = []
     for output in outputs:
         if output.output_type == "stream" and out and out[-1].output_type == "stream" and out[-1].name == output.name:
-            out[-1] = out[-1] | {"text": out[-1].text + output.text}
+            out[-1] = nbformat.from_dict({**out[-1], "text": out[-1].text + output.text})
         else:
             out.append(output)
-    return map(nbformat.from_dict, out)
+    return out
 
 
 def text(printed):
