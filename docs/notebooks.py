@@ -1,8 +1,8 @@
 """Build hook: every notebook of ``notebooks/`` is executed and becomes a page of ``tutorials/``. A cell that fails, or that writes to
 standard error, fails the build.
 
-The tag ``hide-input`` folds the code of a cell; its metadata ``alt`` describe its pictures (without: the heading above). An executed notebook
-is kept in ``.cache/notebooks`` until it, the package or one of ``MATTERS`` changes.
+The tag ``hide-input`` folds the code of a cell; ``alt`` in its metadata describes its pictures (else the heading above does). An
+executed notebook is kept in ``.cache/notebooks`` until it, the package or one of ``MATTERS`` changes.
 """
 
 import base64
@@ -101,7 +101,8 @@ class Page:
             raw[key] = data
             return f'<div data-output="{key}"></div>'
         if kind == "text/latex":
-            return "$$\n" + data.strip().strip("$").replace(r"\displaystyle", "").strip() + "\n$$"
+            formula = re.sub(r"\\displaystyle|(?<=\\\\)\[\w+\]", "", data.strip().strip("$"))  # latex2mathml knows no space between rows
+            return f"$$\n{formula.strip()}\n$$"
         return data if kind == "text/markdown" else text(data)
 
 

@@ -142,8 +142,7 @@ class Theorem:
         hypotheses = "\n".join(f"{k}. {text}" for k, text in enumerate(self.hypotheses, 1))
         condition = "" if self.condition is None else f" Condition of the report: `{self.condition}`."
         return (
-            f"{self.statement}\n\n{hypotheses}\n\n*Then* {self.conclusion}.\n\n"
-            f"Scope: {self.scope}. Reference: {self.reference}.{condition}"
+            f"{self.statement}\n\n{hypotheses}\n\n*Then* {self.conclusion}.\n\nScope: {self.scope}. Reference: {self.reference}.{condition}"
         )
 
     def _repr_markdown_(self) -> str:
