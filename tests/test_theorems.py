@@ -115,6 +115,15 @@ def test_what_is_open_does_not_pass():
     assert not found.passed and not found.counterexamples and "open in 2" in found.summary
 
 
+def test_markdown_says_what_the_text_says():
+    for theorem in idf.theorems.values():
+        quoted = theorem._repr_markdown_()
+        assert all(line.startswith(">") for line in quoted.splitlines()) and theorem.title in quoted
+        for part in (theorem.statement, *theorem.hypotheses, theorem.conclusion, theorem.scope, theorem.reference):
+            assert part in quoted and part in theorem.to_markdown()
+    assert "Condition of the report" not in idf.theorems["splitting"].to_markdown()
+
+
 def test_table():
     found = idf.theorems["rotation"].verify(trials=2)
     assert idf.TheoremTrials.from_json(found.to_json()) == found

@@ -29,9 +29,9 @@ def to_latex(system: SymbolicSystem, limit: int = 6) -> str:
     """The system in an ``align*`` environment, grouped by layer; each group is cut after ``limit`` equations, with a count."""
     groups, start = [], 0
     for title, size in system.groups():
-        rows = [rf"{latex(system.equations[start + k])} &= 0" for k in range(min(limit, size))]
+        rows = [rf"& {latex(system.equations[start + k])} = 0" for k in range(min(limit, size))]
         if size > limit:
-            rows.append(rf"&\;\;\vdots \quad \text{{({size - limit} more)}}")
+            rows.append(rf"& \vdots \quad \text{{({size - limit} more)}}")
         groups.append(" \\\\\n".join([rf"&\text{{{title}}}", *rows]))
         start += size
     if system.inequalities:

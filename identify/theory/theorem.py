@@ -137,6 +137,18 @@ class Theorem:
             "condition": self.condition,
         }
 
+    def to_markdown(self) -> str:
+        """What it says, without its title, as Markdown; formulas are LaTeX between dollar signs."""
+        hypotheses = "\n".join(f"{k}. {text}" for k, text in enumerate(self.hypotheses, 1))
+        condition = "" if self.condition is None else f" Condition of the report: `{self.condition}`."
+        return (
+            f"{self.statement}\n\n{hypotheses}\n\n*Then* {self.conclusion}.\n\nScope: {self.scope}. Reference: {self.reference}.{condition}"
+        )
+
+    def _repr_markdown_(self) -> str:
+        lines = f"**Theorem: {self.title}**\n\n{self.to_markdown()}".splitlines()
+        return "\n".join(f"> {line}".rstrip() for line in lines)
+
     def __str__(self) -> str:
         return "\n".join(
             [
