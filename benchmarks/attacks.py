@@ -29,6 +29,7 @@ SEEDS = 5
 TUNED_ON = 1000
 """The seed of the network on which settings are searched: not one of the study."""
 KINDS = ("digits", "patches")
+SIZES = {"digits": (100, 10), "patches": (30, 10)}
 SECONDS = 6.0
 """For every arm."""
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -47,7 +48,7 @@ class Group(NamedTuple):
 
 
 TRAINED = [name for name in MAKERS if "ReLU" in name]
-FULL = [Group(name, kind, n) for kind in KINDS for name in TRAINED for n in (100, 10)] + [
+FULL = [Group(name, kind, n) for kind in KINDS for name in TRAINED for n in SIZES[kind]] + [
     Group(name, kind, 10 if name.startswith("lazy") else 5) for kind in KINDS for name in MAKERS if name not in TRAINED
 ]
 QUICK = [Group("max margin, ReLU", "digits", 10), Group("lazy, polynomial (exact)", "digits", 10)]
@@ -85,7 +86,7 @@ def examine(group: Group, store: Path, seeds: int, seconds: float) -> str:
 def _settings(group: Group, store: Path, seconds: float) -> dict[str, float]:
     path = store / f"{group.key}-settings.json"
     if not path.exists():
-        chosen = settings(MAKERS[group.network](group.kind, group.n, TUNED_ON), 4 * seconds)
+        chosen = settings(MAKERS[group.network](group.kind, group.n, TUNED_ON), seconds)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(chosen), encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
