@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 def settings(problem: Problem, seconds: float) -> dict[str, float]:
-    """Learning rates and the like: of random draws the one with the least residual after some steps, if it survives a run of this length.
+    """Learning rates and the like: of random draws the one with the least residual after some steps, if both n and 2n candidates survive.
 
     Nothing looks at the true data.
     """
@@ -42,7 +42,7 @@ def settings(problem: Problem, seconds: float) -> dict[str, float]:
     found = identify.reconstruct(search, candidates=k, steps=STEPS_PER_DRAW, trials=DRAWS, precision=PRECISION, budget=4 * seconds)
     for trial in found.trials:
         chosen = {name: trial.settings[name] for name in problem.ranges}
-        if np.isfinite(attack(problem, chosen, 0, seconds, factor=2).objective):
+        if all(np.isfinite(attack(problem, chosen, 0, seconds, factor=factor).objective) for factor in (1, 2)):
             break
     return chosen
 
