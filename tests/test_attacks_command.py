@@ -73,7 +73,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("contents", "message"),
         [
-            ({"weight": np.ones((2, 2))}, "has the keys weight; expected W1, W2"),
+            ({"weight": np.ones((2, 2))}, r"holds weight \(2, 2\); expected W1, W2"),
             ({"W1": np.ones((2, 2)), "W2": np.ones((1, 3))}, r"W2: received shape \(1, 3\)"),
             ({"W1": np.ones((2, 2)), "W2": np.ones(2), "activation": np.ones(2)}, "key activation is float64"),
             ({"W1": np.array([{}])}, "cannot be read"),
@@ -122,6 +122,27 @@ class TestCommand:
         content = json.loads(out)
         assert status == 0 and content["runs"][0]["settings"]["linearised"] and content["runs"][0]["candidates"] == 6
         assert len(content["errors"]) == 3 and content["diverged"] == 0
+
+    def test_a_page_with_pictures(self, monkeypatch, capsys, files, lazy):
+        """The data from a file of their own; candidates in the row space; the page says what stands before the attack."""
+        pytest.importorskip("matplotlib"), pytest.importorskip("jinja2")
+        start, end, X, _ = lazy
+        np.savez(files / "data.npz", X=X, mean=np.full(4, 0.5))
+        np.savez(files / "weights.npz", **end.parameters)
+        command = ["attack", files / "weights.npz", "-a", "z + z^2/2 + z^3", "--data", files / "data.npz", "--method", "loo"]
+        command += ["--initial", files / "start.npz", "--set", "linearised=1", "--steps", 300, "--row-space", "--html", files / "page.html"]
+        status, out, _ = run(monkeypatch, capsys, *command)
+        page = (files / "page.html").read_text(encoding="utf-8")
+        assert status == 0 and "Before the attack: stationarity residual" in out and "'row_space': 3" in out
+        assert "Against the data" in page and "data:image/png;base64" in page and "Nothing here is proved" in page
+        command = ["attack", files / "start.npz", "-k", 2, "--steps", 20, "--set", "rate=1e-6", "--html", files / "alone.html"]
+        status, out, _ = run(monkeypatch, capsys, *command)
+        assert status == 0 and "Against" not in (files / "alone.html").read_text(encoding="utf-8") and "Written" in out
+
+    def test_data_that_do_not_fit(self, monkeypatch, capsys, files):
+        np.savez(files / "data.npz", X=np.ones((2, 5)))
+        status, _, err = run(monkeypatch, capsys, "attack", files / "start.npz", "--data", files / "data.npz")
+        assert status == 2 and "X: received shape (2, 5), expected (any, 4)" in err
 
     def test_presets_and_splits(self, monkeypatch, capsys, files):
         """One candidate for three samples splits; a setting overrides that of the preset."""

@@ -26,3 +26,27 @@ def test_check():
     ranks = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| (8, 8, 16)")]
     assert [cells[5].strip() for cells in ranks] == ["72", "72"] and "The ranks agree." in out
     assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_attacks(tmp_path):
+    """A slice of the study; a second call finds every result in the store."""
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        BENCHMARKS / "attacks.py",
+        "--quick",
+        "--store",
+        tmp_path / "store",
+        "--picture",
+        tmp_path / "a.png",
+    ]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    found = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| digits | 10 |")]
+    assert len(found) == 6 and found[1][2] == "lazy, polynomial (exact)" and found[1][9] == "20/20"  # recover
+    assert int(found[0][7].split("/")[0]) >= 4  # corners
+    assert all(0 <= float(row[-1]) < 1 for row in found[:4]) and (tmp_path / "a-digits.png").stat().st_size > 10_000
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    assert "done before" in again and {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()} == before
