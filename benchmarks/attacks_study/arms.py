@@ -16,8 +16,8 @@ from identify.attacks import Attack, RandomSearch, corners, in_row_space, score,
 PRECISION = "float32"
 ENDLESS = 10**8
 DRAWS, STEPS_PER_DRAW = 12, 500
-SPLITTING = {True: identify.Splitting(every=2000, most=4, cap=2), False: identify.Splitting(every=400, most=20, cap=2)}
-"""For few candidates, and for many: iterations of those are slower, and more of them must be split."""
+SPLITTING = {True: identify.Splitting(every=2000, most=4, cap=2), False: identify.Splitting(every=2000, most=20, cap=2)}
+"""For few candidates, and for many, of which more must be split at once: a check takes as long as a thousand iterations."""
 FEW = 20
 LEARNED = 1e-3
 """Samples whose best multiplier is smaller than that, relative to the largest, do not enter the equation, and are not counted."""
