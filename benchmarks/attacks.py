@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from attacks_study.arms import ARMS, fits, scored, settings
-from attacks_study.problems import MAKERS
+from attacks_study.problems import MAKERS, PLAIN
 from attacks_study.table import tables
 from measuring import machine
 
@@ -47,14 +47,14 @@ class Group(NamedTuple):
         return "".join(letter if letter.isalnum() else "-" for letter in f"{self.kind}-{self.n}-{self.network}")
 
 
-TRAINED = [name for name in MAKERS if "ReLU" in name]
-EXACT = [name for name in MAKERS if name not in TRAINED]
+TRAINED = [name for name in MAKERS if "ReLU" in name and name != PLAIN]
+EXACT = [name for name in MAKERS if "exact" in name]
 FULL = [
     Group(name, kind, n)
     for kind in KINDS
     for name, sizes in [(name, SIZES[kind]) for name in TRAINED] + [(name, (10 if "lazy" in name else 5,)) for name in EXACT]
     for n in sizes
-]
+] + [Group(PLAIN, "digits", 10)]
 QUICK = [Group("max margin, ReLU", "digits", 10), Group("lazy, polynomial (exact)", "digits", 10)]
 
 

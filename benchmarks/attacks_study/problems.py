@@ -16,7 +16,8 @@ from identify.kkt_points import max_margin_point, weight_decay_point
 WIDTH = 200
 SMALL = 1e-4
 """Standard deviation of the first layer at the start, for the max-margin regime."""
-STEPS = 20_000
+STEPS, MOMENTUM = 20_000, 0.9
+PLAIN = "max margin, ReLU, plain descent"
 MONOMIAL, POLYNOMIAL = "z^3", "z + z^2/2 + z^3"
 BOUND = {"bound": HAIM_RANGES["bound"]}
 POLYNOMIAL_RANGES = {"start_scale": HAIM_RANGES["start_scale"], "rate": HAIM_RANGES["rate"], "multiplier_rate": (1e-4, 1.0)}
@@ -79,7 +80,7 @@ def drawn(kind: str, n: int, seed: int, per_class: bool) -> tuple[np.ndarray, np
     return pixels[chosen] - mean, classes[chosen], mean, pixels[rest] - mean
 
 
-def trained(network: MLP, X: np.ndarray, y: np.ndarray, **options) -> MLP:
+def trained(network: MLP, X: np.ndarray, y: np.ndarray, *, rate: float, momentum: float = MOMENTUM, **options) -> MLP:
     """Gradient descent in coordinates of the span of the data, in which every step lies: the same, and faster for large images.
 
     Inputs are scaled to a mean square norm of one for the learning rate alone.
@@ -88,17 +89,22 @@ def trained(network: MLP, X: np.ndarray, y: np.ndarray, **options) -> MLP:
     parts = network.parameters
     scale = float((X**2).sum(axis=1).mean())
     small = network.with_parameters(parts | {"W1": parts["W1"] @ basis.T})
-    done = train(small, X @ basis.T, y, rate=options.pop("rate") / max(scale, 1.0), momentum=0.9, steps=STEPS, **options)
+    done = train(small, X @ basis.T, y, rate=rate / max(scale, 1.0), momentum=momentum, steps=STEPS, **options)
     moved = done.final.parameters
     return network.with_parameters(moved | {"W1": parts["W1"] + (moved["W1"] - small.parameters["W1"]) @ basis})
 
 
-def max_margin(kind: str, n: int, seed: int) -> Problem:
+def max_margin(kind: str, n: int, seed: int, momentum: float = MOMENTUM) -> Problem:
     X, classes, mean, rest = drawn(kind, n, seed, False)
     y = np.where(classes % 2 if kind == "digits" else classes >= 2, 1.0, -1.0)
     start = random_network((X.shape[1], WIDTH, 1), first_scale=SMALL, seed=seed)
-    final = trained(start, X, y, rate=0.5, enough=1e-5)
+    final = trained(start, X, y, rate=0.5, momentum=momentum, enough=1e-5)
     return Problem(partial(haim, final), WITH_BOUND, X, y, mean, rest, images(kind)[2], False, SMALL, network=final)
+
+
+def max_margin_by_plain_descent(kind: str, n: int, seed: int) -> Problem:
+    """The same without momentum: smaller steps, which leave fewer directions in the first layer."""
+    return max_margin(kind, n, seed, momentum=0.0)
 
 
 def multiclass(kind: str, n: int, seed: int) -> Problem:
@@ -178,6 +184,7 @@ MAKERS: dict[str, Callable[[str, int, int], Problem]] = {
     "multiclass, ReLU": multiclass,
     "weight decay, ReLU": weight_decay,
     "lazy, ReLU": lazy,
+    PLAIN: max_margin_by_plain_descent,
     "max margin, z^3 (exact)": planted_max_margin,
     "weight decay, z^3 (exact)": planted_weight_decay,
     "lazy, polynomial (exact)": lazy_polynomial,
