@@ -30,10 +30,17 @@ def write_attack_page(
     mean: np.ndarray | None,
 ) -> None:
     """What stands before the attack, its runs, and the candidates of the first, beside the data where they are known."""
-    sections = [] if diagnosis is None else [Section("Before the attack", str(diagnosis))]
+    sections = [] if diagnosis is None else [Section("Before the attack", _paragraphs(diagnosis))]
     header = ("seed", "objective", "stationarity", "candidates", "splits", "agreement")
     rows = [
-        (str(run.seed), brief(run.value), brief(run.distance), str(len(run.X)), str(len(run.splits)), brief(run.agreement))
+        (
+            str(run.seed),
+            brief(run.value),
+            brief(run.distance),
+            str(len(run.X)),
+            str(len(run.splits)),
+            brief(run.agreement) if len(found.trials) > 1 else "one run only",
+        )
         for run in found.trials
     ]
     lead = f"{found!r}. {NO_PROOF}" + (f" Interrupted: {found.interrupted}." if found.interrupted else "")
@@ -42,14 +49,20 @@ def write_attack_page(
     write_sections(path, sections, title=f"Attack on {name}", lead=f"Attack: {found.attack}.")
 
 
+def _paragraphs(diagnosis: Diagnosis) -> str:
+    return "\n\n".join(f"{line[0].upper()}{line[1:]}." for line in str(diagnosis).splitlines())
+
+
 def _beside(X: np.ndarray, scored: Score, known: np.ndarray, mean: np.ndarray | None) -> Section:
     order = scored.order[:MAX_SAMPLES]
     matched = np.where(order[:, None] >= 0, X[order], np.nan)
     shift, errors = 0.0 if mean is None else mean, scored.errors[:MAX_SAMPLES]
-    png = compare(known[:MAX_SAMPLES] + shift, matched + shift, errors=errors, shape=image_shape(known.shape[1]))
+    png = compare(
+        known[:MAX_SAMPLES] + shift, matched + shift, errors=errors, shape=image_shape(known.shape[1]), titles=("data", "candidate")
+    )
     table = (
-        ("measure", "value"),
-        ("images with relative L2 below 0.1", f"{round(scored.recall() * int(scored.support.sum()))} of {int(scored.support.sum())}"),
+        (f"measure, {int(scored.support.sum())} images", "value"),
+        ("images with relative L2 below 0.1", str(round(scored.recall() * int(scored.support.sum())))),
         ("images with correlation above 0.9", str(scored.n_correlated())),
         *((("mean SSIM", brief(scored.mean_ssim)),) if scored.mean_ssim is not None else ()),
     )

@@ -16,6 +16,8 @@ from identify.ambiguity import Ambiguity
 from identify.files import claim_folder, replacing
 from identify.limits import Clock
 
+UNFINISHED, ROUNDING = 100.0, 1e-10
+"""A residual above the first times the smallest, and above the second, is that of a run that has not ended."""
 Chunk = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 
@@ -102,25 +104,34 @@ class Search(Clock):
 
 @dataclass
 class Tally:
-    """Distinct solutions, modulo the ambiguity group, and how often each was reached."""
+    """Distinct solutions, modulo the ambiguity group, how often each was reached, and its least relative residual."""
 
     ambiguity: Ambiguity
     tolerance: float
     solutions: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
+    residuals: list[float] = field(default_factory=list)
 
-    def add(self, X: np.ndarray, c: np.ndarray) -> None:
+    def add(self, X: np.ndarray, c: np.ndarray, residual: float) -> None:
         """Count a solution."""
         for k, known in enumerate(self.solutions):
             if self.ambiguity.match(X, c, *known).errors.max() <= self.tolerance:
                 self.times[k] += 1
+                self.residuals[k] = min(self.residuals[k], residual)
                 return
         self.solutions.append((X, c))
         self.times.append(1)
+        self.residuals.append(residual)
 
     def evidence(self, starts: int) -> dict:
-        """What that many starts say: how often each solution was reached, and estimates of what was not seen."""
-        return {"starts": starts, "solutions": len(self.solutions), **unseen("solutions", self.times)}
+        """What that many starts say: how often each solution was reached, and estimates of what was not seen.
+
+        Runs that are below the tolerance and still on their way would pass for solutions: where others have a residual far smaller, they
+        are counted apart.
+        """
+        finished = max(UNFINISHED * min(self.residuals, default=0.0), ROUNDING)
+        times = [t for t, residual in zip(self.times, self.residuals, strict=True) if residual <= finished]
+        return {"starts": starts, "solutions": len(times), "unfinished": sum(self.times) - sum(times), **unseen("solutions", times)}
 
 
 def unseen(name: str, times: Sequence[int]) -> dict:

@@ -217,7 +217,7 @@ def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> 
         X, c, residual = work.polished(proposal)
         if not residual <= search.tolerance:
             continue
-        tally.add(X, c)
+        tally.add(X, c, residual)
         if residual < smallest:
             best, smallest = (X, c), residual
         if stop_at_first:
