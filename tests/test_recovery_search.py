@@ -512,10 +512,21 @@ class TestEvidence:
     def test_solutions_are_counted_modulo_the_group(self):
         tally = Tally(Ambiguity("sign", 3), 1e-6)
         X, c = np.array([[1.0, 2], [3, -1]]), np.array([[1.0], [2]])
-        tally.add(X, c)
-        tally.add(-X[::-1], -c[::-1])
-        tally.add(X + 1, c)
-        assert tally.times == [2, 1] and tally.evidence(9)["solutions"] == 2 and tally.evidence(9)["starts"] == 9
+        tally.add(X, c, 1e-13)
+        tally.add(-X[::-1], -c[::-1], 1e-15)
+        tally.add(X + 1, c, 1e-12)
+        assert tally.times == [2, 1] and tally.residuals == [1e-15, 1e-12]
+        assert tally.evidence(9)["solutions"] == 2 and tally.evidence(9)["starts"] == 9 and tally.evidence(9)["unfinished"] == 0
+
+    def test_runs_that_have_not_ended_are_no_solutions(self):
+        """Where others have a residual far smaller; not where all are as large, as with a noisy target."""
+        config = idf.Configuration(inputs=3, samples=3, width=3, activation="z + z^3")
+        evidence = idf.recover(config.plant(seed=0)[0], samples=3, method="projection", starts=256).evidence["uniqueness"]
+        assert evidence["unfinished"] > 0 and evidence["solutions"] <= 4 and sum(evidence["times"]) == evidence["converged"]
+        noisy = Tally(Ambiguity("sign", 3), 1e-6)
+        for k, residual in enumerate((1e-6, 3e-6, 2e-6)):
+            noisy.add(np.full((1, 2), 1.0 + k), np.ones((1, 1)), residual)
+        assert noisy.evidence(3)["solutions"] == 3 and Tally(Ambiguity("sign", 3), 1e-6).evidence(3)["solutions"] == 0
 
 
 def test_starts_have_the_scale_of_the_network():

@@ -83,6 +83,6 @@ def _splitting(group: Any, lines: Lines) -> str:
     def median(of: Sequence[dict[str, Any]]) -> str:
         return f"{np.median([line['objective'] for line in of]):.2g} in {np.median([line['iterations'] for line in of]):,.0f}"
 
-    lower = [sum(a["objective"] < b["objective"] for a, b in zip(split, other, strict=True)) for other in (plain, more)]
+    lower = [sum(a["objective"] < b["objective"] for a, b in zip(split, other, strict=False)) for other in (plain, more)]
     cells = [median(plain), median(split), median(more), f"{np.mean([line['splits'] for line in split]):.1f}"]
     return f"| {group.kind} | {group.n} | {group.network} | " + " | ".join([*cells, *(f"{k} of {len(split)}" for k in lower)]) + " |"
