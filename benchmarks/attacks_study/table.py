@@ -40,7 +40,7 @@ def tables(groups: Iterable[Any], store: Path, seeds: int) -> str:
             f"{rule}---|",
             *(_row(group, lines, _recall, _chance("chance recall", 0.0)) for group, lines in results),
             "",
-            "Mean SSIM, and its 95 % interval over seeds:",
+            "Mean SSIM of these images, ± half of its 95 % interval over seeds:",
             "",
             f"{heading} | chance |",
             f"{rule}---|",
@@ -66,7 +66,7 @@ def _recall(lines: Sequence[dict[str, Any]]) -> str:
 
 def _ssim(lines: Sequence[dict[str, Any]]) -> str:
     found = Estimate.of([line["ssim"] for line in lines], (-1, 1))
-    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return f"{found.mean:.2f} ± {max(found.high - found.mean, found.mean - found.low):.2f}"
 
 
 def _chance(name: str, otherwise: float):
