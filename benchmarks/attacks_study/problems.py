@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
@@ -135,32 +136,35 @@ def lazy(kind: str, n: int, seed: int) -> Problem:
 
 def planted_max_margin(kind: str, n: int, seed: int) -> Problem:
     """An exact KKT point for images of unit norm that are little correlated: sigma = z^3, without bias."""
-    X, y, mean, rest = _uncorrelated(kind, n, seed)
-    point = max_margin_point(X, y, MONOMIAL)
-    system = identify.KKTSystem.max_margin(point.network, labels=y)
+    X, y, mean, rest, point = _planted(kind, n, seed, lambda X, y: max_margin_point(X, y, MONOMIAL))
     make, shape = partial(haim, MLP.of(point.network), sharpness=1.0), images(kind)[2]
+    system = identify.KKTSystem.max_margin(point.network, labels=y)
     return Problem(make, POLYNOMIAL_RANGES | BOUND, X, y, mean, rest, shape, False, group="scaling", system=system)
 
 
 def planted_weight_decay(kind: str, n: int, seed: int) -> Problem:
     """The same for the mean logistic loss with weight decay."""
-    X, y, mean, rest = _uncorrelated(kind, n, seed)
-    point, decay = weight_decay_point(X, y, MONOMIAL)
-    system = identify.KKTSystem.weight_decay(point.network, decay=decay, loss="logistic")
+    X, _, mean, rest, (point, decay) = _planted(kind, n, seed, lambda X, y: weight_decay_point(X, y, MONOMIAL))
     make, shape = partial(buzaglo, MLP.of(point.network), kind="weight-decay", sharpness=1.0), images(kind)[2]
+    system = identify.KKTSystem.weight_decay(point.network, decay=decay, loss="logistic")
     return Problem(make, POLYNOMIAL_RANGES, X, None, mean, rest, shape, True, group="scaling", system=system)
 
 
-def _uncorrelated(kind: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The least correlated of some random sets with both labels, scaled to norm one: such points are constructed for these only."""
+def _planted(kind: str, n: int, seed: int, construct: Callable[[np.ndarray, np.ndarray], Any]) -> tuple[Any, ...]:
+    """Images of norm one, labels, mean, other images, and the point: for the least correlated of some random sets that has one."""
     pixels, classes, _ = images(kind)
     mean = pixels.mean(axis=0)
     rows = (pixels - mean) / np.linalg.norm(pixels - mean, axis=1, keepdims=True)
     y = np.where(classes % 2 if kind == "digits" else classes >= 2, 1.0, -1.0)
     rng = np.random.default_rng([seed, n])
     draws = [rng.choice(len(rows), n, replace=False) for _ in range(2000)]
-    chosen = min((d for d in draws if abs(y[d].sum()) < n), key=lambda d: np.abs(rows[d] @ rows[d].T - np.eye(n)).max())
-    return rows[chosen], y[chosen], mean, np.delete(rows, chosen, axis=0)
+    mixed = [chosen for chosen in draws if abs(y[chosen].sum()) < n]
+    for chosen in sorted(mixed, key=lambda rows_of: np.abs(rows[rows_of] @ rows[rows_of].T - np.eye(n)).max()):
+        try:
+            return rows[chosen], y[chosen], mean, np.delete(rows, chosen, axis=0), construct(rows[chosen], y[chosen])
+        except identify.PlantingError:
+            continue
+    raise SystemExit(f"{kind}: no exact network for any of {len(mixed)} sets of {n} images")
 
 
 def lazy_polynomial(kind: str, n: int, seed: int) -> Problem:
