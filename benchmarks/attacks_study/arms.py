@@ -80,7 +80,7 @@ def solver(problem: Problem, chosen: dict[str, float], seed: int, seconds: float
     started = time.perf_counter()
     try:
         X = np.asarray(identify.recover(problem.system, samples=len(problem.X), method=method, budget=seconds, seed=seed).X)
-    except identify.RecoveryError:
+    except (identify.RecoveryError, identify.TooLargeError):
         X = np.zeros((1, problem.X.shape[1]))
     return Outcome(X, np.nan, 0, 0, time.perf_counter() - started)
 

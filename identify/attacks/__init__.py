@@ -1,12 +1,12 @@
 """Published reconstruction attacks: their objectives, runs with and without sample splitting, and scores of what they find."""
 
-from identify.attacks.corners import Corners, corners
 from identify.attacks.diagnosis import Diagnosis, diagnose
+from identify.attacks.kinks import Corners, corners
 from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack, objective
 from identify.attacks.priors import Box, HighFrequency
 from identify.attacks.published import BUZAGLO_PRESETS, HAIM_PRESETS, HAIM_RANGES, buzaglo, haim, loo
-from identify.attacks.row_space import in_row_space, row_space
+from identify.attacks.rows import in_row_space, row_space
 from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
 from identify.attacks.training import Training, random_network, train

@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 
 from identify.attacks.mlp import sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Objective
-from identify.attacks.row_space import row_space
+from identify.attacks.rows import row_space
 from identify.attacks.stationary import Stationarity, labelled, stationarity
 
 KINK = 1e-3
@@ -81,7 +81,7 @@ def diagnose(
     attack, X, labels, signed
         As for :func:`~identify.attacks.stationary.stationarity`.
     noise
-        Standard deviation of what is left of the start in each weight: see :func:`~identify.attacks.row_space.row_space`.
+        Standard deviation of what is left of the start in each weight: see :func:`~identify.attacks.rows.row_space`.
 
     Raises
     ------

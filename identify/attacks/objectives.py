@@ -225,7 +225,7 @@ class Attack:
     settings
         The hyper-parameters, for the record.
     basis
-        Orthonormal rows (r, d) whose coordinates ``start`` and the objective take (:func:`~identify.attacks.row_space.in_row_space`);
+        Orthonormal rows (r, d) whose coordinates ``start`` and the objective take (:func:`~identify.attacks.rows.in_row_space`);
         None: they take the inputs themselves.
     """
 

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from identify.attacks.mlp import MLP, RELU
-from identify.attacks.row_space import row_space
+from identify.attacks.rows import row_space
 from identify.limits import Clock
 
 CHUNK, WORK = 1000, 2e9
@@ -81,7 +81,7 @@ def corners(
     low, high
         Limits of the inputs, as the network takes them: for pixels in [0, 1] minus a mean, 0 - mean and 1 - mean. One number, or (d,).
     noise, dimension
-        What is left of the start in the weights, or the dimension itself: see :func:`~identify.attacks.row_space.row_space`.
+        What is left of the start in the weights, or the dimension itself: see :func:`~identify.attacks.rows.row_space`.
     kinks
         κ, how many inputs the kinks count for together; at least 0 (dimensionless).
     starts
