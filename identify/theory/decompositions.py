@@ -105,7 +105,7 @@ def _with_outputs(case: Case) -> Seen:
     gamma = kruskal_rank(residues(case.c, PRIME), PRIME, min(case.c.shape))
     x = _power_rank(case.X, 1)
     left, right = gamma + k * x, 2 * n + k
-    return _unique(case, k >= 2 and left >= right, f"k_Γ + k k_X = {gamma} + {k}·{x} = {left}, 2n + k = {right}")
+    return _unique(case, k >= 2 and gamma >= 1 and left >= right, f"k_Γ + k k_X = {gamma} + {k}·{x} = {left}, 2n + k = {right}")
 
 
 def _parallel_multipliers(config: Configuration, seed: int) -> Case | None:
@@ -132,9 +132,9 @@ def _joint(case: Case) -> Seen:
 
 _TWO = ", ".join(map(str, sorted(TWO_DECOMPOSITIONS)))
 _PERFECT = ", ".join(map(str, sorted(PERFECT)))
-_TENSOR = r"$M_p = \sum_{i=1}^n c_i\, x_i^{\otimes p}$, $x_i \in \mathbb R^D$,"
+_TENSOR = r"$M_p = \sum_{i=1}^n c_i\, x_i^{\otimes p}$, $c_i \ne 0$, $x_i \in \mathbb R^D$,"
 _ONLY = "no other decomposition with at most n terms, up to order and scale"
-_SHAPE = "one output, one moment tensor of order p (a monomial activation without bias, first layer)"
+_SHAPE = "one output, one moment tensor of order p (a monomial activation without bias, first layer), no multiplier is zero"
 
 THEOREMS = (
     Theorem(
@@ -230,14 +230,12 @@ THEOREMS = (
     Theorem(
         name="several-outputs",
         title="Two outputs make degree two enough",
-        statement=r"With several outputs the moments are $M_k = \sum_i \gamma_i \otimes x_i^{\otimes k}$. If $k_\Gamma + k\,k_X \ge 2n + "
-        r"k$ (Kruskal ranks of "
-        r"the $\gamma_i$ and the $x_i$, $k \ge 2$), there is no other decomposition with at most $n$ terms. So $k = 2$ suffices for "
-        r"independent "
-        r"$x_i$ and pairwise non-parallel $\gamma_i$.",
+        statement=r"With several outputs the moments are $M_k = \sum_i \gamma_i \otimes x_i^{\otimes k}$, $\gamma_i \ne 0$. If "
+        r"$k_\Gamma + k\,k_X \ge 2n + k$ (Kruskal ranks of the $\gamma_i$ and the $x_i$, $k \ge 2$), there is no other decomposition with "
+        r"at most $n$ terms. So $k = 2$ suffices for independent $x_i$ and pairwise non-parallel $\gamma_i$.",
         hypotheses=(
             "at least two outputs, one visible degree k ≥ 2 (a monomial activation without bias, first layer), and the moments are known",
-            "k_Γ + k k_X ≥ 2n + k",
+            "no γ_i is zero, and k_Γ + k k_X ≥ 2n + k",
         ),
         conclusion=_ONLY,
         scope="this data",
@@ -257,7 +255,7 @@ THEOREMS = (
         r"of the three lists add up to at least $2n + 2$, it has no other decomposition with at most $n$ terms, even where $M_p$ alone "
         r"has.",
         hypotheses=(
-            "one output, several visible degrees, and the moments are known",
+            "one output, several visible degrees, no multiplier is zero, and the moments are known",
             "three sets of degrees, their sums all visible, have Kruskal ranks that add up to at least 2n + 2",
             "the terms that this gives fix the scale of each sample (condition scale)",
         ),

@@ -208,7 +208,10 @@ THEOREMS = (
         statement=r"Without bias, let the first-layer target lie in the row space of $W$, as where it is a multiple of $W$ (weight "
         r"decay, maximum "
         r"margin). Then projecting every $x_i$ orthogonally on the row space of $W$ leaves (S) unchanged.",
-        hypotheses=("no bias, and fewer neurons than inputs and samples", "the first-layer target lies in the row space of W"),
+        hypotheses=(
+            "no bias (trials take fewer neurons than inputs and samples: else nothing need be hidden)",
+            "the first-layer target lies in the row space of W",
+        ),
         conclusion="the projected data have the same target: what lies outside the row space of W is undetermined",
         scope="this network, any data that produce the target",
         reference="elementary: activations depend on the projections only, and so does the target, projected",

@@ -98,7 +98,7 @@ class Theorem:
 
         Notes
         -----
-        Cost: milliseconds to a second for each instance of the default sizes.
+        Cost: milliseconds to seconds for each instance of the default sizes; others may wait a minute for a Gröbner basis.
         """
         for name, value, least in (("trials", trials, 1), ("seed", seed, 0)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
