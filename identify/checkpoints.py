@@ -15,7 +15,7 @@ from identify.limits import refuse_above
 
 TORCH = (".pt", ".pth", ".bin")
 OWN_NAMES = re.compile(r"[Wb][1-9]\d*")
-WEIGHTS, BIASES = ("weight", "kernel"), ("bias",)
+WEIGHTS, BIAS = ("weight", "kernel"), "bias"
 """How frameworks call them; a kernel is (inputs, outputs), a weight (outputs, inputs)."""
 
 
@@ -60,7 +60,7 @@ def layers(arrays: dict[str, np.ndarray], where: str) -> tuple[dict[str, np.ndar
             raise ProblemFileError(f"{where}: {after} does not take what {before} gives; the file holds {listed}")
     named, used = {}, set(order)
     for k, name in enumerate(order, 1):
-        bias = re.sub(f"({'|'.join(WEIGHTS)})$", BIASES[0], name)
+        bias = re.sub(f"({'|'.join(WEIGHTS)})$", BIAS, name)
         named[f"W{k}"] = found[name]
         if bias in arrays:
             named[f"b{k}"] = arrays[bias]

@@ -27,7 +27,7 @@ def code(path):
 
 
 def test_there_are_notebooks():
-    assert len(NOTEBOOKS) >= 4
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 10))
     assert all(path.stem[:2].isdigit() and path.stem == path.stem.lower() for path in NOTEBOOKS)
 
 

@@ -38,13 +38,13 @@ def tables(groups: Iterable[Any], store: Path, seeds: int) -> str:
             "",
             f"{heading} | chance |",
             f"{rule}---|",
-            *(_row(group, lines, _recall, _chance("chance recall", 0.0)) for group, lines in results),
+            *(_row(group, lines, _recall, _chance("chance recall")) for group, lines in results),
             "",
             "Mean SSIM of these images, ± half of its 95 % interval over seeds:",
             "",
             f"{heading} | chance |",
             f"{rule}---|",
-            *(_row(group, lines, _ssim, _chance("chance ssim", 0.0)) for group, lines in results),
+            *(_row(group, lines, _ssim, _chance("chance ssim")) for group, lines in results),
             "",
             "Objective at the end, median over seeds, and iterations; what splitting did:",
             "",
@@ -69,10 +69,10 @@ def _ssim(lines: Sequence[dict[str, Any]]) -> str:
     return f"{found.mean:.2f} ± {max(found.high - found.mean, found.mean - found.low):.2f}"
 
 
-def _chance(name: str, otherwise: float):
+def _chance(name: str):
     def cell(lines: Lines) -> str:
-        values = [line[name] for line in lines.get("2n", []) if name in line]
-        return f"{np.mean(values) if values else otherwise:.2f}"
+        values = [line[name] for line in lines.get("2n", [])]
+        return f"{np.mean(values):.2f}" if values else ""
 
     return cell
 

@@ -200,8 +200,8 @@ def _split(objective: Objective, point: dict, used: int, splitting: Splitting, c
     X, c = (np.asarray(point[name], float) for name in ("X", "c"))
     grown = objective
     if len(X) < cap:
-        slots = np.minimum(np.arange(cap), len(X))
-        grown = objective.inherit(np.where(slots < len(X), slots, 0), (slots < len(X)).astype(float))
+        places = np.arange(cap)
+        grown = objective.inherit(np.where(places < len(X), places, 0), (places < len(X)).astype(float))
         X, c = (np.pad(part, ((0, cap - len(part)), (0, 0))) for part in (X, c))
     values, vectors = smallest(grown, X, c)
     made: list[Split] = []
