@@ -29,7 +29,7 @@ SEEDS = 5
 TUNED_ON = 1000
 """The seed of the network on which settings are searched: not one of the study."""
 KINDS = ("digits", "patches")
-SIZES = {"digits": (100, 10), "patches": (30, 10)}
+SIZES = {"digits": (100, 10), "patches": (100, 30, 10)}
 SECONDS = 6.0
 """For every arm."""
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"

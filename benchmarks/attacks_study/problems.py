@@ -136,7 +136,7 @@ def lazy(kind: str, n: int, seed: int) -> Problem:
 
 def planted_max_margin(kind: str, n: int, seed: int) -> Problem:
     """An exact KKT point for images of unit norm that are little correlated: sigma = z^3, without bias."""
-    X, y, mean, rest, point = _planted(kind, n, seed, lambda X, y: max_margin_point(X, y, MONOMIAL))
+    X, y, mean, rest, point, _ = _planted(kind, n, seed, lambda X, y: (max_margin_point(X, y, MONOMIAL), None))
     make, shape = partial(haim, MLP.of(point.network), sharpness=1.0), images(kind)[2]
     system = identify.KKTSystem.max_margin(point.network, labels=y)
     return Problem(make, POLYNOMIAL_RANGES | BOUND, X, y, mean, rest, shape, False, group="scaling", system=system)
@@ -144,14 +144,14 @@ def planted_max_margin(kind: str, n: int, seed: int) -> Problem:
 
 def planted_weight_decay(kind: str, n: int, seed: int) -> Problem:
     """The same for the mean logistic loss with weight decay."""
-    X, _, mean, rest, (point, decay) = _planted(kind, n, seed, lambda X, y: weight_decay_point(X, y, MONOMIAL))
+    X, _, mean, rest, point, decay = _planted(kind, n, seed, lambda X, y: weight_decay_point(X, y, MONOMIAL))
     make, shape = partial(buzaglo, MLP.of(point.network), kind="weight-decay", sharpness=1.0), images(kind)[2]
     system = identify.KKTSystem.weight_decay(point.network, decay=decay, loss="logistic")
     return Problem(make, POLYNOMIAL_RANGES, X, None, mean, rest, shape, True, group="scaling", system=system)
 
 
 def _planted(kind: str, n: int, seed: int, construct: Callable[[np.ndarray, np.ndarray], Any]) -> tuple[Any, ...]:
-    """Images of norm one, labels, mean, other images, and the point: for the least correlated of some random sets that has one."""
+    """Images of norm one, labels, mean, other images, the point and its decay: for the least correlated of some random sets that has one."""
     pixels, classes, _ = images(kind)
     mean = pixels.mean(axis=0)
     rows = (pixels - mean) / np.linalg.norm(pixels - mean, axis=1, keepdims=True)
@@ -161,9 +161,11 @@ def _planted(kind: str, n: int, seed: int, construct: Callable[[np.ndarray, np.n
     mixed = [chosen for chosen in draws if abs(y[chosen].sum()) < n]
     for chosen in sorted(mixed, key=lambda rows_of: np.abs(rows[rows_of] @ rows[rows_of].T - np.eye(n)).max()):
         try:
-            return rows[chosen], y[chosen], mean, np.delete(rows, chosen, axis=0), construct(rows[chosen], y[chosen])
+            point, decay = construct(rows[chosen], y[chosen])
         except identify.PlantingError:
             continue
+        if np.linalg.matrix_rank(point.network.W) == n:  # neurons that do not span the images leave them undetermined
+            return rows[chosen], y[chosen], mean, np.delete(rows, chosen, axis=0), point, decay
     raise SystemExit(f"{kind}: no exact network for any of {len(mixed)} sets of {n} images")
 
 
