@@ -77,7 +77,7 @@ def with_noise(system: Any, truth: Any, seconds: float, seed: int) -> float:
 
 def scipy_multistart(system: Any, truth: Any, seconds: float, method: str) -> Outcome:
     """Random samples, the best multipliers for them, and SciPy with the closed-form Jacobian on all unknowns, reduced as ours are."""
-    from identify.recovery.polish import Equations
+    from identify.recovery.equations import Equations
 
     n = len(truth.X)
     reduced = Reduced.of(system, n)

@@ -17,7 +17,8 @@ from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_fr
 from identify.configuration import Configuration
 from identify.limits import TooLargeError
 from identify.network import ShapeError, TwoLayerNetwork
-from identify.recovery.polish import Equations, polish
+from identify.recovery.equations import Equations
+from identify.recovery.polish import polish
 from identify.recovery.reduce import Reduced
 from identify.report.verdict import Arithmetic
 from identify.stationarity import KKTSystem, check_data, weighted_gradients

@@ -122,17 +122,20 @@ class TestNoise:
         assert (errors < 10 * found.error_bars[match.order]).all() and errors.max() > found.error_bars.min() / 10
         assert 1e-10 < match.errors.max() < 1e-5 and found.residual == pytest.approx(1e-8, rel=0.5)
 
-    def test_error_bars_are_standard_deviations(self):
-        """Root mean square error over repetitions of the noise, against the average bar, sample by sample."""
-        system, truth = size(5, 4, 12).plant(0)
+    @pytest.mark.parametrize(
+        "config", [size(5, 4, 12), size(40, 4, 12), size(20, 4, 30, bias=True), size(20, 4, 30, "z + z^2", outputs=2)], ids=str
+    )
+    def test_error_bars_are_standard_deviations(self, config):
+        """Root mean square error over repetitions of the noise, against the average bar, sample by sample; on the span and off it."""
+        system, truth = config.plant(0)
         errors, bars = [], []
-        for seed in range(40):
+        for seed in range(30):
             found = recover(noisy(system, 1e-6, seed), samples=4)
             match = found.match(truth.X, truth.c)
             errors.append(match.errors * np.linalg.norm(truth.X, axis=1))
             bars.append(found.error_bars[match.order])
         ratio = np.sqrt(np.mean(np.square(errors), axis=0)) / np.sqrt(np.mean(np.square(bars), axis=0))
-        assert ((ratio > 0.6) & (ratio < 1.6)).all()
+        assert ((ratio > 0.65) & (ratio < 1.4)).all()
 
     def test_single_precision_targets(self):
         system, truth = size(8, 5, 30).plant(0)
@@ -349,8 +352,8 @@ class TestFailures:
 
     def test_what_does_not_fit_in_memory_is_refused(self, monkeypatch):
         system, _ = size(8, 8, 30).plant(0)
-        monkeypatch.setenv("IDENTIFY_MEMORY", "0.0005")
-        with pytest.raises(TooLargeError, match=r"the interpolation matrix \(270 by 164\) needs about"):
+        monkeypatch.setenv("IDENTIFY_MEMORY", "0.00001")
+        with pytest.raises(TooLargeError, match="the monomials of the neurons needs about"):
             recover(system)
 
     def test_targets_of_zero_in_the_first_layer(self):

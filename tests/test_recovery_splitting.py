@@ -8,7 +8,7 @@ from scipy.sparse.linalg import ArpackNoConvergence
 
 from identify.activation import Activation
 from identify.configuration import Configuration
-from identify.recovery.polish import Equations
+from identify.recovery.equations import Equations
 from identify.recovery.reduce import Reduced, ReducedNetwork
 from identify.recovery.splitting import matrices
 from identify.recovery.splitting.inner import LevenbergMarquardt, gradient_size, lbfgs, value

@@ -151,7 +151,7 @@ def planted_weight_decay(kind: str, n: int, seed: int) -> Problem:
 
 
 def _planted(kind: str, n: int, seed: int, construct: Callable[[np.ndarray, np.ndarray], Any]) -> tuple[Any, ...]:
-    """Images of norm one, labels, mean, other images, the point and its decay: for the least correlated of some random sets that has one."""
+    """Images of norm one, labels, mean, other images, the point, its decay: for the least correlated of random sets that has one."""
     pixels, classes, _ = images(kind)
     mean = pixels.mean(axis=0)
     rows = (pixels - mean) / np.linalg.norm(pixels - mean, axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from math import comb, factorial, sqrt
+from math import comb, factorial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -61,16 +61,29 @@ class Monomials:
             out = reduce(out * points[:, self.index[:, position]])
         return out
 
+    def codes(self, variables: int) -> Int[np.ndarray, " N"]:
+        """Each monomial as one integer, its variables as digits."""
+        return digits(self.index.T, variables)
+
+    def factorials(self) -> Float[np.ndarray, " N"]:
+        """e! of every monomial: a product of the places that equal variables have in their runs."""
+        out, place = np.ones(len(self)), np.ones(len(self))
+        for position in range(1, self.degree):
+            place = np.where(self.index[:, position] == self.index[:, position - 1], place + 1, 1)
+            out *= place
+        return out
+
     def weights(self) -> Float[np.ndarray, " N"]:
         r"""The column scale :math:`1/\sqrt{k!\, e!}` that makes moments orthonormal coordinates of symmetric tensors."""
-        out = np.empty(len(self))
-        for r, row in enumerate(self.index):
-            _, counts = np.unique(row, return_counts=True)
-            product = 1
-            for e in counts:
-                product *= factorial(int(e))
-            out[r] = 1 / sqrt(factorial(self.degree) * product)
-        return out
+        return 1 / np.sqrt(factorial(self.degree) * self.factorials())
+
+
+def digits(index: Int[np.ndarray, "k N"], base: int) -> Int[np.ndarray, " N"]:
+    """Each column as one integer, its entries as digits."""
+    code = np.zeros(index.shape[1], dtype=np.int64)
+    for row in index:
+        code = code * base + row
+    return code
 
 
 def interpolation_matrix(

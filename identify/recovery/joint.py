@@ -17,8 +17,8 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 
 from identify.activation import horner
+from identify.recovery.equations import Equations
 from identify.recovery.multistart import Found, Search
-from identify.recovery.polish import Equations
 from identify.recovery.projection import Projected
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points

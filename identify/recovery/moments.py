@@ -10,11 +10,15 @@ from jaxtyping import Float
 from scipy.linalg import lstsq
 
 from identify.configuration import is_lifted
-from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count
-from identify.limits import refuse_above
+from identify.exact.interpolation import Monomials, digits, interpolation_matrix, moment_count
+from identify.limits import memory_allowed, refuse_above
+from identify.recovery.moment_map import solve_by_map
 from identify.recovery.reduce import ReducedNetwork
 from identify.recovery.solution import BeyondAlgebraError
 from identify.stationarity import Observed
+
+MATRIX_FLOPS = 1e11
+"""Equations · N^2 up to which the matrix is eliminated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,37 +45,28 @@ class Moments:
         for k in range(p + 1) if lifted else (p,):
             chosen = (index < self.inputs).sum(axis=0) == k
             monomials = Monomials.of(self.inputs, k)
-            code = _codes(monomials.index.T, self.inputs)
             position = np.empty(max(self.inputs, 1) ** k, dtype=np.int64)
-            position[code] = np.arange(len(monomials))
-            tensor[:, chosen] = self.values[k][:, position[_codes(index[:k, chosen], self.inputs)]]
+            position[monomials.codes(self.inputs)] = np.arange(len(monomials))
+            tensor[:, chosen] = self.values[k][:, position[digits(index[:k, chosen], self.inputs)]]
         return tensor.reshape((outputs,) + (D,) * p)
-
-
-def _codes(index: np.ndarray, base: int) -> np.ndarray:
-    """Each column of sorted variable indices as one integer."""
-    code = np.zeros(index.shape[1], dtype=np.int64)
-    for row in index:
-        code = code * base + row
-    return code
 
 
 def solve_moments(
     net: ReducedNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
 ) -> tuple[Moments, dict]:
-    """Least-squares moments, and evidence (numerical rank, condition estimate, residual).
+    """Least-squares moments, and evidence (numerical rank, residual, and what an iterative solve says of the condition).
 
-    Columns are scaled so that the unknowns are orthonormal coordinates of symmetric tensors, then to unit norm.
+    By orthogonal elimination of the interpolation matrix while that takes seconds; beyond, by iteration with the map
+    (:mod:`identify.recovery.moment_map`), and by elimination again where that does not converge and the matrix fits in memory.
 
     Raises
     ------
-    RecoveryError
+    BeyondAlgebraError
         When the matrix has not full column rank, so that the moments are not determined (condition C1 fails).
     TooLargeError
-        Before allocating, when the matrix would not fit in memory. Cost O(equations · N^2).
+        Before allocating, when neither the matrix nor the map fits in memory. Cost O(equations · N^2), or hundreds of times O(m d N).
     """
     N = moment_count(net.n_inputs, degrees, net.n_outputs)
-    refuse_above(3 * 8 * len(target) * N, f"the interpolation matrix ({len(target)} by {N})")
     if len(target) < N:
         raise BeyondAlgebraError(
             f"interpolation: {len(target)} equations for {N} moments; the algebraic route needs a wider network "
@@ -79,15 +74,43 @@ def solve_moments(
             equations=len(target),
             moments=N,
         )
+    matrix_bytes = 3 * 8 * len(target) * N
+    by_map = None
+    if len(target) * N**2 > MATRIX_FLOPS or matrix_bytes > memory_allowed():
+        by_map, evidence = solve_by_map(net, observed, degrees, target)
+        if by_map is None and matrix_bytes > memory_allowed():
+            raise BeyondAlgebraError(
+                f"interpolation: the map from {N} moments to {len(target)} numbers has no full column rank to working precision, so the "
+                "algebraic route does not apply (identify.check says what would)",
+                **evidence,
+            )
+    if by_map is None:
+        solution, evidence = _solve_by_matrix(net, observed, degrees, target)
+    else:
+        solution = by_map
+    values, start = {}, 0
+    for k in degrees:
+        weights = Monomials.of(net.n_inputs, k).weights()
+        # the matrix acts on y_e / e!; its columns were multiplied by w_e = 1 / sqrt(k! e!), so y_e = e! w_e v_e = v_e / (k! w_e)
+        values[k] = solution.reshape(net.n_outputs, -1)[:, start : start + len(weights)] / (factorial(k) * weights)
+        start += len(weights)
+    return Moments(net.n_inputs, values, evidence["moment_residual"]), evidence
+
+
+def _solve_by_matrix(
+    net: ReducedNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
+) -> tuple[Float[np.ndarray, " N"], dict]:
+    """In orthonormal coordinates of symmetric tensors; columns are scaled to unit norm for the rank."""
     activation = net.activation
     derivatives = [activation.floats(order) for order in range(activation.degree + 2)]
     matrix = interpolation_matrix(net.W, net.A, net.offsets, derivatives, observed, degrees)
-    weights = {k: Monomials.of(net.n_inputs, k).weights() for k in degrees}
-    matrix *= np.tile(np.concatenate([weights[k] for k in degrees]), net.n_outputs)
+    weights = np.tile(np.concatenate([Monomials.of(net.n_inputs, k).weights() for k in degrees]), net.n_outputs)
+    matrix *= weights
     norms = np.linalg.norm(matrix, axis=0)
     norms[norms == 0] = 1.0
     matrix /= norms
     solution, _, rank, _ = lstsq(matrix, target, lapack_driver="gelsy", cond=1e-13)
+    N = matrix.shape[1]
     residual = float(np.linalg.norm(matrix @ solution - target) / np.linalg.norm(target))
     evidence = {"moments": N, "equations": len(target), "numerical_rank": int(rank), "moment_residual": residual}
     if rank < N:
@@ -96,11 +119,4 @@ def solve_moments(
             "route does not apply (identify.check says what would)",
             **evidence,
         )
-    solution = (solution / norms).reshape(net.n_outputs, -1)
-    values, start = {}, 0
-    for k in degrees:
-        stop = start + len(weights[k])
-        # the matrix acts on y_e / e!; its columns were multiplied by w_e = 1 / sqrt(k! e!), so y_e = e! w_e v_e = v_e / (k! w_e)
-        values[k] = solution[:, start:stop] / (factorial(k) * weights[k])
-        start = stop
-    return Moments(net.n_inputs, values, residual), evidence
+    return solution / norms, evidence

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from identify.ambiguity import Ambiguity
-from identify.conditions.diagnostics.sensitivity import leaves_scale_free
 from identify.configuration import is_lifted
 from identify.exact.interpolation import moment_count, rows_per_neuron
 from identify.recovery.decompose import fix_scale, sample_lines
+from identify.recovery.equations import Equations
+from identify.recovery.error_bars import error_bars
 from identify.recovery.joint import determines
 from identify.recovery.moments import solve_moments
 from identify.recovery.multistart import Found
-from identify.recovery.polish import Equations, error_bars, noise_weights, polish
+from identify.recovery.noise import noise
+from identify.recovery.polish import polish
 from identify.recovery.reduce import Reduced
 from identify.recovery.side_equations import choose_signs, fix_free_scale
 from identify.recovery.solution import Recovery, RecoveryError
@@ -124,8 +126,9 @@ class Work:
             Z, c, steps = polish(equations, reduced.project(X), c)
             X = reduced.lift(Z, c)
             reduced = reduced.respan(X)
-            equations = Equations.of(reduced.network, system.observed, reduced.target)
-            weights, evidence["noise_model"] = noise_weights(equations, reduced.project(X), c)
+            spread = noise(system, X, c)
+            weights = spread.weights(reduced.dimension, system.observed)
+            evidence["noise_model"] = spread.name
             evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
         X, c = self._representative(X, c)
         residual = system.residual(X, c)
@@ -137,10 +140,7 @@ class Work:
                 **evidence,
             )
         self.progress("error bars")
-        full = Reduced.of(system, system.network.n_inputs + 1)
-        equations = Equations.of(full.network, system.observed, system.target)
-        weights, _ = noise_weights(equations, X, c)
-        bars = error_bars(replace(equations, weights=weights), X, c, hold_scale=leaves_scale_free(system))
+        bars = error_bars(reduced, X, c, noise(system, X, c))
         if known is not None:
             evidence["errors"] = self.ambiguity.match(X, c, *known).errors.tolist()
         return Recovery(

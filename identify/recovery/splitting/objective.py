@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from identify.activation import horner
 from identify.exact.jacobian import jacobian
-from identify.recovery.polish import Equations
+from identify.recovery.equations import Equations
 from identify.stationarity import Observed, weighted_gradients
 
 

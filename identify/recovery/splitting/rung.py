@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
+from identify.recovery.equations import Equations
 from identify.recovery.multistart import Found, Search
-from identify.recovery.polish import Equations, polish
+from identify.recovery.polish import polish
 from identify.recovery.reduce import Reduced
 from identify.recovery.splitting.inner import Inner, LevenbergMarquardt
 from identify.recovery.splitting.matrices import smallest

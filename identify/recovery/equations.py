@@ -1,0 +1,61 @@
+"""(S) as a least-squares problem in the coordinates of a recovery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from identify.exact.jacobian import jacobian
+from identify.limits import memory_allowed
+from identify.recovery.reduce import ReducedNetwork
+from identify.stationarity import Observed, flatten, weighted_gradients
+
+MATRIX_FLOPS = 2e10
+"""Equations · unknowns^2 up to which the Jacobian is formed and factorised."""
+
+
+@dataclass(frozen=True, eq=False)
+class Equations:
+    """A network, the observed rows, their target, and a weight for every row."""
+
+    network: ReducedNetwork
+    observed: Observed
+    target: Float[np.ndarray, " equations"]
+    weights: Float[np.ndarray, " equations"]
+
+    @classmethod
+    def of(cls, network: ReducedNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
+        """With equal weights unless others are given."""
+        return cls(network, observed, target, np.ones(len(target)) if weights is None else weights)
+
+    def residual(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, " equations"]:
+        """Right-hand side minus target, unweighted."""
+        net, sigma = self.network, self.network.activation
+        parts = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)
+        return flatten(parts, self.observed) - self.target
+
+    def jacobian(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "equations unknowns"]:
+        """Unweighted Jacobian of the right-hand side, in NumPy."""
+        net = self.network
+        return jacobian(net.W, net.A, net.offsets, [net.activation.floats(k) for k in range(3)], self.observed, X, c)
+
+    def is_small(self, unknowns: int) -> bool:
+        """Whether the Jacobian is formed as a matrix."""
+        rows = len(self.target)
+        return rows * unknowns**2 <= MATRIX_FLOPS and 24 * rows * unknowns <= memory_allowed()
+
+    def parts(self, rows: Float[np.ndarray, " equations"]) -> list[np.ndarray]:
+        """Rows as arrays (m, d), (m,) and (C, m), with zeros for what was not observed."""
+        found, start = [], 0
+        for like, seen in zip((self.network.W, self.network.offsets, self.network.A), self.observed, strict=True):
+            found.append(rows[start : start + like.size].reshape(like.shape) if seen else np.zeros(like.shape))
+            start += like.size * seen
+        return found
+
+    def rows_of(self, neurons: Int[np.ndarray, " k"]) -> Int[np.ndarray, " rows"]:
+        """Which rows belong to these neurons, in the order that their own equations have."""
+        numbers = self.parts(np.arange(len(self.target)))
+        own = (numbers[0][neurons], numbers[1][neurons], numbers[2][:, neurons])
+        return flatten(own, self.observed).astype(np.int64)
