@@ -95,6 +95,17 @@ def test_exact_verdicts_do_not_need_jax():
             assert not re.search(r"^\s*(import|from) (jax|sympy)\b", path.read_text(encoding="utf-8"), re.M), path
 
 
+def test_verdicts_are_made_in_one_place():
+    for path in ROOT.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        asked = {part for node in nodes if isinstance(node, ast.Compare) for part in ast.walk(node)}
+        asked |= {key for node in nodes if isinstance(node, ast.Dict) for key in node.keys}
+        made = {
+            node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Verdict" and node not in asked
+        }
+        assert made <= {"UNDECIDED"} or path == ROOT / "conditions" / "judgement.py", path
+
+
 def test_public_names_are_listed_once_and_exist():
     assert sorted(identify.__all__) == identify.__all__ == sorted(identify._HOME)
     for name in identify.__all__:

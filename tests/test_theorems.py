@@ -91,6 +91,25 @@ def test_interpolation_of_other_networks(options):
     assert found.passed and found.violations and all(row.conclusion is False for row in found.violations)
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("scale", {"samples": 4, "activation": "z + z^3"}),
+        ("scale", {"samples": 2, "activation": "1 + z^2"}),
+        ("joint-moments", {"samples": 2, "activation": "z + z^2", "inputs": 1, "bias": True}),
+    ],
+)
+def test_moments_of_several_outputs(name, sizes):
+    found = idf.theorems[name].verify(idf.Configuration(**{"inputs": 2, "width": 4, "outputs": 2} | sizes), trials=2)
+    assert found.passed and found.violations and all(row.conclusion is False for row in found.violations), str(found)
+
+
+def test_a_rotation_that_does_not_exist():
+    """Of two samples with multipliers -1/2 and 1/2: I - S is singular for K = 1/2."""
+    found = idf.theorems["rotation"].verify(idf.Configuration(inputs=2, samples=2, width=2, activation="z + z^2"), trials=1, seed=22)
+    assert not found.rows[0].hypothesis and found.rows[0].conclusion is None and "singular" in found.rows[0].evidence
+
+
 def test_a_row_can_be_drawn_again():
     entry = idf.theorems["several-outputs"]
     first, again = entry.verify(trials=3, seed=4), entry.verify(trials=1, seed=6)
@@ -142,7 +161,10 @@ def test_table():
         ({"seed": -1}, "seed: received -1, expected an integer of at least 0"),
         ({"config": "z^3"}, "config: received str, expected a Configuration"),
         ({"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z^3", regime="max-margin")}, "received regime max-margin"),
-        ({"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z + z^3")}, "has no such instance: one output, one moment"),
+        (
+            {"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z + z^3")},
+            "has no such instance: the moment of degree p ≥ 3 is known, one output",
+        ),
     ],
 )
 def test_bad_input(options, message):
