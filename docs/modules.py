@@ -175,11 +175,9 @@ def box(name: str, x: float, y: float, node: dict) -> str:
 
 
 def table(graph: nx.DiGraph) -> str:
-    """What each module is for, in its own words, and the libraries that it needs for it."""
-    shown = {"jax": "JAX", "sympy": "SymPy", "flint": "python-flint"}
-    lines = ["| Module | What it is for | Library |", "|---|---|---|"]
+    """What each module is for, in its own words, from above to below."""
+    lines = ["| Module | What it is for |", "|---|---|"]
     for name in nx.lexicographical_topological_sort(ordered(graph).reverse()):
         about = re.sub(r":[a-z]+:`[.~]?(.*?)`", r"`\1`", graph.nodes[name]["about"]).replace("``", "`")
-        uses = ", ".join(label for library, label in shown.items() if library in graph.nodes[name].get("libraries", ()))
-        lines.append(f"| `{name}` | {about} | {uses} |")
+        lines.append(f"| `{name}` | {about} |")
     return "\n".join(lines) + "\n"

@@ -131,7 +131,7 @@ def _joint(case: Case) -> Seen:
 
 _TWO = ", ".join(map(str, sorted(TWO_DECOMPOSITIONS)))
 _PERFECT = ", ".join(map(str, sorted(PERFECT)))
-_TENSOR = r"$M_p = \sum_{i=1}^n c_i\, x_i^{\otimes p}$, $c_i \ne 0$, $x_i \in \mathbb R^D$,"
+_TENSOR = r"$M_p = \sum_{i=1}^n c_i\, x_i^{\otimes p}$, $c_i \ne 0$, $x_i \in \mathbb{R}^D$,"
 _ONLY = "no other decomposition with at most n terms, up to order and scale"
 _KNOWN = "the moment of degree p ≥ 3 is known, one output, no multiplier is zero (trials: z^p without bias, first layer)"
 

@@ -179,8 +179,8 @@ THEOREMS = (
         name="interpolation",
         title="The target determines the moments",
         statement=r"(S) is linear in the visible moments $M_k = \sum_i c_i\, x_i^{\otimes k}$ (several outputs: "
-        r"$\sum_i \gamma_i \otimes x_i^{\otimes k}$), with a matrix $\mathcal A$ that depends on the network only. "
-        r"If $\operatorname{rank} \mathcal A = N$, the number of their coefficients, the target determines every one.",
+        r"$\sum_i \gamma_i \otimes x_i^{\otimes k}$), with a matrix $\mathcal{A}$ that depends on the network only. "
+        r"If $\operatorname{rank} \mathcal{A} = N$, the number of their coefficients, the target determines every one.",
         hypotheses=("the interpolation matrix has full column rank N",),
         conclusion="data sets with the same target have the same visible moments",
         scope="this network, all data",
@@ -195,7 +195,7 @@ THEOREMS = (
         name="interpolation-width",
         title="How wide a network shows every moment",
         statement=r"For one output and $\sigma = z^p$ without bias, first layer observed, a generic network with $D$ inputs has "
-        r"$\operatorname{rank} \mathcal A = \min(mD, N)$, $N = \binom{D+p-1}{p}$; except for "
+        r"$\operatorname{rank} \mathcal{A} = \min(mD, N)$, $N = \binom{D+p-1}{p}$; except for "
         rf"$(p, D, m) = {_EXCEPTIONS}$, where the rank is one less, and for $p = 2$, $2 \le m \le D - 1$. "
         r"So the rank is $N$ from width $\lceil N/D \rceil$ on; from one more where that is one of these four; from $D$ on for $p = 2$.",
         hypotheses=(
