@@ -1,9 +1,11 @@
 """The registry of theorems: what it holds, and that trials confirm what is true and expose what is not."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,6 +143,13 @@ def test_markdown_says_what_the_text_says():
         for part in (theorem.statement, *theorem.hypotheses, theorem.conclusion, theorem.scope, theorem.reference):
             assert part in quoted and part in theorem.to_markdown()
     assert "Condition of the report" not in idf.theorems["splitting"].to_markdown()
+
+
+def test_the_theory_page_prints_every_theorem_once():
+    page = Path(__file__).parent.parent / "docs" / "theory.md"
+    if not page.exists():
+        pytest.skip("the docs are part of the repository, not of the package")
+    assert sorted(re.findall(r'^state\("(.*)"\)$', page.read_text(encoding="utf-8"), re.M)) == sorted(idf.theorems)
 
 
 def test_table():
