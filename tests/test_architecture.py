@@ -2,7 +2,13 @@
 
 import ast
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import networkx as nx
+import pytest
 
 import identify
 
@@ -33,33 +39,71 @@ ORDER = [
 ]
 
 
-def imports(path: Path) -> set[str]:
-    """First components, below ``identify``, of everything that a module imports at its top level."""
-    found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("identify."):
-            found.add(node.module.split(".")[1])
-    return found
+@pytest.fixture(scope="module")
+def modules():
+    """The script of the docs that reads the imports for the picture of the modules."""
+    path = ROOT.parent / "docs" / "modules.py"
+    if not path.exists():
+        pytest.skip("the docs are part of the repository, not of the package")
+    return SimpleNamespace(**runpy.run_path(str(path)))
 
 
-def test_every_module_has_a_row():
-    rows = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")}
-    assert rows - {"__init__"} == set(ORDER)
+def test_every_module_has_a_row(modules):
+    assert set(modules.imports(ROOT)) == set(ORDER)
 
 
-def test_modules_import_only_from_rows_above_their_own():
-    for path in ROOT.rglob("*.py"):
-        row = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if row == "__init__":
-            continue
-        below = {name for name in imports(path) if ORDER.index(name) > ORDER.index(row)}
-        assert not below, f"{path.relative_to(ROOT)} imports {below}, which come after it"
+def test_modules_import_only_from_rows_above_their_own(modules):
+    graph = modules.imports(ROOT)
+    returning = modules.against_the_order(graph)
+    assert returning == [("report", "certificates")]
+    below = [(a, b) for a, b in graph.edges if ORDER.index(b) > ORDER.index(a)]
+    assert below == returning, "imports of what comes after"
+
+
+def test_the_picture_has_every_module_and_the_ways_between(modules):
+    graph = modules.imports(ROOT)
+    drawn = modules.ordered(graph)
+    svg = ElementTree.fromstring(modules.picture(graph))
+    assert [text.text for text in svg.iter("text")] == list(graph)
+    assert len([path for path in svg.iter("path") if "marker-end" in path.attrib]) == len(drawn.edges)
+    row = modules.layers(drawn)
+    assert all(row[b] < row[a] for a, b in drawn.edges)
+    assert all(nx.has_path(drawn, a, b) for a, b in set(graph.edges) - set(modules.against_the_order(graph)))
+    assert modules.table(graph).count("\n") == len(graph) + 2
+
+
+def test_imports_are_read_where_they_are_made(modules, tmp_path):
+    package = tmp_path / "package"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text("from package.outer import x")
+    (package / "outer.py").write_text(
+        '"""Outer\nthing."""\nif TYPE_CHECKING:\n    import package.inner\ndef f():\n    import package.late, os.path\n'
+    )
+    (package / "late.py").write_text('"""Late."""\ntry:\n    from package import outer\nexcept ImportError:\n    pass\n')
+    (package / "inner" / "__init__.py").write_text('"""Inner."""\n')
+    (package / "inner" / "deep.py").write_text('"""Deep."""\nfrom package.inner import own\nfrom package.late import x\n')
+    graph = modules.imports(package)
+    assert set(graph.edges(data="loaded")) == {("outer", "late", False), ("late", "outer", True), ("inner", "late", True)}
+    assert graph.nodes["outer"] == {"about": "Outer thing.", "libraries": {"os"}} and graph.nodes["inner"]["about"] == "Inner."
+    assert modules.against_the_order(graph) == [("outer", "late")]
+    assert set(modules.ordered(graph).edges) == {("late", "outer"), ("inner", "late")}
 
 
 def test_exact_verdicts_do_not_need_jax():
     for folder in ("exact", "conditions", "report", "theory"):
         for path in (ROOT / folder).rglob("*.py"):
             assert not re.search(r"^\s*(import|from) (jax|sympy)\b", path.read_text(encoding="utf-8"), re.M), path
+
+
+def test_verdicts_are_made_in_one_place():
+    for path in ROOT.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        asked = {part for node in nodes if isinstance(node, ast.Compare) for part in ast.walk(node)}
+        asked |= {key for node in nodes if isinstance(node, ast.Dict) for key in node.keys}
+        made = {
+            node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Verdict" and node not in asked
+        }
+        assert made <= {"UNDECIDED"} or path == ROOT / "conditions" / "judgement.py", path
 
 
 def test_public_names_are_listed_once_and_exist():

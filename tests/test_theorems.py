@@ -1,9 +1,11 @@
 """The registry of theorems: what it holds, and that trials confirm what is true and expose what is not."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +93,25 @@ def test_interpolation_of_other_networks(options):
     assert found.passed and found.violations and all(row.conclusion is False for row in found.violations)
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("scale", {"samples": 4, "activation": "z + z^3"}),
+        ("scale", {"samples": 2, "activation": "1 + z^2"}),
+        ("joint-moments", {"samples": 2, "activation": "z + z^2", "inputs": 1, "bias": True}),
+    ],
+)
+def test_moments_of_several_outputs(name, sizes):
+    found = idf.theorems[name].verify(idf.Configuration(**{"inputs": 2, "width": 4, "outputs": 2} | sizes), trials=2)
+    assert found.passed and found.violations and all(row.conclusion is False for row in found.violations), str(found)
+
+
+def test_a_rotation_that_does_not_exist():
+    """Of two samples with multipliers -1/2 and 1/2: I - S is singular for K = 1/2."""
+    found = idf.theorems["rotation"].verify(idf.Configuration(inputs=2, samples=2, width=2, activation="z + z^2"), trials=1, seed=22)
+    assert not found.rows[0].hypothesis and found.rows[0].conclusion is None and "singular" in found.rows[0].evidence
+
+
 def test_a_row_can_be_drawn_again():
     entry = idf.theorems["several-outputs"]
     first, again = entry.verify(trials=3, seed=4), entry.verify(trials=1, seed=6)
@@ -124,6 +145,13 @@ def test_markdown_says_what_the_text_says():
     assert "Condition of the report" not in idf.theorems["splitting"].to_markdown()
 
 
+def test_the_theory_page_prints_every_theorem_once():
+    page = Path(__file__).parent.parent / "docs" / "theory.md"
+    if not page.exists():
+        pytest.skip("the docs are part of the repository, not of the package")
+    assert sorted(re.findall(r'^state\("(.*)"\)$', page.read_text(encoding="utf-8"), re.M)) == sorted(idf.theorems)
+
+
 def test_table():
     found = idf.theorems["rotation"].verify(trials=2)
     assert idf.TheoremTrials.from_json(found.to_json()) == found
@@ -142,7 +170,10 @@ def test_table():
         ({"seed": -1}, "seed: received -1, expected an integer of at least 0"),
         ({"config": "z^3"}, "config: received str, expected a Configuration"),
         ({"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z^3", regime="max-margin")}, "received regime max-margin"),
-        ({"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z + z^3")}, "has no such instance: one output, one moment"),
+        (
+            {"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z + z^3")},
+            "has no such instance: the moment of degree p ≥ 3 is known, one output",
+        ),
     ],
 )
 def test_bad_input(options, message):

@@ -119,8 +119,7 @@ def _parallel_multipliers(config: Configuration, seed: int) -> Case | None:
 
 
 def _jointly(config: Configuration, seed: int) -> Case | None:
-    fits = config.outputs == 1 and len(config.degrees) > 1
-    return draw_wide(config, seed) if fits else None
+    return draw_wide(config, seed) if len(config.degrees) > 1 else None
 
 
 def _joint(case: Case) -> Seen:
@@ -132,18 +131,17 @@ def _joint(case: Case) -> Seen:
 
 _TWO = ", ".join(map(str, sorted(TWO_DECOMPOSITIONS)))
 _PERFECT = ", ".join(map(str, sorted(PERFECT)))
-_TENSOR = r"$M_p = \sum_{i=1}^n c_i\, x_i^{\otimes p}$, $c_i \ne 0$, $x_i \in \mathbb R^D$,"
+_TENSOR = r"$M_p = \sum_{i=1}^n c_i\, x_i^{\otimes p}$, $c_i \ne 0$, $x_i \in \mathbb{R}^D$,"
 _ONLY = "no other decomposition with at most n terms, up to order and scale"
-_SHAPE = "one output, one moment tensor of order p (a monomial activation without bias, first layer), no multiplier is zero"
+_KNOWN = "the moment of degree p ≥ 3 is known, one output, no multiplier is zero (trials: z^p without bias, first layer)"
 
 THEOREMS = (
     Theorem(
         name="jennrich",
         title="Independent samples: one decomposition",
-        statement=rf"{_TENSOR} with $p \ge 3$ and linearly independent $x_i$ (so $n \le D$) has only one decomposition with at most $n$ "
-        rf"terms; "
-        "simultaneous diagonalisation finds it.",
-        hypotheses=(f"{_SHAPE}, and the moments are known", "p ≥ 3", "the samples are linearly independent"),
+        statement=rf"{_TENSOR} with $p \ge 3$ and linearly independent $x_i$ (so $n \le D$) has only one decomposition with at most "
+        r"$n$ terms; simultaneous diagonalisation finds it.",
+        hypotheses=(_KNOWN, "the samples are linearly independent"),
         conclusion=_ONLY,
         scope="this data",
         reference=JENNRICH,
@@ -160,9 +158,8 @@ THEOREMS = (
         name="kruskal",
         title="Kruskal's condition, symmetric",
         statement=rf"{_TENSOR} $p \ge 3$, has only one decomposition with at most $n$ terms if $p\,k_X \ge 2n + p - 1$, where $k_X$ is "
-        rf"the Kruskal rank: "
-        r"every $k_X$ of the $x_i$ are linearly independent.",
-        hypotheses=(f"{_SHAPE} with p ≥ 3, and the moments are known", "p k_X ≥ 2n + p − 1"),
+        r"the Kruskal rank: the largest number such that every $k_X$ of the $x_i$ are linearly independent.",
+        hypotheses=(_KNOWN, "p k_X ≥ 2n + p − 1"),
         conclusion=_ONLY,
         scope="this data",
         reference=f"Kruskal 1977; {SYMMETRIC}",
@@ -177,7 +174,7 @@ THEOREMS = (
         title="Kruskal's condition, reshaped",
         statement=rf"{_TENSOR} has only one decomposition with at most $n$ terms if $p = p_1 + p_2 + p_3$, $p_k \ge 1$, with Kruskal ranks "
         r"$k(X^{\odot p_1}) + k(X^{\odot p_2}) + k(X^{\odot p_3}) \ge 2n + 2$ of the lists $(x_i^{\otimes p_k})_i$.",
-        hypotheses=(f"{_SHAPE} with p ≥ 3, and the moments are known", "the Kruskal ranks of some split of p add up to at least 2n + 2"),
+        hypotheses=(_KNOWN, "the Kruskal ranks of some split of p add up to at least 2n + 2"),
         conclusion=_ONLY,
         scope="this data",
         reference=f"{RESHAPED}, arXiv:1609.00123",
@@ -191,10 +188,9 @@ THEOREMS = (
         name="generic-decomposition",
         title="Generic data below the generic rank",
         statement=rf"For generic data {_TENSOR} $p \ge 3$, with $n < \frac{{1}}{{D}}\binom{{D+p-1}}{{p}}$ has only one decomposition "
-        rf"with at most $n$ terms, "
-        rf"except for $(p, D, n) = {_TWO}$, which have exactly two.",
+        rf"with at most $n$ terms, except for $(p, D, n) = {_TWO}$, which have exactly two.",
         hypotheses=(
-            f"{_SHAPE} with p ≥ 3, and the moments are known",
+            _KNOWN,
             "generic data (tested: every min(n, D) of the samples are linearly independent)",
             "n < C(D+p−1, p)/D",
             "(p, D, n) is none of the exceptions",
@@ -211,10 +207,10 @@ THEOREMS = (
     Theorem(
         name="perfect-decomposition",
         title="Generic data at the generic rank",
-        statement=rf"For generic data {_TENSOR} $p \ge 3$, with $n$ the generic rank has only one decomposition with $n$ terms exactly for "
-        rf"$(p, D, n) = (2k-1, 2, k)$, ${_PERFECT}$.",
+        statement=rf"For generic data {_TENSOR} $p \ge 3$, with $n$ the generic rank has only one decomposition with $n$ terms exactly "
+        rf"for $(p, D, n) = (2k-1, 2, k)$, ${_PERFECT}$.",
         hypotheses=(
-            f"{_SHAPE} with p ≥ 3, and the moments are known",
+            _KNOWN,
             "generic data (tested: every min(n, D) of the samples are linearly independent)",
             f"(p, D, n) is (2k − 1, 2, k) for some k, or one of {_PERFECT}",
         ),
@@ -234,7 +230,7 @@ THEOREMS = (
         r"$k_\Gamma + k\,k_X \ge 2n + k$ (Kruskal ranks of the $\gamma_i$ and the $x_i$, $k \ge 2$), there is no other decomposition with "
         r"at most $n$ terms. So $k = 2$ suffices for independent $x_i$ and pairwise non-parallel $\gamma_i$.",
         hypotheses=(
-            "at least two outputs, one visible degree k ≥ 2 (a monomial activation without bias, first layer), and the moments are known",
+            "the moment of one degree k ≥ 2 is known, at least two outputs (trials: z^k without bias, first layer)",
             "no γ_i is zero, and k_Γ + k k_X ≥ 2n + k",
         ),
         conclusion=_ONLY,
@@ -249,13 +245,13 @@ THEOREMS = (
     Theorem(
         name="joint-moments",
         title="Moments of several degrees, taken jointly",
-        statement=r"For sets of degrees $S_1, S_2, S_3$ whose sums are all visible, the moments contain "
-        r"$\sum_i c_i\, \varphi_{S_1}(x_i) \otimes \varphi_{S_2}(x_i) \otimes \varphi_{S_3}(x_i)$, $\varphi_S(x) = (x^{\otimes k})_{k "
-        r"\in S}$. If the Kruskal ranks "
-        r"of the three lists add up to at least $2n + 2$, it has no other decomposition with at most $n$ terms, even where $M_p$ alone "
-        r"has.",
+        statement=r"For sets of degrees $S_1, S_2, S_3$ whose sums are all visible, the moments contain the tensor "
+        r"$\sum_i c_i\, \varphi_{S_1}(x_i) \otimes \varphi_{S_2}(x_i) \otimes \varphi_{S_3}(x_i)$, "
+        r"$\varphi_S(x) = (x^{\otimes k})_{k \in S}$; with several outputs $\gamma_i \otimes \varphi_{S_1}(x_i)$ takes the place of "
+        r"$c_i\, \varphi_{S_1}(x_i)$. If the Kruskal ranks of the three lists of vectors add up to at least $2n + 2$, it has no other "
+        r"decomposition with at most $n$ terms, even where $M_p$ alone has.",
         hypotheses=(
-            "one output, several visible degrees, no multiplier is zero, and the moments are known",
+            "the moments are known, of several visible degrees, and no multiplier is zero",
             "three sets of degrees, their sums all visible, have Kruskal ranks that add up to at least 2n + 2",
             "the terms that this gives fix the scale of each sample (condition scale)",
         ),

@@ -21,9 +21,8 @@ from identify.theory.theorem import Seen, Theorem
 def _counted(case: Case) -> Seen:
     found = count.count(case.of_generic_data)
     isolated, evidence = is_isolated(case)
-    numbers = (
-        f"{found.evidence['parameters']} parameters, {found.evidence['parameters'] - found.evidence['excess']} of them at most determined"
-    )
+    parameters, excess = found.evidence["parameters"], found.evidence["excess"]
+    numbers = f"{parameters} parameters, {parameters - excess} of them at most determined"
     return Seen(found.holds is False, None if isolated is None else not isolated, f"{numbers}; {evidence}")
 
 
@@ -62,6 +61,8 @@ def _rotated(case: Case) -> Seen:
     skew = exactly((draws - draws.T) / 16)
     S = rational_matrix(skew / c[:, :1])
     one = fmpq_mat(n, n, [fmpq(int(i == j)) for i in range(n) for j in range(n)])
+    if not (one - S).det():
+        return Seen(False, None, "I − S is singular: this K gives no member of the family")
     P = fractions((one - S).inv() * (one + S))
     rho = P.sum(axis=1)[:, None]
     if not rho.all():
@@ -136,9 +137,9 @@ def _projected(case: Case) -> Seen:
     inside = case.config.layers == "second" or rational_rank(np.vstack([W, rows])) == rational_rank(W)
     same, moved = bool((target == case.target_of(Y, c)).all()), bool((X != Y).any())
     evidence = (
-        f"rank of W {rational_rank(W)} of {m} neurons in {W.shape[1]} inputs; first-layer target {'inside' if inside else 'outside'} its "
-        f"row space; "
-        f"projected data {'differ' if moved else 'are the same'}, target over the rationals {'equal' if same else 'not equal'}"
+        f"rank of W {rational_rank(W)} of {m} neurons in {W.shape[1]} inputs; first-layer target "
+        f"{'inside' if inside else 'outside'} its row space; projected data {'differ' if moved else 'are the same'}, "
+        f"target over the rationals {'equal' if same else 'not equal'}"
     )
     return Seen(inside and not net.has_bias, same, evidence)
 
@@ -152,9 +153,8 @@ THEOREMS = (
         name="count",
         title="More parameters than numbers in the target",
         statement=r"The target depends on at most $r = \min(N, \text{independent equations})$ numbers. With $v + 1$ parameters for each "
-        r"sample modulo the "
-        r"group, $n (v + 1) > r$ implies that generic data lie in a family of data with the same target, of dimension at least $n (v + "
-        r"1) - r$.",
+        r"sample modulo the group, $n (v + 1) > r$ implies that generic data lie in a family of data with the same target, of dimension "
+        r"at least $n (v + 1) - r$ modulo the group.",
         hypotheses=("generic data", "n (v + 1) exceeds the number of visible moments or of independent equations"),
         conclusion="not identifiable: other data, arbitrarily near, have the same target",
         scope="any network, generic data",
@@ -168,12 +168,11 @@ THEOREMS = (
     Theorem(
         name="rotation",
         title="Degree two leaves a rotation",
-        statement=r"Let $p = 2$, one output, $n \ge 2$. For $S = \operatorname{diag}(c)^{-1} K$ with $K$ skew-symmetric, $P = (I - "
-        r"S)^{-1}(I + S)$ and "
-        r"$\rho_i = \sum_k P_{ik} \ne 0$, the data $x_i' = \sum_k P_{ik} x_k / \rho_i$, $c_i' = c_i \rho_i^2$ have the same moments of "
-        r"degree 0, 1 and 2.",
+        statement=r"Let $p = 2$, one output, $n \ge 2$. For $S = \operatorname{diag}(c)^{-1} K$ with $K$ skew-symmetric and $I - S$ "
+        r"invertible, $P = (I - S)^{-1}(I + S)$ and $\rho_i = \sum_k P_{ik} \ne 0$ (all small $K$ will do), the data "
+        r"$x_i' = \sum_k P_{ik} x_k / \rho_i$, $c_i' = c_i \rho_i^2$ have the same moments of degree 0, 1 and 2.",
         hypotheses=("an activation of degree 2", "one output", "at least two samples"),
-        conclusion="not identifiable from (S): these data, different from the given ones, have the same target",
+        conclusion="not identifiable from (S): for almost every K these data differ from the given ones, and have the same target",
         scope="any network, any data",
         reference="elementary (the orthogonal group of the second moment, by the Cayley transform)",
         condition="witness",
@@ -186,9 +185,8 @@ THEOREMS = (
         name="fibre",
         title="A rank that is deficient everywhere makes a family",
         statement=r"If the Jacobian of (S) at the data has the largest rank that it has anywhere, and that is below the number of "
-        r"unknowns modulo the "
-        r"group, the data lie in a smooth family with the same target. A rank that drops at one point alone proves nothing: $x^2 = 0$ "
-        r"has one solution.",
+        r"unknowns modulo the group, the data lie in a smooth family with the same target. A rank that drops at one point alone proves "
+        r"nothing: $x^2 = 0$ has one solution.",
         hypotheses=(
             "the rank at the data is the largest anywhere (generic data, for example)",
             "it is below the number of unknowns modulo the tangent of the group",
@@ -206,8 +204,7 @@ THEOREMS = (
         name="row-space",
         title="The weights do not see what is orthogonal to them",
         statement=r"Without bias, let the first-layer target lie in the row space of $W$, as where it is a multiple of $W$ (weight "
-        r"decay, maximum "
-        r"margin). Then projecting every $x_i$ orthogonally on the row space of $W$ leaves (S) unchanged.",
+        r"decay, maximum margin). Then projecting every $x_i$ orthogonally on the row space of $W$ leaves (S) unchanged.",
         hypotheses=(
             "no bias (trials take fewer neurons than inputs and samples: else nothing need be hidden)",
             "the first-layer target lies in the row space of W",

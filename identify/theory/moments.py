@@ -100,16 +100,15 @@ def _exception(config: Configuration, seed: int) -> Case | None:
 
 
 def _unlifted(config: Configuration, seed: int) -> Case | None:
-    several = not config.bias and len(config.degrees) > 1 and config.outputs == 1
-    return draw(config, seed) if several else None
+    return draw(config, seed) if not config.bias and len(config.degrees) > 1 else None
 
 
 def _scales(case: Case) -> Seen:
     """Solves for the scales t themselves, given the terms of the top degree."""
     degrees, n = case.system.degrees, len(case.X)
     p, lower = degrees[-1], degrees[:-1]
-    columns = {k: np.array([_powers(x, k) * c for x, c in zip(case.X, case.c[:, 0], strict=True)]).T for k in lower}
-    fixing = [p, *(k for k in lower if k and rational_rank(columns[k]) == n)]
+    columns = {k: np.array([np.multiply.outer(c, _powers(x, k)).ravel() for x, c in zip(case.X, case.c, strict=True)]).T for k in lower}
+    fixing = [p, *(k for k in lower if rational_rank(columns[k]) == n)]
     order = root_order(degrees)
     hypothesis = root_order(fixing) == order and bool(np.abs(case.X).sum(axis=1).all())
     size = sum(float(np.linalg.norm(columns[k])) for k in lower)
@@ -159,11 +158,9 @@ THEOREMS = (
     Theorem(
         name="reduction",
         title="Every solution lives in the row space of the target",
-        statement=r"The first-layer target is $t^W = G X$ with $G_{ji} = g_{ij}\,\sigma'(w_j \cdot x_i)$, $g_{ij} = \sum_o "
-        r"A_{oj}\gamma_{io}$. "
-        r"If $G$ and $X$ have rank $n$, every data set of at most $n$ samples with this target has exactly $n$ linearly independent "
-        r"samples, "
-        r"with the same span as the rows of $t^W$.",
+        statement=r"The first-layer target is $t^W = G X$ with $G_{ji} = g_{ij}\,\sigma'(w_j \cdot x_i + \beta_j)$, "
+        r"$g_{ij} = \sum_o A_{oj}\gamma_{io}$. If $G$ and $X$ have rank $n$, every data set of at most $n$ samples with this target "
+        r"has exactly $n$ linearly independent samples, with the same span as the rows of $t^W$.",
         hypotheses=(
             "the first-layer weights are observed (without observed biases; with them the same holds for the lifted samples)",
             "the samples are linearly independent: rank X = n",
@@ -181,11 +178,9 @@ THEOREMS = (
     Theorem(
         name="interpolation",
         title="The target determines the moments",
-        statement=r"(S) is linear in the moments $M_k = \sum_i c_i\, x_i^{\otimes k}$ (several outputs: $\sum_i \gamma_i \otimes "
-        r"x_i^{\otimes k}$), "
-        r"with a matrix $\mathcal A$ that depends on the network only. If $\operatorname{rank} \mathcal A = N$, the number of visible "
-        r"moments, "
-        r"the target determines every $M_k$.",
+        statement=r"(S) is linear in the visible moments $M_k = \sum_i c_i\, x_i^{\otimes k}$ (several outputs: "
+        r"$\sum_i \gamma_i \otimes x_i^{\otimes k}$), with a matrix $\mathcal{A}$ that depends on the network only. "
+        r"If $\operatorname{rank} \mathcal{A} = N$, the number of their coefficients, the target determines every one.",
         hypotheses=("the interpolation matrix has full column rank N",),
         conclusion="data sets with the same target have the same visible moments",
         scope="this network, all data",
@@ -199,10 +194,10 @@ THEOREMS = (
     Theorem(
         name="interpolation-width",
         title="How wide a network shows every moment",
-        statement=r"For $\sigma = z^p$ without bias, first layer observed, a generic network has $\operatorname{rank} \mathcal A = "
-        r"\min(mD, N)$, "
-        r"$N = \binom{D+p-1}{p}$, so the width threshold is $m \ge \lceil N/D \rceil$; except for "
-        rf"$(p, D, m) = {_EXCEPTIONS}$, where the rank is one less, and for $p = 2$, $2 \le m \le D - 1$.",
+        statement=r"For one output and $\sigma = z^p$ without bias, first layer observed, a generic network with $D$ inputs has "
+        r"$\operatorname{rank} \mathcal{A} = \min(mD, N)$, $N = \binom{D+p-1}{p}$; except for "
+        rf"$(p, D, m) = {_EXCEPTIONS}$, where the rank is one less, and for $p = 2$, $2 \le m \le D - 1$. "
+        r"So the rank is $N$ from width $\lceil N/D \rceil$ on; from one more where that is one of these four; from $D$ on for $p = 2$.",
         hypotheses=(
             "one output, no bias, first layer observed, a monomial activation",
             "a generic network",
@@ -210,8 +205,8 @@ THEOREMS = (
         ),
         conclusion="the interpolation matrix has rank min(mD, N)",
         scope="generic network, all data",
-        reference="Alexander & Hirschowitz 1995; Brambilla & Ottaviani 2008, arXiv:math/0701409 (2011, arXiv:0705.4448, for partial "
-        "gradients and biases)",
+        reference="Alexander & Hirschowitz 1995; Brambilla & Ottaviani 2008, arXiv:math/0701409 "
+        "(2011, arXiv:0705.4448, for partial gradients and biases)",
         condition="interpolation",
         configuration=Configuration(inputs=5, samples=1, width=8, activation=Activation.parse("z^3"), layers="first"),
         examine=_expected_rank,
@@ -221,15 +216,16 @@ THEOREMS = (
     Theorem(
         name="scale",
         title="Moments of different degrees fix scale and sign",
-        statement=r"Let the terms $c_i x_i^{\otimes p}$ be known. What is left is $(t_i x_i,\, t_i^{-p} c_i)$, and the moment of another "
-        r"degree $k$ stays "
-        r"exactly if $\sum_i (t_i^{k-p} - 1)\, c_i x_i^{\otimes k} = 0$. Where the $c_i x_i^{\otimes k}$ are linearly independent, "
-        r"$t_i^{k-p} = 1$; if these "
-        r"degrees and $p$ generate the whole group, each $(x_i, c_i)$ is determined up to $t$ with $t^{k-l} = 1$ for all visible $k, l$.",
+        statement=r"Let the terms $\gamma_i \otimes x_i^{\otimes l}$ (one output: $c_i x_i^{\otimes l}$) be known for some degrees $l$, "
+        r"not for 0 alone, with no $x_i = 0$ and no $\gamma_i = 0$. What is left is $(t_i x_i,\, t_i^{-l} \gamma_i)$, where "
+        r"$t_i^{l-l'} = 1$ for any two of these degrees, and the moment of another degree $k$ stays exactly if "
+        r"$\sum_i (t_i^{k-l} - 1)\, \gamma_i \otimes x_i^{\otimes k} = 0$. Where the $\gamma_i \otimes x_i^{\otimes k}$ are linearly "
+        r"independent, $t_i^{k-l} = 1$. If such degrees and the known ones together have the same group as all visible degrees, each "
+        r"$(x_i, \gamma_i)$ is determined up to this group: $t$ with $t^{k-l} = 1$ for all visible $k, l$.",
         hypotheses=(
-            "no bias, one output, several visible degrees (with a bias the constant coordinate of (x, 1) fixes each scale)",
-            "the terms of degree p are known, and no sample is zero",
-            "the degrees k > 0 with linearly independent terms, and p, have the same group as all visible degrees",
+            "several visible degrees (where they are all of 0 to p, the constant coordinate of (x, 1) fixes each scale); trials: no bias",
+            "the terms of some degrees are known, not of degree 0 alone (trials: of degree p); no sample and no multiplier is zero",
+            "these degrees, and those whose terms are linearly independent, have the same group as all visible degrees",
         ),
         conclusion="each sample and its multiplier are determined up to the group",
         scope="this network, this data",

@@ -54,8 +54,7 @@ def _expanded(case: Case) -> Seen:
     kept = change[0] == 0 and first == 0 and second == curvature / 2
     evidence = (
         f"shares {case.share} and {1 - case.share}: change of L in order 0, 1, 2 is {_brief(change[0])}, {_brief(first)}, "
-        f"{_brief(second)}; "
-        f"vᵀS v / 2 = {_brief(curvature / 2)}; compared over the rationals"
+        f"{_brief(second)}; vᵀS v / 2 = {_brief(curvature / 2)}; compared over the rationals"
     )
     return Seen(case.share == HALF, bool(kept), evidence)
 
@@ -93,11 +92,9 @@ THEOREMS = (
         name="splitting",
         title="Splitting a sample: second-order change",
         statement=r"Replace candidate $j$ by two with half its multiplier at $x_j \pm \varepsilon v$. This keeps an objective on "
-        r"weighted candidates to "
-        r"first order and changes it by $\tfrac12 \varepsilon^2\, v^\top S_j v + O(\varepsilon^3)$ with the splitting matrix $S_j$; for "
-        r"$L = \|t - \sum_j c_j \nabla_\theta f(\theta; x_j)\|^2$ with residual $r$ it is $S_j = -2\, c_j \nabla_x^2 \langle r, "
-        r"\nabla_\theta f(\theta; x_j)\rangle$. "
-        r"So a negative eigenvalue of $S_j$ gives descent.",
+        r"weighted candidates to first order and changes it by $\tfrac12 \varepsilon^2\, v^\top S_j v + O(\varepsilon^3)$ with the "
+        r"splitting matrix $S_j$; for $L = \|t - \sum_j c_j \nabla_\theta f(\theta; x_j)\|^2$ with residual $r$ it is "
+        r"$S_j = -2\, c_j \nabla_x^2 \langle r, \nabla_\theta f(\theta; x_j)\rangle$. So a negative eigenvalue of $S_j$ gives descent.",
         hypotheses=("both halves get half the multiplier, and move by opposite amounts",),
         conclusion="the change of L has no term of first order, and its second-order term is half of vᵀ S v",
         scope="any network, any candidates",

@@ -44,12 +44,9 @@ def _generic_global(case: Case) -> Seen:
     setting = case.of_generic_data
     found = generic_global.generic_global(setting, reduce(setting)[1])
     unique, evidence = only_these_data(case)
-    rank = (
-        f"rank {found.evidence['rank']} of "
-        if "rank" in found.evidence
-        else "not applicable, available " + f"{found.evidence['available']} of "
-    )
-    return Seen(found.is_proved, unique, f"Jacobian of {len(case.X) + 1} samples: {rank}{found.evidence['needed']}; {evidence}")
+    seen = found.evidence
+    rank = f"rank {seen['rank']}" if "rank" in seen else f"not applicable, available {seen['available']}"
+    return Seen(found.is_proved, unique, f"Jacobian of {len(case.X) + 1} samples: {rank} of {seen['needed']}; {evidence}")
 
 
 _GROUP = "up to the order of the samples and the ambiguity group"
@@ -59,9 +56,12 @@ THEOREMS = (
         name="moments",
         title="Interpolation, decomposition and scale prove uniqueness",
         statement=r"If the target determines the visible moments (C1), these have only one decomposition with at most $n$ terms (C2), "
-        r"and the "
-        r"terms fix each sample up to the group (C3), the data are unique; the proof is an algorithm.",
-        hypotheses=("interpolation holds (C1)", "decomposition holds (C2)", "scale holds (C3)"),
+        r"and the terms fix each sample up to the group (C3), the data are unique among data sets of at most $n$ samples.",
+        hypotheses=(
+            "interpolation holds (C1); where reduction does, all three are meant in coordinates on the span of the samples",
+            "decomposition holds (C2)",
+            "scale holds (C3)",
+        ),
         conclusion=f"no other data set of at most n samples has this target, {_GROUP}",
         scope="this network, this data",
         reference=f"Shen, Wang, Qian & Lei 2026, arXiv:2602.08723; decomposition: {KRUSKAL}",
@@ -74,7 +74,7 @@ THEOREMS = (
     Theorem(
         name="local",
         title="A Jacobian of full rank isolates the data",
-        statement=r"If the Jacobian of (S) in $(x, c)$ has full column rank modulo the tangent space of the ambiguity group at the data, "
+        statement=r"If the Jacobian of (S) in $(x, c)$ has full column rank at the data, modulo the tangent space of the ambiguity group, "
         r"they are an isolated solution.",
         hypotheses=("the Jacobian at the data has full column rank modulo the tangent of the group",),
         conclusion="no other data near these have the same target, up to the group",
@@ -89,19 +89,17 @@ THEOREMS = (
     Theorem(
         name="generic-global",
         title="One rank proves generic data unique",
-        statement=r"Let $V$ be the projective closure of $\{[\nabla_\theta \sum_o \gamma_o f_o(\theta; x)]\}$, of dimension $v$. If $n + "
-        r"1$ general tangent "
-        r"spaces of the cone over $V$ are independent (the Jacobian of $n + 1$ random samples has rank $(n+1)(v+1)$), the Gauss map of "
-        r"$V$ is "
-        r"non-degenerate, and a general point of $V$ comes from one sample only, a general sum of $n$ points of $V$ has only one "
-        r"decomposition.",
+        statement=r"Let $V$ be the projective closure of $\{[\nabla_\theta \sum_o \gamma_o f_o(\theta; x)]\}$, of dimension $v$. "
+        r"If $n + 1$ general tangent spaces of the cone over $V$ are independent (the Jacobian of $n + 1$ random samples has rank "
+        r"$(n+1)(v+1)$), the Gauss map of $V$ is non-degenerate, and a general point of $V$ comes from one sample only, up to the group, "
+        r"a general sum of $n$ points of $V$ has only one decomposition, and comes from one data set of $n$ samples only.",
         hypotheses=(
             "generic data for this network, regime gradient or lazy (a network trained on its own data is not generic for them)",
             "the Jacobian of n + 1 random samples has rank (n + 1)(v + 1)",
             "the Gauss map of V is non-degenerate",
             "a general point of V comes from one sample only, up to the group",
         ),
-        conclusion=f"almost no data set of n samples shares its target with another, over the complex numbers and hence the real ones, "
+        conclusion="almost no data set of n samples shares its target with another, over the complex numbers and hence the real ones, "
         f"{_GROUP}",
         scope="this network, generic data",
         reference=f"{generic_global.REFERENCE}; arXiv:2210.13524",
