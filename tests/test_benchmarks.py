@@ -50,3 +50,11 @@ def test_attacks(tmp_path):
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
     assert "done before" in again and {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()} == before
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_images():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "images.py", "--samples", "6", "--width", "60", "--side", "8"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    heading, _, row = (line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|"))
+    assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8

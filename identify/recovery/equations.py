@@ -12,9 +12,6 @@ from identify.limits import memory_allowed
 from identify.recovery.reduce import ReducedNetwork
 from identify.stationarity import Observed, flatten, weighted_gradients
 
-MATRIX_FLOPS = 2e10
-"""Equations · unknowns^2 up to which the Jacobian is formed and factorised."""
-
 
 @dataclass(frozen=True, eq=False)
 class Equations:
@@ -41,10 +38,10 @@ class Equations:
         net = self.network
         return jacobian(net.W, net.A, net.offsets, [net.activation.floats(k) for k in range(3)], self.observed, X, c)
 
-    def is_small(self, unknowns: int) -> bool:
-        """Whether the Jacobian is formed as a matrix."""
+    def is_small(self, unknowns: int, operations: float) -> bool:
+        """Whether the Jacobian fits in memory, and its factorisation takes no more than about so many operations."""
         rows = len(self.target)
-        return rows * unknowns**2 <= MATRIX_FLOPS and 24 * rows * unknowns <= memory_allowed()
+        return rows * unknowns**2 <= operations and 24 * rows * unknowns <= memory_allowed()
 
     def parts(self, rows: Float[np.ndarray, " equations"]) -> list[np.ndarray]:
         """Rows as arrays (m, d), (m,) and (C, m), with zeros for what was not observed."""

@@ -23,6 +23,8 @@ from identify.recovery.gauss_newton import Linearised
 from identify.recovery.noise import Noise
 from identify.recovery.reduce import Reduced, slopes
 
+MATRIX_FLOPS = 2e10
+"""Equations · unknowns^2 up to which the Jacobian is factorised, and not a sketch of it."""
 DRAWS = 64
 """Of the noise off the span: the mean square of its effect in the span is an estimate."""
 
@@ -44,7 +46,7 @@ def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarra
     hold = leaves_scale_free(system)
     Z = reduced.project(X)
     here, T = Linearised(equations, Z, c), changes(Z, c, hold)
-    if equations.is_small(k):
+    if equations.is_small(k, MATRIX_FLOPS):
         J, shrunk = equations.jacobian(Z, c) * weights[:, None], 1.0
     else:
         J = here.sketch(np.random.default_rng(0))

@@ -25,6 +25,8 @@ FIRST_DAMPING = 1e-9
 LAST_DAMPING = 1e3
 CONVERGED = 1e-3
 """Relative decrease of the squared residual below which the iteration stops."""
+MATRIX_FLOPS = 1e8
+"""Equations · unknowns^2 up to which the Jacobian is factorised in every step."""
 
 
 @partial(jax.jit, static_argnames="observed")
@@ -55,10 +57,10 @@ def polish(
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], int]:
     """Levenberg-Marquardt from (X, c); returns the best point and the number of steps.
 
-    Stops when a step gains less than a thousandth of the squared residual, or none. Cost of a step O(equations · unknowns^2); where that
-    takes many seconds, O(unknowns^3) once and some dozens of products with the Jacobian.
+    Stops when a step gains less than a thousandth of the squared residual, or none. Cost of a step O(equations · unknowns^2); beyond 1e8
+    operations O(unknowns^3) once, and some dozens of products with the Jacobian.
     """
-    if not equations.is_small(X.size + c.size):
+    if not equations.is_small(X.size + c.size, MATRIX_FLOPS):
         return gauss_newton(equations, X, c)
     net = equations.network
     with jax.enable_x64(True):
