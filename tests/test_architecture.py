@@ -24,6 +24,7 @@ ORDER = [
     "symbolic",
     "conditions",
     "recovery",
+    "defence",
     "attacks",
     "certificates",
     "theory",
