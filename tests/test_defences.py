@@ -45,9 +45,9 @@ class TestEstimates:
         found = planted(config, noise=(1e-9, 1e-6), rounding=(24,), spot_checks=2)
         for curve in found.curves:
             assert not curve.stopped
-            assert (curve.observed <= 2 * curve.bound).all()
+            assert (curve.observed <= curve.bound).all()
             worst, expected = curve.observed.max(axis=1), curve.typical.max(axis=1)
-            assert (worst <= 5 * expected).all() and (worst >= expected / 10).all()
+            assert (worst <= 3 * expected).all() and (worst >= expected / 6).all()
 
     def test_are_those_of_the_error_bars(self):
         system, truth = CONFIGS[0].plant(0)
