@@ -86,7 +86,7 @@ class Owner:
             rounded = (None if part is None else round_to_bits(part, int(bits)) for part in (net.W, net.a, net.bias))
             return self._at(_network(net.activation, *rounded), self.X, self.c)
 
-        return Defence("weights", "significant bits of the weights at which gradients are taken", levels, problem)
+        return Defence("weights", "significant bits of the weights", levels, problem)
 
     def width(self, levels: tuple[Level, ...]) -> Defence:
         """Neurons are dropped in a random order, or random ones of the same root mean square size are added."""

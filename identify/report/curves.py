@@ -45,21 +45,21 @@ def draw_defence(
 ) -> bytes:
     """Errors of the samples (relative, dimensionless) against levels from weak to strong, as PNG bytes.
 
-    ``strips``: the verdicts for these and for generic data above, one cell for each level. An error that is infinite is drawn at the
-    top: a triangle where there is no bound, a cross where nothing was recovered; nan is not drawn.
+    ``strips``: the verdicts for these and for generic data above, one cell for each level, all equally wide. An error that is
+    infinite is drawn at the top: a triangle where there is no bound, a cross where nothing was recovered; nan is not drawn.
     """
     numbers = all(not isinstance(level, str) for level in levels)
-    x = np.log10(np.array(levels, dtype=float)) if numbers else np.arange(len(levels), dtype=float)
+    x = np.arange(len(levels), dtype=float) if strips or not numbers else np.log10(np.array(levels, dtype=float))
     names = [str(level) if numbers else "\n".join(textwrap.wrap(_raised(str(level)), max(40 // len(levels), 6))) for level in levels]
-    label = textwrap.wrap(axis, 56)
+    label = textwrap.wrap(axis + ", not to scale" * (strips and numbers), 56)
     below = 0.34 + 0.16 * len(label) + 0.14 * (max(name.count("\n") for name in names))
     above = 0.8 if strips else 0.12
     height = PLOT + below + above
     figure = new_figure(WIDTH, height)
     axes = figure.add_axes((LEFT, below / height, RIGHT - LEFT, PLOT / height))
     _errors(axes, x, bound, typical, observed, joined=numbers)
-    reach, order = np.ptp(x) or 1.0, -1 if len(x) > 1 and x[0] > x[-1] else 1
-    ends = (x[0] - order * (0.06 if numbers else 0.25) * reach, x[-1] + order * (0.06 if numbers else 0.25) * reach)
+    room = (0.5 if strips else 0.06 * np.ptp(x) or 0.5) * (-1 if x[0] > x[-1] else 1)
+    ends = (x[0] - room, x[-1] + room)
     axes.set_xlim(*ends)
     _ticks(axes, x, levels, names)
     axes.set_xlabel("\n".join(label), fontsize=9, color=INK)
@@ -110,7 +110,24 @@ def _errors(axes: Axes, x: np.ndarray, bound: np.ndarray, typical: np.ndarray, o
     if np.isinf(seen_high).any():
         at = np.isinf(seen_high)
         axes.plot(x[at], np.full(at.sum(), ceiling), "X", color=OBSERVED, markersize=7, label="recover did not succeed", **style)
-    axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", loc="best", borderpad=0.2, labelcolor=INK)
+    look: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "borderpad": 0.2, "labelcolor": INK}
+    look["loc"], look["bbox_to_anchor"] = _free_corner(axes, x, (worst, low, high, seen_low, seen_high))
+    axes.legend(fontsize=8, **look)
+
+
+def _free_corner(axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray]) -> tuple[str, tuple[float, float]]:
+    """The corner below the line of 1 with the fewest points; matplotlib's own search warns where it is slow."""
+    low, high = np.log(axes.get_ylim())
+    one, across = -low / (high - low), (x - x[0]) / (x[-1] - x[0] or 1.0)
+    count = dict.fromkeys(("lower right", "lower left", "upper left", "upper right"), 0)
+    for values in curves:
+        drawn = np.isfinite(values) & (values > 0)
+        up = (np.log(values[drawn]) - low) / (high - low)
+        for corner in count:
+            vertical = up < 0.36 if "lower" in corner else (up > one - 0.36) & (up < one)
+            count[corner] += int((vertical & ((across[drawn] > 0.3) if "right" in corner else (across[drawn] < 0.7))).sum())
+    best = min(count, key=lambda corner: count[corner])
+    return best, (float("right" in best), 0.0 if "lower" in best else one)
 
 
 def _extreme(errors: np.ndarray, of: Callable) -> np.ndarray:
