@@ -104,7 +104,9 @@ def defences(
 
     Notes
     -----
-    Cost: for each level that changes the network or the data, two checks and one Jacobian of O(equations · unknowns^2).
+    On planted instances with relative noise up to 1e-6 the worst error that recover leaves lies between a sixth and three times the worst
+    ``typical`` one, and below ``bound`` (tests/test_defences.py). Cost: for each level that changes the network or the data, two checks
+    and one Jacobian of O(equations · unknowns^2).
 
     References
     ----------
