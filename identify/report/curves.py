@@ -43,13 +43,15 @@ def draw_defence(
     verdicts: Sequence[Sequence[Verdict | None]],
     strips: bool,
 ) -> bytes:
-    """Errors of the samples (relative, dimensionless) against levels from weak to strong, as PNG bytes.
+    """Errors of the samples (relative, dimensionless) against levels from weak to strong, as PNG bytes; floats on a logarithmic axis.
 
     ``strips``: the verdicts for these and for generic data above, one cell for each level, all equally wide. An error that is
     infinite is drawn at the top: a triangle where there is no bound, a cross where nothing was recovered; nan is not drawn.
     """
     numbers = all(not isinstance(level, str) for level in levels)
-    x = np.arange(len(levels), dtype=float) if strips or not numbers else np.log10(np.array(levels, dtype=float))
+    x = np.arange(len(levels), dtype=float) if strips or not numbers else np.array(levels, dtype=float)
+    if any(isinstance(level, float) for level in levels):
+        x = np.log10(x)
     names = [str(level) if numbers else "\n".join(textwrap.wrap(_raised(str(level)), max(40 // len(levels), 6))) for level in levels]
     label = textwrap.wrap(axis + ", not to scale" * (strips and numbers), 56)
     below = 0.34 + 0.16 * len(label) + 0.14 * (max(name.count("\n") for name in names))
