@@ -2,7 +2,8 @@
 
 ``console exec`` runs every line that starts with ``$`` (with ``stderr``: standard error is shown too); ``python exec`` runs
 in one namespace per page; ``python exec markdown`` puts what is printed into the page in place of the code. ``head=N`` cuts
-the output after N lines. A page has one scratch folder. A failure fails the build.
+the output after N lines. A page has one scratch folder; PNG files that are written there become files beside the page. A
+failure fails the build.
 """
 
 import contextlib
@@ -15,11 +16,12 @@ import tempfile
 from pathlib import Path
 
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
 
 FENCE = re.compile(r"^```(console|python) exec( stderr| markdown)?(?: head=(\d+))?\n(.*?)^```$", re.M | re.S)
 
 
-def on_page_markdown(markdown, page, **_):
+def on_page_markdown(markdown, page, config, files, **_):
     names = {"__name__": "example"}
     with tempfile.TemporaryDirectory() as folder:
 
@@ -31,7 +33,13 @@ def on_page_markdown(markdown, page, **_):
             except Exception as error:
                 raise PluginError(f"{page.file.src_uri}: an example failed: {error}\n{code}") from error
 
-        return FENCE.sub(replace, markdown)
+        done = FENCE.sub(replace, markdown)
+        for picture in sorted(Path(folder).glob("*.png")):
+            place = Path(page.file.src_uri).with_name(picture.name).as_posix()
+            if files.get_file_from_path(place) is not None:
+                raise PluginError(f"{page.file.src_uri}: a picture {place} exists already")
+            files.append(File.generated(config, place, content=picture.read_bytes()))
+        return done
 
 
 def run_console(code, head, *, option, **_):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from identify.conditions.thresholds import Thresholds, largest_identifiable
     from identify.conditions.witnesses.solution_box import NotCertifiedError
     from identify.configuration import Configuration, Truth
+    from identify.defence.advise import defences
+    from identify.defence.curves import DefenceCurve, Defences
     from identify.eigenvectors import PlantingError
     from identify.io import Problem, load_problem, save_problem
     from identify.kkt_points import KKTPoint, max_margin_point, weight_decay_point
@@ -43,6 +45,8 @@ _HOME = {
     "CertificateTooLargeError": "certificates.certify",
     "Condition": "report.verdict",
     "Configuration": "configuration",
+    "DefenceCurve": "defence.curves",
+    "Defences": "defence.curves",
     "InconsistentDataError": "conditions.check",
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
@@ -72,6 +76,7 @@ _HOME = {
     "Witness": "report.verdict",
     "certify": "certificates.certify_solution",
     "check": "conditions.check",
+    "defences": "defence.advise",
     "kkt_equations": "symbolic.system",
     "largest_identifiable": "conditions.thresholds",
     "load_problem": "io",
@@ -92,6 +97,8 @@ __all__ = [
     "CertificateTooLargeError",
     "Condition",
     "Configuration",
+    "DefenceCurve",
+    "Defences",
     "InconsistentDataError",
     "KKTPoint",
     "KKTSystem",
@@ -121,6 +128,7 @@ __all__ = [
     "Witness",
     "certify",
     "check",
+    "defences",
     "kkt_equations",
     "largest_identifiable",
     "load_problem",

@@ -30,6 +30,7 @@ ORDER = [
     "symbolic",
     "conditions",
     "recovery",
+    "defence",
     "attacks",
     "certificates",
     "theory",

@@ -1,0 +1,189 @@
+"""What a defence does, as tables: exact verdicts, estimated errors, and errors that were observed, level by level."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.conditions.diagnostics.error_bars import digits
+from identify.report.curves import draw_defence
+from identify.report.verdict import Verdict, jsonable
+
+VERDICT_SCOPE = (
+    "exact, for this network and for these data or generic data, as the column says, and for the target before noise or rounding; "
+    "UNDECIDED may only mean that a condition would have taken longer than the budget"
+)
+ESTIMATE_SCOPE = (
+    "a first-order estimate for this network and these data in double precision; it is not a proof, and means little where it comes near 1"
+)
+OBSERVED_SCOPE = "what recover found from one perturbed target; another method or more time may find more"
+
+
+@dataclass(frozen=True, eq=False)
+class DefenceCurve:
+    """One defence from weak to strong. Errors are relative to the norm of the sample (dimensionless).
+
+    Attributes
+    ----------
+    name, axis
+        The defence, and what its levels mean, with their unit.
+    levels
+        Numbers, or activations as texts.
+    hides
+        Whether the defence only changes what is seen of one target; its verdicts are then those of the target without it.
+    verdicts, generic
+        Exact verdicts at each level: for this network and these data, and for this network and generic data. None where that
+        was not asked: no data are known, or (``generic``) the network was trained on its data.
+    change
+        How far the target that is seen is from the exact one, relative to its norm (dimensionless); nan without data.
+    bound, typical
+        First-order estimates of the error of each sample: what it is at most, and its root mean square for a change of that size in
+        a random direction. Infinite where the Jacobian is rank deficient, nan without data.
+    observed
+        Errors of the samples that :func:`identify.recover` returned, modulo the ambiguity; infinite where it did not succeed, nan
+        where it was not tried.
+    stopped
+        Why it did not succeed, by position of the level.
+    """
+
+    name: str
+    axis: str
+    levels: tuple[float | int | str, ...]
+    hides: bool
+    verdicts: tuple[Verdict | None, ...]
+    generic: tuple[Verdict | None, ...]
+    change: Float[np.ndarray, " levels"]
+    bound: Float[np.ndarray, "levels n"]
+    typical: Float[np.ndarray, "levels n"]
+    observed: Float[np.ndarray, "levels n"]
+    stopped: dict[int, str] = field(default_factory=dict)
+
+    def digits(self, at: int) -> int:
+        """Decimal digits of the worst sample that the bound leaves at the level at this position, from 0 to 15; 0 without data."""
+        errors = self.bound[at][~np.isnan(self.bound[at])]
+        return digits(float(errors.max())) if len(errors) else 0
+
+    def statement(self, at: int) -> str:
+        """What the level at this position leaves, in the words of a report."""
+        verdict = self.verdicts[at]
+        if verdict is None:
+            return f"{self.generic[at]} for generic data, and no error bars without data"
+        if verdict is Verdict.NOT_UNIQUE:
+            return "not determined: other data give exactly this target; parts of the data may be determined all the same"
+        known = ~np.isnan(self.bound[at])
+        kept, recoverable = self.digits(at), int((self.typical[at][known] < 1).sum())
+        words = {Verdict.UNIQUE: "identifiable", Verdict.LOCALLY_UNIQUE: "locally identifiable"}
+        word = words.get(verdict, "undecided in exact arithmetic")
+        if kept and verdict in words:
+            return f"{word}, to {kept} digit{'s' * (kept > 1)}"
+        if kept:
+            return f"{word}; to first order the target holds {kept} digit{'s' * (kept > 1)}"
+        word += " in exact arithmetic" * (verdict in words)
+        if recoverable:
+            return f"{word}, but no digit of the worst sample is sure; typical errors of {recoverable} of {known.sum()} samples are below 1"
+        return f"{word}, but not recoverable by this estimate, which does not prove that nothing is"
+
+    def plot(self) -> bytes:
+        """The curve as PNG bytes. Needs the ``demo`` extra; ``MissingExtraError`` without matplotlib."""
+        return draw_defence(
+            self.levels,
+            self.axis,
+            bound=self.bound,
+            typical=self.typical,
+            observed=self.observed,
+            verdicts=(self.verdicts, self.generic),
+            strips=not self.hides,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The curve as JSON values, one row for each level; numbers that are not finite are null."""
+        rows = [
+            {
+                "level": level,
+                "verdict_these_data": self.verdicts[k],
+                "verdict_generic_data": self.generic[k],
+                "change": self.change[k],
+                "bound": self.bound[k],
+                "typical": self.typical[k],
+                "observed": self.observed[k],
+                "stopped": self.stopped.get(k),
+                "statement": self.statement(k),
+            }
+            for k, level in enumerate(self.levels)
+        ]
+        return jsonable({"name": self.name, "axis": self.axis, "verdicts_of_the_target_without_it": self.hides, "rows": rows})
+
+    def explain(self, width: int = 100) -> str:
+        """The curve as a table of text, for the worst sample at each level, and in words where the answer changes."""
+        rows: list[tuple[str, ...]] = [("level", "these data", "generic data", "typical", "at most", "digits", "observed")]
+        for k, level in enumerate(self.levels):
+            verdicts = (str(verdict) if verdict is not None else "–" for verdict in (self.verdicts[k], self.generic[k]))
+            errors = (_worst(self.typical[k]), _worst(self.bound[k]), str(self.digits(k)) if self.verdicts[k] is not None else "–")
+            rows.append((f"{level:g}" if isinstance(level, float) else str(level), *verdicts, *errors, self._observed(k)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [f"{self.name}: {self.axis}"]
+        lines += ["  " + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
+        said = None
+        for k, row in enumerate(rows[1:]):
+            state = (self.verdicts[k], self.generic[k], self.digits(k) > 0, self.statement(k) if not self.digits(k) else "")
+            if state != said:
+                lines += textwrap.wrap(f"{row[0]}: {self.statement(k)}", width, initial_indent="  - ", subsequent_indent="    ")
+            said = state
+        return "\n".join(lines)
+
+    def _observed(self, at: int) -> str:
+        return "none" if at in self.stopped else _worst(self.observed[at])
+
+
+@dataclass(frozen=True, eq=False)
+class Defences:
+    """Curves by name: ``found["noise"]``. ``notes`` say what the question was, and which defences do not apply."""
+
+    curves: tuple[DefenceCurve, ...]
+    notes: tuple[str, ...]
+    seed: int
+    versions: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, name: str) -> DefenceCurve:
+        for curve in self.curves:
+            if curve.name == name:
+                return curve
+        raise KeyError(f"no curve {name!r}; there are {', '.join(curve.name for curve in self.curves)}")
+
+    def explain(self, width: int = 100) -> str:
+        """All curves as text, with what is exact, what is estimated and what was observed."""
+        scopes = (f"Verdicts: {VERDICT_SCOPE}.", f"Typical, at most: {ESTIMATE_SCOPE}.", f"Observed: {OBSERVED_SCOPE}.")
+        out = ["What defences do. Errors are those of the worst sample, relative to its norm."]
+        for text in (*scopes, *self.notes):
+            out += textwrap.wrap(text, width, initial_indent="  - ", subsequent_indent="    ")
+        return "\n\n".join(["\n".join(out), *(curve.explain(width) for curve in self.curves)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All curves as JSON values."""
+        return {
+            "curves": [curve.to_dict() for curve in self.curves],
+            "scope": {"verdicts": VERDICT_SCOPE, "estimates": ESTIMATE_SCOPE, "observed": OBSERVED_SCOPE},
+            "notes": list(self.notes),
+            "seed": self.seed,
+            "versions": self.versions,
+        }
+
+    def to_json(self) -> str:
+        """All curves as a JSON text; the same seed gives the same text unless a budget was spent."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        return self.explain()
+
+    def __repr__(self) -> str:
+        return f"Defences({', '.join(f'{curve.name}: {len(curve.levels)} levels' for curve in self.curves)})"
+
+
+def _worst(errors: Float[np.ndarray, " n"]) -> str:
+    known = errors[~np.isnan(errors)]
+    return "–" if not len(known) else "no bound" if np.isinf(known).any() else f"{known.max():.1e}"
