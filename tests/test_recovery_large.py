@@ -95,6 +95,18 @@ class TestMaps:
         np.testing.assert_allclose(X2, X1, atol=1e-4 * np.abs(X1).max())
 
 
+def test_products_on_an_accelerator(monkeypatch):
+    """What a machine with a GPU does, on the CPU's backend: the same numbers, in double precision."""
+    system, _ = CONFIGS[1].plant(0)
+    net, rng = Reduced.of(system, 4).network, np.random.default_rng(0)
+    here = MomentMap(net, system.observed, system.degrees)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    there = MomentMap(net, system.observed, system.degrees)
+    v, t = rng.standard_normal(here.shape[1]), rng.standard_normal(here.shape[0])
+    np.testing.assert_allclose(there.times(v), here.times(v), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(there.transposed(t), here.transposed(t), rtol=1e-12, atol=1e-13)
+
+
 def test_what_the_target_does_not_determine_is_noticed(monkeypatch):
     """Parallel neurons: more equations than moments, and no full column rank."""
     rng = np.random.default_rng(0)
