@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from identify.recovery.solution import Recovery, RecoveryError
     from identify.report.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.stationarity import KKTSystem
+    from identify.sweeps.constraints import GridError
+    from identify.sweeps.results import Sweep
+    from identify.sweeps.store import StoreError
+    from identify.sweeps.sweep import sweep
+    from identify.sweeps.workers import SweepError
     from identify.symbolic.system import SymbolicSystem, kkt_equations
     from identify.theory.registry import UnknownTheoremError, theorems
     from identify.theory.theorem import Theorem
@@ -43,6 +48,7 @@ _HOME = {
     "CertificateTooLargeError": "certificates.certify",
     "Condition": "report.verdict",
     "Configuration": "configuration",
+    "GridError": "sweeps.constraints",
     "InconsistentDataError": "conditions.check",
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
@@ -59,6 +65,9 @@ _HOME = {
     "ShapeError": "network",
     "SolutionCertificate": "certificates.certify_solution",
     "Splitting": "attacks.runs",
+    "StoreError": "sweeps.store",
+    "Sweep": "sweeps.results",
+    "SweepError": "sweeps.workers",
     "SymbolicSystem": "symbolic.system",
     "Theorem": "theory.theorem",
     "TheoremTrials": "theory.trials",
@@ -79,6 +88,7 @@ _HOME = {
     "reconstruct": "attacks.reconstruct",
     "recover": "recovery.recover",
     "save_problem": "io",
+    "sweep": "sweeps.sweep",
     "theorems": "theory.registry",
     "verify": "certificates.verify",
     "weight_decay_point": "kkt_points",
@@ -92,6 +102,7 @@ __all__ = [
     "CertificateTooLargeError",
     "Condition",
     "Configuration",
+    "GridError",
     "InconsistentDataError",
     "KKTPoint",
     "KKTSystem",
@@ -108,6 +119,9 @@ __all__ = [
     "ShapeError",
     "SolutionCertificate",
     "Splitting",
+    "StoreError",
+    "Sweep",
+    "SweepError",
     "SymbolicSystem",
     "Theorem",
     "TheoremTrials",
@@ -128,6 +142,7 @@ __all__ = [
     "reconstruct",
     "recover",
     "save_problem",
+    "sweep",
     "theorems",
     "verify",
     "weight_decay_point",

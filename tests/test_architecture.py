@@ -27,6 +27,7 @@ ORDER = [
     "attacks",
     "certificates",
     "theory",
+    "sweeps",
     "io",
     "demo",
     "cli",
