@@ -24,10 +24,9 @@ def plot(
     as_json: Json = False,
 ) -> None:
     """Draw the phase diagrams of a sweep: verdicts, thresholds, success of recovery, and error against noise."""
-    from identify.sweeps.pictures import write_pictures
     from identify.sweeps.results import Sweep
 
-    written = write_pictures(Sweep.load(store), store if out is None else out, x=x, y=y, where=where or [], form=form)
+    written = Sweep.load(store).plot(out, x=x, y=y, where=where or (), form=form)
     if as_json:
         print_json({"files": [str(path) for path in written]})
     else:

@@ -66,8 +66,8 @@ class Sweep:
         return {state: states[state] for state in ("done", "failed", "missing", "damaged")}
 
     def table(self, *, where: str | Sequence[str] = ()) -> list[dict[str, Any]]:
-        """One dictionary for each outcome, all with the same keys: ``measure``, what varies or not, results, ``state``, ``error``,
-        ``seconds`` and ``version``.
+        """One dictionary for each outcome, all with the same keys: ``measure``, the parameters, results, ``state``, ``error``,
+        ``seconds`` and ``version``. Sorted by measure and parameters.
 
         Parameters
         ----------
@@ -87,6 +87,7 @@ class Sweep:
                 rule.holds(point) for rule in constraints
             ):
                 rows.append({"measure": one.task.measure, **point, **one.result, **_ending(one)})
+        rows.sort(key=lambda row: [row["measure"], *((row[name] is not None, row[name]) for name in PARAMETERS)])
         present = {name for row in rows for name, value in row.items() if value is not None}
         results = dict.fromkeys(name for names in RESULTS.values() for name in names)
         columns = [name for name in ("measure", *PARAMETERS, *results, *ENDINGS) if name in present or name in ENDINGS]
@@ -126,6 +127,44 @@ class Sweep:
         if not axes:
             return Dataset({name: content[0][name] for name in kept}, attrs=fixed)
         return DataFrame(content).set_index(axes)[kept].to_xarray().assign_attrs(fixed)
+
+    def plot(
+        self,
+        folder: str | Path | None = None,
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        where: str | Sequence[str] = (),
+        form: str = "png",
+    ) -> list[Path]:
+        """Draw the phase diagrams: verdicts, thresholds, success of recovery, and error against noise.
+
+        Parameters
+        ----------
+        folder
+            Where to write ``verdict.png``, ``thresholds.png``, ``recovery.png`` and ``noise.png``, as far as there are results; None
+            writes beside the results.
+        x, y
+            Axes across and upwards, such as ``"width"``; None takes those with the most values. What else varies gets a panel for
+            each combination; seeds are pooled.
+        where
+            Comparisons, as in a grid: only points that satisfy all of them.
+        form
+            ``"png"`` or ``"svg"``.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        ValueError
+            Without results, for axes that are none, more than 12 panels, or (as MissingExtraError) without matplotlib.
+        """
+        from identify.sweeps.pictures import write_pictures
+
+        return write_pictures(self, folder, x=x, y=y, where=where, form=form)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {state}" for state, number in self.counts.items() if number or state == "done")
