@@ -64,11 +64,11 @@ def noise_curves(rows: Sequence[Row]) -> Figure:
     others = [name for name in by_number(rows) if name not in ("seed", "noise")]
     apart = next(name for name in others if len(values_of(rows, name)) <= MOST)
     panels = panels_of(rows, ("noise", apart))
-    figure, grid = _panels(panels, f"Error against noise{fixed(rows)}")
+    figure, grid = _panels(panels, f"Median error against noise; bars: the middle 80 %; hollow: some not recovered{fixed(rows)}")
     positive = [value for value in values_of(rows, "noise") if value]
     none = min(positive) / 10
     for axes, panel in zip(grid, panels, strict=True):
-        axes.plot([none, max(positive)], [none, max(positive)], color=RULE, linewidth=1.2, label="error = noise")
+        axes.plot([min(positive), max(positive)], [min(positive), max(positive)], color=MUTED, linewidth=0.8, label="error = noise")
         for number, value in enumerate(values_of(rows, apart)):
             _noise_curve(axes, [row for row in panel.rows if row.get(apart) == value], none, number, f"{apart} {shown(value)}")
         axes.set_xscale("log")
@@ -76,7 +76,9 @@ def noise_curves(rows: Sequence[Row]) -> Figure:
         if 0.0 in values_of(rows, "noise"):
             axes.set_xticks([none, *positive], ["0", *(f"{value:.0e}".replace("e-0", "e-") for value in positive)])
             axes.xaxis.set_minor_locator(NullLocator())
-        _label(axes, "relative noise of the target", "relative error, median")
+        if all(row["relative_error"] is None for row in panel.rows):
+            axes.text(0.5, 0.5, "none recovered", transform=axes.transAxes, fontsize=9, color=MUTED, ha="center")
+        _label(axes, "relative noise of the target", "relative error")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)
     return figure
@@ -95,7 +97,9 @@ def _noise_curve(axes: Axes, rows: Sequence[Row], none: float, number: int, labe
             median.append(max(values[1], 1e-17))
             high.append(values[2] if np.isfinite(values[2]) else values[1])
             hollow.append(not np.isfinite(errors).all())
-    axes.plot(at, median, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=4.5, label=label)
+    apart = at.index(none) + 1 if none in at else 0  # no line leads to no noise, which has no place on a log axis
+    axes.plot(at[:apart], median[:apart], color=colour, linestyle="none", marker=marker, markersize=4.5)
+    axes.plot(at[apart:], median[apart:], color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=4.5, label=label)
     axes.vlines(at, low, high, color=colour, linewidth=0.8)
     some = [index for index, failed in enumerate(hollow) if failed]
     axes.plot([at[i] for i in some], [median[i] for i in some], color=colour, linestyle="none", marker=marker, markersize=4.5, mfc="white")

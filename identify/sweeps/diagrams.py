@@ -71,7 +71,7 @@ def recovery_diagram(rows: Sequence[Row], x: str | None, y: str | None) -> Figur
     rows = [row for row in rows if row["state"] == "done"]
     across, along = axes_of(rows, x, y)
     panels = panels_of(rows, (across, along))
-    figure, grid, size = _canvas(panels, rows, across, along, "Recovered planted instances")
+    figure, grid, size = _canvas(panels, rows, across, along, "Planted instances recovered, per cent of seeds")
     for axes, panel in zip(grid, panels, strict=True):
         for column, row, cell in _cells(panel, rows, across, along):
             rate = float(np.mean([one["success"] for one in cell]))
@@ -113,7 +113,7 @@ def _canvas(panels: Sequence[Panel], rows: Sequence[Row], across: str, along: st
 
 def paper(height: float, title: str) -> Figure:
     """An empty figure with a title, which arranges its parts by itself."""
-    lines = textwrap.wrap(title, 105)
+    lines = textwrap.wrap(title, 100)
     figure = new_figure(WIDTH, height + 0.15 * (len(lines) - 1))
     figure.set_layout_engine("constrained")
     figure.suptitle("\n".join(lines), fontsize=9.5, color=INK)

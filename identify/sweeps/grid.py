@@ -122,7 +122,8 @@ class Grid:
         _complete(measures, read, set(axes))
         where = content.get("where", ())
         texts = (where,) if isinstance(where, str) else _values("where", where) if where != () else ()
-        return cls(measures, read, tuple(Constraint.parse(text, PARAMETERS) for text in texts))
+        used = {name for measure in measures for name in USED[measure]}
+        return cls(measures, read, tuple(Constraint.parse(text, tuple(name for name in PARAMETERS if name in used)) for text in texts))
 
     def tasks(self) -> Iterator[Task]:
         """Every task once: the product of the axes that a measure depends on, less the points that a constraint excludes.
@@ -132,9 +133,6 @@ class Grid:
         for measure in self.measures:
             used = USED[measure]
             names = [name for name in PARAMETERS if name in used or any(name in one.names for one in self.constraints)]
-            absent = [name for name in names if name not in self.axes]
-            if absent:
-                raise GridError(f"where: names {', '.join(absent)}, which the grid does not give; give it, or drop the constraint")
             size = math.prod(len(self.axes[name]) for name in names)
             if size > MOST:
                 raise GridError(f"grid: {size:,} points for {measure}, expected at most {MOST:,}; take fewer values, or several sweeps")

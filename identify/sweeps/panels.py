@@ -77,4 +77,4 @@ def fixed(rows: Sequence[Row]) -> str:
 
 def shown(value: Any) -> str:
     """A value as a label."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value)

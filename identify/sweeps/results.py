@@ -88,10 +88,9 @@ class Sweep:
             ):
                 rows.append({"measure": one.task.measure, **point, **one.result, **_ending(one)})
         rows.sort(key=lambda row: [row["measure"], *((row[name] is not None, row[name]) for name in PARAMETERS)])
-        present = {name for row in rows for name, value in row.items() if value is not None}
-        results = dict.fromkeys(name for names in RESULTS.values() for name in names)
-        columns = [name for name in ("measure", *PARAMETERS, *results, *ENDINGS) if name in present or name in ENDINGS]
-        return [{name: row.get(name) for name in columns} for row in rows]
+        given = [name for name in PARAMETERS if any(row[name] is not None for row in rows)]
+        measured = [name for measure, names in RESULTS.items() if any(row["measure"] == measure for row in rows) for name in names]
+        return [{name: row.get(name) for name in ("measure", *given, *measured, *ENDINGS)} for row in rows]
 
     def to_pandas(self, *, where: str | Sequence[str] = ()) -> DataFrame:
         """:meth:`table` as a data frame. Raises ValueError (MissingExtraError) without pandas."""

@@ -21,7 +21,7 @@ from identify.sweeps.task import Outcome, Task, run_task
 
 AHEAD = 4096
 """Tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""
-ATTEMPTS = 3
+ATTEMPTS = 2
 """To start processes."""
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
