@@ -112,8 +112,9 @@ def _canvas(panels: Sequence[Panel], rows: Sequence[Row], across: str, along: st
 
 
 def paper(height: float, title: str) -> Figure:
-    """An empty figure with a title, which arranges its parts by itself."""
-    lines = textwrap.wrap(title, 100)
+    """An empty figure with a title, which is broken after semicolons; it arranges its parts by itself."""
+    whole = "; ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in title.split("; "))
+    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(whole, 100)]
     figure = new_figure(WIDTH, height + 0.15 * (len(lines) - 1))
     figure.set_layout_engine("constrained")
     figure.suptitle("\n".join(lines), fontsize=9.5, color=INK)

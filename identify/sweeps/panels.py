@@ -39,9 +39,9 @@ def axes_of(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[str, str
 
 
 def by_number(rows: Sequence[Row]) -> list[str]:
-    """Parameters by their number of values, most first; of equals, sizes first."""
-    order = [*_SIZES, *(name for name in PARAMETERS if name not in _SIZES)]
-    return sorted(order, key=lambda name: (name not in _SIZES and len(values_of(rows, name)) < 2, -len(values_of(rows, name))))
+    """Parameters by their number of values, most first: sizes that vary, what else varies, and what does not."""
+    numbers = {name: len(values_of(rows, name)) for name in (*_SIZES, *PARAMETERS)}
+    return sorted(numbers, key=lambda name: (numbers[name] < 2, name not in _SIZES, -numbers[name]))
 
 
 def values_of(rows: Sequence[Row], name: str) -> list[Any]:
