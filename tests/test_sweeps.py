@@ -493,17 +493,18 @@ def toml(value) -> str:
 
 def stopped(command: list, store: Path, results: int, sign: int) -> tuple[int, str, list[int]]:
     """Start a command, send a signal when the store has so many results; status, standard error, and its processes then."""
-    with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(list(map(str, command)), start_new_session=True, **quiet) as process:
         deadline = time.monotonic() + 120
         while sum(1 for _ in store.glob("??/*.json")) < results:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         workers = [int(number) for number in children.read_text().split()] if children.exists() else []
-        process.send_signal(sign)
         if sign == signal.SIGKILL:
-            process.wait(60)
-            return process.returncode, "", workers
+            process.kill()
+            return process.wait(60), "", workers
+        os.killpg(process.pid, sign)  # Ctrl-C goes to all processes of a terminal
         return process.wait(60), process.stderr.read(), workers
 
 

@@ -51,5 +51,4 @@ def sweep(
 def _show(found: Sweep, store: Path) -> None:
     from identify.sweeps.summary import summary
 
-    print_text(summary(found))
-    print_text(f"Results: {store}   (identify plot {store} draws them)")
+    print_text(f"{summary(found)}\nResults: {store}   (identify plot {store} draws them)")

@@ -56,7 +56,7 @@ def sweep(
         recovery is a success, modulo the ambiguity; by default 1e-3). ``where``: comparisons that every point satisfies, such as
         ``"samples <= 2*inputs"``. A list of integers may be written ``{"first": 2, "last": 20, "step": 2}``.
     store
-        A folder, made if needed: one file for each task, named by the hash of what the result depends on. What is there is
+        A folder, made if needed: one file for each task, named by the hash of what the task is told. What is there is
         not run again, so a sweep that was stopped in any way goes on, and a larger grid runs only what is new.
     executor
         Any :class:`concurrent.futures.Executor`, such as ``dask.distributed.Client(address).get_executor()``; None starts
@@ -66,7 +66,7 @@ def sweep(
     retry_failed
         Whether tasks that ended with an error are run again.
     progress
-        Called after every task.
+        Called at the start, and after every task.
 
     Returns
     -------
@@ -86,7 +86,8 @@ def sweep(
     -----
     Tasks are run in the order of their hashes, from a random one on: a sweep that is stopped has covered the grid evenly, the time
     left can be told, and sweeps that share a store meet late. Verdicts, and recoveries with ``starts`` and no ``budget``, are the
-    same on every machine with the same versions; a budget makes a recovery depend on the machine's speed.
+    same on every machine with the same versions, as long as their matrices fit in memory (``reasons`` says where one did not); a budget
+    makes a recovery depend on the machine's speed. Processes on one machine share the memory that IDENTIFY_MEMORY, if not set, allows.
 
     An error in a task is kept as its outcome. A task whose process dies is run again, at most twice on this machine; Dask decides
     for its workers (``distributed.scheduler.allowed-failures``).

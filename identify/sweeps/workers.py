@@ -7,10 +7,11 @@ that ends: they watch a pipe that the operating system closes when the sweep's p
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -72,10 +73,13 @@ class Processes:
 
     def __enter__(self) -> Processes:
         self._context = get_context("spawn")
-        self._environment = _environment(self.workers)
-        self._environment.__enter__()
-        self._alive, self._open = self._context.Pipe(duplex=False)
-        self._pool = self._start()
+        with ExitStack() as stack:
+            stack.enter_context(_environment(self.workers))
+            self._alive, self._open = self._context.Pipe(duplex=False)
+            stack.callback(self._alive.close)
+            stack.callback(self._open.close)
+            self._pool = self._start()
+            self._ending = stack.pop_all()
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -83,11 +87,11 @@ class Processes:
             self._pool.shutdown()
         self._open.close()  # ends the processes at once, in the middle of a task if they have one
         self._pool.shutdown(cancel_futures=True)
-        self._alive.close()
-        self._environment.__exit__(None, None, None)
+        self._ending.close()
 
     def submit(self, task: Task) -> Future[Outcome]:
-        return self._pool.submit(run_task, task)
+        with _no_interrupts():
+            return self._pool.submit(run_task, task)
 
     def renew(self) -> None:
         """New processes in place of those of a broken pool."""
@@ -98,7 +102,9 @@ class Processes:
         for _ in range(ATTEMPTS):
             pool = ProcessPoolExecutor(self.workers, self._context, initializer=_begin, initargs=(self._alive,))
             try:
-                pool.submit(os.getpid).result()
+                with _no_interrupts():
+                    ready = pool.submit(os.getpid)
+                ready.result()
             except BrokenExecutor:
                 pool.shutdown()
                 continue
@@ -122,10 +128,21 @@ def _environment(workers: int) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _begin(alive: Connection) -> None:
-    """In a new process: leave keyboard interrupts to the sweep, and end with it."""
-    import signal
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes that are started in this block leave keyboard interrupts to the sweep, from their first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+
+def _begin(alive: Connection) -> None:
+    """In a new process: ignore keyboard interrupts, and end with the sweep."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
 
