@@ -174,7 +174,7 @@ class _Tally:
 
     def _tell(self) -> None:
         self.done += 1
-        rate = self.here / (time.monotonic() - self.started)
+        rate = self.here / max(time.monotonic() - self.started, 1e-6)
         self.progress(Progress(self.done, self.total, self.failures, (self.total - self.done) / rate if rate else None))
 
 
