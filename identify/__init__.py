@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from identify.recovery.solution import Recovery, RecoveryError
     from identify.report.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.stationarity import KKTSystem
+    from identify.sweeps.constraints import GridError
+    from identify.sweeps.results import Sweep
+    from identify.sweeps.store import StoreError
+    from identify.sweeps.sweep import sweep
+    from identify.sweeps.workers import SweepError
     from identify.symbolic.system import SymbolicSystem, kkt_equations
     from identify.theory.registry import UnknownTheoremError, theorems
     from identify.theory.theorem import Theorem
@@ -47,6 +52,7 @@ _HOME = {
     "Configuration": "configuration",
     "DefenceCurve": "defence.curves",
     "Defences": "defence.curves",
+    "GridError": "sweeps.constraints",
     "InconsistentDataError": "conditions.check",
     "KKTPoint": "kkt_points",
     "KKTSystem": "stationarity",
@@ -63,6 +69,9 @@ _HOME = {
     "ShapeError": "network",
     "SolutionCertificate": "certificates.certify_solution",
     "Splitting": "attacks.runs",
+    "StoreError": "sweeps.store",
+    "Sweep": "sweeps.results",
+    "SweepError": "sweeps.workers",
     "SymbolicSystem": "symbolic.system",
     "Theorem": "theory.theorem",
     "TheoremTrials": "theory.trials",
@@ -84,6 +93,7 @@ _HOME = {
     "reconstruct": "attacks.reconstruct",
     "recover": "recovery.recover",
     "save_problem": "io",
+    "sweep": "sweeps.sweep",
     "theorems": "theory.registry",
     "verify": "certificates.verify",
     "weight_decay_point": "kkt_points",
@@ -99,6 +109,7 @@ __all__ = [
     "Configuration",
     "DefenceCurve",
     "Defences",
+    "GridError",
     "InconsistentDataError",
     "KKTPoint",
     "KKTSystem",
@@ -115,6 +126,9 @@ __all__ = [
     "ShapeError",
     "SolutionCertificate",
     "Splitting",
+    "StoreError",
+    "Sweep",
+    "SweepError",
     "SymbolicSystem",
     "Theorem",
     "TheoremTrials",
@@ -136,6 +150,7 @@ __all__ = [
     "reconstruct",
     "recover",
     "save_problem",
+    "sweep",
     "theorems",
     "verify",
     "weight_decay_point",

@@ -26,13 +26,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def claim_folder(folder: Path, question: str, subject: str) -> None:
-    """Make a checkpoint folder for a question, or see that it belongs to it.
+def claim_folder(folder: Path, question: str, subject: str, *, name: str = "checkpoint") -> None:
+    """Make a folder for the results of a question, or see that it belongs to it.
 
     Raises
     ------
     ValueError
-        When it belongs to another question (``subject`` names what the question is about), or cannot be used.
+        When it belongs to another question (``subject`` names what the question is about), or cannot be used; ``name`` is that of the
+        argument which named the folder.
     """
     label = folder / "question.txt"
     try:
@@ -41,6 +42,6 @@ def claim_folder(folder: Path, question: str, subject: str) -> None:
             with replacing(label) as temporary:
                 temporary.write_text(question, encoding="utf-8")
         elif label.read_text(encoding="utf-8") != question:
-            raise ValueError(f"checkpoint: {folder} belongs to another {subject} or to other options; choose another folder, or delete it")
+            raise ValueError(f"{name}: {folder} belongs to another {subject} or to other options; choose another folder, or delete it")
     except OSError as error:
-        raise ValueError(f"checkpoint: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
+        raise ValueError(f"{name}: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None

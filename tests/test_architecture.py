@@ -34,6 +34,7 @@ ORDER = [
     "attacks",
     "certificates",
     "theory",
+    "sweeps",
     "io",
     "demo",
     "cli",

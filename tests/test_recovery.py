@@ -125,8 +125,14 @@ class TestNoise:
     @pytest.mark.parametrize(
         "config", [size(5, 4, 12), size(40, 4, 12), size(20, 4, 30, bias=True), size(20, 4, 30, "z + z^2", outputs=2)], ids=str
     )
-    def test_error_bars_are_standard_deviations(self, config):
-        """Root mean square error over repetitions of the noise, against the average bar, sample by sample; on the span and off it."""
+    @pytest.mark.parametrize("everywhere", [True, False])
+    def test_error_bars_are_standard_deviations(self, config, everywhere, monkeypatch):
+        """Root mean square error over repetitions of the noise, against the average bar, sample by sample.
+
+        By least squares in all coordinates, and as for large images: on the span of the samples, and off it.
+        """
+        if not everywhere:
+            monkeypatch.setattr("identify.recovery.work.FINAL_FLOPS", 0)
         system, truth = config.plant(0)
         errors, bars = [], []
         for seed in range(30):
@@ -136,6 +142,14 @@ class TestNoise:
             bars.append(found.error_bars[match.order])
         ratio = np.sqrt(np.mean(np.square(errors), axis=0)) / np.sqrt(np.mean(np.square(bars), axis=0))
         assert ((ratio > 0.65) & (ratio < 1.4)).all()
+
+    def test_the_last_polish_is_in_all_coordinates(self, monkeypatch):
+        system, truth = size(40, 4, 12).plant(0)
+        targets = [noisy(system, 1e-6, seed) for seed in range(10)]
+        everywhere = [worst(recover(target, samples=4), truth) for target in targets]
+        monkeypatch.setattr("identify.recovery.work.FINAL_FLOPS", 0)
+        on_the_span = [worst(recover(target, samples=4), truth) for target in targets]
+        assert np.mean(np.square(everywhere)) < 0.7 * np.mean(np.square(on_the_span))
 
     def test_single_precision_targets(self):
         system, truth = size(8, 5, 30).plant(0)

@@ -95,6 +95,17 @@ class TestMaps:
         np.testing.assert_allclose(X2, X1, atol=1e-4 * np.abs(X1).max())
 
 
+def test_free_scales_stay_where_they_are():
+    """The Jacobian of z^3 is singular along the scale of each sample."""
+    system, truth = Configuration(inputs=5, samples=3, width=15, activation="z^3").plant(0)
+    X, c = check_data(truth.X, truth.c, 5, 1)
+    equations = Equations.of(Reduced.trivial(system).network, system.observed, system.target)
+    rng = np.random.default_rng(0)
+    moved, multipliers, steps = gauss_newton(equations, X * (1 + 1e-3 * rng.standard_normal(X.shape)), c)
+    assert steps <= 12 and np.linalg.norm(equations.residual(moved, multipliers)) < 1e-12 * np.linalg.norm(system.target)
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), np.linalg.norm(X, axis=1), rtol=0.01)
+
+
 def test_products_on_an_accelerator(monkeypatch):
     """What a machine with a GPU does, on the CPU's backend: the same numbers, in double precision."""
     system, _ = CONFIGS[1].plant(0)

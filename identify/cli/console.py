@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
+if TYPE_CHECKING:
+    from identify.sweeps.sweep import Progress
+
+EVERY = 5.0
+"""Seconds between two lines of progress, where it is no terminal."""
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -24,6 +31,28 @@ def progress() -> Iterator[Callable[[str], None]]:
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=errors, transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda name: bar.update(task, description=name)
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[Progress], None]]:
+    """A bar on standard error with counts and the time left; where it is no terminal, a plain line every few seconds."""
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    if not errors.is_terminal:
+        told = -math.inf
+
+        def tell(step: Progress) -> None:
+            nonlocal told
+            if time.monotonic() - told >= EVERY or step.done == step.total:
+                told = time.monotonic()
+                errors.print(str(step))
+
+        yield tell
+        return
+    with Bar(BarColumn(), TextColumn("{task.description}"), console=errors, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda step: bar.update(task, completed=step.done, total=step.total, description=str(step))
 
 
 def brief(value: Any) -> str:

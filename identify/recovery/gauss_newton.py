@@ -29,6 +29,8 @@ SIGNS = 4
 """Sums to which every row of J is added."""
 BLOCK = 2**23
 """Entries of the blocks of rows that are formed at a time."""
+SINGULAR = 1e-7
+"""Relative to the columns of J. In directions that change the equations less the iteration is slow; along a free scale it stands still."""
 ACCURACY = 1e-10
 ITERATIONS = 400
 MAX_STEPS, HALVINGS = 20, 8
@@ -94,8 +96,11 @@ class Linearised:
         return out
 
     def factor(self, rng: np.random.Generator) -> Float[np.ndarray, "unknowns unknowns"]:
-        """R of a sketch: J R^-1 has singular values within a factor of about four."""
-        return np.asarray(qr(self.sketch(rng), mode="r", overwrite_a=True, check_finite=False)[0][: self.shape[1]])
+        """R of a sketch: J R^-1 has singular values within a factor of about four, and zeros where J has them."""
+        rows = self.sketch(rng)
+        norms = np.linalg.norm(rows, axis=0)
+        held = np.diag(SINGULAR * np.where(norms > 0, norms, norms.max(initial=0) or 1.0))
+        return np.asarray(qr(np.concatenate([rows, held]), mode="r", overwrite_a=True, check_finite=False)[0][: self.shape[1]])
 
     def step(self, r: Float[np.ndarray, " equations"], R: Float[np.ndarray, "unknowns unknowns"]) -> Float[np.ndarray, "n D"]:
         """The change that minimises the linearised residual, by LSMR on J R^-1."""

@@ -36,9 +36,15 @@ class Reduced:
         d, m = system.network.n_inputs, system.network.width
         affine = system.target_bias is not None
         if system.target_W is None or samples >= d + affine or samples > m:
-            return cls(system, np.eye(d), np.zeros(d))
+            return cls.trivial(system)
         rows = system.target_W if system.target_bias is None else np.hstack([system.target_W, system.target_bias[:, None]])
         return cls(system, *_coordinates(np.linalg.svd(rows, full_matrices=False)[2][:samples].T, affine))
+
+    @classmethod
+    def trivial(cls, system: KKTSystem) -> Reduced:
+        """All coordinates as they are."""
+        d = system.network.n_inputs
+        return cls(system, np.eye(d), np.zeros(d))
 
     @property
     def dimension(self) -> int:

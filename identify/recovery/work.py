@@ -28,6 +28,8 @@ from identify.stationarity import KKTSystem
 ROUNDS = 2
 """Polishes: each on the span, and with the noise model, that the one before found."""
 INCONSISTENT = 1e-2
+OPERATIONS_FOR_EACH, FINAL_FLOPS = 10, 1e11
+"""Of a polish in all coordinates, for unknowns^3; and what is allowed for it."""
 
 
 @dataclass(eq=False)
@@ -130,6 +132,13 @@ class Work:
             weights = spread.weights(reduced.dimension, system.observed)
             evidence["noise_model"] = spread.name
             evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
+        everywhere = Reduced.trivial(system)
+        if not reduced.is_trivial and OPERATIONS_FOR_EACH * (X.size + c.size) ** 3 <= FINAL_FLOPS:
+            # on the span, samples are a little farther from the data than least squares in all coordinates
+            equations = Equations.of(everywhere.network, system.observed, system.target, spread.weights(X.shape[1], system.observed))
+            X, c, steps = polish(equations, X, c)
+            reduced = everywhere
+            evidence["polish_steps"] += steps
         X, c = self._representative(X, c)
         residual = system.residual(X, c)
         if not residual <= INCONSISTENT:

@@ -1,0 +1,33 @@
+"""``identify plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identify.cli.app import Json, app
+from identify.cli.console import print_json, print_text
+
+
+@app.command(epilog="Example: identify plot runs/ --x samples --y width --out figures/ --format svg")
+def plot(
+    store: Annotated[Path, typer.Argument(help="Folder that identify sweep --store wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False)] = None,
+    x: Annotated[str | None, typer.Option("--x", help="Axis across; default: the size with the most values.", show_default=False)] = None,
+    y: Annotated[str | None, typer.Option("--y", help="Axis upwards; default: the next.", show_default=False)] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Only these points, as in 'noise == 0'; may be repeated.", show_default=False)
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
+    as_json: Json = False,
+) -> None:
+    """Draw the phase diagrams of a sweep: verdicts, thresholds, success of recovery, and error against noise."""
+    from identify.sweeps.results import Sweep
+
+    written = Sweep.load(store).plot(out, x=x, y=y, where=where or (), form=form)
+    if as_json:
+        print_json({"files": [str(path) for path in written]})
+    else:
+        print_text("Written: " + ", ".join(map(str, written)))

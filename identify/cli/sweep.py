@@ -1,0 +1,54 @@
+"""``identify sweep``."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from identify.cli.app import Json, app
+from identify.cli.console import counting, fail, print_json, print_text
+
+if TYPE_CHECKING:
+    from identify.sweeps.results import Sweep
+
+
+@app.command(epilog="Example: identify sweep grid.toml --store runs/   and then   identify plot runs/")
+def sweep(
+    grid: Annotated[Path, typer.Argument(help="TOML file: lists of inputs, samples, width, activation, ..., and measure.")],
+    store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.")] = Path("runs"),
+    cluster: Annotated[
+        str | None, typer.Option(help="Dask scheduler: tcp://host:port, or its scheduler file (.json).", show_default=False)
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes on this machine; default: all processors.", show_default=False)] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run tasks again that ended with an error.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a check, thresholds or recoveries over a grid of sizes, activations, seeds and noise; stop and go on at any time."""
+    from identify.sweeps.sweep import sweep as run
+    from identify.sweeps.workers import SweepError
+    from identify.sweeps.workers import cluster as connect
+
+    if cluster is not None and workers is not None:
+        raise ValueError("--workers: is for processes on this machine; a cluster has its own, leave it out")
+    try:
+        with nullcontext() if cluster is None else connect(cluster) as executor, counting() as step:
+            found = run(grid, store=store, executor=executor, workers=workers, retry_failed=retry_failed, progress=step)
+    except KeyboardInterrupt:
+        fail(f"interrupted; finished tasks are in {store}: the same command goes on from there", 130)
+    except SweepError as error:
+        fail(str(error), 1)
+    if as_json:
+        print_json({"store": str(store), **found.counts, "rows": found.table()})
+    else:
+        _show(found, store)
+    if found.counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _show(found: Sweep, store: Path) -> None:
+    from identify.sweeps.summary import summary
+
+    print_text(f"{summary(found)}\nResults: {store}   (identify plot {store} draws them)")

@@ -1,0 +1,78 @@
+"""What a sweep measures at each point of its grid: the verdict, the thresholds, or whether planted data are recovered.
+
+Verdicts and thresholds are those of :func:`identify.check` and :func:`identify.largest_identifiable`, with their scope. Recovery is a
+statistic: success is judged against planted data, and proves nothing of other instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from identify.sweeps.task import Task
+
+SOLVED = 3.0
+"""A relative residual below so many times the relative noise counts as solved."""
+
+
+def verdict(task: Task) -> dict[str, Any]:
+    """``check`` of the configuration; for the self-trained regimes, of one planted instance."""
+    from identify.conditions.check import check
+
+    report = check(task.configuration, seed=task.seed)
+    return {
+        "verdict": report.verdict.value,
+        "scope": str(report.scope),
+        "proved": "; ".join(one.name for one in report.conditions if one.is_proved),
+        "reasons": "; ".join(report.reasons),
+        "notes": "; ".join(report.notes),
+    }
+
+
+def thresholds(task: Task) -> dict[str, Any]:
+    """``largest_identifiable``: up to how many generic samples a generic network of these sizes determines them."""
+    from identify.conditions.thresholds import largest_identifiable
+
+    found = largest_identifiable(task.configuration, seed=task.seed).to_dict()
+    names = ("unique", "unique_by_moments", "unique_by_generic_global", "locally_unique", "not_identifiable", "arithmetic")
+    return {name: found[name] for name in names}
+
+
+def recovery(task: Task) -> dict[str, Any]:
+    """Plant an instance, perturb its target, recover, and compare with what was planted, modulo the ambiguity."""
+    from identify.recovery.recover import TOLERANCE, recover
+    from identify.recovery.solution import RecoveryError
+
+    assert task.noise is not None and task.samples is not None and task.tolerance is not None and task.method is not None
+    system, truth = task.configuration.plant(task.seed)
+    if task.noise:
+        direction = np.random.default_rng([task.seed, 1]).standard_normal(system.n_equations)
+        size = task.noise * np.linalg.norm(system.target) / np.linalg.norm(direction)
+        system = system.with_target(system.target + size * direction)
+    try:
+        found = recover(
+            system,
+            samples=task.samples,
+            method=task.method,
+            starts=task.starts,
+            seed=task.seed,
+            budget=task.budget,
+            tolerance=max(TOLERANCE, SOLVED * task.noise),
+        )
+    except RecoveryError as error:
+        return {"success": False, "relative_error": None, "residual": None, "solved_by": "", "not_recovered": str(error)}
+    worst = float(found.match(truth.X, truth.c).errors.max())
+    success = worst <= task.tolerance
+    return {"success": success, "relative_error": worst, "residual": found.residual, "solved_by": found.method, "not_recovered": ""}
+
+
+MEASURES: dict[str, Callable[[Task], dict[str, Any]]] = {"verdict": verdict, "thresholds": thresholds, "recovery": recovery}
+"""Every measure, by name."""
+RESULTS = {
+    "verdict": ("verdict", "scope", "proved", "reasons", "notes"),
+    "thresholds": ("unique", "unique_by_moments", "unique_by_generic_global", "locally_unique", "not_identifiable", "arithmetic"),
+    "recovery": ("success", "relative_error", "residual", "solved_by", "not_recovered"),
+}
+"""What each measure gives, in the order of the table."""

@@ -1,0 +1,49 @@
+"""The pictures of a sweep as files: one for each measure that has results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from identify.files import replacing
+from identify.report.canvas import to_png, to_svg
+from identify.stationarity import choice
+from identify.sweeps.curves import noise_curves, thresholds_curves
+from identify.sweeps.diagrams import recovery_diagram, verdict_diagram
+from identify.sweeps.panels import values_of
+from identify.sweeps.results import Sweep
+
+FORMS = {"png": to_png, "svg": to_svg}
+
+
+def write_pictures(
+    sweep: Sweep, folder: str | Path | None, *, x: str | None, y: str | None, where: str | Sequence[str], form: str
+) -> list[Path]:
+    """Draw what there is, and write it; see :meth:`Sweep.plot`."""
+    render = FORMS[choice("form", form, tuple(FORMS))]
+    rows = sweep.table(where=where)
+    of = {name: [row for row in rows if row["measure"] == name] for name in ("verdict", "thresholds", "recovery")}
+    done = {name: [row for row in some if row["state"] == "done"] for name, some in of.items()}
+    figures = {}
+    if done["verdict"]:
+        figures["verdict"] = verdict_diagram(of["verdict"], x, y)
+    if done["thresholds"]:
+        figures["thresholds"] = thresholds_curves(of["thresholds"], x)
+    if done["recovery"]:
+        noises = [value for value in values_of(done["recovery"], "noise") if value]
+        figures["recovery"] = recovery_diagram(of["recovery"], x, y)
+        if len(noises) > 1:
+            figures["noise"] = noise_curves(of["recovery"])
+    if not figures:
+        raise ValueError(f"store: no results to draw in {sweep.store.folder}; sweep first, or choose other points with where")
+    target = sweep.store.folder if folder is None else Path(folder)
+    written = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            written.append(target / f"{name}.{form}")
+            with replacing(written[-1]) as temporary:
+                temporary.write_bytes(render(figure))
+    except OSError as error:
+        raise ValueError(f"out: {target} cannot be written ({error.strerror}); choose a folder that is writable") from None
+    return written

@@ -1,0 +1,30 @@
+"""A sweep in a few lines: how many tasks, what they found, and why some failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from identify.sweeps.results import Sweep
+
+LONGEST = 3
+"""Errors that are shown."""
+
+
+def summary(found: Sweep) -> str:
+    """Counts of verdicts, range of thresholds, successes of recoveries, and the most frequent errors."""
+    rows = found.table()
+    lines = [repr(found)]
+    verdicts = Counter(row["verdict"] for row in rows if row["measure"] == "verdict" and row["state"] == "done")
+    if verdicts:
+        lines.append("  verdict: " + ", ".join(f"{number} {name}" for name, number in verdicts.most_common()))
+    unique = [row["unique"] for row in rows if row["measure"] == "thresholds" and row["state"] == "done"]
+    if unique:
+        lines.append(f"  thresholds: proved unique up to {min(unique)} to {max(unique)} samples")
+    tried = [row["success"] for row in rows if row["measure"] == "recovery" and row["state"] == "done"]
+    if tried:
+        lines.append(f"  recovery: {sum(tried)} of {len(tried)} within the tolerance")
+    errors = Counter(row["error"] for row in rows if row["state"] == "failed")
+    lines += [f"  failed ({number}): {error}" for error, number in errors.most_common(LONGEST)]
+    if len(errors) > LONGEST:
+        lines.append(f"  and {len(errors) - LONGEST} other errors, in the column error of the table")
+    return "\n".join(lines)

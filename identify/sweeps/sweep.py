@@ -1,0 +1,186 @@
+"""``sweep``: every task of a grid that has no result yet is run, and kept as soon as it is done."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from identify.sweeps.drive import drive
+from identify.sweeps.grid import Grid, GridError
+from identify.sweeps.results import Sweep
+from identify.sweeps.store import DamagedError, Store
+from identify.sweeps.task import Outcome, Task
+from identify.sweeps.workers import Given, Processes, cores
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep is: ``done`` of ``total`` tasks, ``failed`` of them with an error; ``seconds_left`` is None at first."""
+
+    done: int
+    total: int
+    failed: int
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        failures = f", {self.failed} failed" if self.failed else ""
+        left = "" if self.seconds_left is None else f", about {clock(self.seconds_left)} left"
+        return f"{self.done} of {self.total} tasks{failures}{left}"
+
+
+def sweep(
+    grid: Mapping[str, Any] | str | Path,
+    *,
+    store: str | Path,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    progress: Callable[[Progress], None] = lambda step: None,
+) -> Sweep:
+    """Verdicts, thresholds and recoveries over a grid of sizes, activations, seeds and noise.
+
+    Parameters
+    ----------
+    grid
+        A mapping, or a TOML file. ``measure``: some of ``"verdict"``, ``"thresholds"``, ``"recovery"``. Lists of values, whose
+        product is taken: ``inputs``, ``samples``, ``width``, ``activation``, ``outputs``, ``bias``, ``layers``, ``regime`` as in
+        :class:`Configuration`, and ``seeds`` (or how many). For recoveries: ``noise`` (relative to the target), ``method``, ``starts``,
+        ``budget`` (seconds, by default 10 without ``starts``) and ``tolerance`` (the relative error of every sample below which a
+        recovery is a success, modulo the ambiguity; by default 1e-3). ``where``: comparisons that every point satisfies, such as
+        ``"samples <= 2*inputs"``. A list of integers may be written ``{"first": 2, "last": 20, "step": 2}``.
+    store
+        A folder, made if needed: one file for each task, named by the hash of what the task is told. What is there is
+        not run again, so a sweep that was stopped in any way goes on, and a larger grid runs only what is new.
+    executor
+        Any :class:`concurrent.futures.Executor`, such as ``dask.distributed.Client(address).get_executor()``; None starts
+        processes on this machine, of one thread each.
+    workers
+        How many processes, at least 1; None takes all processors. Not with an executor.
+    retry_failed
+        Whether tasks that ended with an error are run again.
+    progress
+        Called at the start, and after every task.
+
+    Returns
+    -------
+    Sweep
+        The results of this grid.
+
+    Raises
+    ------
+    GridError
+        For a grid that cannot be used; nothing is run.
+    StoreError
+        For a folder that belongs to something else, or cannot be written.
+    SweepError
+        When processes cannot be started, or the executor breaks. What was finished is kept.
+
+    Notes
+    -----
+    Tasks are run in the order of their hashes, from a random one on: a sweep that is stopped has covered the grid evenly, the time
+    left can be told, and sweeps that share a store meet late. Verdicts, and recoveries with ``starts`` and no ``budget``, are the
+    same on every machine with the same versions, as long as their matrices fit in memory (``reasons`` says where one did not); a budget
+    makes a recovery depend on the machine's speed. Processes on one machine share the memory that IDENTIFY_MEMORY, if not set, allows.
+
+    An error in a task is kept as its outcome. A task whose process dies is run again, at most twice on this machine; Dask decides
+    for its workers (``distributed.scheduler.allowed-failures``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> grid = {"inputs": [3, 4], "samples": [2, 6], "width": 8, "activation": "z + z^3", "where": "samples < 2*inputs"}
+    >>> with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
+    ...     found = sweep(grid, store=folder, executor=executor)
+    ...     [(row["inputs"], row["samples"], row["verdict"]) for row in found.table()]
+    [(3, 2, 'UNIQUE'), (4, 2, 'UNIQUE'), (4, 6, 'NOT_UNIQUE')]
+    """
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1):
+        raise ValueError(f"workers: received {workers!r}, expected an integer of at least 1, or None for every processor")
+    if workers is not None and executor is not None:
+        raise ValueError("workers: is for processes on this machine; leave it out with an executor, which has its own")
+    tasks = {task.key: task for task in Grid.of(grid).tasks()}
+    if not tasks:
+        raise GridError("grid: no point satisfies where; expected at least one, relax the constraints")
+    given = None if executor is None else Given(executor)
+    kept = Store.claim(store)
+    waiting, known_failures = _missing(kept, tasks, retry_failed)
+    tally = _Tally(kept, progress, len(tasks), len(tasks) - len(waiting), known_failures)
+    if waiting:
+        hired = given or Processes(min(int(workers or cores()), len(waiting)))
+        try:
+            with hired:
+                drive(_still_missing(kept, waiting, tally), hired, tally.finished)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"finished tasks are in {kept.folder}; the same sweep goes on from there")
+            raise
+    return Sweep(kept, tuple(tasks))
+
+
+def _missing(store: Store, tasks: Mapping[str, Task], retry_failed: bool) -> tuple[list[Task], int]:
+    """Tasks to run, by hash from a random one on, and how many others have failed before."""
+    missing, failures = [], 0
+    for key in sorted(tasks):
+        try:
+            found = store.load(key)
+        except DamagedError:
+            found = None
+        if found is None or (found.state == "failed" and retry_failed):
+            missing.append(tasks[key])
+        else:
+            failures += found.state == "failed"
+    start = secrets.randbelow(len(missing)) if missing else 0
+    return missing[start:] + missing[:start], failures
+
+
+def _still_missing(store: Store, tasks: Sequence[Task], tally: _Tally) -> Iterator[Task]:
+    """Those of the tasks that no other sweep has finished by the time their turn comes."""
+    for task in tasks:
+        if store.is_done(task.key):
+            tally.done_elsewhere()
+        else:
+            yield task
+
+
+@dataclass(eq=False)
+class _Tally:
+    """Keeps outcomes and counts them."""
+
+    store: Store
+    progress: Callable[[Progress], None]
+    total: int
+    done: int
+    failures: int
+
+    def __post_init__(self) -> None:
+        self.here, self.started = 0, time.monotonic()
+        self.progress(Progress(self.done, self.total, self.failures, None))
+
+    def finished(self, outcome: Outcome) -> None:
+        self.store.save(outcome)
+        self.here += 1
+        self.failures += outcome.state == "failed"
+        self._tell()
+
+    def done_elsewhere(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        self.done += 1
+        rate = self.here / max(time.monotonic() - self.started, 1e-6)
+        self.progress(Progress(self.done, self.total, self.failures, (self.total - self.done) / rate if rate else None))
+
+
+def clock(seconds: float) -> str:
+    """A time as a person reads it: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

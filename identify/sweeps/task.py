@@ -1,0 +1,120 @@
+"""One task of a sweep: what is measured, at which sizes, from which seed; its hash, and its outcome.
+
+A task is a value. Its hash covers everything that its result depends on, and names the file of the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from identify.configuration import Configuration
+
+FORMAT = 1
+"""What a task means and how its result is written; another number gives other hashes, so nothing old is taken for new."""
+NETWORK = ("inputs", "width", "activation", "outputs", "bias", "layers", "regime", "seed")
+"""What every measure depends on."""
+USED = {
+    "verdict": (*NETWORK, "samples"),
+    "thresholds": NETWORK,
+    "recovery": (*NETWORK, "samples", "noise", "method", "starts", "budget", "tolerance"),
+}
+"""What each measure depends on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One point of a grid, and what to measure there; what the measure does not depend on is None."""
+
+    measure: str
+    inputs: int
+    samples: int | None = None
+    width: int
+    activation: str
+    outputs: int = 1
+    bias: bool = False
+    layers: str = "both"
+    regime: str = "gradient"
+    seed: int = 0
+    noise: float | None = None
+    method: str | None = None
+    starts: int | None = None
+    budget: float | None = None
+    tolerance: float | None = None
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the task in canonical JSON, with the version of the format."""
+        return digest({"format": FORMAT, **self.to_dict()})
+
+    @property
+    def configuration(self) -> Configuration:
+        """The sizes. Thresholds hold for every number of samples; one stands for it."""
+        options = {name: getattr(self, name) for name in (*NETWORK[:-1], "samples")}
+        return Configuration(**options | {"samples": self.samples or 1})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; what is None is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+PARAMETERS = tuple(one.name for one in fields(Task) if one.name != "measure")
+"""What a task is told besides its measure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes
+    ----------
+    state
+        ``"done"``; or ``"failed"``, when the task raised an error or its process died, and ``error`` says which.
+    result
+        What was measured; empty for a task that failed.
+    seconds
+        Wall-clock time of the task alone.
+    versions
+        Of the packages that the result rests on.
+    """
+
+    task: Task
+    state: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def failed(task: Task, reason: str) -> Outcome:
+    """The outcome of a task that could not be run."""
+    return Outcome(task=task, state="failed", error=reason)
+
+
+def run_task(task: Task) -> Outcome:
+    """Measure; an error becomes part of the outcome. This is what executors are given."""
+    from identify.conditions.judgement import versions
+    from identify.report.verdict import jsonable
+    from identify.sweeps.measures import MEASURES
+
+    started = time.perf_counter()
+    state, result, error = "done", {}, ""
+    try:
+        result = jsonable(MEASURES[task.measure](task))
+    except Exception as reason:  # whatever went wrong in one task must not end the sweep
+        state, error = "failed", f"{type(reason).__name__}: {reason}"
+    return Outcome(task=task, state=state, result=result, error=error, seconds=time.perf_counter() - started, versions=versions())
+
+
+def canonical(content: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(content).encode()).hexdigest()

@@ -1,0 +1,189 @@
+"""Who runs the tasks: processes on this machine, any executor that is given, or a Dask cluster.
+
+Processes are started afresh (not forked: JAX has threads), with one thread each, and end with the sweep that started them, however
+that ends: they watch a pipe that the operating system closes when the sweep's process is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from identify.limits import memory_allowed
+from identify.report.html import MissingExtraError
+from identify.sweeps.task import Outcome, Task, run_task
+
+AHEAD = 4096
+"""Tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""
+ATTEMPTS = 2
+"""To start processes."""
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""For processes that share one machine; what the caller has set already stays."""
+
+
+class SweepError(RuntimeError):
+    """A sweep that cannot go on: workers that cannot be started, or an executor that is gone. Finished tasks are kept."""
+
+
+class Given:
+    """An executor of the caller, which is neither renewed nor shut down here."""
+
+    ahead = AHEAD
+
+    def __init__(self, executor: Executor):
+        if not callable(getattr(executor, "submit", None)):
+            raise TypeError(
+                f"executor: received {type(executor).__name__}, expected a concurrent.futures.Executor; "
+                "for a Dask cluster, Client(address).get_executor()"
+            )
+        self.executor = executor
+
+    def __enter__(self) -> Given:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        pass
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        return self.executor.submit(run_task, task)
+
+    def renew(self) -> None:
+        raise SweepError("executor: it broke; finished tasks are in the store: sweep again with a new executor to go on")
+
+
+class Processes:
+    """Processes on this machine, started anew when one of them dies."""
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self.ahead = 2 * workers
+
+    def __enter__(self) -> Processes:
+        self._context = get_context("spawn")
+        with ExitStack() as stack:
+            stack.enter_context(_environment(self.workers))
+            self._alive, self._open = self._context.Pipe(duplex=False)
+            stack.callback(self._alive.close)
+            stack.callback(self._open.close)
+            self._pool = self._start()
+            self._ending = stack.pop_all()
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self._pool.shutdown()
+        self._open.close()  # ends the processes at once, in the middle of a task if they have one
+        self._pool.shutdown(cancel_futures=True)
+        self._ending.close()
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        with _no_interrupts():
+            return self._pool.submit(run_task, task)
+
+    def renew(self) -> None:
+        """New processes in place of those of a broken pool."""
+        self._pool.shutdown()
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        for _ in range(ATTEMPTS):
+            pool = ProcessPoolExecutor(self.workers, self._context, initializer=_begin, initargs=(self._alive,))
+            try:
+                with _no_interrupts():
+                    ready = pool.submit(os.getpid)
+                ready.result()
+            except BrokenExecutor:
+                pool.shutdown()
+                continue
+            return pool
+        raise SweepError(
+            "workers: no process could be started on this machine; a script that sweeps needs its calls under "
+            "if __name__ == '__main__': (see above for what the process said)"
+        )
+
+
+@contextmanager
+def _environment(workers: int) -> Iterator[None]:
+    """What new processes inherit: one thread, and a share of the memory."""
+    wanted = {"IDENTIFY_MEMORY": repr(memory_allowed() / workers / 2**30), **ONE_THREAD}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes that are started in this block leave keyboard interrupts to the sweep, from their first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(alive: Connection) -> None:
+    """In a new process: ignore keyboard interrupts, and end with the sweep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
+
+
+def _end_with(alive: Connection) -> None:
+    """Wait until the other end of the pipe is closed, by the sweep or by its death."""
+    try:
+        alive.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """The executor of a Dask cluster, for a block: ``tcp://host:port``, or the path of a scheduler file (``.json``).
+
+    Raises
+    ------
+    ValueError
+        When no scheduler answers there, or (as :class:`~identify.report.html.MissingExtraError`) without Dask.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingExtraError("Dask's package distributed", "sweeping on a cluster", extra="cluster") from error
+    from_file = address.endswith(".json")
+    if from_file and not Path(address).is_file():
+        raise ValueError(f"cluster: {address}: no such file; expected a scheduler file, or an address such as tcp://host:8786")
+    try:
+        client = Client(scheduler_file=address) if from_file else Client(address)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"cluster: no Dask scheduler answers at {address} ({error}); expected tcp://host:port as dask scheduler prints it"
+        ) from None
+    with client:
+        yield client.get_executor()
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
