@@ -20,7 +20,7 @@ import numpy as np
 from flint import fmpz
 from jaxtyping import Float, Int
 
-from identify.exact.elimination import LARGEST, has_full_column_rank, to_flint
+from identify.exact.elimination import SMALL as LARGEST, has_full_column_rank, to_flint
 from identify.limits import refuse_above, refuse_late
 from identify.report.verdict import Arithmetic
 
