@@ -13,6 +13,7 @@ from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses import witness
 from identify.exact.modular import Arithmetic, rank_seconds
+from identify.exact.slices import interpolation_seconds
 from identify.limits import OutOfTimeError, TooLargeError, seconds_left
 from identify.report.verdict import Condition
 
@@ -61,7 +62,7 @@ def estimated_seconds(name: str, setting: Setting) -> float:
     """An estimate of the CPU time of one condition on one core, from the sizes of its largest matrix."""
     instance = setting.instance
     if name == "interpolation":
-        return rank_seconds(instance.n_rows, instance.n_moments)
+        return interpolation_seconds(instance) if instance.n_rows >= instance.n_moments else 0.0
     if name == "local":
         return rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
     if name == "generic-global":

@@ -28,29 +28,30 @@ TILE = 1024
 """Rows and columns updated at once: bounds the memory of a product, and its reduction stays near the cache."""
 
 
-def rank(matrix: Int[np.ndarray, "rows columns"], q: int, rng: np.random.Generator, *, only_full: bool = False) -> int:
-    """Rank modulo the prime q < 2^31, and with ``only_full`` any smaller number as soon as the columns are seen to be dependent.
+def rank(matrix: Int[np.ndarray, "rows columns"], q: int, *, only_full: bool = False) -> int:
+    """Rank modulo the prime q < 2^31; with ``only_full``, any smaller number as soon as the columns are seen to be dependent.
 
-    The random order of the rows decides how fast pivots are found, not what comes out. Cost: rows · columns² multiplications, or a third of
-    it for a square matrix; memory 4 bytes per entry.
+    The rows are shuffled first, which decides how fast pivots are found, not what comes out. Cost: rows · columns² multiplications, a third
+    of it for a square matrix; memory 8 bytes per entry beside the matrix.
     """
     if matrix.shape[0] < matrix.shape[1]:
         if only_full:
             return 0
         matrix = matrix.T
-    work = centred(matrix[rng.permutation(len(matrix))], q)
+    order = np.random.default_rng(len(matrix)).permutation(len(matrix))
+    work = centred(matrix, q)[order]
     return len(Elimination(work, q, only_full=only_full).run(factors=False))
 
 
-def has_full_column_rank(matrix: Int[np.ndarray, "rows columns"], q: int, rng: np.random.Generator) -> bool:
+def has_full_column_rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> bool:
     """Whether the columns are independent modulo q; as :func:`rank`, but it ends where a dependent column shows."""
-    return rank(matrix, q, rng, only_full=True) == matrix.shape[1]
+    return rank(matrix, q, only_full=True) == matrix.shape[1]
 
 
 def centred(values: Int[np.ndarray, "*shape"], q: int) -> Int[np.ndarray, "*shape"]:
     """Residues from 0 to q - 1 as 32-bit integers between -q/2 and q/2."""
-    out = values.astype(np.int32)
-    out -= np.int32(q) * (out > q // 2)
+    out = values.astype(np.int32, order="C")
+    np.subtract(out, np.int32(q), out=out, where=out > q // 2)
     return out
 
 

@@ -13,23 +13,51 @@ The moments that are free at the end are the corank. All is exact modulo q.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int
 
 from identify.activation import horner
-from identify.exact.elimination import TILE, Elimination, centred, product, reduced
-from identify.exact.instance import Residues
+from identify.exact.elimination import Elimination, centred
+from identify.exact.instance import Instance, Residues
 from identify.exact.interpolation import Monomials, moment_count
+from identify.exact.kernel import Forms, Kernel
+from identify.exact.modular import LARGE, MULTIPLICATIONS, RankResult, certified, certified_rank
+from identify.limits import refuse_above, refuse_late
 
-Group = tuple[Int[np.ndarray, " seen"], Int[np.ndarray, "equations seen"]]
-"""Equations: the moments that they see, and their coefficients."""
+
+def interpolation_rank(instance: Instance, *, seed: int, trials: int = 2) -> RankResult:
+    """The certified rank of the interpolation matrix: of the matrix where it is small, otherwise slice by slice.
+
+    Raises TooLargeError and OutOfTimeError where :func:`expected_work` exceeds the limits.
+    """
+    N = instance.n_moments
+    if N < LARGE:
+        return certified_rank(partial(_matrix, instance), N, seed=seed, trials=trials, some_rows=partial(_matrix, instance, rows=N))
+    what = f"the rank of an interpolation matrix with {N} columns"
+    refuse_above(expected_work(instance)[1], what)
+    refuse_late(interpolation_seconds(instance), what)
+
+    def by_slices(q: int, rng: np.random.Generator) -> int:
+        return slice_rank(instance.at(q, rng))
+
+    return certified(by_slices, N, seed=seed, trials=trials, first=[by_slices])
 
 
-def interpolation_rank(point: Residues) -> int:
-    """Rank of the interpolation matrix modulo ``point.q``. Cost and memory: :func:`expected_work`."""
+def _matrix(instance: Instance, q: int, rng: np.random.Generator, rows: int | None = None) -> np.ndarray:
+    point = instance.at(q, rng)
+    return (point if rows is None else point.some_neurons(rows, rng)).interpolation()
+
+
+def interpolation_seconds(instance: Instance) -> float:
+    """An estimate of the CPU time of :func:`interpolation_rank` for a matrix of full rank."""
+    return 1e-7 * instance.width * instance.n_moments / max(instance.coordinates, 1) + expected_work(instance)[0] / MULTIPLICATIONS
+
+
+def slice_rank(point: Residues) -> int:
+    """Rank of the interpolation matrix modulo ``point.q``, without the matrix."""
     kernel = Kernel(moment_count(point.W.shape[1], point.degrees, len(point.A)), point.q)
     for seen, equations in _groups(point):
         kernel.add(seen, equations)
@@ -38,97 +66,26 @@ def interpolation_rank(point: Residues) -> int:
     return kernel.rank
 
 
-def expected_work(inputs: int, degrees: Sequence[int], outputs: int, width: int) -> tuple[float, float]:
-    """Multiplications, and the largest number of stored residues, if every slice has as many independent equations as it can have."""
+def expected_work(instance: Instance) -> tuple[float, int]:
+    """Multiplications, and bytes: of :func:`slice_rank`, if every group of equations has as high a rank as it can have."""
+    d, C, degrees = instance.coordinates, instance.n_outputs, instance.degrees
     slopes = [k - 1 for k in degrees if k]
-    equations = min(width, moment_count(inputs, slopes, outputs))
-    free = resolved = 0
-    work = stored = 0.0
-    for r in range(inputs):
-        new = moment_count(inputs - r, slopes, outputs)
-        found = min(equations, free + new)
-        work += (free + new) * equations * found + free * equations * min(resolved, inputs**2 * outputs)
-        free += new - found
-        work += free * resolved * max(found - new, 0)
-        resolved += found
-        stored = max(stored, free * resolved + (free + new) * equations)
+    below = moment_count(d, slopes, C)
+    groups = [(moment_count(d - r, slopes, C), below) for r in range(d)] if instance.observed.W else []
+    groups += [(0 if instance.observed.W else below, below)] * instance.observed.bias
+    total, work, stored, free, resolved = instance.n_moments, 0.0, 0, 0, 0
+    for new, seen in groups + [(moment_count(d, degrees), moment_count(d, degrees))] * C * instance.observed.a:
+        if resolved == total:
+            break
+        new = min(new, total - resolved - free)
+        found = min(instance.width, seen, free + new)
+        work += found * (found * (free + new) + free * min(seen, resolved)) + (free + new - found) * resolved * max(found - new, 0)
+        stored = max(stored, 4 * (free + new) * (resolved + found) + 16 * instance.width * seen)
+        free, resolved = free + new - found, resolved + found
     return work, stored
 
 
-@dataclass(eq=False)
-class Kernel:
-    """The kernel of some equations in ``size`` unknowns modulo q: the resolved unknowns as linear forms in the free ones."""
-
-    size: int
-    q: int
-    free: Int[np.ndarray, " free"] = field(init=False)
-    blocks: list[Group] = field(init=False, default_factory=list)
-    """Resolved unknowns, and their coefficients: (free, resolved)."""
-    untouched: Int[np.ndarray, " size"] = field(init=False)
-
-    def __post_init__(self):
-        self.free = np.zeros(0, dtype=np.int64)
-        self.untouched = np.ones(self.size, dtype=bool)
-
-    @property
-    def rank(self) -> int:
-        return sum(len(resolved) for resolved, _ in self.blocks)
-
-    @property
-    def is_zero(self) -> bool:
-        return self.rank == self.size
-
-    def add(self, seen: Int[np.ndarray, " seen"], equations: Int[np.ndarray, "equations seen"]) -> None:
-        """More equations, in the unknowns ``seen``; coefficients centred modulo q."""
-        place = np.full(self.size, -1)
-        place[seen] = np.arange(len(seen))
-        new = seen[self.untouched[seen]]
-        work = np.empty((len(new) + len(self.free), len(equations)), dtype=np.int32)
-        work[: len(new)] = equations[:, place[new]].T
-        work[len(new) :] = self._substituted(place, equations)
-        candidates = np.concatenate([new, self.free])  # new ones first: pivots there leave the blocks as they are
-        elimination = Elimination(work, self.q)
-        pivots = elimination.run()
-        order, count = elimination.order, len(pivots)
-        forms = -work[count:, pivots]
-        was_free = order - len(new)
-        self.blocks = [(resolved, self._updated(block, forms, was_free, count)) for resolved, block in self.blocks]
-        self.blocks.append((candidates[order[:count]], forms))
-        self.free = candidates[order[count:]]
-        self.untouched[new] = False
-
-    def _substituted(self, place: np.ndarray, equations: np.ndarray) -> np.ndarray:
-        """The equations in the free unknowns, transposed."""
-        out = np.zeros((len(self.free), len(equations)))
-        known = place[self.free] >= 0
-        out[known] = equations[:, place[self.free[known]]].T
-        for resolved, block in self.blocks:
-            known = np.flatnonzero(place[resolved] >= 0)
-            if len(known) and len(out):
-                coefficients = equations[:, place[resolved[known]]].T.astype(np.float64)
-                for rows in _tiles(len(out)):
-                    out[rows] = reduced(out[rows] + product(block[rows][:, known], coefficients, self.q), self.q)
-        return out
-
-    def _updated(self, block: np.ndarray, forms: np.ndarray, was_free: np.ndarray, count: int) -> np.ndarray:
-        """A block in the new free unknowns, after those among the old ones that are resolved now have been replaced by ``forms``."""
-        replaced, kept = was_free[:count], was_free[count:]
-        through = np.flatnonzero(replaced >= 0)
-        factors = forms[:, through]
-        out = np.zeros((len(kept), block.shape[1]), dtype=np.int32)
-        out[kept >= 0] = block[kept[kept >= 0]]
-        for columns in _tiles(block.shape[1]) if len(through) else ():
-            values = block[replaced[through], columns].astype(np.float64)
-            for rows in _tiles(len(out)):
-                out[rows, columns] = reduced(out[rows, columns] + product(factors[rows], values, self.q), self.q)
-        return out
-
-
-def _tiles(size: int) -> list[slice]:
-    return [slice(start, start + TILE) for start in range(0, size, TILE)]
-
-
-def _groups(point: Residues) -> Iterator[Group]:
+def _groups(point: Residues) -> Iterator[Forms]:
     """The observed equations: one group for each input, then for the biases, then for each output of the second layer."""
     d, C, q = point.W.shape[1], len(point.A), point.q
     monomials = {k: Monomials.of(d, k) for k in {k - i for k in point.degrees for i in (0, 1) if k >= i}}
