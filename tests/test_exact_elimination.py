@@ -50,8 +50,7 @@ def test_largest_residues_do_not_overflow():
     assert has_full_column_rank(matrix, Q) and rank(matrix, Q) == 520
 
 
-def test_nothing_is_claimed_for_large_primes_or_wide_matrices():
-    assert not has_full_column_rank(np.eye(3, dtype=np.int64), 2**31 - 1)
+def test_wide_matrices_have_dependent_columns():
     assert not has_full_column_rank(np.ones((2, 3), dtype=np.int64), Q)
 
 

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 
 from identify.exact import elimination
 from identify.exact.elimination import SMALL, to_flint
-from identify.exact.kernel import tall_rank
+from identify.exact.kernel import SPARE, tall_rank
 from identify.limits import refuse_above, refuse_late
 from identify.report.verdict import Arithmetic
 
@@ -95,6 +95,11 @@ def rank_seconds(rows: int, columns: int) -> float:
     low, high = sorted((rows, columns))
     multiplications = low * low * (high - 2 * low / 3)
     return 1e-7 * low * high + (multiplications / MULTIPLICATIONS if low >= BLOCKED else low * low * high / 1.5e9)
+
+
+def certified_rank_seconds(rows: int, columns: int) -> float:
+    """The same for a :func:`certified_rank` that is full: it needs few more rows than columns."""
+    return rank_seconds(min(rows, columns + SPARE), columns)
 
 
 def rank_up_to(matrix: Int[np.ndarray, "rows columns"], q: int, needed: int, rng: np.random.Generator) -> int:

@@ -24,7 +24,7 @@ from identify.exact.elimination import Elimination, centred
 from identify.exact.instance import Instance, Residues
 from identify.exact.interpolation import Monomials, moment_count
 from identify.exact.kernel import Forms, Kernel
-from identify.exact.modular import LARGE, MULTIPLICATIONS, RankResult, certified, certified_rank
+from identify.exact.modular import LARGE, MULTIPLICATIONS, RankResult, certified, certified_rank, certified_rank_seconds
 from identify.limits import refuse_above, refuse_late
 
 
@@ -53,7 +53,9 @@ def _matrix(instance: Instance, q: int, rng: np.random.Generator, rows: int | No
 
 def interpolation_seconds(instance: Instance) -> float:
     """An estimate of the CPU time of :func:`interpolation_rank` for a matrix of full rank."""
-    return 1e-7 * instance.width * instance.n_moments / max(instance.coordinates, 1) + expected_work(instance)[0] / MULTIPLICATIONS
+    if instance.n_moments < LARGE:
+        return certified_rank_seconds(instance.n_rows, instance.n_moments)
+    return 1e-6 * instance.n_moments + expected_work(instance)[0] / MULTIPLICATIONS
 
 
 def slice_rank(point: Residues) -> int:
