@@ -1,7 +1,7 @@
 r"""Elimination modulo a prime by floating-point matrix products that are exact.
 
-Residues are kept between -q/2 and q/2. A product whose sums stay below :math:`2^{53}` is exact in double precision, and one reduction at its
-end is enough (Dumas, Giorgi & Pernet, *Dense linear algebra over word-size prime fields*, ACM TOMS 35, 2008): 2047 terms for
+Residues are kept between -q/2 and q/2. A product whose sums stay below :math:`2^{53}` is exact in double precision, and one reduction at
+its end is enough (Dumas, Giorgi & Pernet, *Dense linear algebra over word-size prime fields*, ACM TOMS 35, 2008): 2047 terms for
 primes below :math:`2^{22}`. For 31-bit primes one factor is split into two halves of 16 bits, which takes two products of 255 terms each.
 So the elimination runs at the speed of BLAS, several times that of integer arithmetic.
 

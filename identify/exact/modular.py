@@ -87,7 +87,9 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
     refuse_late(rank_seconds(rows, columns), f"the rank of a {rows} by {columns} matrix")
     if not blocked:
         return int(to_flint(matrix, q).rank())
-    return tall_rank(matrix if rows > columns else matrix.T, q) if max(rows, columns) > TALL * min(rows, columns) else elimination.rank(matrix, q)
+    if max(rows, columns) > TALL * min(rows, columns):
+        return tall_rank(matrix if rows > columns else matrix.T, q)
+    return elimination.rank(matrix, q)
 
 
 def rank_seconds(rows: int, columns: int) -> float:
