@@ -65,7 +65,7 @@ def estimated_seconds(name: str, setting: Setting) -> float:
         return interpolation_seconds(instance)
     if name == "local":
         return certified_rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
-    if name == "generic-global":
+    if name == "generic-global" and setting.scope.data == "generic data":
         return certified_rank_seconds(instance.n_rows, Secant.of(setting).needed)
     return 0.0
 
