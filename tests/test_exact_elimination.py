@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identify.exact import elimination
-from identify.exact.elimination import EXACT, SMALL, Elimination, centred, has_full_column_rank, product, reduced, to_flint, to_numpy
+from identify.exact.elimination import (
+    EXACT,
+    SMALL,
+    Elimination,
+    centred,
+    has_full_column_rank,
+    leading_columns,
+    product,
+    reduced,
+    to_flint,
+    to_numpy,
+)
 from identify.exact.kernel import Kernel, tall_rank
 from identify.exact.modular import certified_rank, random_prime, rank
 from identify.report.verdict import Arithmetic
@@ -85,6 +96,8 @@ def test_ranks_agree_with_flint(drawn):
     expected = by_flint(matrix, q)
     assert elimination.rank(matrix, q) == elimination.rank(matrix.T, q) == tall_rank(matrix, q) == expected
     assert has_full_column_rank(matrix, q) == (expected == matrix.shape[1])
+    form, _ = to_flint(matrix, q).rref()
+    assert leading_columns(matrix, q).tolist() == [np.flatnonzero(row)[0] for row in to_numpy(form)[:expected]]
 
 
 @pytest.mark.parametrize("q", [Q, LARGE_Q])

@@ -38,9 +38,16 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int, *, only_full: bool = F
         if only_full:
             return 0
         matrix = matrix.T
-    order = np.random.default_rng(len(matrix)).permutation(len(matrix))
-    work = centred(matrix, q)[order]
-    return len(Elimination(work, q, only_full=only_full).run(factors=False))
+    return len(Elimination(_shuffled(matrix, q), q, only_full=only_full).run(factors=False))
+
+
+def leading_columns(matrix: Int[np.ndarray, "rows columns"], q: int) -> Int[np.ndarray, " rank"]:
+    """The columns that are independent of those before them, modulo q. Cost and memory as for :func:`rank`."""
+    return np.sort(np.array(Elimination(_shuffled(matrix, q), q).run(factors=False), dtype=np.int64))
+
+
+def _shuffled(matrix: np.ndarray, q: int) -> Int[np.ndarray, "rows columns"]:
+    return centred(matrix, q)[np.random.default_rng(len(matrix)).permutation(len(matrix))]
 
 
 def has_full_column_rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> bool:
@@ -76,8 +83,10 @@ class Elimination:
         self.order = np.arange(len(self.work))
 
     def run(self, factors: bool = True) -> list[int]:
-        """The pivot columns, in the order of the pivot rows.
+        """The pivot columns, in the order of the pivot rows: the columns that are independent of those before them.
 
+        (A column without a pivot among some rows depends on pivot columns before it there, so it cannot be independent of these and
+        dependent with later ones.)
         With ``factors``, these columns of the other rows hold L at the end: every row but the first r is L times these.
         """
         return self._eliminate(0, np.arange(self.work.shape[1]), factors)
