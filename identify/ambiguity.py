@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from identify.activation import root_group
 
@@ -124,7 +124,7 @@ class Ambiguity:
             t = np.ones_like(inner)
         distance = np.sqrt(((Y[:, None, :] - t[:, :, None] * X[None, :, :]) ** 2).sum(axis=2))
         cost = distance / np.maximum(norms, 1e-300)[:, None]
-        rows, columns = linear_sum_assignment(cost)
+        rows, columns = scipy.optimize.linear_sum_assignment(cost)
         order = np.full(len(Y), -1)
         order[rows] = columns
         errors = np.full(len(Y), np.inf)

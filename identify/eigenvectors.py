@@ -9,8 +9,8 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import scipy
 from jaxtyping import Complex, Float
-from scipy.spatial import cKDTree
 
 MAX_PATHS = 5000
 
@@ -46,7 +46,7 @@ def eigenvectors(gram: np.ndarray, gamma: np.ndarray, p: int) -> tuple[Float[np.
         for attempt in range(3):
             z = _follow(gram, gamma, p, phase=np.exp(1j * (1.1 + attempt)), tolerance=0.05 / 10**attempt)
             z = z / (z @ np.cos(1 + np.arange(n)))[:, None]  # a linear form that no eigenvector is likely to annihilate
-            twins = cKDTree(np.hstack([z.real, z.imag])).query_pairs(1e-7)
+            twins = scipy.spatial.cKDTree(np.hstack([z.real, z.imag])).query_pairs(1e-7)
             if len(z) == count_eigenvectors(n, p) and not twins:
                 break
         z = np.delete(z, sorted({j for _, j in twins}), axis=0)

@@ -11,9 +11,8 @@ from itertools import combinations_with_replacement
 from math import exp, factorial, log, prod
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.optimize import brentq
-from scipy.special import expit
 
 from identify.eigenvectors import equations, row_norms, solve_each
 
@@ -78,7 +77,7 @@ class MultiplierEquations:
             dR[:n, :n] = slope
             return R, dR, dz
         R, dR = np.append(state[n] + self.log_kappa(x) + log(n) + np.logaddexp(0, margins), 0), np.eye(n + 1)
-        dR[:n, :n] += expit(margins)[:, None] * slope
+        dR[:n, :n] += scipy.special.expit(margins)[:, None] * slope
         dR[:n, n] = 1
         if self.decay is None:
             R[n], dR[n, :n], dR[n, n] = margins.mean() - MEAN_MARGIN, slope.mean(axis=0), 0
@@ -99,8 +98,8 @@ class MultiplierEquations:
                 def excess(m):
                     return e * log(m) - np.logaddexp(0, m) - base - log_decay
 
-                level = brentq(lambda m: e - m * expit(m), 1e-3, 10)
-                level = brentq(excess, level, 1e4) if excess(level) > 0 else level
+                level = scipy.optimize.brentq(lambda m: e - m * scipy.special.expit(m), 1e-3, 10)
+                level = scipy.optimize.brentq(excess, level, 1e4) if excess(level) > 0 else level
         shift = e * log(mean / level)
         return np.append(x + shift, log_decay), z * exp(-shift / (p - 2))
 

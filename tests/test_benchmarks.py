@@ -29,6 +29,23 @@ def test_check():
 
 
 @pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_ranks():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "ranks.py", "--quick"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| 100, 100 |")]
+    assert len(rows) == 5 and {row[-1] for row in rows} == {"100"} and "Every rank is full, as it should be." in out
+    assert "| 20, 150 | 1770 | 0.12, 1.8 |" in out
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_startup():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "startup.py", "--repeats", "1"]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout  # slow machines miss its targets
+    rows = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| `")]
+    assert len(rows) == 5 and all(float(row[1]) > 0 for row in rows)
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
 def test_attacks(tmp_path):
     """A slice of the study; a second call finds every result in the store."""
     command = [

@@ -321,7 +321,7 @@ def test_only_problems_can_be_checked():
 
 
 def test_problems_that_do_not_fit_in_memory_are_refused(monkeypatch):
-    monkeypatch.setenv("IDENTIFY_MEMORY", "0.001")
+    monkeypatch.setenv("IDENTIFY_MEMORY", "0.0001")
     report = check(size(12, 12, 60))
     assert report.verdict is Verdict.UNDECIDED
     for name in ("interpolation", "local", "generic-global"):

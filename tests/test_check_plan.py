@@ -100,7 +100,7 @@ class TestCheck:
         assert report["count"].holds is True and report["reduction"].is_proved
 
     def test_what_decides_first_saves_the_rest(self):
-        report = check(size(20, 20, 60))
+        report = check(size(30, 30, 90))
         assert report.verdict is Verdict.UNIQUE
         assert "not needed" in report["interpolation"].statement and report["interpolation"].evidence["estimated_seconds"] > plans.CHEAP
 
@@ -130,7 +130,7 @@ class TestCheck:
 
     def test_memory_bounds_every_matrix(self):
         before = memory_allowed()
-        report = check(size(12, 12, 60), memory=2**20)
+        report = check(size(12, 12, 60), memory=2**17)
         assert report.verdict is Verdict.UNDECIDED and "needs about" in report["local"].statement
         assert check(size(12, 12, 60), memory=2**33).verdict is Verdict.UNIQUE and memory_allowed() == before
 

@@ -174,6 +174,7 @@ class TestUndetermined:
         found = undetermined.undetermined(narrow)
         assert found.holds is False and "at most 6 of 10 moments" in found.statement and "at least 4 dimensions" in found.statement
         monkeypatch.setattr(undetermined, "MAX_MOMENTS", 5)
+        monkeypatch.setattr(undetermined, "MAX_SECONDS", 0.0)
         large = undetermined.undetermined(system)
         assert large.holds is None and "rank" not in large.evidence and "interpolation_rank" not in large.evidence["at_precision"]["0.01"]
 

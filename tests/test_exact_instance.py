@@ -132,7 +132,7 @@ def test_a_basis_at_infinity_modulo_the_prime_is_refused():
 
 
 def test_matrices_that_do_not_fit_are_refused(monkeypatch):
-    monkeypatch.setenv("IDENTIFY_MEMORY", "0.001")
+    monkeypatch.setenv("IDENTIFY_MEMORY", "0.0005")
     with pytest.raises(TooLargeError, match=r"the Jacobian \(36 by 1000\) needs about"):
         sizes().refuse_if_too_large(1000, "the Jacobian")
     sizes().refuse_if_too_large(10, "the Jacobian")

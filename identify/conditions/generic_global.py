@@ -19,6 +19,7 @@ from identify.conditions.setting import Setting
 from identify.exact.instance import Residues
 from identify.exact.modular import Arithmetic, certified_rank, random_prime
 from identify.exact.secant import n_scales, second_fundamental_rank
+from identify.exact.slices import interpolation_rank
 from identify.report.verdict import Condition
 
 REFERENCE = "Massarenti & Mella 2024 (Bronowski's conjecture), Theorem 1.5; Terracini 1911"
@@ -129,7 +130,7 @@ def moments_are_visible(setting: Setting) -> bool:
     instance = setting.instance
     if instance.n_rows < instance.n_moments:
         return False
-    return certified_rank(lambda q, rng: instance.at(q, rng).interpolation(), instance.n_moments, seed=setting.seed).is_full
+    return interpolation_rank(instance, seed=setting.seed).is_full
 
 
 def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic) -> Condition:

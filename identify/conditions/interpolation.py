@@ -8,15 +8,12 @@ rank N they are determined, for *all* data. For a generic network and :math:`\si
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from math import ceil, comb
-
-import numpy as np
 
 from identify.conditions.setting import Setting
 from identify.exact.instance import Instance
-from identify.exact.modular import Arithmetic, certified_rank
-from identify.report.verdict import Condition
+from identify.exact.slices import interpolation_rank
+from identify.report.verdict import Arithmetic, Condition
 
 REFERENCE = (
     "Shen, Wang, Qian & Lei 2026 (width condition); Alexander & Hirschowitz 1995; Brambilla & Ottaviani 2008, 2011 "
@@ -63,7 +60,7 @@ def generic_width(degree: int, inputs: int) -> int:
 
 
 def interpolation(setting: Setting) -> Condition:
-    """Evaluate C1 in the coordinates of the setting. Cost O(N^3) modulo a prime when there are enough equations."""
+    """Evaluate C1 in the coordinates of the setting. Cost modulo a prime: :func:`identify.exact.slices.expected_work`."""
     instance = setting.instance
     N, rows = instance.n_moments, instance.n_rows
     evidence: dict = {"rank": min(N, rows), "needed": N, "equations": rows, "coordinates": instance.coordinates}
@@ -78,9 +75,7 @@ def interpolation(setting: Setting) -> Condition:
             f"target alone; {_advice(evidence)}"
         )
         return Condition("interpolation", False, statement, evidence, Arithmetic.PROOF, REFERENCE)
-    instance.refuse_if_too_large(N, "the interpolation matrix")
-    some_rows = partial(_matrix, instance, rows=N)
-    result = certified_rank(partial(_matrix, instance), N, seed=setting.seed, some_rows=some_rows)
+    result = interpolation_rank(instance, seed=setting.seed)
     evidence |= {"rank": result.rank, "primes": list(result.primes)}
     if result.is_full:
         if setting.data_are_unknown and setting.independence is Arithmetic.ASSUMED:
@@ -95,11 +90,6 @@ def interpolation(setting: Setting) -> Condition:
     return Condition("interpolation", False, statement, evidence, Arithmetic.EVIDENCE, REFERENCE)
 
 
-def _matrix(instance: Instance, q: int, rng: np.random.Generator, rows: int | None = None) -> np.ndarray:
-    point = instance.at(q, rng)
-    return (point if rows is None else point.some_neurons(rows, rng)).interpolation()
-
-
 def width_needed(instance: Instance) -> dict:
     """The width at which a generic network of this kind has full interpolation rank, and how it is known."""
     D = instance.coordinates + int(instance.observed.bias)
@@ -111,8 +101,7 @@ def width_needed(instance: Instance) -> dict:
         return {"width_needed": width, "width_needed_by": "count of equations, a lower bound"}
     for candidate in range(width, 2 * width + instance.n_inputs + 2):
         generic = replace(instance, width=candidate, W=None, A=None, offsets=None, X=None, c=None, basis=None)
-        result = certified_rank(partial(_matrix, generic), N, seed=candidate, trials=1)
-        if result.is_full:
+        if interpolation_rank(generic, seed=candidate, trials=1).is_full:
             return {"width_needed": candidate, "width_needed_by": "exact rank of a random network"}
     return {"width_needed": None, "width_needed_by": f"none up to {candidate} found"}
 

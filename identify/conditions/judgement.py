@@ -83,6 +83,8 @@ def _evaluate(setting: Setting, plan: Plan) -> Setting:
         "local": lambda: local(where),
     }
     costs = {name: estimated_seconds(name, where) for name in ranks}
+    if setting.scope.data == "generic data":  # where generic-global holds, local does too
+        costs["local"] = max(costs["local"], costs["generic-global"])
     for name in sorted(ranks, key=lambda name: costs[name]):
         plan.evaluate(name, costs[name], ranks[name], _why_unneeded(name, setting, found))
     return where

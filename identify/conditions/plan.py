@@ -12,7 +12,8 @@ from identify.conditions import decomposition, generic_global, interpolation, lo
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses import witness
-from identify.exact.modular import Arithmetic, rank_seconds
+from identify.exact.modular import Arithmetic, certified_rank_seconds
+from identify.exact.slices import interpolation_seconds
 from identify.limits import OutOfTimeError, TooLargeError, seconds_left
 from identify.report.verdict import Condition
 
@@ -61,11 +62,11 @@ def estimated_seconds(name: str, setting: Setting) -> float:
     """An estimate of the CPU time of one condition on one core, from the sizes of its largest matrix."""
     instance = setting.instance
     if name == "interpolation":
-        return rank_seconds(instance.n_rows, instance.n_moments)
+        return interpolation_seconds(instance)
     if name == "local":
-        return rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
-    if name == "generic-global":
-        return rank_seconds(instance.n_rows, Secant.of(setting).needed)
+        return certified_rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
+    if name == "generic-global" and setting.scope.data == "generic data":
+        return certified_rank_seconds(instance.n_rows, Secant.of(setting).needed)
     return 0.0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import qr
+import scipy
 
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank, rank, residues
@@ -76,7 +76,7 @@ def _from_target(setting: Setting) -> tuple[Condition, Setting]:
             f"no data set of {n} samples produces it" if numerical > n else "dependent samples cannot be excluded"
         )
         return _condition(False, statement, evidence, Arithmetic.FLOAT), setting
-    chosen = qr(rows.T, pivoting=True, mode="r")[1][:n]
+    chosen = scipy.linalg.qr(rows.T, pivoting=True, mode="r")[1][:n]
     moved = replace(setting, independence=Arithmetic.ASSUMED, instance=replace(instance, basis=rows[np.sort(chosen)], span="data"))
     evidence["coordinates"] = moved.instance.coordinates
     statement = (

@@ -23,7 +23,7 @@ from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.configuration import Configuration
-from identify.exact.elimination import to_flint, to_numpy
+from identify.exact.elimination import leading_columns
 from identify.exact.modular import random_prime
 from identify.report.verdict import Arithmetic, Scope
 from identify.stationarity import SELF_TRAINED, KKTSystem
@@ -225,10 +225,9 @@ class _Question:
 
 def _first_dependent_column(matrix: np.ndarray, q: int) -> int:
     """How many of the first columns are independent modulo q."""
-    form, rank = to_flint(matrix, q).rref()
-    pivots = (to_numpy(form)[:rank] != 0).argmax(axis=1)
-    in_place = pivots == np.arange(rank)
-    return rank if in_place.all() else int(in_place.argmin())
+    leading = leading_columns(matrix, q)
+    in_place = leading == np.arange(len(leading))
+    return len(leading) if in_place.all() else int(in_place.argmin())
 
 
 def _largest(holds: Callable[[int], bool], known: int, most: int) -> int:

@@ -24,6 +24,8 @@ from identify.stationarity import Observed, visible_degrees
 
 SPARE_ROWS = 20
 """Rows beyond the least number that shows full column rank."""
+PIECE = 2**21
+"""Entries of a Jacobian that are computed at once."""
 SPARE_FORMS = 8
 """Linear forms beyond the least number that shows independence."""
 
@@ -62,11 +64,28 @@ class Residues:
 
     def jacobian(self) -> Int[np.ndarray, "equations unknowns"]:
         """The Jacobian modulo q."""
-        self._refuse_above(self.X.size + self.c.size, "the Jacobian")
+        columns, m = self.X.size + self.c.size, len(self.W)
+        self._refuse_above(columns, "the Jacobian")
+        out = np.empty((m * self._rows_per_neuron, columns), dtype=np.int64)
+        in_W, in_bias, in_a = self._by_layer(out, m)
+        step = max(PIECE // (self._rows_per_neuron * max(columns, 1)), 1)
+        for start in range(0, m, step):  # some neurons at a time: a Jacobian is the sum of several arrays of its size
+            some = slice(start, min(start + step, m))
+            in_W[some], in_bias[some], in_a[:, some] = self._by_layer(self._jacobian(some), some.stop - start)
+        return out
+
+    def _by_layer(self, rows: np.ndarray, neurons: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Views of the rows of a Jacobian, by neuron and parameter; second-layer rows by output and neuron."""
+        first, bias, second = self.W.shape[1] * self.observed.W, int(self.observed.bias), len(self.A) * self.observed.a
+        W, b, a = np.split(rows, [neurons * first, neurons * (first + bias)])
+        columns = rows.shape[1]
+        return W.reshape(neurons, first, columns), b.reshape(neurons, bias, columns), a.reshape(second, neurons, columns)
+
+    def _jacobian(self, neurons: slice) -> Int[np.ndarray, "equations unknowns"]:
         return jacobian(
-            self.W,
-            self.A,
-            self.offsets,
+            self.W[neurons],
+            self.A[:, neurons],
+            self.offsets[neurons],
             self.derivatives,
             self.observed,
             self.X,
@@ -203,7 +222,7 @@ class Instance:
     def refuse_if_too_large(self, columns: int, what: str) -> None:
         """Raise TooLargeError where even the fewest rows that show full rank for that many columns do not fit in memory."""
         rows = min(self.width * (self.coordinates + 1 + self.n_outputs), columns + SPARE_ROWS + self.coordinates)
-        refuse_above((3 * 8 + 40) * rows * max(columns, 1), f"{what} ({rows} by {columns})")
+        refuse_above(24 * rows * max(columns, 1), f"{what} ({rows} by {columns})")
 
     def at(self, q: int, rng: np.random.Generator) -> Residues:
         """The instance modulo q; generic parts are drawn from ``rng``."""

@@ -7,12 +7,13 @@ bounded (Schwartz 1980, Zippel 1979, and a count of the primes that can divide a
 drive it below any bound; :func:`certified_rank` prints the bound it reached.
 
 Primes are drawn from (2^30, 2^31), so that products of residues fit in 64-bit integers and NumPy does the arithmetic;
-elimination is python-flint's.
+large matrices are eliminated by blocks (:mod:`identify.exact.elimination`), small ones by python-flint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,18 +21,26 @@ import numpy as np
 from flint import fmpz
 from jaxtyping import Float, Int
 
-from identify.exact.elimination import LARGEST, has_full_column_rank, to_flint
+from identify.exact import elimination
+from identify.exact.elimination import SMALL, to_flint
+from identify.exact.kernel import SPARE, tall_rank
 from identify.limits import refuse_above, refuse_late
 from identify.report.verdict import Arithmetic
 
 PRIME_BITS = 31
+MULTIPLICATIONS = 1e10
+"""Multiplications per second of elimination by blocks on one core (measured: 1.3 to 2.5 of these)."""
 PRIMES_IN_RANGE = 105_097_565 - 54_400_028
 """Number of primes between 2^30 and 2^31 (OEIS A007053)."""
 ERROR_BOUND = 1e-12
+BLOCKED = 200
+"""Rows and columns from which :mod:`identify.exact.elimination` is faster than python-flint (measured)."""
+TALL = 1.3
+"""Ratio of rows to columns from which most rows are looked at only after the others are eliminated."""
 LARGE = 400
-"""Columns from which full rank is looked for with a small prime first (:mod:`identify.exact.elimination`)."""
-BYTES_PER_ENTRY = 64
-"""Estimate for one matrix entry on its way from NumPy through Python integers into python-flint."""
+"""Columns from which full rank is looked for with a small prime first, which halves the time."""
+BYTES_PER_ENTRY = {True: 16, False: 64}
+"""Estimate for one matrix entry in elimination by blocks, or on its way through Python integers into python-flint."""
 
 
 def random_prime(rng: np.random.Generator, below: int = 2**PRIME_BITS) -> int:
@@ -69,19 +78,30 @@ def multiply(A: Int[np.ndarray, "r k"], B: Int[np.ndarray, "k c"], q: int) -> In
 
 
 def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
-    """Rank modulo q. Cost O(rows · columns · min(rows, columns)), by python-flint."""
+    """Rank modulo q. Cost O(rows · columns · min(rows, columns)): by blocks, or for small matrices by python-flint."""
     rows, columns = matrix.shape
     if not rows or not columns:
         return 0
-    refuse_above(BYTES_PER_ENTRY * rows * columns, f"the rank of a {rows} by {columns} matrix")
-    refuse_late(rows * columns * (1.5e-7 + min(rows, columns) / 1.5e9), f"the rank of a {rows} by {columns} matrix")
-    return int(to_flint(matrix, q).rank())
+    blocked = min(rows, columns) >= BLOCKED
+    refuse_above(BYTES_PER_ENTRY[blocked] * rows * columns, f"the rank of a {rows} by {columns} matrix")
+    refuse_late(rank_seconds(rows, columns), f"the rank of a {rows} by {columns} matrix")
+    if not blocked:
+        return int(to_flint(matrix, q).rank())
+    if max(rows, columns) > TALL * min(rows, columns):
+        return tall_rank(matrix if rows > columns else matrix.T, q)
+    return elimination.rank(matrix, q)
 
 
 def rank_seconds(rows: int, columns: int) -> float:
-    """An estimate of the CPU time of :func:`certified_rank` for a matrix of that size, with what it costs to build."""
-    height = min(rows, columns + 20)
-    return 6e-8 * height * columns + height * columns * min(height, columns) / (4e9 if columns > LARGE else 1.5e9)
+    """An estimate of the CPU time of one rank modulo a 31-bit prime, with what the matrix costs to build."""
+    low, high = sorted((rows, columns))
+    multiplications = low * low * (high - 2 * low / 3)
+    return 1e-7 * low * high + (multiplications / MULTIPLICATIONS if low >= BLOCKED else low * low * high / 1.5e9)
+
+
+def certified_rank_seconds(rows: int, columns: int) -> float:
+    """The same for a :func:`certified_rank` that is full: it needs few more rows than columns."""
+    return rank_seconds(min(rows, columns + SPARE), columns)
 
 
 def rank_up_to(matrix: Int[np.ndarray, "rows columns"], q: int, needed: int, rng: np.random.Generator) -> int:
@@ -134,6 +154,7 @@ class RankResult:
 
 
 Builder = Callable[[int, np.random.Generator], Int[np.ndarray, "rows columns"]]
+RankModulo = Callable[[int, np.random.Generator], int]
 
 
 def certified_rank(
@@ -146,27 +167,51 @@ def certified_rank(
     trials: int = 2,
     some_rows: Builder | None = None,
 ) -> RankResult:
-    """The rank of ``build(q, rng)`` over random primes q and random points, stopping at ``needed``.
+    """The rank of ``build(q, rng)`` over random primes q and random points, as :func:`certified` has it.
+
+    ``some_rows`` builds a random part of the rows, which is tried first: it can only have less rank.
+    """
+    goal = needed if most is None else min(needed, most)
+
+    def has_goal(builder: Builder) -> RankModulo:
+        return lambda q, rng: _rank_if_full(builder(q, rng), q, goal, rng)
+
+    if goal >= LARGE:
+        first = [has_goal(build)] if some_rows is None else [has_goal(some_rows), has_goal(build)]
+        return certified(lambda q, rng: rank(build(q, rng), q), needed, seed=seed, most=most, minors=minors, trials=trials, first=first)
+    return certified(lambda q, rng: rank_up_to(build(q, rng), q, goal, rng), needed, seed=seed, most=most, minors=minors, trials=trials)
+
+
+def certified(
+    rank_modulo: RankModulo,
+    needed: int,
+    *,
+    seed: int,
+    most: int | None = None,
+    minors: MinorBound | None = None,
+    trials: int = 2,
+    first: Sequence[RankModulo] = (),
+) -> RankResult:
+    """A rank over random primes and random points, stopping at ``needed``.
 
     Reaching ``needed``, or ``most``, a known bound on the rank, is a proof (modulo one prime, at one point). Otherwise ``trials``
     independent primes and points are tried, or, with ``minors``, as many as bring the probability of an underestimate
-    below 1e-12. ``some_rows`` builds a random part of the rows, which is tried first: it can only have less rank.
+    below 1e-12. ``first`` are lower bounds on the rank, each tried once with a small prime.
     """
     rng = np.random.default_rng([seed, 0x1DE])
     goal = needed if most is None else min(needed, most)
-    prime = _full_rank_prime(build if some_rows is None else some_rows, goal, rng)
-    if prime is None and some_rows is not None and goal >= LARGE:
-        prime = _full_rank_prime(build, goal, rng)
-    if prime is not None:
-        return RankResult(goal, needed, (prime,), 0.0, Arithmetic.PROOF)
+    for lower_bound in first:
+        q = random_prime(rng, SMALL)
+        with suppress(ZeroDivisionError):
+            if lower_bound(q, rng) >= goal:
+                return RankResult(goal, needed, (q,), 0.0, Arithmetic.PROOF)
     best, primes, bound = 0, [], 1.0
     while True:
         q = random_prime(rng)
         try:
-            matrix = build(q, rng)
+            best = max(best, rank_modulo(q, rng))
         except ZeroDivisionError:
             continue
-        best = max(best, rank_up_to(matrix, q, goal, rng))
         primes.append(q)
         if best >= goal:
             return RankResult(best, needed, tuple(primes), 0.0, Arithmetic.PROOF)
@@ -181,17 +226,10 @@ def certified_rank(
             return RankResult(best, needed, tuple(primes), 1.0, Arithmetic.EVIDENCE)
 
 
-def _full_rank_prime(build: Builder, goal: int, rng: np.random.Generator) -> int | None:
-    """A prime modulo which the matrix attains ``goal``, by the fast way that only large matrices of full rank have."""
-    if goal < LARGE:
-        return None
-    q = random_prime(rng, LARGEST)
-    try:
-        matrix = build(q, rng)
-    except ZeroDivisionError:
-        return None
+def _rank_if_full(matrix: np.ndarray, q: int, goal: int, rng: np.random.Generator) -> int:
+    """The rank if it is ``goal``, a smaller number otherwise, by elimination that ends where a dependent column shows."""
     rows, columns = matrix.shape
     if columns > goal:  # as many random rows have full row rank, or perhaps not: then nothing is said
         matrix = matrix[rng.choice(rows, goal, replace=False)].T if rows > goal else matrix.T
-    refuse_late(rank_seconds(len(matrix), goal), f"the rank of a {rows} by {columns} matrix")
-    return q if matrix.shape[1] == goal and has_full_column_rank(matrix, q, rng) else None
+    refuse_late(rank_seconds(*matrix.shape), f"the rank of a {rows} by {columns} matrix")
+    return elimination.rank(matrix, q, only_full=True) if matrix.shape[1] == goal else 0

@@ -6,11 +6,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from math import gcd
 
-import networkx as nx
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 BLOCK = 512
 """Rows of the matrix of inner products that are formed at a time."""
@@ -67,11 +65,13 @@ def near_parallel(vectors: Float[np.ndarray, "k D"], angle: float) -> list[list[
 def _joined(labels: np.ndarray, U: Float[np.ndarray, "k D"], angle: float, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Labels after the clusters of i and j have become one, for each pair within the angle."""
     near = _sines(U[i], U[j]) <= np.sin(angle) + 1e-14
-    pairs = np.stack([labels[i[near]], labels[j[near]]], axis=1)
-    table = np.arange(len(labels))
-    for cluster in nx.connected_components(nx.Graph(np.unique(pairs, axis=0).tolist())):
-        table[list(cluster)] = min(cluster)
-    return table[labels]
+    if not near.any():
+        return labels
+    links, k = (labels[i[near]], labels[j[near]]), len(labels)
+    count, cluster = scipy.sparse.csgraph.connected_components(scipy.sparse.coo_array((near[near], links), shape=(k, k)), directed=False)
+    smallest = np.full(count, k)
+    np.minimum.at(smallest, cluster, np.arange(k))
+    return smallest[cluster][labels]
 
 
 def _sines(U: Float[np.ndarray, "k D"], V: Float[np.ndarray, "k D"]) -> Float[np.ndarray, " k"]:
@@ -83,6 +83,6 @@ def blocks(incidence: Bool[np.ndarray, "m n"]) -> list[tuple[list[int], list[int
     """Connected components of a bipartite graph, as (rows, columns); isolated vertices are components."""
     m, n = incidence.shape
     i, j = np.nonzero(incidence)
-    graph = coo_array((np.ones(len(i)), (i, j + m)), shape=(m + n, m + n))
-    count, labels = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(i)), (i, j + m)), shape=(m + n, m + n))
+    count, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return [(np.flatnonzero(labels[:m] == k).tolist(), np.flatnonzero(labels[m:] == k).tolist()) for k in range(count)]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import floor, log10
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.linalg import cholesky, norm
 
 from identify.conditions.diagnostics.gram import RESOLUTION, gram, reduced_gram
 from identify.conditions.diagnostics.perturbations import default_perturbations, stated_perturbations
@@ -151,7 +151,7 @@ Factored = tuple[Float[np.ndarray, "n D k"] | None, Float[np.ndarray, " k"], flo
 def _by_rows(system: KKTSystem, X: np.ndarray, c: np.ndarray, T: np.ndarray) -> Factored:
     net = system.network
     J = jacobian(net.W, net.A, net.offsets, [net.activation.floats(k) for k in range(3)], system.observed, X, c)
-    R = triangular_factor(J / norm(system.target), T)
+    R = triangular_factor(J / scipy.linalg.norm(system.target), T)
     if not np.isfinite(R).all():
         raise NotFiniteError
     values = np.zeros(len(T) * T.shape[2])
@@ -162,11 +162,11 @@ def _by_rows(system: KKTSystem, X: np.ndarray, c: np.ndarray, T: np.ndarray) -> 
 
 
 def _by_squares(system: KKTSystem, X: np.ndarray, c: np.ndarray, T: np.ndarray) -> Factored:
-    G = reduced_gram(gram(system, X, c, float(norm(system.target))), T)
+    G = reduced_gram(gram(system, X, c, float(scipy.linalg.norm(system.target))), T)
     if not np.isfinite(G).all():
         raise NotFiniteError
     values = np.sqrt(np.maximum(np.linalg.eigvalsh(G)[::-1], 0))
-    return left_inverse(cholesky(G), T) if values[-1] > RESOLUTION * values[0] else None, values, RESOLUTION
+    return left_inverse(scipy.linalg.cholesky(G), T) if values[-1] > RESOLUTION * values[0] else None, values, RESOLUTION
 
 
 def times(bars: np.ndarray, size: float) -> np.ndarray:

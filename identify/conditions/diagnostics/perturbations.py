@@ -11,8 +11,8 @@ from dataclasses import replace
 from numbers import Real
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.linalg import norm
 
 from identify.network import TwoLayerNetwork, finite_array
 from identify.stationarity import SELF_TRAINED, KKTSystem
@@ -24,13 +24,16 @@ FLOAT32, RESIDUAL = "float32 target", "residual of these data"
 def default_perturbations(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> dict[str, float]:
     """Norms of the perturbations of the target that are looked at by default, relative to its own."""
     t = system.target
-    size = norm(t)
+    size = scipy.linalg.norm(t)
     residual = t - system.right_hand_side(X, c)
-    sizes = {FLOAT32: float(norm(2.0**-24 * t) / size), RESIDUAL: float(norm(residual, check_finite=False) / size)}
+    sizes = {
+        FLOAT32: float(scipy.linalg.norm(2.0**-24 * t) / size),
+        RESIDUAL: float(scipy.linalg.norm(residual, check_finite=False) / size),
+    }
     for bits in WEIGHT_BITS:
         other = with_rounded_weights(system, bits)
         change = (_target_of(other, system, bits) - other.right_hand_side(X, c)) - residual
-        sizes[f"weights of {bits} bits"] = float(norm(change, check_finite=False) / size)
+        sizes[f"weights of {bits} bits"] = float(scipy.linalg.norm(change, check_finite=False) / size)
     return sizes
 
 
@@ -81,7 +84,7 @@ def stated_perturbations(perturbations: Mapping[str, float | np.ndarray], system
         label = f"perturbations[{name!r}]"
         if np.ndim(value):
             change = finite_array(label, value, (system.n_equations,), "one number for each equation")
-            sizes[name] = float(norm(change) / norm(system.target))
+            sizes[name] = float(scipy.linalg.norm(change) / scipy.linalg.norm(system.target))
         elif isinstance(value, Real) and 0 <= value < np.inf:
             sizes[name] = float(value)
         else:

@@ -8,10 +8,8 @@ their target says nothing. Floating point, so it supports no verdict.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.linalg import norm
-from scipy.optimize import nnls
-from scipy.special import expit
 
 from identify.exact.modular import Arithmetic
 from identify.limits import memory_allowed
@@ -90,7 +88,7 @@ def _residuals(system: KKTSystem, found: np.ndarray) -> tuple[float, dict[str, f
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> float:
     """Infinite or NaN where it overflows or the whole is zero."""
-    return float(np.divide(norm(part, check_finite=False), norm(whole)))
+    return float(np.divide(scipy.linalg.norm(part, check_finite=False), scipy.linalg.norm(whole)))
 
 
 def gradients(system: KKTSystem, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "equations nC"]:
@@ -103,7 +101,7 @@ def _best(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> dict:
     entries = float(system.n_equations) * c.size
     if entries > MAX_ENTRIES or 32 * entries > memory_allowed():
         return {}
-    size = norm(system.target)
+    size = scipy.linalg.norm(system.target)
     columns = gradients(system, X)
     scales = np.abs(columns).max(axis=0, initial=0)
     scales[scales == 0] = 1.0
@@ -113,13 +111,13 @@ def _best(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> dict:
     R = np.asarray(np.linalg.qr(stacked, mode="r"))  # the small problem R has the residuals of the large one
     G, t = R[:, :-1], R[:, -1]
     free = np.linalg.lstsq(G, t, rcond=None)[0]
-    evidence = {"best_residual": float(norm(G @ free - t))}
+    evidence = {"best_residual": float(scipy.linalg.norm(G @ free - t))}
     if c.size <= LISTED:
         evidence["best_multipliers"] = (free / scales * size).reshape(c.shape).tolist()
     if system.regime in SELF_TRAINED and c.shape[1] == 1:
         y = np.where(c[:, 0] != 0, np.sign(c[:, 0]), np.where(free < 0, -1.0, 1.0))
         try:
-            weights, residual = nnls(G * y, t)
+            weights, residual = scipy.optimize.nnls(G * y, t)
         except RuntimeError:  # the active-set iteration did not end
             return evidence
         evidence["best_residual_nonnegative"] = float(residual)
@@ -170,5 +168,5 @@ def _closure(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> float | None:
     if system.loss != "logistic" or not c.any():
         return None
     y = np.sign(c[:, 0])
-    expected = y * expit(-y * system.network(X).reshape(-1)) / len(X)
+    expected = y * scipy.special.expit(-y * system.network(X).reshape(-1)) / len(X)
     return float(np.abs(c[:, 0] - expected).max() / np.abs(c).max())

@@ -9,8 +9,8 @@ evidence, never proof. Error bars of the recovery and the conditioning of a repo
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.linalg import null_space, solve_triangular
 
 from identify.configuration import is_lifted
 from identify.stationarity import KKTSystem
@@ -37,7 +37,7 @@ def changes(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], hold_scale
         sizes[:, part] = np.where(norms > 0, norms, 1.0)[:, None]
     blocks = np.tile(np.eye(size), (len(X), 1, 1))
     if hold_scale:
-        blocks = np.stack([null_space(_held(x / max(np.abs(x).max(), 1e-300), d)[None]) for x in point])
+        blocks = np.stack([scipy.linalg.null_space(_held(x / max(np.abs(x).max(), 1e-300), d)[None]) for x in point])
     return sizes[:, :, None] * blocks
 
 
@@ -64,5 +64,5 @@ def left_inverse(R: Float[np.ndarray, "rows k"], T: Float[np.ndarray, "n D k"]) 
     diagonal = np.abs(np.diag(R)) / norms
     if not diagonal.min() > DEFICIENT * diagonal.max():
         return None
-    inverse = solve_triangular(R / norms, np.eye(n * kept)) / norms[:, None]
+    inverse = scipy.linalg.solve_triangular(R / norms, np.eye(n * kept)) / norms[:, None]
     return T @ inverse.reshape(n, kept, n * kept)

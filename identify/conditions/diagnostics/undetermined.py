@@ -16,9 +16,9 @@ from identify.activation import Activation
 from identify.conditions.interpolation import REFERENCE
 from identify.exact.instance import Instance
 from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count
-from identify.exact.modular import Arithmetic, certified_rank, rank_seconds
+from identify.exact.slices import expected_work, interpolation_rank, interpolation_seconds
 from identify.limits import memory_allowed
-from identify.report.verdict import Condition
+from identify.report.verdict import Arithmetic, Condition
 from identify.stationarity import KKTSystem, Observed
 
 TOLERANCES = (1e-2, 1e-4, 1e-8)
@@ -90,9 +90,9 @@ def _exact(system: KKTSystem, interpolation: Condition | None) -> dict:
     evidence = {"needed": N, "coordinates": net.n_inputs}
     if rows < N:
         return evidence | {"rank": rows, "rank_is_upper_bound": True}
-    if N > MAX_MOMENTS or 120 * rows * N > memory_allowed() or rank_seconds(rows, N) > MAX_SECONDS:
+    if expected_work(instance)[1] > memory_allowed() or interpolation_seconds(instance) > MAX_SECONDS:
         return evidence
-    return evidence | {"rank": certified_rank(lambda q, rng: instance.at(q, rng).interpolation(), N, seed=0).rank}
+    return evidence | {"rank": interpolation_rank(instance, seed=0).rank}
 
 
 def _at_precisions(system: KKTSystem, tolerances: Sequence[float], slopes: Float[np.ndarray, "m n"] | None) -> dict[str, dict]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
+import scipy
 from flint import fmpq_mat
-from scipy.optimize import least_squares
 
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
@@ -137,7 +137,9 @@ class _Search:
 
         try:
             u[is_multiplier] = np.linalg.lstsq(scaled.jacobian(u)[:, is_multiplier], -scaled.value(u), rcond=None)[0]
-            found = least_squares(value, u[free], jac=jacobian, method="lm", max_nfev=200, xtol=1e-15, ftol=1e-15, gtol=1e-15)
+            found = scipy.optimize.least_squares(
+                value, u[free], jac=jacobian, method="lm", max_nfev=200, xtol=1e-15, ftol=1e-15, gtol=1e-15
+            )
         except (ValueError, np.linalg.LinAlgError):
             return None
         u = put(u, free, found.x)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy
 from flint import arb, ctx
-from scipy.linalg import qr
 
 from identify.conditions.witnesses.box import free_entries, put
 from identify.conditions.witnesses.equations import Equations, Frame, balls
@@ -89,7 +89,7 @@ class SolutionBox:
         J = self.weights[:, None] * self._jacobian(self.centre) * self.sizes
         if not np.isfinite(J).all():
             raise NotCertifiedError("the derivatives at these data are too large for doubles; rescale the inputs")
-        R, order = qr(J.T, mode="r", pivoting=True)
+        R, order = scipy.linalg.qr(J.T, mode="r", pivoting=True)
         pivots = np.abs(np.diag(R))
         if not pivots[-1] > SINGULAR * pivots[0]:
             rank = int((pivots > SINGULAR * pivots[0]).sum())
