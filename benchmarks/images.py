@@ -19,6 +19,11 @@ from measuring import machine, peak, significant
 from sklearn.datasets import load_sample_images
 
 import identify
+from identify.activation import Activation
+from identify.exact.interpolation import moment_count
+from identify.recovery.moment_map import MomentMap
+from identify.recovery.reduce import ReducedNetwork
+from identify.stationarity import Observed
 
 ROWS = [(10, 200, 32), (20, 400, 32), (30, 600, 32), (40, 800, 32), (50, 1000, 32), (50, 1000, 16), (50, 1000, 8)]
 COLUMNS = (
@@ -35,6 +40,9 @@ COLUMNS = (
     "worst relative error",
     "in error bars",
 )
+PRODUCTS = (20, 30, 40, 60, 80, 100)
+"""Samples for which products are timed; the width is twenty times as much."""
+ACTIVATION = "z + z^2/2 + z^3"
 WEIGHT_SCALE = 0.5
 """Standard deviation of a pre-activation: outputs of size one, so that no sample is without a gradient."""
 
@@ -57,7 +65,7 @@ def leak(samples: int, width: int, side: int, seed: int) -> tuple[identify.KKTSy
     X, y = rows[rng.choice(len(rows), samples, replace=False)], rng.choice([-1.0, 1.0], samples)
     size = np.sqrt((X**2).sum(axis=1).mean())
     net = identify.TwoLayerNetwork(
-        WEIGHT_SCALE / size * rng.standard_normal((width, X.shape[1])), rng.standard_normal(width) / width**0.5, "z + z^2/2 + z^3"
+        WEIGHT_SCALE / size * rng.standard_normal((width, X.shape[1])), rng.standard_normal(width) / width**0.5, ACTIVATION
     )
     Z = X @ net.W.T
     values, slopes = net.activation(Z), net.activation(Z, order=1)
@@ -101,17 +109,33 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def table(rows: Sequence[tuple[int, int, int]], seed: int) -> list[dict[str, float]]:
+def growth() -> None:
+    """One product of the moment map and one of its transpose, best of five, against their multiplications."""
+    print("\n| samples, width | equations, moments | s | 10^9 multiplications per s |\n|---|---|---|---|")
+    rng, operations, seconds = np.random.default_rng(0), [], []
+    for n in PRODUCTS:
+        m = 20 * n
+        net = ReducedNetwork(rng.standard_normal((m, n)), rng.standard_normal((1, m)), np.zeros(m), Activation.parse(ACTIVATION))
+        whole = MomentMap(net, Observed(True, False, True), (1, 2, 3))
+        v, times = rng.standard_normal(whole.shape[1]), []
+        for _ in range(5):
+            started = time.perf_counter()
+            whole.transposed(whole.times(v))
+            times.append(time.perf_counter() - started)
+        operations.append(2 * m * n * moment_count(n, (0, 1, 2)))
+        seconds.append(min(times))
+        print(f"| {n}, {m} | {whole.shape[0]:,}, {whole.shape[1]:,} | {seconds[-1]:.1e} | {operations[-1] / seconds[-1] / 1e9:.1f} |")
+    print(f"\nThe time grows as the power {exponent(operations, seconds):.2f} of the multiplications.")
+
+
+def table(rows: Sequence[tuple[int, int, int]], seed: int) -> None:
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-    found = []
     for samples, width, side in rows:
         r = row(samples, width, side, seed)
-        found.append(r)
         cells = [str(samples), f"{side}×{side}×3", str(width), f"{r['moments']:,}"]
         cells += [significant(r[name]) for name in ("seconds", "cpu", "moment seconds", "polish seconds", "bar seconds")]
         cells += [f"{r['peak']:,.0f} ({r['before']:,.0f})", f"{r['error']:.1e}", f"{r['in bars']:.1f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
-    return found
 
 
 def main() -> None:
@@ -124,11 +148,9 @@ def main() -> None:
         print(json.dumps(measure(given.samples or 50, given.width, given.side, given.seed)))
         return
     rows = [(given.samples, given.width, given.side)] if given.samples else ROWS
-    found = table(rows, given.seed)
+    table(rows, given.seed)
     if not given.samples:
-        large = [(n, r) for (n, _, side), r in zip(rows, found, strict=True) if side == 32 and r["iterations"]]
-        n, iteration = [n for n, _ in large], [r["moment seconds"] / r["iterations"] for _, r in large]
-        print(f"\nSeconds for an iteration of the moment solve grow as n^{exponent(n, iteration):.1f} (operations, with width 20 n: n^4).")
+        growth()
     print("\n" + machine("numpy", "scipy", "jax"))
 
 
