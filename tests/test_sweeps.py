@@ -141,6 +141,7 @@ class TestGrid:
             ({"where": "samples < depth"}, r"where: 'samples < depth' names depth, expected some of inputs"),
             ({"where": "__import__('os').getpid() > 0"}, r"where: .* is no sum or product of names and numbers"),
             ({"where": "samples in inputs"}, r"where: 'samples in inputs' is no comparison"),
+            ({"where": "layers*999999999 == 'x'"}, r"has no answer for layers = 'both' \(words cannot be added or multiplied\)"),
             ({"where": "layers < 3"}, r"where: 'layers < 3' has no answer for layers = 'both'"),
             ({"where": "width / (samples - 1) > 1"}, r"has no answer for samples = 1, width = 3 \(division by zero\)"),
             ({"where": 3}, r"where: received 3, expected a comparison"),

@@ -84,4 +84,7 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.UnaryOp):
         return -_value(node.operand, values)
     assert isinstance(node, ast.BinOp)
-    return _ARITHMETIC[type(node.op)](_value(node.left, values), _value(node.right, values))
+    sides = _value(node.left, values), _value(node.right, values)
+    if any(isinstance(side, str) for side in sides):
+        raise TypeError("words cannot be added or multiplied")
+    return _ARITHMETIC[type(node.op)](*sides)
