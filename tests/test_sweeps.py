@@ -495,7 +495,11 @@ def toml(value) -> str:
 def stopped(command: list, store: Path, results: int, sign: int) -> tuple[int, str, list[int]]:
     """Start a command, send a signal when the store has so many results; status, standard error, and its processes then."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(list(map(str, command)), start_new_session=True, **quiet) as process:
+
+    def listen() -> None:  # a shell that started the tests in the background has told them to ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(list(map(str, command)), start_new_session=True, preexec_fn=listen, **quiet) as process:
         deadline = time.monotonic() + 120
         while sum(1 for _ in store.glob("??/*.json")) < results:
             assert process.poll() is None and time.monotonic() < deadline
