@@ -35,6 +35,7 @@ ORDER = [
     "certificates",
     "theory",
     "io",
+    "auditing",
     "demo",
     "cli",
 ]

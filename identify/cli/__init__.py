@@ -1,4 +1,4 @@
-"""The command line: ``identify demo``, ``check``, ``verify``, ``recover``, ``attack``, ``kkt`` and ``theorems``.
+"""The command line: ``identify demo``, ``check``, ``verify``, ``recover``, ``audit``, ``attack``, ``kkt`` and ``theorems``.
 
 Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
 work was done, 1 when the data could not be recovered, every run of an attack diverged, a certificate is not valid or not to be
@@ -7,12 +7,12 @@ had, or a theorem has a counterexample, 2 for bad input, with one line that says
 
 from __future__ import annotations
 
-from identify.cli import demo, check, recover, attack, kkt, theorems  # isort: skip
+from identify.cli import demo, check, recover, audit, attack, kkt, theorems  # isort: skip
 from identify.cli.app import app
 from identify.cli.console import fail
 from identify.cli.kkt import PROGRAMS
 
-COMMANDS = (demo, check, recover, attack, kkt, theorems)
+COMMANDS = (demo, check, recover, audit, attack, kkt, theorems)
 """Modules that register a command when they are imported, in the order in which ``--help`` lists them."""
 
 __all__ = ["COMMANDS", "PROGRAMS", "app", "main"]
