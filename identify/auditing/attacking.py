@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from identify.activation import Activation
 from identify.attacks.diagnosis import diagnose
 from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack
-from identify.attacks.published import buzaglo, haim, loo
+from identify.attacks.published import BUZAGLO_PRESETS, buzaglo, haim, loo
 from identify.attacks.reconstruct import reconstruct
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
@@ -18,7 +19,7 @@ from identify.auditing.activations import RELU, SMOOTH, approximations
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
 from identify.auditing.recovering import pictures
-from identify.auditing.regime import best_multipliers, system_of, told, unknown_regime
+from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Step, Work
 from identify.limits import TooLargeError
 from identify.network import ShapeError
@@ -27,6 +28,11 @@ from identify.recovery.solution import RecoveryError
 from identify.report.html import show
 from identify.stationarity import SELF_TRAINED
 
+RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
+"""Published learning rates."""
+SLOWER = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
+"""Parts of the published learning rate, tried until a run does not diverge: the published ones are for ReLU."""
+OTHER_NETWORK = "with a polynomial of Activation.approximate for the activation, verdicts are about that other network"
 STATIONARY = 1e-2
 """Relative residual up to which data count as a solution."""
 SAMPLES = 20
@@ -58,8 +64,8 @@ def interval_of(subject: Subject) -> tuple[tuple[float, float], str]:
     return (-reach, reach), f"assumed: {SPREAD:g} norms of the largest neuron, as for inputs of unit variance"
 
 
-def attack_for(subject: Subject, regime: str) -> tuple[Attack, str]:
-    """The published attack for a regime, and its name with the setting."""
+def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Attack, str]:
+    """The published attack for a regime, with a part of its learning rate, and its name with the setting."""
     network = network_for(subject, subject.layers)
     if regime == "gradient":
         assert subject.gradient is not None
@@ -67,15 +73,18 @@ def attack_for(subject: Subject, regime: str) -> tuple[Attack, str]:
         if missing:
             raise ShapeError(f"gradient: lacks {', '.join(missing)}; an attack needs the gradient of every layer")
         moved = {name: part - subject.gradient[name] for name, part in subject.layers.items()}
-        return loo(network, network.with_parameters(moved), linearised=True), "loo, gradients at the given parameters"
+        return loo(
+            network, network.with_parameters(moved), linearised=True, rate=RATES["loo"] * slower
+        ), "loo, gradients at the given parameters"
     if regime == "lazy":
         assert subject.initial is not None
-        return loo(network_for(subject, subject.initial), network), "loo, as published"
+        return loo(network_for(subject, subject.initial), network, rate=RATES["loo"] * slower), "loo, as published"
     if regime == "weight-decay":
-        return buzaglo(network, kind="weight-decay"), "buzaglo, preset weight-decay-2"
+        return buzaglo(network, kind="weight-decay", rate=RATES["buzaglo"] * slower), "buzaglo, preset weight-decay-2"
+    preset: dict[str, Any] = BUZAGLO_PRESETS["multiclass-2"] | {"rate": BUZAGLO_PRESETS["multiclass-2"]["rate"] * slower}
     if subject.n_outputs > 1:
-        return buzaglo(network, kind="multiclass"), "buzaglo, multiclass"
-    return haim(network), "haim, preset cifar-2"
+        return buzaglo(network, kind="multiclass", **preset), "buzaglo, preset multiclass-2"
+    return haim(network, rate=RATES["haim"] * slower), "haim, preset cifar-2"
 
 
 def equations(work: Work) -> None:
@@ -91,7 +100,7 @@ def equations(work: Work) -> None:
             network = network_for(subject, subject.layers)
             held = attack_stationarity(haim(network), subject.X, subject.y)
             work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network(subject.X)[:, 0])
-            how = "told from the data: its misfit is the smaller one"
+            how = how_told(numbers)
     details = [f"σ = {subject.activation}: weights do not tell the activation, and all below is about this one", *subject.notes]
     details.append(f"regime {work.regime}, {how}" + "".join(f"; misfit of {name} {show(value)}" for name, value in numbers.items()))
     work.add(
@@ -120,7 +129,7 @@ def refusal(work: Work) -> None:
             "Are the data determined?",
             f"nothing is proved: {'; '.join(reasons)}",
             "this network",
-            Basis.NONE,
+            Basis.REFUSED,
             (
                 "neither that the data are determined nor that they are not; an attack below that finds nothing is no sign of safety",
                 "verdicts, thresholds, certificates and error bars are for two-layer networks with polynomial activations",
@@ -143,7 +152,7 @@ def approximation(work: Work) -> None:
             system = system_of(subject, work.regime, sigma)
             residual = system.residual(subject.X, best_multipliers(system, subject.X, subject.y))
         rows.append((str(sigma.degree), show(deviation), "–" if residual is None else show(residual)))
-        values.append({"degree": sigma.degree, "deviation": deviation, "residual": residual, "activation": str(sigma)})
+        values.append({"degree": sigma.degree, "deviation": deviation, "residual": residual, "coefficients": list(sigma.floats())})
     (best, deviation), reach = min(close, key=lambda pair: pair[1]), show(interval[1])
     kink = ["a polynomial is a poor likeness of a kink"] * (subject.activation == RELU)
     work.add(
@@ -155,7 +164,7 @@ def approximation(work: Work) -> None:
             Basis.FLOAT,
             (
                 *kink,
-                *["audit it with its polynomial as the activation for verdicts about that other network"] * (subject.depth == 2),
+                *[OTHER_NETWORK] * (subject.depth == 2),
                 *["deviations are those of the first layer; they grow from layer to layer"] * (subject.depth > 2),
             ),
             {"interval": list(interval), "interval_known": known, "approximations": values},
@@ -182,11 +191,19 @@ def _recovered(work: Work, close: list[tuple[Activation, float]]) -> None:
             found = sigma, made
     question, scope = "Do the polynomials recover data?", "this target, by the equations of another network"
     if found is None:
-        work.add(Finding("recovery", question, "no: no data were found that fit to 0.01", scope, Basis.OBSERVED))
+        work.add(
+            Finding(
+                "recovery",
+                question,
+                f"no polynomial in place of {subject.activation} led to data that fit to {STATIONARY:g}",
+                scope,
+                Basis.OBSERVED,
+            )
+        )
         return
     sigma, made = found
     work.found = made
-    answer = f"{len(made.X)} samples that fit to {show(made.residual)} relative, with degree {sigma.degree}"
+    answer = f"degree {sigma.degree} in place of {subject.activation} led to {len(made.X)} samples that fit to {show(made.residual)}"
     values = {"degree": sigma.degree, "residual": made.residual, "X": made.X, "c": made.c}
     original, shown, errors = None, made.X, None
     if subject.X is not None:
@@ -219,7 +236,7 @@ def diagnosis(work: Work) -> None:
             ("yes: " if residual <= STATIONARY else "no: ") + str(found.stationarity),
             "this network, the given data, the best multipliers, the smoothing of the attack",
             Basis.FLOAT,
-            tuple(str(found).splitlines()[1:]),
+            (*str(found).splitlines()[1:], *_stand_in(subject)),
             {"residual": residual, "by_parameter": found.stationarity.by_parameter, "kinks": found.kinks, "free": found.free}
             | {"dimension": found.dimension, "hidden": found.hidden, "objective": found.objective},
         )
@@ -240,7 +257,16 @@ def attack(work: Work) -> None:
     k = 2 * samples
     size = sum(part.size for part in subject.layers.values())
     steps = int(np.clip(0.5 * work.budget * OPERATIONS_PER_SECOND / (PASSES * k * size + OVERHEAD), FEWEST_STEPS, made.steps))
-    found = reconstruct(made, candidates=k, steps=steps, seed=work.seed, budget=work.left, progress=work.progress)
+    slowed = []
+    for slower in SLOWER:
+        made, name = attack_for(subject, work.regime, slower)
+        try:
+            found = reconstruct(made, candidates=k, steps=steps, seed=work.seed, budget=work.left, progress=work.progress)
+            break
+        except FloatingPointError:
+            slowed = ["the published learning rate diverges; a part of it was used: see the settings"]
+            if slower == SLOWER[-1]:
+                raise
     work.note_interrupt(found.interrupted)
     run = found.trials[0]
     work.said["attack"] = found.interrupted
@@ -256,8 +282,6 @@ def attack(work: Work) -> None:
         order = scored.order
         original, errors = subject.X, scored.errors
         shown = np.where(order[:, None] >= 0, found.X[order], np.nan)
-    sigma = subject.activation
-    stand_in = [f"a polynomial stands in for {sigma} in the attack"] * (isinstance(sigma, str) and sigma != RELU)
     work.add(
         Finding(
             "attack",
@@ -268,12 +292,18 @@ def attack(work: Work) -> None:
             (
                 "other candidates may fit as well as the data, or better; what is not found is not safe",
                 f"for {samples} samples, {counted}; {made.steps} iterations are published",
-                *stand_in,
+                *_stand_in(subject),
+                *slowed,
             ),
             values,
             draw=partial(pictures, subject.mean, original, shown, errors, "found"),
         )
     )
+
+
+def _stand_in(subject: Subject) -> list[str]:
+    sigma = subject.activation
+    return [f"a polynomial stands in for {sigma} in the attack"] * (isinstance(sigma, str) and sigma != RELU)
 
 
 STEPS: tuple[tuple[str, Step], ...] = (

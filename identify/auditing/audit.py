@@ -100,11 +100,11 @@ def audit(
         try:
             step(work)
         except TooLargeError as error:
-            work.add(Finding(name, name.capitalize(), f"not evaluated: {error}", "–", Basis.NONE))
+            work.add(Finding(name, name.capitalize(), f"{name}: not evaluated, {error}", "–", Basis.NONE))
             if work.system is None and subject.is_provable:
                 break
         except FloatingPointError as error:
-            work.add(Finding(name, name.capitalize(), f"not evaluated: {error}", "–", Basis.NONE))
+            work.add(Finding(name, name.capitalize(), f"{name}: not evaluated, {error}", "–", Basis.NONE))
         except KeyboardInterrupt:
             work.stopped = "interrupted from the keyboard"
         seconds[name] = time.monotonic() - started

@@ -21,6 +21,7 @@ class Basis(StrEnum):
     FLOAT = "floating point, no proof"
     OBSERVED = "observed in a run, no proof"
     GIVEN = "given or assumed, not checked"
+    REFUSED = "no theorem applies"
     NONE = "not evaluated"
 
 

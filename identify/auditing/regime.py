@@ -22,6 +22,8 @@ from identify.stationarity import KKTSystem
 
 MUCH, ROUNDING = 2.0, 1e-8
 """A residual that many times the least one is not hardly larger; residuals below this part of the target are rounding."""
+FITS = 0.05
+"""Misfit up to which multipliers are taken to be those of a regime."""
 OPTIONS = "data, the samples it was trained on; gradient, one gradient; initial, the network before training; or regime"
 
 
@@ -70,6 +72,15 @@ def told(c: Float[np.ndarray, " n"], outputs: Float[np.ndarray, " n"]) -> tuple[
     kept = sizes > 0
     fits = {"weight-decay": closure_misfit(sizes[kept], margins[kept]), "max-margin": slackness(sizes[kept], margins[kept])}
     return min(fits, key=lambda name: fits[name]), fits
+
+
+def how_told(fits: dict[str, float]) -> str:
+    """How well the data tell the two regimes apart, in words."""
+    if max(fits.values()) <= FITS:
+        return "taken: both fit, and their equations are the same up to the scale of the multipliers"
+    if min(fits.values()) > FITS:
+        return "taken, with the smaller misfit: neither fits well"
+    return "told from the data, which fit it alone"
 
 
 def network_of(subject: Subject, layers: dict[str, np.ndarray], activation) -> TwoLayerNetwork:

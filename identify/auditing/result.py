@@ -74,13 +74,18 @@ class Audit:
         """The answer in a sentence or two."""
         if not self.findings:
             return f"No step was finished: {self.stopped}."
-        report = self.report
+        report, said = self.report, []
+        if "hidden" in self and self["hidden"].values["hides"]:
+            said.append(self["hidden"].answer)
         if report is not None:
-            said = [f"{report.verdict} for {report.scope}: {report.verdict.meaning}"]
+            said.append(f"{report.verdict} for {report.scope}: {report.verdict.meaning}")
             said += [report.precision] if report.precision is not None else []
         else:
-            said = [self["verdict"].answer] if "verdict" in self else ["no verdict was reached"]
-        said += [self[name].answer for name in ("recovery", "attack") if name in self]
+            said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
+        for name in ("recovery", "attack"):
+            if name in self:
+                unsure = name == "recovery" and self.recovery is not None and (report is None or report.verdict is not Verdict.UNIQUE)
+                said.append(self[name].answer + "; these need not be the data" * unsure)
         return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
 
     def explain(self, width: int = 100) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.regime import best_multipliers, system_of, told, unknown_regime
+from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Work
 from identify.conditions.check import check
 from identify.conditions.diagnostics.quality import stationarity_quality
@@ -24,6 +24,13 @@ OUTPUT_BIAS = (
     "the bias of the output is left out: it gives one more equation, so that UNIQUE stands, but NOT_UNIQUE is about the other equations "
     "only, and margins are those without it"
 )
+WHY_SHARED = (
+    "at an exact stationary point all neurons solve the same equations, w = a·∇P(w) and a = P(w) for a polynomial P that the data define, "
+    "so they share the directions that do"
+)
+NO_CLOSURE = "the loss is not known, so its equations for the multipliers are not used: they stay free"
+PRECISION = 1e-4
+"""Of trained parameters, relative: directions of the first layer that are smaller count as noise."""
 WORDS = {
     "gradient": "one observed gradient of the loss",
     "lazy": "the change of the parameters in training, with gradients at the first ones: exact for one step, or linearised training",
@@ -49,7 +56,7 @@ def equations(work: Work) -> None:
             work.regime, how = "weight-decay", "taken for several outputs, where the multipliers do not tell"
             if subject.n_outputs == 1:
                 work.regime, numbers = told(c, trial.network(subject.X))
-                how = "told from the data: its misfit is the smaller one"
+                how = how_told(numbers)
             numbers["residual"] = trial.residual(subject.X, c)
         work.system = system_of(subject, work.regime, subject.activation)
     assert work.system is not None
@@ -59,7 +66,9 @@ def equations(work: Work) -> None:
     details = [f"σ = {subject.activation}: weights do not tell the activation, and all below is about this one", *subject.notes]
     details += [f"regime {work.regime}, {how}: {WORDS[work.regime]}"]
     if numbers:
-        details.append("; ".join(f"{name} {show(value)}" for name, value in numbers.items()) + " (misfits of the regimes, relative)")
+        details.append("misfits of the regimes, and residual: " + ", ".join(f"{name} {show(value)}" for name, value in numbers.items()))
+    if work.regime == "weight-decay" and work.system.loss is None:
+        details.append(NO_CLOSURE)
     if work.regime == "weight-decay" and subject.decay is None and subject.system is None:
         details.append("the decay is not known: multipliers are those of decay 1")
     details += [OUTPUT_BIAS] * subject.has_output_bias
@@ -172,34 +181,36 @@ def _hidden(work: Work) -> None:
     said = [c for c in (undetermined, structure) if c is not None and c.arithmetic is not Arithmetic.NONE]
     if not said:
         return
-    rank = _seen_directions(work)
-    d = work.subject.n_inputs
-    hides = rank < d
-    why = (
-        f"to the precision of single numbers in training (1e-4 of the largest) the first layer has rank {rank} of {d}: what the samples "
-        "have outside these directions is in no equation to that precision"
-        if hides
-        else f"the first layer spans all {d} input directions, to one part in 10⁴"
-    )
+    assert work.system is not None
+    rank, d, counted = _seen_directions(work), work.subject.n_inputs, "samples" not in {f.name for f in work.findings}
     work.add(
         Finding(
             "hidden",
             "What stays hidden, and why?",
-            why,
+            _in_words(rank, d, work.samples or 1, counted),
             str(report.scope),
             Basis.FLOAT,
-            (
-                *(f"{c.name}: {c.statement} ({c.arithmetic})" for c in said),
-                "every neuron of a stationary point is a critical point of one polynomial, which the data define: there are few of them",
-            ),
-            {"rank_W": rank, "inputs": d} | {c.name: c.evidence for c in said},
+            (*(f"{c.name}: {c.statement} ({c.arithmetic})" for c in said), *[WHY_SHARED] * all(work.system.observed[::2])),
+            {"rank_W": rank, "inputs": d, "hides": rank < min(work.samples or 1, d)} | {c.name: c.evidence for c in said},
         )
     )
 
 
+def _in_words(rank: int, d: int, n: int, counted: bool) -> str:
+    seen = f"to a precision of {PRECISION:g} the first layer has rank {rank} of {d}"
+    outside = f"projecting every sample on these {rank} directions changes no equation by more, so what they have outside stays hidden"
+    if rank == d:
+        return f"{seen}: no direction of the inputs is hidden as a whole"
+    if rank < n:
+        return f"{seen}, for {n} samples: {outside}"
+    if counted:
+        return f"{seen}, for {n} samples: nothing outside these directions, if the samples are linearly independent"
+    return f"{seen}: if there are more than {rank} samples, {outside}"
+
+
 def _seen_directions(work: Work) -> int:
     values = np.linalg.svd(work.subject.layers["W1"], compute_uv=False)
-    return int((values > 1e-4 * values[0]).sum())
+    return int((values > PRECISION * values[0]).sum())
 
 
 def thresholds(work: Work) -> None:
