@@ -101,7 +101,7 @@ def equations(work: Work) -> None:
             held = attack_stationarity(haim(network), subject.X, subject.y)
             work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network(subject.X)[:, 0])
             how = how_told(numbers)
-    details = [f"σ = {subject.activation}: weights do not tell the activation, and all below is about this one", *subject.notes]
+    details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
     details.append(f"regime {work.regime}, {how}" + "".join(f"; misfit of {name} {show(value)}" for name, value in numbers.items()))
     work.add(
         Finding(

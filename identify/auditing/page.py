@@ -19,7 +19,7 @@ LONG = 24
 def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
     """Write ``report.html`` and a PNG for every picture; the page has them inside."""
     lead = audit.headline + (f"\n\nStopped early: {audit.stopped}. What was finished is below." if audit.stopped else "")
-    summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in audit.findings)]
+    summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):
         drawn = () if finding.draw is None else finding.draw()
@@ -34,10 +34,11 @@ def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
 
 
 def _ordered(audit: Audit) -> list[Finding]:
-    """The main verdict first, what hides next, the network and its equation last."""
+    """What a trained network hides and the main verdict first, the network and its equation last."""
     main = audit.report
     first = [f for f in audit.findings if f.name.startswith("verdict")]
     first.sort(key=lambda f: f.report is not main)
+    first = [f for f in audit.findings if f.name == "hidden" and f.values["hides"]] + first
     found = [f for f in audit.findings if f not in first]
     return first + [f for f in found if f.name != "equations"] + [f for f in found if f.name == "equations"]
 

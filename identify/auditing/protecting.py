@@ -65,10 +65,13 @@ def advice(work: Work) -> None:
         Finding(
             "defences",
             "What would a defence do?",
-            f"{', '.join(done)}: see the table; digits are those of the worst sample, by a first-order estimate",
+            "; ".join(f"{name}, at most {show(curve.levels[-1])}: {curve.statement(-1)}" for name, curve in done.items()),
             "this network, the given data; verdicts exact, for the target before noise or rounding",
             Basis.FLOAT,
-            ("error bars that a defence raises are no proof of privacy, nor is a recovery that does not succeed",),
+            (
+                "digits in the table are those of the worst sample, by a first-order estimate",
+                "error bars that a defence raises are no proof of privacy, nor is a recovery that does not succeed",
+            ),
             {name: curve.to_dict() for name, curve in done.items()},
             table=tuple(rows),
             draw=lambda: tuple(_picture(curve) for curve in done.values()),

@@ -20,8 +20,8 @@ from identify.report.verdict import Report, Verdict
 from identify.stationarity import SELF_TRAINED
 
 MAX_CERTIFIED_MOMENTS = 500
-MAX_CERTIFIED_ENTRIES = 2e5
-"""Larger proofs take minutes to write and check; ``Report.certificate`` and ``certify`` still make them."""
+CERTIFIED_ENTRIES_PER_SECOND = 1e4
+"""Larger proofs are left to ``Report.certificate`` and ``certify``; the second number is for a fifth of the budget."""
 FLOAT32_ERROR = 2.0**-20
 """Relative error of a target whose numbers are float32: rounding, and what its computation adds."""
 
@@ -115,7 +115,7 @@ def certificates(work: Work) -> None:
             details.append(f"{name}: {error}")
     if work.found is not None and work.system is not None and not work.is_spent:
         unknowns = work.system.n_unknowns(len(work.found.X))
-        if unknowns * work.system.n_equations > MAX_CERTIFIED_ENTRIES:
+        if unknowns * work.system.n_equations > CERTIFIED_ENTRIES_PER_SECOND * work.budget:
             details.append("solution: left out for its size")
         else:
             try:
@@ -135,9 +135,9 @@ def certificates(work: Work) -> None:
             "certificates",
             "Can others check it?",
             f"certified: {'; '.join(answers)}" if answers else "no certificate was made",
-            "as each certificate says",
+            "the network and the data that each certificate names",
             Basis.PROOF if answers else Basis.NONE,
-            (*details, *["identify verify checks each file from the raw numbers in it"] * bool(answers)),
+            (*details, *["each file is checked, from the raw numbers in it, by: identify verify"] * bool(answers)),
             {"certificates": sorted(work.certificates)},
         )
     )

@@ -24,7 +24,7 @@ MUCH, ROUNDING = 2.0, 1e-8
 """A residual that many times the least one is not hardly larger; residuals below this part of the target are rounding."""
 FITS = 0.05
 """Misfit up to which multipliers are taken to be those of a regime."""
-OPTIONS = "data, the samples it was trained on; gradient, one gradient; initial, the network before training; or regime"
+OPTIONS = "data (what it was trained on), gradient, initial (the network before training), or the regime: weight-decay or max-margin"
 
 
 def closure_misfit(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, " n"]) -> float:
@@ -108,6 +108,4 @@ def system_of(subject: Subject, regime: str, activation) -> KKTSystem:
 
 
 def unknown_regime(name: str) -> ValueError:
-    return ValueError(
-        f"regime: weights alone do not tell how {name} came to be; give {OPTIONS} (weight-decay, max-margin), where the training is known"
-    )
+    return ValueError(f"regime: weights alone do not tell which equation {name} solves; give {OPTIONS}")

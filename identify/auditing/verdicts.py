@@ -63,7 +63,7 @@ def equations(work: Work) -> None:
     if subject.X is not None:
         c = best_multipliers(work.system, subject.X, subject.y) if subject.c is None else subject.c
         work.data = subject.X, c
-    details = [f"σ = {subject.activation}: weights do not tell the activation, and all below is about this one", *subject.notes]
+    details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
     details += [f"regime {work.regime}, {how}: {WORDS[work.regime]}"]
     if numbers:
         details.append("misfits of the regimes, and residual: " + ", ".join(f"{name} {show(value)}" for name, value in numbers.items()))
