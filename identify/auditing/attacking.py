@@ -185,7 +185,7 @@ def _recovered(work: Work, close: list[tuple[Activation, float]]) -> None:
         try:
             made = recover(system, samples=samples, seed=work.seed, tolerance=STATIONARY, budget=share, progress=work.progress)
         except (RecoveryError, TooLargeError) as error:
-            work.said[f"recovery, degree {sigma.degree}"] = str(error)
+            work.said["recovery"] = f"{work.said.get('recovery', '')} degree {sigma.degree}: {error}.".strip()
             continue
         if found is None or made.residual < found[1].residual:
             found = sigma, made
@@ -269,7 +269,8 @@ def attack(work: Work) -> None:
                 raise
     work.note_interrupt(found.interrupted)
     run = found.trials[0]
-    work.said["attack"] = found.interrupted
+    if found.interrupted:
+        work.said["attack"] = found.interrupted
     work.candidates = found.X
     values = {"attack": name, "settings": run.settings, "candidates": k, "steps": run.iterations, "published_steps": made.steps}
     values |= {"objective": run.value, "stationarity": run.distance, "X": found.X}

@@ -28,7 +28,8 @@ def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
             with replacing(path) as temporary:
                 temporary.write_bytes(picture.png)
             written.append(path)
-        sections.append(Section(finding.question, _words(finding), finding.report, drawn, finding.table, _shown(finding.values)))
+        words = _words(finding, audit.said(finding))
+        sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
     page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
     return [page, *written]
 
@@ -47,12 +48,12 @@ def _short(finding: Finding) -> str:
     return str(finding.report.verdict) + f" for {finding.report.scope}" if finding.report is not None else finding.answer
 
 
-def _words(finding: Finding) -> str:
+def _words(finding: Finding, more: tuple[str, ...]) -> str:
     if finding.report is not None:  # the box below says it all
         return ""
-    said = f"{finding.answer[0].upper()}{finding.answer[1:]}."
-    scope = f"For {finding.scope}: {finding.basis}." if finding.scope != "–" else f"{str(finding.basis).capitalize()}."
-    return "\n\n".join([said, scope, *(f"{detail[0].upper()}{detail[1:]}." for detail in finding.details)])
+    scope = f"For {finding.scope}: {finding.basis}" if finding.scope != "–" else str(finding.basis)
+    said = (finding.answer, scope, *finding.details, *more)
+    return "\n\n".join(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in said)
 
 
 def _shown(values: dict[str, Any]) -> dict[str, Any]:

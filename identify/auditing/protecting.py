@@ -65,7 +65,7 @@ def advice(work: Work) -> None:
         Finding(
             "defences",
             "What would a defence do?",
-            "; ".join(f"{name}, at most {show(curve.levels[-1])}: {curve.statement(-1)}" for name, curve in done.items()),
+            "; ".join(f"{name} {show(curve.levels[-1])}: {curve.statement(-1)}" for name, curve in done.items()),
             "this network, the given data; verdicts exact, for the target before noise or rounding",
             Basis.FLOAT,
             (

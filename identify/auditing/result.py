@@ -88,6 +88,11 @@ class Audit:
                 said.append(self[name].answer + "; these need not be the data" * unsure)
         return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
 
+    def said(self, finding: Finding) -> tuple[str, ...]:
+        """What a step said that depends on the time that there was."""
+        text = self.times.get("said", {}).get(finding.name)
+        return (text,) if text else ()
+
     def explain(self, width: int = 100) -> str:
         """The findings as text: question, answer, scope, what it rests on."""
         out = [f"Audit of {self.name}", *textwrap.wrap(self.headline, width)]
@@ -96,7 +101,7 @@ class Audit:
             out += ["", finding.question]
             out += textwrap.wrap(finding.answer, width, initial_indent="  ", subsequent_indent="  ")
             out += textwrap.wrap(f"[{finding.basis}] {finding.scope}", width, initial_indent="  ", subsequent_indent="    ")
-            for detail in finding.details:
+            for detail in (*finding.details, *self.said(finding)):
                 out += textwrap.wrap(detail, width, initial_indent="  - ", subsequent_indent="    ")
         return "\n".join(out)
 
