@@ -100,6 +100,44 @@ class TestAGradient:
         found = idf.audit(biased, gradient=gradient, activation=CUBIC)
         assert any("bias of the output is left out" in detail for detail in found["equations"].details)
 
+    def test_several_outputs_and_biases(self):
+        system, truth = idf.Configuration(inputs=5, samples=3, width=14, activation=CUBIC, outputs=2, bias=True).plant(seed=3)
+        weights, gradient = gradient_of(system)
+        weights["fc1.bias"], gradient["fc1.bias"] = system.network.bias, -system.target_bias
+        found = idf.audit(weights, gradient=gradient, data=truth.X, activation=CUBIC, budget=3.0)
+        assert found.report.verdict == "UNIQUE" and max(found["recovery"].values["errors"]) < 1e-6
+        assert "with biases" in found["equations"].answer
+
+    def test_a_model_of_a_framework(self, leak):
+        class Tensor:
+            def __init__(self, value):
+                self.value = value
+
+            def detach(self):
+                return self
+
+            def cpu(self):
+                return self.value
+
+        class Model:
+            def __init__(self, arrays):
+                self.arrays = arrays
+
+            def state_dict(self):
+                return {name: Tensor(value) for name, value in self.arrays.items()}
+
+        found = idf.audit(Model(leak[0]), gradient=Model(leak[1]), activation=CUBIC)
+        assert found.name == "Model" and found.recovery.match(leak[2].X, leak[2].c).errors.max() < 1e-9
+
+    def test_more_data_than_the_budget_is_for(self, leak):
+        with pytest.raises(ValueError, match="best multipliers of 5000 samples take about"):
+            idf.audit(leak[0], gradient=leak[1], data=np.ones((5000, 9)), activation=CUBIC, budget=0.5)
+
+    def test_a_step_that_cannot_be_made_is_said(self):
+        system, _ = idf.Configuration(inputs=4, samples=2, width=3, activation="z^3", regime="max-margin").plant(seed=0)
+        found = idf.audit(system, samples=3, budget=2.0)
+        assert "not evaluated, samples: 3, but the system has 2 labels" in found["verdict"].answer and found.report is None
+
     def test_a_network_too_narrow(self):
         system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
         found = idf.audit(system, samples=5, budget=2.0)
@@ -167,11 +205,11 @@ class TestNothingIsProved:
         X, W, a = RNG.uniform(-1, 1, (2, 5)), RNG.standard_normal((40, 5)) / 4, RNG.standard_normal((1, 40)) / 6
         Z, c = X @ W.T, np.array([0.4, -0.3])
         gradient = {"W1": -a.T * ((c[:, None] * (1 - np.tanh(Z) ** 2)).T @ X), "W2": -(c @ np.tanh(Z))[None]}
-        found = idf.audit({"W1": W, "W2": a}, gradient=gradient, data=X, activation="tanh", budget=3.0)
+        found = idf.audit({"W1": W, "W2": a}, gradient=gradient, samples=2, activation="tanh", budget=5.0)
         self.nothing(found)
         errors = [row["deviation"] for row in found["approximation"].values["approximations"]]
-        assert errors == sorted(errors, reverse=True) and errors[-1] < 1e-3
-        assert max(found["recovery"].values["errors"]) < 0.1 and "another network" in found["recovery"].scope
+        assert errors == sorted(errors, reverse=True) and "assumed" in found["approximation"].scope
+        assert found.recovery.match(X, c).errors.max() < 0.2 and "another network" in found["recovery"].scope
 
     def test_every_named_activation_can_be_approximated(self):
         from identify.auditing.activations import approximations

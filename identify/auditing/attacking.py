@@ -89,7 +89,10 @@ def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Atta
 
 def equations(work: Work) -> None:
     """The regime, told from the data where it is not given."""
+    refuse_many(work)
     subject, how = work.subject, "given"
+    if subject.gradient is not None:
+        attack_for(subject, "gradient")  # a gradient that lacks layers is refused before any work
     numbers: dict[str, float] = {}
     work.regime = subject.regime or ""
     if not work.regime:
@@ -150,7 +153,7 @@ def approximation(work: Work) -> None:
         residual = None
         if subject.depth == 2 and subject.X is not None:
             system = system_of(subject, work.regime, sigma)
-            residual = system.residual(subject.X, best_multipliers(system, subject.X, subject.y))
+            residual = system.residual(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
         rows.append((str(sigma.degree), show(deviation), "–" if residual is None else show(residual)))
         values.append({"degree": sigma.degree, "deviation": deviation, "residual": residual, "coefficients": list(sigma.floats())})
     (best, deviation), reach = min(close, key=lambda pair: pair[1]), show(interval[1])
@@ -208,7 +211,7 @@ def _recovered(work: Work, close: list[tuple[Activation, float]]) -> None:
     original, shown, errors = None, made.X, None
     if subject.X is not None:
         system = system_of(subject, work.regime, sigma)
-        match = made.match(subject.X, best_multipliers(system, subject.X, subject.y))
+        match = made.match(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
         original, shown, errors = subject.X, match.X, match.errors
         values["errors"] = errors
         answer += f"; beside the given data the relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
@@ -241,6 +244,20 @@ def diagnosis(work: Work) -> None:
             | {"dimension": found.dimension, "hidden": found.hidden, "objective": found.objective},
         )
     )
+
+
+def refuse_many(work: Work) -> None:
+    """Raise ValueError where the best multipliers of known data would take longer than the budget."""
+    subject = work.subject
+    if subject.X is None:
+        return
+    size = sum(part.size for part in subject.layers.values())
+    seconds = float(size) * (len(subject.X) * subject.n_outputs) ** 2 / OPERATIONS_PER_SECOND
+    if seconds > work.budget:
+        raise ValueError(
+            f"data: the best multipliers of {len(subject.X)} samples take about {seconds:.2g} s, more than the budget; give fewer samples, "
+            "or a larger budget"
+        )
 
 
 def _is_diagnosable(work: Work) -> bool:

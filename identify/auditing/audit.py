@@ -16,6 +16,7 @@ from identify.conditions.judgement import versions
 from identify.limits import TooLargeError
 
 BUDGET = 60.0
+DECISIVE = ("equations", "number of samples")
 
 
 def audit(
@@ -99,11 +100,9 @@ def audit(
         started = time.monotonic()
         try:
             step(work)
-        except TooLargeError as error:
-            work.add(Finding(name, name.capitalize(), f"{name}: not evaluated, {error}", "–", Basis.NONE))
-            if work.system is None and subject.is_provable:
-                break
-        except FloatingPointError as error:
+        except (TooLargeError, FloatingPointError, ValueError) as error:
+            if name in DECISIVE:  # nothing else can be said without them
+                raise
             work.add(Finding(name, name.capitalize(), f"{name}: not evaluated, {error}", "–", Basis.NONE))
         except KeyboardInterrupt:
             work.stopped = "interrupted from the keyboard"

@@ -19,9 +19,10 @@ from identify.report.plots import MAX_SAMPLES, compare, image_shape
 from identify.report.verdict import Report, Verdict
 from identify.stationarity import SELF_TRAINED
 
-MAX_CERTIFIED_MOMENTS = 500
+MAX_CERTIFIED = 600
 CERTIFIED_ENTRIES_PER_SECOND = 1e4
-"""Larger proofs are left to ``Report.certificate`` and ``certify``; the second number is for a fifth of the budget."""
+"""Columns of the matrices in a proof of a verdict, and entries of the Jacobian of a solution for each second of the budget, at
+most; larger proofs are for ``Report.certificate`` and ``certify``."""
 FLOAT32_ERROR = 2.0**-20
 """Relative error of a target whose numbers are float32: rounding, and what its computation adds."""
 
@@ -104,7 +105,7 @@ def certificates(work: Work) -> None:
     for name, report in work.reports.items():
         if report.verdict is Verdict.UNDECIDED or work.is_spent:
             continue
-        if work.system is not None and _moments(report) > MAX_CERTIFIED_MOMENTS:
+        if _size(work, report) > MAX_CERTIFIED:
             details.append(f"{name}: left out for its size; Report.certificate makes it, in minutes")
             continue
         try:
@@ -143,9 +144,14 @@ def certificates(work: Work) -> None:
     )
 
 
-def _moments(report: Report) -> float:
-    known = {c.name: c for c in report.conditions}
-    return float(known["interpolation"].evidence.get("needed", 0)) if "interpolation" in known else 0.0
+def _size(work: Work, report: Report) -> int:
+    """Columns of the largest matrix of a proof: moments, or unknowns in coordinates on the span of the samples."""
+    assert work.system is not None and work.samples is not None
+    interpolation = next((c for c in report.conditions if c.name == "interpolation"), None)
+    if report.verdict is Verdict.UNIQUE and interpolation is not None and interpolation.is_proved:
+        return int(interpolation.evidence["needed"])
+    net = work.system.network
+    return work.samples * (min(work.samples, net.n_inputs) + net.n_outputs)
 
 
 def _target_error(work: Work) -> float | None:

@@ -22,6 +22,7 @@ from identify.stationarity import KKTSystem
 
 MUCH, ROUNDING = 2.0, 1e-8
 """A residual that many times the least one is not hardly larger; residuals below this part of the target are rounding."""
+OPERATIONS_PER_SECOND = 2e9
 FITS = 0.05
 """Misfit up to which multipliers are taken to be those of a regime."""
 OPTIONS = "data (what it was trained on), gradient, initial (the network before training), or the regime: weight-decay or max-margin"
@@ -42,12 +43,19 @@ def slackness(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, "
     return float(multipliers @ (margins / smallest - 1) / multipliers.sum())
 
 
-def best_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"] | None) -> np.ndarray:
+def best_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"] | None, budget: float) -> np.ndarray:
     """c, shape (n,) or (n, C), with the least residual of (S): of the signs of ``y`` where that hardly makes it larger.
 
-    Cost O(equations · (n C)^2); TooLargeError before the gradients of all samples would not fit in memory.
+    Cost O(equations · (n C)^2): a ValueError where that is estimated to exceed ``budget`` (seconds). TooLargeError before the gradients of
+    all samples would not fit in memory.
     """
     C = system.network.n_outputs
+    seconds = float(system.n_equations) * (len(X) * C) ** 2 / OPERATIONS_PER_SECOND
+    if seconds > budget:
+        raise ValueError(
+            f"data: the best multipliers of {len(X)} samples take about {seconds:.2g} s, more than the budget; give fewer samples, "
+            "their multipliers c, or a larger budget"
+        )
     refuse_above(32 * system.n_equations * len(X) * C, f"gradients of {len(X)} samples")
     G = gradients(system, X)
     scales = np.abs(G).max(axis=0, initial=0)

@@ -52,7 +52,7 @@ def equations(work: Work) -> None:
             if subject.X is None:
                 raise unknown_regime(subject.name)
             trial = system_of(subject, "weight-decay", subject.activation)
-            c = best_multipliers(trial, subject.X, subject.y)
+            c = best_multipliers(trial, subject.X, subject.y, work.budget)
             work.regime, how = "weight-decay", "taken for several outputs, where the multipliers do not tell"
             if subject.n_outputs == 1:
                 work.regime, numbers = told(c, trial.network(subject.X))
@@ -61,7 +61,7 @@ def equations(work: Work) -> None:
         work.system = system_of(subject, work.regime, subject.activation)
     assert work.system is not None
     if subject.X is not None:
-        c = best_multipliers(work.system, subject.X, subject.y) if subject.c is None else subject.c
+        c = best_multipliers(work.system, subject.X, subject.y, work.budget) if subject.c is None else subject.c
         work.data = subject.X, c
     details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
     details += [f"regime {work.regime}, {how}: {WORDS[work.regime]}"]
