@@ -239,6 +239,7 @@ class TestTheResult:
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert page.index("Are the given data determined?") < page.index("Can the data be recovered?") < page.index("which equation?")
         assert page.count("<img") == sum(path.suffix == ".png" for path in written) and "http://" not in page and "<script" not in page
+        assert "<summary>Numbers" in page and page.count("<details") > 8
 
     def test_in_a_notebook_and_as_text(self, audited):
         assert "UNIQUE" in audited._repr_html_() and "<script" not in audited._repr_html_()

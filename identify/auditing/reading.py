@@ -122,7 +122,7 @@ def read(model, *, initial=None, gradient=None, data=None, activation=None, regi
             None if initial is None else _like("initial", initial, found, complete=True),
             None if gradient is None else _like("gradient", gradient, found, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
-            decay=float(rest["decay"]) if "decay" in rest and np.size(rest["decay"]) == 1 else None,
+            decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
         )
         if subject.regime in PUBLISHED and initial is None and gradient is None:
             argument = PUBLISHED[subject.regime]
