@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from identify.ambiguity import Ambiguity, Match
     from identify.attacks.reconstruct import reconstruct
     from identify.attacks.runs import Reconstruction, Splitting
+    from identify.auditing.audit import audit
+    from identify.auditing.result import Audit
     from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.certificates.verify import CertificateFileError, Verification, verify
@@ -45,6 +47,7 @@ _HOME = {
     "Activation": "activation",
     "ActivationError": "activation",
     "Ambiguity": "ambiguity",
+    "Audit": "auditing.result",
     "Certificate": "certificates.certify",
     "CertificateFileError": "certificates.verify",
     "CertificateTooLargeError": "certificates.certify",
@@ -83,6 +86,7 @@ _HOME = {
     "Verdict": "report.verdict",
     "Verification": "certificates.verify",
     "Witness": "report.verdict",
+    "audit": "auditing.audit",
     "certify": "certificates.certify_solution",
     "check": "conditions.check",
     "defences": "defence.advise",
@@ -102,6 +106,7 @@ __all__ = [
     "Activation",
     "ActivationError",
     "Ambiguity",
+    "Audit",
     "Certificate",
     "CertificateFileError",
     "CertificateTooLargeError",
@@ -140,6 +145,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Witness",
+    "audit",
     "certify",
     "check",
     "defences",

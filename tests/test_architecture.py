@@ -36,6 +36,7 @@ ORDER = [
     "theory",
     "sweeps",
     "io",
+    "auditing",
     "demo",
     "cli",
 ]

@@ -1,4 +1,5 @@
-"""The command line: ``identify demo``, ``check``, ``verify``, ``recover``, ``attack``, ``kkt``, ``theorems``, ``sweep`` and ``plot``.
+"""The command line: ``identify demo``, ``check``, ``verify``, ``recover``, ``audit``, ``attack``, ``kkt``, ``theorems``, ``sweep`` and
+``plot``.
 
 Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
 work was done, 1 when the data could not be recovered, every run of an attack diverged, a certificate is not valid or not to be
@@ -7,12 +8,12 @@ had, a theorem has a counterexample, or tasks of a sweep failed, 2 for bad input
 
 from __future__ import annotations
 
-from identify.cli import demo, check, recover, attack, kkt, theorems, sweep, plot  # isort: skip
+from identify.cli import demo, check, recover, audit, attack, kkt, theorems, sweep, plot  # isort: skip
 from identify.cli.app import app
 from identify.cli.console import fail
 from identify.cli.kkt import PROGRAMS
 
-COMMANDS = (demo, check, recover, attack, kkt, theorems, sweep, plot)
+COMMANDS = (demo, check, recover, audit, attack, kkt, theorems, sweep, plot)
 """Modules that register a command when they are imported, in the order in which ``--help`` lists them."""
 
 __all__ = ["COMMANDS", "PROGRAMS", "app", "main"]

@@ -11,10 +11,11 @@ import re
 import struct
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,8 @@ class Section:
     report: Report | None = None
     pictures: tuple[Picture, ...] = ()
     table: tuple[tuple[str, ...], ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers by name, folded."""
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.table):
@@ -159,6 +162,13 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
     if not sections:
         raise ValueError("sections: received none, expected at least one Section")
     return _write(path, sections, title=title, lead=lead, fold=True)
+
+
+def require_pages() -> None:
+    """Raise :class:`MissingExtraError` where pages or their pictures could not be made."""
+    _template()
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "drawing a picture")
 
 
 def fragment(report: Report) -> str:

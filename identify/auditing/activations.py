@@ -1,0 +1,43 @@
+"""Activations that an audit knows by name, and how far polynomials are from them where pre-activations lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from identify.activation import Activation, ActivationError
+
+RELU = "relu"
+SMOOTH: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "softplus": lambda z: np.logaddexp(0, z),
+    "silu": lambda z: z * expit(z),
+    "gelu": lambda z: z * ndtr(z),
+}
+FUNCTIONS = {RELU: lambda z: np.maximum(z, 0)} | SMOOTH
+DEGREES = (3, 5, 7)
+"""Of the polynomials that stand in for other activations."""
+CANDIDATES = f"{', '.join(FUNCTIONS)}, or a polynomial such as 'z + z^2/2 + z^3'"
+
+
+def read_activation(value: Activation | str) -> Activation | str:
+    """A polynomial, or one of the names in ``FUNCTIONS``. Raises ActivationError for anything else."""
+    if isinstance(value, Activation):
+        return value
+    name = value.strip().lower() if isinstance(value, str) else ""
+    if name in FUNCTIONS:
+        return name
+    try:
+        return Activation.parse(value)
+    except ActivationError as error:
+        raise ActivationError(f"{error}; the names that an audit knows: {', '.join(FUNCTIONS)}") from None
+
+
+def approximations(name: str, interval: tuple[float, float]) -> list[tuple[Activation, float]]:
+    """Polynomials of several degrees close to a named activation on an interval, and the largest deviation there of each."""
+    function = FUNCTIONS[name]
+    made = [Activation.approximate(function, degree, interval) for degree in DEGREES]
+    return [(sigma, sigma.deviation(function, interval)) for sigma in made]

@@ -1,0 +1,333 @@
+"""The steps of an audit of every other network: what is not proved, polynomials close to the activation, and the published attacks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from identify.activation import Activation
+from identify.attacks.diagnosis import diagnose
+from identify.attacks.mlp import MLP
+from identify.attacks.objectives import Attack
+from identify.attacks.published import BUZAGLO_PRESETS, buzaglo, haim, loo
+from identify.attacks.reconstruct import reconstruct
+from identify.attacks.scores import score
+from identify.attacks.stationary import stationarity as attack_stationarity
+from identify.auditing.activations import RELU, SMOOTH, approximations
+from identify.auditing.findings import Basis, Finding
+from identify.auditing.reading import Subject
+from identify.auditing.recovering import pictures
+from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
+from identify.auditing.work import Step, Work
+from identify.limits import TooLargeError
+from identify.network import ShapeError
+from identify.recovery.recover import TOLERANCE, recover
+from identify.recovery.solution import RecoveryError
+from identify.report.html import show
+from identify.stationarity import SELF_TRAINED
+
+RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
+"""Published learning rates."""
+SLOWER = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
+"""Parts of the published learning rate, tried until a run does not diverge: the published ones are for ReLU."""
+OTHER_NETWORK = "with a polynomial of Activation.approximate for the activation, verdicts are about that other network"
+STATIONARY = 1e-2
+"""Relative residual up to which data count as a solution."""
+SAMPLES = 20
+"""Taken where nothing tells their number."""
+OPERATIONS_PER_SECOND = 1e9
+PASSES, OVERHEAD = 30, 1e5
+"""Operations of one iteration: passes through the network, for each candidate, and what does not depend on sizes."""
+FEWEST_STEPS = 100
+SPREAD = 3.0
+"""Without data, pre-activations are taken to lie within that many norms of a neuron: inputs of unit variance."""
+
+
+def network_for(subject: Subject, layers: dict[str, np.ndarray]) -> MLP:
+    """The network for an attack; a smooth activation is replaced by a polynomial close to it."""
+    sigma = subject.activation
+    if isinstance(sigma, str) and sigma != RELU:
+        sigma = approximations(sigma, interval_of(subject)[0])[-1][0]
+    return MLP(layers, sigma)
+
+
+def interval_of(subject: Subject) -> tuple[tuple[float, float], str]:
+    """Where the pre-activations of the first layer lie, and how that is known."""
+    W, b = subject.layers["W1"], subject.layers.get("b1", 0.0)
+    if subject.X is not None:
+        Z = subject.X @ W.T + b
+        reach = float(max(np.abs(Z).max(), 1e-3))
+        return (-reach, reach), "where the pre-activations of the given data lie"
+    reach = float(max((SPREAD * np.linalg.norm(W, axis=1) + np.abs(b)).max(), 1e-3))
+    return (-reach, reach), f"assumed: {SPREAD:g} norms of the largest neuron, as for inputs of unit variance"
+
+
+def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Attack, str]:
+    """The published attack for a regime, with a part of its learning rate, and its name with the setting."""
+    network = network_for(subject, subject.layers)
+    if regime == "gradient":
+        assert subject.gradient is not None
+        missing = sorted(set(subject.layers) - set(subject.gradient))
+        if missing:
+            raise ShapeError(f"gradient: lacks {', '.join(missing)}; an attack needs the gradient of every layer")
+        moved = {name: part - subject.gradient[name] for name, part in subject.layers.items()}
+        return loo(
+            network, network.with_parameters(moved), linearised=True, rate=RATES["loo"] * slower
+        ), "loo, gradients at the given parameters"
+    if regime == "lazy":
+        assert subject.initial is not None
+        return loo(network_for(subject, subject.initial), network, rate=RATES["loo"] * slower), "loo, as published"
+    if regime == "weight-decay":
+        return buzaglo(network, kind="weight-decay", rate=RATES["buzaglo"] * slower), "buzaglo, preset weight-decay-2"
+    preset: dict[str, Any] = BUZAGLO_PRESETS["multiclass-2"] | {"rate": BUZAGLO_PRESETS["multiclass-2"]["rate"] * slower}
+    if subject.n_outputs > 1:
+        return buzaglo(network, kind="multiclass", **preset), "buzaglo, preset multiclass-2"
+    return haim(network, rate=RATES["haim"] * slower), "haim, preset cifar-2"
+
+
+def equations(work: Work) -> None:
+    """The regime, told from the data where it is not given."""
+    refuse_many(work)
+    subject, how = work.subject, "given"
+    if subject.gradient is not None:
+        attack_for(subject, "gradient")  # a gradient that lacks layers is refused before any work
+    numbers: dict[str, float] = {}
+    work.regime = subject.regime or ""
+    if not work.regime:
+        if subject.X is None:
+            raise unknown_regime(subject.name)
+        work.regime, how = "weight-decay", "taken, where labels or a single output do not tell"
+        if subject.n_outputs == 1 and subject.y is not None and set(np.unique(subject.y)) <= {-1.0, 1.0}:
+            network = network_for(subject, subject.layers)
+            held = attack_stationarity(haim(network), subject.X, subject.y)
+            work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network(subject.X)[:, 0])
+            how = how_told(numbers)
+    details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
+    details.append(f"regime {work.regime}, {how}" + "".join(f"; misfit of {name} {show(value)}" for name, value in numbers.items()))
+    work.add(
+        Finding(
+            "equations",
+            "What is the network, and which equation?",
+            f"{subject.describe()}; regime {work.regime}",
+            "this network",
+            Basis.GIVEN,
+            tuple(details),
+            {"regime": work.regime, "how": how, "misfits": numbers},
+        )
+    )
+
+
+def refusal(work: Work) -> None:
+    """Why there is no verdict."""
+    subject, reasons = work.subject, []
+    if subject.depth > 2:
+        reasons.append(f"it has {subject.depth} layers of weights, and the theorems are about two")
+    if not subject.is_polynomial:
+        reasons.append(f"{subject.activation} is no polynomial, so the equations are not polynomial ones")
+    work.add(
+        Finding(
+            "verdict",
+            "Are the data determined?",
+            f"nothing is proved: {'; '.join(reasons)}",
+            "this network",
+            Basis.REFUSED,
+            (
+                "neither that the data are determined nor that they are not; an attack below that finds nothing is no sign of safety",
+                "verdicts, thresholds, certificates and error bars are for two-layer networks with polynomial activations",
+            ),
+        )
+    )
+
+
+def approximation(work: Work) -> None:
+    """Polynomials close to the activation, how far their equations are from the data, and what they recover."""
+    subject = work.subject
+    if not isinstance(subject.activation, str):
+        return
+    interval, known = interval_of(subject)
+    rows = [("degree", "largest deviation", "residual at the given data")]
+    values, close = [], approximations(subject.activation, interval)
+    for sigma, deviation in close:
+        residual = None
+        if subject.depth == 2 and subject.X is not None:
+            system = system_of(subject, work.regime, sigma)
+            residual = system.residual(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
+        rows.append((str(sigma.degree), show(deviation), "–" if residual is None else show(residual)))
+        values.append({"degree": sigma.degree, "deviation": deviation, "residual": residual, "coefficients": list(sigma.floats())})
+    (best, deviation), reach = min(close, key=lambda pair: pair[1]), show(interval[1])
+    kink = ["a polynomial is a poor likeness of a kink"] * (subject.activation == RELU)
+    work.add(
+        Finding(
+            "approximation",
+            "How close is a polynomial network?",
+            f"{subject.activation} and a polynomial of degree {best.degree} differ by at most {show(deviation)} for |z| ≤ {reach}",
+            f"the interval: {known}; a polynomial network is another network than this one",
+            Basis.FLOAT,
+            (
+                *kink,
+                *[OTHER_NETWORK] * (subject.depth == 2),
+                *["deviations are those of the first layer; they grow from layer to layer"] * (subject.depth > 2),
+            ),
+            {"interval": list(interval), "interval_known": known, "approximations": values},
+            table=tuple(rows),
+        )
+    )
+    if subject.depth == 2 and subject.activation in SMOOTH and work.regime not in SELF_TRAINED:
+        _recovered(work, close)
+
+
+def _recovered(work: Work, close: list[tuple[Activation, float]]) -> None:
+    """What the algebra and the searches make of a target of one network with the polynomials of others: the least residual."""
+    subject, found = work.subject, None
+    share = 0.4 * work.left / len(close)
+    for sigma, _ in close:
+        system = system_of(subject, work.regime, sigma)
+        samples = work.samples if work.samples is not None else None if subject.X is None else len(subject.X)
+        try:
+            made = recover(system, samples=samples, seed=work.seed, tolerance=STATIONARY, budget=share, progress=work.progress)
+        except (RecoveryError, TooLargeError) as error:
+            work.said["recovery"] = f"{work.said.get('recovery', '')} degree {sigma.degree}: {error}.".strip()
+            continue
+        if found is None or made.residual < found[1].residual:
+            found = sigma, made
+    question, scope = "Do the polynomials recover data?", "this target, by the equations of another network"
+    if found is None:
+        work.add(
+            Finding(
+                "recovery",
+                question,
+                f"no polynomial in place of {subject.activation} led to data that fit to {STATIONARY:g}",
+                scope,
+                Basis.OBSERVED,
+            )
+        )
+        return
+    sigma, made = found
+    work.found = made
+    answer = f"degree {sigma.degree} in place of {subject.activation} led to {len(made.X)} samples that fit to {show(made.residual)}"
+    values = {"degree": sigma.degree, "residual": made.residual, "X": made.X, "c": made.c}
+    original, shown, errors = None, made.X, None
+    if subject.X is not None:
+        system = system_of(subject, work.regime, sigma)
+        match = made.match(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
+        original, shown, errors = subject.X, match.X, match.errors
+        values["errors"] = errors
+        answer += f"; beside the given data the relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
+    draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
+    details = (f"the residual is not below {show(TOLERANCE)}, where data count as solutions",) * (made.residual > TOLERANCE)
+    work.add(Finding("recovery", question, answer, scope, Basis.OBSERVED, details, values, draw=draw))
+
+
+def diagnosis(work: Work) -> None:
+    """What stands between the attack and known data."""
+    subject = work.subject
+    if subject.X is None or not _is_diagnosable(work):
+        return
+    labelled = work.regime == "max-margin"
+    try:
+        found = diagnose(attack_for(subject, work.regime)[0], subject.X, subject.y if labelled else None, signed=not labelled)
+    except TooLargeError as error:
+        work.add(Finding("stationarity", "Does the equation hold at the known data?", f"not evaluated: {error}", "–", Basis.NONE))
+        return
+    residual = found.stationarity.residual
+    work.add(
+        Finding(
+            "stationarity",
+            "Does the equation hold at the known data?",
+            ("yes: " if residual <= STATIONARY else "no: ") + str(found.stationarity),
+            "this network, the given data, the best multipliers, the smoothing of the attack",
+            Basis.FLOAT,
+            (*str(found).splitlines()[1:], *_stand_in(subject)),
+            {"residual": residual, "by_parameter": found.stationarity.by_parameter, "kinks": found.kinks, "free": found.free}
+            | {"dimension": found.dimension, "hidden": found.hidden, "objective": found.objective},
+        )
+    )
+
+
+def refuse_many(work: Work) -> None:
+    """Raise ValueError where the best multipliers of known data would take longer than the budget."""
+    subject = work.subject
+    if subject.X is None:
+        return
+    size = sum(part.size for part in subject.layers.values())
+    seconds = float(size) * (len(subject.X) * subject.n_outputs) ** 2 / OPERATIONS_PER_SECOND
+    if seconds > work.budget:
+        raise ValueError(
+            f"data: the best multipliers of {len(subject.X)} samples take about {seconds:.2g} s, more than the budget; give fewer samples, "
+            "or a larger budget"
+        )
+
+
+def _is_diagnosable(work: Work) -> bool:
+    return work.regime != "max-margin" or work.subject.y is not None
+
+
+def attack(work: Work) -> None:
+    """The published attack for the regime, within what is left of the budget."""
+    subject = work.subject
+    made, name = attack_for(subject, work.regime)
+    samples, counted = work.samples, "given"
+    if samples is None:
+        samples, counted = (SAMPLES, "assumed") if subject.X is None else (len(subject.X), "that of the data")
+    k = 2 * samples
+    size = sum(part.size for part in subject.layers.values())
+    steps = int(np.clip(0.5 * work.budget * OPERATIONS_PER_SECOND / (PASSES * k * size + OVERHEAD), FEWEST_STEPS, made.steps))
+    slowed = []
+    for slower in SLOWER:
+        made, name = attack_for(subject, work.regime, slower)
+        try:
+            found = reconstruct(made, candidates=k, steps=steps, seed=work.seed, budget=work.left, progress=work.progress)
+            break
+        except FloatingPointError:
+            slowed = ["the published learning rate diverges; a part of it was used: see the settings"]
+            if slower == SLOWER[-1]:
+                raise
+    work.note_interrupt(found.interrupted)
+    run = found.trials[0]
+    if found.interrupted:
+        work.said["attack"] = found.interrupted
+    work.candidates = found.X
+    values = {"attack": name, "settings": run.settings, "candidates": k, "steps": run.iterations, "published_steps": made.steps}
+    values |= {"objective": run.value, "stationarity": run.distance, "X": found.X}
+    answer = f"{len(found.X)} candidates after {run.iterations} iterations, objective {show(run.value)}"
+    original, shown, errors = None, found.X, None
+    if subject.X is not None:
+        scored = score(found.X, subject.X, mean=subject.mean)
+        values |= {"errors": scored.errors, "recall": scored.recall(), "correlated": scored.n_correlated()}
+        answer += f"; {round(scored.recall() * len(subject.X))} of {len(subject.X)} given samples were found to a relative error below 0.1"
+        order = scored.order
+        original, errors = subject.X, scored.errors
+        shown = np.where(order[:, None] >= 0, found.X[order], np.nan)
+    work.add(
+        Finding(
+            "attack",
+            "What does a published attack find?",
+            answer,
+            f"this network, one run of {name}",
+            Basis.OBSERVED,
+            (
+                "other candidates may fit as well as the data, or better; what is not found is not safe",
+                f"for {samples} samples, {counted}; {made.steps} iterations are published",
+                *_stand_in(subject),
+                *slowed,
+            ),
+            values,
+            draw=partial(pictures, subject.mean, original, shown, errors, "found"),
+        )
+    )
+
+
+def _stand_in(subject: Subject) -> list[str]:
+    sigma = subject.activation
+    return [f"a polynomial stands in for {sigma} in the attack"] * (isinstance(sigma, str) and sigma != RELU)
+
+
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("equations", equations),
+    ("what is proved", refusal),
+    ("polynomials", approximation),
+    ("stationarity", diagnosis),
+    ("attack", attack),
+)

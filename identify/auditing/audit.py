@@ -1,0 +1,124 @@
+"""``audit``: from a checkpoint to a report, step by step within a budget; what is done stays when it is interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+
+from identify.auditing.findings import Basis, Finding
+from identify.auditing.reading import read
+from identify.auditing.result import Audit
+from identify.auditing.work import Work
+from identify.conditions.judgement import versions
+from identify.limits import TooLargeError
+
+BUDGET = 60.0
+DECISIVE = ("equations", "number of samples")
+
+
+def audit(
+    model,
+    *,
+    initial=None,
+    gradient=None,
+    data=None,
+    activation=None,
+    regime: str | None = None,
+    samples: int | None = None,
+    budget: float = BUDGET,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Audit:
+    """What a network, or one gradient of it, says of its training data: everything that applies, in one report.
+
+    Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and what defences
+    would do. Any other network: what is not proved and why, polynomials close to the activation, and the published attack for the regime.
+
+    Parameters
+    ----------
+    model
+        A path (.npz with ``W1``, ``b1``, ``W2``, ... or a problem file, .safetensors, a state_dict), arrays by name, a model with
+        ``state_dict``, a :class:`TwoLayerNetwork`, an ``attacks.MLP``, a :class:`KKTSystem` or a :class:`Problem`.
+    initial, gradient
+        The network before training (regime ``lazy``), or one gradient of the loss (regime ``gradient``; not minus it), like ``model``.
+    data
+        X (n, d), a pair (X, y), or a path or arrays by name with ``X``, and ``y``, ``c``, ``mean`` if known.
+    activation
+        A polynomial in z, or relu, tanh, sigmoid, softplus, silu, gelu. Weights do not tell it: needed unless the file names it.
+    regime
+        ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``. None: by what is given, or told from the data.
+    samples
+        n, at least 1. None: as many as the data, or the numerical rank of the target.
+    budget
+        Seconds, above 0, shared out among the steps. The algebraic part of a recovery, and compiling for an attack, may exceed it.
+    seed
+        Of all random numbers.
+    progress
+        Called with the name of each step.
+
+    Returns
+    -------
+    Audit
+        ``.save(folder)`` writes the page, the JSON and the pictures. At a keyboard interrupt: the steps that were finished.
+
+    Raises
+    ------
+    ValueError
+        For files that cannot be read or do not fit together, an activation or a regime that nothing tells, or numbers out of range.
+
+    Notes
+    -----
+    Cost: that of :func:`identify.check`, :func:`identify.recover` and :func:`identify.defences`, or of :func:`identify.reconstruct`.
+
+    References
+    ----------
+    As for these functions; the regimes are those of :class:`KKTSystem`.
+
+    Examples
+    --------
+    >>> from identify.configuration import Configuration
+    >>> system, truth = Configuration(inputs=4, samples=3, width=12, activation="z + z^2 + z^3").plant(seed=1)
+    >>> found = audit(system)
+    >>> str(found.report.verdict), bool(found.recovery.match(truth.X, truth.c).errors.max() < 1e-9)
+    ('UNIQUE', True)
+    """
+    if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf:
+        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
+    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1):
+        raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None")
+    begun = time.monotonic()
+    progress("reading")
+    subject = read(model, initial=initial, gradient=gradient, data=data, activation=activation, regime=regime)
+    steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
+    work = Work(subject, samples, float(budget), seed, progress, begun + budget)
+    seconds = {"reading": time.monotonic() - begun}
+    for name, step in steps:
+        progress(name)
+        started = time.monotonic()
+        try:
+            step(work)
+        except (TooLargeError, FloatingPointError, ValueError) as error:
+            if name in DECISIVE:  # nothing else can be said without them
+                raise
+            work.add(Finding(name, name.capitalize(), f"{name}: not evaluated, {error}", "–", Basis.NONE))
+        except KeyboardInterrupt:
+            work.stopped = "interrupted from the keyboard"
+        seconds[name] = time.monotonic() - started
+        if work.stopped:
+            work.stopped += f", in the step: {name}"
+            break
+    times = {"seconds": seconds | {"all": time.monotonic() - begun}, "said": work.said}
+    return Audit(
+        subject.name,
+        tuple(work.findings),
+        work.certificates,
+        work.found,
+        seed,
+        float(budget),
+        versions(),
+        times,
+        work.stopped,
+    )

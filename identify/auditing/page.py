@@ -1,0 +1,65 @@
+"""The page of an audit: the answer first, every finding with its scope, evidence folded; the pictures beside it as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from identify.auditing.findings import Finding
+from identify.files import replacing
+from identify.report.html import Section, write_sections
+
+if TYPE_CHECKING:
+    from identify.auditing.result import Audit
+
+LONG = 24
+"""Lists of numbers beyond this are in report.json only."""
+
+
+def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
+    """Write ``report.html`` and a PNG for every picture; the page has them inside."""
+    lead = audit.headline + (f"\n\nStopped early: {audit.stopped}. What was finished is below." if audit.stopped else "")
+    summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
+    sections, written = [Section("Summary", "", table=tuple(summary))], []
+    for finding in _ordered(audit):
+        drawn = () if finding.draw is None else finding.draw()
+        for number, picture in enumerate(drawn, 1):
+            path = folder / (f"{finding.name}.png" if len(drawn) == 1 else f"{finding.name}-{number}.png")
+            with replacing(path) as temporary:
+                temporary.write_bytes(picture.png)
+            written.append(path)
+        words = _words(finding, audit.said(finding))
+        sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
+    page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
+    return [page, *written]
+
+
+def _ordered(audit: Audit) -> list[Finding]:
+    """What a trained network hides and the main verdict first, the network and its equation last."""
+    main = audit.report
+    first = [f for f in audit.findings if f.name.startswith("verdict")]
+    first.sort(key=lambda f: f.report is not main)
+    first = [f for f in audit.findings if f.name == "hidden" and f.values["hides"]] + first
+    found = [f for f in audit.findings if f not in first]
+    return first + [f for f in found if f.name != "equations"] + [f for f in found if f.name == "equations"]
+
+
+def _short(finding: Finding) -> str:
+    return str(finding.report.verdict) + f" for {finding.report.scope}" if finding.report is not None else finding.answer
+
+
+def _words(finding: Finding, more: tuple[str, ...]) -> str:
+    if finding.report is not None:  # the box below says it all
+        return ""
+    scope = f"For {finding.scope}: {finding.basis}" if finding.scope != "–" else str(finding.basis)
+    said = (finding.answer, scope, *finding.details, *more)
+    return "\n\n".join(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in said)
+
+
+def _shown(values: dict[str, Any]) -> dict[str, Any]:
+    """What a person can read: no arrays of data, no tables."""
+    return {name: value for name, value in values.items() if isinstance(value, (str, int, float, bool)) or _is_short(value)}
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) <= LONG and all(isinstance(part, (str, int, float)) for part in value)

@@ -1,0 +1,221 @@
+"""What an audit is about: the layers, the activation, the regime as far as it is given, and the data where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.activation import Activation
+from identify.auditing.activations import CANDIDATES, read_activation
+from identify.checkpoints import layers
+from identify.io import Problem, load_arrays, load_problem
+from identify.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.stationarity import REGIMES, KKTSystem, choice
+
+PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
+"""Regimes that another argument brings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Layers by name (``W1``, ``b1``, ``W2``, ...), and what else is known.
+
+    Attributes
+    ----------
+    activation
+        A polynomial, or the name of another function.
+    initial, gradient
+        By the names of the layers; at most one of them.
+    X, y, c, mean
+        The data (n, d), labels, signed multipliers, and what was subtracted from the data, where they are known.
+    regime, decay
+        As given; None where that is left to the audit.
+    system
+        The equations, where a problem says them.
+    notes
+        What was assumed or changed in reading.
+    """
+
+    name: str
+    layers: dict[str, np.ndarray]
+    activation: Activation | str
+    initial: dict[str, np.ndarray] | None = None
+    gradient: dict[str, np.ndarray] | None = None
+    X: Float[np.ndarray, "n d"] | None = None
+    y: Float[np.ndarray, " n"] | None = None
+    c: np.ndarray | None = None
+    mean: Float[np.ndarray, " d"] | None = None
+    regime: str | None = None
+    decay: float | None = None
+    system: KKTSystem | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        return sum(name.startswith("W") for name in self.layers)
+
+    @property
+    def n_inputs(self) -> int:
+        return self.layers["W1"].shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.layers[f"W{self.depth}"])
+
+    @property
+    def is_polynomial(self) -> bool:
+        return isinstance(self.activation, Activation)
+
+    @property
+    def is_provable(self) -> bool:
+        """Two layers and a polynomial: what the theorems are about."""
+        return self.is_polynomial and self.depth == 2
+
+    @property
+    def has_output_bias(self) -> bool:
+        return bool(np.any(self.layers.get(f"b{self.depth}", 0.0)))
+
+    def describe(self) -> str:
+        """Sizes by layer, and the activation."""
+        sizes = [self.n_inputs, *(len(self.layers[f"W{k}"]) for k in range(1, self.depth + 1))]
+        biases = "with biases" if any(name.startswith("b") for name in self.layers) else "without biases"
+        return f"{'-'.join(map(str, sizes))}, σ = {self.activation}, {biases}"
+
+
+def read(model, *, initial=None, gradient=None, data=None, activation=None, regime: str | None = None) -> Subject:
+    """The subject of an audit from paths or objects.
+
+    Raises
+    ------
+    ValueError
+        For files that are no network, layers that do not fit together, arguments that contradict one another, and an activation that
+        neither the file nor the caller names.
+    """
+    if initial is not None and gradient is not None:
+        raise ValueError("initial, gradient: received both; expected the network before training (lazy), or one gradient, not both")
+    if regime is not None:
+        choice("regime", regime, REGIMES)
+    for own, argument in PUBLISHED.items():
+        given = {"initial": initial, "gradient": gradient}[argument] is not None
+        if given and regime not in (None, own):
+            raise ValueError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
+    named = Path(model).name if isinstance(model, (str, Path)) else type(model).__name__
+    problem = _problem(model)
+    if problem is not None:
+        if initial is not None or gradient is not None or regime not in (None, problem.system.regime) or activation is not None:
+            raise ValueError(
+                f"model: {named} is a problem with its target, activation and regime {problem.system.regime}; leave out initial, gradient, "
+                "activation and regime"
+            )
+        subject = _of_problem(named, problem)
+    else:
+        found, rest = _network("model", model)
+        subject = Subject(
+            named,
+            found,
+            _activation(named, activation, rest),
+            None if initial is None else _like("initial", initial, found, complete=True),
+            None if gradient is None else _like("gradient", gradient, found, complete=False),
+            regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
+            decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
+        )
+        if subject.regime in PUBLISHED and initial is None and gradient is None:
+            argument = PUBLISHED[subject.regime]
+            raise ValueError(f"regime: {subject.regime} needs {argument}; give it, or another regime")
+        if data is None and "X" in rest:
+            data = rest
+    return subject if data is None else _with_data(subject, data)
+
+
+def _problem(model) -> Problem | None:
+    if isinstance(model, Problem):
+        return model
+    if isinstance(model, KKTSystem):
+        return Problem(model)
+    if isinstance(model, (str, Path)) and Path(model).suffix == ".npz" and {"W", "a"} <= set(load_arrays(model)):
+        return load_problem(model)
+    return None
+
+
+def _of_problem(named: str, problem: Problem) -> Subject:
+    system, net = problem.system, problem.system.network
+    found = {"W1": net.W, "W2": net.A} | ({} if net.bias is None else {"b1": net.bias})
+    subject = Subject(named, found, net.activation, regime=system.regime, decay=system.decay, system=system)
+    return subject if problem.X is None else replace(subject, X=problem.X, c=problem.c)
+
+
+def _network(argument: str, value) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Layers by name, with shapes that fit, and what else there is."""
+    from identify.attacks.mlp import MLP
+
+    if isinstance(value, MLP):
+        return dict(value.parameters), {"activation": value.activation}
+    if isinstance(value, TwoLayerNetwork):
+        return _network(argument, MLP.of(value))
+    found, rest = layers(_arrays(argument, value), argument if not isinstance(value, (str, Path)) else str(value))
+    return dict(MLP(found).parameters), rest
+
+
+def _arrays(argument: str, value) -> dict[str, np.ndarray]:
+    if isinstance(value, (str, Path)):
+        return load_arrays(value)
+    if hasattr(value, "state_dict"):
+        value = value.state_dict()
+    if not isinstance(value, Mapping):
+        expected = "a path, arrays by name, a model with state_dict, or a network"
+        raise TypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
+    tensors = {name: part.detach().cpu() if hasattr(part, "detach") else part for name, part in value.items()}
+    return {str(name): np.asarray(part) for name, part in tensors.items()}
+
+
+def _like(argument: str, value, found: dict[str, np.ndarray], *, complete: bool) -> dict[str, np.ndarray]:
+    """Arrays with the names and shapes of the layers, all of them or some."""
+    if isinstance(value, TwoLayerNetwork):
+        own = _network(argument, value)[0]
+    else:
+        own = layers(_arrays(argument, value), str(value) if isinstance(value, (str, Path)) else argument)[0]
+    unknown, missing = sorted(set(own) - set(found)), sorted(set(found) - set(own))
+    if unknown or (missing and complete):
+        raise ShapeError(f"{argument}: has the layers {', '.join(own)}; expected {', '.join(found)}, those of the model")
+    shaped = {name: np.reshape(part, found[name].shape) if np.size(part) == found[name].size else part for name, part in own.items()}
+    return {name: finite_array(name, part, found[name].shape, f"{argument}, shaped like the model") for name, part in shaped.items()}
+
+
+def _activation(named: str, given, rest: Mapping[str, Any]) -> Activation | str:
+    value = given if given is not None else rest.get("activation")
+    if isinstance(value, np.ndarray):
+        value = str(value)
+    if value is None:
+        raise ValueError(f"activation: weights do not say it, and {named} does not name it; give the one it was trained with: {CANDIDATES}")
+    return read_activation(value)
+
+
+def _with_data(subject: Subject, data) -> Subject:
+    """X, and y, c and mean where there are any; labels of two classes as +1 and -1."""
+    if isinstance(data, (str, Path)):
+        data = load_arrays(data)
+    elif isinstance(data, (tuple, list)) and len(data) == 2:
+        data = dict(zip(("X", "y"), data, strict=True))
+    elif not isinstance(data, Mapping):
+        data = {"X": data}
+    if "X" not in data:
+        raise ShapeError(f"data: holds {', '.join(map(str, data)) or 'nothing'}; expected X (n, d), and y (n,) if known")
+    X = np.asarray(data["X"])
+    X = X.reshape(len(X), -1) if X.ndim > 2 and len(X) else X
+    X = finite_array("X", X, (None, subject.n_inputs), "samples, one per row")
+    y, c, mean, notes = None, subject.c, None, subject.notes
+    if "y" in data:
+        y = finite_array("y", data["y"], (len(X),), "one label for each sample")
+        if subject.n_outputs == 1 and set(np.unique(y)) == {0.0, 1.0}:
+            y, notes = 2 * y - 1, (*notes, "labels 0 and 1 were taken as -1 and +1")
+    if "c" in data:
+        shape = (len(X),) if np.ndim(data["c"]) < 2 else (len(X), subject.n_outputs)
+        c = finite_array("c", data["c"], shape, "signed multipliers of the samples")
+    if "mean" in data:
+        mean = finite_array("mean", data["mean"], (subject.n_inputs,), "what was subtracted from every sample")
+    return replace(subject, X=X, y=y, c=c, mean=mean, notes=notes)

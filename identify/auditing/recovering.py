@@ -1,0 +1,160 @@
+"""The data themselves, pictures of them, and certificates for others to check."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from identify.auditing.findings import Basis, Finding
+from identify.auditing.work import Work
+from identify.certificates.certify import CertificateTooLargeError
+from identify.certificates.certify_solution import certify
+from identify.conditions.check import INCONSISTENT
+from identify.conditions.witnesses.solution_box import NotCertifiedError
+from identify.recovery.recover import TOLERANCE, recover
+from identify.recovery.solution import RecoveryError
+from identify.report.html import Picture, show
+from identify.report.plots import MAX_SAMPLES, compare, image_shape
+from identify.report.verdict import Report, Verdict
+from identify.stationarity import SELF_TRAINED
+
+MAX_CERTIFIED = 600
+CERTIFIED_ENTRIES_PER_SECOND = 1e4
+"""Columns of the matrices in a proof of a verdict, and entries of the Jacobian of a solution for each second of the budget, at
+most; larger proofs are for ``Report.certificate`` and ``certify``."""
+FLOAT32_ERROR = 2.0**-20
+"""Relative error of a target whose numbers are float32: rounding, and what its computation adds."""
+
+
+def recovery(work: Work) -> None:
+    """The data, within half of what is left of the budget."""
+    assert work.system is not None
+    system, subject = work.system, work.subject
+    tolerance, budget = TOLERANCE, 0.5 * work.left
+    if work.data is not None:
+        tolerance = min(max(TOLERANCE, 3 * system.residual(*work.data)), INCONSISTENT)
+    question = "Can the data be recovered?"
+    scope = f"this network, at most {work.samples} samples"
+    try:
+        found = recover(
+            system, samples=work.samples, seed=work.seed, budget=budget, tolerance=tolerance, data=work.data, progress=work.progress
+        )
+    except RecoveryError as error:
+        work.said["recovery"] = str(error)
+        work.note_interrupt(str(error.evidence.get("interrupted", "")))
+        answer = "not recovered: no method found data that solve the equations"
+        work.add(Finding("recovery", question, answer, scope, Basis.OBSERVED, ("a search that finds nothing proves nothing",)))
+        return
+    work.found = found
+    work.note_interrupt(found.evidence.get("interrupted"))
+    values = {"method": found.method, "samples": len(found.X), "residual": found.residual}
+    values |= {"error_bars": found.error_bars, "X": found.X, "c": found.c}
+    answer = f"{len(found.X)} samples that solve the equations to {show(found.residual)} relative, by the method {found.method}"
+    details = [
+        f"largest error bar {show(float(found.error_bars.max()))} in the units of the inputs: to first order, and no bound",
+        _standing(work),
+    ]
+    original, shown, errors = None, found.X, None
+    if work.data is not None:
+        match = found.match(*work.data)
+        original, shown, errors = work.data[0], match.X, match.errors
+        values["errors"] = errors
+        answer += f"; beside the given data the largest relative error is {show(float(errors.max()))}"
+    work.add(
+        Finding(
+            "recovery",
+            question,
+            answer,
+            f"{scope}, up to {'; '.join(found.ambiguity.describe())}",
+            Basis.OBSERVED,
+            tuple(details),
+            values,
+            draw=partial(pictures, subject.mean, original, shown, errors, "recovered"),
+        )
+    )
+
+
+def _standing(work: Work) -> str:
+    """What the verdict makes of a recovered data set."""
+    verdict = work.reports["verdict"].verdict if "verdict" in work.reports else Verdict.UNDECIDED
+    self_trained = work.regime in SELF_TRAINED
+    if verdict is Verdict.UNIQUE:
+        whom = "this target has no other data" if self_trained else "almost no data of this size have a second solution"
+        return f"by the verdict {whom}, up to the ambiguity and the error bars, if there are at most {work.samples} samples"
+    if verdict is Verdict.NOT_UNIQUE:
+        return "by the verdict other data solve the equations as well: these need not be the ones"
+    return "whether other data solve the equations as well is open: these need not be the ones"
+
+
+def pictures(mean, original, found, errors, word: str) -> tuple[Picture, ...]:
+    """The data beside what was found, or what was found alone: as images where the size is that of one."""
+    shift, n = 0.0 if mean is None else mean, min(len(found), MAX_SAMPLES)
+    shape = image_shape(found.shape[1])
+    first = None if original is None else original[:n] + shift
+    png = compare(first, found[:n] + shift, errors=None if errors is None else errors[:n], shape=shape, titles=("given", word))
+    kind = "images" if shape else "bars, one for each input"
+    beside = f"the given samples above what was {word}" if original is not None else f"the samples that were {word}"
+    cut = f" The first {n} of {len(found)}." if n < len(found) else ""
+    return (Picture(f"{word.capitalize()} samples", png, f"{beside}, as {kind}", f"{beside[0].upper()}{beside[1:]}.{cut}"),)
+
+
+def certificates(work: Work) -> None:
+    """Files that a separate checker verifies: the verdict, and the solution."""
+    answers, details = [], []
+    for name, report in work.reports.items():
+        if report.verdict is Verdict.UNDECIDED or work.is_spent:
+            continue
+        if _size(work, report) > MAX_CERTIFIED:
+            details.append(f"{name}: left out for its size; Report.certificate makes it, in minutes")
+            continue
+        try:
+            work.progress(f"certificate of the {name}")
+            work.certificates[name] = report.certificate()
+            answers.append(f"{report.verdict} for {report.scope}")
+        except CertificateTooLargeError as error:
+            details.append(f"{name}: {error}")
+    if work.found is not None and work.system is not None and not work.is_spent:
+        unknowns = work.system.n_unknowns(len(work.found.X))
+        if unknowns * work.system.n_equations > CERTIFIED_ENTRIES_PER_SECOND * work.budget:
+            details.append("solution: left out for its size")
+        else:
+            try:
+                proof = certify(work.system, work.found, relative_error=_target_error(work))
+                work.certificates["solution"] = proof
+                answers.append(f"a solution within {show(float(proof.error_bounds.max()))} of the recovered samples")
+                details.append(
+                    "solution: for every target within the stated error the chosen equations have exactly one solution in a box around the "
+                    f"recovered samples; all equations at once: {'attained' if proof.is_attained else 'not excluded'}"
+                )
+            except (CertificateTooLargeError, NotCertifiedError) as reason:
+                details.append(f"solution: not certified, {reason}")
+    if not answers and not details:
+        return
+    work.add(
+        Finding(
+            "certificates",
+            "Can others check it?",
+            f"certified: {'; '.join(answers)}" if answers else "no certificate was made",
+            "the network and the data that each certificate names",
+            Basis.PROOF if answers else Basis.NONE,
+            (*details, *["each file is checked, from the raw numbers in it, by: identify verify"] * bool(answers)),
+            {"certificates": sorted(work.certificates)},
+        )
+    )
+
+
+def _size(work: Work, report: Report) -> int:
+    """Columns of the largest matrix of a proof: moments, or unknowns in coordinates on the span of the samples."""
+    assert work.system is not None and work.samples is not None
+    interpolation = next((c for c in report.conditions if c.name == "interpolation"), None)
+    if report.verdict is Verdict.UNIQUE and interpolation is not None and interpolation.is_proved:
+        return int(interpolation.evidence["needed"])
+    net = work.system.network
+    return work.samples * (min(work.samples, net.n_inputs) + net.n_outputs)
+
+
+def _target_error(work: Work) -> float | None:
+    assert work.system is not None
+    numbers = work.system.target
+    return FLOAT32_ERROR if np.array_equal(numbers, numbers.astype(np.float32)) else None

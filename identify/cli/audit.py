@@ -1,0 +1,59 @@
+"""``identify audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identify.cli.app import Json, Samples, Seed, app
+from identify.cli.console import print_text, progress
+from identify.stationarity import REGIMES
+
+
+@app.command(epilog='Example: identify audit model.pt --gradient update.pt --activation "z + z^2/2 + z^3" --out audit')
+def audit(
+    model: Annotated[Path, typer.Argument(help="Checkpoint: .npz, .safetensors or a state_dict (.pt); or a problem file.")],
+    initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False)] = None,
+    gradient: Annotated[Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False)] = None,
+    data: Annotated[Path | None, typer.Option(help=".npz with the true X, and y, c, mean if known.", show_default=False)] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option("--activation", "-a", help="A polynomial in z, relu, tanh, ...; needed unless the file names it.", show_default=False),
+    ] = None,
+    regime: Annotated[
+        str | None, typer.Option(help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False)
+    ] = None,
+    samples: Samples = None,
+    budget: Annotated[float, typer.Option(help="Seconds for all steps.")] = 60.0,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.")] = Path("identify-audit"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page."""
+    from identify.auditing.audit import audit as examine
+    from identify.report.html import require_pages
+
+    require_pages()  # before the work, not after it
+    with progress() as step:
+        found = examine(
+            model,
+            initial=initial,
+            gradient=gradient,
+            data=data,
+            activation=activation,
+            regime=regime,
+            samples=samples,
+            budget=budget,
+            seed=seed,
+            progress=step,
+        )
+        step("writing the report")
+        written = found.save(out)
+    if as_json:
+        print_text(found.to_json())
+    else:
+        print_text(found.explain() + "\n\nWritten: " + ", ".join(str(path) for path in written))
+    if found.stopped:
+        raise KeyboardInterrupt
