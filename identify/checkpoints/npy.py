@@ -6,7 +6,9 @@ be pickles, and records are refused.
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from math import prod
@@ -16,6 +18,7 @@ from typing import IO
 import numpy as np
 
 from identify.checkpoints.opening import ProblemFileError, plain, refuse_bomb, refuse_large, shown
+from identify.limits import TooLargeError
 
 MAGIC = b"\x93NUMPY"
 MAX_HEADER, MAX_LEAVES, MAX_DIMENSIONS = 10_000, 10_000, 32
@@ -43,16 +46,24 @@ def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
                 with archive.open(entry) as file:
                     arrays[name] = read_npy(file, entry.file_size, path, name)
             return arrays
+    except (ProblemFileError, TooLargeError):
+        raise
     except zipfile.BadZipFile as error:
         reason = "is not an .npz archive" if "not a zip" in str(error) else f"is a damaged archive ({shown(str(error))})"
         raise ProblemFileError(f"{path}: {reason}; expected one written by numpy.savez or identify.save_problem") from None
-    # RuntimeError is a password, NotImplementedError a compression that zipfile does not know
-    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.LargeZipFile) as error:
+    # RuntimeError is a password, NotImplementedError a compression that zipfile does not know, and damage has many names
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        struct.error,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.LargeZipFile,
+    ) as error:
         raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected one written by numpy.savez") from None
-    except ValueError as error:
-        if type(error) is not ValueError and not isinstance(error, UnicodeError):
-            raise
-        raise ProblemFileError(f"{path}: is a damaged archive ({shown(str(error))}); write it again") from None
 
 
 def read_leaves(path: Path, size: int) -> dict[str, np.ndarray]:

@@ -51,10 +51,10 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
     try:
         tree = msgpack.unpackb(path.read_bytes(), ext_hook=extension, object_pairs_hook=_once, **limits)
         return {name: plain(path, name, value) for name, value in _leaves(tree)}
+    except ProblemFileError:
+        raise
     # what msgpack raises has no common ancestor
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError, OSError, msgpack.exceptions.UnpackException) as error:
-        if type(error) is ProblemFileError:
-            raise
         raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected what flax.serialization.to_bytes writes") from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from identify.checkpoints.opening import ProblemFileError, plain, refuse_bomb, refuse_large, shown
+from identify.limits import TooLargeError
 
 
 def read_safetensors(path: Path, size: int) -> dict[str, np.ndarray]:
@@ -39,10 +40,8 @@ def read_state_dict(path: Path, size: int) -> dict[str, np.ndarray]:
             with zipfile.ZipFile(path) as archive:
                 largest = refuse_bomb(path, size, archive.infolist())
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except ValueError as error:
-        if type(error) is not ValueError:
-            raise
-        raise _unread(path, error) from None
+    except (ProblemFileError, TooLargeError):
+        raise
     except Exception as error:  # torch raises whatever its unpickler meets
         raise _unread(path, error) from None
     found = dict(_tensors(content, torch.Tensor)) if isinstance(content, dict) else {}
