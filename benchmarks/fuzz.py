@@ -9,6 +9,7 @@ SECONDS`` fuzzes one reader guided by coverage, where atheris is installed. What
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import hashlib
 import json
 import os
@@ -42,6 +43,7 @@ def limited(work: Callable[[], str], seconds: float) -> str:
 
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(3 * seconds, exit=True)  # where no signal is heard
     try:
         return work()
     except TooLong:
@@ -50,6 +52,7 @@ def limited(work: Callable[[], str], seconds: float) -> str:
         return "memory"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def run_target(name: str, count: int, seed: int, keep: Path | None) -> dict:

@@ -57,6 +57,13 @@ def _is_clear(text: str) -> bool:
 def _as_numpy(path: Path) -> str:
     """What was read must be what NumPy reads."""
     found = read_arrays(path)
+    try:
+        return _compared(path, found)
+    except ValueError as error:
+        return f"crash: NumPy refuses what was read: {error}"
+
+
+def _compared(path: Path, found: dict[str, np.ndarray]) -> str:
     with warnings.catch_warnings(), np.load(path, allow_pickle=False) as expected:
         warnings.simplefilter("ignore")
         for name, value in found.items():

@@ -20,7 +20,7 @@ import numpy as np
 from identify.checkpoints.opening import ProblemFileError, plain, refuse_bomb, refuse_large, shown
 from identify.limits import TooLargeError
 
-MAGIC = b"\x93NUMPY"
+MAGIC, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 MAX_HEADER, MAX_LEAVES, MAX_DIMENSIONS = 10_000, 10_000, 32
 _BLANK = r"\s*+"
 _ENTRY = (
@@ -28,14 +28,17 @@ _ENTRY = (
     rf"|'fortran_order'{_BLANK}:{_BLANK}(?P<fortran>True|False)"
     rf"|'shape'{_BLANK}:{_BLANK}\((?P<shape>[\d,\s]*+)\))"
 )
-HEADER = re.compile(rf"\{{{_BLANK}(?:{_ENTRY}{_BLANK}(?:,{_BLANK})?+){{3}}\}}{_BLANK}")
+HEADER = re.compile(rf"\{{{_BLANK}(?:{_ENTRY}{_BLANK}(?:,{_BLANK}|(?=\}}))){{3}}\}}{_BLANK}", re.ASCII)
 NUMBERS = re.compile(r"'[<>|=]?(b1|[iu][1248]|f(2|4|8|16)|c(8|16|32)|[US][1-9]\d{0,5})'")
 
 
 def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
     """Every array of an archive, in its order."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            file.seek(0)
+            if file.read(4) != ZIP:  # zipfile would look for an archive anywhere in the file
+                raise zipfile.BadZipFile("not a zip archive from its beginning")
             entries = archive.infolist()
             refuse_bomb(path, size, entries)
             arrays: dict[str, np.ndarray] = {}
@@ -43,8 +46,8 @@ def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
                 name = entry.filename.removesuffix(".npy")
                 if name in arrays:
                     raise ProblemFileError(f"{path}: holds {shown(name)} twice; expected every name once")
-                with archive.open(entry) as file:
-                    arrays[name] = read_npy(file, entry.file_size, path, name)
+                with archive.open(entry) as member:
+                    arrays[name] = read_npy(member, entry.file_size, path, name)
             return arrays
     except (ProblemFileError, TooLargeError):
         raise
@@ -87,7 +90,7 @@ def read_npy(file: IO[bytes], size: int, path: Path, name: str, *, last: bool = 
             raise ProblemFileError(f"{path}: {shown(name)} {reason}; expected arrays of numbers and texts as numpy.save writes them")
 
     head = file.read(8)
-    need(head[:6] == MAGIC and len(head) == 8 and head[6] in (1, 2, 3), "cannot be read: it is no array of NumPy")
+    need(head[:6] == MAGIC and len(head) == 8 and head[6] in (1, 2, 3) and not head[7], "cannot be read: it is no array of NumPy")
     width = 2 if head[6] == 1 else 4
     length = int.from_bytes(file.read(width), "little")
     need(length <= MAX_HEADER, "cannot be read: its header is too long")

@@ -76,7 +76,8 @@ def plain(path: Path, name: str, array: np.ndarray) -> np.ndarray:
         try:
             if array.dtype.names is not None or array.dtype.itemsize > 2:
                 raise TypeError("no number")
-            return array.astype(np.float32)
+            with np.errstate(invalid="ignore"):  # signalling NaNs
+                return array.astype(np.float32)
         except (TypeError, ValueError):
             raise ProblemFileError(f"{path}: {shown(name)} is {array.dtype}; expected real numbers or texts") from None
     return array.astype(array.dtype.newbyteorder("="), copy=False)
