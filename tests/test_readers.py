@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 
 import identify as idf
 from identify.checkpoints import ProblemFileError, layers, read_arrays
@@ -494,6 +495,40 @@ class TestFiles:
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         self.refused(path, "n.", (ProblemFileError, TooLargeError))
         assert time.monotonic() - started < 5 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\0" * 2**20])
+def test_on_the_command_line(tmp_path, monkeypatch, capsys, content):
+    for suffix in ("npz", "safetensors", "onnx", "eqx"):
+        path = tmp_path / f"n.{suffix}"
+        path.write_bytes(content)
+        for arguments in (("check", path, "-n", 1), ("recover", path), ("attack", path)):
+            status, out, err = run(monkeypatch, capsys, *arguments)
+            assert status == 2 and not out and err.startswith(f"identify: {path}: ") and err.count("\n") == 1
+
+
+def test_a_full_disk_on_the_command_line(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.html"
+    page.write_text("before")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status, _, err = run(monkeypatch, capsys, "check", "-d", 2, "-n", 1, "-m", 3, "-a", "z + z^2", "--html", page)
+    assert status == 2 and f"{page}: No space left on device; make room" in err and page.read_text() == "before"
+
+
+def test_a_full_disk_under_a_checkpoint(tmp_path, monkeypatch):
+    from identify.checkpoints.shards import write_shard
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ValueError, match="checkpoint: .* cannot be written .No space left on device.; make room"):
+        write_shard(tmp_path / "s.npz", {"X": np.ones(2)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_links_are_followed(tmp_path):

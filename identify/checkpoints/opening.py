@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -14,6 +15,8 @@ UNFOLDED, RATIO = 2**28, 100
 """An archive that is larger than the first once it is unfolded, and more than the second times its size, is no checkpoint."""
 LISTED = 12
 """Names that an error lists."""
+OPTIMISER = re.compile(r"opt(_states?|imi[sz]ers?(_states?|_state_dicts?)?)?")
+"""Keys under which training loops keep what is no part of the network, though it has the same names and shapes."""
 
 
 class ProblemFileError(ValueError):

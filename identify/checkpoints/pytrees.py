@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import ProblemFileError, plain, refuse_large, shown
+from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_large, shown
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 """Extension types of flax.serialization."""
@@ -73,7 +73,7 @@ def _leaves(tree: dict[str, Any], prefix: str = "", depth: int = MAX_DEPTH) -> I
         if isinstance(value, dict) and CHUNKED in value:
             yield name, _joined(value)
         elif isinstance(value, dict):
-            if not name.startswith("opt"):
+            if not OPTIMISER.fullmatch(str(key)):
                 yield from _leaves(value, f"{name}/", depth - 1)
         elif isinstance(value, (np.ndarray, bool, int, float, str)) and not (type(value) is int and abs(value) >= 2**63):
             yield name, np.asarray(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import ProblemFileError, plain, refuse_bomb, refuse_large, shown
+from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_bomb, refuse_large, shown
 from identify.limits import TooLargeError
 
 
@@ -65,7 +65,7 @@ def _tensors(content: dict, kind: type, prefix: str = "", depth: int = 8) -> Ite
         name = f"{prefix}{key}"
         if isinstance(value, kind):
             yield name, value
-        elif isinstance(value, dict) and depth and not name.startswith("opt"):
+        elif isinstance(value, dict) and depth and not OPTIMISER.fullmatch(str(key)):
             yield from _tensors(value, kind, f"{name}.", depth - 1)
 
 
