@@ -279,6 +279,10 @@ class TestFlax:
         pieces = {"__msgpack_chunked_array__": True, "shape": {"0": 6, "1": 4}, "chunks": {"0": W1.ravel()[:10], "1": W1.ravel()[10:]}}
         (tmp_path / "net.msgpack").write_bytes(packed({"a": {"x": pieces}}))
         assert np.array_equal(read_arrays(tmp_path / "net.msgpack")["a/x"], W1)
+        for change in ({"chunks": {"0": None}}, {"chunks": 3}, {"shape": {"0": 5}}, {"shape": None}):
+            (tmp_path / "net.msgpack").write_bytes(packed({"a": pieces | change}))
+            with pytest.raises(ProblemFileError, match="pieces that"):
+                read_arrays(tmp_path / "net.msgpack")
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -407,6 +411,12 @@ class TestOnnx:
     def test_refused(self, tmp_path, nodes, message):
         path = self.model(tmp_path / "n.onnx", nodes, self.ARRAYS | {"half": np.float32(0.5), "C": W1.T.copy()})
         with pytest.raises(ProblemFileError, match=message):
+            read_arrays(path)
+
+    def test_texts_that_are_no_texts(self, tmp_path):
+        path = self.model(tmp_path / "n.onnx", [self.FIRST, ("Relu", ("h",), "s"), *self.LAST], self.ARRAYS)
+        path.write_bytes(path.read_bytes().replace(b"Relu", b"R\xfflu"))
+        with pytest.raises(ProblemFileError, match="R.xfflu|cannot be read"):
             read_arrays(path)
 
     def test_other_files_are_not_opened(self, tmp_path):

@@ -29,7 +29,7 @@ KEYS = [
 
 
 def archives(count: int, seed: int) -> Iterator[bytes]:
-    """The same seed gives the same archives."""
+    """The same seed gives the same archives, for the same code: hypothesis also draws constants that it finds in it."""
     import hypothesis
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp

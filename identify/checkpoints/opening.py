@@ -61,9 +61,9 @@ def refuse_bomb(path: Path, size: int, entries: list[zipfile.ZipInfo]) -> int:
     return unfolded
 
 
-def shown(name: str) -> str:
-    """A name from a file as an error may print it: short, without control characters."""
-    text = name if name.isprintable() else ascii(name)[1:-1]
+def shown(name: str | bytes) -> str:
+    """A name from a file as an error may print it: short, without control characters; bytes are a text that is not in UTF-8."""
+    text = name if isinstance(name, str) and name.isprintable() else ascii(name)[1:-1]
     return text if len(text) <= 60 else text[:57] + "..."
 
 
