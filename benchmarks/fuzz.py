@@ -28,7 +28,8 @@ from measuring import machine, peak
 SHARES = {"npz": 30, "arrays": 6, "safetensors": 14, "state_dict": 6, "msgpack": 14, "equinox": 10, "onnx": 4, "shard": 6, "certificate": 8}
 """Per cent of the inputs; the rest are command lines."""
 OUTCOMES = ("refused", "answered", "crash", "hang", "memory")
-SECONDS, MEBIBYTES = 20.0, 1024
+SECONDS, MEBIBYTES, COMMANDS_MEBIBYTES = 20.0, 1024, 8192
+"""Limits: for an input; of address space for all inputs of a target. Command lines compile, and what is compiled stays."""
 
 
 class TooLong(BaseException):
@@ -57,7 +58,7 @@ def limited(work: Callable[[], str], seconds: float) -> str:
 
 def run_target(name: str, count: int, seed: int, keep: Path | None) -> dict:
     """Outcomes of that many inputs, in this process."""
-    judge.allow(MEBIBYTES)
+    judge.allow(COMMANDS_MEBIBYTES if name == "commands" else MEBIBYTES)
     counts, digest, slowest = Counter(), hashlib.sha256(), 0.0
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         os.chdir(folder)
@@ -152,7 +153,7 @@ def main() -> int:
             flush=True,
         )
     print(f"| all | {sum(total.values())} | " + " | ".join(str(total[outcome]) for outcome in OUTCOMES) + " | | | |")
-    print(f"\nSeed {given.seed}; limits for each input: {SECONDS:g} s, {MEBIBYTES} MiB. {machine('numpy')}")
+    print(f"\nSeed {given.seed}; limits: {SECONDS:g} s, {MEBIBYTES} MiB (command lines {COMMANDS_MEBIBYTES} MiB). {machine('numpy')}")
     return int(any(total[outcome] for outcome in OUTCOMES[2:]))
 
 
