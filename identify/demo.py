@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from identify.activation import Activation
 from identify.conditions.check import check
+from identify.files import replacing
 from identify.io import save_problem
 from identify.kkt_points import max_margin_point
 from identify.network import TwoLayerNetwork
@@ -198,7 +199,8 @@ def write(acts: list[Act], folder: str | Path) -> list[Path]:
         stem = act.title.split(":")[0].lower().replace(" ", "")
         for picture in pictures:
             path = folder / f"{stem}.png"
-            path.write_bytes(picture.png)
+            with replacing(path) as temporary:
+                temporary.write_bytes(picture.png)
             written.append(path)
         written.append(save_problem(folder / f"{stem}.npz", act.system, act.X, act.c))
     title = "Digits from weights, digits from a gradient"

@@ -13,7 +13,7 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write in this block; it then takes the place of ``path`` in one step, unless the block fails.
 
-    A reader sees the old file or the new one, and nothing between. Raises OSError as writing does.
+    A reader sees the old file or the new one, and nothing between. Raises OSError with the name of the file where it cannot be written.
     """
     # not tempfile: its files are readable by their owner only, and the new file would inherit that
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -22,6 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # of the temporary file, or without a name where the disk is full
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ where they are the parameters themselves. Files are read without pickles, and wr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,23 +84,35 @@ def load_problem(path: str | Path) -> Problem:
     return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
 
 
-def load_network(path: str | Path) -> tuple[MLP, dict[str, np.ndarray]]:
+def load_network(path: str | Path, *, weights: Sequence[str] | None = None) -> tuple[MLP, dict[str, np.ndarray]]:
     """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
 
-    ``.npz`` with the keys ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU where
-    it is missing); or ``.safetensors``, or PyTorch's ``state_dict`` (``.pt``, ``.pth``, ``.bin``), with the names that frameworks give.
-    Raises as :func:`load_problem`.
+    Parameters
+    ----------
+    path
+        ``.npz`` with the keys ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU
+        where it is missing); ``.safetensors``, PyTorch's ``state_dict`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), Flax's ``.msgpack``
+        with the names that frameworks give; Equinox's ``.eqx``; or ``.onnx``. Where names say nothing, the shapes must allow one network.
+    weights
+        Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
+
+    Raises
+    ------
+    ProblemFileError
+        For a file that cannot be read, or with no network in it, or with several.
+    ShapeError, ActivationError, TooLargeError
+        As :func:`load_problem`.
     """
     from identify.attacks.mlp import MLP, RELU
 
     path = Path(path)
-    found, rest = layers(read_arrays(path), str(path))
+    found, rest = layers(read_arrays(path), str(path), weights=weights)
     activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else RELU
     return MLP(found, activation), rest
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Every array of an ``.npz`` archive, a ``.safetensors`` file or a ``state_dict``. Raises as :func:`load_problem`."""
+    """Every array of a file in one of the formats of :func:`load_network`. Raises as :func:`load_problem`."""
     return read_arrays(Path(path))
 
 

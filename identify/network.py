@@ -23,7 +23,8 @@ def finite_array(name: str, value, shape: tuple[int | None, ...], meaning: str) 
         array = np.asarray(value)
         if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
             raise TypeError(f"dtype {array.dtype}")
-        rounded = array.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN; it is refused below
+            rounded = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ShapeError(f"{name}: received {type(value).__name__} ({error}); expected {meaning}") from None
     if array.dtype.kind in "iu" and any(int(r) != int(v) for r, v in zip(rounded.ravel(), array.ravel(), strict=True)):

@@ -50,7 +50,7 @@ class TestSafetensors:
         assert repr(network) == "MLP(4-6-5, relu)" and not rest
         assert np.array_equal(network.parameters["W1"], W1.astype("float32")) and network.parameters["W1"].dtype == float
 
-    @pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x10" + b"\0" * 7 + b"not a header, no"])
+    @pytest.mark.parametrize("content", [b"\0" * 8, b"\xff" * 8, b"\x10" + b"\0" * 7 + b"not a header, no"])
     def test_damaged(self, tmp_path, content):
         pytest.importorskip("safetensors", reason="safetensors is not installed")
         (tmp_path / "net.safetensors").write_bytes(content)
@@ -58,7 +58,7 @@ class TestSafetensors:
             load_network(tmp_path / "net.safetensors")
 
     def test_without_the_package(self, tmp_path, monkeypatch):
-        (tmp_path / "net.safetensors").write_bytes(b"")
+        (tmp_path / "net.safetensors").write_bytes(b"any")
         monkeypatch.setitem(sys.modules, "safetensors", None)
         with pytest.raises(ProblemFileError, match="pip install safetensors"):
             load_network(tmp_path / "net.safetensors")
@@ -66,7 +66,7 @@ class TestSafetensors:
 
 class TestStateDict:
     def test_without_the_package(self, tmp_path, monkeypatch):
-        (tmp_path / "net.pt").write_bytes(b"")
+        (tmp_path / "net.pt").write_bytes(b"any")
         monkeypatch.setitem(sys.modules, "torch", None)
         with pytest.raises(ProblemFileError, match="pip install torch"):
             load_network(tmp_path / "net.pt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import jax
@@ -12,8 +12,11 @@ import numpy as np
 from identify.attacks.objectives import Attack
 from identify.attacks.runs import Trial
 from identify.attacks.tuning import RandomSearch
-from identify.files import claim_folder, replacing
+from identify.checkpoints.shards import damaged, read_shard, write_shard
+from identify.files import claim_folder
 from identify.recovery.splitting.minimise import Split
+
+COLUMNS = len(fields(Split))
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,14 @@ class Store:
         path = self.folder / f"{seed:05d}.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as f:
-            rows = [Split(int(row[0]), *map(float, row[1:])) for row in f["splits"]]
-            return Trial(seed, f["X"], f["c"], float(f["value"]), float(f["distance"]), f["history"], tuple(rows), dict(attack.settings))
+        found = read_shard(path, {"X": 2, "value": 0, "distance": 0, "history": 2, "splits": 2})
+        if found["splits"].shape[1] != COLUMNS:
+            raise damaged(path, f"splits have {found['splits'].shape[1]} columns, not {COLUMNS}")
+        rows = [Split(int(row[0]), *map(float, row[1:])) for row in found["splits"]]
+        value, distance = float(found["value"]), float(found["distance"])
+        return Trial(seed, found["X"], found["c"], value, distance, found["history"], tuple(rows), dict(attack.settings))
 
     def save(self, trial: Trial) -> None:
-        rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, 6)
+        rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, COLUMNS)
         parts = {"X": trial.X, "c": trial.c, "value": trial.value, "distance": trial.distance, "history": trial.history, "splits": rows}
-
-        with replacing(self.folder / f"{trial.seed:05d}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, **parts)  # type: ignore[arg-type]
+        write_shard(self.folder / f"{trial.seed:05d}.npz", parts)

@@ -14,7 +14,7 @@ from math import gcd, isfinite
 from typing import Any
 
 FORMAT, VERSION = "identify-certificate", 1
-MAX_SIZE, MAX_DEGREE = 10**6, 20
+MAX_SIZE, MAX_DEGREE, MAX_BYTES, MAX_BLANK = 10**6, 20, 2**27, 2**12
 KEYS = ("format", "version", "kind", "claim", "numbers", "point", "steps", "sha256")
 SIZES = ("inputs", "samples", "width", "outputs")
 KINDS = ("verdict", "solution")
@@ -80,6 +80,9 @@ def parse(text: bytes) -> Any:
         need(len(dict(pairs)) == len(pairs), "a key appears twice in one object")
         return dict(pairs)
 
+    need(text[:MAX_BLANK].lstrip()[:1] == b"{", "not a JSON text: expected an object")
+    need_small(len(text) <= MAX_BYTES, f"more than {MAX_BYTES >> 20} MiB, which is too large")
+    need_small(text.count(b"[") + text.count(b"{") <= MAX_SIZE, f"more than {MAX_SIZE} lists and objects, which is too much")
     try:
         return json.loads(text.decode("utf-8"), parse_float=number, parse_constant=number, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ non-zero outside a set of measure zero.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from identify.certificates.reading import (
     FORMAT,
     KEYS,
     KINDS,
+    MAX_BLANK,
+    MAX_BYTES,
     NETWORK,
     TARGET,
     VERSION,
@@ -108,11 +111,7 @@ def verify(certificate: Any) -> Verification:
     True
     """
     if isinstance(certificate, (str, os.PathLike)):
-        try:
-            certificate = Path(certificate).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CertificateFileError(f"{certificate}: cannot be read ({reason}); expected a certificate file") from None
+        certificate = _content(Path(certificate))
     elif hasattr(certificate, "to_dict"):
         certificate = certificate.to_dict()
     claim, named = "", (None, None)
@@ -125,6 +124,20 @@ def verify(certificate: Any) -> Verification:
         return Verification(False, claim, (str(reason),), *named)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
         return Verification(False, claim, (f"malformed: {type(error).__name__}: {error}"[:200],), *named)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file; of one that is too large, or no JSON object, only so many that it is refused."""
+    try:
+        # a pipe would be waited for without end
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("not a regular file")
+        with path.open("rb") as file:
+            head = file.read(MAX_BLANK)
+            return head + file.read(MAX_BYTES) if head.lstrip()[:1] == b"{" else head
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CertificateFileError(f"{path}: cannot be read ({reason}); expected a certificate file") from None
 
 
 def open_content(content: Any) -> Examination:

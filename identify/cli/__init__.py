@@ -29,6 +29,8 @@ def main() -> None:
         fail(f"not recovered: {error}", 1)
     except (ValueError, TypeError) as error:
         fail(str(error), 2)
+    except OSError as error:
+        fail(f"{error.filename or 'output'}: {error.strerror or error}; make room there, or choose another place", 2)
     except FloatingPointError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
 
 @app.command(epilog="Example: identify attack network.npz --method haim -k 40 --trials 4 --split --out found.npz")
 def attack(
-    file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., .safetensors, or a state_dict (.pt).")],
+    file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.")],
     method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.")] = "haim",
     initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False)] = None,
     activation: Annotated[

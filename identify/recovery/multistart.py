@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.ambiguity import Ambiguity
-from identify.files import claim_folder, replacing
+from identify.checkpoints.shards import read_shard, write_shard
+from identify.files import claim_folder
 from identify.limits import Clock
 
 UNFINISHED, ROUNDING = 100.0, 1e-10
@@ -86,15 +87,12 @@ class Search(Clock):
         path = self._file(name, number)
         if path is None or not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as content:
-            return {key: content[key] for key in content.files}
+        return read_shard(path)
 
     def _save(self, name: str, number: int, outcome: dict[str, np.ndarray]) -> None:
         path = self._file(name, number)
-        if path is None:
-            return
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **outcome)  # type: ignore[arg-type]
+        if path is not None:
+            write_shard(path, outcome)
 
     def open_checkpoint(self, folder: Path, question: str) -> None:
         """Use a folder, which is made, or must belong to the same question: the system and the options."""

@@ -22,6 +22,7 @@ from sympy import Expr, Ge, Integer, Rational, Symbol
 from identify.activation import Activation, horner
 from identify.ambiguity import Ambiguity
 from identify.configuration import Configuration, is_lifted
+from identify.files import replacing
 from identify.limits import refuse_above
 from identify.stationarity import KKTSystem, Observed, equations_in_words, visible_degrees, weighted_gradients
 from identify.symbolic.names import Names
@@ -351,7 +352,8 @@ class SymbolicSystem:
 
         text = export(self, format, equations=equations, saturate=saturate, modulus=modulus)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with replacing(Path(path)) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return text
 
     def _repr_latex_(self) -> str:

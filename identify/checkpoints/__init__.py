@@ -1,0 +1,50 @@
+"""Arrays from files of trained networks, and the layers among them.
+
+NumPy, safetensors, PyTorch, Flax, Equinox and ONNX. Nothing in a file is executed: archives are read without pickles, PyTorch loads
+weights only, and what a file claims about its size is checked before memory is allocated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from identify.checkpoints.graphs import read_graph
+from identify.checkpoints.naming import layers
+from identify.checkpoints.npy import MAGIC, read_leaves, read_npz
+from identify.checkpoints.opening import ProblemFileError, opened
+from identify.checkpoints.pytrees import is_map, read_pytree
+from identify.checkpoints.tensors import read_safetensors, read_state_dict
+
+TORCH, LEAVES, PYTREES = (".pt", ".pth", ".bin", ".ckpt"), (".eqx", ".npy"), (".msgpack", ".flax")
+
+__all__ = ["ProblemFileError", "layers", "read_arrays"]
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of a file, by name, in the byte order of this machine.
+
+    The end of the name says the format: ``.npz``; ``.safetensors``; ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` (PyTorch); ``.msgpack``,
+    ``.flax``; ``.eqx``, ``.npy``; ``.onnx``. Other files are taken for what they begin with.
+
+    Raises
+    ------
+    ProblemFileError
+        For a file that cannot be read, is damaged, or needs a package that is missing.
+    TooLargeError
+        When the arrays would not fit in memory; nothing is allocated.
+    """
+    size, head = opened(path)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return read_safetensors(path, size)
+    if suffix in TORCH:
+        return read_state_dict(path, size)
+    if suffix == ".onnx":
+        return read_graph(path, size, head)
+    if suffix in LEAVES or (suffix != ".npz" and head.startswith(MAGIC)):
+        return read_leaves(path, size)
+    if suffix in PYTREES or (suffix != ".npz" and is_map(head)):
+        return read_pytree(path, size, head)
+    return read_npz(path, size)

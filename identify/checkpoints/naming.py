@@ -1,0 +1,133 @@
+"""Which arrays of a file are the layers of its network: by their names, else by shapes that allow one network only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from identify.checkpoints.opening import ProblemFileError, listing, shown
+from identify.checkpoints.shapes import Reading, readings
+
+OWN_NAMES = re.compile(r"[Wb][1-9]\d*")
+WEIGHTS, BIAS = ("weight", "kernel"), "bias"
+"""How frameworks call them; a kernel is (inputs, outputs), a weight (outputs, inputs)."""
+PARTS = (BIAS, "scale", "running_mean", "running_var", "weight_g", "weight_v")
+"""Last parts of names that change what a network computes: where they belong to no dense layer, the network is no plain one."""
+OTHER = {"X", "x", "y", "c", "data", "images", "labels", "mean", "decay", "error_bars", "target_W", "target_a", "target_bias"}
+"""Names that are never weights."""
+ADVICE = "choose with weights=[first, ..., last] in identify.io.load_network, or save the layers as W1, b1, W2, ... with numpy.savez"
+
+
+def layers(
+    arrays: dict[str, np.ndarray], where: str, *, weights: Sequence[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Weights (out, in) and biases as ``W1``, ``b1``, ``W2``, ..., and the arrays that are none.
+
+    Names are these, or those of a problem file (``W``, ``a``, ``bias``), or end in ``weight`` or ``kernel`` and ``bias``, as frameworks
+    write them, in the order of their numbers. Where they say nothing, the shapes must allow one network only. ``weights`` names the
+    arrays that hold the weights, from the first layer to the last. Raises ProblemFileError where that leaves no network, or several.
+    """
+    if weights is not None:
+        return _chosen(arrays, where, weights)
+    own = {name: value for name, value in arrays.items() if OWN_NAMES.fullmatch(name)}
+    if "W1" in own:
+        return own, _without(arrays, own)
+    if {"W", "a"} <= set(arrays):
+        parts = {"W1": arrays["W"], "W2": np.atleast_2d(arrays["a"])} | ({"b1": arrays["bias"]} if "bias" in arrays else {})
+        return parts, _without(arrays, ("W", "a", "bias"))
+    found = _named(arrays)
+    if not found:
+        return _by_shape(arrays, where)
+    if len(found) < 2 or any(value.ndim != 2 for value in found.values()):
+        expected = "W1, W2, ... and b1, ... for biases, or names that end in weight (or kernel) and bias"
+        raise ProblemFileError(f"{where}: holds {listing(arrays)}; expected {expected}, two or more layers of weights with two dimensions")
+    return _framework(arrays, where, {name: found[name] for name in sorted(found, key=natural)})
+
+
+def _named(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What frameworks call weights, (out, in)."""
+    return {name: value.T if name.endswith(WEIGHTS[1]) else value for name, value in arrays.items() if name.endswith(WEIGHTS)}
+
+
+def _framework(arrays: dict[str, np.ndarray], where: str, found: dict[str, np.ndarray]) -> tuple[dict, dict]:
+    """The layers ``found``, (out, in) and in order, with the biases whose names go with theirs."""
+    order = list(found)
+    for before, after in zip(order, order[1:], strict=False):
+        if len(found[before]) != found[after].shape[1]:
+            raise ProblemFileError(
+                f"{where}: {shown(after)} does not take what {shown(before)} gives; the file holds {listing(arrays)}; {ADVICE}"
+            )
+    named, used = {}, set(order)
+    for k, name in enumerate(order, 1):
+        bias = re.sub(f"({'|'.join(WEIGHTS)})$", BIAS, name)
+        named[f"W{k}"] = found[name]
+        if bias in arrays:
+            named[f"b{k}"] = arrays[bias]
+            used.add(bias)
+    rest = _without(arrays, used)
+    strange = {name: value for name, value in rest.items() if re.split(r"[./]", name)[-1] in PARTS}
+    if strange:
+        raise ProblemFileError(f"{where}: {listing(strange)} belong to no dense layer; expected dense layers only")
+    return named, rest
+
+
+def _by_shape(arrays: dict[str, np.ndarray], where: str) -> tuple[dict, dict]:
+    """The one network that the shapes allow."""
+    usable = _usable(arrays)
+    matrices = [name for name, value in usable.items() if value.ndim == 2]
+    if all(re.search(r"\d", name) for name in matrices):
+        usable = {name: usable[name] for name in sorted(usable, key=natural)}
+    found = readings({name: value.shape for name, value in usable.items()})
+    if len(found) != 1:
+        expected = "W1, W2, ... and b1, ... for biases, names that end in weight (or kernel) and bias, or shapes of one network only"
+        several = "; it could be " + ", or ".join(map(_told, found[:4])) if found else ""
+        raise ProblemFileError(f"{where}: holds {listing(arrays)}{several}; expected {expected}; {ADVICE}")
+    return _read(arrays, found[0])
+
+
+def _usable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: value for name, value in arrays.items() if name not in OTHER and value.dtype.kind in "iuf" and value.size}
+
+
+def _chosen(arrays: dict[str, np.ndarray], where: str, weights: Sequence[str]) -> tuple[dict, dict]:
+    missing = [name for name in weights if name not in arrays]
+    if missing or len(set(weights)) < max(len(weights), 2):
+        raise ProblemFileError(f"weights: received {list(weights)}; expected two or more of the names in {where}: {listing(arrays)}")
+    known = _named({name: arrays[name] for name in weights})
+    if len(known) == len(weights) and all(value.ndim == 2 for value in known.values()):
+        return _framework(arrays, where, known)
+    vectors = {name: value.shape for name, value in _usable(arrays).items() if value.ndim == 1 and name not in weights}
+    found = readings({**{name: arrays[name].shape for name in weights}, **vectors}, tuple(weights))
+    if not found:
+        shapes = listing({name: arrays[name] for name in weights})
+        raise ProblemFileError(f"weights: received {shapes}; expected matrices each of which takes what the one before it gives")
+    if len(found) > 1:
+        raise ProblemFileError(f"{where}: could be {', or '.join(map(_told, found[:4]))}; save the layers as W1, b1, W2, ... (out, in)")
+    return _read(arrays, found[0])
+
+
+def _read(arrays: dict[str, np.ndarray], reading: Reading) -> tuple[dict, dict]:
+    named: dict[str, np.ndarray] = {}
+    for k, (name, bias) in enumerate(zip(reading.weights, reading.biases, strict=True), 1):
+        value = arrays[name]
+        named[f"W{k}"] = value[None] if value.ndim == 1 else value.T if reading.transposed else value
+        if bias is not None:
+            named[f"b{k}"] = arrays[bias]
+    return named, _without(arrays, {*reading.weights, *reading.biases})
+
+
+def _told(reading: Reading) -> str:
+    layout = "(in, out)" if reading.transposed else "(out, in)"
+    parts = [shown(name) + (f" + {shown(bias)}" if bias else "") for name, bias in zip(reading.weights, reading.biases, strict=True)]
+    return f"{', then '.join(parts)}, each {layout}"
+
+
+def _without(arrays: dict[str, np.ndarray], used) -> dict[str, np.ndarray]:
+    return {name: value for name, value in arrays.items() if name not in used}
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts layer2 before layer10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]

@@ -1,0 +1,91 @@
+"""Flax's pytrees in msgpack, as ``flax.serialization.to_bytes`` writes them: maps of maps, with arrays as extension types.
+
+Read with the package msgpack, under limits, and without Flax. Names are the keys on the way, joined by ``/``; the optimiser is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_large, shown
+
+ARRAY, COMPLEX, SCALAR = 1, 2, 3
+"""Extension types of flax.serialization."""
+CHUNKED = "__msgpack_chunked_array__"
+DTYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|bfloat16|complex(64|128)")
+MAX_KEYS, MAX_ITEMS, MAX_DEPTH = 100_000, 64, 32
+
+
+def is_map(head: bytes) -> bool:
+    """Whether msgpack that begins so is a map."""
+    return head[0] in range(0x80, 0x90) or head[0] in (0xDE, 0xDF)
+
+
+def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
+    try:
+        import msgpack
+    except ImportError:
+        raise ProblemFileError(f"{path}: reading it needs the package msgpack; pip install msgpack") from None
+    if not is_map(head):
+        raise ProblemFileError(f"{path}: is no map in msgpack; expected what flax.serialization.to_bytes writes")
+    refuse_large(path, size)
+    # lists are allocated as long as they say, so they may not say much
+    limits = {"max_array_len": MAX_ITEMS, "max_map_len": MAX_KEYS, "strict_map_key": True, "raw": False}
+
+    def extension(code: int, data: bytes) -> Any:
+        if code not in (ARRAY, SCALAR):
+            return None
+        shape, dtype, content = msgpack.unpackb(data, max_ext_len=0, **limits)
+        if not (isinstance(dtype, str) and DTYPES.fullmatch(dtype) and all(type(n) is int and 0 <= n < 2**48 for n in shape)):
+            raise ValueError(f"an array of type {dtype!r}")
+        if dtype == "bfloat16":  # the upper half of a float32
+            return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        return np.frombuffer(bytearray(content), np.dtype(dtype).newbyteorder("<")).reshape(shape)
+
+    try:
+        tree = msgpack.unpackb(path.read_bytes(), ext_hook=extension, object_pairs_hook=_once, **limits)
+        return {name: plain(path, name, value) for name, value in _leaves(tree)}
+    except ProblemFileError:
+        raise
+    # what msgpack raises has no common ancestor
+    except (ValueError, TypeError, OverflowError, KeyError, RecursionError, OSError, msgpack.exceptions.UnpackException) as error:
+        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected what flax.serialization.to_bytes writes") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name appears twice")
+    return found
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "", depth: int = MAX_DEPTH) -> Iterator[tuple[str, np.ndarray]]:
+    if not depth:
+        raise ValueError(f"maps more than {MAX_DEPTH} deep")
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and CHUNKED in value:
+            yield name, _joined(value)
+        elif isinstance(value, dict):
+            if not OPTIMISER.fullmatch(str(key)):
+                yield from _leaves(value, f"{name}/", depth - 1)
+        elif isinstance(value, (np.ndarray, bool, int, float, str)) and not (type(value) is int and abs(value) >= 2**63):
+            yield name, np.asarray(value)
+
+
+def _joined(parts: dict[str, Any]) -> np.ndarray:
+    """An array that Flax cut into pieces because msgpack has no larger ones."""
+    shape, chunks = parts["shape"], parts["chunks"]
+    if not (isinstance(shape, dict) and isinstance(chunks, dict) and all(isinstance(piece, np.ndarray) for piece in chunks.values())):
+        raise ValueError("pieces that are no arrays")
+    array = np.concatenate([chunks[str(k)].reshape(-1) for k in range(len(chunks))])
+    sizes = [shape[str(k)] for k in range(len(shape))]
+    if not all(type(n) is int and n >= 0 for n in sizes) or prod(sizes) != array.size:
+        raise ValueError("pieces that do not make up the array")
+    return array.reshape(sizes)
