@@ -76,7 +76,6 @@ def command(arguments: list[str]) -> str:
     """As the entry point runs it: the exit status is 0, 1 or 2, and errors are lines on standard error."""
     out, errors = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
     before, sys.argv = sys.argv, ["identify", *arguments]
-    console, cli.console.errors.file = cli.console.errors.file, errors
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -91,7 +90,6 @@ def command(arguments: list[str]) -> str:
         status = 0
     finally:
         sys.argv = before
-        cli.console.errors.file = console
     said, told = _text(out), _text(errors)
     if status not in (0, 1, 2) or "Traceback" in told or (status and not (told + said).strip()):
         return f"crash: exit status {status}: {told[-200:]}"
