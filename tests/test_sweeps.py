@@ -459,7 +459,7 @@ class TestProcesses:
         """By Ctrl-C and by kill -9 of the process that leads: its workers end with it, and what was finished is not done again."""
         path, store = tmp_path / "grid.toml", tmp_path / "runs"
         path.write_text("\n".join(f"{name} = {toml(value)}" for name, value in LONG.items()))
-        command = [sys.executable, "-m", "identify.cli", "sweep", path, "--store", store, "--workers", "2"]
+        command = [sys.executable, "-c", LISTENING, "sweep", path, "--store", store, "--workers", "2"]
         status, errors, _ = stopped(command, store, 8, signal.SIGINT)
         assert status == 130 and "interrupted; finished tasks are in" in errors and "Traceback" not in errors
         finished_first = {name: (store / name).stat().st_mtime_ns for name in files(store) if name.endswith(".json")}
@@ -486,6 +486,16 @@ class TestProcesses:
         assert result.returncode == 1 and "a script that sweeps needs its calls under if __name__ == '__main__'" in result.stderr
 
 
+LISTENING = """
+import signal
+from identify.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The command line, also where a shell that started the tests in the background has told them to ignore Ctrl-C."""
+
+
 def toml(value) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {number}" for name, number in value.items()) + " }"
@@ -495,11 +505,7 @@ def toml(value) -> str:
 def stopped(command: list, store: Path, results: int, sign: int) -> tuple[int, str, list[int]]:
     """Start a command, send a signal when the store has so many results; status, standard error, and its processes then."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-
-    def listen() -> None:  # a shell that started the tests in the background has told them to ignore Ctrl-C
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with subprocess.Popen(list(map(str, command)), start_new_session=True, preexec_fn=listen, **quiet) as process:
+    with subprocess.Popen(list(map(str, command)), start_new_session=True, **quiet) as process:
         deadline = time.monotonic() + 120
         while sum(1 for _ in store.glob("??/*.json")) < results:
             assert process.poll() is None and time.monotonic() < deadline
