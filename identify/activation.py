@@ -261,7 +261,7 @@ def _polynomial(node: ast.expr, source: str, text: str) -> list[Fraction]:
             left, right = left + [Fraction(0)] * (size - len(left)), right + [Fraction(0)] * (size - len(right))
             return [u + sign * v for u, v in zip(left, right, strict=True)]
         if isinstance(node.op, ast.Mult):
-            return _product(left, right)
+            return product(left, right)
         if isinstance(node.op, ast.Div):
             if len(right) > 1 or not right[0]:
                 raise refuse("divides by something that is not a non-zero number")
@@ -271,12 +271,13 @@ def _polynomial(node: ast.expr, source: str, text: str) -> list[Fraction]:
                 raise refuse(f"has an exponent that is not an integer from 0 to {MAX_DEGREE}")
             power = [Fraction(1)]
             for _ in range(int(right[0])):
-                power = _product(power, left)
+                power = product(power, left)
             return power
     raise refuse("is not polynomial (Activation.approximate gives a polynomial close to a function, and deviation what that loses)")
 
 
-def _product(left: list[Fraction], right: list[Fraction]) -> list[Fraction]:
+def product(left: Sequence[Fraction], right: Sequence[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of two polynomials. Raises :class:`ActivationError` for a degree that is too large to expand."""
     if len(left) + len(right) > 4 * MAX_DEGREE:
         raise ActivationError(f"activation: a product of degree {len(left) + len(right) - 2} is too large to expand")
     out = [Fraction(0)] * (len(left) + len(right) - 1)

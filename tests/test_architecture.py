@@ -16,8 +16,8 @@ ROOT = Path(identify.__file__).parent
 ORDER = [
     "limits",
     "files",
-    "checkpoints",
     "activation",
+    "checkpoints",
     "network",
     "stationarity",
     "ambiguity",

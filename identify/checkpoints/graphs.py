@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from identify.activation import MAX_DEGREE, product
 from identify.checkpoints.opening import ProblemFileError, plain, refuse_large, shown
 
 PASSED = ("Identity", "Flatten", "Dropout")
 NAMED = ("Relu", "Tanh", "Sigmoid", "Softplus", "Gelu", "Erf", "Exp", "Sin", "Cos")
 """Activations without parameters."""
-MAX_DEGREE = 20
 
 
 class _Refused(Exception):
@@ -211,11 +211,7 @@ def _combined(kind: str, terms: list[tuple[Fraction, ...]]) -> tuple[Fraction, .
     return tuple(result)
 
 
-def _product(p, q) -> list[Fraction]:
+def _product(p: tuple[Fraction, ...] | list[Fraction], q: tuple[Fraction, ...]) -> list[Fraction]:
     if len(p) + len(q) > MAX_DEGREE + 2:
         raise _Refused(f"has a polynomial of degree above {MAX_DEGREE} between layers")
-    result = [Fraction(0)] * (len(p) + len(q) - 1)
-    for i, s in enumerate(p):
-        for k, t in enumerate(q):
-            result[i + k] += s * t
-    return result
+    return product(p, q)

@@ -54,7 +54,7 @@ def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
     except zipfile.BadZipFile as error:
         reason = "is not an .npz archive" if "not a zip" in str(error) else f"is a damaged archive ({shown(str(error))})"
         raise ProblemFileError(f"{path}: {reason}; expected one written by numpy.savez or identify.save_problem") from None
-    # RuntimeError is a password, NotImplementedError a compression that zipfile does not know, and damage has many names
+    # RuntimeError is a password or a compression that zipfile does not know, and damage has many names
     except (
         OSError,
         EOFError,

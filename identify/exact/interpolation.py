@@ -65,6 +65,12 @@ class Monomials:
         """Each monomial as one integer, its variables as digits."""
         return digits(self.index.T, variables)
 
+    def raised(self, above: Monomials, variable: int) -> Int[np.ndarray, " N"]:
+        """Where each monomial times a variable is among those of the next degree."""
+        base = int(above.index.max(initial=0)) + 1
+        index = np.sort(np.hstack([self.index, np.full((len(self), 1), variable)]), axis=1)
+        return np.searchsorted(above.codes(base), digits(index.T, base))
+
     def factorials(self) -> Float[np.ndarray, " N"]:
         """e! of every monomial: a product of the places that equal variables have in their runs."""
         out, place = np.ones(len(self)), np.ones(len(self))

@@ -98,7 +98,7 @@ def _groups(point: Residues) -> Iterator[Forms]:
         values = np.hstack([_values(point, monomials[k], k + 1) for k in slopes])
         equations = _independent(np.hstack([point.reduce(A[:, None] * values) for A in point.A]), q)
     for r in range(d if point.observed.W else 0):
-        seen = np.concatenate([first[k + 1] + _shifted(monomials[k], monomials[k + 1], r) for k in slopes])
+        seen = np.concatenate([first[k + 1] + monomials[k].raised(monomials[k + 1], r) for k in slopes])
         yield np.concatenate([o * per_output + seen for o in range(C)]), equations
     if point.observed.bias:
         seen = np.concatenate([first[k] + np.arange(len(monomials[k])) for k in slopes])
@@ -111,21 +111,9 @@ def _groups(point: Residues) -> Iterator[Forms]:
 
 def _values(point: Residues, monomials: Monomials, order: int) -> Int[np.ndarray, "m N"]:
     r""":math:`\sigma^{(order)}(b_j)\, w_j^f / f!` for all monomials f of one degree."""
-    counts = (monomials.index[:, :, None] == np.arange(point.W.shape[1])).sum(axis=1) if monomials.degree > 1 else None
-    factorials = np.ones(len(monomials), dtype=np.int64)
-    if counts is not None:
-        for k in range(2, monomials.degree + 1):
-            factorials *= np.where(counts >= k, k, 1).prod(axis=1)
-    inverse = np.array([pow(int(f), -1, point.q) for f in factorials])
+    inverse = np.array([pow(int(f), -1, point.q) for f in monomials.factorials()])
     at_bias = horner(point.derivatives[order], point.offsets, point.reduce)[:, None]
     return point.reduce(point.reduce(monomials.values(point.W, point.reduce) * at_bias) * inverse)
-
-
-def _shifted(lower: Monomials, upper: Monomials, r: int) -> Int[np.ndarray, " N"]:
-    """Where the monomials times variable r are among those of the next degree; both lists are in lexicographic order."""
-    index = np.sort(np.hstack([lower.index, np.full((len(lower), 1), r)]), axis=1)
-    digits = (int(upper.index.max(initial=0)) + 1) ** np.arange(upper.degree - 1, -1, -1)
-    return np.searchsorted(upper.index @ digits, index @ digits)
 
 
 def _independent(equations: Int[np.ndarray, "m seen"], q: int) -> Int[np.ndarray, "rank seen"]:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator, lsmr
 
-from identify.exact.interpolation import Monomials, digits, moment_count
+from identify.exact.interpolation import Monomials, moment_count
 from identify.limits import refuse_above
 from identify.recovery.reduce import ReducedNetwork
 from identify.stationarity import Observed
@@ -47,10 +47,8 @@ class DegreePart:
             return
         lower = Monomials.of(d, k - 1)
         self.powers = lower.values(W, lambda value: value) / lower.factorials()
-        joined = np.concatenate([np.repeat(lower.index, d, axis=0), np.tile(np.arange(d), len(lower))[:, None]], axis=1)
-        position = np.empty(max(d, 1) ** k, dtype=np.int64)
-        position[monomials.codes(d)] = np.arange(self.size)
-        self.place: Int[np.ndarray, " N_lower*d"] = position[digits(np.sort(joined, axis=1).T, d)]
+        places = [lower.raised(monomials, i) for i in range(d)]
+        self.place: Int[np.ndarray, " N_lower*d"] = np.array(places, dtype=np.int64).T.reshape(-1)
         self._on_device = None
         if jax.default_backend() != "cpu":
             with jax.enable_x64(True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.stationarity import KKTSystem, Observed, flatten, weighted_gradients
+from identify.stationarity import KKTSystem, Observed, flatten
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,7 @@ class Noise:
         w = self.weights(system.network.n_inputs, system.observed)
         freedom = max(len(w) - X.size - c.size + free, 1)
         rounding = 2.0**-53 * np.linalg.norm(system.target * w) / np.sqrt(len(w))
-        return max(float(np.linalg.norm(residual(system, X, c) * w)) / np.sqrt(freedom), float(rounding))
-
-
-def residual(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, " equations"]:
-    """Right-hand side minus target."""
-    net, sigma = system.network, system.network.activation
-    return flatten(weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c), system.observed) - system.target
+        return max(float(np.linalg.norm((system.right_hand_side(X, c) - system.target) * w)) / np.sqrt(freedom), float(rounding))
 
 
 def noise(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Noise:
@@ -61,6 +55,6 @@ def noise(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "
     floor = floor if floor > 0 else 1.0
     mean = np.exp(np.log(np.maximum(every, floor)).mean())
     relative = Noise("relative", *(mean / np.maximum(size, floor) for size in sizes))
-    r = residual(system, X, c)
+    r = system.right_hand_side(X, c) - system.target
     # both sets of weights have geometric mean 1, so the likelihoods differ only through the sums of squares
     return relative if np.linalg.norm(relative.weights(inputs, seen) * r) < np.linalg.norm(r) else uniform

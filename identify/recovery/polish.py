@@ -16,15 +16,12 @@ from jaxtyping import Float
 
 from identify.exact.jacobian import jacobian
 from identify.recovery.equations import Equations
-from identify.recovery.gauss_newton import gauss_newton
+from identify.recovery.gauss_newton import CONVERGED, MAX_STEPS, gauss_newton
 from identify.stationarity import Observed, weighted_gradients
 
-MAX_STEPS = 20
 FIRST_DAMPING = 1e-9
 """Relative to Jacobian columns of unit norm: the start is close to the solution."""
 LAST_DAMPING = 1e3
-CONVERGED = 1e-3
-"""Relative decrease of the squared residual below which the iteration stops."""
 MATRIX_FLOPS = 1e8
 """Equations · unknowns^2 up to which the Jacobian is factorised in every step."""
 
