@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import numpy as np
@@ -27,6 +27,7 @@ def audit(
     data=None,
     activation=None,
     regime: str | None = None,
+    weights: Sequence[str] | None = None,
     samples: int | None = None,
     budget: float = BUDGET,
     seed: int = 0,
@@ -50,6 +51,8 @@ def audit(
         A polynomial in z, or relu, tanh, sigmoid, softplus, silu, gelu. Weights do not tell it: needed unless the file names it.
     regime
         ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``. None: by what is given, or told from the data.
+    weights
+        Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
     samples
         n, at least 1. None: as many as the data, or the numerical rank of the target.
     budget
@@ -91,7 +94,7 @@ def audit(
         raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None")
     begun = time.monotonic()
     progress("reading")
-    subject = read(model, initial=initial, gradient=gradient, data=data, activation=activation, regime=regime)
+    subject = read(model, initial=initial, gradient=gradient, data=data, activation=activation, regime=regime, weights=weights)
     steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
     work = Work(subject, samples, float(budget), seed, progress, begun + budget)
     seconds = {"reading": time.monotonic() - begun}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from identify.io import Problem, load_arrays, load_problem
 from identify.network import ShapeError, TwoLayerNetwork, finite_array
 from identify.stationarity import REGIMES, KKTSystem, choice
 
+KNOWN = ("activation", "decay", "X", "y", "c", "mean")
+"""Arrays beside the layers that an audit reads."""
+MAX_SHOWN = 6
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that another argument brings."""
 
@@ -87,7 +90,16 @@ class Subject:
         return f"{'-'.join(map(str, sizes))}, σ = {self.activation}, {biases}"
 
 
-def read(model, *, initial=None, gradient=None, data=None, activation=None, regime: str | None = None) -> Subject:
+def read(
+    model,
+    *,
+    initial=None,
+    gradient=None,
+    data=None,
+    activation=None,
+    regime: str | None = None,
+    weights: Sequence[str] | None = None,
+) -> Subject:
     """The subject of an audit from paths or objects.
 
     Raises
@@ -107,22 +119,25 @@ def read(model, *, initial=None, gradient=None, data=None, activation=None, regi
     named = Path(model).name if isinstance(model, (str, Path)) else type(model).__name__
     problem = _problem(model)
     if problem is not None:
-        if initial is not None or gradient is not None or regime not in (None, problem.system.regime) or activation is not None:
+        others = (initial, gradient, activation, weights)
+        if any(other is not None for other in others) or regime not in (None, problem.system.regime):
             raise ValueError(
                 f"model: {named} is a problem with its target, activation and regime {problem.system.regime}; leave out initial, gradient, "
-                "activation and regime"
+                "activation, regime and weights"
             )
         subject = _of_problem(named, problem)
     else:
-        found, rest = _network("model", model)
+        found, rest = _network("model", model, weights)
+        is_told = any(given is not None for given in (initial, gradient, data, regime)) or "X" in rest
         subject = Subject(
             named,
             found,
-            _activation(named, activation, rest),
-            None if initial is None else _like("initial", initial, found, complete=True),
-            None if gradient is None else _like("gradient", gradient, found, complete=False),
+            _activation(named, activation, rest, "" if is_told else "; and data, gradient, initial or regime, for the equation"),
+            None if initial is None else _like("initial", initial, found, weights, complete=True),
+            None if gradient is None else _like("gradient", gradient, found, weights, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
             decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
+            notes=_unused(rest),
         )
         if subject.regime in PUBLISHED and initial is None and gradient is None:
             argument = PUBLISHED[subject.regime]
@@ -149,7 +164,16 @@ def _of_problem(named: str, problem: Problem) -> Subject:
     return subject if problem.X is None else replace(subject, X=problem.X, c=problem.c)
 
 
-def _network(argument: str, value) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the file holds beside dense layers may be part of the function: that is said."""
+    others = [name for name in rest if name not in KNOWN]
+    if not others:
+        return ()
+    shown = ", ".join(others[:MAX_SHOWN]) + ("" if len(others) <= MAX_SHOWN else f" and {len(others) - MAX_SHOWN} more")
+    return (f"not used: {shown}; if the network computes with it, all here is about another network",)
+
+
+def _network(argument: str, value, weights: Sequence[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Layers by name, with shapes that fit, and what else there is."""
     from identify.attacks.mlp import MLP
 
@@ -157,7 +181,7 @@ def _network(argument: str, value) -> tuple[dict[str, np.ndarray], dict[str, Any
         return dict(value.parameters), {"activation": value.activation}
     if isinstance(value, TwoLayerNetwork):
         return _network(argument, MLP.of(value))
-    found, rest = layers(_arrays(argument, value), argument if not isinstance(value, (str, Path)) else str(value))
+    found, rest = layers(_arrays(argument, value), argument if not isinstance(value, (str, Path)) else str(value), weights=weights)
     return dict(MLP(found).parameters), rest
 
 
@@ -173,12 +197,12 @@ def _arrays(argument: str, value) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(part) for name, part in tensors.items()}
 
 
-def _like(argument: str, value, found: dict[str, np.ndarray], *, complete: bool) -> dict[str, np.ndarray]:
+def _like(argument: str, value, found: dict[str, np.ndarray], weights: Sequence[str] | None, *, complete: bool) -> dict[str, np.ndarray]:
     """Arrays with the names and shapes of the layers, all of them or some."""
     if isinstance(value, TwoLayerNetwork):
         own = _network(argument, value)[0]
     else:
-        own = layers(_arrays(argument, value), str(value) if isinstance(value, (str, Path)) else argument)[0]
+        own = layers(_arrays(argument, value), str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
     unknown, missing = sorted(set(own) - set(found)), sorted(set(found) - set(own))
     if unknown or (missing and complete):
         raise ShapeError(f"{argument}: has the layers {', '.join(own)}; expected {', '.join(found)}, those of the model")
@@ -186,12 +210,14 @@ def _like(argument: str, value, found: dict[str, np.ndarray], *, complete: bool)
     return {name: finite_array(name, part, found[name].shape, f"{argument}, shaped like the model") for name, part in shaped.items()}
 
 
-def _activation(named: str, given, rest: Mapping[str, Any]) -> Activation | str:
+def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activation | str:
     value = given if given is not None else rest.get("activation")
     if isinstance(value, np.ndarray):
         value = str(value)
     if value is None:
-        raise ValueError(f"activation: weights do not say it, and {named} does not name it; give the one it was trained with: {CANDIDATES}")
+        raise ValueError(
+            f"activation: weights do not say it, and {named} does not name it; give the one it was trained with: {CANDIDATES}{more}"
+        )
     return read_activation(value)
 
 

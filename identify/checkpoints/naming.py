@@ -17,7 +17,7 @@ PARTS = (BIAS, "scale", "running_mean", "running_var", "weight_g", "weight_v")
 """Last parts of names that change what a network computes: where they belong to no dense layer, the network is no plain one."""
 OTHER = {"X", "x", "y", "c", "data", "images", "labels", "mean", "decay", "error_bars", "target_W", "target_a", "target_bias"}
 """Names that are never weights."""
-ADVICE = "choose with weights=[first, ..., last] in identify.io.load_network, or save the layers as W1, b1, W2, ... with numpy.savez"
+ADVICE = "choose with weights=[first, ..., last] (--weights, once for each layer), or save the layers as W1, b1, W2, ... with numpy.savez"
 
 
 def layers(

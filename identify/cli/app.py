@@ -22,6 +22,10 @@ app = typer.Typer(
 File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False)]
 Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False)]
 Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False)]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(help="Array that is a layer's weights, first to last, where the file leaves a choice; repeat it.", show_default=False),
+]
 Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False)]
 ActivationText = Annotated[
     str | None, typer.Option("--activation", "-a", help='Polynomial in z, as in "z + z^2/2 + z^3".', show_default=False)

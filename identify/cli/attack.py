@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from identify.cli.app import Json, Seed, app
+from identify.cli.app import Json, Seed, Weights, app
 from identify.cli.console import brief, print_json, print_text, progress
 from identify.stationarity import choice
 
@@ -29,6 +29,7 @@ def attack(
     activation: Annotated[
         str | None, typer.Option("--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False)
     ] = None,
+    weights: Weights = None,
     data: Annotated[
         Path | None, typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False)
     ] = None,
@@ -62,9 +63,9 @@ def attack(
     from identify.io import load_arrays, save_arrays
     from identify.report.verdict import jsonable
 
-    network, rest = _network(file, activation)
+    network, rest = _network(file, activation, weights)
     known, labels, mean = _data(rest if data is None else load_arrays(data), network.n_inputs)
-    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search)
+    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search, weights or None)
     if row_space:
         made = _in_row_space(made, noise)
     diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
@@ -120,11 +121,11 @@ def attack(
             print_text(f"Written: {path}")
 
 
-def _network(file: Path, activation: str | None) -> tuple[MLP, dict[str, Any]]:
+def _network(file: Path, activation: str | None, weights: list[str] | None) -> tuple[MLP, dict[str, Any]]:
     from identify.attacks.mlp import MLP
     from identify.io import load_network
 
-    network, rest = load_network(file)
+    network, rest = load_network(file, weights=weights or None)
     return (network if activation is None else MLP(network.parameters, activation)), rest
 
 
@@ -159,7 +160,7 @@ def _in_row_space(made: Attack | RandomSearch, noise: float) -> Attack | RandomS
 
 
 def _attack(
-    network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str], search: bool
+    network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str], search: bool, weights: list[str] | None
 ) -> Attack | RandomSearch:
     """The attack of the given name, with a preset and single settings, or the search over its settings."""
     from identify.attacks import RandomSearch, published
@@ -186,7 +187,7 @@ def _attack(
             published.haim(network, **options)  # names are checked before the first run
             return RandomSearch(partial(published.haim, network), ranges, options)
         if initial is not None:
-            return published.loo(load_network(initial)[0], network, **options)
+            return published.loo(load_network(initial, weights=weights)[0], network, **options)
         return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)
     except TypeError as error:
         raise ValueError(f"--set: {str(error).partition(') ')[2] or error}; see the settings in the documentation of attacks") from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from identify.cli.app import Json, Samples, Seed, app
+from identify.cli.app import Json, Samples, Seed, Weights, app
 from identify.cli.console import print_text, progress
 from identify.stationarity import REGIMES
 
@@ -25,6 +25,7 @@ def audit(
     regime: Annotated[
         str | None, typer.Option(help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False)
     ] = None,
+    weights: Weights = None,
     samples: Samples = None,
     budget: Annotated[float, typer.Option(help="Seconds for all steps.")] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.")] = Path("identify-audit"),
@@ -44,6 +45,7 @@ def audit(
             data=data,
             activation=activation,
             regime=regime,
+            weights=weights or None,
             samples=samples,
             budget=budget,
             seed=seed,
