@@ -187,6 +187,11 @@ def test_targets_are_exact():
     assert not draw(idf.Configuration(inputs=3, samples=3, width=4, activation="z + z^3/3"), 0).is_exact
 
 
+def test_a_target_of_zeros_is_drawn_again():
+    sizes = idf.Configuration(inputs=1, samples=1, width=1, activation="z^2")
+    assert all(draw(sizes, seed).system.target.any() for seed in (25, 43, 46))  # whose first draws are zero
+
+
 @needs_msolve
 @pytest.mark.parametrize(("width", "unique"), [(3, True), (2, False)])
 def test_counts_and_searches_agree(width, unique):

@@ -6,6 +6,7 @@ over the rationals, and whose scale suits floating point as well.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -18,9 +19,12 @@ from identify.conditions.interpolation import interpolation, width_needed
 from identify.conditions.question import ambiguity_of, instance_of, setting_of
 from identify.conditions.setting import Setting
 from identify.configuration import Configuration
-from identify.network import TwoLayerNetwork
+from identify.network import ShapeError, TwoLayerNetwork
 from identify.report.verdict import Scope
 from identify.stationarity import KKTSystem, Observed, flatten, weighted_gradients
+
+DRAWS = 100
+"""Instances of one seed until the target is not zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +68,10 @@ class Case:
 
 
 def draw(config: Configuration, seed: int) -> Case:
-    """A random instance; the regime decides nothing here, because every regime poses the same equation (S)."""
+    """A random instance; the regime decides nothing here, because every regime poses the same equation (S).
+
+    Small sizes may draw a target of zeros, which is no equation: then another is drawn. Raises ShapeError where all are of that kind.
+    """
     rng = np.random.default_rng(seed)
     m, d, n, C = config.width, config.inputs, config.samples, config.outputs
     most, unit = (24, 16) if config.activation.degree < 4 else (12, 8)
@@ -75,9 +82,15 @@ def draw(config: Configuration, seed: int) -> Case:
     def nonzero(*shape: int) -> np.ndarray:
         return rng.choice([-1, 1], shape) * rng.integers(most // 3, most + 1, shape) / unit
 
-    W, A, b, X, c = numbers(m, d), nonzero(C, m), numbers(m), numbers(n, d), nonzero(n, C)
-    net = TwoLayerNetwork(W, A[0] if C == 1 else A, config.activation, bias=b if config.bias else None)
-    return case_of(config, net, X, c, seed)
+    def instance() -> Case:
+        W, A, b, X, c = numbers(m, d), nonzero(C, m), numbers(m), numbers(n, d), nonzero(n, C)
+        net = TwoLayerNetwork(W, A[0] if C == 1 else A, config.activation, bias=b if config.bias else None)
+        return case_of(config, net, X, c, seed)
+
+    for _ in range(DRAWS - 1):
+        with suppress(ShapeError):
+            return instance()
+    return instance()
 
 
 def case_of(config: Configuration, net: TwoLayerNetwork, X: np.ndarray, c: np.ndarray, seed: int) -> Case:
