@@ -79,12 +79,13 @@ FOCUSED = """() => {  // the element in focus: its place among those that can ha
 
 @contextmanager
 def window() -> Iterator[Window]:
-    """A browser with one window, closed at the end together with the loop that drives it; skips the test where there is none."""
+    """A window of Playwright's own Chromium or the system's, closed with the loop that drives it; skips where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine")
     with api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        program = own if Path(own).exists() else next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program is None:
+            pytest.skip("no Chromium on this machine")
         browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         yield Window(browser)
         browser.close()
