@@ -116,8 +116,8 @@ class TestPages:
         system, truth = planted(22, 21, 60)
         report = check(system, data=(truth.X, truth.c))
         page = report.to_html(tmp_path / "report.html").read_text("utf-8")
-        assert "Error bars of the worst samples" in page and len(re.findall(r"<td>X\[\d+\]</td>", page)) == 20
-        assert f"<td>X[{report['conditioning'].evidence['worst_sample']}]</td>" in page
+        assert "Error bars of the worst samples" in page and len(re.findall(r">X\[\d+\]</th>", page)) == 20
+        assert f">X[{report['conditioning'].evidence['worst_sample']}]</th>" in page
 
     def test_json_is_finite_and_complete(self, unique):
         data = json.loads(unique.to_json())

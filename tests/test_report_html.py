@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html as stdlib_html
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -443,61 +441,6 @@ def test_global_matplotlib_state_is_untouched():
     with matplotlib.rc_context({"savefig.dpi": 40, "savefig.bbox": "tight", "figure.dpi": 40}):
         assert decode(plots.spectrum(np.ones(3), title="t")).size == (1110, 525)
     assert dict(matplotlib.rcParams) == before
-
-
-@pytest.fixture
-def chromium(tmp_path):
-    """Call with a page and options; returns what the browser printed."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine")
-    options = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-        " --disable-component-update --disable-sync --hide-scrollbars"
-    )
-
-    def run(page: Path, *more: str) -> str:
-        command = [program, *options.split(), f"--user-data-dir={tmp_path / 'profile'}", *more, page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-    return run
-
-
-def test_browser_draws_the_page(tmp_path, chromium, pictures):
-    page = write_page(tmp_path / "report.html", [make_report()], pictures=pictures)
-    colours = []
-    for scheme in (0, 1):  # dark, light
-        out = tmp_path / f"{scheme}.png"
-        chromium(page, f"--screenshot={out}", "--window-size=800,1200", f"--blink-settings=preferredColorScheme={scheme}")
-        with Image.open(out) as image:
-            assert image.size == (800, 1200)
-            assert len(image.convert("RGB").getcolors(1 << 20)) > 50
-            colours.append(image.convert("RGB").getpixel((2, 2)))
-    assert colours == [(0x16, 0x18, 0x1A), (0xFD, 0xFD, 0xFB)]
-
-
-def test_a_phone_does_not_scroll_sideways(tmp_path, chromium, pictures):
-    report = make_report(Verdict.NOT_UNIQUE, text="word " * 20 + "x" * 90, equations=20)
-    table = (tuple("abcdefgh"), tuple(f"a longer cell {k}" for k in range(8)))
-    sections = [
-        Section("A title that is rather long for a phone", "Lead.", report, pictures, table),
-        Section("Short", "", make_report()),
-    ]
-    pages = [
-        write_page(tmp_path / "report.html", [report], pictures=pictures),
-        write_sections(tmp_path / "sections.html", sections, title="A demonstration"),
-    ]
-    for page in pages:
-        opened = page.read_text("utf-8").replace("<details", "<details open")
-        frame = tmp_path / "frame.html"  # a window of 360 px is refused, a frame is not
-        frame.write_text(
-            f'<iframe style="border:0;width:360px;height:700px" srcdoc="{stdlib_html.escape(opened)}"></iframe>'
-            "<script>onload = () => { const d = document.querySelector('iframe').contentDocument.documentElement;"
-            " document.body.innerHTML = d.clientWidth + ' wide, holds ' + d.scrollWidth + ', in ' + d.scrollHeight }</script>",
-            "utf-8",
-        )
-        found = re.search(r"(\d+) wide, holds (\d+), in (\d+)", chromium(frame, "--dump-dom"))
-        assert found and found[1] == found[2] == "360" and int(found[3]) > 1000
 
 
 class TestChange:

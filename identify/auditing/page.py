@@ -18,7 +18,7 @@ LONG = 24
 
 def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
     """Write ``report.html`` and a PNG for every picture; the page has them inside."""
-    lead = audit.headline + (f"\n\nStopped early: {audit.stopped}. What was finished is below." if audit.stopped else "")
+    lead = "\n\n".join((*audit.sentences, *((f"Stopped early: {audit.stopped}. What was finished is below.",) if audit.stopped else ())))
     summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):
@@ -30,7 +30,7 @@ def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
             written.append(path)
         words = _words(finding, audit.said(finding))
         sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
-    page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
+    page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead, main=audit.report)
     return [page, *written]
 
 

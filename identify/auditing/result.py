@@ -71,9 +71,14 @@ class Audit:
 
     @property
     def headline(self) -> str:
-        """The answer in a sentence or two."""
+        """The answer in a few sentences."""
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Those of the headline: what is hidden, the verdict with its scope, how precise it is, what was found by a run."""
         if not self.findings:
-            return f"No step was finished: {self.stopped}."
+            return (f"No step was finished: {self.stopped}.",)
         report, said = self.report, []
         if "hidden" in self and self["hidden"].values["hides"]:
             said.append(self["hidden"].answer)
@@ -86,7 +91,7 @@ class Audit:
             if name in self:
                 unsure = name == "recovery" and self.recovery is not None and (report is None or report.verdict is not Verdict.UNIQUE)
                 said.append(self[name].answer + "; these need not be the data" * unsure)
-        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
+        return tuple(f"{part[0].upper()}{part[1:]}." for part in said)
 
     def said(self, finding: Finding) -> tuple[str, ...]:
         """What a step said that depends on the time that there was."""

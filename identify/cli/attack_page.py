@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from identify.attacks.runs import SAME
 from identify.cli.console import brief
 from identify.report.html import Picture, Section, write_sections
 from identify.report.plots import MAX_SAMPLES, compare, image_shape
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from identify.attacks.scores import Score
 
 NO_PROOF = "Nothing here is proved: other candidates may fit as well as the data, or better."
+RUNS = (
+    "First the run that counts: that with the lowest objective, after a search over settings that with the lowest stationarity, which is "
+    f"the squared residual of the equations. Agreement is the share of the candidates within {SAME:.0%} of one of another run."
+)
 
 
 def write_attack_page(
@@ -29,7 +34,7 @@ def write_attack_page(
     known: np.ndarray | None,
     mean: np.ndarray | None,
 ) -> None:
-    """What stands before the attack, its runs, and the candidates of the first, beside the data where they are known."""
+    """What was found and that nothing is proved; what stands before the attack, its runs, the candidates, beside the data if known."""
     sections = [] if diagnosis is None else [Section("Before the attack", _paragraphs(diagnosis))]
     header = ("seed", "objective", "stationarity", "candidates", "splits", "agreement")
     rows = [
@@ -43,10 +48,23 @@ def write_attack_page(
         )
         for run in found.trials
     ]
-    lead = f"{found!r}. {NO_PROOF}" + (f" Interrupted: {found.interrupted}." if found.interrupted else "")
-    sections.append(Section("Runs", lead, table=(header, *rows)))
+    sections.append(Section("Runs", RUNS, table=(header, *rows)))
     sections.append(_beside(found.X, scored, known, mean) if scored is not None and known is not None else _alone(found, mean))
-    write_sections(path, sections, title=f"Attack on {name}", lead=f"Attack: {found.attack}.")
+    write_sections(path, sections, title=f"Attack on {name}", lead="\n\n".join(_lead(found, scored)))
+
+
+def _lead(found: Reconstruction, scored: Score | None) -> list[str]:
+    """How close the candidates come, where that is known; that nothing is proved; where they are from."""
+    said = []
+    if scored is not None:
+        said.append(f"{_recalled(scored)} of {scored.support.sum()} samples have a candidate less than 10 % of their norm away.")
+    runs = f"{len(found.trials)} run" + "s" * (len(found.trials) > 1) + f", {found.diverged} more diverged" * (found.diverged > 0)
+    said += [NO_PROOF, f"The attack {found.attack}, {runs}: {len(found.X)} candidates."]
+    return [*said, f"Interrupted: {found.interrupted}."] if found.interrupted else said
+
+
+def _recalled(scored: Score) -> int:
+    return round(scored.recall() * int(scored.support.sum()))
 
 
 def _paragraphs(diagnosis: Diagnosis) -> str:
@@ -61,9 +79,9 @@ def _beside(X: np.ndarray, scored: Score, known: np.ndarray, mean: np.ndarray | 
         known[:MAX_SAMPLES] + shift, matched + shift, errors=errors, shape=image_shape(known.shape[1]), titles=("data", "candidate")
     )
     table = (
-        (f"measure, {int(scored.support.sum())} images", "value"),
-        ("images with relative L2 below 0.1", str(round(scored.recall() * int(scored.support.sum())))),
-        ("images with correlation above 0.9", str(scored.n_correlated())),
+        (f"measure, {int(scored.support.sum())} samples", "value"),
+        ("samples with relative L2 below 0.1", str(_recalled(scored))),
+        ("samples with correlation above 0.9", str(scored.n_correlated())),
         *((("mean SSIM", brief(scored.mean_ssim)),) if scored.mean_ssim is not None else ()),
     )
     picture = Picture("Data and candidates", png, "each true sample above the candidate that is assigned to it", "Relative errors below.")

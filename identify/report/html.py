@@ -137,7 +137,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
     return _write(path, sections, title=title or _TITLE, lead="", fold=False)
 
 
-def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str = "") -> Path:
+def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str = "", main: Report | None = None) -> Path:
     """Write a longer page: in each section the lead, the verdict, pictures and table; the rest of its report is folded.
 
     Parameters
@@ -148,6 +148,8 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
         At least one, shown in this order.
     title, lead
         The page's heading, and plain text below it.
+    main
+        The report whose verdict ``lead`` tells, as ``"VERDICT for SCOPE"``: these words become its badge, in its colours.
 
     Returns
     -------
@@ -161,7 +163,7 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
     """
     if not sections:
         raise ValueError("sections: received none, expected at least one Section")
-    return _write(path, sections, title=title, lead=lead, fold=True)
+    return _write(path, sections, title=title, lead=lead, fold=True, main=main)
 
 
 def require_pages() -> None:
@@ -251,7 +253,12 @@ def _samples(witness: Witness) -> list[tuple[str, ...]]:
     if columns[0].size > _WITNESS_LIMIT or len({len(part) for part in columns}) > 1:
         return []
     rows = zip(*columns, strict=True)
-    return [(str(i), *("(" + show(v)[1:-1] + ")" if np.ndim(v) else show(v) for v in row)) for i, row in enumerate(rows, 1)]
+    return [(str(i), *(_tuple(v) for v in row)) for i, row in enumerate(rows, 1)]
+
+
+def _tuple(value: Any) -> str:
+    """A point as ``(1, 2)``, a single number without the brackets."""
+    return show(value) if np.ndim(value) == 0 else show(value[0]) if len(value) == 1 else f"({show(value)[1:-1]})"
 
 
 def _bars(condition: Condition) -> list[tuple[str, ...]]:
@@ -281,7 +288,7 @@ def _provenance(report: Report) -> tuple[int, Mapping[str, str]]:
     return report.seed, report.versions
 
 
-def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str, fold: bool) -> Path:
+def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str, fold: bool, main: Report | None = None) -> Path:
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
@@ -295,6 +302,8 @@ def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: s
         tab=f"{reports[0].verdict}: {title}" if alone else title,
         lead=lead,
         sections=sections,
+        main=main,
+        judged=bool(reports),
         alone=alone,
         shared=reports[0] if reports and all(_provenance(r) == _provenance(reports[0]) for r in reports) else None,
     )
