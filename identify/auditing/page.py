@@ -18,7 +18,7 @@ LONG = 24
 
 def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
     """Write ``report.html`` and a PNG for every picture; the page has them inside."""
-    lead = audit.headline + (f"\n\nStopped early: {audit.stopped}. What was finished is below." if audit.stopped else "")
+    lead = "\n\n".join(filter(None, (audit.headline, audit.ended_early)))
     summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):

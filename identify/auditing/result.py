@@ -38,7 +38,7 @@ class Audit:
     recovery
         What :func:`identify.recover` found; None where it did not.
     times
-        Seconds of each step, and whatever else depends on the time that there was.
+        Seconds of each step, and whatever else depends on the time that there was: ``left_out`` names the steps that there was none for.
     stopped
         Why the audit ended before it was done; empty when it was done.
     """
@@ -88,15 +88,25 @@ class Audit:
                 said.append(self[name].answer + "; these need not be the data" * unsure)
         return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
 
+    @property
+    def ended_early(self) -> str:
+        """What was not done, why, and what to do about it, in sentences; empty where everything was done."""
+        said = [f"Stopped early: {self.stopped}. What was finished is here."] if self.stopped else []
+        left_out = self.times.get("left_out", {})
+        if left_out:
+            budget = f"the budget of {self.budget:g} s"
+            said.append(f"Left out, because {budget} was too short: {', '.join(left_out)}. A larger budget (--budget) makes room for them.")
+        return " ".join(said)
+
     def said(self, finding: Finding) -> tuple[str, ...]:
         """What a step said that depends on the time that there was."""
         text = self.times.get("said", {}).get(finding.name)
-        return (text,) if text else ()
+        return (f"{text} (more time: --budget)",) if text else ()
 
     def explain(self, width: int = 100) -> str:
         """The findings as text: question, answer, scope, what it rests on."""
         out = [f"Audit of {self.name}", *textwrap.wrap(self.headline, width)]
-        out += textwrap.wrap(f"Stopped early: {self.stopped}.", width) if self.stopped else []
+        out += textwrap.wrap(self.ended_early, width)
         for finding in self.findings:
             out += ["", finding.question]
             out += textwrap.wrap(finding.answer, width, initial_indent="  ", subsequent_indent="  ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -31,12 +32,16 @@ def audit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page."""
+    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page.
+
+    Ctrl-C ends the step under way: what was finished is written, with exit status 130. A second one ends all.
+    """
     from identify.auditing.audit import audit as examine
+    from identify.auditing.interrupts import listening
     from identify.report.html import require_pages
 
     require_pages()  # before the work, not after it
-    with progress() as step:
+    with listening(signal.SIGINT, signal.SIGTERM) as heard, progress(budget) as step, heard.deferring():
         found = examine(
             model,
             initial=initial,
@@ -55,5 +60,5 @@ def audit(
         print_text(found.to_json())
     else:
         print_text(found.explain() + "\n\nWritten: " + ", ".join(str(path) for path in written))
-    if found.stopped:
+    if found.stopped or heard.count:
         raise KeyboardInterrupt

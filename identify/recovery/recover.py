@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from identify.limits import OutOfTimeError, limit_time, time_limit
 from identify.network import ShapeError
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
@@ -82,8 +82,9 @@ def recover(
     seed
         Of all random numbers; the same seed gives the same result.
     budget
-        Seconds of wall-clock time for the searches, which then go on in rounds until they succeed or the time is spent. When it
-        is, or at a keyboard interrupt, the best result so far is returned, with ``evidence["interrupted"]``.
+        Seconds of wall-clock time, above 0. Searches go on in rounds until they succeed or it is spent; then, or at a keyboard
+        interrupt, the best result so far is returned, with ``evidence["interrupted"]``. Algebra, polish and error bars (NaN without)
+        are left out where their estimated cost exceeds what is left: ``evidence["left_out"]``. Compiling comes on top.
     tolerance
         Relative residual, above 0, below which a search has reached a solution.
     checkpoint
@@ -118,6 +119,23 @@ def recover(
     True
     """
     known = _checked(system, method, starts, budget, tolerance, data)
+    with limit_time(budget):
+        return _recover(system, samples, method, starts, seed, tolerance, checkpoint, known, progress, endless=budget is None)
+
+
+def _recover(
+    system: KKTSystem,
+    samples: int | None,
+    method: str,
+    starts: int | None,
+    seed: int,
+    tolerance: float,
+    checkpoint: str | Path | None,
+    known: tuple[np.ndarray, np.ndarray] | None,
+    progress: Callable[[str], None],
+    *,
+    endless: bool,
+) -> Recovery:
     if system.target_W is not None and not system.target_W.any():
         raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
     evidence: dict = {}
@@ -132,12 +150,16 @@ def recover(
             if method == "algebraic" or not beyond:
                 raise
             evidence["tried"] = {"algebraic": str(error)}
+        except OutOfTimeError as error:
+            work.leave_out("algebra")
+            if method == "algebraic":
+                raise RecoveryError(f"recovery: {error}; expected a larger budget", **evidence) from None
+            evidence["tried"] = {"algebraic": str(error)}
     if not certain and not rotates and method in ("auto", "birth") and checkpoint is None:
-        deadline = None if budget is None else time.monotonic() + budget
         work, found = counted(
             lambda n: Work(system, n, seed, evidence, progress),
             lowest,
-            lambda size: Search(seed, size, tolerance, deadline=deadline, one_is_enough=True, progress=progress, evidence=evidence),
+            lambda size: Search(seed, size, tolerance, deadline=time_limit(), one_is_enough=True, progress=progress, evidence=evidence),
         )
         evidence["samples_estimated"] = work.samples
         return work.finished(*work.polished(found)[:2], "birth", known)
@@ -147,7 +169,7 @@ def recover(
     else:
         work.refuse_too_few_equations()
         names = [method] if method in SEARCHES else [*AUTO]
-    for name, search in _searches(work, names, starts, budget, tolerance, checkpoint):
+    for name, search in _searches(work, names, starts, tolerance, checkpoint, endless=endless):
         best = _searched(work, name, search, stop_at_first=starts is None and name != "joint")
         if search.interrupted:
             evidence["interrupted"] = search.interrupted
@@ -158,14 +180,13 @@ def recover(
 
 
 def _searches(
-    work: Work, names: list[str], starts: int | None, budget: float | None, tolerance: float, checkpoint: str | Path | None
+    work: Work, names: list[str], starts: int | None, tolerance: float, checkpoint: str | Path | None, *, endless: bool
 ) -> Iterator[tuple[str, Search]]:
     """What to try one after the other: every method once, or with a budget (and no number of starts) in rounds until it is spent."""
-    deadline = None if budget is None else time.monotonic() + budget
-    for round in count() if budget is not None and starts is None else [0]:
+    for round in count() if not endless and starts is None else [0]:
         for name in list(names):
             affordable = _affordable(work, name)
-            if starts is None and budget is None and affordable < FEWEST_STARTS:
+            if starts is None and endless and affordable < FEWEST_STARTS:
                 reason = f"too large: {affordable} starts would take a minute; pass starts=... or budget=... to search all the same"
                 work.evidence["tried"][name] = reason
                 continue
@@ -176,7 +197,7 @@ def _searches(
                 tolerance,
                 round,
                 one_is_enough=starts is None,
-                deadline=deadline,
+                deadline=time_limit(),
                 progress=work.progress,
                 evidence=work.evidence,
             )
