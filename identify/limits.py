@@ -13,7 +13,8 @@ NEGLIGIBLE = 0.01
 """Seconds that are never refused."""
 OPERATIONS_PER_SECOND = 3e9
 """Of eliminations in floating point, on one core: for estimates of their time."""
-OUT_OF_TIME = "the budget was spent"
+OUT_OF_TIME, INTERRUPTED = "the budget was spent", "interrupted from the keyboard"
+"""What ended work before it was done."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
 _UNTIL: ContextVar[float | None] = ContextVar("deadline", default=None)
 

@@ -38,7 +38,7 @@ STATIONARITY, ATTACK = "Does the equation hold at the known data?", "What does a
 POLYNOMIALS_RECOVER, POLYNOMIAL_SCOPE = "Do the polynomials recover data?", "this target, by the equations of another network"
 SHARE = 0.2
 """Of the time that is left, for the polynomial of each degree."""
-COMPILING = 5.0
+COMPILING = 2.0
 """Seconds that JAX may take before known data are examined."""
 SAMPLES = 20
 """Taken where nothing tells their number."""

@@ -11,9 +11,9 @@ import numpy as np
 from identify.auditing.interrupts import Interrupts, listening
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
-from identify.auditing.work import INTERRUPTED, Step, Work
+from identify.auditing.work import Step, Work
 from identify.conditions.judgement import versions
-from identify.limits import OutOfTimeError, TooLargeError
+from identify.limits import INTERRUPTED, OutOfTimeError, TooLargeError
 
 BUDGET = 60.0
 

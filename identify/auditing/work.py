@@ -20,7 +20,6 @@ LEAST = 0.05
 """Seconds that a step is given even where the budget is spent."""
 NOTHING = "–"
 """Scope of what was not evaluated."""
-INTERRUPTED = "interrupted from the keyboard"
 
 
 @dataclass(eq=False)
