@@ -85,6 +85,12 @@ def refuse_late(seconds: float, what: str) -> None:
         raise OutOfTimeError(f"{what} takes about {seconds:.2g} s, and {seconds_left():.2g} s are left")
 
 
+def refuse_when_spent(what: str) -> None:
+    """Raise :class:`OutOfTimeError` when no time is left: for loops of short pieces."""
+    if not is_affordable(0.0):
+        raise OutOfTimeError(f"{what}: the time that was allowed is spent")
+
+
 @contextmanager
 def limit_memory(size: int | None) -> Iterator[None]:
     """Within this block, allow at most that many bytes for one piece of work; None changes nothing."""

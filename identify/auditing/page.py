@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,19 @@ def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
         sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
     page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
     return [page, *written]
+
+
+def written_before(folder: Path) -> set[Path]:
+    """Certificates and pictures of the audit whose ``report.json`` is in the folder; none where there is no such file."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        if "audit" not in report:
+            return set()
+        certificates = {f"{name}.certificate.json" for name in report["certificates"]}
+        pictures = re.compile("|".join(re.escape(finding["name"]) + r"(-\d+)?\.png" for finding in report["findings"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    return {path for path in folder.iterdir() if path.name in certificates or pictures.fullmatch(path.name)}
 
 
 def _ordered(audit: Audit) -> list[Finding]:

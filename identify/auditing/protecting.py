@@ -30,7 +30,8 @@ LEVELS: dict[str, Any] = {
 }
 """Levels of each; None as :func:`identify.defences` chooses them."""
 SPOT_CHECKS = 2
-OPERATIONS_PER_SECOND = 5e9
+OPERATIONS_PER_SECOND, LEAST = 5e9, 0.2
+"""For an estimate of the time of error bars, and the least seconds that a defence is begun for."""
 SHARE = 0.1
 """Of the time that is left, for one check or one recovery."""
 GIVEN, RECOVERED = "the given data", "the recovered samples, which need not be the data"
@@ -59,7 +60,7 @@ def advice_seconds(name: str, work: Work) -> float:
     if data is None or work.system is None or not _applies(name, work):
         return 0.0
     operations, *_ = cost(work.system, len(data[0]))
-    return operations / OPERATIONS_PER_SECOND
+    return max(operations / OPERATIONS_PER_SECOND, LEAST)
 
 
 def advice(name: str, work: Work) -> None:

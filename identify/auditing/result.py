@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Finding
-from identify.auditing.page import write_audit_page
+from identify.auditing.page import write_audit_page, written_before
 from identify.files import replacing
 from identify.report.html import fragment
 from identify.report.verdict import Report, Verdict
@@ -137,6 +137,8 @@ class Audit:
     def save(self, folder: str | Path) -> list[Path]:
         """Write ``report.json``, certificates, ``report.html`` and its pictures into a folder, which is made.
 
+        Certificates and pictures of an earlier audit there, which this one does not have, are removed; other files stay.
+
         Raises
         ------
         ValueError
@@ -145,13 +147,17 @@ class Audit:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            earlier = written_before(folder)
             with replacing(folder / "report.json") as temporary:
                 temporary.write_text(self.to_json() + "\n", encoding="utf-8")
             written = [folder / "report.json"]
             for name, proof in sorted(self.certificates.items()):
                 written.append(folder / f"{name}.certificate.json")
                 proof.save(written[-1])
-            return [*write_audit_page(folder, self), *written]
+            written = [*write_audit_page(folder, self), *written]
+            for path in earlier.difference(written):
+                path.unlink(missing_ok=True)
+            return written
         except OSError as error:
             raise ValueError(f"out: {folder} cannot be written ({error.strerror}); choose another folder") from None
 

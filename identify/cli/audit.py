@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from identify.cli.app import Json, Samples, Seed, app
-from identify.cli.console import print_text, progress
+from identify.cli.console import fail, print_text, progress
 from identify.stationarity import REGIMES
 
 
@@ -61,4 +61,4 @@ def audit(
     else:
         print_text(found.explain() + "\n\nWritten: " + ", ".join(str(path) for path in written))
     if found.stopped or heard.count:
-        raise KeyboardInterrupt
+        fail(f"interrupted; what was finished is in {out}", 130)

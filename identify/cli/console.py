@@ -54,7 +54,7 @@ def _heard_from(budget: float) -> Iterator[Callable[[str], None]]:
 
     def repeat() -> None:
         while not done.wait(EVERY / 5):
-            if time.monotonic() - last > EVERY - 1:
+            if time.monotonic() - last > 0.8 * EVERY:
                 tell(step, "still ")
 
     watch = threading.Thread(target=repeat, daemon=True)

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from identify.exact.interpolation import Monomials, moment_count
-from identify.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late
+from identify.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late, refuse_when_spent
 from identify.recovery.reduce import ReducedNetwork
 from identify.stationarity import Observed
 
@@ -155,7 +155,7 @@ def solve_by_map(
     scales = whole.scales(rng)
 
     def forward(v: np.ndarray) -> np.ndarray:
-        refuse_late(2 * whole.seconds, "the next product with the map from moments to the target")
+        refuse_when_spent("iteration with the map from moments to the target")
         return whole.times(v / scales)
 
     operator = LinearOperator(whole.shape, matvec=forward, rmatvec=lambda t: whole.transposed(t) / scales, dtype=float)
