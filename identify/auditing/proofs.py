@@ -40,6 +40,6 @@ STEPS: tuple[Step, ...] = (
     Step("recovery", recovery, recovery_seconds, "recovery", RECOVERY),
     *(Step(words, partial(certificate_of, name), partial(certificate_seconds, name)) for name, words in CERTIFIED.items()),
     Step("certificate of the solution", certificate_of_the_solution, solution_certificate_seconds),
-    Step("whose data the defences are about", without_data, finding="defences", question=ADVICE),
+    Step("data for the defences", without_data, finding="defences", question=ADVICE),
     *(Step(f"defence: {name}", partial(advice, name), seconds) for name, seconds in DEFENCES.items()),
 )

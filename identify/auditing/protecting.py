@@ -85,10 +85,12 @@ def advice(name: str, work: Work) -> None:
         Finding(
             "defences",
             ADVICE,
-            "; ".join(f"{name}: {curve.summary()}" for name, curve in work.curves.items()),
+            "; ".join(_sentences(work.curves, hides=True) or _sentences(work.curves, hides=False)),
             f"this network, {known}; verdicts exact, for the target before noise or rounding",
             Basis.FLOAT,
             (
+                *[f"{name}: {curve.axis}" for name, curve in work.curves.items() if curve.hides],
+                *_sentences(work.curves, hides=False),
                 *[f"{name}: {curve.cut}" for name, curve in work.curves.items() if curve.cut],
                 f"digits and error bars: {ESTIMATE_SCOPE}",
                 f"observed errors: {OBSERVED_SCOPE}",
@@ -103,6 +105,10 @@ def advice(name: str, work: Work) -> None:
 
 def _applies(name: str, work: Work) -> bool:
     return name in ("noise", "rounding") or work.regime not in SELF_TRAINED
+
+
+def _sentences(curves: dict[str, DefenceCurve], *, hides: bool) -> list[str]:
+    return [f"{name}: {curve.summary()}" for name, curve in curves.items() if curve.hides is hides]
 
 
 def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[str, ...], ...]:

@@ -170,6 +170,7 @@ class Audit:
         )
         return (
             f'<div style="max-width:54rem;line-height:1.45"><p><strong>Audit of {escape(self.name)}.</strong> {escape(self.headline)}</p>'
+            + (f"<p>{escape(self.ended_early)}</p>" if self.ended_early else "")
             + ("" if report is None else fragment(report))
             + f"<ul>{rows}</ul></div>"
         )
