@@ -217,6 +217,13 @@ class TestNothingIsProved:
         assert errors == sorted(errors, reverse=True) and "assumed" in found["approximation"].scope
         assert found.recovery.match(X, c).errors.max() < 0.2 and "another network" in found["recovery"].scope
 
+    def test_a_polynomial_may_have_a_lower_degree_than_was_asked_for(self):
+        """The odd part of gelu is z/2, so that of degree 7 nothing is left."""
+        layers, X = {"W1": RNG.standard_normal((6, 3)), "W2": np.ones((1, 6))}, RNG.standard_normal((2, 3))
+        found = idf.audit(layers, gradient={name: part / 10 for name, part in layers.items()}, data=X, activation="gelu", budget=6.0)
+        degrees = [row["degree"] for row in found["approximation"].values["approximations"]]
+        assert degrees == [2, 4, 6] and "not evaluated" not in found["recovery"].answer
+
     def test_every_named_activation_can_be_approximated(self):
         from identify.auditing.activations import approximations
 

@@ -196,7 +196,7 @@ def approximate_recovery(degree: int, work: Work) -> None:
     if not _is_approximated(work):
         return
     assert isinstance(subject.activation, str)
-    sigma = next(sigma for sigma, _ in approximations(subject.activation, interval_of(subject)[0]) if sigma.degree == degree)
+    sigma, _ = approximations(subject.activation, interval_of(subject)[0])[DEGREES.index(degree)]
     system = system_of(subject, work.regime, sigma)
     samples = work.samples if work.samples is not None else None if subject.X is None else len(subject.X)
     try:
@@ -212,8 +212,8 @@ def approximate_recovery(degree: int, work: Work) -> None:
     if work.found is not None and work.found.residual <= made.residual:
         return
     work.found = made
-    answer = f"degree {degree} in place of {subject.activation} led to {len(made.X)} samples that fit to {show(made.residual)}"
-    values = {"degree": degree, "residual": made.residual, "X": made.X, "c": made.c}
+    answer = f"degree {sigma.degree} in place of {subject.activation} led to {len(made.X)} samples that fit to {show(made.residual)}"
+    values = {"degree": sigma.degree, "residual": made.residual, "X": made.X, "c": made.c}
     original, shown, errors = None, made.X, None
     if subject.X is not None:
         match = made.match(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))

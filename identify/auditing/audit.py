@@ -109,7 +109,7 @@ def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict
     for number, step in enumerate(steps):
         estimate = step.seconds(work)
         if estimate > work.left:
-            _leave_out(step, work, f"it takes about {estimate:.2g} s, and {work.left:.2g} s of the budget are left")
+            _leave_out(step, work, f"it needs about {estimate:.2g} s, and {work.left:.2g} s of the budget are left")
             continue
         started = time.monotonic()
         try:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from identify.auditing.findings import Finding
+from identify.auditing.findings import Basis, Finding
 from identify.auditing.page import write_audit_page, written_before
 from identify.files import replacing
 from identify.report.html import fragment
@@ -83,7 +83,7 @@ class Audit:
         else:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
         for name in ("recovery", "attack"):
-            if name in self:
+            if name in self and self[name].basis is not Basis.NONE:
                 unsure = name == "recovery" and self.recovery is not None and (report is None or report.verdict is not Verdict.UNIQUE)
                 said.append(self[name].answer + "; these need not be the data" * unsure)
         return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)

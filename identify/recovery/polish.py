@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.exact.jacobian import jacobian
-from identify.limits import is_affordable
 from identify.recovery.equations import Equations
 from identify.recovery.gauss_newton import CONVERGED, MAX_STEPS, gauss_newton
 from identify.stationarity import Observed, weighted_gradients
@@ -56,7 +55,7 @@ def polish(
     """Levenberg-Marquardt from (X, c); returns the best point and the number of steps.
 
     Stops when a step gains less than a thousandth of the squared residual, or none. Cost of a step O(equations · unknowns^2); beyond 1e8
-    operations O(unknowns^3) once, and some dozens of products with the Jacobian. Ends where :func:`identify.limits.limit_time` does.
+    operations O(unknowns^3) once, and some dozens of products with the Jacobian.
     """
     if not equations.is_small(X.size + c.size, MATRIX_FLOPS):
         return gauss_newton(equations, X, c)
@@ -72,7 +71,7 @@ def polish(
         split = X.shape[1]
         r, J, norms = linearise(X, c)
         cost, damping, steps = float(r @ r), FIRST_DAMPING, 0
-        while steps < MAX_STEPS and damping <= LAST_DAMPING and cost > 0 and is_affordable(0.0):
+        while steps < MAX_STEPS and damping <= LAST_DAMPING and cost > 0:
             steps += 1
             trial = point + np.asarray(_step(J, r, damping) / norms).reshape(shape)
             new = linearise(trial[:, :split], trial[:, split:])

@@ -150,6 +150,14 @@ class Work:
             evidence["polish_steps"] += steps
         X, c = self._representative(X, c)
         residual = system.residual(X, c)
+        if not residual <= INCONSISTENT and not is_affordable(0.0):
+            self.leave_out("polish")
+            raise RecoveryError(
+                f"recovery: the time was spent when {self.samples} samples left a relative residual of {residual:.2g}, expected below "
+                f"{INCONSISTENT:g}; with a larger budget they are polished further",
+                residual=residual,
+                **evidence,
+            )
         if not residual <= INCONSISTENT:
             raise RecoveryError(
                 f"recovery: the best {self.samples} samples leave a relative residual of {residual:.2g}, expected below {INCONSISTENT:g}; "
