@@ -211,7 +211,7 @@ class TestNothingIsProved:
         X, W, a = RNG.uniform(-1, 1, (2, 5)), RNG.standard_normal((40, 5)) / 4, RNG.standard_normal((1, 40)) / 6
         Z, c = X @ W.T, np.array([0.4, -0.3])
         gradient = {"W1": -a.T * ((c[:, None] * (1 - np.tanh(Z) ** 2)).T @ X), "W2": -(c @ np.tanh(Z))[None]}
-        found = idf.audit({"W1": W, "W2": a}, gradient=gradient, samples=2, activation="tanh", budget=5.0)
+        found = idf.audit({"W1": W, "W2": a}, gradient=gradient, samples=2, activation="tanh", budget=20.0)
         self.nothing(found)
         errors = [row["deviation"] for row in found["approximation"].values["approximations"]]
         assert errors == sorted(errors, reverse=True) and "assumed" in found["approximation"].scope

@@ -163,7 +163,7 @@ def verdict_for_data(work: Work) -> None:
 
 def _share(work: Work) -> float:
     """Seconds for one verdict."""
-    return max(VERDICT_SHARE * work.left, min(VERDICT_LEAST, work.budget))
+    return max(VERDICT_SHARE * work.left, VERDICT_LEAST)
 
 
 def _verdict(work: Work, name: str, question: str, report: Report) -> None:

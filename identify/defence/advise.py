@@ -179,7 +179,7 @@ class _Audit:
         bound, typical, observed = (np.full((count, known), np.nan) for _ in range(3))
         longest, cut = 0.0, ""
         for k, level in enumerate(defence.levels):
-            is_late = k > 0 and not is_affordable(longest)
+            is_late = k > 0 and not (is_affordable(longest) and is_affordable(0.0))
             if is_late and not defence.hides:
                 count, cut = k, f"levels from {level} on were left out for lack of time"
                 break

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from identify.limits import OutOfTimeError, limit_time, time_limit
+from identify.limits import OutOfTimeError, is_affordable, limit_time, time_limit
 from identify.network import ShapeError
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
@@ -43,6 +43,10 @@ OPERATIONS = 2e11
 """For all starts of one method together, where the caller does not say: a minute or so on one core."""
 FEWEST_STARTS = 16
 """A search that could afford fewer is left out, unless the caller says how many."""
+SEARCHED_PER_SECOND = 2e10
+"""Of these operations (measured: 2 to 5 of them)."""
+CHUNK, BLOCK_SHARE = 16, 0.02
+"""Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 TOLERANCE = 1e-6
 
 
@@ -191,6 +195,11 @@ def _searches(
                 work.evidence["tried"][name] = reason
                 continue
             size = starts or max(affordable, FEWEST_STARTS)
+            if not is_affordable(min(size, CHUNK) * _operations(work, name) * BLOCK_SHARE / SEARCHED_PER_SECOND):
+                work.evidence["tried"][name] = "too large for the time that was left"
+                work.leave_out(name)
+                names.remove(name)
+                continue
             search = Search(
                 work.seed,
                 size,
@@ -215,19 +224,22 @@ def _searches(
 
 def _affordable(work: Work, name: str) -> int:
     """How many starts a search may take by itself; from sizes alone, so that the answer does not depend on the machine."""
+    return min(MOST_STARTS[name], int(OPERATIONS / _operations(work, name)))
+
+
+def _operations(work: Work, name: str) -> float:
+    """Of one start, roughly."""
     net = work.reduced.network
     m, d, C, n = len(net.W), net.n_inputs, net.n_outputs, work.samples
     if name == "separate":
-        operations = separate_operations(m, n, d, C)
-    elif name == "projection":
-        operations = projection_operations(m, n, d, C)
-    elif name == "joint":
-        operations = JOINT_STEPS * m * n**2 * (d + 1) ** 3
-    elif name == "measure":
-        operations = projection_operations(m, over_parameterised(n), d, C)
-    else:
-        operations = 2 * CYCLES * STEPS / PROJECTION_STEPS * projection_operations(m, n + BORN, d, C)
-    return min(MOST_STARTS[name], int(OPERATIONS / operations))
+        return separate_operations(m, n, d, C)
+    if name == "projection":
+        return projection_operations(m, n, d, C)
+    if name == "joint":
+        return JOINT_STEPS * m * n**2 * (d + 1) ** 3
+    if name == "measure":
+        return projection_operations(m, over_parameterised(n), d, C)
+    return 2 * CYCLES * STEPS / PROJECTION_STEPS * projection_operations(m, n + BORN, d, C)
 
 
 def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> tuple[np.ndarray, np.ndarray] | None:
