@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 NEGLIGIBLE = 0.01
 """Seconds that are never refused."""
+OPERATIONS_PER_SECOND = 3e9
+"""Of eliminations in floating point, on one core: for estimates of their time."""
+OUT_OF_TIME, INTERRUPTED = "the budget was spent", "interrupted from the keyboard"
+"""What ended work before it was done."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
 _UNTIL: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -26,7 +30,7 @@ class Clock:
     def go_on(self) -> bool:
         """Whether there is time left; notes it when there is not."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            self.interrupted = "the budget was spent"
+            self.interrupted = OUT_OF_TIME
         return not self.interrupted
 
 
@@ -48,12 +52,19 @@ class OutOfTimeError(RuntimeError):
 
 @contextmanager
 def limit_time(seconds: float | None) -> Iterator[None]:
-    """Within this block, begin no piece of work that is estimated to end later; None changes nothing."""
-    token = _UNTIL.set(_UNTIL.get() if seconds is None else time.monotonic() + seconds)
+    """Within this block, begin no piece of work that is estimated to end later; None, or a limit around it that ends sooner, stays."""
+    outer = _UNTIL.get()
+    own = outer if seconds is None else time.monotonic() + seconds
+    token = _UNTIL.set(own if outer is None or own is None else min(own, outer))
     try:
         yield
     finally:
         _UNTIL.reset(token)
+
+
+def time_limit() -> float | None:
+    """Until when :func:`limit_time` allows work, as :func:`time.monotonic` counts; None without a limit."""
+    return _UNTIL.get()
 
 
 def seconds_left() -> float | None:
@@ -62,11 +73,22 @@ def seconds_left() -> float | None:
     return None if until is None else max(until - time.monotonic(), 0.0)
 
 
+def is_affordable(seconds: float) -> bool:
+    """Whether ``seconds``, an estimate, are no more than :func:`seconds_left`, or next to nothing; 0: whether there is time at all."""
+    left = seconds_left()
+    return left is None or (seconds <= max(left, NEGLIGIBLE) if seconds else left > 0)
+
+
 def refuse_late(seconds: float, what: str) -> None:
     """Raise :class:`OutOfTimeError` when ``seconds``, an estimate, exceed :func:`seconds_left`."""
-    left = seconds_left()
-    if left is not None and seconds > max(left, NEGLIGIBLE):
-        raise OutOfTimeError(f"{what} takes about {seconds:.2g} s, and {left:.2g} s are left")
+    if not is_affordable(seconds):
+        raise OutOfTimeError(f"{what} takes about {seconds:.2g} s, and {seconds_left():.2g} s are left")
+
+
+def refuse_when_spent(what: str) -> None:
+    """Raise :class:`OutOfTimeError` when no time is left: for loops of short pieces."""
+    if not is_affordable(0.0):
+        raise OutOfTimeError(f"{what}: the time that was allowed is spent")
 
 
 @contextmanager

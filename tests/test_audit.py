@@ -81,7 +81,13 @@ class TestAGradient:
         found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC)
         assert found["samples"].values["samples"] == 3 and "numerical rank" in found["samples"].answer
         assert found.recovery.match(leak[2].X, leak[2].c).errors.max() < 1e-9
-        assert "defences" not in found
+        assert found["defences"].values["data"].startswith("the recovered samples") and "recovered samples" in found["defences"].scope
+        assert found["defences"].values["noise"]["rows"][0]["verdict_these_data"] == "UNIQUE"
+
+    def test_without_any_data_nothing_is_said_of_defences(self):
+        system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
+        found = idf.audit(system, samples=5, budget=2.0)
+        assert found["defences"].answer.startswith("not evaluated: no data are given") and "--data" in found["defences"].answer
 
     def test_other_data_are_refused(self, leak):
         found = idf.audit(leak[0], gradient=leak[1], data=RNG.standard_normal((3, 9)), activation=CUBIC)
@@ -136,7 +142,7 @@ class TestAGradient:
     def test_a_step_that_cannot_be_made_is_said(self):
         system, _ = idf.Configuration(inputs=4, samples=2, width=3, activation="z^3", regime="max-margin").plant(seed=0)
         found = idf.audit(system, samples=3, budget=2.0)
-        assert "not evaluated, samples: 3, but the system has 2 labels" in found["verdict"].answer and found.report is None
+        assert "not evaluated: samples: 3, but the system has 2 labels" in found["verdict"].answer and found.report is None
 
     def test_a_network_too_narrow(self):
         system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
@@ -205,11 +211,18 @@ class TestNothingIsProved:
         X, W, a = RNG.uniform(-1, 1, (2, 5)), RNG.standard_normal((40, 5)) / 4, RNG.standard_normal((1, 40)) / 6
         Z, c = X @ W.T, np.array([0.4, -0.3])
         gradient = {"W1": -a.T * ((c[:, None] * (1 - np.tanh(Z) ** 2)).T @ X), "W2": -(c @ np.tanh(Z))[None]}
-        found = idf.audit({"W1": W, "W2": a}, gradient=gradient, samples=2, activation="tanh", budget=5.0)
+        found = idf.audit({"W1": W, "W2": a}, gradient=gradient, samples=2, activation="tanh", budget=20.0)
         self.nothing(found)
         errors = [row["deviation"] for row in found["approximation"].values["approximations"]]
         assert errors == sorted(errors, reverse=True) and "assumed" in found["approximation"].scope
         assert found.recovery.match(X, c).errors.max() < 0.2 and "another network" in found["recovery"].scope
+
+    def test_a_polynomial_may_have_a_lower_degree_than_was_asked_for(self):
+        """The odd part of gelu is z/2, so that of degree 7 nothing is left."""
+        layers, X = {"W1": RNG.standard_normal((6, 3)), "W2": np.ones((1, 6))}, RNG.standard_normal((2, 3))
+        found = idf.audit(layers, gradient={name: part / 10 for name, part in layers.items()}, data=X, activation="gelu", budget=6.0)
+        degrees = [row["degree"] for row in found["approximation"].values["approximations"]]
+        assert degrees == [2, 4, 6] and "not evaluated" not in found["recovery"].answer
 
     def test_every_named_activation_can_be_approximated(self):
         from identify.auditing.activations import approximations
@@ -232,7 +245,7 @@ class TestTheResult:
         names = ["equations", "stationarity", "verdict", "verdict-data", "thresholds", "recovery", "certificates", "defences"]
         assert [finding["name"] for finding in content["findings"]] == names
         assert all(list(finding) == FINDING for finding in content["findings"])
-        assert set(content["times"]) == {"seconds", "said"}
+        assert set(content["times"]) == {"seconds", "said", "left_out"} and not content["times"]["left_out"]
 
     def test_the_page(self, audited, tmp_path):
         written = audited.save(tmp_path)
@@ -253,7 +266,7 @@ class TestTheResult:
                 raise KeyboardInterrupt
 
         found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC, progress=interrupt)
-        assert found.stopped == "interrupted from the keyboard, in the step: recovery"
+        assert found.stopped.startswith("interrupted from the keyboard, in the step: recovery; left out: certificate of the verdict, ")
         assert "verdict" in found and "recovery" not in found
         found.save(tmp_path)
         assert "Stopped early" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -46,6 +46,14 @@ def test_startup():
 
 
 @pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_budgets():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "budgets.py", "--budgets", "0.5", "--cases", "3 digits, width 40"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    (row,) = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| 3 digits")]
+    assert float(row[2]) > 0 and float(row[3]) < 60 and int(row[4]) >= 6
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
 def test_attacks(tmp_path):
     """A slice of the study; a second call finds every result in the store."""
     command = [

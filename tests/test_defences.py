@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -60,6 +61,27 @@ class TestEstimates:
         config = Configuration(inputs=20, samples=2, width=40, activation=CUBIC)
         curve = planted(config, noise=(1e-8, 1e-2), spot_checks=0)["noise"]
         np.testing.assert_allclose(curve.change, curve.levels, rtol=0.1)
+
+    def test_the_summary_names_the_noise_that_leaves_no_digit(self, cubic):
+        """The stated level, tried: there the estimate is a tenth, for the worst sample, and for the best in a random direction."""
+        worst, every = re.findall(r"from about (\S+) on", cubic["noise"].summary())
+        curve = planted(CONFIGS[0], noise=(float(worst), float(every)), spot_checks=0)["noise"]
+        assert 0.05 < curve.bound[0].max() < 0.2 and 0.05 < curve.typical[1].min() < 0.2
+        assert cubic["noise"].summary().startswith("UNIQUE without it; to first order no digit of the worst sample is sure from about")
+
+    def test_the_summary_of_rounding_names_a_level_that_was_tried(self):
+        curve = planted(CONFIGS[0], rounding=(24, 11, 8, 4, 1), spot_checks=0)["rounding"]
+        bits = int(re.search(r"from (\d+) bits on", curve.summary())[1])
+        at = curve.levels.index(bits)
+        assert curve.digits(at) == 0 < curve.digits(at - 1)
+        fine = planted(CONFIGS[0], rounding=(24,), spot_checks=0)["rounding"]
+        assert fine.summary() == "UNIQUE without it; to first order every sample keeps a digit at all these levels"
+
+    def test_the_summary_of_other_networks_is_of_their_verdicts(self, cubic):
+        assert cubic["degree"].summary() == f"UNIQUE at {CUBIC}, NOT_UNIQUE at z + z^2/2"
+        levels, generic = cubic["batch"].levels, cubic["batch"].generic
+        assert cubic["batch"].summary().startswith("UNIQUE at 1 to 4; generic data UNIQUE at 1 to ")
+        assert cubic["batch"].summary().endswith(f"NOT_UNIQUE at {levels[generic.index(idf.Verdict.NOT_UNIQUE)]}")
 
     def test_large_noise_is_not_called_private(self, cubic):
         curve = cubic["noise"]

@@ -17,13 +17,13 @@ from identify.attacks.objectives import Attack, Objective
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
-from identify.limits import Clock
+from identify.limits import INTERRUPTED, Clock
 from identify.recovery.splitting.matrices import smallest
 from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 from identify.stationarity import choice
 
-BLOCK = 250
-"""Iterations between two looks at the clock."""
+BLOCK, FIRST = 250, 10
+"""Iterations between two looks at the clock, where there is time for them; with a budget the first block is for their pace."""
 PRECISIONS = ("float64", "float32")
 
 
@@ -108,7 +108,7 @@ def reconstruct(
             try:
                 trial = _run(made, candidates, total, number, splitting, precision, clock, progress)
             except KeyboardInterrupt:
-                clock.interrupted = "interrupted from the keyboard"
+                clock.interrupted = INTERRUPTED
                 break
             if store is not None and not clock.interrupted:
                 store.save(trial)
@@ -141,13 +141,23 @@ def _run(
         rough = jax.tree.map(lambda array: array.astype(precision), objective)
         point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
         state = attack.optimiser.init(point)
-        at = 0
+        at, pace = 0, 0.0
         while at < total and (clock.go_on() or not history):
             until_check = splitting.every - at % splitting.every if splitting else total
-            count = min(BLOCK, total - at, until_check)
-            point, state, value = _iterate(attack.optimiser, attack.sharpness, rough, point, state, used, at, count)
+            count = min(_block(at, clock, pace), total - at, until_check)
+            started = time.monotonic()
+            try:
+                new = _iterate(attack.optimiser, attack.sharpness, rough, point, state, used, at, count)
+                reached = float(new[2])  # here the iterations are waited for
+            except KeyboardInterrupt:
+                if not history:
+                    raise
+                clock.interrupted = INTERRUPTED
+                break
+            point, state, _ = new
             at += count
-            history.append((at, float(value)))
+            history.append((at, reached))
+            pace = (time.monotonic() - started) / count
             if not np.isfinite(history[-1][1]):
                 break
             progress(f"{attack.name}, seed {seed}: {at} of {total} iterations, objective {history[-1][1]:.4g}")
@@ -162,9 +172,22 @@ def _run(
         splits += [replace(each, resumed=history[-1][1]) for each in pending]
         objective = _sharpened(objective.inherit(np.arange(used), np.ones(used)), attack.sharpness, at)
         X, c = (np.asarray(point[name], float)[:used] for name in ("X", "c"))
-        distance = float(objective.distance(jnp.asarray(X), jnp.asarray(c)))
-        value = float(objective(jnp.asarray(X), jnp.asarray(c)))
+        distance, value = map(float, _judged(objective, jnp.asarray(X), jnp.asarray(c)))
     return Trial(seed, attack.lifted(X), c, value, distance, np.array(history), tuple(splits), dict(attack.settings))
+
+
+def _block(at: int, clock: Clock, pace: float) -> int:
+    """Iterations up to the next multiple of ``BLOCK``, or as many as there is time for; ``pace``: seconds of one, 0 before the first."""
+    whole = BLOCK - at % BLOCK
+    if clock.deadline is None:
+        return whole
+    return min(whole, max(int((clock.deadline - time.monotonic()) / pace), 1) if pace else FIRST)
+
+
+@jax.jit
+def _judged(objective: Objective, X, c):
+    """The first term of the objective, and all of it."""
+    return objective.distance(X, c), objective(X, c)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

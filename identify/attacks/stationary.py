@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.optimize import nnls
 
 from identify.attacks.objectives import Attack, Objective
@@ -76,7 +76,7 @@ def stationarity(
     with jax.enable_x64(True):
         count = float(made.count)
         inside = jnp.asarray(attack.coordinates(X))
-        columns = jax.jacfwd(lambda c: made.gradients(inside, c))(jnp.zeros((n, q)))
+        columns = _columns(made, inside, jnp.zeros((n, q)))
         J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
         target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])
     Q, R = np.linalg.qr(J)  # the same least squares with as many rows as columns
@@ -87,6 +87,12 @@ def stationarity(
     total = sum(parts.values())
     shares = {name: float(part / total) if total else 0.0 for name, part in parts.items()}
     return Stationarity(float(np.sqrt(total / (target @ target + outside))), shares, c.reshape(n, q))
+
+
+@jax.jit
+def _columns(made: Objective, X: Array, c: Array) -> dict[str, Array]:
+    """The gradients of all samples: what the weighted gradients change by with the multipliers."""
+    return jax.jacfwd(lambda c: made.gradients(X, c))(c)
 
 
 def labelled(objective: Objective, labels: Float[np.ndarray, " n"] | None) -> Objective:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from identify.activation import Activation
 from identify.attacks.diagnosis import diagnose
 from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack
@@ -15,10 +14,10 @@ from identify.attacks.published import BUZAGLO_PRESETS, buzaglo, haim, loo
 from identify.attacks.reconstruct import reconstruct
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
-from identify.auditing.activations import RELU, SMOOTH, approximations
+from identify.auditing.activations import DEGREES, RELU, SMOOTH, approximations
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
-from identify.auditing.recovering import pictures
+from identify.auditing.recovering import LEAST_SEARCH, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Step, Work
 from identify.limits import TooLargeError
@@ -35,6 +34,12 @@ SLOWER = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
 OTHER_NETWORK = "with a polynomial of Activation.approximate for the activation, verdicts are about that other network"
 STATIONARY = 1e-2
 """Relative residual up to which data count as a solution."""
+STATIONARITY, ATTACK = "Does the equation hold at the known data?", "What does a published attack find?"
+POLYNOMIALS_RECOVER, POLYNOMIAL_SCOPE = "Do the polynomials recover data?", "this target, by the equations of another network"
+SHARE = 0.2
+"""Of the time that is left, for the polynomial of each degree."""
+COMPILING = 2.0
+"""Seconds that JAX may take before known data are examined."""
 SAMPLES = 20
 """Taken where nothing tells their number."""
 OPERATIONS_PER_SECOND = 1e9
@@ -142,7 +147,7 @@ def refusal(work: Work) -> None:
 
 
 def approximation(work: Work) -> None:
-    """Polynomials close to the activation, how far their equations are from the data, and what they recover."""
+    """Polynomials close to the activation, and how far their equations are from the data."""
     subject = work.subject
     if not isinstance(subject.activation, str):
         return
@@ -174,50 +179,57 @@ def approximation(work: Work) -> None:
             table=tuple(rows),
         )
     )
-    if subject.depth == 2 and subject.activation in SMOOTH and work.regime not in SELF_TRAINED:
-        _recovered(work, close)
 
 
-def _recovered(work: Work, close: list[tuple[Activation, float]]) -> None:
-    """What the algebra and the searches make of a target of one network with the polynomials of others: the least residual."""
-    subject, found = work.subject, None
-    share = 0.4 * work.left / len(close)
-    for sigma, _ in close:
-        system = system_of(subject, work.regime, sigma)
-        samples = work.samples if work.samples is not None else None if subject.X is None else len(subject.X)
-        try:
-            made = recover(system, samples=samples, seed=work.seed, tolerance=STATIONARY, budget=share, progress=work.progress)
-        except (RecoveryError, TooLargeError) as error:
-            work.said["recovery"] = f"{work.said.get('recovery', '')} degree {sigma.degree}: {error}.".strip()
-            continue
-        if found is None or made.residual < found[1].residual:
-            found = sigma, made
-    question, scope = "Do the polynomials recover data?", "this target, by the equations of another network"
-    if found is None:
-        work.add(
-            Finding(
-                "recovery",
-                question,
-                f"no polynomial in place of {subject.activation} led to data that fit to {STATIONARY:g}",
-                scope,
-                Basis.OBSERVED,
-            )
-        )
+def _is_approximated(work: Work) -> bool:
+    return work.subject.depth == 2 and work.subject.activation in SMOOTH and work.regime not in SELF_TRAINED
+
+
+def approximate_recovery_seconds(degree: int, work: Work) -> float:
+    """It keeps to its part of the time by itself, but for compiling."""
+    return LEAST_SEARCH * _is_approximated(work)
+
+
+def approximate_recovery(degree: int, work: Work) -> None:
+    """What algebra and searches make of the target of one network with the polynomial of another: the least residual so far."""
+    subject = work.subject
+    if not _is_approximated(work):
         return
-    sigma, made = found
+    assert isinstance(subject.activation, str)
+    sigma, _ = approximations(subject.activation, interval_of(subject)[0])[DEGREES.index(degree)]
+    system = system_of(subject, work.regime, sigma)
+    samples = work.samples if work.samples is not None else None if subject.X is None else len(subject.X)
+    try:
+        made = recover(system, samples=samples, seed=work.seed, tolerance=STATIONARY, budget=SHARE * work.left, progress=work.progress)
+    except (RecoveryError, TooLargeError) as error:
+        work.said["recovery"] = f"{work.said.get('recovery', '')} degree {degree}: {error}.".strip()
+        work.note_interrupt(getattr(error, "evidence", {}).get("interrupted"))
+        if work.found is None:
+            answer = f"no polynomial in place of {subject.activation} led to data that fit to {STATIONARY:g}"
+            work.add(Finding("recovery", POLYNOMIALS_RECOVER, answer, POLYNOMIAL_SCOPE, Basis.OBSERVED))
+        return
+    work.note_interrupt(made.evidence.get("interrupted"))
+    if work.found is not None and work.found.residual <= made.residual:
+        return
     work.found = made
     answer = f"degree {sigma.degree} in place of {subject.activation} led to {len(made.X)} samples that fit to {show(made.residual)}"
     values = {"degree": sigma.degree, "residual": made.residual, "X": made.X, "c": made.c}
     original, shown, errors = None, made.X, None
     if subject.X is not None:
-        system = system_of(subject, work.regime, sigma)
         match = made.match(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
         original, shown, errors = subject.X, match.X, match.errors
         values["errors"] = errors
         answer += f"; beside the given data the relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
     draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
     details = (f"the residual is not below {show(TOLERANCE)}, where data count as solutions",) * (made.residual > TOLERANCE)
-    work.add(Finding("recovery", question, answer, scope, Basis.OBSERVED, details, values, draw=draw))
+    work.add(Finding("recovery", POLYNOMIALS_RECOVER, answer, POLYNOMIAL_SCOPE, Basis.OBSERVED, details, values, draw=draw))
+
+
+def diagnosis_seconds(work: Work) -> float:
+    """Of compiling, and of least squares in the gradients of all samples."""
+    if work.subject.X is None or not _is_diagnosable(work):
+        return 0.0
+    return COMPILING + _least_squares_seconds(work)
 
 
 def diagnosis(work: Work) -> None:
@@ -229,13 +241,13 @@ def diagnosis(work: Work) -> None:
     try:
         found = diagnose(attack_for(subject, work.regime)[0], subject.X, subject.y if labelled else None, signed=not labelled)
     except TooLargeError as error:
-        work.add(Finding("stationarity", "Does the equation hold at the known data?", f"not evaluated: {error}", "–", Basis.NONE))
+        work.add(Finding("stationarity", STATIONARITY, f"not evaluated: {error}", "–", Basis.NONE))
         return
     residual = found.stationarity.residual
     work.add(
         Finding(
             "stationarity",
-            "Does the equation hold at the known data?",
+            STATIONARITY,
             ("yes: " if residual <= STATIONARY else "no: ") + str(found.stationarity),
             "this network, the given data, the best multipliers, the smoothing of the attack",
             Basis.FLOAT,
@@ -251,13 +263,18 @@ def refuse_many(work: Work) -> None:
     subject = work.subject
     if subject.X is None:
         return
-    size = sum(part.size for part in subject.layers.values())
-    seconds = float(size) * (len(subject.X) * subject.n_outputs) ** 2 / OPERATIONS_PER_SECOND
+    seconds = _least_squares_seconds(work)
     if seconds > work.budget:
         raise ValueError(
             f"data: the best multipliers of {len(subject.X)} samples take about {seconds:.2g} s, more than the budget; give fewer samples, "
             "or a larger budget"
         )
+
+
+def _least_squares_seconds(work: Work) -> float:
+    subject = work.subject
+    samples = 0 if subject.X is None else len(subject.X)
+    return float(sum(part.size for part in subject.layers.values())) * (samples * subject.n_outputs) ** 2 / OPERATIONS_PER_SECOND
 
 
 def _is_diagnosable(work: Work) -> bool:
@@ -303,7 +320,7 @@ def attack(work: Work) -> None:
     work.add(
         Finding(
             "attack",
-            "What does a published attack find?",
+            ATTACK,
             answer,
             f"this network, one run of {name}",
             Basis.OBSERVED,
@@ -324,10 +341,18 @@ def _stand_in(subject: Subject) -> list[str]:
     return [f"a polynomial stands in for {sigma} in the attack"] * (isinstance(sigma, str) and sigma != RELU)
 
 
-STEPS: tuple[tuple[str, Step], ...] = (
-    ("equations", equations),
-    ("what is proved", refusal),
-    ("polynomials", approximation),
-    ("stationarity", diagnosis),
-    ("attack", attack),
+STEPS: tuple[Step, ...] = (
+    Step("equations", equations, decisive=True),
+    Step("what is proved", refusal),
+    Step("polynomials", approximation, finding="approximation", question="How close is a polynomial network?"),
+    *(
+        Step(
+            f"recovery with degree {degree}",
+            partial(approximate_recovery, degree),
+            partial(approximate_recovery_seconds, degree),
+        )
+        for degree in DEGREES
+    ),
+    Step("stationarity", diagnosis, diagnosis_seconds, "stationarity", STATIONARITY),
+    Step("attack", attack, finding="attack", question=ATTACK),
 )

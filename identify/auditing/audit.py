@@ -8,15 +8,14 @@ from importlib import import_module
 
 import numpy as np
 
-from identify.auditing.findings import Basis, Finding
+from identify.auditing.interrupts import Interrupts, listening
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
-from identify.auditing.work import Work
+from identify.auditing.work import Step, Work
 from identify.conditions.judgement import versions
-from identify.limits import TooLargeError
+from identify.limits import INTERRUPTED, OutOfTimeError, TooLargeError
 
 BUDGET = 60.0
-DECISIVE = ("equations", "number of samples")
 
 
 def audit(
@@ -56,7 +55,8 @@ def audit(
     samples
         n, at least 1. None: as many as the data, or the numerical rank of the target.
     budget
-        Seconds, above 0, shared out among the steps. The algebraic part of a recovery, and compiling for an attack, may exceed it.
+        Seconds, above 0, shared out among the steps. What there is no time for is left out, and the report says so. Loading the
+        package, reading, and compiling (some seconds) come on top.
     seed
         Of all random numbers.
     progress
@@ -65,7 +65,8 @@ def audit(
     Returns
     -------
     Audit
-        ``.save(folder)`` writes the page, the JSON and the pictures. At a keyboard interrupt: the steps that were finished.
+        ``.save(folder)`` writes the page, the JSON and the pictures. At a keyboard interrupt: the steps that were finished; at a
+        second one nothing, it is raised.
 
     Raises
     ------
@@ -92,36 +93,50 @@ def audit(
         raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
     if samples is not None and (isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1):
         raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None")
-    begun = time.monotonic()
-    progress("reading")
-    subject = read(model, initial=initial, gradient=gradient, data=data, activation=activation, regime=regime, weights=weights)
-    steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
-    work = Work(subject, samples, float(budget), seed, progress, begun + budget)
-    seconds = {"reading": time.monotonic() - begun}
-    for name, step in steps:
-        progress(name)
+    began = time.monotonic()
+    with listening() as heard:
+        with heard.deferring(False):
+            progress("reading")
+            subject = read(model, initial=initial, gradient=gradient, data=data, activation=activation, regime=regime, weights=weights)
+            steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
+        work = Work(subject, samples, float(budget), seed, progress, time.monotonic() + budget)
+        seconds = {"reading": time.monotonic() - began}
+        with heard.deferring():
+            _run_all(steps, work, heard, seconds)
+    times = {"seconds": seconds | {"all": time.monotonic() - began}, "said": work.said, "left_out": work.left_out}
+    return Audit(subject.name, tuple(work.findings), work.certificates, work.found, seed, float(budget), versions(), times, work.stopped)
+
+
+def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict[str, float]) -> None:
+    """One step after the other, until a keyboard interrupt; the second one is raised. Adds the time of each to ``seconds``."""
+    for number, step in enumerate(steps):
+        estimate = step.seconds(work)
+        if estimate > work.left:
+            _leave_out(step, work, f"it needs about {estimate:.2g} s, and {work.left:.2g} s of the budget are left")
+            continue
         started = time.monotonic()
         try:
-            step(work)
+            with heard.deferring(False):
+                work.progress(step.name)
+                step.run(work)
         except (TooLargeError, FloatingPointError, ValueError) as error:
-            if name in DECISIVE:  # nothing else can be said without them
+            if step.decisive:
                 raise
-            work.add(Finding(name, name.capitalize(), f"{name}: not evaluated, {error}", "–", Basis.NONE))
+            work.not_evaluated(step.finding or step.name, step.question or step.name.capitalize(), str(error))
+        except OutOfTimeError as error:
+            _leave_out(step, work, str(error))
         except KeyboardInterrupt:
-            work.stopped = "interrupted from the keyboard"
-        seconds[name] = time.monotonic() - started
-        if work.stopped:
-            work.stopped += f", in the step: {name}"
-            break
-    times = {"seconds": seconds | {"all": time.monotonic() - begun}, "said": work.said}
-    return Audit(
-        subject.name,
-        tuple(work.findings),
-        work.certificates,
-        work.found,
-        seed,
-        float(budget),
-        versions(),
-        times,
-        work.stopped,
-    )
+            work.stopped = INTERRUPTED
+        seconds[step.name] = time.monotonic() - started
+        if heard.count > 1:
+            raise KeyboardInterrupt
+        if work.stopped or heard.count:
+            rest = ", ".join(step.name for step in steps[number + 1 :])
+            work.stopped = f"{work.stopped or INTERRUPTED}, in the step: {step.name}" + f"; left out: {rest}" * bool(rest)
+            return
+
+
+def _leave_out(step: Step, work: Work, why: str) -> None:
+    work.left_out[step.name] = why
+    if step.finding:
+        work.not_evaluated(step.finding, step.question, f"{why}; a larger budget makes room for it")

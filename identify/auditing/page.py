@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ LONG = 24
 
 def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
     """Write ``report.html`` and a PNG for every picture; the page has them inside."""
-    lead = "\n\n".join((*audit.sentences, *((f"Stopped early: {audit.stopped}. What was finished is below.",) if audit.stopped else ())))
+    lead = "\n\n".join(filter(None, (*audit.sentences, audit.ended_early)))
     summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):
@@ -32,6 +34,19 @@ def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
         sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
     page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead, main=audit.report)
     return [page, *written]
+
+
+def written_before(folder: Path) -> set[Path]:
+    """Certificates and pictures of the audit whose ``report.json`` is in the folder; none where there is no such file."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        if "audit" not in report:
+            return set()
+        certificates = {f"{name}.certificate.json" for name in report["certificates"]}
+        pictures = re.compile("|".join(re.escape(finding["name"]) + r"(-\d+)?\.png" for finding in report["findings"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    return {path for path in folder.iterdir() if path.name in certificates or pictures.fullmatch(path.name)}
 
 
 def _ordered(audit: Audit) -> list[Finding]:

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from identify.auditing.protecting import advice
-from identify.auditing.recovering import certificates, recovery
-from identify.auditing.verdicts import count_samples, equations, stationarity, thresholds, verdicts
+from functools import partial
+
+from identify.auditing.protecting import ADVICE, DEFENCES, advice, without_data
+from identify.auditing.recovering import (
+    RECOVERY,
+    certificate_of,
+    certificate_of_the_solution,
+    certificate_seconds,
+    recovery,
+    recovery_seconds,
+    solution_certificate_seconds,
+)
+from identify.auditing.verdicts import (
+    THRESHOLDS,
+    count_samples,
+    equations,
+    hidden,
+    stationarity,
+    thresholds,
+    thresholds_seconds,
+    verdict,
+    verdict_for_data,
+)
 from identify.auditing.work import Step
 
-STEPS: tuple[tuple[str, Step], ...] = (
-    ("equations", equations),
-    ("stationarity", stationarity),
-    ("number of samples", count_samples),
-    ("verdict", verdicts),
-    ("thresholds", thresholds),
-    ("recovery", recovery),
-    ("certificates", certificates),
-    ("defences", advice),
+CERTIFIED = {"verdict": "certificate of the verdict", "verdict-data": "certificate of the verdict for the data"}
+
+STEPS: tuple[Step, ...] = (
+    Step("equations", equations, decisive=True),
+    Step("stationarity", stationarity),
+    Step("number of samples", count_samples, decisive=True),
+    Step("verdict", verdict, finding="verdict"),
+    Step("verdict for the data", verdict_for_data, finding="verdict-data"),
+    Step("what stays hidden", hidden),
+    Step("thresholds", thresholds, thresholds_seconds, "thresholds", THRESHOLDS),
+    Step("recovery", recovery, recovery_seconds, "recovery", RECOVERY),
+    *(Step(words, partial(certificate_of, name), partial(certificate_seconds, name)) for name, words in CERTIFIED.items()),
+    Step("certificate of the solution", certificate_of_the_solution, solution_certificate_seconds),
+    Step("data for the defences", without_data, finding="defences", question=ADVICE),
+    *(Step(f"defence: {name}", partial(advice, name), seconds) for name, seconds in DEFENCES.items()),
 )

@@ -1,83 +1,140 @@
-"""What an owner could do about it: the defences, for known data."""
+"""What an owner could do about it: the defences, for data that are known, or that were recovered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
+from identify.conditions.diagnostics.error_bars import cost
 from identify.defence.advise import defences
-from identify.defence.curves import DefenceCurve
-from identify.limits import TooLargeError
+from identify.defence.curves import ESTIMATE_SCOPE, OBSERVED_SCOPE, DefenceCurve
+from identify.limits import limit_time
+from identify.recovery.recover import TOLERANCE
 from identify.report.html import Picture, show
+from identify.report.verdict import Verdict
 from identify.stationarity import SELF_TRAINED
 
-DEFENCES: dict[str, Any] = {
+ADVICE = "What would a defence do?"
+LEVELS: dict[str, Any] = {
     "noise": (1e-9, 1e-6, 1e-4, 1e-2),
-    "rounding": (24, 11, 8),
+    "rounding": (24, 11, 8, 4),
     "width": None,
     "weights": None,
     "degree": None,
     "batch": None,
 }
 """Levels of each; None as :func:`identify.defences` chooses them."""
+SPOT_CHECKS = 2
+OPERATIONS_PER_SECOND, LEAST = 5e9, 0.2
+"""For an estimate of the time of error bars, and the least seconds that a defence is begun for."""
+SHARE = 0.1
+"""Of the time that is left, for one check or one recovery."""
+GIVEN, RECOVERED = "the given data", "the recovered samples, which need not be the data"
 
 
-def advice(work: Work) -> None:
-    """What an owner could do, one defence after the other while there is time."""
-    if work.data is None or work.system is None:
+def whose_data(work: Work) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the defences are about: the given data, or what was recovered, if it solves the equations."""
+    if work.data is not None or work.found is None or not work.found.residual <= TOLERANCE:
+        return work.data
+    disproved = any(report.verdict is Verdict.NOT_UNIQUE for report in work.reports.values())
+    return None if disproved or work.subject.X is not None else (work.found.X, work.found.c)
+
+
+def without_data(work: Work) -> None:
+    """Says why there is nothing about defences, where that is so."""
+    if whose_data(work) is None:
+        why = "the given data do not solve the equations" if work.subject.X is not None else "no data are given, and none were recovered"
+        if work.subject.X is None and work.found is not None:
+            why = "no data are given, and what was recovered need not be the data"
+        work.not_evaluated("defences", ADVICE, f"{why}; it takes the data (--data)")
+
+
+def advice_seconds(name: str, work: Work) -> float:
+    """Of the error bars: once for noise and rounding, for each level elsewhere about once more."""
+    data = whose_data(work)
+    if data is None or work.system is None or not _applies(name, work):
+        return 0.0
+    operations, *_ = cost(work.system, len(data[0]))
+    return max(operations / OPERATIONS_PER_SECOND, LEAST)
+
+
+def advice(name: str, work: Work) -> None:
+    """What one defence does, for as many levels as there is time."""
+    data = whose_data(work)
+    if data is None or work.system is None or not _applies(name, work):
         return
-    X, c = work.data
-    names = ("noise", "rounding") if work.regime in SELF_TRAINED else tuple(DEFENCES)
-    done, left_out, rows = {}, [], [("defence", "level", "verdict, these data", "digits left", "observed error")]
-    for name in names:
-        if work.is_spent:
-            left_out.append(name)
-            continue
-        chosen: dict[str, Any] = {other: DEFENCES[other] if other == name else () for other in names}
-        try:
-            made = defences(
-                work.system,
-                X,
-                c,
-                **chosen,
-                spot_checks=1,
-                seed=work.seed,
-                budget=max(work.left / 20, 0.2),
-                progress=lambda step: work.progress(f"defence: {step}"),
-            )
-        except TooLargeError:
-            left_out.append(name)
-            continue
-        done[name] = made[name]
-        curve = made[name]
-        for k, level in enumerate(curve.levels):
-            seen = curve.observed[k][~np.isnan(curve.observed[k])]
-            observed = "–" if not len(seen) else "not recovered" if np.isinf(seen).any() else show(float(seen.max()))
-            rows.append((name, show(level), str(curve.verdicts[k] or "–"), str(curve.digits(k)) if curve.verdicts[k] else "–", observed))
-    if left_out:
-        work.said["defences"] = f"left out for lack of time or memory: {', '.join(left_out)}"
-    if not done:
-        return
+    chosen: dict[str, Any] = {other: LEVELS[other] if other == name else () for other in LEVELS if _applies(other, work)}
+    with limit_time(work.left):
+        made = defences(
+            work.system,
+            *data,
+            **chosen,
+            spot_checks=SPOT_CHECKS,
+            seed=work.seed,
+            budget=max(SHARE * work.left, 0.2),
+            progress=lambda step: work.progress(f"defence: {step}"),
+        )
+    work.curves[name] = made[name]
+    known = GIVEN if work.data is not None else RECOVERED
     work.add(
         Finding(
             "defences",
-            "What would a defence do?",
-            "; ".join(f"{name} {show(curve.levels[-1])}: {curve.statement(-1)}" for name, curve in done.items()),
-            "this network, the given data; verdicts exact, for the target before noise or rounding",
+            ADVICE,
+            "; ".join(_sentences(work.curves, hides=True) or _sentences(work.curves, hides=False)),
+            f"this network, {known}; verdicts exact, for the target before noise or rounding",
             Basis.FLOAT,
             (
-                "digits in the table are those of the worst sample, by a first-order estimate",
+                *[f"{name}: {curve.axis}" for name, curve in work.curves.items() if curve.hides],
+                *_sentences(work.curves, hides=False),
+                *[f"{name}: {curve.cut}" for name, curve in work.curves.items() if curve.cut],
+                f"digits and error bars: {ESTIMATE_SCOPE}",
+                f"observed errors: {OBSERVED_SCOPE}",
                 "error bars that a defence raises are no proof of privacy, nor is a recovery that does not succeed",
             ),
-            {name: curve.to_dict() for name, curve in done.items()},
-            table=tuple(rows),
-            draw=lambda: tuple(_picture(curve) for curve in done.values()),
+            {"data": known} | {name: curve.to_dict() for name, curve in work.curves.items()},
+            table=_table(work.curves),
+            draw=lambda: tuple(_picture(curve, known) for curve in work.curves.values()),
         )
     )
 
 
-def _picture(curve: DefenceCurve) -> Picture:
-    return Picture(curve.name.capitalize(), curve.plot(), f"errors of the samples against {curve.axis}", curve.axis)
+def _applies(name: str, work: Work) -> bool:
+    return name in ("noise", "rounding") or work.regime not in SELF_TRAINED
+
+
+def _sentences(curves: dict[str, DefenceCurve], *, hides: bool) -> list[str]:
+    return [f"{name}: {curve.summary()}" for name, curve in curves.items() if curve.hides is hides]
+
+
+def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[str, ...], ...]:
+    rows = [("defence", "level", "verdict", "digits left", "observed error")]
+    for name, curve in curves.items():
+        for k, level in enumerate(curve.levels):
+            seen = curve.observed[k][~np.isnan(curve.observed[k])]
+            observed = "–" if not len(seen) else "not recovered" if np.isinf(seen).any() else show(float(seen.max()))
+            verdict, digits = f"{curve.generic[k]}, generic data", "–"
+            if curve.verdicts[k] is not None:
+                verdict, digits = str(curve.verdicts[k]), str(curve.digits(k))
+            rows.append((name, show(level), verdict, digits, observed))
+    return tuple(rows)
+
+
+def _picture(curve: DefenceCurve, known: str) -> Picture:
+    """With the scope of everything that it shows."""
+    about = f"this network and {known}"
+    if curve.hides:
+        verdict = f"Verdict without it, exact, for {about}: {curve.verdicts[0]}"
+    else:
+        verdict = f"Verdicts above: exact, for each network, and {known} or generic data"
+    spots = "; points: what recover found from one perturbed target" if np.isfinite(curve.observed).any() else ""
+    caption = f"{verdict}. Line and band: first-order estimates for {about}{spots}. {curve.cut}".strip()
+    return Picture(curve.name.capitalize(), curve.plot(), f"errors of the samples against {curve.axis}", caption)
+
+
+DEFENCES: dict[str, Callable[[Work], float]] = {name: partial(advice_seconds, name) for name in LEVELS}
+"""Each with an estimate of its time."""

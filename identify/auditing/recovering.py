@@ -10,6 +10,7 @@ from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
 from identify.certificates.certify import CertificateTooLargeError
 from identify.certificates.certify_solution import certify
+from identify.certificates.solution import MAX_ENTRIES, MAX_UNKNOWNS
 from identify.conditions.check import INCONSISTENT
 from identify.conditions.witnesses.solution_box import NotCertifiedError
 from identify.recovery.recover import TOLERANCE, recover
@@ -19,12 +20,20 @@ from identify.report.plots import MAX_SAMPLES, compare, image_shape
 from identify.report.verdict import Report, Verdict
 from identify.stationarity import SELF_TRAINED
 
+RECOVERY = "Can the data be recovered?"
+LEAST_SEARCH = 0.2
+"""Seconds that a recovery is begun for."""
 MAX_CERTIFIED = 600
-CERTIFIED_ENTRIES_PER_SECOND = 1e4
-"""Columns of the matrices in a proof of a verdict, and entries of the Jacobian of a solution for each second of the budget, at
-most; larger proofs are for ``Report.certificate`` and ``certify``."""
+"""Columns of the matrices in a proof of a verdict, at most; larger proofs are for ``Report.certificate``."""
+CERTIFIED_CUBES_PER_SECOND, CERTIFIED_ENTRIES_PER_SECOND = 5e7, 3e4
+"""Speed of the checkers, for columns^3 of the proof of a verdict, and for entries of the Jacobian of a solution."""
 FLOAT32_ERROR = 2.0**-20
 """Relative error of a target whose numbers are float32: rounding, and what its computation adds."""
+
+
+def recovery_seconds(work: Work) -> float:
+    """It keeps to its part of the time by itself, but for compiling."""
+    return LEAST_SEARCH
 
 
 def recovery(work: Work) -> None:
@@ -34,7 +43,6 @@ def recovery(work: Work) -> None:
     tolerance, budget = TOLERANCE, 0.5 * work.left
     if work.data is not None:
         tolerance = min(max(TOLERANCE, 3 * system.residual(*work.data)), INCONSISTENT)
-    question = "Can the data be recovered?"
     scope = f"this network, at most {work.samples} samples"
     try:
         found = recover(
@@ -44,17 +52,18 @@ def recovery(work: Work) -> None:
         work.said["recovery"] = str(error)
         work.note_interrupt(str(error.evidence.get("interrupted", "")))
         answer = "not recovered: no method found data that solve the equations"
-        work.add(Finding("recovery", question, answer, scope, Basis.OBSERVED, ("a search that finds nothing proves nothing",)))
+        work.add(Finding("recovery", RECOVERY, answer, scope, Basis.OBSERVED, ("a search that finds nothing proves nothing",)))
         return
     work.found = found
     work.note_interrupt(found.evidence.get("interrupted"))
     values = {"method": found.method, "samples": len(found.X), "residual": found.residual}
     values |= {"error_bars": found.error_bars, "X": found.X, "c": found.c}
     answer = f"{len(found.X)} samples that solve the equations to {show(found.residual)} relative, by the method {found.method}"
-    details = [
-        f"largest error bar {show(float(found.error_bars.max()))} in the units of the inputs: to first order, and no bound",
-        _standing(work),
-    ]
+    if "interrupted" in found.evidence:
+        work.said["recovery"] = f"cut short, {found.evidence['interrupted']}: {', '.join(found.evidence.get('left_out', ())) or 'searches'}"
+    largest = float(found.error_bars.max())
+    bars = f"largest error bar {show(largest)} in the units of the inputs: to first order, and no bound"
+    details = [bars] * (not np.isnan(largest)) + [_standing(work)]
     original, shown, errors = None, found.X, None
     if work.data is not None:
         match = found.match(*work.data)
@@ -64,7 +73,7 @@ def recovery(work: Work) -> None:
     work.add(
         Finding(
             "recovery",
-            question,
+            RECOVERY,
             answer,
             f"{scope}, up to {'; '.join(found.ambiguity.describe())}",
             Basis.OBSERVED,
@@ -99,46 +108,69 @@ def pictures(mean, original, found, errors, word: str) -> tuple[Picture, ...]:
     return (Picture(f"{word.capitalize()} samples", png, f"{beside}, as {kind}", f"{beside[0].upper()}{beside[1:]}.{cut}"),)
 
 
-def certificates(work: Work) -> None:
-    """Files that a separate checker verifies: the verdict, and the solution."""
-    answers, details = [], []
-    for name, report in work.reports.items():
-        if report.verdict is Verdict.UNDECIDED or work.is_spent:
-            continue
-        if _size(work, report) > MAX_CERTIFIED:
-            details.append(f"{name}: left out for its size; Report.certificate makes it, in minutes")
-            continue
-        try:
-            work.progress(f"certificate of the {name}")
-            work.certificates[name] = report.certificate()
-            answers.append(f"{report.verdict} for {report.scope}")
-        except CertificateTooLargeError as error:
-            details.append(f"{name}: {error}")
-    if work.found is not None and work.system is not None and not work.is_spent:
-        unknowns = work.system.n_unknowns(len(work.found.X))
-        if unknowns * work.system.n_equations > CERTIFIED_ENTRIES_PER_SECOND * work.budget:
-            details.append("solution: left out for its size")
-        else:
-            try:
-                proof = certify(work.system, work.found, relative_error=_target_error(work))
-                work.certificates["solution"] = proof
-                answers.append(f"a solution within {show(float(proof.error_bounds.max()))} of the recovered samples")
-                details.append(
-                    "solution: for every target within the stated error the chosen equations have exactly one solution in a box around the "
-                    f"recovered samples; all equations at once: {'attained' if proof.is_attained else 'not excluded'}"
-                )
-            except (CertificateTooLargeError, NotCertifiedError) as reason:
-                details.append(f"solution: not certified, {reason}")
-    if not answers and not details:
+def certificate_of(name: str, work: Work) -> None:
+    """A file that proves a verdict to a separate checker."""
+    report = work.reports.get(name)
+    if report is None or report.verdict is Verdict.UNDECIDED:
         return
+    if _size(work, report) > MAX_CERTIFIED:
+        _certified(work, remark=f"{name}: left out for its size; Report.certificate makes it, in minutes")
+        return
+    try:
+        work.certificates[name] = report.certificate()
+    except CertificateTooLargeError as error:
+        _certified(work, remark=f"{name}: {error}")
+        return
+    _certified(work, f"{report.verdict} for {report.scope}")
+
+
+def certificate_seconds(name: str, work: Work) -> float:
+    """Of the eliminations of its largest matrix, as the checker does them."""
+    report = work.reports.get(name)
+    if report is None or report.verdict is Verdict.UNDECIDED or _size(work, report) > MAX_CERTIFIED:
+        return 0.0
+    return _size(work, report) ** 3 / CERTIFIED_CUBES_PER_SECOND
+
+
+def certificate_of_the_solution(work: Work) -> None:
+    """A file that proves that data near the recovered ones solve the equations."""
+    if work.found is None or work.system is None:
+        return
+    try:
+        proof = certify(work.system, work.found, relative_error=_target_error(work))
+    except (CertificateTooLargeError, NotCertifiedError) as reason:
+        _certified(work, remark=f"solution: not certified, {reason}")
+        return
+    work.certificates["solution"] = proof
+    _certified(
+        work,
+        f"a solution within {show(float(proof.error_bounds.max()))} of the recovered samples",
+        "solution: for every target within the stated error the chosen equations have exactly one solution in a box around the "
+        f"recovered samples; all equations at once: {'attained' if proof.is_attained else 'not excluded'}",
+    )
+
+
+def solution_certificate_seconds(work: Work) -> float:
+    """By the entries of the Jacobian; nothing where it is refused for its size."""
+    if work.found is None or work.system is None:
+        return 0.0
+    unknowns = work.system.n_unknowns(len(work.found.X))
+    entries = unknowns * work.system.n_equations
+    return 0.0 if unknowns > MAX_UNKNOWNS or entries > MAX_ENTRIES else entries / CERTIFIED_ENTRIES_PER_SECOND
+
+
+def _certified(work: Work, claim: str = "", remark: str = "") -> None:
+    """What is certified so far."""
+    work.certified += [claim] * bool(claim)
+    work.remarks += [remark] * bool(remark)
     work.add(
         Finding(
             "certificates",
             "Can others check it?",
-            f"certified: {'; '.join(answers)}" if answers else "no certificate was made",
+            f"certified: {'; '.join(work.certified)}" if work.certified else "no certificate was made",
             "the network and the data that each certificate names",
-            Basis.PROOF if answers else Basis.NONE,
-            (*details, *["each file is checked, from the raw numbers in it, by: identify verify"] * bool(answers)),
+            Basis.PROOF if work.certified else Basis.NONE,
+            (*work.remarks, *["each file is checked, from the raw numbers in it, by: identify verify"] * bool(work.certified)),
             {"certificates": sorted(work.certificates)},
         )
     )

@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from identify.auditing.findings import Finding
-from identify.auditing.page import write_audit_page
+from identify.auditing.findings import Basis, Finding
+from identify.auditing.page import write_audit_page, written_before
 from identify.files import replacing
 from identify.report.html import fragment
 from identify.report.verdict import Report, Verdict
@@ -38,7 +38,7 @@ class Audit:
     recovery
         What :func:`identify.recover` found; None where it did not.
     times
-        Seconds of each step, and whatever else depends on the time that there was.
+        Seconds of each step, and whatever else depends on the time that there was: ``left_out`` names the steps that there was none for.
     stopped
         Why the audit ended before it was done; empty when it was done.
     """
@@ -88,20 +88,30 @@ class Audit:
         else:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
         for name in ("recovery", "attack"):
-            if name in self:
+            if name in self and self[name].basis is not Basis.NONE:
                 unsure = name == "recovery" and self.recovery is not None and (report is None or report.verdict is not Verdict.UNIQUE)
                 said.append(self[name].answer + "; these need not be the data" * unsure)
         return tuple(f"{part[0].upper()}{part[1:]}." for part in said)
 
+    @property
+    def ended_early(self) -> str:
+        """What was not done, why, and what to do about it, in sentences; empty where everything was done."""
+        said = [f"Stopped early: {self.stopped}. What was finished is here."] if self.stopped else []
+        left_out = self.times.get("left_out", {})
+        if left_out:
+            budget = f"the budget of {self.budget:g} s"
+            said.append(f"Left out, because {budget} was too short: {', '.join(left_out)}. A larger budget (--budget) makes room for them.")
+        return " ".join(said)
+
     def said(self, finding: Finding) -> tuple[str, ...]:
         """What a step said that depends on the time that there was."""
         text = self.times.get("said", {}).get(finding.name)
-        return (text,) if text else ()
+        return (f"{text} (more time: --budget)",) if text else ()
 
     def explain(self, width: int = 100) -> str:
         """The findings as text: question, answer, scope, what it rests on."""
         out = [f"Audit of {self.name}", *textwrap.wrap(self.headline, width)]
-        out += textwrap.wrap(f"Stopped early: {self.stopped}.", width) if self.stopped else []
+        out += textwrap.wrap(self.ended_early, width)
         for finding in self.findings:
             out += ["", finding.question]
             out += textwrap.wrap(finding.answer, width, initial_indent="  ", subsequent_indent="  ")
@@ -132,6 +142,8 @@ class Audit:
     def save(self, folder: str | Path) -> list[Path]:
         """Write ``report.json``, certificates, ``report.html`` and its pictures into a folder, which is made.
 
+        Certificates and pictures of an earlier audit there, which this one does not have, are removed; other files stay.
+
         Raises
         ------
         ValueError
@@ -140,13 +152,17 @@ class Audit:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            earlier = written_before(folder)
             with replacing(folder / "report.json") as temporary:
                 temporary.write_text(self.to_json() + "\n", encoding="utf-8")
             written = [folder / "report.json"]
             for name, proof in sorted(self.certificates.items()):
                 written.append(folder / f"{name}.certificate.json")
                 proof.save(written[-1])
-            return [*write_audit_page(folder, self), *written]
+            written = [*write_audit_page(folder, self), *written]
+            for path in earlier.difference(written):
+                path.unlink(missing_ok=True)
+            return written
         except OSError as error:
             raise ValueError(f"out: {folder} cannot be written ({error.strerror}); choose another folder") from None
 
@@ -159,6 +175,7 @@ class Audit:
         )
         return (
             f'<div style="max-width:54rem;line-height:1.45"><p><strong>Audit of {escape(self.name)}.</strong> {escape(self.headline)}</p>'
+            + (f"<p>{escape(self.ended_early)}</p>" if self.ended_early else "")
             + ("" if report is None else fragment(report))
             + f"<ul>{rows}</ul></div>"
         )

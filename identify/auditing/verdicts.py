@@ -14,6 +14,7 @@ from identify.conditions.diagnostics.quality import stationarity_quality
 from identify.conditions.question import setting_of
 from identify.conditions.thresholds import largest_identifiable
 from identify.exact.modular import rank_seconds
+from identify.limits import limit_time
 from identify.recovery.reduce import estimate_samples
 from identify.report.html import show
 from identify.report.plots import image_shape, witness_pictures
@@ -31,6 +32,9 @@ WHY_SHARED = (
 NO_CLOSURE = "the loss is not known, so its equations for the multipliers are not used: they stay free"
 PRECISION = 1e-4
 """Of trained parameters, relative: directions of the first layer that are smaller count as noise."""
+THRESHOLDS = "For how many samples is the answer yes?"
+VERDICT_SHARE, VERDICT_LEAST = 0.3, 1.0
+"""Of the time that is left, for each verdict; and seconds that it has even where less is left."""
 WORDS = {
     "gradient": "one observed gradient of the loss",
     "lazy": "the change of the parameters in training, with gradients at the first ones: exact for one step, or linearised training",
@@ -140,19 +144,26 @@ def count_samples(work: Work) -> None:
     )
 
 
-def verdicts(work: Work) -> None:
-    """For generic data or this target, and for the given data."""
+def verdict(work: Work) -> None:
+    """For generic data, or this target."""
     assert work.system is not None and work.samples is not None
-    system = work.system
-    report = check(system, samples=work.samples, seed=work.seed, budget=0.3 * work.left, progress=work.progress)
-    self_trained = system.regime in SELF_TRAINED
-    question = "Does this target determine its data?" if self_trained else "Are generic data determined?"
-    _verdict(work, "verdict", question, report)
-    if work.data is not None:
-        own = check(system, data=work.data, seed=work.seed, budget=0.3 * work.left, progress=work.progress)
-        _verdict(work, "verdict-data", "Are the given data determined?", own)
-    if self_trained:
-        _hidden(work)
+    report = check(work.system, samples=work.samples, seed=work.seed, budget=_share(work), progress=work.progress)
+    self_trained = work.system.regime in SELF_TRAINED
+    _verdict(work, "verdict", "Does this target determine its data?" if self_trained else "Are generic data determined?", report)
+
+
+def verdict_for_data(work: Work) -> None:
+    """For the given data."""
+    if work.data is None:
+        return
+    assert work.system is not None
+    report = check(work.system, data=work.data, seed=work.seed, budget=_share(work), progress=work.progress)
+    _verdict(work, "verdict-data", "Are the given data determined?", report)
+
+
+def _share(work: Work) -> float:
+    """Seconds for one verdict."""
+    return max(VERDICT_SHARE * work.left, VERDICT_LEAST)
 
 
 def _verdict(work: Work, name: str, question: str, report: Report) -> None:
@@ -173,9 +184,11 @@ def _verdict(work: Work, name: str, question: str, report: Report) -> None:
     )
 
 
-def _hidden(work: Work) -> None:
+def hidden(work: Work) -> None:
     """What a trained network does not show, and why."""
-    report = work.reports.get("verdict-data", work.reports["verdict"])
+    report = work.reports.get("verdict-data", work.reports.get("verdict"))
+    if work.regime not in SELF_TRAINED or report is None:
+        return
     known = {condition.name: condition for condition in report.diagnostics}
     undetermined, structure = known.get("undetermined"), known.get("structure")
     said = [c for c in (undetermined, structure) if c is not None and c.arithmetic is not Arithmetic.NONE]
@@ -213,22 +226,27 @@ def _seen_directions(work: Work) -> int:
     return int((values > PRECISION * values[0]).sum())
 
 
+def thresholds_seconds(work: Work) -> float:
+    """Of four ranks of the largest Jacobian that may be needed."""
+    assert work.system is not None
+    if work.system.regime in SELF_TRAINED:
+        return 0.0
+    instance = setting_of(work.system, 1, work.seed).instance
+    return 4 * rank_seconds(instance.n_rows, min(instance.n_rows, instance.n_moments))
+
+
 def thresholds(work: Work) -> None:
     """For how many generic samples this network determines them."""
     assert work.system is not None
     if work.system.regime in SELF_TRAINED:
         return
-    instance = setting_of(work.system, 1, work.seed).instance
-    seconds = 4 * rank_seconds(instance.n_rows, min(instance.n_rows, instance.n_moments))
-    if seconds > work.left:
-        _skipped(work, "thresholds", "For how many samples is the answer yes?", "its ranks would take longer than the budget that is left")
-        return
-    found = largest_identifiable(work.system, seed=work.seed, progress=work.progress)
+    with limit_time(work.left):
+        found = largest_identifiable(work.system, seed=work.seed, progress=work.progress)
     beyond = "not established" if found.not_identifiable is None else f"from {found.not_identifiable} samples on"
     work.add(
         Finding(
             "thresholds",
-            "For how many samples is the answer yes?",
+            THRESHOLDS,
             f"unique up to {found.unique} samples, isolated up to {found.locally_unique}, not determined: {beyond}",
             f"{found.scope}, up to {'; '.join(found.ambiguity.describe())}",
             Basis.PROOF,
@@ -236,7 +254,3 @@ def thresholds(work: Work) -> None:
             found.to_dict(),
         )
     )
-
-
-def _skipped(work: Work, name: str, question: str, why: str) -> None:
-    work.add(Finding(name, question, f"not evaluated: {why}", "–", Basis.NONE))

@@ -1,4 +1,4 @@
-"""The state of an audit under way: what is known so far, the clock, and the steps that were cut short."""
+"""The state of an audit under way: what is known so far, the clock, and what there was no time for; and what a step is."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from identify.auditing.findings import Finding
+from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
 from identify.certificates.certify import Certificate
+from identify.defence.curves import DefenceCurve
 from identify.recovery.solution import Recovery
 from identify.report.verdict import Report
 from identify.stationarity import KKTSystem
 
 LEAST = 0.05
 """Seconds that a step is given even where the budget is spent."""
+NOTHING = "–"
+"""Scope of what was not evaluated."""
 
 
 @dataclass(eq=False)
@@ -36,11 +39,19 @@ class Work:
     findings: list[Finding] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
+    certified: list[str] = field(default_factory=list)
+    """What each certificate proves."""
+    remarks: list[str] = field(default_factory=list)
+    """What else is to be said of certificates."""
+    curves: dict[str, DefenceCurve] = field(default_factory=dict)
+    """What each defence does."""
     found: Recovery | None = None
     candidates: np.ndarray | None = None
     """Of the attack, (k, d)."""
     said: dict[str, str] = field(default_factory=dict)
     """What depends on the time that there was."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Steps that there was no time for, and why."""
     stopped: str = ""
 
     @property
@@ -48,12 +59,17 @@ class Work:
         """Seconds."""
         return max(self.deadline - time.monotonic(), LEAST)
 
-    @property
-    def is_spent(self) -> bool:
-        return time.monotonic() >= self.deadline
-
     def add(self, finding: Finding) -> None:
-        self.findings.append(finding)
+        """A finding, in place of an earlier one of the same name."""
+        names = [known.name for known in self.findings]
+        if finding.name in names:
+            self.findings[names.index(finding.name)] = finding
+        else:
+            self.findings.append(finding)
+
+    def not_evaluated(self, name: str, question: str, why: str) -> None:
+        """A finding that says so."""
+        self.add(Finding(name, question, f"not evaluated: {why}", NOTHING, Basis.NONE))
 
     def note_interrupt(self, reason: str | None) -> None:
         """Ends the audit after this step, if a keyboard interrupt ended the step."""
@@ -61,4 +77,21 @@ class Work:
             self.stopped = reason
 
 
-Step = Callable[[Work], None]
+def free(work: Work) -> float:
+    """Seconds of a step that takes next to none, or keeps to the time that is left by itself."""
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One part of an audit: what it adds to the findings, it adds when it is done, so that an interrupt loses this step only."""
+
+    name: str
+    run: Callable[[Work], None]
+    seconds: Callable[[Work], float] = free
+    """An estimate of what it takes. It is left out where less is left."""
+    finding: str = ""
+    """The name of the finding that says so; without one only the list of what was left out does."""
+    question: str = ""
+    decisive: bool = False
+    """Whether nothing else can be said without it, so that its errors are those of the audit."""

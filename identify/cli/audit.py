@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from identify.cli.app import Json, Samples, Seed, Weights, app
-from identify.cli.console import print_text, progress
+from identify.cli.console import fail, print_text, progress
 from identify.stationarity import REGIMES
 
 
@@ -32,12 +33,16 @@ def audit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page."""
+    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page.
+
+    Ctrl-C ends the step under way: what was finished is written, with exit status 130. A second one ends all.
+    """
     from identify.auditing.audit import audit as examine
+    from identify.auditing.interrupts import listening
     from identify.report.html import require_pages
 
     require_pages()  # before the work, not after it
-    with progress() as step:
+    with listening(signal.SIGINT, signal.SIGTERM) as heard, progress(budget) as step, heard.deferring():
         found = examine(
             model,
             initial=initial,
@@ -57,5 +62,5 @@ def audit(
         print_text(found.to_json())
     else:
         print_text(found.explain() + "\n\nWritten: " + ", ".join(str(path) for path in written))
-    if found.stopped:
-        raise KeyboardInterrupt
+    if found.stopped or heard.count:
+        fail(f"interrupted; what was finished is in {out}", 130)

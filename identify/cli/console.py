@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,16 +22,47 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A line on standard error that names the step under way and the time so far; plain lines where it is no terminal."""
+def progress(budget: float | None = None) -> Iterator[Callable[[str], None]]:
+    """A line on standard error that names the step under way and the time so far; plain lines where it is no terminal.
+
+    With a budget (seconds) the lines say how much of it is gone, and one comes every few seconds, even where the step says nothing.
+    """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    if not errors.is_terminal:
+    if errors.is_terminal:
+        of = [] if budget is None else [TextColumn(f"of {budget:g} s")]
+        with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), *of, console=errors, transient=True) as bar:
+            task = bar.add_task("starting", total=None)
+            yield lambda name: bar.update(task, description=name)
+    elif budget is None:
         yield lambda name: errors.print(name)
-        return
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=errors, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda name: bar.update(task, description=name)
+    else:
+        with _heard_from(budget) as tell:
+            yield tell
+
+
+@contextmanager
+def _heard_from(budget: float) -> Iterator[Callable[[str], None]]:
+    """Lines with the time gone; the last one again while nothing else is said. Silent while a library holds Python's lock."""
+    began, done = time.monotonic(), threading.Event()
+    last, step = began, "starting"
+
+    def tell(name: str, still: str = "") -> None:
+        nonlocal last, step
+        last, step = time.monotonic(), name
+        errors.print(f"{last - began:3.0f} of {budget:g} s: {still}{name}", markup=False)
+
+    def repeat() -> None:
+        while not done.wait(EVERY / 5):
+            if time.monotonic() - last > 0.8 * EVERY:
+                tell(step, "still ")
+
+    watch = threading.Thread(target=repeat, daemon=True)
+    watch.start()
+    try:
+        yield tell
+    finally:
+        done.set()
 
 
 @contextmanager

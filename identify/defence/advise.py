@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +19,7 @@ from identify.conditions.judgement import versions
 from identify.conditions.question import ambiguity_of, setting_of
 from identify.defence.curves import DefenceCurve, Defences
 from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
-from identify.limits import TooLargeError
+from identify.limits import TooLargeError, is_affordable
 from identify.network import ShapeError
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
@@ -167,6 +169,7 @@ class _Audit:
     judged: dict[tuple[int, int], tuple[KKTSystem, Verdict | None, Verdict | None, ErrorBars | None]] = field(default_factory=dict)
 
     def curve(self, defence: Defence, known: int) -> DefenceCurve:
+        """Level by level, from weak to strong; within a time limit nothing is begun that lately took longer than what is left."""
         count = len(defence.levels)
         spots = set(np.linspace(0, count - 1, min(self.spot_checks, count) * defence.hides).round().astype(int).tolist())
         verdicts: list[Verdict | None] = []
@@ -174,7 +177,13 @@ class _Audit:
         stopped: dict[int, str] = {}
         change = np.full(count, np.nan)
         bound, typical, observed = (np.full((count, known), np.nan) for _ in range(3))
+        longest, cut = 0.0, ""
         for k, level in enumerate(defence.levels):
+            is_late = k > 0 and not (is_affordable(longest) and is_affordable(0.0))
+            if is_late and not defence.hides:
+                count, cut = k, f"levels from {level} on were left out for lack of time"
+                break
+            began = time.monotonic()
             self.progress(f"{defence.name} {level}")
             problem = defence.problem(level)
             these, others, bars = self.judge(problem)
@@ -185,12 +194,18 @@ class _Audit:
                 bound[k, : problem.samples], typical[k, : problem.samples] = (
                     times(errors / bars.scale, change[k]) for errors in (bars.per_sample, bars.typical)
                 )
-            if k in spots:
-                observed[k], why = self.recovered(problem)
+            if k in spots and is_late:
+                cut = "recoveries to check the estimate with were left out for lack of time"
+            elif k in spots:
+                observed[k], why, late = self.recovered(problem)
                 if why:
                     stopped[k] = why
-        table = (tuple(verdicts), tuple(generic), change, bound, typical, observed, stopped)
-        return DefenceCurve(defence.name, defence.axis, defence.levels, defence.hides, *table)
+                if late:
+                    cut = f"the recovery at {level} was cut short for lack of time: {late}"
+            longest = max(longest, time.monotonic() - began)
+        change, bound, typical, observed = (part[:count] for part in (change, bound, typical, observed))
+        table = (tuple(verdicts), tuple(generic), change, bound, typical, observed, stopped, cut)
+        return DefenceCurve(defence.name, defence.axis, defence.levels[:count], defence.hides, *table)
 
     def judge(self, problem: Problem) -> tuple[Verdict | None, Verdict | None, ErrorBars | None]:
         """The verdicts for these data and for generic data, and the error bars."""
@@ -203,16 +218,25 @@ class _Audit:
             self.judged[key] = (system, these, generic, bars)  # with the system, so that its id stays taken
         return self.judged[key][1:]
 
-    def recovered(self, problem: Problem) -> tuple[Float[np.ndarray, " n"], str]:
-        """Relative errors of what ``recover`` makes of the system as it is seen, and why it did not succeed where it did not."""
+    def recovered(self, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
+        """Relative errors of what ``recover`` makes of the system as it is seen, why it did not succeed, and what it had no time for."""
         assert problem.seen is not None and problem.data is not None
         tolerance = max(TOLERANCE, 3 * problem.change)
         try:
             found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=self.budget)
         except (RecoveryError, TooLargeError) as error:
-            return np.full(problem.samples, np.inf), str(error)
+            late = _late(getattr(error, "evidence", {}))
+            return np.full(problem.samples, np.inf), str(error), late
+        late = _late(found.evidence)
         group = ambiguity_of(replace(problem.seen, labels=None))  # errors along a scale that (S) leaves free are not what bars are about
-        return group.match(found.X, found.c, *problem.data).errors, ""
+        return group.match(found.X, found.c, *problem.data).errors, "", late
+
+
+def _late(evidence: Mapping[str, Any]) -> str:
+    """What a recovery had no time for; KeyboardInterrupt where one ended its search, because what it is part of is to end as well."""
+    if "keyboard" in evidence.get("interrupted", ""):
+        raise KeyboardInterrupt
+    return ", ".join(evidence.get("left_out", ()))
 
 
 def _owner(system: KKTSystem, X, c, precision: int, seed: int) -> tuple[Owner, tuple[str, ...]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ VERDICT_SCOPE = (
 ESTIMATE_SCOPE = (
     "a first-order estimate for this network and these data in double precision; it is not a proof, and means little where it comes near 1"
 )
+HIDDEN = 0.1
+"""Relative error above which a sample has no digit left."""
 OBSERVED_SCOPE = "what recover found from one perturbed target; another method or more time may find more"
 
 
@@ -49,6 +53,8 @@ class DefenceCurve:
         where it was not tried.
     stopped
         Why it did not succeed, by position of the level.
+    cut
+        Which levels were left out for lack of time, in words; empty where none was.
     """
 
     name: str
@@ -62,6 +68,7 @@ class DefenceCurve:
     typical: Float[np.ndarray, "levels n"]
     observed: Float[np.ndarray, "levels n"]
     stopped: dict[int, str] = field(default_factory=dict)
+    cut: str = ""
 
     def digits(self, at: int) -> int:
         """Decimal digits of the worst sample that the bound leaves at the level at this position, from 0 to 15; 0 without data."""
@@ -87,6 +94,27 @@ class DefenceCurve:
         if recoverable:
             return f"{word}, but no digit of the worst sample is sure; typical errors of {recoverable} of {known.sum()} samples are below 1"
         return f"{word}, but not recoverable by this estimate, which does not prove that nothing is"
+
+    def summary(self) -> str:
+        """Where it begins to matter: for noise and rounding by the first-order estimate, elsewhere by the verdicts."""
+        if not self.hides:
+            said = _runs(self.levels, self.verdicts)
+            return said + f"; generic data {_runs(self.levels, self.generic)}" * (None in self.verdicts)
+        without = f"{self.verdicts[0]} without it; "
+        if not np.isfinite(self.bound).any():
+            return without + "no error bars, because the Jacobian is rank deficient"
+        worst, every = self._from(self.bound.max(axis=1)), self._from(self.typical.min(axis=1))
+        if not worst:
+            return without + "to first order every sample keeps a digit at all these levels"
+        typical = f"typical errors of all samples exceed a tenth from {every} on" if every else "some typical errors stay below a tenth"
+        return without + f"to first order no digit of the worst sample is sure from {worst} on, and {typical}"
+
+    def _from(self, errors: Float[np.ndarray, " levels"]) -> str:
+        """The weakest level with an error above a tenth: of those listed, or for noise, to which errors are proportional, any."""
+        if isinstance(self.levels[0], float):
+            nearest = int(np.abs(np.log10(10 * errors)).argmin())
+            return f"about {float(self.levels[nearest]) * HIDDEN / errors[nearest]:.1g}"
+        return next((f"{level} bits" for level, error in zip(self.levels, errors, strict=True) if error > HIDDEN), "")
 
     def plot(self) -> bytes:
         """The curve as PNG bytes. Needs the ``demo`` extra; ``MissingExtraError`` without matplotlib."""
@@ -116,7 +144,8 @@ class DefenceCurve:
             }
             for k, level in enumerate(self.levels)
         ]
-        return jsonable({"name": self.name, "axis": self.axis, "verdicts_of_the_target_without_it": self.hides, "rows": rows})
+        content = {"name": self.name, "axis": self.axis, "verdicts_of_the_target_without_it": self.hides, "summary": self.summary()}
+        return jsonable(content | {"cut": self.cut, "rows": rows})
 
     def explain(self, width: int = 100) -> str:
         """The curve as a table of text, for the worst sample at each level, and in words where the answer changes."""
@@ -134,6 +163,7 @@ class DefenceCurve:
             if state != said:
                 lines += textwrap.wrap(f"{row[0]}: {self.statement(k)}", width, initial_indent="  - ", subsequent_indent="    ")
             said = state
+        lines += textwrap.wrap(self.cut, width, initial_indent="  - ", subsequent_indent="    ") if self.cut else []
         return "\n".join(lines)
 
     def _observed(self, at: int) -> str:
@@ -187,3 +217,10 @@ class Defences:
 def _worst(errors: Float[np.ndarray, " n"]) -> str:
     known = errors[~np.isnan(errors)]
     return "–" if not len(known) else "no bound" if np.isinf(known).any() else f"{known.max():.1e}"
+
+
+def _runs(levels: Sequence[float | int | str], verdicts: Sequence[Verdict | None]) -> str:
+    """Verdicts, and the levels of each."""
+    runs = [(verdict, list(group)) for verdict, group in groupby(zip(levels, verdicts, strict=True), key=lambda pair: pair[1])]
+    ends = [(verdict, [str(level) for level, _ in group]) for verdict, group in runs if verdict is not None]
+    return ", ".join(f"{verdict} at {found[0]}" + f" to {found[-1]}" * (len(found) > 1) for verdict, found in ends) or "no verdict"

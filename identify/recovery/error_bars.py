@@ -17,7 +17,7 @@ from jaxtyping import Float
 from scipy.linalg import lstsq
 
 from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
-from identify.limits import memory_allowed
+from identify.limits import OPERATIONS_PER_SECOND, memory_allowed, refuse_late
 from identify.recovery.equations import Equations
 from identify.recovery.gauss_newton import Linearised
 from identify.recovery.noise import Noise
@@ -34,7 +34,8 @@ def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarra
 
     ``reduced`` is the system on the span of X. Where (S) leaves the scale of a sample free: the error across its line. Infinite where
     the Jacobian is rank deficient, NaN where it does not fit in memory. With many unknowns the factor of the Jacobian
-    comes from a sketch, which adds an error of some percent. Cost O(equations · unknowns^2), or O(unknowns^3).
+    comes from a sketch, which adds an error of some percent. Cost O(equations · unknowns^2), or O(unknowns^3): OutOfTimeError where
+    :func:`identify.limits.limit_time` leaves less time.
     """
     system = reduced.system
     n, D = len(X), reduced.dimension + c.shape[1]
@@ -43,6 +44,8 @@ def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarra
     equations = Equations.of(reduced.network, system.observed, reduced.target, weights)
     if 72 * k**2 > memory_allowed():
         return np.full(n, np.nan)
+    operations = 2 * len(equations.target) * k**2 if equations.is_small(k, MATRIX_FLOPS) else 6 * k**3
+    refuse_late((operations + 4 * k**3) / OPERATIONS_PER_SECOND, "the pseudo-inverse of the Jacobian")
     hold = leaves_scale_free(system)
     Z = reduced.project(X)
     here, T = Linearised(equations, Z, c), changes(Z, c, hold)

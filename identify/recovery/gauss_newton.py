@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from identify.exact.jacobian import jacobian
-from identify.limits import refuse_above
+from identify.limits import OPERATIONS_PER_SECOND, is_affordable, refuse_above
 from identify.recovery.equations import Equations
 
 OVERSAMPLING = 3
@@ -123,7 +123,7 @@ def gauss_newton(
     """From (X, c), with steps halved until they gain something; returns the best point and the number of steps.
 
     One factor, of a sketch at the first point, serves all steps. Stops where a step promises to gain less than a thousandth of the
-    squared residual, or gains nothing, and where only rounding is left.
+    squared residual, or gains nothing, where only rounding is left, and where :func:`identify.limits.limit_time` leaves no time.
     """
 
     def at(point: np.ndarray) -> tuple[np.ndarray, float]:
@@ -134,7 +134,8 @@ def gauss_newton(
     r, cost = at(point)
     rounding = float(2.0**-104 * np.sum((equations.target * equations.weights) ** 2))
     R, steps = None, 0
-    while steps < MAX_STEPS and cost > rounding:
+    factoring = 3 * OVERSAMPLING * point.size**3 / OPERATIONS_PER_SECOND
+    while steps < MAX_STEPS and cost > rounding and is_affordable(factoring if R is None else 0.0):
         here = Linearised(equations, point[:, :d], point[:, d:])
         R = here.factor(np.random.default_rng(0)) if R is None else R
         change = here.step(r, R)

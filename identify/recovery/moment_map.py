@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from identify.exact.interpolation import Monomials, moment_count
-from identify.limits import refuse_above
+from identify.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late, refuse_when_spent
 from identify.recovery.reduce import ReducedNetwork
 from identify.stationarity import Observed
 
@@ -119,6 +119,11 @@ class MomentMap:
                     found.append(values.sum(keepdims=True))
         return np.concatenate(found)
 
+    @property
+    def seconds(self) -> float:
+        """An estimate for one product."""
+        return 2.0 * self.net.W.size * self.shape[1] / OPERATIONS_PER_SECOND
+
     def scales(self, rng: np.random.Generator) -> Float[np.ndarray, " N"]:
         """Estimates of the norms of the columns: of A^T s for random signs s the mean square is the diagonal of A^T A."""
         squares = [self.transposed(rng.choice([-1.0, 1.0], self.shape[0])) ** 2 for _ in range(PROBES)]
@@ -141,14 +146,19 @@ def solve_by_map(
     Rounds of iterative refinement go on until the residual falls no more. Then the last round has solved for the correction to a
     relative 1e-7 of what is left, so that the error of the iteration is below that of the noise in the target as long as the condition of
     the map stays below 1e7. None where LSMR does not converge, or where random moments do not come back from their own target: then the
-    map has no full column rank to working precision. Cost O(m N d) for an iteration, hundreds of these.
+    map has no full column rank to working precision. Cost O(m N d) for an iteration, hundreds of these: OutOfTimeError where
+    :func:`identify.limits.limit_time` ends before.
     """
     rng = np.random.default_rng([seed, len(target)])
     whole = MomentMap(net, observed, degrees)
+    refuse_late(2 * PROBES * whole.seconds, "a first look at the map from moments to the target")
     scales = whole.scales(rng)
-    operator = LinearOperator(
-        whole.shape, matvec=lambda v: whole.times(v / scales), rmatvec=lambda t: whole.transposed(t) / scales, dtype=float
-    )
+
+    def forward(v: np.ndarray) -> np.ndarray:
+        refuse_when_spent("iteration with the map from moments to the target")
+        return whole.times(v / scales)
+
+    operator = LinearOperator(whole.shape, matvec=forward, rmatvec=lambda t: whole.transposed(t) / scales, dtype=float)
     evidence: dict[str, float] = {"moments": whole.shape[1], "equations": len(target), "iterations": 0}
 
     def solved(right: np.ndarray, accuracy: float) -> tuple[np.ndarray, bool]:

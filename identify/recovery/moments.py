@@ -11,7 +11,7 @@ from scipy.linalg import lstsq
 
 from identify.configuration import is_lifted
 from identify.exact.interpolation import Monomials, digits, interpolation_matrix, moment_count
-from identify.limits import memory_allowed, refuse_above
+from identify.limits import OPERATIONS_PER_SECOND, memory_allowed, refuse_above, refuse_late
 from identify.recovery.moment_map import solve_by_map
 from identify.recovery.reduce import ReducedNetwork
 from identify.recovery.solution import BeyondAlgebraError
@@ -63,6 +63,8 @@ def solve_moments(
     ------
     BeyondAlgebraError
         When the matrix has not full column rank, so that the moments are not determined (condition C1 fails).
+    OutOfTimeError
+        Where :func:`identify.limits.limit_time` leaves less time than it takes.
     TooLargeError
         Before allocating, when neither the matrix nor the map fits in memory. Cost O(equations · N^2), or hundreds of times O(m d N).
     """
@@ -102,6 +104,8 @@ def _solve_by_matrix(
 ) -> tuple[Float[np.ndarray, " N"], dict]:
     """In orthonormal coordinates of symmetric tensors; columns are scaled to unit norm for the rank."""
     activation = net.activation
+    N = moment_count(net.n_inputs, degrees, net.n_outputs)
+    refuse_late(2 * len(target) * N**2 / OPERATIONS_PER_SECOND, f"the elimination of a {len(target)} by {N} matrix")
     derivatives = [activation.floats(order) for order in range(activation.degree + 2)]
     matrix = interpolation_matrix(net.W, net.A, net.offsets, derivatives, observed, degrees)
     weights = np.tile(np.concatenate([Monomials.of(net.n_inputs, k).weights() for k in degrees]), net.n_outputs)
@@ -110,7 +114,6 @@ def _solve_by_matrix(
     norms[norms == 0] = 1.0
     matrix /= norms
     solution, _, rank, _ = lstsq(matrix, target, lapack_driver="gelsy", cond=1e-13)
-    N = matrix.shape[1]
     residual = float(np.linalg.norm(matrix @ solution - target) / np.linalg.norm(target))
     evidence = {"moments": N, "equations": len(target), "numerical_rank": int(rank), "moment_residual": residual}
     if rank < N:

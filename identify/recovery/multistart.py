@@ -15,7 +15,7 @@ from jaxtyping import Float
 from identify.ambiguity import Ambiguity
 from identify.checkpoints.shards import read_shard, write_shard
 from identify.files import claim_folder
-from identify.limits import Clock
+from identify.limits import INTERRUPTED, Clock
 
 UNFINISHED, ROUNDING = 100.0, 1e-10
 """A residual above the first times the smallest, and above the second, is that of a run that has not ended."""
@@ -68,7 +68,7 @@ class Search(Clock):
                 try:
                     outcome = work(np.random.default_rng([self.seed, tag, number, self.round]), count)
                 except KeyboardInterrupt:
-                    self.interrupted = "interrupted from the keyboard"
+                    self.interrupted = INTERRUPTED
                     return
                 if self.interrupted:  # a chunk that was cut short would differ on another machine: it is used, but not kept
                     self.starts_done += count

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from identify.limits import OutOfTimeError, is_affordable, limit_time, time_limit
 from identify.network import ShapeError
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
@@ -43,6 +43,10 @@ OPERATIONS = 2e11
 """For all starts of one method together, where the caller does not say: a minute or so on one core."""
 FEWEST_STARTS = 16
 """A search that could afford fewer is left out, unless the caller says how many."""
+SEARCHED_PER_SECOND = 2e10
+"""Of these operations (measured: 2 to 5 of them)."""
+CHUNK, BLOCK_SHARE = 16, 0.02
+"""Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 TOLERANCE = 1e-6
 
 
@@ -82,8 +86,9 @@ def recover(
     seed
         Of all random numbers; the same seed gives the same result.
     budget
-        Seconds of wall-clock time for the searches, which then go on in rounds until they succeed or the time is spent. When it
-        is, or at a keyboard interrupt, the best result so far is returned, with ``evidence["interrupted"]``.
+        Seconds of wall-clock time, above 0. Searches go on in rounds until they succeed or it is spent; then, or at a keyboard
+        interrupt, the best result so far is returned, with ``evidence["interrupted"]``. Algebra, polish and error bars (NaN without)
+        are left out where their estimated cost exceeds what is left: ``evidence["left_out"]``. Compiling comes on top.
     tolerance
         Relative residual, above 0, below which a search has reached a solution.
     checkpoint
@@ -118,6 +123,23 @@ def recover(
     True
     """
     known = _checked(system, method, starts, budget, tolerance, data)
+    with limit_time(budget):
+        return _recover(system, samples, method, starts, seed, tolerance, checkpoint, known, progress, endless=budget is None)
+
+
+def _recover(
+    system: KKTSystem,
+    samples: int | None,
+    method: str,
+    starts: int | None,
+    seed: int,
+    tolerance: float,
+    checkpoint: str | Path | None,
+    known: tuple[np.ndarray, np.ndarray] | None,
+    progress: Callable[[str], None],
+    *,
+    endless: bool,
+) -> Recovery:
     if system.target_W is not None and not system.target_W.any():
         raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
     evidence: dict = {}
@@ -132,12 +154,16 @@ def recover(
             if method == "algebraic" or not beyond:
                 raise
             evidence["tried"] = {"algebraic": str(error)}
+        except OutOfTimeError as error:
+            work.leave_out("algebra")
+            if method == "algebraic":
+                raise RecoveryError(f"recovery: {error}; expected a larger budget", **evidence) from None
+            evidence["tried"] = {"algebraic": str(error)}
     if not certain and not rotates and method in ("auto", "birth") and checkpoint is None:
-        deadline = None if budget is None else time.monotonic() + budget
         work, found = counted(
             lambda n: Work(system, n, seed, evidence, progress),
             lowest,
-            lambda size: Search(seed, size, tolerance, deadline=deadline, one_is_enough=True, progress=progress, evidence=evidence),
+            lambda size: Search(seed, size, tolerance, deadline=time_limit(), one_is_enough=True, progress=progress, evidence=evidence),
         )
         evidence["samples_estimated"] = work.samples
         return work.finished(*work.polished(found)[:2], "birth", known)
@@ -147,7 +173,7 @@ def recover(
     else:
         work.refuse_too_few_equations()
         names = [method] if method in SEARCHES else [*AUTO]
-    for name, search in _searches(work, names, starts, budget, tolerance, checkpoint):
+    for name, search in _searches(work, names, starts, tolerance, checkpoint, endless=endless):
         best = _searched(work, name, search, stop_at_first=starts is None and name != "joint")
         if search.interrupted:
             evidence["interrupted"] = search.interrupted
@@ -158,25 +184,29 @@ def recover(
 
 
 def _searches(
-    work: Work, names: list[str], starts: int | None, budget: float | None, tolerance: float, checkpoint: str | Path | None
+    work: Work, names: list[str], starts: int | None, tolerance: float, checkpoint: str | Path | None, *, endless: bool
 ) -> Iterator[tuple[str, Search]]:
     """What to try one after the other: every method once, or with a budget (and no number of starts) in rounds until it is spent."""
-    deadline = None if budget is None else time.monotonic() + budget
-    for round in count() if budget is not None and starts is None else [0]:
+    for round in count() if not endless and starts is None else [0]:
         for name in list(names):
             affordable = _affordable(work, name)
-            if starts is None and budget is None and affordable < FEWEST_STARTS:
+            if starts is None and endless and affordable < FEWEST_STARTS:
                 reason = f"too large: {affordable} starts would take a minute; pass starts=... or budget=... to search all the same"
                 work.evidence["tried"][name] = reason
                 continue
             size = starts or max(affordable, FEWEST_STARTS)
+            if not is_affordable(min(size, CHUNK) * _operations(work, name) * BLOCK_SHARE / SEARCHED_PER_SECOND):
+                work.evidence["tried"][name] = "too large for the time that was left"
+                work.leave_out(name)
+                names.remove(name)
+                continue
             search = Search(
                 work.seed,
                 size,
                 tolerance,
                 round,
                 one_is_enough=starts is None,
-                deadline=deadline,
+                deadline=time_limit(),
                 progress=work.progress,
                 evidence=work.evidence,
             )
@@ -194,19 +224,22 @@ def _searches(
 
 def _affordable(work: Work, name: str) -> int:
     """How many starts a search may take by itself; from sizes alone, so that the answer does not depend on the machine."""
+    return min(MOST_STARTS[name], int(OPERATIONS / _operations(work, name)))
+
+
+def _operations(work: Work, name: str) -> float:
+    """Of one start, roughly."""
     net = work.reduced.network
     m, d, C, n = len(net.W), net.n_inputs, net.n_outputs, work.samples
     if name == "separate":
-        operations = separate_operations(m, n, d, C)
-    elif name == "projection":
-        operations = projection_operations(m, n, d, C)
-    elif name == "joint":
-        operations = JOINT_STEPS * m * n**2 * (d + 1) ** 3
-    elif name == "measure":
-        operations = projection_operations(m, over_parameterised(n), d, C)
-    else:
-        operations = 2 * CYCLES * STEPS / PROJECTION_STEPS * projection_operations(m, n + BORN, d, C)
-    return min(MOST_STARTS[name], int(OPERATIONS / operations))
+        return separate_operations(m, n, d, C)
+    if name == "projection":
+        return projection_operations(m, n, d, C)
+    if name == "joint":
+        return JOINT_STEPS * m * n**2 * (d + 1) ** 3
+    if name == "measure":
+        return projection_operations(m, over_parameterised(n), d, C)
+    return 2 * CYCLES * STEPS / PROJECTION_STEPS * projection_operations(m, n + BORN, d, C)
 
 
 def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> tuple[np.ndarray, np.ndarray] | None:

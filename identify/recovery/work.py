@@ -12,6 +12,7 @@ from jaxtyping import Float
 from identify.ambiguity import Ambiguity
 from identify.configuration import is_lifted
 from identify.exact.interpolation import moment_count, rows_per_neuron
+from identify.limits import OPERATIONS_PER_SECOND, OUT_OF_TIME, OutOfTimeError, is_affordable
 from identify.recovery.decompose import fix_scale, sample_lines
 from identify.recovery.equations import Equations
 from identify.recovery.error_bars import error_bars
@@ -51,6 +52,11 @@ class Work:
         self.ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, self.homogeneous)
         self.reduced = Reduced.of(system, self.samples)
         self.evidence["coordinates"] = self.reduced.dimension
+
+    def leave_out(self, what: str) -> None:
+        """Notes that there was no time for it."""
+        self.evidence.setdefault("left_out", []).append(what)
+        self.evidence.setdefault("interrupted", OUT_OF_TIME)
 
     @property
     def fingerprint(self) -> str:
@@ -132,8 +138,11 @@ class Work:
             weights = spread.weights(reduced.dimension, system.observed)
             evidence["noise_model"] = spread.name
             evidence["polish_steps"] = evidence.get("polish_steps", 0) + steps
-        everywhere = Reduced.trivial(system)
-        if not reduced.is_trivial and OPERATIONS_FOR_EACH * (X.size + c.size) ** 3 <= FINAL_FLOPS:
+        everywhere, operations = Reduced.trivial(system), OPERATIONS_FOR_EACH * (X.size + c.size) ** 3
+        is_late = not is_affordable(2 * operations / OPERATIONS_PER_SECOND)  # error bars take as long
+        if not reduced.is_trivial and operations <= FINAL_FLOPS and is_late:
+            self.leave_out("polish in all coordinates")
+        elif not reduced.is_trivial and operations <= FINAL_FLOPS:
             # on the span, samples are a little farther from the data than least squares in all coordinates
             equations = Equations.of(everywhere.network, system.observed, system.target, spread.weights(X.shape[1], system.observed))
             X, c, steps = polish(equations, X, c)
@@ -141,6 +150,14 @@ class Work:
             evidence["polish_steps"] += steps
         X, c = self._representative(X, c)
         residual = system.residual(X, c)
+        if not residual <= INCONSISTENT and not is_affordable(0.0):
+            self.leave_out("polish")
+            raise RecoveryError(
+                f"recovery: the time was spent when {self.samples} samples left a relative residual of {residual:.2g}, expected below "
+                f"{INCONSISTENT:g}; with a larger budget they are polished further",
+                residual=residual,
+                **evidence,
+            )
         if not residual <= INCONSISTENT:
             raise RecoveryError(
                 f"recovery: the best {self.samples} samples leave a relative residual of {residual:.2g}, expected below {INCONSISTENT:g}; "
@@ -149,7 +166,11 @@ class Work:
                 **evidence,
             )
         self.progress("error bars")
-        bars = error_bars(reduced, X, c, noise(system, X, c))
+        try:
+            bars = error_bars(reduced, X, c, noise(system, X, c))
+        except OutOfTimeError:
+            self.leave_out("error bars")
+            bars = np.full(len(X), np.nan)
         if known is not None:
             evidence["errors"] = self.ambiguity.match(X, c, *known).errors.tolist()
         return Recovery(

@@ -1,0 +1,57 @@
+"""Ctrl-C during an audit: the first ends the step under way, the second everything, and none falls between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+
+@dataclass(eq=False)
+class Interrupts:
+    """A signal handler that counts, and raises KeyboardInterrupt: the first time only where that loses nothing."""
+
+    count: int = 0
+    deferred: bool = False
+
+    def __call__(self, number: int, frame) -> None:
+        self.count += 1
+        if self.count > 1 or not self.deferred:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def deferring(self, deferred: bool = True) -> Iterator[None]:
+        """Within this block a first signal is counted only; with False it is raised again."""
+        before, self.deferred = self.deferred, deferred
+        try:
+            yield
+        finally:
+            self.deferred = before
+
+
+@contextmanager
+def listening(*numbers: int) -> Iterator[Interrupts]:
+    """Take over these signals (SIGINT without any), or join the handler that has.
+
+    Signals that are ignored, or that others handle, are left to them; so are all outside the main thread, where Python delivers none.
+    """
+    before = {number: signal.getsignal(number) for number in numbers or (signal.SIGINT,)}
+    joined = next((handler for handler in before.values() if isinstance(handler, Interrupts)), None)
+    if joined is not None:
+        yield joined
+        return
+    heard = Interrupts()
+    taken = [number for number, handler in before.items() if handler is DEFAULTS[signal.Signals(number)]]
+    if threading.current_thread() is not threading.main_thread():
+        taken = []
+    try:
+        for number in taken:
+            signal.signal(number, heard)
+        yield heard
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
