@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Finding
-from identify.files import replacing
 from identify.report.html import Section, write_sections
 
 if TYPE_CHECKING:
@@ -16,22 +15,20 @@ LONG = 24
 """Lists of numbers beyond this are in report.json only."""
 
 
-def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
-    """Write ``report.html`` and a PNG for every picture; the page has them inside."""
+def write_audit_page(folder: Path, audit: Audit) -> list[str]:
+    """Write ``report.html`` and a PNG for every picture, and return their names; the page has them inside."""
     lead = audit.headline + (f"\n\nStopped early: {audit.stopped}. What was finished is below." if audit.stopped else "")
     summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):
         drawn = () if finding.draw is None else finding.draw()
         for number, picture in enumerate(drawn, 1):
-            path = folder / (f"{finding.name}.png" if len(drawn) == 1 else f"{finding.name}-{number}.png")
-            with replacing(path) as temporary:
-                temporary.write_bytes(picture.png)
-            written.append(path)
+            written.append(f"{finding.name}.png" if len(drawn) == 1 else f"{finding.name}-{number}.png")
+            (folder / written[-1]).write_bytes(picture.png)
         words = _words(finding, audit.said(finding))
         sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
-    page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
-    return [page, *written]
+    write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
+    return ["report.html", *written]
 
 
 def _ordered(audit: Audit) -> list[Finding]:
