@@ -81,7 +81,10 @@ def judged(thing: Thing, folder: Path, whole: list[dict[str, bytes]], limited: c
 
 
 def full(folder: Path, seed: int, quick: bool) -> Iterator[Row]:
-    """Every writer with any number of free pages up to what it needs, and at 20 limits of the size of a file (4 if ``quick``); then the commands."""
+    """Every writer with any number of free pages up to what it needs, and at 20 limits of the size of a file; then the commands.
+
+    If ``quick``, with every sixth number, 4 limits and two commands.
+    """
     with small_disk(folder / "disk") as disk:
         for number, (name, thing) in enumerate(THINGS.items()):
             rng = np.random.default_rng([seed, number])

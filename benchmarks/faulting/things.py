@@ -71,7 +71,9 @@ def audits() -> list[Audit]:
     for k, report in enumerate(reports()):
         pictures = tuple(Picture(f"Picture {number}", _png(number + k), "a line") for number in range(2 + k))
         found = [Finding("verdict", "Is it determined?", str(report.verdict), "generic", Basis.PROOF, report=report)]
-        found.append(Finding("attack" if k else "recovery", "Found?", "yes", "this network", Basis.FLOAT, draw=lambda shown=pictures: shown))
+        found.append(
+            Finding("attack" if k else "recovery", "Found?", "yes", "this network", Basis.FLOAT, draw=lambda shown=pictures: shown)
+        )
         made.append(Audit(f"network {k}", tuple(found), {f"verdict-{k}": report.certificate()}, seed=k))
     return made
 
@@ -129,7 +131,11 @@ def _read_shard(path: Path) -> Any:
 
 def _read_run(path: Path) -> Any:
     found = Runs(path.parent).load(0, _Settings())  # type: ignore[arg-type]
-    return None if found is None else (found.X.tobytes(), found.c.tobytes(), found.value, found.distance, found.history.tobytes(), found.splits)
+    return (
+        None
+        if found is None
+        else (found.X.tobytes(), found.c.tobytes(), found.value, found.distance, found.history.tobytes(), found.splits)
+    )
 
 
 class _Settings:
