@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +48,8 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def temporaries(folder: Path) -> list[Path]:
-    return list(folder.rglob(".identify-*.tmp"))
+    """Also while they come and go."""
+    return [Path(place, name) for place, below, files in os.walk(folder) for name in (*below, *files) if name.startswith(".identify-")]
 
 
 def _is_temporary(path: Path, folder: Path) -> bool:
