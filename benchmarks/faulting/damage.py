@@ -10,6 +10,9 @@ import numpy as np
 from .counted import Row, is_clear, row
 from .things import THINGS, Thing, readable
 
+NAMES = {"folder of an audit": "`report.json` of an audit"}
+"""Of the file alone."""
+
 
 def judged(thing: Thing, path: Path, content: bytes, right: object) -> str:
     path.write_bytes(content)
@@ -34,5 +37,6 @@ def damaged(folder: Path, seed: int, quick: bool) -> Iterator[Row]:
         thing.write(place, 0)
         path, rng = place / thing.file, np.random.default_rng([seed, number])
         whole, right = path.read_bytes(), thing.read(path)  # type: ignore[misc]
+        name = NAMES.get(name, name)
         yield row("cut short", name, [judged(thing, path, whole[:cut], right) for cut in range(0, len(whole), step)])
         yield row("one bit", name, [judged(thing, path, flipped(whole, at, rng), right) for at in range(0, len(whole), step)])
