@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from identify.activation import Activation
 from identify.conditions.check import check
-from identify.files import replacing
-from identify.io import save_problem
+from identify.files import together
+from identify.io import problem_arrays
 from identify.kkt_points import max_margin_point
 from identify.network import TwoLayerNetwork
 from identify.recovery.recover import recover
@@ -176,9 +176,13 @@ def write(acts: list[Act], folder: str | Path) -> list[Path]:
     """Write ``report.html``, a PNG for every picture and the problem file of every act into ``folder``."""
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with together(folder) as staged:
+            return [folder / path.name for path in _written(acts, staged)]
     except OSError as error:
-        raise ValueError(f"out: {folder} cannot be made ({error.strerror}); choose another folder with --out") from None
+        raise ValueError(f"out: {folder} cannot be written ({error.strerror}); choose another folder with --out") from None
+
+
+def _written(acts: list[Act], folder: Path) -> list[Path]:
     sections, written = [], []
     for act in acts:
         pictures = act.pictures()
@@ -198,11 +202,11 @@ def write(acts: list[Act], folder: str | Path) -> list[Path]:
         sections.append(Section(act.title, lead, act.report, pictures, table))
         stem = act.title.split(":")[0].lower().replace(" ", "")
         for picture in pictures:
-            path = folder / f"{stem}.png"
-            with replacing(path) as temporary:
-                temporary.write_bytes(picture.png)
-            written.append(path)
-        written.append(save_problem(folder / f"{stem}.npz", act.system, act.X, act.c))
+            written.append(folder / f"{stem}.png")
+            written[-1].write_bytes(picture.png)
+        written.append(folder / f"{stem}.npz")
+        with written[-1].open("wb") as file:
+            np.savez(file, **problem_arrays(act.system, act.X, act.c))
     title = "Digits from weights, digits from a gradient"
     lead = "What a network's parameters and gradients reveal of its training data: the verdict, its proof, and the images."
     return [write_sections(folder / "report.html", sections, title=title, lead=lead), *written]

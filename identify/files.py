@@ -1,35 +1,91 @@
-"""Files that are written whole or not at all, and folders that belong to one question."""
+"""Files that are written whole or not at all, alone or several together, and folders that belong to one question."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+
+DAY = 86_400.0
+"""Seconds after which what is half written belongs to a process that was killed."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write in this block; it then takes the place of ``path`` in one step, unless the block fails.
 
-    A reader sees the old file or the new one, and nothing between. Raises OSError with the name of the file where it cannot be written.
+    A reader sees the old file or the new one, and nothing between. A link stays a link, and a device or a pipe is written to as it is.
+    Raises OSError with the name of the file where it cannot be written.
     """
-    # not tempfile: its files are readable by their owner only, and the new file would inherit that
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            yield path
+            return
+        place = Path(os.path.realpath(path))
+        with _beside(place) as temporary:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, place)
     except OSError as error:  # of the temporary file, or without a name where the disk is full
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+@contextmanager
+def together(folder: Path, outdated: Callable[[Path], Iterable[Path]] = lambda folder: ()) -> Iterator[Path]:
+    """A new folder to write files in; they then take their places in ``folder``, one right after the other, unless the block fails.
+
+    ``folder`` is made. Of processes that write to one at the same time, it holds the files of the last. Files of ``folder`` that are
+    ``outdated``, and not among the new ones, are removed. Raises OSError with the name of the folder where it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = _temporary(folder)
+        staged.mkdir()
+        try:
+            yield staged
+            files = {path.name: path for path in sorted(staged.iterdir())}
+            for path in files.values():
+                _flush(path)
+            with locked(folder):
+                if any((folder / name).is_dir() for name in files):
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                old = [path for path in outdated(folder) if path.name not in files]
+                for name, path in files.items():
+                    os.replace(path, folder / name)
+                for path in old:
+                    path.unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process at a time is in this block with this folder, where the file system has locks; a process that dies leaves none."""
+    try:
+        from fcntl import LOCK_EX, flock
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            flock(handle, LOCK_EX)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def claim_folder(folder: Path, question: str, subject: str, *, name: str = "checkpoint") -> None:
-    """Make a folder for the results of a question, or see that it belongs to it.
+    """Make a folder for the results of a question, or see that it belongs to it. Of several processes, the first has it.
 
     Raises
     ------
@@ -41,9 +97,53 @@ def claim_folder(folder: Path, question: str, subject: str, *, name: str = "chec
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not label.exists():
-            with replacing(label) as temporary:
-                temporary.write_text(question, encoding="utf-8")
-        elif label.read_text(encoding="utf-8") != question:
+            _create(label, question)
+        if label.read_text(encoding="utf-8", errors="replace") != question:
             raise ValueError(f"{name}: {folder} belongs to another {subject} or to other options; choose another folder, or delete it")
     except OSError as error:
         raise ValueError(f"{name}: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file, unless there is one: a rename would take the place of what another process has written meanwhile."""
+    with _beside(path) as temporary, suppress(FileExistsError):
+        temporary.write_text(text, encoding="utf-8")
+        _flush(temporary)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """The name of a temporary file in the same folder, gone after the block."""
+    temporary = _temporary(path.parent)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(folder: Path) -> Path:
+    # not tempfile: its files are readable by their owner only, and the new file would inherit that
+    _tidy(folder)
+    return folder / f".identify-{secrets.token_hex(8)}.tmp"
+
+
+@lru_cache(maxsize=4096)
+def _tidy(folder: Path) -> None:
+    """Remove what processes that were killed have left here, once for each folder."""
+    with suppress(OSError):
+        for path in folder.glob(".identify-*.tmp"):
+            if path.lstat().st_mtime < time.time() - DAY:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk, so that after a power cut a name never stands for an empty file."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

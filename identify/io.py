@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -118,6 +118,11 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
     """Write a problem file; an existing one is replaced only when the new one is complete."""
+    return save_arrays(path, problem_arrays(system, X, c))
+
+
+def problem_arrays(system: KKTSystem, X=None, c=None) -> dict[str, Any]:
+    """What a problem file holds, by key."""
     net = system.network
     contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
     optional = {
@@ -131,8 +136,7 @@ def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
     }
     if X is not None or c is not None:
         optional["X"], optional["c"] = check_data(X, c, net.n_inputs, net.n_outputs)
-    contents |= {name: value for name, value in optional.items() if value is not None}
-    return save_arrays(path, contents)
+    return contents | {name: value for name, value in optional.items() if value is not None}
 
 
 def save_arrays(path: str | Path, contents: dict) -> Path:

@@ -1,5 +1,6 @@
 """The benchmark programs run, and what they compare is the same work."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,34 @@ def test_images():
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     heading, _, row = (line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|"))
     assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_faults():
+    """A slice of the parts that start no other processes."""
+    for part, fault in (("damage", "one bit"), ("kills", "kill -9"), ("disk", "file too large")):
+        command = [sys.executable, BENCHMARKS / "faults.py", "--quick", "--part", part]
+        rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
+        assert fault in {row[0] for row in rows} and all(row[2] == row[3] + row[4] > 0 == row[5] for row in rows), rows
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_faults_are_seen(tmp_path, monkeypatch):
+    """A writer that writes in place, and a reader that believes everything."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from faulting import damage, disk, kills
+    from faulting.things import Thing, states
+
+    def write(folder: Path, k: int) -> None:
+        (folder / "file").write_text(f"{k}" * 10**6)
+
+    thing = Thing(write, "file", read=lambda path: path.read_text()[:1])
+    whole = states(thing, tmp_path / "lone")
+    (place := tmp_path / "place").mkdir()
+    assert disk.judged(thing, place, whole, disk.largest_file(10**5)) == "damaged"
+    outcomes = set()
+    for _ in range(20):
+        kills.one_kill(thing, place, 0.002, aimed=False)
+        outcomes.add(kills.judged(thing, place, whole))
+    assert "damaged" in outcomes
+    assert damage.judged(thing, place / "file", b"1", "0") == "wrong" and damage.judged(thing, place / "file", b"", "0") == "wrong"

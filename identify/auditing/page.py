@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Finding
-from identify.files import replacing
 from identify.report.html import Section, write_sections
 
 if TYPE_CHECKING:
@@ -18,35 +15,20 @@ LONG = 24
 """Lists of numbers beyond this are in report.json only."""
 
 
-def write_audit_page(folder: Path, audit: Audit) -> list[Path]:
-    """Write ``report.html`` and a PNG for every picture; the page has them inside."""
+def write_audit_page(folder: Path, audit: Audit) -> list[str]:
+    """Write ``report.html`` and a PNG for every picture, and return their names; the page has them inside."""
     lead = "\n\n".join(filter(None, (*audit.sentences, audit.ended_early)))
     summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):
         drawn = () if finding.draw is None else finding.draw()
         for number, picture in enumerate(drawn, 1):
-            path = folder / (f"{finding.name}.png" if len(drawn) == 1 else f"{finding.name}-{number}.png")
-            with replacing(path) as temporary:
-                temporary.write_bytes(picture.png)
-            written.append(path)
+            written.append(f"{finding.name}.png" if len(drawn) == 1 else f"{finding.name}-{number}.png")
+            (folder / written[-1]).write_bytes(picture.png)
         words = _words(finding, audit.said(finding))
         sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
-    page = write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead, main=audit.report)
-    return [page, *written]
-
-
-def written_before(folder: Path) -> set[Path]:
-    """Certificates and pictures of the audit whose ``report.json`` is in the folder; none where there is no such file."""
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        if "audit" not in report:
-            return set()
-        certificates = {f"{name}.certificate.json" for name in report["certificates"]}
-        pictures = re.compile("|".join(re.escape(finding["name"]) + r"(-\d+)?\.png" for finding in report["findings"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return set()
-    return {path for path in folder.iterdir() if path.name in certificates or pictures.fullmatch(path.name)}
+    write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead, main=audit.report)
+    return ["report.html", *written]
 
 
 def _ordered(audit: Audit) -> list[Finding]:

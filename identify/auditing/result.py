@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.page import write_audit_page, written_before
-from identify.files import replacing
-from identify.report.html import fragment
+from identify.auditing.page import write_audit_page
+from identify.files import together
+from identify.report.html import MissingExtraError, fragment
 from identify.report.verdict import Report, Verdict
 
 if TYPE_CHECKING:
@@ -142,29 +143,30 @@ class Audit:
     def save(self, folder: str | Path) -> list[Path]:
         """Write ``report.json``, certificates, ``report.html`` and its pictures into a folder, which is made.
 
-        Certificates and pictures of an earlier audit there, which this one does not have, are removed; other files stay.
+        They take the place of an older audit together, once all are written: its files that this one has not are removed.
 
         Raises
         ------
         ValueError
-            When the folder cannot be written, or (as ``MissingExtraError``, after ``report.json``) without jinja2 or matplotlib.
+            When the folder cannot be written; what was there is as it was. Or, as ``MissingExtraError``, without jinja2 or matplotlib:
+            what needs neither is written.
         """
-        folder = Path(folder)
+        folder, texts = Path(folder), {"report.json": self.to_json() + "\n"}
+        texts |= {f"{name}.certificate.json": proof.to_json() + "\n" for name, proof in sorted(self.certificates.items())}
+        missing, page = None, list[str]()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            earlier = written_before(folder)
-            with replacing(folder / "report.json") as temporary:
-                temporary.write_text(self.to_json() + "\n", encoding="utf-8")
-            written = [folder / "report.json"]
-            for name, proof in sorted(self.certificates.items()):
-                written.append(folder / f"{name}.certificate.json")
-                proof.save(written[-1])
-            written = [*write_audit_page(folder, self), *written]
-            for path in earlier.difference(written):
-                path.unlink(missing_ok=True)
-            return written
+            with together(folder, older_files) as staged:
+                for name, text in texts.items():
+                    (staged / name).write_text(text, encoding="utf-8")
+                try:
+                    page = write_audit_page(staged, self)
+                except MissingExtraError as error:
+                    missing = error
         except OSError as error:
             raise ValueError(f"out: {folder} cannot be written ({error.strerror}); choose another folder") from None
+        if missing is not None:
+            raise missing
+        return [folder / name for name in (*page, *texts)]
 
     def _repr_html_(self) -> str:
         report = self.report
@@ -185,3 +187,15 @@ class Audit:
 
     def __repr__(self) -> str:
         return f"Audit({self.name}: {', '.join(finding.name for finding in self.findings)})"
+
+
+def older_files(folder: Path) -> list[Path]:
+    """What :meth:`Audit.save` has written there before."""
+    try:
+        older = json.loads((folder / "report.json").read_bytes())
+        findings = "|".join(re.escape(finding["name"]) for finding in older["findings"])
+        proofs = "|".join(map(re.escape, older["certificates"]))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # there is none
+        return []
+    own = re.compile(rf"report\.html|({findings})(-\d+)?\.png|({proofs})\.certificate\.json")
+    return [path for path in folder.iterdir() if own.fullmatch(path.name)]

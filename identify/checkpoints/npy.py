@@ -41,6 +41,8 @@ def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
                 raise zipfile.BadZipFile("not a zip archive from its beginning")
             entries = archive.infolist()
             refuse_bomb(path, size, entries)
+            if any(entry.comment for entry in entries):  # NumPy writes none, and a length that is wrong would hide the entries after it
+                raise zipfile.BadZipFile("an entry has a comment")
             arrays: dict[str, np.ndarray] = {}
             for entry in entries:
                 name = entry.filename.removesuffix(".npy")

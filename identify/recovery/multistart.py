@@ -61,7 +61,7 @@ class Search(Clock):
         self.starts_done = 0
         for number, start in enumerate(range(0, self.starts, size)):
             count = min(size, self.starts - start)
-            outcome = self._saved(name, number)
+            outcome = self._saved(name, number, count)
             if outcome is None:
                 self.progress(f"{name}: starts {start + 1} to {start + count} of {self.starts}")
                 tag = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
@@ -74,23 +74,24 @@ class Search(Clock):
                     self.starts_done += count
                     yield outcome
                     return
-                self._save(name, number, outcome)
+                self._save(name, number, count, outcome)
             self.starts_done += count
             yield outcome
             if not self.go_on():
                 return
 
-    def _file(self, name: str, number: int) -> Path | None:
-        return None if self.checkpoint is None else self.checkpoint / f"{name}-{self.round:03d}-{number:05d}.npz"
+    def _file(self, name: str, number: int, count: int) -> Path | None:
+        # with its size, which follows the memory of the machine
+        return None if self.checkpoint is None else self.checkpoint / f"{name}-{self.round:03d}-{number:05d}-{count}.npz"
 
-    def _saved(self, name: str, number: int) -> dict[str, np.ndarray] | None:
-        path = self._file(name, number)
+    def _saved(self, name: str, number: int, count: int) -> dict[str, np.ndarray] | None:
+        path = self._file(name, number, count)
         if path is None or not path.exists():
             return None
         return read_shard(path)
 
-    def _save(self, name: str, number: int, outcome: dict[str, np.ndarray]) -> None:
-        path = self._file(name, number)
+    def _save(self, name: str, number: int, count: int, outcome: dict[str, np.ndarray]) -> None:
+        path = self._file(name, number, count)
         if path is not None:
             write_shard(path, outcome)
 

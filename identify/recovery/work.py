@@ -60,10 +60,12 @@ class Work:
 
     @property
     def fingerprint(self) -> str:
-        """What a checkpoint belongs to: the numbers of the system, how many samples are sought, and the seed."""
-        net = self.system.network
-        numbers = b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in (net.W, net.A, net.offsets, self.system.target))
-        return f"{hashlib.sha256(numbers).hexdigest()} {net.activation} samples={self.samples} seed={self.seed}"
+        """What a checkpoint belongs to: the system with its side equations, how many samples are sought, and the seed."""
+        system, net = self.system, self.system.network
+        numbers = b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in (net.W, net.A, net.offsets, system.target))
+        labels = None if system.labels is None else system.labels.tolist()
+        rest = f"{net.W.shape} {tuple(system.observed)} {system.regime} {system.decay} {system.loss} {labels}"
+        return f"{hashlib.sha256(numbers + rest.encode()).hexdigest()} {net.activation} samples={self.samples} seed={self.seed}"
 
     def leaves_rotations(self, method: str) -> bool:
         """Whether samples can be exchanged for combinations of them, as far as (S) goes: degree 2 and one output.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from identify.files import replacing
+from identify.files import together
 from identify.report.canvas import to_png, to_svg
 from identify.stationarity import choice
 from identify.sweeps.curves import noise_curves, thresholds_curves
@@ -37,13 +37,10 @@ def write_pictures(
     if not figures:
         raise ValueError(f"store: no results to draw in {sweep.store.folder}; sweep first, or choose other points with where")
     target = sweep.store.folder if folder is None else Path(folder)
-    written = []
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            written.append(target / f"{name}.{form}")
-            with replacing(written[-1]) as temporary:
-                temporary.write_bytes(render(figure))
+        with together(target) as staged:
+            for name, figure in figures.items():
+                (staged / f"{name}.{form}").write_bytes(render(figure))
     except OSError as error:
         raise ValueError(f"out: {target} cannot be written ({error.strerror}); choose a folder that is writable") from None
-    return written
+    return [target / f"{name}.{form}" for name in figures]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from identify.files import claim_folder, replacing
+from identify.files import claim_folder, locked, replacing
 from identify.sweeps.task import FORMAT, Outcome, Task, digest
 
 QUESTION = "identify sweep"
@@ -91,13 +91,14 @@ class Store:
     def save(self, outcome: Outcome) -> None:
         """Write an outcome; a failure never takes the place of a result."""
         path = self.path(outcome.task.key)
-        if outcome.state == "failed" and self.is_done(outcome.task.key):
-            return
         content: dict[str, Any] = asdict(outcome) | {"task": outcome.task.to_dict(), "format": FORMAT}
         try:
             path.parent.mkdir(exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(content | {"sha256": digest(content)}, indent=1, allow_nan=False), encoding="utf-8")
+            with locked(path.parent):  # between the question whether there is a result, and the failure
+                if outcome.state == "failed" and self.is_done(outcome.task.key):
+                    return
+                with replacing(path) as temporary:
+                    temporary.write_text(json.dumps(content | {"sha256": digest(content)}, indent=1, allow_nan=False), encoding="utf-8")
         except OSError as error:
             raise StoreError(f"store: {path} cannot be written ({error.strerror}); make room, then sweep again to go on") from None
 
