@@ -193,6 +193,8 @@ def older_files(folder: Path) -> list[Path]:
     """What :meth:`Audit.save` has written there before."""
     try:
         older = json.loads((folder / "report.json").read_bytes())
+        if "audit" not in older:  # of another program
+            return []
         findings = "|".join(re.escape(finding["name"]) for finding in older["findings"])
         proofs = "|".join(map(re.escape, older["certificates"]))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):  # there is none
