@@ -13,13 +13,11 @@ from identify.eigenvectors import PlantingError
 from identify.kkt_points import generic_point
 from identify.limits import refuse_above
 from identify.network import TwoLayerNetwork
+from identify.options import LAYERS, REGIMES, choice
 from identify.stationarity import (
-    LAYERS,
-    REGIMES,
     SELF_TRAINED,
     KKTSystem,
     Observed,
-    choice,
     equations_in_words,
     visible_degrees,
     weighted_gradients,

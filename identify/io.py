@@ -19,7 +19,8 @@ from identify.activation import Activation
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.files import replacing
 from identify.network import TwoLayerNetwork
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
+from identify.options import choice
+from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
 
 if TYPE_CHECKING:
     from identify.attacks.mlp import MLP

@@ -14,6 +14,8 @@ import identify
 
 ROOT = Path(identify.__file__).parent
 ORDER = [
+    "options",
+    "extras",
     "limits",
     "files",
     "activation",

@@ -9,7 +9,7 @@ import pytest
 from command_line import run
 
 import identify as idf
-from identify import cli
+from identify.options import PROGRAMS
 
 SIZES = ["-d", "5", "-n", "4", "-m", "12", "-a", "z + z^2/2 + z^3"]
 
@@ -151,7 +151,7 @@ def test_kkt_writes_symbols_from_sizes(monkeypatch, capsys):
     assert status == 0 and json.loads(out)["unknowns"] == ["x_1_1", "lambda_1"]
 
 
-@pytest.mark.parametrize("form", cli.PROGRAMS)
+@pytest.mark.parametrize("form", PROGRAMS)
 def test_kkt_writes_program_files_with_planted_integers(monkeypatch, capsys, form):
     status, out, _ = run(monkeypatch, capsys, "kkt", "-d", 2, "-n", 2, "-m", 3, "-a", "z+z^2+z^3", "-f", form)
     system, _ = idf.Configuration(inputs=2, samples=2, width=3, activation="z+z^2+z^3").plant(0, integers=True)

@@ -7,7 +7,7 @@ from identify.activation import Activation, ActivationError
 from identify.configuration import Configuration, Truth
 from identify.kkt_points import PlantingError
 from identify.limits import TooLargeError
-from identify.stationarity import LAYERS
+from identify.options import LAYERS
 
 SIZES = {"inputs": 3, "samples": 2, "width": 4, "activation": "z + z^3"}
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from identify.activation import MAX_DEGREE, product
 from identify.checkpoints.opening import ProblemFileError, plain, refuse_large, shown
+from identify.extras import needed
 
 PASSED = ("Identity", "Flatten", "Dropout")
 NAMED = ("Relu", "Tanh", "Sigmoid", "Softplus", "Gelu", "Erf", "Exp", "Sin", "Cos")
@@ -42,11 +43,9 @@ class _Value:
 
 def read_graph(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
     """Weights as ``W1``, ``b1``, ``W2``, ... (out, in), and the activation as a text."""
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs the package onnx; pip install onnx") from None
+    onnx = needed("onnx", f"{path}: reading it")
+    from google.protobuf.message import DecodeError
+
     refuse_large(path, size)
     # no field has the number 0, and protobuf has no message of 2 GiB
     if head[0] < 8 or size >= 2**31:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_bomb, refuse_large, shown
+from identify.extras import needed
 from identify.limits import TooLargeError
 
 
 def read_safetensors(path: Path, size: int) -> dict[str, np.ndarray]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs the package safetensors; pip install safetensors") from None
+    needed("safetensors", f"{path}: reading it")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     refuse_large(path, size)
     try:
         arrays = load_file(path)
@@ -29,10 +29,7 @@ def read_safetensors(path: Path, size: int) -> dict[str, np.ndarray]:
 
 def read_state_dict(path: Path, size: int) -> dict[str, np.ndarray]:
     """Tensors by name; those of the optimiser are left out."""
-    try:
-        import torch
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs PyTorch; pip install torch, or save the arrays with numpy.savez") from None
+    torch = needed("torch", f"{path}: reading it", advice=", or save the arrays with numpy.savez")
     refuse_large(path, size)
     try:
         largest = size

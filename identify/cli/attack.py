@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from identify.cli.app import Json, Seed, app
+from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
-from identify.stationarity import choice
+from identify.cli.values import FOLDER, INTEGER, NEW_FILE, NUMBER, OLD_FILE, one_of
+from identify.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 
 if TYPE_CHECKING:
     from identify.attacks.diagnosis import Diagnosis
@@ -18,53 +19,73 @@ if TYPE_CHECKING:
     from identify.attacks.objectives import Attack
     from identify.attacks.tuning import RandomSearch
 
-ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
+PRESETS = (*HAIM_PRESETS, *BUZAGLO_PRESETS)
 
 
-@app.command(epilog="Example: identify attack network.npz --method haim -k 40 --trials 4 --split --out found.npz")
+@app.command(
+    epilog=examples(
+        "identify attack network.npz -k 40 --trials 4 --split --out found.npz",
+        "identify attack network.npz --preset mnist-1 --set rate=0.01 -k 40 --html found.html",
+        "identify attack network.npz --search --trials 20 --budget 3600 --checkpoint runs -k 40",
+        "identify attack final.npz --method loo --initial initial.npz -k 40",
+    )
+)
 def attack(
-    file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.")],
-    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.")] = "haim",
-    initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False)] = None,
+    file: Annotated[
+        Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.", **OLD_FILE)
+    ],
+    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.", **one_of(ATTACKS))] = "haim",
+    initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False, **OLD_FILE)] = None,
     activation: Annotated[
         str | None, typer.Option("--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False)
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False)
+        Path | None,
+        typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False, **OLD_FILE),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False)
+        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False, **INTEGER)
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Published settings, as in mnist-1 or multiclass-2.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Published settings: {', '.join(PRESETS)}.", show_default=False, **one_of(PRESETS))
+    ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False, metavar="<setting>"),
     ] = None,
     search: Annotated[bool, typer.Option("--search", help="haim: every run draws its settings from the published ranges.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False)] = None,
-    trials: Annotated[int, typer.Option(help="Runs from different seeds.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False, **INTEGER)] = None,
+    trials: Annotated[int, typer.Option(help="Runs from different seeds.", **INTEGER)] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
     row_space: Annotated[bool, typer.Option("--row-space", help="Candidates in the row space of the first layer.")] = False,
-    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.")] = 0.0,
-    precision: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
-    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False)] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False)] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False)] = None,
+    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.", **NUMBER)] = 0.0,
+    precision: Annotated[str, typer.Option(help="Of the iterations.", **one_of(PRECISIONS))] = "float64",
+    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False, **NUMBER)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False, **FOLDER)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **NEW_FILE)] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False, **NEW_FILE)] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run a published reconstruction attack on a trained network; where its data are known, say what stands before it and score it."""
+    """Run a published reconstruction attack on a trained network.
+
+    Where its data are known, say what stands before it and score what it finds.
+    """
     from identify.attacks.reconstruct import reconstruct
     from identify.attacks.runs import Splitting
     from identify.attacks.scores import score
     from identify.attacks.tuning import RandomSearch
     from identify.cli.attack_page import write_attack_page
     from identify.io import load_arrays, save_arrays
+    from identify.report.html import require_pages
     from identify.report.verdict import jsonable
+
+    if html is not None:
+        require_pages()  # before the work, not after it
 
     network, rest = _network(file, activation)
     known, labels, mean = _data(rest if data is None else load_arrays(data), network.n_inputs)
-    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search)
+    made = _attack(network, method, initial, preset, setting or [], search)
     if row_space:
         made = _in_row_space(made, noise)
     diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
@@ -167,7 +188,7 @@ def _attack(
 
     options: dict[str, Any] = {}
     if preset is not None:
-        presets = published.HAIM_PRESETS if method == "haim" else published.BUZAGLO_PRESETS
+        presets = HAIM_PRESETS if method == "haim" else BUZAGLO_PRESETS
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
         options |= own[choice("--preset", preset, tuple(own))]
     for text in settings:

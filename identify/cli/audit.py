@@ -7,31 +7,64 @@ from typing import Annotated
 
 import typer
 
-from identify.cli.app import Json, Samples, Seed, app
+from identify.cli.app import Json, Samples, Seed, app, examples
 from identify.cli.console import print_text, progress
-from identify.stationarity import REGIMES
+from identify.cli.values import FOLDER, NUMBER, OLD_FILE, one_of
+from identify.options import REGIMES
 
 
-@app.command(epilog='Example: identify audit model.pt --gradient update.pt --activation "z + z^2/2 + z^3" --out audit')
+@app.command(
+    epilog=examples(
+        'identify audit model.pt --gradient update.pt --activation "z + z^2/2 + z^3"',
+        'identify audit final.npz --initial initial.npz --activation "z + z^3" -n 4',
+        "identify audit network.npz --data data.npz --activation relu --budget 300 --out audit",
+        "identify audit problem.npz",
+    )
+)
 def audit(
-    model: Annotated[Path, typer.Argument(help="Checkpoint: .npz, .safetensors or a state_dict (.pt); or a problem file.")],
-    initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False)] = None,
-    gradient: Annotated[Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False)] = None,
-    data: Annotated[Path | None, typer.Option(help=".npz with the true X, and y, c, mean if known.", show_default=False)] = None,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Checkpoint: .npz, .safetensors, a state_dict (.pt, .pth, .bin, .ckpt), .msgpack, .flax, .eqx, .npy or .onnx; "
+            "or a problem file.",
+            **OLD_FILE,
+        ),
+    ],
+    initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False, **OLD_FILE)] = None,
+    gradient: Annotated[
+        Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False, **OLD_FILE)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help=".npz with the true X, and y, c, mean if known.", show_default=False, **OLD_FILE)
+    ] = None,
     activation: Annotated[
         str | None,
-        typer.Option("--activation", "-a", help="A polynomial in z, relu, tanh, ...; needed unless the file names it.", show_default=False),
+        typer.Option(
+            "--activation",
+            "-a",
+            help="A polynomial in z, relu, tanh, ...; needed unless the file names it.",
+            show_default=False,
+            metavar="<function>",
+        ),
     ] = None,
     regime: Annotated[
-        str | None, typer.Option(help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False)
+        str | None,
+        typer.Option(
+            help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False, **one_of(REGIMES)
+        ),
     ] = None,
     samples: Samples = None,
-    budget: Annotated[float, typer.Option(help="Seconds for all steps.")] = 60.0,
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.")] = Path("identify-audit"),
+    budget: Annotated[float, typer.Option(help="Seconds for all steps.", **NUMBER)] = 60.0,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **FOLDER)] = Path(
+        "identify-audit"
+    ),
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page."""
+    """Say what a checkpoint reveals of its training data, on one page.
+
+    Proofs where there are any, attacks elsewhere.
+    """
     from identify.auditing.audit import audit as examine
     from identify.report.html import require_pages
 

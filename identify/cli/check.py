@@ -28,17 +28,26 @@ from identify.cli.app import (
     Shape,
     Width,
     app,
+    examples,
 )
 from identify.cli.console import fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load
-from identify.configuration import Configuration
-from identify.stationarity import KKTSystem
+from identify.cli.values import OLD_FILE
 
 if TYPE_CHECKING:
+    from identify.configuration import Configuration
     from identify.report.verdict import Report
+    from identify.stationarity import KKTSystem
 
 
-@app.command(epilog='Example: identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"   or   identify check problem.npz -n 20')
+@app.command(
+    epilog=examples(
+        'identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"',
+        'identify check -d 5 -m 12 -a "z + z^2/2 + z^3" --largest',
+        "identify check problem.npz -n 3",
+        "identify check problem.npz --known-data --html report.html --certificate proof.json",
+    )
+)
 def check(
     file: File = None,
     inputs: Inputs = None,
@@ -60,10 +69,13 @@ def check(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Decide whether the training data is determined, and print the proof."""
+    """Decide whether training data are determined; print the proof."""
     from identify.conditions.check import check as decide
     from identify.conditions.thresholds import largest_identifiable
+    from identify.report.html import require_pages
 
+    if html is not None:
+        require_pages(pictures=False)  # before the work, not after it
     problem = None if file is None else load(file, inputs, width, activation)
     if known_data and (problem is None or problem.data is None):
         raise ValueError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
@@ -96,16 +108,20 @@ def check(
         _certify(report, certificate)
 
 
-@app.command(epilog="Example: identify verify proof.json   or   identify verify proof.json --problem problem.npz")
+@app.command(epilog=examples("identify verify proof.json", "identify verify proof.json --problem problem.npz"))
 def verify(
-    file: Annotated[Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False, **OLD_FILE)
+    ],
     problem: Annotated[
-        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False)
+        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False, **OLD_FILE)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a certificate from the raw numbers in it, by code that shares nothing with what wrote it."""
+    """Check a certificate from the raw numbers in it.
 
+    By code that shares nothing with what wrote it.
+    """
     from identify.certificates.verify import verify as examine
 
     answer = examine(file)

@@ -6,18 +6,23 @@ from typing import Annotated
 
 import typer
 
-from identify.cli.app import Json, Seed, app
+from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import print_json, print_text, progress
+from identify.cli.values import INTEGER, one_of
+from identify.options import THEOREMS
 
 
-@app.command(epilog="Example: identify theorems interpolation --trials 5")
+@app.command(epilog=examples("identify theorems", "identify theorems interpolation --trials 5"))
 def theorems(
-    name: Annotated[str | None, typer.Argument(help="Which one. Without it, a list.", show_default=False)] = None,
-    trials: Annotated[int, typer.Option(help="Random instances, and as many nearest violations.")] = 20,
+    name: Annotated[str | None, typer.Argument(help="Which one. Without it, a list.", show_default=False, **one_of(THEOREMS))] = None,
+    trials: Annotated[int, typer.Option(help="Random instances, and as many nearest violations.", **INTEGER)] = 20,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """The theorems that verdicts rest on: what they say, and how they fare on random instances."""
+    """List the theorems, or try one on random instances.
+
+    What verdicts rest on: what each says, and how it fares where its hypotheses hold and where they just fail.
+    """
     from identify.theory.registry import theorems as registry
 
     if name is None:
