@@ -27,7 +27,7 @@ def main() -> None:
     """Entry point: runs a command and turns bad input into one line and exit status 2."""
     with ending():
         try:
-            status = app(standalone_mode=False)
+            status = app(standalone_mode=False, prog_name="identify")
         except UsageError as error:
             fail(usage(error), 2)
         except (KeyboardInterrupt, typer.Abort):

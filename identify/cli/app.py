@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from identify.cli.console import print_text
-from identify.cli.values import INTEGER, NEW_FILE, NUMBER, OLD_FILE, one_of
+from identify.cli.values import INTEGER, NEW_FILE, NUMBER, one_of
 from identify.options import CONDITIONS, LAYERS, REGIMES, choice
 
 STATUS = """\b
@@ -48,7 +48,7 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False, **OLD_FILE)]
+File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False)]
 Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False, **INTEGER)]
 Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False, **INTEGER)]
 Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False, **INTEGER)]

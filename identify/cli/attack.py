@@ -31,13 +31,14 @@ PRESETS = (*HAIM_PRESETS, *BUZAGLO_PRESETS)
     )
 )
 def attack(
-    file: Annotated[
-        Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.", **OLD_FILE)
-    ],
+    file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.")],
     method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.", **one_of(ATTACKS))] = "haim",
     initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False, **OLD_FILE)] = None,
     activation: Annotated[
-        str | None, typer.Option("--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False)
+        str | None,
+        typer.Option(
+            "--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False, metavar="<function>"
+        ),
     ] = None,
     data: Annotated[
         Path | None,

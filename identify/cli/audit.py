@@ -26,8 +26,7 @@ def audit(
         Path,
         typer.Argument(
             help="Checkpoint: .npz, .safetensors, a state_dict (.pt, .pth, .bin, .ckpt), .msgpack, .flax, .eqx, .npy or .onnx; "
-            "or a problem file.",
-            **OLD_FILE,
+            "or a problem file."
         ),
     ],
     initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False, **OLD_FILE)] = None,
@@ -61,9 +60,9 @@ def audit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Say what a checkpoint reveals of its training data, on one page.
+    """Say what a checkpoint reveals of its training data.
 
-    Proofs where there are any, attacks elsewhere.
+    Proofs where there are any, attacks elsewhere, on one page.
     """
     from identify.auditing.audit import audit as examine
     from identify.report.html import require_pages

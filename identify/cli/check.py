@@ -110,9 +110,7 @@ def check(
 
 @app.command(epilog=examples("identify verify proof.json", "identify verify proof.json --problem problem.npz"))
 def verify(
-    file: Annotated[
-        Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False, **OLD_FILE)
-    ],
+    file: Annotated[Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False)],
     problem: Annotated[
         Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False, **OLD_FILE)
     ] = None,

@@ -71,6 +71,10 @@ def print_json(content: Any) -> None:
     print_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def fail(message: str, status: int) -> NoReturn:
+def tell(message: str) -> None:
     errors.print(f"identify: {message}", markup=False)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    tell(message)
     raise SystemExit(status)

@@ -7,9 +7,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
-from identify.cli.console import fail
+from identify.cli.console import fail, tell
 
 CLOSED = 128 + 13
 """The exit status of a program that ends because nobody reads its output; 13 is SIGPIPE, which not every system has."""
@@ -17,14 +18,48 @@ CLOSED = 128 + 13
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """Within this block, termination is taken as Ctrl-C is; its end writes out what was printed."""
+    """A block that ends with SystemExit: with the status of a signal, if one came, whatever could be saved before.
+
+    Termination is taken as Ctrl-C is: what is under way keeps what it has. Output is written out here, where a failure can be told.
+    """
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+    with _signals() as received:
+        try:
+            with _written_out():
+                yield
+        except SystemExit as stop:
+            if not received:
+                raise
+            if stop.code != 130:
+                tell("interrupted")
+            # not through the end of the interpreter: libraries may still compute on threads of their own, and crash there
+            sys.stderr.flush()
+            os._exit(128 + received[0])
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The signals that came; each raises KeyboardInterrupt. One that the caller ignores stays ignored."""
     received: list[int] = []
 
-    def terminate(number: int, _: object) -> NoReturn:
+    def interrupt(number: int, _: object) -> NoReturn:
         received.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    caught = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    for number in caught:
+        signal.signal(number, interrupt)
+    try:
+        yield received
+    finally:
+        for number in caught:
+            signal.signal(number, usual[number])
+
+
+@contextmanager
+def _written_out() -> Iterator[None]:
     try:
         try:
             yield
@@ -37,15 +72,10 @@ def ending() -> Iterator[None]:
         _silence()
         fail(f"output: {error.strerror or error}; make room there, or choose another place", 2)
     except SystemExit as stop:
-        # the libraries below turn a closed pipe into status 1
-        if isinstance(stop.__context__, BrokenPipeError):
+        if isinstance(stop.__context__, BrokenPipeError):  # which typer ends with status 1
             _silence()
             raise SystemExit(CLOSED) from None
-        if received and stop.code == 130:
-            raise SystemExit(128 + received[0]) from None
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _silence() -> None:

@@ -39,7 +39,8 @@ def kkt(
 ) -> None:
     """Write the KKT equations: text, LaTeX, or for algebra programs.
 
-    From sizes with symbols, from a problem file with its exact numbers. Files for algebra programs need numbers: from sizes, an instance with small integers is planted.
+    From sizes with symbols, from a problem file with its exact numbers. Files for algebra programs need numbers: from sizes, an
+    instance with small integers is planted.
     """
     from identify.symbolic.system import kkt_equations
 

@@ -17,7 +17,7 @@ from identify.options import AXES, PICTURES
     epilog=examples("identify plot runs", "identify plot runs --x samples --y width --where 'noise == 0' --out figures --format svg")
 )
 def plot(
-    store: Annotated[Path, typer.Argument(help="Folder that identify sweep --store wrote.", **FOLDER)],
+    store: Annotated[Path, typer.Argument(help="Folder that identify sweep --store wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False, **FOLDER)] = None,
     x: Annotated[
         str | None, typer.Option("--x", help="Axis across; default: the size with the most values.", show_default=False, **one_of(AXES))

@@ -10,7 +10,7 @@ import typer
 
 from identify.cli.app import Json, app, examples
 from identify.cli.console import counting, fail, print_json, print_text
-from identify.cli.values import FOLDER, INTEGER, OLD_FILE
+from identify.cli.values import FOLDER, INTEGER
 
 if TYPE_CHECKING:
     from identify.sweeps.results import Sweep
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
 )
 def sweep(
-    grid: Annotated[Path, typer.Argument(help="TOML file: lists of inputs, samples, width, activation, ..., and measure.", **OLD_FILE)],
+    grid: Annotated[Path, typer.Argument(help="TOML file: lists of inputs, samples, width, activation, ..., and measure.")],
     store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.", **FOLDER)] = Path("runs"),
     cluster: Annotated[
         str | None,
@@ -36,7 +36,7 @@ def sweep(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run tasks again that ended with an error.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run checks or recoveries over a grid; stop and go on at any time.
+    """Run checks or recoveries over a grid, and go on after a stop.
 
     Verdicts, thresholds or recoveries over sizes, activations, seeds and noise.
     """

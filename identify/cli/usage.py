@@ -8,7 +8,7 @@ import typer
 
 from identify.options import nearest
 
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # type: ignore[assignment]
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What the parser raises: of click, or of the copy of it that is part of newer typers."""
 
 

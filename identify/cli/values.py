@@ -72,6 +72,6 @@ def _new_file(text: str | Path) -> Path:
     return path
 
 
-OLD_FILE: dict[str, Any] = {"parser": Path, "metavar": "<file>"}
+OLD_FILE: dict[str, Any] = {"metavar": "<file>"}
 NEW_FILE: dict[str, Any] = {"parser": _new_file, "metavar": "<file>"}
-FOLDER: dict[str, Any] = {"parser": Path, "metavar": "<folder>"}
+FOLDER: dict[str, Any] = {"metavar": "<folder>"}
