@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from identify.activation import MAX_DEGREE, product
-from identify.checkpoints.opening import ProblemFileError, plain, refuse_large, shown
+from identify.checkpoints.opening import ProblemFileError, plain, reason_of, refuse_large, shown
 from identify.extras import needed
 
 PASSED = ("Identity", "Flatten", "Dropout")
@@ -60,7 +60,7 @@ def read_graph(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
             f"{path}: {reason}; expected dense layers (Gemm, or MatMul and Add) with one activation between, and weights in the file"
         ) from None
     except (DecodeError, OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected an ONNX model") from None
+        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected an ONNX model") from None
 
 
 class _Layers:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_large, shown
+from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_large
 from identify.extras import needed
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
@@ -53,7 +53,7 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
         raise
     # what msgpack raises has no common ancestor
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError, OSError, msgpack.exceptions.UnpackException) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected what flax.serialization.to_bytes writes") from None
+        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected what flax.serialization.to_bytes writes") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from identify.cli.console import print_text
-from identify.cli.values import INTEGER, NEW_FILE, NUMBER, one_of
+from identify.cli.values import COUNT, NUMBER, new_file, one_of
 from identify.options import CONDITIONS, LAYERS, REGIMES, choice
 
 STATUS = """\b
@@ -49,28 +49,28 @@ def examples(*lines: str) -> str:
 
 
 File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False)]
-Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False, **INTEGER)]
-Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False, **INTEGER)]
-Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False, **INTEGER)]
+Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False, **COUNT)]
+Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False, **COUNT)]
+Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False, **COUNT)]
 ActivationText = Annotated[
     str | None,
     typer.Option("--activation", "-a", help='Polynomial in z, as in "z + z^2/2 + z^3".', show_default=False, metavar="<polynomial>"),
 ]
-Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **INTEGER)]
+Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **COUNT)]
 Bias = Annotated[bool, typer.Option("--bias", help="First-layer biases.")]
 Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.", **one_of(LAYERS))]
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **INTEGER)]
+Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **COUNT)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Proof = Annotated[
-    Path | None, typer.Option("--certificate", help="Also write the proof (.json), for identify verify.", show_default=False, **NEW_FILE)
+    Path | None, typer.Option("--certificate", help="Also write the proof (.json), for identify verify.", show_default=False, **new_file())
 ]
-Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False, **NEW_FILE)]
+Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False, **new_file())]
 Shape = Annotated[
     str | None,
     typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False, metavar="<sizes>"),
 ]
-Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False, **NUMBER)]
+Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False, **SECONDS)]
 Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False, **NUMBER)]
 Demanded = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ import typer
 
 from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
-from identify.cli.values import FOLDER, INTEGER, NEW_FILE, NUMBER, OLD_FILE, one_of
+from identify.cli.values import COUNT, NEW_FOLDER, NUMBER, OLD_FILE, new_file, one_of
 from identify.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def attack(
         typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False, **OLD_FILE),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False, **INTEGER)
+        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False, **COUNT)
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help=f"Published settings: {', '.join(PRESETS)}.", show_default=False, **one_of(PRESETS))
@@ -55,16 +55,20 @@ def attack(
         typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False, metavar="<setting>"),
     ] = None,
     search: Annotated[bool, typer.Option("--search", help="haim: every run draws its settings from the published ranges.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False, **INTEGER)] = None,
-    trials: Annotated[int, typer.Option(help="Runs from different seeds.", **INTEGER)] = 1,
+    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False, **COUNT)] = None,
+    trials: Annotated[int, typer.Option(help="Runs from different seeds.", **COUNT)] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
     row_space: Annotated[bool, typer.Option("--row-space", help="Candidates in the row space of the first layer.")] = False,
     noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.", **NUMBER)] = 0.0,
     precision: Annotated[str, typer.Option(help="Of the iterations.", **one_of(PRECISIONS))] = "float64",
-    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False, **NUMBER)] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False, **FOLDER)] = None,
-    out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **NEW_FILE)] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False, **NEW_FILE)] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False, **SECONDS)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False, **NEW_FOLDER)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **new_file())
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False, **new_file())] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from identify.cli.app import Json, Samples, Seed, app, examples
 from identify.cli.console import print_text, progress
-from identify.cli.values import FOLDER, NUMBER, OLD_FILE, one_of
+from identify.cli.values import NEW_FOLDER, OLD_FILE, one_of
 from identify.options import REGIMES
 
 
@@ -53,8 +53,8 @@ def audit(
         ),
     ] = None,
     samples: Samples = None,
-    budget: Annotated[float, typer.Option(help="Seconds for all steps.", **NUMBER)] = 60.0,
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **FOLDER)] = Path(
+    budget: Annotated[float, typer.Option(help="Seconds for all steps.", **SECONDS)] = 60.0,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **NEW_FOLDER)] = Path(
         "identify-audit"
     ),
     seed: Seed = 0,

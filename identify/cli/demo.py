@@ -9,7 +9,7 @@ import typer
 
 from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import print_json, print_text, progress
-from identify.cli.values import FOLDER, between, one_of
+from identify.cli.values import NEW_FOLDER, between, one_of
 from identify.options import PRECISIONS
 
 
@@ -22,7 +22,7 @@ def demo(
     width: Annotated[int, typer.Option("--width", "-m", help="Act 2: number of neurons.", **between(1))] = 150,
     activation: Annotated[str, typer.Option("--activation", "-a", help="Act 2: activation.", metavar="<polynomial>")] = "z + z^2/2 + z^3",
     dtype: Annotated[str, typer.Option(help="Act 2: precision of the gradient.", **one_of(PRECISIONS))] = "float32",
-    out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.", **FOLDER)] = Path("identify-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.", **NEW_FOLDER)] = Path("identify-demo"),
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from io import StringIO
 from typing import Any, NoReturn
 
 from identify.cli.console import fail, tell
@@ -23,7 +23,7 @@ def ending() -> Iterator[None]:
     Termination is taken as Ctrl-C is: what is under way keeps what it has. Output is written out here, where a failure can be told.
     """
     if sys.stdout is None:  # closed by the caller
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stdout = StringIO()
     with _signals() as received:
         try:
             with _written_out():

@@ -9,7 +9,7 @@ import typer
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import print_json, print_text
 from identify.cli.subjects import configuration, load
-from identify.cli.values import INTEGER, one_of
+from identify.cli.values import COUNT, one_of
 from identify.options import PROGRAMS
 
 FORMATS = ("text", "latex", "json", *PROGRAMS)
@@ -33,7 +33,7 @@ def kkt(
     layers: Layers = "both",
     regime: Regime = "gradient",
     form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.", **one_of(FORMATS))] = "text",
-    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False, **INTEGER)] = None,
+    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False, **COUNT)] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from identify.cli.app import Json, app, examples
 from identify.cli.console import print_json, print_text
-from identify.cli.values import FOLDER, one_of
+from identify.cli.values import NEW_FOLDER, one_of
 from identify.options import AXES, PICTURES
 
 
@@ -18,7 +18,7 @@ from identify.options import AXES, PICTURES
 )
 def plot(
     store: Annotated[Path, typer.Argument(help="Folder that identify sweep --store wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False, **FOLDER)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False, **NEW_FOLDER)] = None,
     x: Annotated[
         str | None, typer.Option("--x", help="Axis across; default: the size with the most values.", show_default=False, **one_of(AXES))
     ] = None,

@@ -10,7 +10,7 @@ import typer
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import brief, fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load, pair
-from identify.cli.values import FOLDER, INTEGER, NEW_FILE, NUMBER, one_of
+from identify.cli.values import COUNT, NEW_FOLDER, NUMBER, new_file, one_of
 from identify.options import METHODS
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ def recover(
     layers: Layers = "both",
     regime: Regime = "gradient",
     method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.", **one_of(METHODS))] = "auto",
-    starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False, **INTEGER)] = None,
+    starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False, **COUNT)] = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False, **NUMBER)
+        float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False, **SECONDS)
     ] = None,
     tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **NUMBER)] = 1e-6,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False, **FOLDER)] = None,
-    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False, **NEW_FILE)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False, **NEW_FOLDER)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False, **new_file())] = None,
     certificate: Proof = None,
     relative_error: Annotated[
         float | None,

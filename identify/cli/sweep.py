@@ -10,7 +10,7 @@ import typer
 
 from identify.cli.app import Json, app, examples
 from identify.cli.console import counting, fail, print_json, print_text
-from identify.cli.values import FOLDER, INTEGER
+from identify.cli.values import COUNT, NEW_FOLDER
 
 if TYPE_CHECKING:
     from identify.sweeps.results import Sweep
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 )
 def sweep(
     grid: Annotated[Path, typer.Argument(help="TOML file: lists of inputs, samples, width, activation, ..., and measure.")],
-    store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.", **FOLDER)] = Path("runs"),
+    store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.", **NEW_FOLDER)] = Path("runs"),
     cluster: Annotated[
         str | None,
         typer.Option(help="Dask scheduler: tcp://host:port, or its scheduler file (.json).", show_default=False, metavar="<address>"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes on this machine; default: all processors.", show_default=False, **INTEGER)
+        int | None, typer.Option(help="Processes on this machine; default: all processors.", show_default=False, **COUNT)
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run tasks again that ended with an error.")] = False,
     as_json: Json = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from identify.extras import DRAWING, needed
 from identify.files import replacing
 from identify.options import PICTURES, choice
 from identify.report.canvas import to_png, to_svg
@@ -20,6 +21,7 @@ def write_pictures(
     sweep: Sweep, folder: str | Path | None, *, x: str | None, y: str | None, where: str | Sequence[str], form: str
 ) -> list[Path]:
     """Draw what there is, and write it; see :meth:`Sweep.plot`."""
+    needed("matplotlib", DRAWING)
     render = FORMS[choice("form", form, PICTURES)]
     rows = sweep.table(where=where)
     of = {name: [row for row in rows if row["measure"] == name] for name in ("verdict", "thresholds", "recovery")}
