@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from identify.cli.console import print_text
-from identify.cli.values import COUNT, NUMBER, new_file, one_of
+from identify.cli.values import COUNT, GIBIBYTES, SECONDS, SIZES, between, new_file, one_of
 from identify.options import CONDITIONS, LAYERS, REGIMES, choice
 
 STATUS = """\b
@@ -60,18 +60,18 @@ Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **COUNT)]
 Bias = Annotated[bool, typer.Option("--bias", help="First-layer biases.")]
 Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.", **one_of(LAYERS))]
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **COUNT)]
+Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Proof = Annotated[
     Path | None, typer.Option("--certificate", help="Also write the proof (.json), for identify verify.", show_default=False, **new_file())
 ]
 Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False, **new_file())]
 Shape = Annotated[
-    str | None,
-    typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False, metavar="<sizes>"),
+    Any,
+    typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False, **SIZES),
 ]
 Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False, **SECONDS)]
-Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False, **NUMBER)]
+Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False, **GIBIBYTES)]
 Demanded = Annotated[
     list[str] | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
-from identify.cli.values import COUNT, NEW_FOLDER, NUMBER, OLD_FILE, new_file, one_of
+from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, OLD_FILE, SECONDS, new_file, one_of
 from identify.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def attack(
     trials: Annotated[int, typer.Option(help="Runs from different seeds.", **COUNT)] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
     row_space: Annotated[bool, typer.Option("--row-space", help="Candidates in the row space of the first layer.")] = False,
-    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.", **NUMBER)] = 0.0,
+    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.", **NOT_NEGATIVE)] = 0.0,
     precision: Annotated[str, typer.Option(help="Of the iterations.", **one_of(PRECISIONS))] = "float64",
     budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False, **SECONDS)] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False, **NEW_FOLDER)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **new_file())
+        Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **new_file(".npz"))
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False, **new_file())] = None,
     seed: Seed = 0,
@@ -192,12 +193,17 @@ def _attack(
     from identify.io import load_network
 
     options: dict[str, Any] = {}
+    if preset is not None and method == "loo":
+        raise ValueError("--preset: method loo has none; leave it out")
     if preset is not None:
         presets = HAIM_PRESETS if method == "haim" else BUZAGLO_PRESETS
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
         options |= own[choice("--preset", preset, tuple(own))]
+    made = {"haim": published.haim, "loo": published.loo}.get(method, published.buzaglo)
+    known = [name for name, one in signature(made).parameters.items() if isinstance(one.default, float)]
     for text in settings:
         name, _, value = text.partition("=")
+        choice("--set", name, known)
         try:
             options[name] = float(value)
         except ValueError:
@@ -206,13 +212,9 @@ def _attack(
         raise ValueError("--initial: is for --method loo, and needed there: the network before training")
     if search and (method != "haim" or preset is not None):
         raise ValueError("--search: is for --method haim, without --preset; single settings are fixed by --set")
-    try:
-        if search:
-            ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
-            published.haim(network, **options)  # names are checked before the first run
-            return RandomSearch(partial(published.haim, network), ranges, options)
-        if initial is not None:
-            return published.loo(load_network(initial)[0], network, **options)
-        return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)
-    except TypeError as error:
-        raise ValueError(f"--set: {str(error).partition(') ')[2] or error}; see the settings in the documentation of attacks") from None
+    if search:
+        ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
+        return RandomSearch(partial(published.haim, network), ranges, options)
+    if initial is not None:
+        return published.loo(load_network(initial)[0], network, **options)
+    return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)

@@ -9,7 +9,7 @@ import typer
 
 from identify.cli.app import Json, Samples, Seed, app, examples
 from identify.cli.console import print_text, progress
-from identify.cli.values import NEW_FOLDER, OLD_FILE, one_of
+from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, one_of
 from identify.options import REGIMES
 
 

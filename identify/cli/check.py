@@ -74,12 +74,13 @@ def check(
     from identify.conditions.thresholds import largest_identifiable
     from identify.report.html import require_pages
 
+    if image_shape is not None and html is None:
+        raise ValueError("--image-shape: is for the page; give --html too, or leave it out")
     if html is not None:
         require_pages(pictures=False)  # before the work, not after it
     problem = None if file is None else load(file, inputs, width, activation)
     if known_data and (problem is None or problem.data is None):
         raise ValueError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
-    shape = _image_shape(image_shape)
     if problem is None:
         sought = 1 if largest and samples is None else samples
         subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
@@ -103,7 +104,7 @@ def check(
             conditions=condition,
             progress=step,
         )
-    _show(report, html, as_json, shape)
+    _show(report, html, as_json, image_shape)
     if certificate is not None:
         _certify(report, certificate)
 
@@ -134,15 +135,6 @@ def verify(
     else:
         print_text(str(answer))
     raise typer.Exit(0 if answer else 1)
-
-
-def _image_shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(size) for size in text.lower().split("x"))
-    except ValueError:
-        raise ValueError(f'--image-shape: received {text!r}, expected sizes as in "28x28" or "32x32x3"') from None
 
 
 def _certify(report: Report, path: Path) -> None:

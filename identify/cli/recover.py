@@ -10,7 +10,7 @@ import typer
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import brief, fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load, pair
-from identify.cli.values import COUNT, NEW_FOLDER, NUMBER, new_file, one_of
+from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of
 from identify.options import METHODS
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def recover(
     budget: Annotated[
         float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False, **SECONDS)
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **NUMBER)] = 1e-6,
+    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **POSITIVE)] = 1e-6,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False, **NEW_FOLDER)] = None,
-    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False, **new_file())] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False, **new_file(".npz"))] = None,
     certificate: Proof = None,
     relative_error: Annotated[
         float | None,
-        typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NUMBER),
+        typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NOT_NEGATIVE),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
