@@ -199,7 +199,7 @@ def _attack(
         presets = HAIM_PRESETS if method == "haim" else BUZAGLO_PRESETS
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
         options |= own[choice("--preset", preset, tuple(own))]
-    made = {"haim": published.haim, "loo": published.loo}.get(method, published.buzaglo)
+    made: Any = {"haim": published.haim, "loo": published.loo}.get(method, published.buzaglo)
     known = [name for name, one in signature(made).parameters.items() if isinstance(one.default, float)]
     for text in settings:
         name, _, value = text.partition("=")

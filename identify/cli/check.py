@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +87,9 @@ def check(
         subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
     else:
         subject = problem.system
+    d = inputs if problem is None else problem.system.network.n_inputs
+    if image_shape is not None and prod(image_shape) != d:
+        raise ValueError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
     if largest:
         if samples is not None or known_data or html or certificate or condition or budget or memory:
             raise ValueError("--largest: goes with the network and --seed only; leave out the options of a single check")
