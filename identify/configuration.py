@@ -23,8 +23,9 @@ from identify.stationarity import (
     weighted_gradients,
 )
 
-LARGEST = 10**6
-"""Of a size."""
+LARGEST = {"inputs": 10**6, "outputs": 10**6}
+MANY = 10**9
+"""Of any other size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Configuration:
     Raises
     ------
     ValueError
-        For a size that is not an integer from 1 to a million, or an unknown option; the message lists the valid ones.
+        For a size that is no positive integer, or too large for estimates, or an unknown option; the message lists the valid ones.
 
     Examples
     --------
@@ -89,8 +90,9 @@ class Configuration:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"{name}: received {value!r}, expected an integer of at least 1")
-            if value > LARGEST:
-                raise ValueError(f"{name}: received {value}, expected at most {LARGEST}; larger work is not even estimated")
+            most = LARGEST.get(name, MANY)
+            if value > most:
+                raise ValueError(f"{name}: received {value}, expected at most {most}; larger work is not even estimated")
             object.__setattr__(self, name, int(value))
         if isinstance(self.activation, str):
             object.__setattr__(self, "activation", Activation.parse(self.activation))

@@ -112,7 +112,6 @@ def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
         (["check", *SIZES, "--condition", "rank"], "--condition: received 'rank', expected one of interpolation"),
         (["check", *SIZES, "--image-shape", "2by2"], "--image-shape: received '2by2', expected sizes as in"),
         (["demo", "--dtype", "float16"], "expected one of float64, float32"),
-        (["check", "--nonsense"], "--nonsense: no such option; see identify check --help"),
     ],
 )
 def test_bad_input_has_status_2_and_one_clear_message(monkeypatch, capsys, arguments, message):

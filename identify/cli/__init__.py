@@ -49,6 +49,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(error), 2
     if isinstance(error, OSError):
         return f"{error.filename or 'output'}: {error.strerror or error}; make room there, or choose another place", 2
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error or 'none is left'}); use smaller sizes", 2
     if isinstance(error, FloatingPointError):
         return str(error), 1
     raise error

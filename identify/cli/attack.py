@@ -200,7 +200,7 @@ def _attack(
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
         options |= own[choice("--preset", preset, tuple(own))]
     made: Any = {"haim": published.haim, "loo": published.loo}.get(method, published.buzaglo)
-    known = [name for name, one in signature(made).parameters.items() if isinstance(one.default, float)]
+    known = [name for name, one in signature(made).parameters.items() if isinstance(one.default, (float, bool))]
     for text in settings:
         name, _, value = text.partition("=")
         choice("--set", name, known)
