@@ -61,7 +61,9 @@ def load_problem(path: str | Path) -> Problem:
     missing = [name for name in ("W", "a", "activation") if name not in contents]
     if unknown or missing:
         parts = [f"unknown keys {', '.join(unknown)}"] * bool(unknown) + [f"no key {', '.join(missing)}"] * bool(missing)
-        raise ProblemFileError(f"{path}: {' and '.join(parts)}; a problem file has {', '.join((*ARRAYS, *TEXTS))}")
+        raise ProblemFileError(
+            f"{path}: {' and '.join(parts)}; a problem file has {', '.join((*ARRAYS, *TEXTS))}; identify audit takes other networks"
+        )
     text = {name: _text(path, name, contents[name]) for name in TEXTS if name in contents}
     get = contents.get
     regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))

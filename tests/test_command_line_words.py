@@ -1,10 +1,12 @@
 """The words of the command line: what a shell completes, what the help shows, and what an error of the parser says."""
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +94,7 @@ def test_lists_of_names_are_those_of_what_they_name():
         (["recover", "--method", "seperate"], "--method: received 'seperate', expected one of auto, .*; did you mean separate?"),
         (["theorems", "magic"], "theorem: received 'magic', expected one of reduction, .*"),
         (["audit"], "model: missing; see identify audit --help"),
+        (["check", "problem.npz"], "--samples: missing; how many training samples are sought? .*"),
         (["verify", "a.json", "b.json"], ".*unexpected extra argument.*; see identify verify --help"),
         (["recover", "--out", "absent/found.npz"], "--out: received 'absent/found.npz', expected a file in a folder that exists; .*"),
         (["recover", "--out", "found.txt"], "--out: received 'found.txt', expected a name that ends in .npz"),
@@ -104,6 +107,7 @@ def test_lists_of_names_are_those_of_what_they_name():
 def test_errors_of_the_parser(monkeypatch, capsys, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    idf.save_problem("problem.npz", idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()[0])
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 2 and not out
     assert re.fullmatch(f"identify: {message.replace('?', '[?]')}\n", err), err
@@ -166,3 +170,17 @@ def test_examples(monkeypatch, capsys, tmp_path, command):
         else:
             status, out, err = run(monkeypatch, capsys, command, *arguments)
             assert status == 0 and out, err
+
+
+def test_every_error_has_the_same_form():
+    """It begins with a name, in small letters unless the name has others, and ends without a full stop."""
+    wrong = []
+    for path in sorted(Path(idf.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                text = node.exc.args[0]
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                first, last = (one.value if isinstance(one, ast.Constant) else "" for one in (parts[0], parts[-1]))
+                if isinstance(first, str) and re.match(r"[A-Z](?!\w*:)", first) or str(last).endswith((".", "!")):
+                    wrong.append(f"{path.name}:{node.lineno} {ast.unparse(text)}")
+    assert wrong == []

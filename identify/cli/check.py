@@ -97,6 +97,8 @@ def check(
             found = largest_identifiable(subject, seed=seed, progress=step)
         print_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
         return
+    if problem is not None and samples is None and not known_data:
+        raise ValueError("--samples: missing; how many training samples are sought? Or judge those in the file with --known-data")
     with progress() as step:
         report = decide(
             subject,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EVERY = 5.0
 """Seconds between two lines of progress, where it is no terminal."""
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def print_json(content: Any) -> None:
 
 
 def tell(message: str) -> None:
-    errors.print(f"identify: {message}", markup=False)
+    errors.print(f"identify: {message}")
 
 
 def fail(message: str, status: int) -> NoReturn:
