@@ -13,17 +13,19 @@ from identify.eigenvectors import PlantingError
 from identify.kkt_points import generic_point
 from identify.limits import refuse_above
 from identify.network import TwoLayerNetwork
+from identify.options import LAYERS, REGIMES, choice
 from identify.stationarity import (
-    LAYERS,
-    REGIMES,
     SELF_TRAINED,
     KKTSystem,
     Observed,
-    choice,
     equations_in_words,
     visible_degrees,
     weighted_gradients,
 )
+
+LARGEST = {"inputs": 10**6, "outputs": 10**6}
+MANY = 10**9
+"""Of any other size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Configuration:
     Raises
     ------
     ValueError
-        For a size that is not a positive integer, or an unknown option; the message lists the valid ones.
+        For a size that is no positive integer, or too large for estimates, or an unknown option; the message lists the valid ones.
 
     Examples
     --------
@@ -88,6 +90,9 @@ class Configuration:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"{name}: received {value!r}, expected an integer of at least 1")
+            most = LARGEST.get(name, MANY)
+            if value > most:
+                raise ValueError(f"{name}: received {value}, expected at most {most}; larger work is not even estimated")
             object.__setattr__(self, name, int(value))
         if isinstance(self.activation, str):
             object.__setattr__(self, "activation", Activation.parse(self.activation))

@@ -16,13 +16,14 @@ from jaxtyping import Float
 
 from identify.activation import Activation
 from identify.conditions.check import check
+from identify.extras import needed
 from identify.files import together
 from identify.io import problem_arrays
 from identify.kkt_points import max_margin_point
 from identify.network import TwoLayerNetwork
 from identify.recovery.recover import recover
 from identify.recovery.solution import Recovery, RecoveryError
-from identify.report.html import MissingExtraError, Picture, Section, write_sections
+from identify.report.html import Picture, Section, write_sections
 from identify.report.plots import compare, family, image_shape
 from identify.report.verdict import Report, Verdict
 from identify.stationarity import KKTSystem
@@ -85,10 +86,9 @@ class Act:
 
 def load_digit_images() -> tuple[Float[np.ndarray, "1797 64"], Float[np.ndarray, " 1797"], Float[np.ndarray, " 64"]]:
     """scikit-learn's digits in [0, 1] minus their mean image, labels +1 (odd) and -1 (even), and the mean image."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "the demonstration") from None
+    needed("sklearn", "the demonstration")
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     images = digits.data / 16
     mean = images.mean(axis=0)

@@ -19,7 +19,8 @@ from identify.activation import Activation
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.files import replacing
 from identify.network import TwoLayerNetwork
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
+from identify.options import choice
+from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
 
 if TYPE_CHECKING:
     from identify.attacks.mlp import MLP
@@ -60,7 +61,9 @@ def load_problem(path: str | Path) -> Problem:
     missing = [name for name in ("W", "a", "activation") if name not in contents]
     if unknown or missing:
         parts = [f"unknown keys {', '.join(unknown)}"] * bool(unknown) + [f"no key {', '.join(missing)}"] * bool(missing)
-        raise ProblemFileError(f"{path}: {' and '.join(parts)}; a problem file has {', '.join((*ARRAYS, *TEXTS))}")
+        raise ProblemFileError(
+            f"{path}: {' and '.join(parts)}; a problem file has {', '.join((*ARRAYS, *TEXTS))}; identify audit takes other networks"
+        )
     text = {name: _text(path, name, contents[name]) for name in TEXTS if name in contents}
     get = contents.get
     regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))

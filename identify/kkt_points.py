@@ -35,7 +35,8 @@ from identify.activation import Activation, ActivationError
 from identify.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
 from identify.multipliers import MultiplierEquations, conditioning, moment_rows
 from identify.network import ShapeError, TwoLayerNetwork, finite_array
-from identify.stationarity import SELF_TRAINED, check_labels, choice, weighted_gradients
+from identify.options import choice
+from identify.stationarity import SELF_TRAINED, check_labels, weighted_gradients
 
 MIN_CONDITIONING = 0.01
 MAX_STATIONARITY = 1e-13

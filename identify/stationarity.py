@@ -21,10 +21,9 @@ from jaxtyping import Float
 
 from identify.activation import Activation, horner
 from identify.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.options import LAYERS, REGIMES, choice
 
-REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 SELF_TRAINED = ("weight-decay", "max-margin")
-LAYERS = ("both", "first", "second")
 LOSSES = ("logistic", "square")
 
 
@@ -40,13 +39,6 @@ class Observed(NamedTuple):
         """The rows of ``layers``: ``"both"``, ``"first"`` (weights and biases) or ``"second"``."""
         choice("layers", layers, LAYERS)
         return cls(layers != "second", has_bias and layers != "second", layers != "first")
-
-
-def choice(name: str, value, options: Sequence[str]) -> str:
-    """``value`` if it is one of ``options``; a ValueError that lists them otherwise."""
-    if value not in options:
-        raise ValueError(f"{name}: received {value!r}, expected one of {', '.join(options)}")
-    return value
 
 
 def weighted_gradients(W, A, offsets, s: Sequence, ds: Sequence, X, c):

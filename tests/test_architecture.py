@@ -14,7 +14,10 @@ import identify
 
 ROOT = Path(identify.__file__).parent
 ORDER = [
+    "options",
+    "extras",
     "limits",
+    "interrupts",
     "files",
     "activation",
     "checkpoints",

@@ -22,6 +22,7 @@ from identify.attacks.reconstruct import reconstruct
 from identify.attacks.runs import Splitting, Trial
 from identify.attacks.tuning import RandomSearch
 from identify.network import ShapeError
+from identify.options import HAIM_PRESETS
 from identify.recovery.splitting.matrices import splitting_matrices
 
 CUBIC = "z + z^2/2 + z^3"
@@ -340,7 +341,7 @@ class TestReconstruct:
     def test_every_attack_descends_from_its_start(self, attack):
         net = network(sizes=(4, 8, 3 if attack == "multiclass" else 1))
         made = {
-            "haim": lambda: published.haim(net, **published.HAIM_PRESETS["mnist-1"]),
+            "haim": lambda: published.haim(net, **HAIM_PRESETS["mnist-1"]),
             "multiclass": lambda: published.buzaglo(net, kind="multiclass", start_scale=0.3, rate=1e-4, multiplier_rate=1e-2),
             "weight-decay": lambda: published.buzaglo(net, kind="weight-decay", rate=1e-3, multiplier_rate=1e-3),
             "loo": lambda: published.loo(network(1, sizes=(4, 8, 1)), network(0, sizes=(4, 8, 1))),

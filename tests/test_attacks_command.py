@@ -192,12 +192,12 @@ class TestCommand:
         ("options", "message"),
         [
             (["--search", "--method", "weight-decay"], "--search: is for --method haim"),
-            (["--search", "--set", "speed=1"], "unexpected keyword argument 'speed'"),
+            (["--search", "--set", "speed=1"], "--set: received 'speed', expected one of start_scale"),
             (["--method", "magic"], "--method: received 'magic'"),
             (["--method", "loo"], "--initial: is for --method loo, and needed there"),
             (["--preset", "cifar-9"], "--preset: received 'cifar-9', expected one of cifar-1"),
             (["--set", "rate"], "--set: received 'rate', expected a name and a number"),
-            (["--set", "speed=1"], "--set: got an unexpected keyword argument 'speed'"),
+            (["--set", "speed=1"], "--set: received 'speed', expected one of start_scale"),
             ([], "--candidates: missing, and the file has no X"),
         ],
     )

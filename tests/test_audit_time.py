@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,8 +19,8 @@ import identify as idf
 from identify.attacks import reconstruct as runs
 from identify.auditing import attacking, proofs
 from identify.auditing import result as results
-from identify.auditing.interrupts import Interrupts, listening
 from identify.auditing.work import Step
+from identify.interrupts import Interrupts, listening
 from identify.limits import OutOfTimeError, limit_time
 from identify.recovery.moment_map import solve_by_map
 from identify.recovery.solution import RecoveryError
@@ -120,8 +121,9 @@ class TestAnInterrupt:
         assert found.stopped == "interrupted from the keyboard, in the step: attack"
         assert found["attack"].values["steps"] == runs.BLOCK and np.isfinite(found["attack"].values["X"]).all()
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_while_the_report_is_written(self, monkeypatch, capsys, listened, tmp_path, number):
+    @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_while_the_report_is_written(self, monkeypatch, capsys, listened, tmp_path, number, expected):
+        monkeypatch.setattr(os, "_exit", sys.exit)
         path = idf.save_problem(tmp_path / "p.npz", TINY.plant(seed=1)[0])
 
         def write(folder, audit):
@@ -131,7 +133,9 @@ class TestAnInterrupt:
 
         monkeypatch.setattr(results, "write_audit_page", write)
         status, out, err = run(monkeypatch, capsys, "audit", path, "--samples", 2, "--out", tmp_path / "out")
-        assert status == 130 and "Written: " in out and err.splitlines()[-1].startswith("identify: interrupted; what was finished is in ")
+        assert (
+            status == expected and "Written: " in out and err.splitlines()[-1].startswith("identify: interrupted; what was finished is in ")
+        )
         assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["stopped"] == ""
         assert (tmp_path / "out" / "report.html").read_text() == "a page"
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -9,10 +9,11 @@ import pytest
 
 from identify.conditions import plan as plans
 from identify.conditions.check import check
-from identify.conditions.plan import NAMES, Plan, estimated_seconds
+from identify.conditions.plan import Plan, estimated_seconds
 from identify.configuration import Configuration
 from identify.exact.modular import Arithmetic
 from identify.limits import TooLargeError, limit_memory, limit_time, memory_allowed, refuse_late, seconds_left
+from identify.options import CONDITIONS
 from identify.report.verdict import Condition, Verdict
 
 DECIDED = "the question is decided without it"
@@ -123,7 +124,7 @@ class TestCheck:
             size(2, 2, 2),
             size(5, 3, 6, bias=True),
         ]
-        everything = [check(config, conditions=NAMES).verdict for config in configs]
+        everything = [check(config, conditions=CONDITIONS).verdict for config in configs]
         monkeypatch.setattr(plans, "CHEAP", 0.0)
         assert [check(config).verdict for config in configs] == everything
         assert len(set(everything)) == 3
@@ -187,7 +188,7 @@ def test_partial_reports_never_contradict_the_whole(seed):
     rng = np.random.default_rng(seed)
     d, n, m = (int(v) for v in (rng.integers(2, 5), rng.integers(2, 5), rng.integers(2, 9)))
     config = size(d, n, m, ["z + z^3", "z + z^2", "z^3"][seed % 3])
-    whole = check(config, conditions=NAMES)
+    whole = check(config, conditions=CONDITIONS)
     rank = {Verdict.UNDECIDED: 0, Verdict.LOCALLY_UNIQUE: 1, Verdict.UNIQUE: 2}
     for budget in (1e-9, 10.0):
         part = check(config, budget=budget)

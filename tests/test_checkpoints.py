@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from identify.checkpoints import ProblemFileError, layers
+from identify.extras import MissingExtraError
 from identify.io import load_network
 
 RNG = np.random.default_rng(0)
@@ -60,7 +61,7 @@ class TestSafetensors:
     def test_without_the_package(self, tmp_path, monkeypatch):
         (tmp_path / "net.safetensors").write_bytes(b"any")
         monkeypatch.setitem(sys.modules, "safetensors", None)
-        with pytest.raises(ProblemFileError, match="pip install safetensors"):
+        with pytest.raises(MissingExtraError, match=r'pip install "kkt-identify\[checkpoints\]"'):
             load_network(tmp_path / "net.safetensors")
 
 
@@ -68,8 +69,24 @@ class TestStateDict:
     def test_without_the_package(self, tmp_path, monkeypatch):
         (tmp_path / "net.pt").write_bytes(b"any")
         monkeypatch.setitem(sys.modules, "torch", None)
-        with pytest.raises(ProblemFileError, match="pip install torch"):
+        with pytest.raises(MissingExtraError, match="pip install torch"):
             load_network(tmp_path / "net.pt")
+
+    def test_refusals_are_not_in_the_words_of_torch(self, tmp_path, recwarn):
+        """Which say how to run what the file holds."""
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        for name, content, reason in [
+            ("module", torch.nn.Linear(2, 2), "it holds torch.nn.modules.linear.Linear"),
+            ("array", {"W": np.zeros(3)}, "it holds numpy"),
+        ]:
+            torch.save(content, tmp_path / f"{name}.pt")
+            with pytest.raises(ProblemFileError, match=rf"cannot be read as weights only \({reason}") as caught:
+                load_network(tmp_path / f"{name}.pt")
+            assert "weights_only" not in str(caught.value)
+        (tmp_path / "pickled.pt").write_bytes(pickle.dumps({"W": 1}))
+        with pytest.raises(ProblemFileError, match="it is damaged, or not from torch.save"):
+            load_network(tmp_path / "pickled.pt")
+        assert not recwarn.list
 
     def test_read(self, tmp_path):
         torch = pytest.importorskip("torch", reason="PyTorch is not installed")

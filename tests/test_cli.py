@@ -9,7 +9,7 @@ import pytest
 from command_line import run
 
 import identify as idf
-from identify import cli
+from identify.options import PROGRAMS
 
 SIZES = ["-d", "5", "-n", "4", "-m", "12", "-a", "z + z^2/2 + z^3"]
 
@@ -94,10 +94,13 @@ def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["check", "-d", "3"], "--samples, --width, --activation: missing"),
-        (["check", "-d", "0", "-n", "1", "-m", "1", "-a", "z^2"], "inputs: received 0"),
+        (["check", "-d", "0", "-n", "1", "-m", "1", "-a", "z^2"], "--inputs: received 0, expected an integer of at least 1"),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "tanh(z)"], "is not polynomial"),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z"], "activation of degree 1"),
-        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--layers", "third"], "expected one of both, first, second"),
+        (
+            ["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--layers", "third"],
+            "--layers: received 'third', expected one of both",
+        ),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--known-data"], "needs a problem file"),
         (["check", "absent.npz", "-n", "1"], "no such file"),
         (["check", "absent.npz", "-d", "1"], "--inputs: the problem file already says"),
@@ -105,17 +108,16 @@ def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
         (["recover", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
         (["check", *SIZES, "--largest"], "--largest: goes with the network and --seed only"),
-        (["check", *SIZES, "--budget", "-1"], "budget: received -1.0, expected a positive number of seconds"),
-        (["check", *SIZES, "--condition", "rank"], "conditions: received 'rank', expected one of interpolation"),
+        (["check", *SIZES, "--budget", "-1"], "--budget: received -1.0, expected a positive number of seconds"),
+        (["check", *SIZES, "--condition", "rank"], "--condition: received 'rank', expected one of interpolation"),
         (["check", *SIZES, "--image-shape", "2by2"], "--image-shape: received '2by2', expected sizes as in"),
-        (["demo", "--dtype", "float16"], "expected one of float32, float64"),
-        (["check", "--nonsense"], "No such option"),
+        (["demo", "--dtype", "float16"], "expected one of float64, float32"),
     ],
 )
 def test_bad_input_has_status_2_and_one_clear_message(monkeypatch, capsys, arguments, message):
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 2 and not out
-    assert message in err and "Traceback" not in err
+    assert message in err and err.startswith("identify: ") and err.count("\n") == 1
 
 
 def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
@@ -123,12 +125,6 @@ def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
     path = idf.save_problem(tmp_path / "p.npz", system)
     status, _, err = run(monkeypatch, capsys, "check", path, "--known-data")
     assert status == 2 and "X and c" in err and "p.npz holds none" in err
-
-
-@pytest.mark.parametrize("command", ["demo", "check", "recover", "kkt"])
-def test_help_has_an_example(monkeypatch, capsys, command):
-    status, out, _ = run(monkeypatch, capsys, command, "--help")
-    assert status == 0 and f"Example: identify {command}" in out.replace("\n", " ")
 
 
 def test_version_and_installed_entry_point():
@@ -151,7 +147,7 @@ def test_kkt_writes_symbols_from_sizes(monkeypatch, capsys):
     assert status == 0 and json.loads(out)["unknowns"] == ["x_1_1", "lambda_1"]
 
 
-@pytest.mark.parametrize("form", cli.PROGRAMS)
+@pytest.mark.parametrize("form", PROGRAMS)
 def test_kkt_writes_program_files_with_planted_integers(monkeypatch, capsys, form):
     status, out, _ = run(monkeypatch, capsys, "kkt", "-d", 2, "-n", 2, "-m", 3, "-a", "z+z^2+z^3", "-f", form)
     system, _ = idf.Configuration(inputs=2, samples=2, width=3, activation="z+z^2+z^3").plant(0, integers=True)

@@ -7,7 +7,7 @@ from identify.activation import Activation, ActivationError
 from identify.configuration import Configuration, Truth
 from identify.kkt_points import PlantingError
 from identify.limits import TooLargeError
-from identify.stationarity import LAYERS
+from identify.options import LAYERS
 
 SIZES = {"inputs": 3, "samples": 2, "width": 4, "activation": "z + z^3"}
 
@@ -109,3 +109,16 @@ def test_instances_that_do_not_fit_in_memory_are_refused(monkeypatch):
     monkeypatch.setenv("IDENTIFY_MEMORY", "1")
     with pytest.raises(TooLargeError, match="an instance with 100000000 neurons, 3 inputs and 2 samples"):
         Configuration(**SIZES | {"width": 10**8}).plant()
+
+
+@pytest.mark.parametrize("sizes", [{"inputs": 10**7}, {"outputs": 10**20}, {"samples": 10**10}, {"width": 10**10}])
+def test_sizes_beyond_any_estimate_are_refused_at_once(sizes):
+    with pytest.raises(ValueError, match=f"{next(iter(sizes))}: received 10+, expected at most 10+; larger work is not even estimated"):
+        Configuration(**{"inputs": 2, "samples": 1, "width": 1, "activation": "z^2"} | sizes)
+
+
+def test_symbols_that_do_not_fit_in_memory_are_refused():
+    from identify.symbolic.system import kkt_equations
+
+    with pytest.raises(TooLargeError, match="a system with .* symbols needs about"):
+        kkt_equations(Configuration(inputs=5, samples=10**9, width=2, activation="z^2"))

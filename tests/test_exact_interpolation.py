@@ -15,7 +15,8 @@ from identify.conditions.interpolation import EXCEPTIONS, generic_rank, generic_
 from identify.exact.instance import Instance
 from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count, rows_per_neuron
 from identify.exact.modular import random_prime, rank
-from identify.stationarity import LAYERS, Observed, flatten, visible_degrees, weighted_gradients
+from identify.options import LAYERS
+from identify.stationarity import Observed, flatten, visible_degrees, weighted_gradients
 
 Q = 2**31 - 1
 ACTIVATIONS = ("z + z^2", "1/2 + z^2", "z^3", "1/3 + z - 2*z^3", "1 + z^2/7 + z^4")

@@ -9,7 +9,8 @@ from oracles import exact_jacobian, fractions, jax_jacobian, modulo, random_netw
 from identify.exact.instance import Instance
 from identify.exact.jacobian import jacobian
 from identify.exact.modular import rank
-from identify.stationarity import LAYERS, Observed
+from identify.options import LAYERS
+from identify.stationarity import Observed
 
 Q = 2**31 - 1
 ACTIVATION = "1/2 + z - z^2/3 + z^4"

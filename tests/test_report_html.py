@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from identify.extras import MissingExtraError
 from identify.report import html, plots
-from identify.report.html import MissingExtraError, Picture, Section, fragment, show, write_page, write_sections
+from identify.report.html import Picture, Section, fragment, show, write_page, write_sections
 from identify.report.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
 
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -254,12 +255,12 @@ def test_errors(tmp_path, pictures):
 def test_missing_packages(tmp_path, monkeypatch):
     html._template.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ValueError, match=r'needs jinja2, which is not installed: pip install "kkt-identify\[demo\]"') as caught:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ValueError, match=r'needs jinja2, which is not installed; pip install "kkt-identify\[demo\]"') as caught:
         write_page(tmp_path / "report.html", [make_report()])
     assert isinstance(caught.value, MissingExtraError) and isinstance(caught.value, ImportError)
     assert (caught.value.package, caught.value.extra) == ("jinja2", "demo")
-    with pytest.raises(ValueError, match=r'needs matplotlib, which is not installed: pip install "kkt-identify\[demo\]"'):
+    with pytest.raises(ValueError, match=r'needs matplotlib, which is not installed; pip install "kkt-identify\[demo\]"'):
         plots.spectrum(np.ones(3), title="none")
     assert "UNIQUE" in fragment(make_report())  # notebooks need neither
 

@@ -11,8 +11,9 @@ from sympy import Poly, Symbol, sympify
 
 from identify.configuration import Configuration
 from identify.network import TwoLayerNetwork
+from identify.options import PROGRAMS
 from identify.stationarity import KKTSystem
-from identify.symbolic.export import FORMATS, PHC_INTEGERS, export
+from identify.symbolic.export import PHC_INTEGERS, export
 from identify.symbolic.msolve import msolve_program, read_solutions
 from identify.symbolic.solve import gauge_equations
 from identify.symbolic.system import kkt_equations
@@ -152,7 +153,7 @@ def polynomials(text, form):
     return [sympify(line.replace("^", "**"), {"lambda_1": Symbol("lambda_1")}, rational=True) for line in plain]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", PROGRAMS)
 def test_files_state_the_equations(form):
     """Every line is a multiple of its equation, for weights with 52 binary places; PHCpack's to 60 decimal places."""
     rng = np.random.default_rng(0)

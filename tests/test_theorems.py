@@ -14,7 +14,7 @@ from command_line import run
 import identify as idf
 from identify.conditions.decomposition import TWO_DECOMPOSITIONS
 from identify.conditions.interpolation import EXCEPTIONS
-from identify.conditions.plan import NAMES
+from identify.options import CONDITIONS
 from identify.symbolic.msolve import msolve_program
 from identify.theory import search
 from identify.theory.cases import draw, exactly
@@ -35,7 +35,7 @@ def broken(name: str, conclusion: str, examine) -> idf.Theorem:
 def test_registry():
     assert list(idf.theorems) == [theorem.name for theorem in idf.theorems.values()]
     assert "interpolation" in idf.theorems and "interpolatoin" not in idf.theorems and 3 not in idf.theorems
-    assert {theorem.condition for theorem in idf.theorems.values()} == {*NAMES, None}
+    assert {theorem.condition for theorem in idf.theorems.values()} == {*CONDITIONS, None}
     assert repr(idf.theorems).startswith("Theorems(19: reduction, ")
     entry = idf.theorems["interpolation"]
     assert repr(entry) == "Theorem('interpolation': The target determines the moments)"

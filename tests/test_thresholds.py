@@ -10,11 +10,11 @@ from oracles import random_network
 
 import identify
 from identify.conditions.check import check
-from identify.conditions.plan import NAMES
 from identify.conditions.thresholds import Thresholds, largest_identifiable
 from identify.configuration import Configuration
 from identify.limits import TooLargeError
 from identify.network import TwoLayerNetwork
+from identify.options import CONDITIONS
 from identify.report.verdict import Arithmetic, Verdict
 from identify.stationarity import KKTSystem
 
@@ -43,7 +43,7 @@ def test_thresholds_are_those_of_check(sizes):
     found = largest_identifiable(Configuration(samples=1, **sizes))
     last = max(found.locally_unique, found.unique) + 2
     for n in range(1, last + 1):
-        report = check(Configuration(samples=n, **sizes), conditions=NAMES)
+        report = check(Configuration(samples=n, **sizes), conditions=CONDITIONS)
         by_moments = all(report[name].is_proved for name in ("interpolation", "decomposition", "scale"))
         assert (n <= found.unique_by_moments) is by_moments, n
         assert (n <= found.unique_by_generic_global) is report["generic-global"].is_proved, n

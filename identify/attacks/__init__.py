@@ -5,12 +5,13 @@ from identify.attacks.kinks import Corners, corners
 from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack, objective
 from identify.attacks.priors import Box, HighFrequency
-from identify.attacks.published import BUZAGLO_PRESETS, HAIM_PRESETS, HAIM_RANGES, buzaglo, haim, loo
+from identify.attacks.published import HAIM_RANGES, buzaglo, haim, loo
 from identify.attacks.rows import in_row_space, row_space
 from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
 from identify.attacks.training import Training, random_network, train
 from identify.attacks.tuning import RandomSearch
+from identify.options import BUZAGLO_PRESETS, HAIM_PRESETS
 
 __all__ = [
     "BUZAGLO_PRESETS",

@@ -17,28 +17,14 @@ from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
 from identify.network import ShapeError
-from identify.stationarity import choice
+from identify.options import choice
 
 HINGE = 5.0
 """Weight of the penalty on multipliers below their bound."""
 MOMENTUM = 0.9
 
-HAIM_PRESETS = {
-    "cifar-1": {"start_scale": 8.86e-4, "rate": 0.555, "bound": 0.498, "sharpness": 19.1},
-    "cifar-2": {"start_scale": 4.47e-3, "rate": 0.346, "bound": 0.494, "sharpness": 21.7},
-    "mnist-1": {"start_scale": 0.0350, "rate": 0.0305, "bound": 0.447, "sharpness": 149.9},
-    "mnist-2": {"start_scale": 1.74e-3, "rate": 0.282, "bound": 0.415, "sharpness": 19.2},
-}
-"""Settings of the runs that :func:`haim` reports as its best."""
 HAIM_RANGES = {"start_scale": (1e-6, 0.1), "rate": (1e-5, 1.0), "bound": (0.01, 0.5), "sharpness": (10.0, 500.0)}
 """Over which they were searched: the first two on a logarithmic scale, the others uniformly."""
-BUZAGLO_PRESETS = {
-    "multiclass-1": {"start_scale": 6.2e-5, "rate": 1.36e-3, "multiplier_rate": 0.479, "bound": 0.203, "sharpness": 39.5},
-    "multiclass-2": {"start_scale": 3.6e-4, "rate": 2.4e-4, "multiplier_rate": 0.951, "bound": 0.040, "sharpness": 326.0},
-    "weight-decay-1": {"start_scale": 0.0197, "rate": 0.952, "sharpness": 90.3},
-    "weight-decay-2": {"start_scale": 0.0137, "rate": 0.872, "sharpness": 107.4},
-    "weight-decay-3": {"start_scale": 3.5e-6, "rate": 0.949, "sharpness": 103.7},
-}
 KINDS = ("multiclass", "weight-decay")
 
 

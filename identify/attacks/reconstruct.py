@@ -18,13 +18,12 @@ from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
 from identify.limits import INTERRUPTED, Clock
+from identify.options import PRECISIONS, choice
 from identify.recovery.splitting.matrices import smallest
 from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
-from identify.stationarity import choice
 
 BLOCK, FIRST = 250, 10
 """Iterations between two looks at the clock, where there is time for them; with a budget the first block is for their pace."""
-PRECISIONS = ("float64", "float32")
 
 
 def reconstruct(

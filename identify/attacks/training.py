@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from identify.activation import Activation
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
 from identify.network import ShapeError, finite_array
-from identify.stationarity import choice
+from identify.options import choice
 
 LOSSES = ("logistic", "square", "cross-entropy")
 BIASES = ("none", "first", "hidden", "all")

@@ -10,7 +10,7 @@ import numpy as np
 from identify.attacks.diagnosis import diagnose
 from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack
-from identify.attacks.published import BUZAGLO_PRESETS, buzaglo, haim, loo
+from identify.attacks.published import buzaglo, haim, loo
 from identify.attacks.reconstruct import reconstruct
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
@@ -22,6 +22,7 @@ from identify.auditing.regime import best_multipliers, how_told, system_of, told
 from identify.auditing.work import Step, Work
 from identify.limits import TooLargeError
 from identify.network import ShapeError
+from identify.options import BUZAGLO_PRESETS
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
 from identify.report.html import show

@@ -8,11 +8,11 @@ from importlib import import_module
 
 import numpy as np
 
-from identify.auditing.interrupts import Interrupts, listening
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
 from identify.conditions.judgement import versions
+from identify.interrupts import Interrupts, listening
 from identify.limits import INTERRUPTED, OutOfTimeError, TooLargeError
 
 BUDGET = 60.0

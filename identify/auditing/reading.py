@@ -15,7 +15,8 @@ from identify.auditing.activations import CANDIDATES, read_activation
 from identify.checkpoints import layers
 from identify.io import Problem, load_arrays, load_problem
 from identify.network import ShapeError, TwoLayerNetwork, finite_array
-from identify.stationarity import REGIMES, KKTSystem, choice
+from identify.options import REGIMES, choice
+from identify.stationarity import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean")
 """Arrays beside the layers that an audit reads."""

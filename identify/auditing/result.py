@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.page import write_audit_page
+from identify.extras import MissingExtraError
 from identify.files import together
-from identify.report.html import MissingExtraError, fragment
+from identify.report.html import fragment
 from identify.report.verdict import Report, Verdict
 
 if TYPE_CHECKING:

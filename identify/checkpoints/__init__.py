@@ -31,7 +31,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     ProblemFileError
-        For a file that cannot be read, is damaged, or needs a package that is missing.
+        For a file that cannot be read, or is damaged.
+    MissingExtraError
+        For a format whose package is not installed.
     TooLargeError
         When the arrays would not fit in memory; nothing is allocated.
     """

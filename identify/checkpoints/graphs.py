@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from identify.activation import MAX_DEGREE, product
-from identify.checkpoints.opening import ProblemFileError, plain, refuse_large, shown
+from identify.checkpoints.opening import ProblemFileError, plain, reason_of, refuse_large, shown
+from identify.extras import needed
 
 PASSED = ("Identity", "Flatten", "Dropout")
 NAMED = ("Relu", "Tanh", "Sigmoid", "Softplus", "Gelu", "Erf", "Exp", "Sin", "Cos")
@@ -42,11 +43,9 @@ class _Value:
 
 def read_graph(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
     """Weights as ``W1``, ``b1``, ``W2``, ... (out, in), and the activation as a text."""
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs the package onnx; pip install onnx") from None
+    onnx = needed("onnx", f"{path}: reading it")
+    from google.protobuf.message import DecodeError
+
     refuse_large(path, size)
     # no field has the number 0, and protobuf has no message of 2 GiB
     if head[0] < 8 or size >= 2**31:
@@ -61,7 +60,7 @@ def read_graph(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
             f"{path}: {reason}; expected dense layers (Gemm, or MatMul and Add) with one activation between, and weights in the file"
         ) from None
     except (DecodeError, OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected an ONNX model") from None
+        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected an ONNX model") from None
 
 
 class _Layers:

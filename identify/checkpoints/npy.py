@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from identify.checkpoints.opening import ProblemFileError, plain, refuse_bomb, refuse_large, shown
+from identify.checkpoints.opening import ProblemFileError, plain, reason_of, refuse_bomb, refuse_large, shown
 from identify.limits import TooLargeError
 
 MAGIC, ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -54,7 +54,7 @@ def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
     except (ProblemFileError, TooLargeError):
         raise
     except zipfile.BadZipFile as error:
-        reason = "is not an .npz archive" if "not a zip" in str(error) else f"is a damaged archive ({shown(str(error))})"
+        reason = "is not an .npz archive" if "not a zip" in str(error) else f"is a damaged archive ({reason_of(error)})"
         raise ProblemFileError(f"{path}: {reason}; expected one written by numpy.savez or identify.save_problem") from None
     # RuntimeError is a password or a compression that zipfile does not know, and damage has many names
     except (
@@ -68,7 +68,7 @@ def read_npz(path: Path, size: int) -> dict[str, np.ndarray]:
         lzma.LZMAError,
         zipfile.LargeZipFile,
     ) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected one written by numpy.savez") from None
+        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected one written by numpy.savez") from None
 
 
 def read_leaves(path: Path, size: int) -> dict[str, np.ndarray]:

@@ -67,6 +67,11 @@ def shown(name: str | bytes) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def reason_of(error: Exception) -> str:
+    """What a library says of a file, as an error may print it: the first line, short; the kind of error where it says nothing."""
+    return shown(str(error).partition("\n")[0] or type(error).__name__)
+
+
 def listing(arrays: dict[str, np.ndarray]) -> str:
     """Names and shapes for an error."""
     parts = [f"{shown(name)} {value.shape}" for name, value in list(arrays.items())[:LISTED]]

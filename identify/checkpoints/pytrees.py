@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_large, shown
+from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_large
+from identify.extras import needed
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 """Extension types of flax.serialization."""
@@ -28,10 +29,7 @@ def is_map(head: bytes) -> bool:
 
 
 def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
-    try:
-        import msgpack
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs the package msgpack; pip install msgpack") from None
+    msgpack = needed("msgpack", f"{path}: reading it")
     if not is_map(head):
         raise ProblemFileError(f"{path}: is no map in msgpack; expected what flax.serialization.to_bytes writes")
     refuse_large(path, size)
@@ -55,7 +53,7 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
         raise
     # what msgpack raises has no common ancestor
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError, OSError, msgpack.exceptions.UnpackException) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected what flax.serialization.to_bytes writes") from None
+        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected what flax.serialization.to_bytes writes") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

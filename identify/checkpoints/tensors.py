@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,37 +11,35 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, refuse_bomb, refuse_large, shown
+from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_bomb, refuse_large, shown
+from identify.extras import needed
 from identify.limits import TooLargeError
 
 
 def read_safetensors(path: Path, size: int) -> dict[str, np.ndarray]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs the package safetensors; pip install safetensors") from None
+    needed("safetensors", f"{path}: reading it")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     refuse_large(path, size)
     try:
         arrays = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({shown(str(error))}); expected .safetensors with types that NumPy has") from None
+        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected .safetensors with types that NumPy has") from None
     return {name: plain(path, name, value) for name, value in arrays.items()}
 
 
 def read_state_dict(path: Path, size: int) -> dict[str, np.ndarray]:
     """Tensors by name; those of the optimiser are left out."""
-    try:
-        import torch
-    except ImportError:
-        raise ProblemFileError(f"{path}: reading it needs PyTorch; pip install torch, or save the arrays with numpy.savez") from None
+    torch = needed("torch", f"{path}: reading it", advice=", or save the arrays with numpy.savez")
     refuse_large(path, size)
     try:
         largest = size
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 largest = refuse_bomb(path, size, archive.infolist())
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of files that are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (ProblemFileError, TooLargeError):
         raise
     except Exception as error:  # torch raises whatever its unpickler meets
@@ -55,7 +55,15 @@ def read_state_dict(path: Path, size: int) -> dict[str, np.ndarray]:
 
 
 def _unread(path: Path, error: Exception) -> ProblemFileError:
-    reason = shown(str(error).partition("\n")[0])
+    # not in torch's words, which say how to run what the file holds
+    said = str(error)
+    held = re.search(r"GLOBAL (\S+)", said)
+    if held:
+        reason = f"it holds {shown(held[1])}"
+    elif "TorchScript" in said:
+        reason = "it is TorchScript, a program"
+    else:
+        reason = "it is damaged, or not from torch.save"
     return ProblemFileError(f"{path}: cannot be read as weights only ({reason}); expected torch.save(model.state_dict(), ...)")
 
 
@@ -75,6 +83,6 @@ def _array(path: Path, name: str, tensor: Any) -> np.ndarray:
     try:
         tensor = tensor.detach()
         return (tensor.to(torch.float32) if tensor.dtype is torch.bfloat16 else tensor).numpy()
-    except (TypeError, RuntimeError) as error:
-        reason = shown(str(error).partition("\n")[0])
-        raise ProblemFileError(f"{path}: {shown(name)} cannot be read ({reason}); expected a dense tensor of numbers") from None
+    except (TypeError, RuntimeError):
+        kind = f"{tensor.layout}, {tensor.dtype}".replace("torch.", "")
+        raise ProblemFileError(f"{path}: {shown(name)} cannot be read ({kind}); expected a dense tensor of numbers") from None

@@ -3,49 +3,91 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from identify.cli.console import print_text
-from identify.conditions.plan import NAMES
-from identify.stationarity import LAYERS, REGIMES
+from identify.cli.values import COUNT, GIBIBYTES, SECONDS, SIZES, between, new_file, one_of
+from identify.options import CONDITIONS, LAYERS, REGIMES, choice
+
+STATUS = """\b
+Exit status:
+  0    done, whatever the verdict
+  1    not recovered, not proved, not valid, diverged, or failed in part
+  2    bad input, a package that is missing, or no room to write: one line says
+  130  interrupted (143: terminated); what can be kept is kept
+  141  the reader of the output went away, as in identify ... | head
+
+\b
+Shell completion: identify --install-completion, then open a new shell."""
+
+
+class Commands(TyperGroup):
+    """The commands; one that does not exist is an error as any other."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if not ctx.resilient_parsing:
+            choice("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=Commands,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Is a network's training data determined by its parameters or gradients? Prove it, and recover it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=STATUS,
 )
 
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 File = Annotated[Path | None, typer.Argument(help="Problem file (.npz). Without one, give the sizes.", show_default=False)]
-Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False)]
-Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False)]
+Inputs = Annotated[int | None, typer.Option("--inputs", "-d", help="Input dimension d.", show_default=False, **COUNT)]
+Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of training samples n.", show_default=False, **COUNT)]
 Weights = Annotated[
     list[str] | None,
-    typer.Option(help="Array that is a layer's weights, first to last, where the file leaves a choice; repeat it.", show_default=False),
+    typer.Option(
+        help="Array that is a layer's weights, first to last, where the file leaves a choice; repeat it.",
+        show_default=False,
+        metavar="<name>",
+    ),
 ]
-Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False)]
+Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False, **COUNT)]
 ActivationText = Annotated[
-    str | None, typer.Option("--activation", "-a", help='Polynomial in z, as in "z + z^2/2 + z^3".', show_default=False)
+    str | None,
+    typer.Option("--activation", "-a", help='Polynomial in z, as in "z + z^2/2 + z^3".', show_default=False, metavar="<polynomial>"),
 ]
-Outputs = Annotated[int, typer.Option(help="Number of outputs C.")]
+Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **COUNT)]
 Bias = Annotated[bool, typer.Option("--bias", help="First-layer biases.")]
-Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.")]
-Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.")]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.")]
+Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.", **one_of(LAYERS))]
+Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
+Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Proof = Annotated[Path | None, typer.Option("--certificate", help="Also write the proof, for identify verify.", show_default=False)]
-Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False)]
-Shape = Annotated[
-    str | None, typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False)
+Proof = Annotated[
+    Path | None, typer.Option("--certificate", help="Also write the proof (.json), for identify verify.", show_default=False, **new_file())
 ]
-Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False)]
-Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False)]
+Page = Annotated[Path | None, typer.Option("--html", help="Also write the report as a page.", show_default=False, **new_file())]
+Shape = Annotated[
+    Any,
+    typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False, **SIZES),
+]
+Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False, **SECONDS)]
+Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False, **GIBIBYTES)]
 Demanded = Annotated[
     list[str] | None,
-    typer.Option("--condition", help=f"Evaluate it even if not needed; may be repeated: {', '.join(NAMES)}.", show_default=False),
+    typer.Option(
+        "--condition",
+        help=f"Evaluate it even if not needed; may be repeated: {', '.join(CONDITIONS)}.",
+        show_default=False,
+        **one_of(CONDITIONS),
+    ),
 ]
 
 
@@ -57,8 +99,11 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def common(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)] = False,
 ) -> None:
     """Is a network's training data determined by its parameters or gradients? Prove it, and recover it."""
+    if context.invoked_subcommand is None:
+        print_text(context.get_help())

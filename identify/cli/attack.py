@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from identify.cli.app import Json, Seed, Weights, app
+from identify.cli.app import Json, Seed, Weights, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
-from identify.stationarity import choice
+from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, OLD_FILE, SECONDS, new_file, one_of
+from identify.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 
 if TYPE_CHECKING:
     from identify.attacks.diagnosis import Diagnosis
@@ -18,54 +20,79 @@ if TYPE_CHECKING:
     from identify.attacks.objectives import Attack
     from identify.attacks.tuning import RandomSearch
 
-ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
+PRESETS = (*HAIM_PRESETS, *BUZAGLO_PRESETS)
 
 
-@app.command(epilog="Example: identify attack network.npz --method haim -k 40 --trials 4 --split --out found.npz")
+@app.command(
+    epilog=examples(
+        "identify attack network.npz -k 40 --trials 4 --split --out found.npz",
+        "identify attack network.npz --preset mnist-1 --set rate=0.01 -k 40 --html found.html",
+        "identify attack network.npz --search --trials 20 --budget 3600 --checkpoint runs -k 40",
+        "identify attack final.npz --method loo --initial initial.npz -k 40",
+    )
+)
 def attack(
     file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.")],
-    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.")] = "haim",
-    initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False)] = None,
+    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.", **one_of(ATTACKS))] = "haim",
+    initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False, **OLD_FILE)] = None,
     activation: Annotated[
-        str | None, typer.Option("--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False)
+        str | None,
+        typer.Option(
+            "--activation", "-a", help="relu or a polynomial; default: the file's, or relu.", show_default=False, metavar="<function>"
+        ),
     ] = None,
     weights: Weights = None,
     data: Annotated[
-        Path | None, typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False)
+        Path | None,
+        typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False, **OLD_FILE),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False)
+        int | None, typer.Option("--candidates", "-k", help="Default: twice the samples of the file.", show_default=False, **COUNT)
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Published settings, as in mnist-1 or multiclass-2.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Published settings: {', '.join(PRESETS)}.", show_default=False, **one_of(PRESETS))
+    ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--set", help="One setting, as in rate=0.01; may be repeated.", show_default=False, metavar="<setting>"),
     ] = None,
     search: Annotated[bool, typer.Option("--search", help="haim: every run draws its settings from the published ranges.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False)] = None,
-    trials: Annotated[int, typer.Option(help="Runs from different seeds.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Iterations; default: as published.", show_default=False, **COUNT)] = None,
+    trials: Annotated[int, typer.Option(help="Runs from different seeds.", **COUNT)] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
     row_space: Annotated[bool, typer.Option("--row-space", help="Candidates in the row space of the first layer.")] = False,
-    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.")] = 0.0,
-    precision: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
-    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False)] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False)] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False)] = None,
+    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.", **NOT_NEGATIVE)] = 0.0,
+    precision: Annotated[str, typer.Option(help="Of the iterations.", **one_of(PRECISIONS))] = "float64",
+    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False, **SECONDS)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False, **NEW_FOLDER)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **new_file(".npz"))
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.", show_default=False, **new_file())] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run a published reconstruction attack on a trained network; where its data are known, say what stands before it and score it."""
+    """Run a published reconstruction attack on a trained network.
+
+    Where its data are known, say what stands before it and score what it finds.
+    """
     from identify.attacks.reconstruct import reconstruct
     from identify.attacks.runs import Splitting
     from identify.attacks.scores import score
     from identify.attacks.tuning import RandomSearch
     from identify.cli.attack_page import write_attack_page
     from identify.io import load_arrays, save_arrays
+    from identify.report.html import require_pages
     from identify.report.verdict import jsonable
+
+    if html is not None:
+        require_pages()  # before the work, not after it
 
     network, rest = _network(file, activation, weights)
     known, labels, mean = _data(rest if data is None else load_arrays(data), network.n_inputs)
-    made = _attack(network, choice("--method", method, ATTACKS), initial, preset, setting or [], search, weights or None)
+    made = _attack(network, method, initial, preset, setting or [], search, weights or None)
     if row_space:
         made = _in_row_space(made, noise)
     diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
@@ -167,12 +194,17 @@ def _attack(
     from identify.io import load_network
 
     options: dict[str, Any] = {}
+    if preset is not None and method == "loo":
+        raise ValueError("--preset: method loo has none; leave it out")
     if preset is not None:
-        presets = published.HAIM_PRESETS if method == "haim" else published.BUZAGLO_PRESETS
+        presets = HAIM_PRESETS if method == "haim" else BUZAGLO_PRESETS
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
         options |= own[choice("--preset", preset, tuple(own))]
+    made: Any = {"haim": published.haim, "loo": published.loo}.get(method, published.buzaglo)
+    known = [name for name, one in signature(made).parameters.items() if isinstance(one.default, (float, bool))]
     for text in settings:
         name, _, value = text.partition("=")
+        choice("--set", name, known)
         try:
             options[name] = float(value)
         except ValueError:
@@ -181,13 +213,9 @@ def _attack(
         raise ValueError("--initial: is for --method loo, and needed there: the network before training")
     if search and (method != "haim" or preset is not None):
         raise ValueError("--search: is for --method haim, without --preset; single settings are fixed by --set")
-    try:
-        if search:
-            ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
-            published.haim(network, **options)  # names are checked before the first run
-            return RandomSearch(partial(published.haim, network), ranges, options)
-        if initial is not None:
-            return published.loo(load_network(initial, weights=weights)[0], network, **options)
-        return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)
-    except TypeError as error:
-        raise ValueError(f"--set: {str(error).partition(') ')[2] or error}; see the settings in the documentation of attacks") from None
+    if search:
+        ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
+        return RandomSearch(partial(published.haim, network), ranges, options)
+    if initial is not None:
+        return published.loo(load_network(initial, weights=weights)[0], network, **options)
+    return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)

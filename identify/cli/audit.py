@@ -2,47 +2,77 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from identify.cli.app import Json, Samples, Seed, Weights, app
+from identify.cli.app import Json, Samples, Seed, Weights, app, examples
 from identify.cli.console import fail, print_text, progress
-from identify.stationarity import REGIMES
+from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, one_of
+from identify.options import REGIMES
 
 
-@app.command(epilog='Example: identify audit model.pt --gradient update.pt --activation "z + z^2/2 + z^3" --out audit')
+@app.command(
+    epilog=examples(
+        'identify audit model.pt --gradient update.pt --activation "z + z^2/2 + z^3"',
+        'identify audit final.npz --initial initial.npz --activation "z + z^3" -n 4',
+        "identify audit network.npz --data data.npz --activation relu --budget 300 --out audit",
+        "identify audit problem.npz",
+    )
+)
 def audit(
-    model: Annotated[Path, typer.Argument(help="Checkpoint: .npz, .safetensors or a state_dict (.pt); or a problem file.")],
-    initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False)] = None,
-    gradient: Annotated[Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False)] = None,
-    data: Annotated[Path | None, typer.Option(help=".npz with the true X, and y, c, mean if known.", show_default=False)] = None,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Checkpoint: .npz, .safetensors, a state_dict (.pt, .pth, .bin, .ckpt), .msgpack, .flax, .eqx, .npy or .onnx; "
+            "or a problem file."
+        ),
+    ],
+    initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False, **OLD_FILE)] = None,
+    gradient: Annotated[
+        Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False, **OLD_FILE)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help=".npz with the true X, and y, c, mean if known.", show_default=False, **OLD_FILE)
+    ] = None,
     activation: Annotated[
         str | None,
-        typer.Option("--activation", "-a", help="A polynomial in z, relu, tanh, ...; needed unless the file names it.", show_default=False),
+        typer.Option(
+            "--activation",
+            "-a",
+            help="A polynomial in z, relu, tanh, ...; needed unless the file names it.",
+            show_default=False,
+            metavar="<function>",
+        ),
     ] = None,
     regime: Annotated[
-        str | None, typer.Option(help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False)
+        str | None,
+        typer.Option(
+            help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False, **one_of(REGIMES)
+        ),
     ] = None,
     weights: Weights = None,
     samples: Samples = None,
-    budget: Annotated[float, typer.Option(help="Seconds for all steps.")] = 60.0,
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.")] = Path("identify-audit"),
+    budget: Annotated[float, typer.Option(help="Seconds for all steps.", **SECONDS)] = 60.0,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **NEW_FOLDER)] = Path(
+        "identify-audit"
+    ),
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """What a checkpoint says of its training data: proofs where there are any, attacks elsewhere, one page.
+    """Say what a checkpoint reveals of its training data.
+
+    Proofs where there are any, attacks elsewhere, on one page.
 
     Ctrl-C ends the step under way: what was finished is written, with exit status 130. A second one ends all.
     """
     from identify.auditing.audit import audit as examine
-    from identify.auditing.interrupts import listening
+    from identify.interrupts import listening
     from identify.report.html import require_pages
 
     require_pages()  # before the work, not after it
-    with listening(signal.SIGINT, signal.SIGTERM) as heard, progress(budget) as step, heard.deferring():
+    with listening() as heard, progress(budget) as step, heard.deferring():
         found = examine(
             model,
             initial=initial,

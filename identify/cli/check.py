@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,17 +29,26 @@ from identify.cli.app import (
     Shape,
     Width,
     app,
+    examples,
 )
 from identify.cli.console import fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load
-from identify.configuration import Configuration
-from identify.stationarity import KKTSystem
+from identify.cli.values import OLD_FILE
 
 if TYPE_CHECKING:
+    from identify.configuration import Configuration
     from identify.report.verdict import Report
+    from identify.stationarity import KKTSystem
 
 
-@app.command(epilog='Example: identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"   or   identify check problem.npz -n 20')
+@app.command(
+    epilog=examples(
+        'identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"',
+        'identify check -d 5 -m 12 -a "z + z^2/2 + z^3" --largest',
+        "identify check problem.npz -n 3",
+        "identify check problem.npz --known-data --html report.html --certificate proof.json",
+    )
+)
 def check(
     file: File = None,
     inputs: Inputs = None,
@@ -60,19 +70,26 @@ def check(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Decide whether the training data is determined, and print the proof."""
+    """Decide whether training data are determined; print the proof."""
     from identify.conditions.check import check as decide
     from identify.conditions.thresholds import largest_identifiable
+    from identify.report.html import require_pages
 
+    if image_shape is not None and html is None:
+        raise ValueError("--image-shape: is for the page; give --html too, or leave it out")
+    if html is not None:
+        require_pages(pictures=False)  # before the work, not after it
     problem = None if file is None else load(file, inputs, width, activation)
     if known_data and (problem is None or problem.data is None):
         raise ValueError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
-    shape = _image_shape(image_shape)
     if problem is None:
         sought = 1 if largest and samples is None else samples
         subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
     else:
         subject = problem.system
+    d = inputs if problem is None else problem.system.network.n_inputs
+    if image_shape is not None and prod(image_shape) != d:
+        raise ValueError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
     if largest:
         if samples is not None or known_data or html or certificate or condition or budget or memory:
             raise ValueError("--largest: goes with the network and --seed only; leave out the options of a single check")
@@ -80,6 +97,8 @@ def check(
             found = largest_identifiable(subject, seed=seed, progress=step)
         print_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
         return
+    if problem is not None and samples is None and not known_data:
+        raise ValueError("--samples: missing; how many training samples are sought? Or judge those in the file with --known-data")
     with progress() as step:
         report = decide(
             subject,
@@ -91,21 +110,23 @@ def check(
             conditions=condition,
             progress=step,
         )
-    _show(report, html, as_json, shape)
+    _show(report, html, as_json, image_shape)
     if certificate is not None:
         _certify(report, certificate)
 
 
-@app.command(epilog="Example: identify verify proof.json   or   identify verify proof.json --problem problem.npz")
+@app.command(epilog=examples("identify verify proof.json", "identify verify proof.json --problem problem.npz"))
 def verify(
     file: Annotated[Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False)],
     problem: Annotated[
-        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False)
+        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False, **OLD_FILE)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a certificate from the raw numbers in it, by code that shares nothing with what wrote it."""
+    """Check a certificate from the raw numbers in it.
 
+    By code that shares nothing with what wrote it.
+    """
     from identify.certificates.verify import verify as examine
 
     answer = examine(file)
@@ -120,15 +141,6 @@ def verify(
     else:
         print_text(str(answer))
     raise typer.Exit(0 if answer else 1)
-
-
-def _image_shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(size) for size in text.lower().split("x"))
-    except ValueError:
-        raise ValueError(f'--image-shape: received {text!r}, expected sizes as in "28x28" or "32x32x3"') from None
 
 
 def _certify(report: Report, path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EVERY = 5.0
 """Seconds between two lines of progress, where it is no terminal."""
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
@@ -103,6 +103,10 @@ def print_json(content: Any) -> None:
     print_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def tell(message: str) -> None:
+    errors.print(f"identify: {message}")
+
+
 def fail(message: str, status: int) -> NoReturn:
-    errors.print(f"identify: {message}", markup=False)
+    tell(message)
     raise SystemExit(status)

@@ -7,28 +7,30 @@ from typing import Annotated, Any
 
 import typer
 
-from identify.cli.app import Json, Seed, app
+from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import print_json, print_text, progress
-from identify.stationarity import choice
+from identify.cli.values import NEW_FOLDER, between, one_of
+from identify.options import PRECISIONS
 
 
-@app.command(epilog='Example: identify demo --width 20   or   identify demo --activation "z^2"')
+@app.command(epilog=examples("identify demo", "identify demo --act 2 --width 20", 'identify demo --act 2 --activation "z^2" --out square'))
 def demo(
     act: Annotated[
-        int | None, typer.Option(help="Play act 1 (weights alone) or act 2 (one gradient) only.", min=1, max=2, show_default=False)
+        int | None, typer.Option(help="Play act 1 (weights alone) or act 2 (one gradient) only.", show_default=False, **between(1, 2))
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", "-n", help="Act 2: number of digits.", min=1, max=60)] = 20,
-    width: Annotated[int, typer.Option("--width", "-m", help="Act 2: number of neurons.", min=1)] = 150,
-    activation: Annotated[str, typer.Option("--activation", "-a", help="Act 2: activation.")] = "z + z^2/2 + z^3",
-    dtype: Annotated[str, typer.Option(help="Act 2: precision of the gradient, float32 or float64.")] = "float32",
-    out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.")] = Path("identify-demo"),
+    samples: Annotated[int, typer.Option("--samples", "-n", help="Act 2: number of digits, up to 60.", **between(1, 60))] = 20,
+    width: Annotated[int, typer.Option("--width", "-m", help="Act 2: number of neurons.", **between(1))] = 150,
+    activation: Annotated[str, typer.Option("--activation", "-a", help="Act 2: activation.", metavar="<polynomial>")] = "z + z^2/2 + z^3",
+    dtype: Annotated[str, typer.Option(help="Act 2: precision of the gradient.", **one_of(PRECISIONS))] = "float32",
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.", **NEW_FOLDER)] = Path("identify-demo"),
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Recover real digits from the weights of one network, and from one gradient of another."""
+    """Recover real digits from weights, and from one gradient."""
     from identify import demo as play
+    from identify.report.html import require_pages
 
-    choice("dtype", dtype, ("float32", "float64"))
+    require_pages()  # before the work, not after it
     acts = []
     with progress() as step:
         if act in (None, 1):

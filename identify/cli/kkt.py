@@ -6,15 +6,22 @@ from typing import Annotated
 
 import typer
 
-from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app
+from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import print_json, print_text
 from identify.cli.subjects import configuration, load
-from identify.stationarity import choice
+from identify.cli.values import COUNT, one_of
+from identify.options import PROGRAMS
 
-PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
+FORMATS = ("text", "latex", "json", *PROGRAMS)
 
 
-@app.command(epilog='Example: identify kkt -d 2 -n 2 -m 3 -a "z+z^2+z^3" --format latex')
+@app.command(
+    epilog=examples(
+        'identify kkt -d 2 -n 2 -m 3 -a "z + z^2 + z^3" --format latex',
+        'identify kkt -d 2 -n 2 -m 3 -a "z + z^2 + z^3" --format msolve > system.ms',
+        "identify kkt problem.npz -n 3 --limit 2",
+    )
+)
 def kkt(
     file: File = None,
     inputs: Inputs = None,
@@ -25,18 +32,19 @@ def kkt(
     bias: Bias = False,
     layers: Layers = "both",
     regime: Regime = "gradient",
-    form: Annotated[str, typer.Option("--format", "-f", help="text, latex, json, or a program: " + ", ".join(PROGRAMS) + ".")] = "text",
-    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False)] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.", **one_of(FORMATS))] = "text",
+    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False, **COUNT)] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write the KKT system of a configuration with symbols, or of a problem file with its exact numbers.
+    """Write the KKT equations: text, LaTeX, or for algebra programs.
 
-    Files for algebra programs need numbers: from sizes, an instance with small integers is planted.
+    From sizes with symbols, from a problem file with its exact numbers. Files for algebra programs need numbers: from sizes, an
+    instance with small integers is planted.
     """
     from identify.symbolic.system import kkt_equations
 
-    form = "json" if as_json else choice("--format", form, ("text", "latex", "json", *PROGRAMS))
+    form = "json" if as_json else form
     if file is None:
         config = configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
         system = kkt_equations(config)

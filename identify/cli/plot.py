@@ -7,23 +7,33 @@ from typing import Annotated
 
 import typer
 
-from identify.cli.app import Json, app
+from identify.cli.app import Json, app, examples
 from identify.cli.console import print_json, print_text
+from identify.cli.values import NEW_FOLDER, one_of
+from identify.options import AXES, PICTURES
 
 
-@app.command(epilog="Example: identify plot runs/ --x samples --y width --out figures/ --format svg")
+@app.command(
+    epilog=examples("identify plot runs", "identify plot runs --x samples --y width --where 'noise == 0' --out figures --format svg")
+)
 def plot(
     store: Annotated[Path, typer.Argument(help="Folder that identify sweep --store wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False)] = None,
-    x: Annotated[str | None, typer.Option("--x", help="Axis across; default: the size with the most values.", show_default=False)] = None,
-    y: Annotated[str | None, typer.Option("--y", help="Axis upwards; default: the next.", show_default=False)] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="Only these points, as in 'noise == 0'; may be repeated.", show_default=False)
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False, **NEW_FOLDER)] = None,
+    x: Annotated[
+        str | None, typer.Option("--x", help="Axis across; default: the size with the most values.", show_default=False, **one_of(AXES))
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
+    y: Annotated[str | None, typer.Option("--y", help="Axis upwards; default: the next.", show_default=False, **one_of(AXES))] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="Only these points, as in 'noise == 0'; may be repeated.", show_default=False, metavar="<condition>"),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="Of the pictures.", **one_of(PICTURES))] = "png",
     as_json: Json = False,
 ) -> None:
-    """Draw the phase diagrams of a sweep: verdicts, thresholds, success of recovery, and error against noise."""
+    """Draw the phase diagrams of a sweep.
+
+    Verdicts, thresholds, success of recovery, and error against noise: what the sweep measured.
+    """
     from identify.sweeps.results import Sweep
 
     written = Sweep.load(store).plot(out, x=x, y=y, where=where or (), form=form)

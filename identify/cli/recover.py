@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app
+from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import brief, fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load, pair
-from identify.stationarity import KKTSystem
+from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of
+from identify.options import METHODS
 
 if TYPE_CHECKING:
     from identify.recovery.solution import Recovery
+    from identify.stationarity import KKTSystem
 
 
-@app.command(epilog="Example: identify recover problem.npz -n 20 --out found.npz")
+@app.command(
+    epilog=examples(
+        'identify recover -d 8 -n 4 -m 24 -a "z + z^3"',
+        "identify recover problem.npz -n 3 --out found.npz",
+        "identify recover problem.npz -n 3 --certificate proof.json",
+        "identify recover problem.npz -n 3 --method separate --starts 64 --budget 60 --checkpoint search",
+    )
+)
 def recover(
     file: File = None,
     inputs: Inputs = None,
@@ -27,20 +36,26 @@ def recover(
     bias: Bias = False,
     layers: Layers = "both",
     regime: Regime = "gradient",
-    method: Annotated[str, typer.Option(help="auto, algebraic, separate, projection, birth, measure, splitting or joint.")] = "auto",
-    starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False)] = None,
-    budget: Annotated[float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False)] = None,
-    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.")] = 1e-6,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False)] = None,
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.", **one_of(METHODS))] = "auto",
+    starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False, **COUNT)] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False, **SECONDS)
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **POSITIVE)] = 1e-6,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False, **NEW_FOLDER)] = None,
+    out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False, **new_file(".npz"))] = None,
     certificate: Proof = None,
     relative_error: Annotated[
-        float | None, typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False)
+        float | None,
+        typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NOT_NEGATIVE),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Recover the training data from a problem file, or from a planted instance of the given sizes."""
+    """Recover the training data from a problem file.
+
+    Without a file, from a planted instance of the given sizes.
+    """
     from identify.io import save_arrays
     from identify.recovery.recover import recover as solve
     from identify.report.verdict import jsonable

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from identify.configuration import Configuration, Truth
+if TYPE_CHECKING:
+    from identify.configuration import Configuration, Truth
 
 
 def configuration(inputs, samples, width, activation, outputs, bias, layers, regime) -> Configuration:
@@ -12,6 +14,8 @@ def configuration(inputs, samples, width, activation, outputs, bias, layers, reg
     missing = [name for name, value in given.items() if value is None]
     if missing:
         raise ValueError(f"{', '.join(missing)}: missing; give a problem file, or all of {', '.join(given)}")
+    from identify.configuration import Configuration
+
     return Configuration(
         inputs=inputs,
         samples=samples,

@@ -8,25 +8,38 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from identify.cli.app import Json, app
+from identify.cli.app import Json, app, examples
 from identify.cli.console import counting, fail, print_json, print_text
+from identify.cli.values import COUNT, NEW_FOLDER
 
 if TYPE_CHECKING:
     from identify.sweeps.results import Sweep
 
 
-@app.command(epilog="Example: identify sweep grid.toml --store runs/   and then   identify plot runs/")
+@app.command(
+    epilog=examples(
+        "identify sweep grid.toml --store runs",
+        "identify sweep grid.toml --store runs --workers 4 --retry-failed",
+        "identify sweep grid.toml --store runs --cluster scheduler.json",
+    )
+)
 def sweep(
     grid: Annotated[Path, typer.Argument(help="TOML file: lists of inputs, samples, width, activation, ..., and measure.")],
-    store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.")] = Path("runs"),
+    store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.", **NEW_FOLDER)] = Path("runs"),
     cluster: Annotated[
-        str | None, typer.Option(help="Dask scheduler: tcp://host:port, or its scheduler file (.json).", show_default=False)
+        str | None,
+        typer.Option(help="Dask scheduler: tcp://host:port, or its scheduler file (.json).", show_default=False, metavar="<address>"),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes on this machine; default: all processors.", show_default=False)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine; default: all processors.", show_default=False, **COUNT)
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run tasks again that ended with an error.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a check, thresholds or recoveries over a grid of sizes, activations, seeds and noise; stop and go on at any time."""
+    """Run checks or recoveries over a grid, and go on after a stop.
+
+    Verdicts, thresholds or recoveries over sizes, activations, seeds and noise.
+    """
     from identify.sweeps.sweep import sweep as run
     from identify.sweeps.workers import SweepError
     from identify.sweeps.workers import cluster as connect

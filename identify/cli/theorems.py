@@ -6,33 +6,38 @@ from typing import Annotated
 
 import typer
 
-from identify.cli.app import Json, Seed, app
+from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import print_json, print_text, progress
+from identify.cli.values import COUNT, one_of
+from identify.options import THEOREMS
 
 
-@app.command(epilog="Example: identify theorems interpolation --trials 5")
+@app.command(epilog=examples("identify theorems", "identify theorems interpolation --trials 5"))
 def theorems(
-    name: Annotated[str | None, typer.Argument(help="Which one. Without it, a list.", show_default=False)] = None,
-    trials: Annotated[int, typer.Option(help="Random instances, and as many nearest violations.")] = 20,
+    theorem: Annotated[str | None, typer.Argument(help="Which one. Without it, a list.", show_default=False, **one_of(THEOREMS))] = None,
+    trials: Annotated[int, typer.Option(help="Random instances, and as many nearest violations.", **COUNT)] = 20,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """The theorems that verdicts rest on: what they say, and how they fare on random instances."""
+    """List the theorems, or try one on random instances.
+
+    What verdicts rest on: what each says, and how it fares where its hypotheses hold and where they just fail.
+    """
     from identify.theory.registry import theorems as registry
 
-    if name is None:
+    if theorem is None:
         if as_json:
-            print_json([theorem.to_dict() for theorem in registry.values()])
+            print_json([one.to_dict() for one in registry.values()])
             return
-        for theorem in registry.values():
-            print_text(f"{theorem.name}: {theorem.title}\n    {theorem.reference}")
+        for one in registry.values():
+            print_text(f"{one.name}: {one.title}\n    {one.reference}")
         return
-    theorem = registry[name]
+    chosen = registry[theorem]
     with progress() as step:
-        found = theorem.verify(trials=trials, seed=seed, progress=step)
+        found = chosen.verify(trials=trials, seed=seed, progress=step)
     if as_json:
-        print_json(theorem.to_dict() | {"trials": found.to_dict()})
+        print_json(chosen.to_dict() | {"trials": found.to_dict()})
     else:
-        print_text(f"{theorem}\n\n{found}")
+        print_text(f"{chosen}\n\n{found}")
     if found.counterexamples:
         raise typer.Exit(1)

@@ -9,15 +9,16 @@ import numpy as np
 
 from identify.ambiguity import normal_form
 from identify.conditions.judgement import judge
-from identify.conditions.plan import NAMES, Plan
+from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
 from identify.conditions.setting import Setting
 from identify.configuration import Configuration
 from identify.eigenvectors import PlantingError
 from identify.limits import TooLargeError, limit_memory, limit_time
 from identify.network import ShapeError
+from identify.options import CONDITIONS, choice
 from identify.report.verdict import Report, Scope, Verdict
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data, choice
+from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
 
 INCONSISTENT = 1e-2
 """Relative residual above which data are not taken as a solution of the system they are given for."""
@@ -113,7 +114,7 @@ def _plan(budget, memory, conditions, progress) -> Plan:
         raise ValueError(f"memory: received {memory!r}, expected a positive number of bytes, or None")
     demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)
     for name in demanded:
-        choice("conditions", name, NAMES)
+        choice("conditions", name, CONDITIONS)
     return Plan(demanded, progress)
 
 

@@ -11,13 +11,14 @@ from identify.conditions.diagnostics.diagnose import diagnose
 from identify.conditions.generic_global import generic_global
 from identify.conditions.interpolation import interpolation
 from identify.conditions.local import local
-from identify.conditions.plan import NAMES, Plan, estimated_seconds
+from identify.conditions.plan import Plan, estimated_seconds
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.second import second_solution
 from identify.conditions.witnesses.witness import witness
 from identify.limits import seconds_left
+from identify.options import CONDITIONS
 from identify.report.verdict import Arithmetic, Condition, Report, Verdict, Witness
 
 GENERIC_MULTIPLIERS = (
@@ -51,7 +52,7 @@ def judge(
         scope=setting.scope,
         reasons=reasons,
         ambiguity=setting.ambiguity.describe(),
-        conditions=tuple(plan.found[name] for name in NAMES if name in plan.found),
+        conditions=tuple(plan.found[name] for name in CONDITIONS if name in plan.found),
         subject=subject,
         equations=equations,
         notes=(at_most, *notes),

@@ -17,8 +17,6 @@ from identify.exact.slices import interpolation_seconds
 from identify.limits import OutOfTimeError, TooLargeError, seconds_left
 from identify.report.verdict import Condition
 
-NAMES = ("interpolation", "decomposition", "scale", "generic-global", "local", "count", "witness", "reduction")
-"""The conditions, in the order of a report."""
 CHEAP = 0.5
 """Seconds: conditions estimated below are evaluated even where the question is decided already."""
 REFERENCES = {

@@ -10,6 +10,7 @@ import numpy as np
 
 from identify.limits import OutOfTimeError, is_affordable, limit_time, time_limit
 from identify.network import ShapeError
+from identify.options import METHODS, choice
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
@@ -23,7 +24,7 @@ from identify.recovery.separate import separate, separate_operations
 from identify.recovery.solution import BeyondAlgebraError, Recovery, RecoveryError
 from identify.recovery.splitting.rung import splitting
 from identify.recovery.work import Work
-from identify.stationarity import KKTSystem, check_data, choice
+from identify.stationarity import KKTSystem, check_data
 
 SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
     "separate": separate,
@@ -36,7 +37,6 @@ SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
 """Every search."""
 AUTO = ("separate", "birth", "projection", "measure")
 """In this order, after the algebra; where degree 2 leaves a rotation, and there are side equations, ``joint`` alone."""
-METHODS = ("auto", "algebraic", *SEARCHES)
 MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "measure": 512, "splitting": 64, "joint": 64}
 """Starts at most, where the caller does not say."""
 OPERATIONS = 2e11

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from identify.extras import DRAWING, needed
 from identify.files import replacing
 from identify.report.text import summary
 from identify.report.verdict import Condition, Report, Verdict, Witness, jsonable
@@ -43,15 +43,6 @@ _LIST_LIMIT = 12
 _WITNESS_LIMIT = 96
 _BARS_LIMIT = 20
 _NUMBER = re.compile(r"[-+−<≤>≥~≈]?\s*\d[\d\s.,/·×]*(e[-+−]?\d+)?\s*(%|s|ms|min)?")
-
-
-class MissingExtraError(ValueError, ImportError):
-    """An optional package is not installed: ``package`` is what was missing, ``extra`` the group that brings it."""
-
-    def __init__(self, package: str, purpose: str, extra: str = "demo") -> None:
-        super().__init__(f'{purpose} needs {package}, which is not installed: pip install "kkt-identify[{extra}]"')
-        self.package = package
-        self.extra = extra
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
     Raises
     ------
     ValueError
-        No report, no folder to write to, or (as :class:`MissingExtraError`) no jinja2.
+        No report, no folder to write to, or (as :class:`~identify.extras.MissingExtraError`) no jinja2.
     """
     if not reports:
         raise ValueError("reports: received none, expected at least one Report (what identify.check returns)")
@@ -159,18 +150,18 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
     Raises
     ------
     ValueError
-        No section, no folder to write to, or (as :class:`MissingExtraError`) no jinja2.
+        No section, no folder to write to, or (as :class:`~identify.extras.MissingExtraError`) no jinja2.
     """
     if not sections:
         raise ValueError("sections: received none, expected at least one Section")
     return _write(path, sections, title=title, lead=lead, fold=True, main=main)
 
 
-def require_pages() -> None:
-    """Raise :class:`MissingExtraError` where pages or their pictures could not be made."""
+def require_pages(*, pictures: bool = True) -> None:
+    """Raise :class:`~identify.extras.MissingExtraError` where pages, or ``pictures`` for them, could not be made."""
     _template()
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "drawing a picture")
+    if pictures:
+        needed("matplotlib", DRAWING)
 
 
 def fragment(report: Report) -> str:
@@ -273,11 +264,8 @@ def _bars(condition: Condition) -> list[tuple[str, ...]]:
 
 @cache
 def _template() -> Template:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError("jinja2", "writing an HTML page") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja2 = needed("jinja2", "writing an HTML page")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs, summary=summary)
     environment.tests["numeric"] = _is_number
     environment.globals.update(symbol=SYMBOL, result=RESULT, grade=GRADE, samples=_samples, bars=_bars)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from identify.activation import Activation, ActivationError
-from identify.stationarity import LAYERS, REGIMES, SELF_TRAINED
+from identify.options import LAYERS, METHODS, REGIMES
+from identify.stationarity import SELF_TRAINED
 from identify.sweeps.constraints import Constraint, GridError
 from identify.sweeps.task import PARAMETERS, USED, Task
 
@@ -21,8 +22,6 @@ MOST = 10_000_000
 """Points of a grid at most."""
 BUDGET = 10.0
 """Seconds for a recovery, where neither these nor a number of starts is given."""
-METHODS = ("auto", "algebraic", "separate", "projection", "birth", "measure", "splitting", "joint")
-# those of recover, which imports JAX; a test compares the two
 
 
 def _integer(least: int) -> Callable[[str, Any], int]:

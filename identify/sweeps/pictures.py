@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from identify.extras import DRAWING, needed
 from identify.files import together
+from identify.options import PICTURES, choice
 from identify.report.canvas import to_png, to_svg
-from identify.stationarity import choice
 from identify.sweeps.curves import noise_curves, thresholds_curves
 from identify.sweeps.diagrams import recovery_diagram, verdict_diagram
 from identify.sweeps.panels import values_of
 from identify.sweeps.results import Sweep
 
-FORMS = {"png": to_png, "svg": to_svg}
+FORMS = dict(zip(PICTURES, (to_png, to_svg), strict=True))
 
 
 def write_pictures(
     sweep: Sweep, folder: str | Path | None, *, x: str | None, y: str | None, where: str | Sequence[str], form: str
 ) -> list[Path]:
     """Draw what there is, and write it; see :meth:`Sweep.plot`."""
-    render = FORMS[choice("form", form, tuple(FORMS))]
+    needed("matplotlib", DRAWING)
+    render = FORMS[choice("form", form, PICTURES)]
     rows = sweep.table(where=where)
     of = {name: [row for row in rows if row["measure"] == name] for name in ("verdict", "thresholds", "recovery")}
     done = {name: [row for row in some if row["state"] == "done"] for name, some in of.items()}

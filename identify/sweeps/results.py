@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from identify.report.html import MissingExtraError
-from identify.stationarity import choice
+from identify.extras import needed
+from identify.options import choice
 from identify.sweeps.constraints import Constraint
 from identify.sweeps.measures import RESULTS
 from identify.sweeps.store import DamagedError, Store
@@ -94,11 +94,7 @@ class Sweep:
 
     def to_pandas(self, *, where: str | Sequence[str] = ()) -> DataFrame:
         """:meth:`table` as a data frame. Raises ValueError (MissingExtraError) without pandas."""
-        try:
-            from pandas import DataFrame
-        except ImportError as error:
-            raise MissingExtraError("pandas", "a table as a data frame", extra="tables") from error
-        return DataFrame(self.table(where=where))
+        return needed("pandas", "a table as a data frame").DataFrame(self.table(where=where))
 
     def to_xarray(self, measure: str, *, where: str | Sequence[str] = ()) -> Dataset:
         """The results of one measure as arrays, with a dimension for every axis of more than one value.
@@ -110,11 +106,7 @@ class Sweep:
         ValueError
             For a measure that the sweep has no result of, or (as MissingExtraError) without xarray and pandas.
         """
-        try:
-            from pandas import DataFrame
-            from xarray import Dataset
-        except ImportError as error:
-            raise MissingExtraError("xarray", "results as arrays", extra="tables") from error
+        pandas, xarray = (needed(package, "a table as arrays") for package in ("pandas", "xarray"))
         choice("measure", measure, tuple(RESULTS))
         rows = [row for row in self.table(where=where) if row["measure"] == measure]
         if not rows:
@@ -124,8 +116,8 @@ class Sweep:
         kept = [*RESULTS[measure], "state", "seconds"]
         content = [{name: row.get(name) for name in (*axes, *kept)} for row in rows]
         if not axes:
-            return Dataset({name: content[0][name] for name in kept}, attrs=fixed)
-        return DataFrame(content).set_index(axes)[kept].to_xarray().assign_attrs(fixed)
+            return xarray.Dataset({name: content[0][name] for name in kept}, attrs=fixed)
+        return pandas.DataFrame(content).set_index(axes)[kept].to_xarray().assign_attrs(fixed)
 
     def plot(
         self,

@@ -16,8 +16,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from identify.extras import needed
 from identify.limits import memory_allowed
-from identify.report.html import MissingExtraError
 from identify.sweeps.task import Outcome, Task, run_task
 
 AHEAD = 4096
@@ -162,12 +162,9 @@ def cluster(address: str) -> Iterator[Executor]:
     Raises
     ------
     ValueError
-        When no scheduler answers there, or (as :class:`~identify.report.html.MissingExtraError`) without Dask.
+        When no scheduler answers there, or (as :class:`~identify.extras.MissingExtraError`) without Dask.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingExtraError("Dask's package distributed", "sweeping on a cluster", extra="cluster") from error
+    Client = needed("distributed", "sweeping on a cluster").Client
     from_file = address.endswith(".json")
     if from_file and not Path(address).is_file():
         raise ValueError(f"cluster: {address}: no such file; expected a scheduler file, or an address such as tcp://host:8786")

@@ -19,12 +19,11 @@ from sympy import Expr, Poly, PolynomialError, Symbol, isprime, sympify
 from sympy.polys.rings import PolyElement
 
 from identify.limits import refuse_above
-from identify.stationarity import choice
+from identify.options import PROGRAMS, choice
 
 if TYPE_CHECKING:
     from identify.symbolic.system import SymbolicSystem
 
-FORMATS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
 SATURATION = Symbol("u")
 LARGEST_MODULUS = {"msolve": 1_500_000_000, "singular": 2**31, "macaulay2": 2**31, "sage": 2**31}
 """Primes must be smaller. msolve 0.10 does not terminate for primes from about 1.6e9 on, though it accepts them."""
@@ -111,7 +110,7 @@ def export(
     ----------
     Sommese & Wampler, *The Numerical Solution of Systems of Polynomials* (2005), section 13.5 (slack variables for squaring up).
     """
-    choice("format", format, FORMATS)
+    choice("format", format, PROGRAMS)
     _check_modulus(format, modulus)
     problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
     if problem.parameters and format in ("msolve", "phcpack"):

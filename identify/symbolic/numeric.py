@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from identify.activation import horner
-from identify.stationarity import choice, weighted_gradients
+from identify.options import choice
+from identify.stationarity import weighted_gradients
 
 if TYPE_CHECKING:
     from identify.symbolic.system import SymbolicSystem

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from identify.symbolic.solve import Solution
     from identify.symbolic.structure import Structure
 
+BYTES_PER_SYMBOL = 1000
 BYTES_PER_TERM = 400
 """Measured memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
 
@@ -395,6 +396,7 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
     if isinstance(problem, Configuration):
         if samples is not None:
             raise ValueError("samples: a Configuration already says how many samples there are; leave it out")
+        refuse_many(problem.inputs, problem.samples, problem.width, problem.outputs)
         names = Names(problem.inputs, problem.samples, problem.width, problem.outputs, problem.bias, False)
         return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
     if not isinstance(problem, KKTSystem):
@@ -404,9 +406,16 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
     if problem.labels is not None and len(problem.labels) != samples:
         raise ValueError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
     net = problem.network
+    refuse_many(net.n_inputs, int(samples), net.width, net.n_outputs)
     signed = problem.labels is None and problem.regime != "max-margin"
     names = Names(net.n_inputs, int(samples), net.width, net.n_outputs, net.has_bias, signed)
     return SymbolicSystem(net.activation, names, problem.observed, problem.regime, problem)
+
+
+def refuse_many(d: int, n: int, m: int, C: int) -> None:
+    """Raise TooLargeError for more symbols than memory has room for: data, network and target."""
+    count = n * (d + 2 * C) + 2 * m * (d + C + 1)
+    refuse_above(BYTES_PER_SYMBOL * count, f"a system with {count} symbols")
 
 
 def to_ring(value, context, generators):

@@ -1,4 +1,4 @@
-"""Ctrl-C during an audit: the first ends the step under way, the second everything, and none falls between two steps."""
+"""Ctrl-C, and termination: what is under way ends, and what is finished is not lost between two steps."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 @dataclass(eq=False)
 class Interrupts:
-    """A signal handler that counts, and raises KeyboardInterrupt: the first time only where that loses nothing."""
+    """A signal handler that remembers, and raises KeyboardInterrupt: the first time only where that loses nothing."""
 
-    count: int = 0
+    received: list[int] = field(default_factory=list)
     deferred: bool = False
 
+    @property
+    def count(self) -> int:
+        return len(self.received)
+
     def __call__(self, number: int, frame) -> None:
-        self.count += 1
+        self.received.append(number)
         if self.count > 1 or not self.deferred:
             raise KeyboardInterrupt
 

@@ -1,0 +1,39 @@
+"""Optional packages: which extra brings each, and the one line that says so where it is missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+EXTRAS = {
+    "msgpack": "checkpoints",
+    "safetensors": "checkpoints",
+    "onnx": "onnx",
+    "jinja2": "demo",
+    "matplotlib": "demo",
+    "sklearn": "demo",
+    "distributed": "cluster",
+    "pandas": "tables",
+    "xarray": "tables",
+}
+"""Of pyproject.toml, by the name that is imported."""
+DRAWING = "drawing a picture"
+TITLES = {"sklearn": "scikit-learn", "distributed": "Dask's package distributed", "torch": "PyTorch"}
+
+
+class MissingExtraError(ValueError, ImportError):
+    """An optional package is not installed: ``package`` is what is imported, ``extra`` the group that brings it (None: no group)."""
+
+    def __init__(self, package: str, purpose: str, advice: str = "") -> None:
+        self.package = package
+        self.extra = EXTRAS.get(package)
+        wanted = package if self.extra is None else f'"kkt-identify[{self.extra}]"'
+        super().__init__(f"{purpose} needs {TITLES.get(package, package)}, which is not installed; pip install {wanted}{advice}")
+
+
+def needed(package: str, purpose: str, *, advice: str = "") -> ModuleType:
+    """The optional package, imported; raises :class:`MissingExtraError`, whose message begins with ``purpose``."""
+    try:
+        return import_module(package)
+    except ImportError:
+        raise MissingExtraError(package, purpose, advice) from None

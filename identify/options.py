@@ -1,0 +1,69 @@
+"""The names that options may have, each list written once: for the checks, the command line, its help and its completion.
+
+Plain tuples in a module of their own, so that a shell that completes a word need not load the libraries that do the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from typing import TypeVar
+
+Name = TypeVar("Name")
+
+REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
+LAYERS = ("both", "first", "second")
+CONDITIONS = ("interpolation", "decomposition", "scale", "generic-global", "local", "count", "witness", "reduction")
+"""In the order of a report."""
+METHODS = ("auto", "algebraic", "separate", "projection", "birth", "measure", "splitting", "joint")
+"""Of a recovery: what to try by itself, the algebra, and every search."""
+PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
+"""For which a KKT system can be written."""
+PRECISIONS = ("float64", "float32")
+ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
+PICTURES = ("png", "svg")
+AXES = (
+    *("inputs", "samples", "width", "activation", "outputs", "bias", "layers", "regime"),
+    *("seed", "noise", "method", "starts", "budget", "tolerance"),
+)
+"""Of a sweep."""
+THEOREMS = (
+    *("reduction", "interpolation", "interpolation-width", "scale", "jennrich", "kruskal", "reshaped-kruskal", "generic-decomposition"),
+    *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global", "count", "rotation", "fibre"),
+    *("row-space", "splitting"),
+)
+"""In the order of the theory."""
+HAIM_PRESETS = {
+    "cifar-1": {"start_scale": 8.86e-4, "rate": 0.555, "bound": 0.498, "sharpness": 19.1},
+    "cifar-2": {"start_scale": 4.47e-3, "rate": 0.346, "bound": 0.494, "sharpness": 21.7},
+    "mnist-1": {"start_scale": 0.0350, "rate": 0.0305, "bound": 0.447, "sharpness": 149.9},
+    "mnist-2": {"start_scale": 1.74e-3, "rate": 0.282, "bound": 0.415, "sharpness": 19.2},
+}
+"""Settings of the runs that :func:`~identify.attacks.published.haim` reports as its best."""
+BUZAGLO_PRESETS = {
+    "multiclass-1": {"start_scale": 6.2e-5, "rate": 1.36e-3, "multiplier_rate": 0.479, "bound": 0.203, "sharpness": 39.5},
+    "multiclass-2": {"start_scale": 3.6e-4, "rate": 2.4e-4, "multiplier_rate": 0.951, "bound": 0.040, "sharpness": 326.0},
+    "weight-decay-1": {"start_scale": 0.0197, "rate": 0.952, "sharpness": 90.3},
+    "weight-decay-2": {"start_scale": 0.0137, "rate": 0.872, "sharpness": 107.4},
+    "weight-decay-3": {"start_scale": 3.5e-6, "rate": 0.949, "sharpness": 103.7},
+}
+"""Settings of :func:`~identify.attacks.published.buzaglo`; a name begins with the kind."""
+
+
+def choice(name: str, value: Name, options: Iterable[Name]) -> Name:
+    """``value`` if it is one of ``options``; a ValueError that lists them otherwise, and names the nearest."""
+    known = tuple(options)
+    if value not in known:
+        raise ValueError(f"{name}: {unknown(value, known)}")
+    return value
+
+
+def unknown(value: object, known: Collection[object]) -> str:
+    """The sentence about a value that is none of those known."""
+    return f"received {value!r}, expected one of {', '.join(map(str, known))}{nearest(value, known)}"
+
+
+def nearest(value: object, known: Iterable[object]) -> str:
+    """The end of an error where a name was probably misspelt; nothing where no known one is near."""
+    near = get_close_matches(str(value), map(str, known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
