@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from identify.activation import Activation
+from identify.attacks import descent
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
 from identify.network import ShapeError, finite_array
 from identify.stationarity import choice
@@ -141,7 +142,7 @@ def train(
             raise ValueError(f"{name}: received {value!r}, expected a {'positive' if low is None else 'non-negative'} number")
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"steps: received {steps!r}, expected an integer of at least 1")
-    optimiser = optax.sgd(rate, momentum=momentum or None)
+    optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
         start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
         problem = _Problem(network.nonlinearity(), loss, linearised)
@@ -156,7 +157,7 @@ def train(
             if done >= steps or (size if decay else value) <= enough:
                 break
             count = min(BLOCK, steps - done)
-            parameters, state = _descend(problem, optimiser, arrays, parameters, state, count)
+            parameters, state = _descend(problem, optimiser.update, arrays, parameters, state, count)
             done += count
         outputs = np.asarray(problem.outputs(arrays, parameters))
     final = network.with_parameters({name: np.asarray(part) for name, part in parameters.items()})
@@ -206,10 +207,10 @@ def _norm(parameters: Parameters) -> Array:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _descend(problem: _Problem, optimiser: optax.GradientTransformation, arrays, parameters, state, count):
+def _descend(problem: _Problem, update: optax.TransformUpdateFn, arrays, parameters, state, count):
     def body(_, carried):
         parameters, state = carried
-        updates, state = optimiser.update(jax.grad(partial(problem.total, arrays))(parameters), state, parameters)
+        updates, state = update(jax.grad(partial(problem.total, arrays))(parameters), state, parameters)
         return optax.apply_updates(parameters, updates), state
 
     return jax.lax.fori_loop(0, count, body, (parameters, state))
