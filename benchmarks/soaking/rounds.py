@@ -119,7 +119,7 @@ def recoveries(now: Round) -> None:
 
 def sweep(now: Round) -> None:
     """In processes of its own and in threads, with a diagram."""
-    grid = {"inputs": [3, 4], "samples": [2, 6], "width": 8 + now.grown, "activation": CUBIC, "seeds": now.seed}
+    grid = {"inputs": [3, 4], "samples": [2, 6], "width": 8 + now.grown, "activation": CUBIC, "seeds": [now.seed]}
     identify.sweep(grid, store=now.folder / "processes", workers=1)
     with ThreadPoolExecutor(1) as executor:
         found = identify.sweep(grid | {"measure": ["verdict", "recovery"], "starts": 4}, store=now.folder / "threads", executor=executor)
@@ -130,11 +130,11 @@ def sweep(now: Round) -> None:
 PARTS: dict[str, Callable[[Round], None]] = {
     "demo": demo,
     "checks": checks,
-    "audit, gradient": audit_gradient,
-    "audit, relu": partial(audit_network, "relu"),
-    "audit, tanh": partial(audit_network, "tanh"),
+    "audit of a gradient": audit_gradient,
+    "audit of a ReLU network": partial(audit_network, "relu"),
+    "audit of a tanh network": partial(audit_network, "tanh"),
     "attacks": attack,
-    "recover": recoveries,
+    "recoveries": recoveries,
     "sweep": sweep,
 }
 

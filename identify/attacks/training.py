@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -16,6 +16,7 @@ from identify.activation import Activation
 from identify.attacks import descent
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
 from identify.network import ShapeError, finite_array
+from identify.recovery.splitting.matrices import traceable
 from identify.stationarity import choice
 
 LOSSES = ("logistic", "square", "cross-entropy")
@@ -145,7 +146,7 @@ def train(
     optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
         start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
-        problem = _Problem(network.nonlinearity(), loss, linearised)
+        problem = _Problem(traceable(network.nonlinearity()), loss, linearised)
         arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(float(decay)))
         parameters, state, done = start, optimiser.init(start), 0
         first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
@@ -164,13 +165,14 @@ def train(
     return Training(network, final, value, size, _margins(outputs, labels, loss), done)
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class _Problem:
-    """What is minimised; compared by value, so that it is compiled once."""
+    """What is minimised. A pytree: compiled once, whatever the numbers."""
 
     nonlinearity: Callable[[Array], Array]
-    loss: str
-    linearised: bool
+    loss: str = field(metadata={"static": True})
+    linearised: bool = field(metadata={"static": True})
 
     def outputs(self, arrays: tuple, parameters: Parameters) -> Array:
         start, X, *_ = arrays
@@ -206,7 +208,7 @@ def _norm(parameters: Parameters) -> Array:
     return jnp.sqrt(sum((part**2).sum() for part in parameters.values()))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=1)
 def _descend(problem: _Problem, update: optax.TransformUpdateFn, arrays, parameters, state, count):
     def body(_, carried):
         parameters, state = carried
