@@ -1,4 +1,4 @@
-"""Repeated calls leave nothing behind: no compiled code, no descriptors, no threads, no files; and a slice of the soak, which sees leaks."""
+"""Repeated calls leave nothing behind: no compiled code, descriptors, threads or files; and a slice of the soak, which sees leaks."""
 
 from __future__ import annotations
 
@@ -48,9 +48,11 @@ def attacked(number: int, activation: str | idf.Activation) -> None:
     """Training, and an attack, whose rates and penalties are other ones each time."""
     rng = np.random.default_rng(number)
     net = attacks.random_network((3, 6, 1), activation, seed=number)
-    final = attacks.train(net, rng.standard_normal((2, 3)), np.array([-1.0, 1.0]), rate=0.01 + 1e-3 * number, momentum=0.1 * number, steps=5).final
-    rate = 1e-3 * (1 + number)
-    attack = attacks.haim(final, rate=rate, multiplier_rate=rate) if activation == "relu" else attacks.loo(net, final, rate=rate, sparsity=rate)
+    rate, X, y = 1e-3 * (1 + number), rng.standard_normal((2, 3)), np.array([-1.0, 1.0])
+    final = attacks.train(net, X, y, rate=rate, momentum=0.1 * number, steps=5).final
+    attack = (
+        attacks.haim(final, rate=rate, multiplier_rate=rate) if activation == "relu" else attacks.loo(net, final, rate=rate, sparsity=rate)
+    )
     idf.reconstruct(attack, candidates=2, steps=3, seed=number)
 
 
@@ -93,7 +95,18 @@ class TestTheBenchmark:
         return __import__("soak")
 
     def test_a_slice(self, tmp_path):
-        command = [sys.executable, "-W", "error", BENCHMARKS / "soak.py", "--rounds", "3", "--parts", "checks", "--out", tmp_path / "table.md"]
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            BENCHMARKS / "soak.py",
+            "--rounds",
+            "3",
+            "--parts",
+            "checks",
+            "--out",
+            tmp_path / "table.md",
+        ]
         out = subprocess.run([*command, "--only", "same sizes"], capture_output=True, text=True, check=True, timeout=300).stdout
         row = next(line for line in out.splitlines() if line.startswith("| same sizes | 3 |"))
         assert [cell.strip() for cell in row.split("|")[-2:-1]] == ["0, 0"] and (tmp_path / "table.md").read_text() == out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import resource
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +14,7 @@ import jax
 
 OWN = Path("/proc/self")
 COUNTS = ("descriptors", "threads", "processes", "files")
+OF_ITS_OWN = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB", re.MULTILINE)
 _compiled: Counter[str] = Counter()
 
 
@@ -27,13 +28,16 @@ def compilations() -> int:
 
 
 def held(folders: Iterable[Path]) -> dict[str, float]:
-    """Resident memory in MiB, after garbage was collected and free memory given back, and counts; files are those below the folders."""
+    """Memory in MiB, after garbage was collected and free memory given back, and counts; files are those below the folders.
+
+    Memory is what is resident or swapped out, but for mapped files (libraries), which the system takes and brings back as it likes.
+    """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU C library has it
     if trim is not None:
         trim(0)
     return {
-        "memory": int((OWN / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20,
+        "memory": sum(int(size) for size in OF_ITS_OWN.findall((OWN / "status").read_text())) / 2**10,
         "descriptors": len(os.listdir(OWN / "fd")) - 1,  # that of the listing
         "threads": len(os.listdir(OWN / "task")),
         "processes": sum(len(_children(task)) for task in (OWN / "task").iterdir()),

@@ -203,7 +203,7 @@ def objective(
         parts = (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness, 0.0)
         own, bounds, shares, count, sharp, outside = (jnp.asarray(part, float) for part in parts)
         held = [jax.tree.map(lambda leaf: jnp.asarray(leaf, float), traceable(part)) for part in (prior, penalty, nonlinearity)]
-    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, *held, scalars)
+    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, held[0], held[1], held[2], scalars)
 
 
 @dataclass(frozen=True, eq=False)
