@@ -35,8 +35,8 @@ from identify.files import replacing
 
 BOUND = 0.5
 """MiB per round."""
-WARM, FEWEST = 0.25, 8
-"""Part of the rounds that warm up; with fewer rounds after them than that memory is not judged."""
+WARM, FIRST, FEWEST = 0.25, 6, 8
+"""Part of the rounds that warm up, and at least so many where there are twice as many; with fewer after them memory is not judged."""
 SOME = ("checks", "audit of a gradient", "attacks", "recoveries")
 """Parts of rounds whose sizes are new: what compiles."""
 PRIVATE = {"HOME": "home", "XDG_CACHE_HOME": "home/cache", "XDG_CONFIG_HOME": "home/config", "TMPDIR": "tmp"}
@@ -116,7 +116,7 @@ def _brief(found: dict) -> str:
 
 def steady(kept: Sequence[dict]) -> Sequence[dict]:
     """The rounds after those that warm up."""
-    return kept[int(len(kept) * WARM) :]
+    return kept[max(int(len(kept) * WARM), min(FIRST, len(kept) // 2)) :]
 
 
 def slope(values: Sequence[float]) -> tuple[float, float, float]:

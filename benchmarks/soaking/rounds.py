@@ -30,6 +30,11 @@ class Round:
     grown: int
     folder: Path
 
+    @property
+    def returning(self) -> int:
+        """A seed that comes again after five rounds, for what has sizes that depend on the data."""
+        return self.seed % 5
+
 
 def command(*arguments: object) -> str:
     """A command line in this process, as the entry point runs it; what it prints."""
@@ -47,8 +52,8 @@ def command(*arguments: object) -> str:
 
 
 def demo(now: Round) -> None:
-    """Both acts, in a new folder. Five seeds: the first act's network has as many neurons as its data have eigenvectors."""
-    command("demo", "--out", now.folder / "demo", "--seed", now.seed % 5, "--width", 150 + now.grown)
+    """Both acts, in a new folder. The first act's network has as many neurons as its data have eigenvectors."""
+    command("demo", "--out", now.folder / "demo", "--seed", now.returning, "--width", 150 + now.grown)
 
 
 def checks(now: Round) -> None:
@@ -109,7 +114,7 @@ def attack(now: Round) -> None:
 
 
 def recoveries(now: Round) -> None:
-    """By algebra, and by searches."""
+    """By algebra, and by searches, which run as many starts at once as are still moving."""
     for activation, method, starts in (
         (CUBIC, "auto", None),
         ("z + z^3", "projection", 8),
@@ -117,14 +122,14 @@ def recoveries(now: Round) -> None:
         (CUBIC, "separate", 8),
     ):
         config = identify.Configuration(inputs=4, samples=3, width=12 + now.grown, activation=activation)
-        system, truth = config.plant(seed=now.seed)
+        system, truth = config.plant(seed=now.returning)
         with contextlib.suppress(identify.RecoveryError):  # a search may fail; what it leaves is measured all the same
-            identify.recover(system, samples=3, method=method, starts=starts, seed=now.seed, data=(truth.X, truth.c))
+            identify.recover(system, samples=3, method=method, starts=starts, seed=now.returning, data=(truth.X, truth.c))
 
 
 def sweep(now: Round) -> None:
     """In processes of its own and in threads, with a diagram."""
-    grid = {"inputs": [3, 4], "samples": [2, 6], "width": 8 + now.grown, "activation": CUBIC, "seeds": [now.seed]}
+    grid = {"inputs": [3, 4], "samples": [2, 6], "width": 8 + now.grown, "activation": CUBIC, "seeds": [now.returning]}
     identify.sweep(grid, store=now.folder / "processes", workers=1)
     with ThreadPoolExecutor(1) as executor:
         found = identify.sweep(grid | {"measure": ["verdict", "recovery"], "starts": 4}, store=now.folder / "threads", executor=executor)
