@@ -5,7 +5,7 @@ same sizes in every round; then, for a fifth of the time each, some of them with
 ``jax.clear_caches()`` after every round. Every series is a process with a HOME, a cache, a TMPDIR and a working folder of its own.
 After each round it collects garbage, gives free memory back (``malloc_trim``) and counts what it holds. Linux.
 
-Memory is that of the process without mapped files. Its slope is that of Theil and Sen over the rounds after the first quarter, with a 95 %
+Memory is that of the process without mapped files. Its slope is that of Theil and Sen over the rounds after those that warm up, with a 95 %
 interval that takes rounds for independent: memory is flat where all of it lies below ``BOUND``. Descriptors, threads, processes and
 files grow where their median over the last third of these rounds is above that over the first. Exit status 1 where anything grows
 that should not; with new sizes memory may.

@@ -119,7 +119,7 @@ class TestTheBenchmark:
         for what in ("descriptors", "threads", "processes", "files"):
             said = soak.grown([one | {what: k // 5} for k, one in enumerate(flat)])
             assert len(said) == 1 and said[0].startswith(f"{what} grow")
-        assert "not known" in soak.grown([one | {"memory": 50 * one["memory"]} for one in flat[:12]])[0]
+        assert "not known" in soak.grown([one | {"memory": 50 * one["memory"]} for one in flat[:16]])[0]
 
     def test_a_round_that_fails_is_an_error(self, soak, monkeypatch):
         with pytest.raises(subprocess.CalledProcessError):
