@@ -30,6 +30,7 @@ class Program(NamedTuple):
 PROGRAMS = {
     "fuzz": Program("Malformed input", ("fuzz.py",), ("fuzz.py", "--inputs", "1000")),
     "faults": Program("Faults", ("faults.py",), ("faults.py", "--quick")),
+    "soak": Program("Soak", ("soak.py",), ("soak.py", "--rounds", "3", "--parts", "checks", "recoveries")),
     "startup": Program("Start-up", ("startup.py",), ("startup.py",)),
     "symbolic": Program("Writing the equations down", ("symbolic.py",), ("symbolic.py", "--quick")),
     "ranks": Program("Exact ranks", ("ranks.py",), ("ranks.py", "--quick")),

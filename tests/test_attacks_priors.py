@@ -17,7 +17,7 @@ from identify.attacks.mlp import sigmoid_relu, softplus_relu
 from identify.attacks.priors import Box, Sum
 from identify.attacks.runs import Reconstruction, Trial
 from identify.network import ShapeError
-from identify.recovery.splitting.matrices import smallest, splitting_matrices
+from identify.recovery.splitting.matrices import smallest, splitting_matrices, traceable
 from identify.recovery.splitting.minimise import split
 
 CUBIC = "z + z^2/2 + z^3"
@@ -83,8 +83,8 @@ class TestSplittingMatrices:
         attack = ATTACKS[name]()
         objective, (X, c) = attack.objective(5), point(attack)
         c = np.maximum(c, 0.6)
-        if objective.nonlinearity is sigmoid_relu:
-            objective = replace(objective, nonlinearity=softplus_relu)
+        if getattr(objective.nonlinearity, "func", None) is sigmoid_relu:
+            objective = replace(objective, nonlinearity=traceable(softplus_relu))
         values, vectors = smallest(objective, X, c)
         j = int(np.argmax(np.abs(values)))
         before = value(objective, X, c)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy.special import expit, softmax
 
-from identify.attacks import MLP, buzaglo, haim, loo, stationarity, train
+from identify.attacks import MLP, buzaglo, descent, haim, loo, stationarity, train
 from identify.attacks.training import random_network
 from identify.network import ShapeError
 
@@ -57,6 +60,22 @@ class TestRegimes:
         done = train(start, X, Y, loss="square", rate=2e-3, momentum=0.9, steps=200_000, enough=1e-16, linearised=True)
         assert np.abs(done.margins).max() < 1e-7
         assert stationarity(loo(start, done.final, linearised=True), X, signed=True).residual < 1e-7
+
+    @pytest.mark.parametrize("name", ["momentum", "adam"])
+    def test_the_optimisers_are_those_of_optax(self, name):
+        """The same bits, step by step, with a rate of its own for each part."""
+        rng, rates = np.random.default_rng(0), {"X": 0.3, "c": 1e-4}
+        own = descent.momentum(rates, 0.9) if name == "momentum" else descent.adam(0.02)
+        parts = {each: optax.sgd(rate, momentum=0.9) for each, rate in rates.items()}
+        theirs = optax.multi_transform(parts, {each: each for each in rates}) if name == "momentum" else optax.adam(0.02)
+        with jax.enable_x64(True):
+            point = {"X": jnp.asarray(rng.standard_normal((3, 4))), "c": jnp.asarray(rng.standard_normal((3, 1)))}
+            state, their_state = own.init(point), theirs.init(point)
+            for _ in range(5):
+                gradient = jax.tree.map(lambda part: jnp.asarray(rng.standard_normal(part.shape)), point)
+                moves, state = own.update(gradient, state, point)
+                published, their_state = theirs.update(gradient, their_state, point)
+                assert all(np.array_equal(moves[part], published[part]) for part in rates)
 
     def test_momentum_and_progress(self):
         lines: list[str] = []

@@ -260,6 +260,11 @@ class TestBirth:
         found = idf.recover(system, samples=4, method=method)
         assert found.match(truth.X, truth.c).errors.max() < 1e-9 and found.method == method
 
+    def test_splitting_that_finds_nothing_says_so(self):
+        system, _ = size(3, 3, 7).plant(0)
+        with pytest.raises(idf.RecoveryError, match="splitting: no solution from 1 starts"):
+            idf.recover(system, samples=3, method="splitting", starts=1)
+
     @pytest.mark.parametrize(("inputs", "samples", "width"), [(6, 7, 12), (10, 12, 20)])
     def test_more_samples_than_inputs(self, inputs, samples, width):
         """No factorisation of the target to start from, and hundreds of starts of variable projection find nothing."""

@@ -31,7 +31,7 @@ from identify.sweeps.measures import MEASURES
 from identify.sweeps.store import DamagedError, Store
 from identify.sweeps.sweep import Progress, clock
 from identify.sweeps.task import USED, Outcome, Task, failed
-from identify.sweeps.workers import Given, Processes
+from identify.sweeps.workers import Given, Processes, run_and_forget
 
 SMALL = {"inputs": [3, 4], "samples": [1, 2, 3], "width": [3, 8], "activation": "z + z^3"}
 LONG = {"inputs": [4, 5], "samples": {"first": 1, "last": 10}, "width": {"first": 3, "last": 12}, "activation": "z + z^2/2 + z^3"}
@@ -440,6 +440,18 @@ class TestDrive:
 
 
 class TestProcesses:
+    def test_compiled_code_is_dropped(self, monkeypatch):
+        """After a number of sizes; other seeds and other noise are no other size."""
+        cleared = []
+        monkeypatch.setattr("jax.clear_caches", lambda: cleared.append(len(done)))
+        monkeypatch.setattr("identify.sweeps.workers.SIZES", 2)
+        monkeypatch.setattr("identify.sweeps.workers._compiled", set())
+        done = []
+        for width, seed, noise in ((9, 0, 0.0), (9, 1, 0.0), (9, 1, 1e-9), (10, 0, 0.0), (9, 0, 0.0), (11, 0, 0.0)):
+            task = replace(TASK, measure="recovery", width=width, seed=seed, noise=noise, method="auto", tolerance=1e-3, budget=1.0)
+            done.append(run_and_forget(task))
+        assert cleared == [3, 5] and all(outcome.state == "done" for outcome in done)
+
     def test_a_worker_is_killed(self, tmp_path):
         """By kill -9, in the middle: nothing is lost, nothing doubled, nothing has failed; the environment is as before."""
         before = dict(os.environ)

@@ -38,9 +38,10 @@ def softplus_relu(z: Array, sharpness: Array) -> Array:
     return jax.nn.softplus(sharpness * z) / sharpness
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Polynomial:
-    """A polynomial activation, compared by value; the sharpness of a smoothing is not used."""
+    """A polynomial activation, compared by value, or a pytree of its coefficients; the sharpness of a smoothing is not used."""
 
     coefficients: tuple[float, ...]
 

@@ -29,7 +29,7 @@ Scalars = Callable[[Array, Array], Array]
 Prior = Callable[[Array], Array]
 """Candidates (k, d) -> a penalty for each, (k,). A function, or a pytree that can be called."""
 Penalty = Callable[[Array, Array], Array]
-"""Multipliers (k, q) and their bounds (k,) -> a penalty for each candidate, (k,)."""
+"""Multipliers (k, q) and their bounds (k,) -> a penalty for each candidate, (k,). Like a prior."""
 
 
 @jax.tree_util.register_dataclass
@@ -49,9 +49,9 @@ class Objective:
     outside: Array
     """Squared norm of the target that no candidate can reach: its first layer outside the rows of ``basis``."""
     prior: Prior
+    penalty: Penalty
+    nonlinearity: Callable[[Array, Array], Array]
     scalars: Scalars = field(metadata={"static": True})
-    penalty: Penalty = field(metadata={"static": True})
-    nonlinearity: Callable[[Array, Array], Array] = field(metadata={"static": True})
     basis: Array | None = None
     """Candidates are coordinates for these rows (r, d); None: for the inputs."""
 
@@ -202,8 +202,8 @@ def objective(
         networks, goal = tuple(map(arrays, at)), None if change is None else arrays(change)
         parts = (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness, 0.0)
         own, bounds, shares, count, sharp, outside = (jnp.asarray(part, float) for part in parts)
-        held = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), traceable(prior))
-    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, held, scalars, penalty, nonlinearity)
+        held = [jax.tree.map(lambda leaf: jnp.asarray(leaf, float), traceable(part)) for part in (prior, penalty, nonlinearity)]
+    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, held[0], held[1], held[2], scalars)
 
 
 @dataclass(frozen=True, eq=False)

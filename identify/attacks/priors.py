@@ -1,4 +1,4 @@
-"""Priors on candidates, which are pytrees, so that other numbers do not compile anew; penalties on multipliers, compared by value."""
+"""Priors on candidates and penalties on multipliers: pytrees, so that other numbers do not compile anew."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Sum:
         return sum((prior(X) for prior in self.priors), jnp.zeros(len(X), X.dtype))
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Sparse:
     """weight · sum of the sizes of a candidate's multipliers."""
 

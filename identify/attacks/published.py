@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from math import prod
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from identify.activation import Activation
+from identify.attacks.descent import adam, momentum
 from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
@@ -79,7 +78,7 @@ def haim(
             sharpness=sharpness,
         ),
         lambda rng, k: (start_scale * rng.standard_normal((k, network.n_inputs)), rng.uniform(0, 1, (k, 1))),
-        _momentum(rate, multiplier_rate),
+        momentum({"X": rate, "c": multiplier_rate}, MOMENTUM),
         steps,
         settings=settings,
     )
@@ -138,7 +137,7 @@ def buzaglo(
             sharpness=sharpness,
         ),
         start,
-        _momentum(rate, multiplier_rate),
+        momentum({"X": rate, "c": multiplier_rate}, MOMENTUM),
         steps,
         settings=settings | ({"bound": bound} if multiclass else {}),
     )
@@ -221,17 +220,12 @@ def loo(
             sharpness=11.0,
         ),
         lambda rng, k: (0.2 * rng.standard_normal((k, d)), rng.uniform(-0.5, 0.5, (k, C * len(at)))),
-        _adam(rate),
+        adam(rate),
         steps,
         sharpness=_growing,
         settings={"rate": rate, "linearised": linearised, "both_kernels": both_kernels}
         | {"high_frequency": high_frequency, "sparsity": sparsity},
     )
-
-
-@cache  # an optimiser is compared by identity: a new one would compile the iterations anew
-def _adam(rate: float) -> optax.GradientTransformation:
-    return optax.adam(rate)
 
 
 def _growing(step: Array) -> Array:
@@ -241,12 +235,6 @@ def _growing(step: Array) -> Array:
 
 def _smoothed(network: MLP, relu: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
     return Polynomial(network.activation.floats()) if isinstance(network.activation, Activation) else relu
-
-
-@cache
-def _momentum(rate: float, multiplier_rate: float) -> optax.GradientTransformation:
-    parts = {"X": optax.sgd(rate, momentum=MOMENTUM), "c": optax.sgd(multiplier_rate, momentum=MOMENTUM)}
-    return optax.multi_transform(parts, {"X": "X", "c": "c"})
 
 
 def _hinge(c: Float[Array, "k 1"], bounds: Float[Array, " k"]) -> Float[Array, " k"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import jax
@@ -99,13 +99,14 @@ def reconstruct(
     total = int(first.steps if steps is None else steps)
     clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
     store = None if checkpoint is None else Store.open(Path(checkpoint), attack, first, f"{candidates} {total} {splitting} {precision}")
+    objective_of = lru_cache(1)(lambda made: made.objective(candidates))  # functions made anew in it would compile anew
     done: list[Trial] = []
     for number in range(seed, seed + trials):
         made = _drawn(attack, number)
         trial = None if store is None else store.load(number, made)
         if trial is None:
             try:
-                trial = _run(made, candidates, total, number, splitting, precision, clock, progress)
+                trial = _run(made, objective_of(made), candidates, total, number, splitting, precision, clock, progress)
             except KeyboardInterrupt:
                 clock.interrupted = INTERRUPTED
                 break
@@ -129,10 +130,18 @@ def _drawn(attack: Attack | RandomSearch, seed: int) -> Attack:
 
 
 def _run(
-    attack: Attack, candidates: int, total: int, seed: int, splitting: Splitting | None, precision: str, clock: Clock, progress
+    attack: Attack,
+    objective: Objective,
+    candidates: int,
+    total: int,
+    seed: int,
+    splitting: Splitting | None,
+    precision: str,
+    clock: Clock,
+    progress,
 ) -> Trial:
     X, c = attack.start(np.random.default_rng(seed), candidates)
-    objective, used = attack.objective(candidates), candidates
+    used = candidates
     history: list[tuple[int, float]] = []
     splits: list[Split] = []
     pending: list[Split] = []
@@ -146,7 +155,7 @@ def _run(
             count = min(_block(at, clock, pace), total - at, until_check)
             started = time.monotonic()
             try:
-                new = _iterate(attack.optimiser, attack.sharpness, rough, point, state, used, at, count)
+                new = _iterate(attack.optimiser.update, attack.sharpness, rough, point, state, used, at, count)
                 reached = float(new[2])  # here the iterations are waited for
             except KeyboardInterrupt:
                 if not history:
@@ -190,7 +199,7 @@ def _judged(objective: Objective, X, c):
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _iterate(optimiser: optax.GradientTransformation, sharpness, objective: Objective, point, state, used, at, count):
+def _iterate(update: optax.TransformUpdateFn, sharpness, objective: Objective, point, state, used, at, count):
     """``count`` iterations of the first ``used`` candidates; the point, the optimiser's state, the objective before the last of them."""
     free = jnp.arange(len(point["X"]))[:, None] < used
 
@@ -199,7 +208,7 @@ def _iterate(optimiser: optax.GradientTransformation, sharpness, objective: Obje
         current = _sharpened(objective, sharpness, at + i)
         value, gradient = jax.value_and_grad(lambda p: current(p["X"], p["c"]))(point)
         gradient = jax.tree.map(lambda part: jnp.where(free, part, 0), gradient)
-        updates, state = optimiser.update(gradient, state, point)
+        updates, state = update(gradient, state, point)
         return optax.apply_updates(point, updates), state, value
 
     return jax.lax.fori_loop(0, count, body, (point, state, jnp.zeros((), point["X"].dtype)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -13,9 +13,11 @@ import optax
 from jaxtyping import Array, Float
 
 from identify.activation import Activation
+from identify.attacks import descent
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
 from identify.network import ShapeError, finite_array
 from identify.options import choice
+from identify.recovery.splitting.matrices import traceable
 
 LOSSES = ("logistic", "square", "cross-entropy")
 BIASES = ("none", "first", "hidden", "all")
@@ -141,10 +143,10 @@ def train(
             raise ValueError(f"{name}: received {value!r}, expected a {'positive' if low is None else 'non-negative'} number")
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"steps: received {steps!r}, expected an integer of at least 1")
-    optimiser = optax.sgd(rate, momentum=momentum or None)
+    optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
         start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
-        problem = _Problem(network.nonlinearity(), loss, linearised)
+        problem = _Problem(traceable(network.nonlinearity()), loss, linearised)
         arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(float(decay)))
         parameters, state, done = start, optimiser.init(start), 0
         first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
@@ -156,20 +158,21 @@ def train(
             if done >= steps or (size if decay else value) <= enough:
                 break
             count = min(BLOCK, steps - done)
-            parameters, state = _descend(problem, optimiser, arrays, parameters, state, count)
+            parameters, state = _descend(problem, optimiser.update, arrays, parameters, state, count)
             done += count
         outputs = np.asarray(problem.outputs(arrays, parameters))
     final = network.with_parameters({name: np.asarray(part) for name, part in parameters.items()})
     return Training(network, final, value, size, _margins(outputs, labels, loss), done)
 
 
-@dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class _Problem:
-    """What is minimised; compared by value, so that it is compiled once."""
+    """What is minimised. A pytree: compiled once, whatever the numbers."""
 
     nonlinearity: Callable[[Array], Array]
-    loss: str
-    linearised: bool
+    loss: str = field(metadata={"static": True})
+    linearised: bool = field(metadata={"static": True})
 
     def outputs(self, arrays: tuple, parameters: Parameters) -> Array:
         start, X, *_ = arrays
@@ -205,11 +208,11 @@ def _norm(parameters: Parameters) -> Array:
     return jnp.sqrt(sum((part**2).sum() for part in parameters.values()))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _descend(problem: _Problem, optimiser: optax.GradientTransformation, arrays, parameters, state, count):
+@partial(jax.jit, static_argnums=1)
+def _descend(problem: _Problem, update: optax.TransformUpdateFn, arrays, parameters, state, count):
     def body(_, carried):
         parameters, state = carried
-        updates, state = optimiser.update(jax.grad(partial(problem.total, arrays))(parameters), state, parameters)
+        updates, state = update(jax.grad(partial(problem.total, arrays))(parameters), state, parameters)
         return optax.apply_updates(parameters, updates), state
 
     return jax.lax.fori_loop(0, count, body, (parameters, state))

@@ -159,5 +159,5 @@ class KKTObjective:
 
 
 jax.tree_util.register_dataclass(
-    KKTObjective, data_fields=["W", "A", "offsets", "target", "weights", "scale"], meta_fields=["derivatives", "observed"]
+    KKTObjective, data_fields=["W", "A", "offsets", "target", "weights", "scale", "derivatives"], meta_fields=["observed"]
 )

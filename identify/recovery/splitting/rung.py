@@ -41,7 +41,8 @@ def splitting(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
         found = solve_by_splitting(equations, samples, rng, starts=size, spread=start_scale(reduced.network), deadline=deadline)
         good = [(X, c) for X, c, residual in found if residual <= search.tolerance]
-        X, c = (np.array([pair[k] for pair in good]).reshape(len(good), samples, -1) for k in (0, 1))
+        sizes = reduced.network.n_inputs, reduced.network.n_outputs
+        X, c = (np.array([pair[k] for pair in good]).reshape(len(good), samples, size) for k, size in enumerate(sizes))
         return {"X": X, "c": c}
 
     search.evidence["splitting"] = evidence = {"candidates": samples + 1}

@@ -1,0 +1,56 @@
+"""The optimisers of the attacks, as optax has them, with rates in the state: other rates, and a new optimiser, do not compile anew.
+
+Compiled code takes the update as a constant, which is compared by identity; optax makes a new one at every call, with its rates inside.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class _Momentum(NamedTuple):
+    rates: Any
+    decay: Any
+    trace: Any
+
+
+class _Adam(NamedTuple):
+    rate: Any
+    moments: Any
+
+
+def momentum(rates: Any, decay: float) -> optax.GradientTransformation:
+    """``optax.sgd`` with the momentum ``decay``; ``rates`` is one number, or one for each part of the point, by name."""
+
+    def init(point: Any) -> _Momentum:
+        return _Momentum(_numbers(rates, point), _numbers(decay, point), jax.tree.map(jnp.zeros_like, point))
+
+    return optax.GradientTransformation(init, _momentum_update)
+
+
+def adam(rate: float) -> optax.GradientTransformation:
+    """``optax.adam``."""
+    return optax.GradientTransformation(lambda point: _Adam(_numbers(rate, point), _MOMENTS.init(point)), _adam_update)
+
+
+_MOMENTS = optax.scale_by_adam()
+
+
+def _momentum_update(gradient: Any, state: _Momentum, point: Any = None) -> tuple[Any, _Momentum]:
+    trace = jax.tree.map(lambda new, old: new + state.decay * old, gradient, state.trace)
+    moves = jax.tree.map(lambda rate, part: jax.tree.map(lambda each: -rate * each, part), state.rates, trace)
+    return moves, state._replace(trace=trace)
+
+
+def _adam_update(gradient: Any, state: _Adam, point: Any = None) -> tuple[Any, _Adam]:
+    moves, moments = _MOMENTS.update(gradient, state.moments, point)
+    return jax.tree.map(lambda part: -state.rate * part, moves), _Adam(state.rate, moments)
+
+
+def _numbers(values: Any, point: Any) -> Any:
+    """As arrays of the point's type."""
+    return jax.tree.map(lambda value: jnp.asarray(value, jax.tree.leaves(point)[0].dtype), values)
