@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +21,22 @@ from identify import files
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.result import Audit
 from identify.checkpoints import ProblemFileError, read_arrays
+from identify.extras import MissingExtraError
 from identify.files import claim_folder, locked, replacing, together
-from identify.report.html import MissingExtraError, Picture
+from identify.report.html import Picture
 from identify.report.plots import compare
 from identify.sweeps.store import Store
 from identify.sweeps.task import Outcome, Task, failed
 
+HOLD = """
+import sys, time
+from pathlib import Path
+from identify.files import locked
+
+with locked(Path(sys.argv[1])):
+    Path(sys.argv[1], "held").touch()
+    time.sleep(60)
+"""
 TASK = Task(measure="verdict", inputs=2, samples=1, width=3, activation="z + z^2")
 TWO_DAYS = 2 * 86_400
 CHECK = ["check", "-d", 2, "-n", 1, "-m", 3, "-a", "z + z^2"]
@@ -133,20 +143,13 @@ class TestTogether:
         assert len({(tmp_path / name).read_text() for name in "abcde"}) == 1 and names(tmp_path) == set("abcde")
 
     def test_the_lock_ends_with_its_process(self, tmp_path):
-        process = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path,))
-        process.start()
-        while not (tmp_path / "held").exists():
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path]) as process:
+            while not (tmp_path / "held").exists():
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
         with ThreadPoolExecutor(1) as other:
             assert other.submit(lambda: [None for _ in [locked(tmp_path).__enter__()]]).result(20) == [None]
-
-
-def hold(folder: Path) -> None:
-    with locked(folder):
-        (folder / "held").touch()
-        time.sleep(60)
 
 
 class TestClaims:
