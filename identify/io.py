@@ -151,7 +151,9 @@ def save_arrays(path: str | Path, contents: dict) -> Path:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **contents)
     except OSError as error:
-        raise ProblemFileError(f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable") from None
+        raise ProblemFileError(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that exists, is writable and has room"
+        ) from None
     return path
 
 

@@ -84,6 +84,17 @@ class TestAGradient:
         assert found["defences"].values["data"].startswith("the recovered samples") and "recovered samples" in found["defences"].scope
         assert found["defences"].values["noise"]["rows"][0]["verdict_these_data"] == "UNIQUE"
 
+    def test_the_recovered_samples_have_a_verdict_of_their_own(self, leak, audited, tmp_path):
+        found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC)
+        own, X = found["recovered"], found.recovery.X
+        assert own.report.verdict == "UNIQUE" and str(own.report.scope) == "this network, this data"
+        assert own.details[0].startswith("about the target of exactly these samples") and "is another question" in own.details[1]
+        assert found.report is found["verdict"].report and "for this network, generic data" in found.headline
+        found.save(tmp_path)
+        assert idf.verify(tmp_path / "recovered.certificate.json") and np.isfinite(X).all()
+        assert "About the target of exactly these samples" in (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "recovered" not in audited  # whose verdict is about the given data
+
     def test_without_any_data_nothing_is_said_of_defences(self):
         system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
         found = idf.audit(system, samples=5, budget=2.0)
@@ -266,7 +277,7 @@ class TestTheResult:
                 raise KeyboardInterrupt
 
         found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC, progress=interrupt)
-        assert found.stopped.startswith("interrupted from the keyboard, in the step: recovery; left out: certificate of the verdict, ")
+        assert found.stopped.startswith("interrupted from the keyboard, in the step: recovery; left out: verdict for the recovered samples, ")
         assert "verdict" in found and "recovery" not in found
         found.save(tmp_path)
         assert "Stopped early" in (tmp_path / "report.html").read_text(encoding="utf-8")

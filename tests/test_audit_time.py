@@ -154,7 +154,7 @@ class TestAnInterrupt:
             assert process.wait(60) == 130, lines
         assert "identify: interrupted; what was finished is in" in rest and "Traceback" not in rest
         content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-        assert "in the step: recovery; left out: certificate of the verdict" in content["stopped"]
+        assert "in the step: recovery; left out: verdict for the recovered samples" in content["stopped"]
         assert [finding["name"] for finding in content["findings"]] == ["equations", "verdict", "thresholds"]
         assert (tmp_path / "out" / "report.html").exists()
 

@@ -309,6 +309,25 @@ class TestAudits:
         assert names(tmp_path) == {"report.json", "proof-1.certificate.json"}
 
 
+@pytest.mark.parametrize(
+    ("command", "said"), [("recover", "Recovery(2 samples"), ("audit", "Can the data be recovered?"), ("attack", "Reconstruction(")]
+)
+def test_an_answer_is_told_where_there_is_no_room_for_its_file(monkeypatch, capsys, tmp_path, command, said):
+    system, truth = idf.Configuration(inputs=3, samples=2, width=6, activation="z + z^2 + z^3").plant(seed=1)
+    problem, network = idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c), tmp_path / "n.npz"
+    np.savez(network, W1=system.network.W, W2=system.network.A, X=truth.X, y=np.array([1.0, -1.0]))
+    (tmp_path / "out").mkdir()
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    options = ["--steps", 1] if command == "attack" else []
+    out = tmp_path / "out" / ("audit" if command == "audit" else "x.npz")
+    status, text, err = run(monkeypatch, capsys, command, network if command == "attack" else problem, *options, "--out", out)
+    assert status == 2 and said in text and "Written" not in text and "No space left on device" in err.splitlines()[-1]
+
+
 def test_entries_that_are_hidden_by_a_wrong_length(tmp_path):
     """One bit of the length of a comment, and the entries after it are a comment."""
     np.savez(tmp_path / "n.npz", W=np.ones(3), a=np.ones(2), target=np.ones(2))

@@ -46,10 +46,15 @@ def _short(finding: Finding) -> str:
 
 
 def _words(finding: Finding, more: tuple[str, ...]) -> str:
-    if finding.report is not None:  # the box below says it all
-        return ""
+    if finding.report is not None:  # the box below says the rest
+        said = tuple(text for text in finding.details if text not in (finding.report.precision, *finding.report.reasons))
+        return _sentences(said)
     scope = f"For {finding.scope}: {finding.basis}" if finding.scope != "–" else str(finding.basis)
     said = (finding.answer, scope, *finding.details, *more)
+    return _sentences(said)
+
+
+def _sentences(said: tuple[str, ...]) -> str:
     return "\n\n".join(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in said)
 
 

@@ -15,6 +15,7 @@ from identify.auditing.recovering import (
     solution_certificate_seconds,
 )
 from identify.auditing.verdicts import (
+    RECOVERED,
     THRESHOLDS,
     count_samples,
     equations,
@@ -24,10 +25,15 @@ from identify.auditing.verdicts import (
     thresholds_seconds,
     verdict,
     verdict_for_data,
+    verdict_for_recovered,
 )
 from identify.auditing.work import Step
 
-CERTIFIED = {"verdict": "certificate of the verdict", "verdict-data": "certificate of the verdict for the data"}
+CERTIFIED = {
+    "verdict": "certificate of the verdict",
+    "verdict-data": "certificate of the verdict for the data",
+    "recovered": "certificate of the verdict for the recovered samples",
+}
 
 STEPS: tuple[Step, ...] = (
     Step("equations", equations, decisive=True),
@@ -38,6 +44,7 @@ STEPS: tuple[Step, ...] = (
     Step("what stays hidden", hidden),
     Step("thresholds", thresholds, thresholds_seconds, "thresholds", THRESHOLDS),
     Step("recovery", recovery, recovery_seconds, "recovery", RECOVERY),
+    Step("verdict for the recovered samples", verdict_for_recovered, finding="recovered", question=RECOVERED),
     *(Step(words, partial(certificate_of, name), partial(certificate_seconds, name)) for name, words in CERTIFIED.items()),
     Step("certificate of the solution", certificate_of_the_solution, solution_certificate_seconds),
     Step("data for the defences", without_data, finding="defences", question=ADVICE),

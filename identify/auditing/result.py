@@ -67,7 +67,7 @@ class Audit:
     @property
     def report(self) -> Report | None:
         """The report with the main verdict: on the given data where that is decided, else for generic data or this target; or None."""
-        found = [finding.report for finding in self.findings if finding.report is not None]
+        found = [finding.report for finding in self.findings if finding.report is not None and finding.name.startswith("verdict")]
         decided = [report for report in found if report.verdict is not Verdict.UNDECIDED]
         return next(reversed(decided or found), None)
 

@@ -32,6 +32,7 @@ WHY_SHARED = (
 NO_CLOSURE = "the loss is not known, so its equations for the multipliers are not used: they stay free"
 PRECISION = 1e-4
 """Of trained parameters, relative: directions of the first layer that are smaller count as noise."""
+RECOVERED = "Do other data have the target of the recovered samples?"
 THRESHOLDS = "For how many samples is the answer yes?"
 VERDICT_SHARE, VERDICT_LEAST = 0.3, 1.0
 """Of the time that is left, for each verdict; and seconds that it has even where less is left."""
@@ -161,12 +162,26 @@ def verdict_for_data(work: Work) -> None:
     _verdict(work, "verdict-data", "Are the given data determined?", report)
 
 
+def verdict_for_recovered(work: Work) -> None:
+    """For what was recovered, where that is not compared with given data: an exact verdict without an assumption on the data."""
+    if work.found is None or work.data is not None:
+        return
+    assert work.system is not None
+    found = work.found
+    report = check(work.system, data=(found.X, found.c), seed=work.seed, budget=_share(work), progress=work.progress)
+    about = (
+        f"about the target of exactly these samples; the observed one differs from it by {show(found.residual)} relative",
+        "whether they are the training data is another question",
+    )
+    _verdict(work, "recovered", RECOVERED, report, about)
+
+
 def _share(work: Work) -> float:
     """Seconds for one verdict."""
     return max(VERDICT_SHARE * work.left, VERDICT_LEAST)
 
 
-def _verdict(work: Work, name: str, question: str, report: Report) -> None:
+def _verdict(work: Work, name: str, question: str, report: Report, about: tuple[str, ...] = ()) -> None:
     work.reports[name] = report
     shape = image_shape(work.subject.n_inputs)
     precision = [] if report.precision is None else [report.precision]
@@ -177,7 +192,7 @@ def _verdict(work: Work, name: str, question: str, report: Report) -> None:
             f"{report.verdict}: {report.verdict.meaning}",
             f"{report.scope}, up to {'; '.join(report.ambiguity)}",
             Basis.OPEN if report.verdict is Verdict.UNDECIDED else Basis.PROOF,
-            (*precision, *report.reasons),
+            (*about, *precision, *report.reasons),
             report=report,
             draw=partial(witness_pictures, report.witness, shape=shape),
         )

@@ -53,7 +53,7 @@ class Certificate:
                 temporary.write_text(self.to_json() + "\n", encoding="utf-8")
         except OSError as error:
             raise CertificateFileError(
-                f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
+                f"{path}: cannot be written ({error.strerror}); choose a folder that exists, is writable and has room"
             ) from None
         return path
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from identify.attacks.diagnosis import Diagnosis
     from identify.attacks.mlp import MLP
     from identify.attacks.objectives import Attack
+    from identify.attacks.runs import Reconstruction
+    from identify.attacks.scores import Score
     from identify.attacks.tuning import RandomSearch
 
 PRESETS = (*HAIM_PRESETS, *BUZAGLO_PRESETS)
@@ -114,8 +116,6 @@ def attack(
             progress=step,
         )
     scored = None if known is None else score(found.X, known, mean=mean)
-    if out is not None:
-        save_arrays(out, {"X": found.X, "c": found.c, "pooled": found.pooled})
     rows = [
         {
             "seed": trial.seed,
@@ -128,12 +128,23 @@ def attack(
         }
         for trial in found.trials
     ]
-    if html is not None:
-        write_attack_page(html, file.name, found, diagnosis=diagnosis, scored=scored, known=known, mean=mean)
-    if as_json:
-        content = {"attack": found.attack, "runs": rows, "diverged": found.diverged, "interrupted": found.interrupted}
-        print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
-        return
+    try:
+        if out is not None:
+            save_arrays(out, {"X": found.X, "c": found.c, "pooled": found.pooled})
+        if html is not None:
+            write_attack_page(html, file.name, found, diagnosis=diagnosis, scored=scored, known=known, mean=mean)
+    finally:  # told even where there is no room for it
+        if as_json:
+            content = {"attack": found.attack, "runs": rows, "diverged": found.diverged, "interrupted": found.interrupted}
+            print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
+        else:
+            _show_attack(found, diagnosis, rows, scored)
+    for path in (out, html):
+        if path is not None and not as_json:
+            print_text(f"Written: {path}")
+
+
+def _show_attack(found: Reconstruction, diagnosis: Diagnosis | None, rows: list[dict[str, Any]], scored: Score | None) -> None:
     if diagnosis is not None:
         print_text(f"Before the attack: {diagnosis}")
     print_text(repr(found))
@@ -143,9 +154,6 @@ def attack(
         print_text(str(scored))
     if found.interrupted:
         print_text(f"Interrupted: {found.interrupted}")
-    for path in (out, html):
-        if path is not None:
-            print_text(f"Written: {path}")
 
 
 def _network(file: Path, activation: str | None, weights: list[str] | None) -> tuple[MLP, dict[str, Any]]:

@@ -87,10 +87,11 @@ def audit(
             progress=step,
         )
         step("writing the report")
-        written = found.save(out)
-    if as_json:
-        print_text(found.to_json())
-    else:
-        print_text(found.explain() + "\n\nWritten: " + ", ".join(str(path) for path in written))
+        try:
+            written = found.save(out)
+        finally:  # told even where there is no room for it
+            print_text(found.to_json() if as_json else found.explain())
+    if not as_json:
+        print_text("\nWritten: " + ", ".join(str(path) for path in written))
     if found.stopped or heard.count:
         fail(f"interrupted; what was finished is in {out}", 130)

@@ -39,7 +39,7 @@ def recover(
     method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.", **one_of(METHODS))] = "auto",
     starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False, **COUNT)] = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds for the searches; then the best so far.", show_default=False, **SECONDS)
+        float | None, typer.Option(help="Seconds for all of it; then the best so far.", show_default=False, **SECONDS)
     ] = None,
     tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **POSITIVE)] = 1e-6,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False, **NEW_FOLDER)] = None,
@@ -84,25 +84,27 @@ def recover(
             data=data,
             progress=step,
         )
-    if out is not None:
-        save_arrays(out, {"X": found.X, "c": found.c, "error_bars": found.error_bars})
-    if as_json:
-        names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
-        content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
-        print_json(jsonable(content))
-    else:
-        _show_recovery(found, out)
+    try:
+        if out is not None:
+            save_arrays(out, {"X": found.X, "c": found.c, "error_bars": found.error_bars})
+    finally:  # told even where there is no room for it
+        if as_json:
+            names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
+            content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
+            print_json(jsonable(content))
+        else:
+            _show_recovery(found)
+    if out is not None and not as_json:
+        print_text(f"Written: {out}")
     if certificate is not None:
         _certify_solution(system, found, relative_error, certificate, as_json)
 
 
-def _show_recovery(found: Recovery, out: Path | None) -> None:
+def _show_recovery(found: Recovery) -> None:
     print_text(repr(found))
     print_text("Determined up to: " + "; ".join(found.ambiguity.describe()))
     for name, value in found.evidence.items():
         print_text(f"  {name}: {brief(value)}")
-    if out is not None:
-        print_text(f"Written: {out}")
 
 
 def _certify_solution(system: KKTSystem, found: Recovery, relative_error: float | None, path: Path, quiet: bool) -> None:
