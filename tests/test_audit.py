@@ -277,7 +277,7 @@ class TestTheResult:
                 raise KeyboardInterrupt
 
         found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC, progress=interrupt)
-        assert found.stopped.startswith("interrupted from the keyboard, in the step: recovery; left out: verdict for the recovered samples, ")
+        assert found.stopped.startswith("interrupted from the keyboard, in the step: recovery; left out: verdict for the recovered samples")
         assert "verdict" in found and "recovery" not in found
         found.save(tmp_path)
         assert "Stopped early" in (tmp_path / "report.html").read_text(encoding="utf-8")
