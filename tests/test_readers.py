@@ -22,6 +22,7 @@ from command_line import run
 
 import identify as idf
 from identify.checkpoints import ProblemFileError, layers, read_arrays
+from identify.extras import MissingExtraError
 from identify.io import load_network, save_arrays
 from identify.limits import TooLargeError
 
@@ -314,7 +315,7 @@ class TestFlax:
     def test_without_the_package(self, tmp_path, monkeypatch):
         (tmp_path / "net.msgpack").write_bytes(b"\x80")
         monkeypatch.setitem(sys.modules, "msgpack", None)
-        with pytest.raises(ProblemFileError, match="pip install msgpack"):
+        with pytest.raises(MissingExtraError, match=r"needs msgpack, .* pip install \"kkt-identify\[checkpoints\]\""):
             read_arrays(tmp_path / "net.msgpack")
 
 
@@ -438,7 +439,7 @@ class TestOnnx:
     def test_without_the_package(self, tmp_path, monkeypatch):
         (tmp_path / "n.onnx").write_bytes(b"\x08\x07")
         monkeypatch.setitem(sys.modules, "onnx", None)
-        with pytest.raises(ProblemFileError, match="pip install onnx"):
+        with pytest.raises(MissingExtraError, match=r"needs onnx, .* pip install \"kkt-identify\[onnx\]\""):
             read_arrays(tmp_path / "n.onnx")
 
 

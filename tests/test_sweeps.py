@@ -589,7 +589,7 @@ class TestDask:
     def test_without_dask(self, monkeypatch, capsys, tmp_path):
         monkeypatch.setitem(sys.modules, "distributed", None)
         status, _, err = run(monkeypatch, capsys, "sweep", tmp_path / "grid.toml", "--cluster", "tcp://127.0.0.1:1")
-        assert status == 2 and 'not installed: pip install "kkt-identify[cluster]"' in err
+        assert status == 2 and 'not installed; pip install "kkt-identify[cluster]"' in err
 
 
 def synthetic(folder: Path, rows: list[tuple[dict, dict]]) -> idf.Sweep:
@@ -644,8 +644,11 @@ class TestTable:
     def test_without_the_packages(self, tmp_path, monkeypatch):
         found = synthetic(tmp_path, [({}, judged("UNIQUE"))])
         for name, read in (("pandas", found.to_pandas), ("xarray", lambda: found.to_xarray("verdict"))):
-            monkeypatch.setitem(sys.modules, name, None)
-            with pytest.raises(ValueError, match=rf'needs {name}, .* pip install "kkt-identify\[tables\]"'):
+            with (
+                monkeypatch.context() as without,
+                pytest.raises(ValueError, match=rf'needs {name}, .* pip install "kkt-identify\[tables\]"'),
+            ):
+                without.setitem(sys.modules, name, None)
                 read()
 
 

@@ -247,11 +247,11 @@ def test_command_verifies(monkeypatch, capsys):
 
 
 def test_command_exit_status(monkeypatch, capsys):
-    wrong = broken("rotation", "never", lambda case: Seen(True, False, "seen"))
+    wrong = replace(broken("rotation", "never", lambda case: Seen(True, False, "seen")), name="rotation")
     monkeypatch.setattr("identify.theory.registry.theorems", Theorems((wrong,)))
-    status, out, _ = run(monkeypatch, capsys, "theorems", "broken", "--trials", 1)
+    status, out, _ = run(monkeypatch, capsys, "theorems", "rotation", "--trials", 1)
     assert status == 1 and "FAILS" in out
     status, _, err = run(monkeypatch, capsys, "theorems", "nothing")
-    assert status == 2 and "theorem: received 'nothing', expected one of broken" in err
-    status, _, err = run(monkeypatch, capsys, "theorems", "broken", "--trials", 0)
+    assert status == 2 and "theorem: received 'nothing', expected one of reduction, " in err
+    status, _, err = run(monkeypatch, capsys, "theorems", "rotation", "--trials", 0)
     assert status == 2 and "trials: received 0" in err

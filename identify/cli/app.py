@@ -16,7 +16,7 @@ STATUS = """\b
 Exit status:
   0    done, whatever the verdict
   1    not recovered, not proved, not valid, diverged, or failed in part
-  2    bad input, a package that is missing, or no room to write: one line says
+  2    bad input, a missing package, or no room to write; one line says why
   130  interrupted (143: terminated); what can be kept is kept
   141  the reader of the output went away, as in identify ... | head
 
