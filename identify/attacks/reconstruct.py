@@ -178,10 +178,10 @@ def _run(
                     rough, point = jax.tree.map(lambda array: array.astype(precision), (objective, point))
                     state = attack.optimiser.init(point)
         splits += [replace(each, resumed=history[-1][1]) for each in pending]
-        objective = _sharpened(objective.inherit(np.arange(used), np.ones(used)), attack.sharpness, at)
-        X, c = (np.asarray(point[name], float)[:used] for name in ("X", "c"))
-        distance, value = map(float, _judged(objective, jnp.asarray(X), jnp.asarray(c)))
-    return Trial(seed, attack.lifted(X), c, value, distance, np.array(history), tuple(splits), dict(attack.settings))
+        X, c = (np.asarray(point[name], float) for name in ("X", "c"))
+        # with the free places, which add nothing: as many as are used would compile anew
+        distance, value = map(float, _judged(_sharpened(objective, attack.sharpness, at), jnp.asarray(X), jnp.asarray(c)))
+    return Trial(seed, attack.lifted(X[:used]), c[:used], value, distance, np.array(history), tuple(splits), dict(attack.settings))
 
 
 def _block(at: int, clock: Clock, pace: float) -> int:
