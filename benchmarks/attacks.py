@@ -23,7 +23,7 @@ from attacks_study.problems import MAKERS, PLAIN
 from attacks_study.table import tables
 from measuring import machine
 
-from identify.files import claim_folder, replacing
+from identify.base.files import claim_folder, replacing
 
 SEEDS = 5
 TUNED_ON = 1000

@@ -19,11 +19,11 @@ from measuring import machine, peak, significant
 from sklearn.datasets import load_sample_images
 
 import identify
-from identify.activation import Activation
-from identify.exact.interpolation import moment_count
+from identify.problem.activation import Activation
+from identify.problem.gradients import Observed
+from identify.problem.interpolation import moment_count
 from identify.recovery.moment_map import MomentMap
 from identify.recovery.reduce import ReducedNetwork
-from identify.stationarity import Observed
 
 ROWS = [(10, 200, 32), (20, 400, 32), (30, 600, 32), (40, 800, 32), (50, 1000, 32), (50, 1000, 16), (50, 1000, 8)]
 COLUMNS = (

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from identify.files import claim_folder, replacing
+from identify.base.files import claim_folder, replacing
 
 HERE = Path(__file__).parent
 

@@ -31,7 +31,7 @@ from scipy.stats import theilslopes
 from soaking import rounds, watch
 
 import identify
-from identify.files import replacing
+from identify.base.files import replacing
 
 BOUND = 0.5
 """MiB per round."""

@@ -99,7 +99,7 @@ def sympy_rings(case: Case) -> Prepared:
 
 
 def configuration(case: Case) -> Any:
-    from identify.configuration import Configuration
+    from identify.planting.configuration import Configuration
 
     return Configuration(inputs=case.inputs, samples=case.samples, width=case.width, activation=case.activation, layers=case.layers)
 

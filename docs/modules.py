@@ -62,9 +62,17 @@ def imported(tree: ast.Module):
 
 def against_the_order(graph: nx.DiGraph) -> list[tuple[str, str]]:
     """Imports inside functions that would close a cycle."""
-    loaded = nx.DiGraph((a, b) for a, b, at_once in graph.edges(data="loaded") if at_once)
-    loaded.add_nodes_from(graph)
-    return [(a, b) for a, b, at_once in graph.edges(data="loaded") if not at_once and nx.has_path(loaded, b, a)]
+    kept = nx.DiGraph((a, b) for a, b, at_once in graph.edges(data="loaded") if at_once)
+    kept.add_nodes_from(graph)
+    returning = []
+    for a, b, at_once in graph.edges(data="loaded"):
+        if at_once:
+            continue
+        if nx.has_path(kept, b, a):
+            returning.append((a, b))
+        else:
+            kept.add_edge(a, b)
+    return returning
 
 
 def ordered(graph: nx.DiGraph) -> nx.DiGraph:

@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from identify import attacks as attacks
-    from identify.activation import Activation, ActivationError
-    from identify.ambiguity import Ambiguity, Match
     from identify.attacks.reconstruct import reconstruct
     from identify.attacks.runs import Reconstruction, Splitting
     from identify.auditing.audit import audit
     from identify.auditing.result import Audit
+    from identify.base.limits import TooLargeError
     from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
-    from identify.certificates.verify import CertificateFileError, Verification, verify
+    from identify.checker.verify import CertificateFileError, Verification, verify
     from identify.checkpoints import ProblemFileError
+    from identify.checkpoints.problems import Problem, load_problem, save_problem
     from identify.conditions.check import InconsistentDataError, check
     from identify.conditions.thresholds import Thresholds, largest_identifiable
     from identify.conditions.witnesses.solution_box import NotCertifiedError
-    from identify.configuration import Configuration, Truth
     from identify.defence.advise import defences
     from identify.defence.curves import DefenceCurve, Defences
-    from identify.eigenvectors import PlantingError
-    from identify.io import Problem, load_problem, save_problem
-    from identify.kkt_points import KKTPoint, max_margin_point, weight_decay_point
-    from identify.limits import TooLargeError
-    from identify.network import ShapeError, TwoLayerNetwork
+    from identify.planting.configuration import Configuration, Truth
+    from identify.planting.eigenvectors import PlantingError
+    from identify.planting.kkt_points import KKTPoint, max_margin_point, weight_decay_point
+    from identify.problem.activation import Activation, ActivationError
+    from identify.problem.ambiguity import Ambiguity, Match
+    from identify.problem.network import ShapeError, TwoLayerNetwork
+    from identify.problem.system import KKTSystem
+    from identify.problem.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.recovery.recover import recover
     from identify.recovery.solution import Recovery, RecoveryError
-    from identify.report.verdict import Condition, Report, Scope, Verdict, Witness
-    from identify.stationarity import KKTSystem
     from identify.sweeps.constraints import GridError
     from identify.sweeps.results import Sweep
     from identify.sweeps.store import StoreError
@@ -44,32 +44,32 @@ if TYPE_CHECKING:
     from identify.theory.trials import TheoremTrials
 
 _HOME = {
-    "Activation": "activation",
-    "ActivationError": "activation",
-    "Ambiguity": "ambiguity",
+    "Activation": "problem.activation",
+    "ActivationError": "problem.activation",
+    "Ambiguity": "problem.ambiguity",
     "Audit": "auditing.result",
     "Certificate": "certificates.certify",
-    "CertificateFileError": "certificates.verify",
+    "CertificateFileError": "checker.verify",
     "CertificateTooLargeError": "certificates.certify",
-    "Condition": "report.verdict",
-    "Configuration": "configuration",
+    "Condition": "problem.verdict",
+    "Configuration": "planting.configuration",
     "DefenceCurve": "defence.curves",
     "Defences": "defence.curves",
     "GridError": "sweeps.constraints",
     "InconsistentDataError": "conditions.check",
-    "KKTPoint": "kkt_points",
-    "KKTSystem": "stationarity",
-    "Match": "ambiguity",
+    "KKTPoint": "planting.kkt_points",
+    "KKTSystem": "problem.system",
+    "Match": "problem.ambiguity",
     "NotCertifiedError": "conditions.witnesses.solution_box",
-    "PlantingError": "eigenvectors",
-    "Problem": "io",
+    "PlantingError": "planting.eigenvectors",
+    "Problem": "checkpoints.problems",
     "ProblemFileError": "checkpoints",
     "Reconstruction": "attacks.runs",
     "Recovery": "recovery.solution",
     "RecoveryError": "recovery.solution",
-    "Report": "report.verdict",
-    "Scope": "report.verdict",
-    "ShapeError": "network",
+    "Report": "problem.verdict",
+    "Scope": "problem.verdict",
+    "ShapeError": "problem.network",
     "SolutionCertificate": "certificates.certify_solution",
     "Splitting": "attacks.runs",
     "StoreError": "sweeps.store",
@@ -79,28 +79,28 @@ _HOME = {
     "Theorem": "theory.theorem",
     "TheoremTrials": "theory.trials",
     "Thresholds": "conditions.thresholds",
-    "TooLargeError": "limits",
-    "Truth": "configuration",
-    "TwoLayerNetwork": "network",
+    "TooLargeError": "base.limits",
+    "Truth": "planting.configuration",
+    "TwoLayerNetwork": "problem.network",
     "UnknownTheoremError": "theory.registry",
-    "Verdict": "report.verdict",
-    "Verification": "certificates.verify",
-    "Witness": "report.verdict",
+    "Verdict": "problem.verdict",
+    "Verification": "checker.verify",
+    "Witness": "problem.verdict",
     "audit": "auditing.audit",
     "certify": "certificates.certify_solution",
     "check": "conditions.check",
     "defences": "defence.advise",
     "kkt_equations": "symbolic.system",
     "largest_identifiable": "conditions.thresholds",
-    "load_problem": "io",
-    "max_margin_point": "kkt_points",
+    "load_problem": "checkpoints.problems",
+    "max_margin_point": "planting.kkt_points",
     "reconstruct": "attacks.reconstruct",
     "recover": "recovery.recover",
-    "save_problem": "io",
+    "save_problem": "checkpoints.problems",
     "sweep": "sweeps.sweep",
     "theorems": "theory.registry",
-    "verify": "certificates.verify",
-    "weight_decay_point": "kkt_points",
+    "verify": "checker.verify",
+    "weight_decay_point": "planting.kkt_points",
 }
 __all__ = [
     "Activation",

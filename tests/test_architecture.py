@@ -14,35 +14,28 @@ import identify
 
 ROOT = Path(identify.__file__).parent
 ORDER = [
-    "options",
-    "extras",
-    "limits",
-    "interrupts",
-    "files",
-    "activation",
-    "checkpoints",
-    "network",
-    "stationarity",
-    "ambiguity",
-    "eigenvectors",
-    "multipliers",
-    "kkt_points",
-    "configuration",
-    "report",
+    "base",
+    "problem",
+    "checker",
+    "planting",
     "exact",
-    "symbolic",
+    "report",
     "conditions",
+    "symbolic",
+    "splitting",
     "recovery",
-    "defence",
     "attacks",
-    "certificates",
     "theory",
+    "certificates",
+    "defence",
     "sweeps",
-    "io",
+    "checkpoints",
     "auditing",
-    "demo",
     "cli",
 ]
+
+FACADES = {("problem", "report"), ("problem", "certificates")}
+"""Imports inside functions of values on the ground: ``Report.to_html`` draws itself with what stands above it."""
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +54,9 @@ def test_every_module_has_a_row(modules):
 def test_modules_import_only_from_rows_above_their_own(modules):
     graph = modules.imports(ROOT)
     returning = modules.against_the_order(graph)
-    assert returning == [("report", "certificates")]
+    assert set(returning) == FACADES
     below = [(a, b) for a, b in graph.edges if ORDER.index(b) > ORDER.index(a)]
-    assert below == returning, "imports of what comes after"
+    assert set(below) == FACADES, "imports of what comes after"
 
 
 def test_the_picture_has_every_module_and_the_ways_between(modules):

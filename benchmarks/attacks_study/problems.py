@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits, load_sample_images
 
 import identify
 from identify.attacks import HAIM_RANGES, MLP, Attack, buzaglo, haim, loo, random_network, train
-from identify.kkt_points import max_margin_point, weight_decay_point
+from identify.planting.kkt_points import max_margin_point, weight_decay_point
 
 WIDTH = 200
 SMALL = 1e-4

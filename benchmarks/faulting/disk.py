@@ -16,7 +16,7 @@ import numpy as np
 
 import identify
 from identify import cli
-from identify.io import save_arrays
+from identify.checkpoints.problems import save_arrays
 
 from .counted import Row, is_clear, row
 from .things import THINGS, Thing, snapshot, states, stores, systems, temporaries

@@ -18,9 +18,9 @@ from identify.attacks.runs import Trial
 from identify.attacks.store import Store as Runs
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.result import Audit, older_files
-from identify.checkpoints.shards import read_shard, write_shard
-from identify.files import claim_folder
-from identify.io import load_problem, save_problem
+from identify.base.files import claim_folder
+from identify.base.shards import read_shard, write_shard
+from identify.checkpoints.problems import load_problem, save_problem
 from identify.report.canvas import to_png
 from identify.report.html import Picture
 from identify.sweeps.store import Store as Outcomes

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 import identify
-from identify.certificates.reading import canonical_hash
+from identify.base.shards import read_shard
+from identify.checker.reading import canonical_hash
 from identify.checkpoints import ProblemFileError
-from identify.checkpoints.shards import read_shard
-from identify.io import load_network, load_problem
+from identify.checkpoints.problems import load_network, load_problem
 
 from .drawn import archives
 from .mutate import mutate

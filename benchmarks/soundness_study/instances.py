@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from identify.activation import Activation
-from identify.configuration import Configuration
-from identify.network import TwoLayerNetwork
-from identify.stationarity import KKTSystem
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.system import KKTSystem
 from identify.symbolic.msolve import PRIME
 from soundness_study.equations import Problem
 from soundness_study.oracle import Draw

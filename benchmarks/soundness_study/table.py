@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from identify.activation import Activation
-from identify.report.verdict import Verdict
+from identify.problem.activation import Activation
+from identify.problem.verdict import Verdict
 from soundness_study.instances import FORMS
 from soundness_study.oracle import Category
 from soundness_study.verdicts import FAILED, contradiction, is_decided

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from identify.conditions.check import check
-from identify.report.verdict import Report, Verdict
+from identify.problem.verdict import Report, Verdict
 from soundness_study.instances import Instance, configuration_of, data_of, system_of
 from soundness_study.oracle import Category
 

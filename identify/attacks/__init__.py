@@ -11,7 +11,7 @@ from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
 from identify.attacks.training import Training, random_network, train
 from identify.attacks.tuning import RandomSearch
-from identify.options import BUZAGLO_PRESETS, HAIM_PRESETS
+from identify.base.options import BUZAGLO_PRESETS, HAIM_PRESETS
 
 __all__ = [
     "BUZAGLO_PRESETS",

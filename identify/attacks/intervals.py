@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri, stdtrit
 
-from identify.network import finite_array
+from identify.problem.network import finite_array
 
 
 def _check_level(level: float) -> None:

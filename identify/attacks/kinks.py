@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 
 from identify.attacks.mlp import MLP, RELU
 from identify.attacks.rows import row_space
-from identify.limits import Clock
+from identify.base.limits import Clock
 
 CHUNK, WORK = 1000, 2e9
 """Starts at a time: at most so many, and so many products in each of their steps; the budget is looked at in between."""

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identify.activation import Activation, horner
-from identify.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.activation import Activation, horner
+from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
 
 Parameters = dict[str, Array]
 """``W1``, ``b1``, ``W2``, ...: weights (out, in) and biases (out,) by layer; a bias that is absent is zero and not trained."""

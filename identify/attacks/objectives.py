@@ -22,7 +22,7 @@ import optax
 from jaxtyping import Array, Float
 
 from identify.attacks.mlp import Parameters, forward
-from identify.recovery.splitting.matrices import traceable
+from identify.splitting.matrices import traceable
 
 Scalars = Callable[[Array, Array], Array]
 """Outputs (k, C) and labels (k, ...) of the candidates -> the scalars (k, q) whose parameter gradients are summed."""

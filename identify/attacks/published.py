@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from identify.activation import Activation
 from identify.attacks.descent import adam, momentum
 from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
-from identify.network import ShapeError
-from identify.options import choice
+from identify.base.options import choice
+from identify.problem.activation import Activation
+from identify.problem.network import ShapeError
 
 HINGE = 5.0
 """Weight of the penalty on multipliers below their bound."""

@@ -17,10 +17,10 @@ from identify.attacks.objectives import Attack, Objective
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
-from identify.limits import INTERRUPTED, Clock
-from identify.options import PRECISIONS, choice
-from identify.recovery.splitting.matrices import smallest
-from identify.recovery.splitting.minimise import NEGLIGIBLE, Split, best_step, split
+from identify.base.limits import INTERRUPTED, Clock
+from identify.base.options import PRECISIONS, choice
+from identify.splitting.matrices import smallest
+from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 
 BLOCK, FIRST = 250, 10
 """Iterations between two looks at the clock, where there is time for them; with a budget the first block is for their pace."""

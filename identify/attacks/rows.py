@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.attacks.objectives import Attack, Objective
-from identify.network import finite_array
+from identify.problem.network import finite_array
 
 ROUNDING = 1e-10
 """Singular values below that, relative to the largest, are rounding."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from identify.recovery.splitting.minimise import Split
+from identify.splitting.minimise import Split
 
 SAME = 0.05
 """Relative distance within which candidates of two runs agree."""

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from identify.attacks.intervals import Estimate, confidence, wilson
 from identify.attacks.similarity import aligned, check_group, correlations, image_rows, paired_correlations, paired_errors, relative_errors
 from identify.attacks.ssim import ImageShape, check_ssim, paired_ssim, ssim
-from identify.network import ShapeError, finite_array
+from identify.problem.network import ShapeError, finite_array
 
 __all__ = ["Chance", "Estimate", "ImageShape", "Score", "confidence", "correlations", "relative_errors", "score", "ssim", "wilson"]
 

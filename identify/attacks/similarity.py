@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from identify.network import finite_array
+from identify.problem.network import finite_array
 
 GROUPS = ("none", "sign", "scaling")
 
 
 def image_rows(name: str, value, d: int | None = None) -> Float[np.ndarray, "k d"]:
-    """``value`` as finite float64 rows, one picture each; raises :class:`~identify.network.ShapeError` for anything else."""
+    """``value`` as finite float64 rows, one picture each; raises :class:`~identify.problem.network.ShapeError` for anything else."""
     array = np.asarray(value)
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
         array = array.astype(np.float64)  # exact, so that no whole number needs its own check
@@ -118,7 +118,7 @@ def correlations(candidates: Float[np.ndarray, "m d"], images: Float[np.ndarray,
     r"""Normalised cross-correlations in [-1, 1]: cosines between pictures whose own means are removed; 0 for constant pictures.
 
     The published distance :math:`\|z(\hat x) - z(x)\|^2` of standardised grey pictures is :math:`2 d (1 - \rho)`, up to the
-    unbiased variance. Cost O(m n d). Raises :class:`~identify.network.ShapeError` for wrong shapes and values that are not finite.
+    unbiased variance. Cost O(m n d). Raises :class:`~identify.problem.network.ShapeError` for wrong shapes and values that are not finite.
     """
     X = image_rows("candidates", candidates)
     return np.clip(_centred(X) @ _centred(image_rows("images", images, X.shape[1])).T, -1, 1)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.ndimage import correlate1d
 
 from identify.attacks.similarity import image_rows
-from identify.network import ShapeError
+from identify.problem.network import ShapeError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 from scipy.optimize import nnls
 
 from identify.attacks.objectives import Attack, Objective
-from identify.limits import refuse_above
-from identify.network import ShapeError, finite_array
+from identify.base.limits import refuse_above
+from identify.problem.network import ShapeError, finite_array
 
 
 @dataclass(frozen=True, eq=False)

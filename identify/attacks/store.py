@@ -12,9 +12,9 @@ import numpy as np
 from identify.attacks.objectives import Attack
 from identify.attacks.runs import Trial
 from identify.attacks.tuning import RandomSearch
-from identify.checkpoints.shards import damaged, read_shard, write_shard
-from identify.files import claim_folder
-from identify.recovery.splitting.minimise import Split
+from identify.base.files import claim_folder
+from identify.base.shards import damaged, read_shard, write_shard
+from identify.splitting.minimise import Split
 
 COLUMNS = len(fields(Split))
 

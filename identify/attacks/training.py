@@ -12,12 +12,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from identify.activation import Activation
 from identify.attacks import descent
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
-from identify.network import ShapeError, finite_array
-from identify.options import choice
-from identify.recovery.splitting.matrices import traceable
+from identify.base.options import choice
+from identify.problem.activation import Activation
+from identify.problem.network import ShapeError, finite_array
+from identify.splitting.matrices import traceable
 
 LOSSES = ("logistic", "square", "cross-entropy")
 BIASES = ("none", "first", "hidden", "all")

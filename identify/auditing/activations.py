@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit, ndtr
 
-from identify.activation import Activation, ActivationError
+from identify.problem.activation import Activation, ActivationError
 
 RELU = "relu"
 SMOOTH: dict[str, Callable[[np.ndarray], np.ndarray]] = {

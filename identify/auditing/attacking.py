@@ -20,13 +20,13 @@ from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Step, Work
-from identify.limits import TooLargeError
-from identify.network import ShapeError
-from identify.options import BUZAGLO_PRESETS
+from identify.base.limits import TooLargeError
+from identify.base.options import BUZAGLO_PRESETS
+from identify.problem.network import ShapeError
+from identify.problem.system import SELF_TRAINED
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
 from identify.report.html import show
-from identify.stationarity import SELF_TRAINED
 
 RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
 """Published learning rates."""

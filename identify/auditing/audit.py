@@ -11,9 +11,9 @@ import numpy as np
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
+from identify.base.interrupts import Interrupts, listening
+from identify.base.limits import INTERRUPTED, OutOfTimeError, TooLargeError
 from identify.conditions.judgement import versions
-from identify.interrupts import Interrupts, listening
-from identify.limits import INTERRUPTED, OutOfTimeError, TooLargeError
 
 BUDGET = 60.0
 
@@ -83,7 +83,7 @@ def audit(
 
     Examples
     --------
-    >>> from identify.configuration import Configuration
+    >>> from identify.planting.configuration import Configuration
     >>> system, truth = Configuration(inputs=4, samples=3, width=12, activation="z + z^2 + z^3").plant(seed=1)
     >>> found = audit(system)
     >>> str(found.report.verdict), bool(found.recovery.match(truth.X, truth.c).errors.max() < 1e-9)

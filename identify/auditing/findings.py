@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from identify.report.verdict import Report, jsonable
+from identify.problem.verdict import Report, jsonable
 
 if TYPE_CHECKING:
     from identify.report.html import Picture

@@ -10,14 +10,14 @@ import numpy as np
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
+from identify.base.limits import limit_time
 from identify.conditions.diagnostics.error_bars import cost
 from identify.defence.advise import defences
 from identify.defence.curves import ESTIMATE_SCOPE, OBSERVED_SCOPE, DefenceCurve
-from identify.limits import limit_time
+from identify.problem.system import SELF_TRAINED
+from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE
 from identify.report.html import Picture, show
-from identify.report.verdict import Verdict
-from identify.stationarity import SELF_TRAINED
 
 ADVICE = "What would a defence do?"
 LEVELS: dict[str, Any] = {

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.activation import Activation
 from identify.auditing.activations import CANDIDATES, read_activation
+from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
-from identify.io import Problem, load_arrays, load_problem
-from identify.network import ShapeError, TwoLayerNetwork, finite_array
-from identify.options import REGIMES, choice
-from identify.stationarity import KKTSystem
+from identify.checkpoints.problems import Problem, load_arrays, load_problem
+from identify.problem.activation import Activation
+from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean")
 """Arrays beside the layers that an audit reads."""

@@ -10,15 +10,15 @@ from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
 from identify.certificates.certify import CertificateTooLargeError
 from identify.certificates.certify_solution import certify
-from identify.certificates.solution import MAX_ENTRIES, MAX_UNKNOWNS
+from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS
 from identify.conditions.check import INCONSISTENT
 from identify.conditions.witnesses.solution_box import NotCertifiedError
+from identify.problem.system import SELF_TRAINED
+from identify.problem.verdict import Report, Verdict
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
 from identify.report.html import Picture, show
 from identify.report.plots import MAX_SAMPLES, compare, image_shape
-from identify.report.verdict import Report, Verdict
-from identify.stationarity import SELF_TRAINED
 
 RECOVERY = "Can the data be recovered?"
 LEAST_SEARCH = 0.2

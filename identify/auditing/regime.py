@@ -15,10 +15,10 @@ from scipy.optimize import nnls
 from scipy.special import expit
 
 from identify.auditing.reading import Subject
+from identify.base.limits import refuse_above
 from identify.conditions.diagnostics.quality import gradients
-from identify.limits import refuse_above
-from identify.network import TwoLayerNetwork
-from identify.stationarity import KKTSystem
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.system import KKTSystem
 
 MUCH, ROUNDING = 2.0, 1e-8
 """A residual that many times the least one is not hardly larger; residuals below this part of the target are rounding."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.page import write_audit_page
-from identify.extras import MissingExtraError
-from identify.files import together
+from identify.base.extras import MissingExtraError
+from identify.base.files import together
+from identify.problem.verdict import Report, Verdict
 from identify.report.html import fragment
-from identify.report.verdict import Report, Verdict
 
 if TYPE_CHECKING:
     from identify.certificates.certify import Certificate

@@ -9,17 +9,17 @@ import numpy as np
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Work
+from identify.base.limits import limit_time
 from identify.conditions.check import check
 from identify.conditions.diagnostics.quality import stationarity_quality
 from identify.conditions.question import setting_of
 from identify.conditions.thresholds import largest_identifiable
 from identify.exact.modular import rank_seconds
-from identify.limits import limit_time
+from identify.problem.system import SELF_TRAINED
+from identify.problem.verdict import Arithmetic, Report, Verdict
 from identify.recovery.reduce import estimate_samples
 from identify.report.html import show
 from identify.report.plots import image_shape, witness_pictures
-from identify.report.verdict import Arithmetic, Report, Verdict
-from identify.stationarity import SELF_TRAINED
 
 OUTPUT_BIAS = (
     "the bias of the output is left out: it gives one more equation, so that UNIQUE stands, but NOT_UNIQUE is about the other equations "

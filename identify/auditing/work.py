@@ -12,9 +12,9 @@ from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
 from identify.certificates.certify import Certificate
 from identify.defence.curves import DefenceCurve
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Report
 from identify.recovery.solution import Recovery
-from identify.report.verdict import Report
-from identify.stationarity import KKTSystem
 
 LEAST = 0.05
 """Seconds that a step is given even where the budget is spent."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from identify.base.files import replacing
 from identify.certificates.draft import Draft, hexadecimal
-from identify.certificates.reading import Rejected, TooLarge, canonical_hash
-from identify.certificates.steps import run
-from identify.certificates.verify import CertificateFileError, open_content
+from identify.checker.reading import Rejected, TooLarge, canonical_hash
+from identify.checker.steps import run
+from identify.checker.verify import CertificateFileError, open_content
 from identify.conditions.setting import Setting
-from identify.files import replacing
-from identify.network import TwoLayerNetwork
-from identify.report.verdict import Report, Verdict
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.verdict import Report, Verdict
 
 ATTEMPTS = 6
 """Primes and points tried; a random one fails with probability about the size of the matrices over 2^30."""

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.ambiguity import Ambiguity
 from identify.certificates.certify import Certificate, CertificateTooLargeError
 from identify.certificates.draft import hexadecimal
-from identify.certificates.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
-from identify.certificates.solution import MAX_ENTRIES, MAX_UNKNOWNS, Proved
-from identify.certificates.steps import run
-from identify.certificates.verify import open_content
+from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
+from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS, Proved
+from identify.checker.steps import run
+from identify.checker.verify import open_content
 from identify.conditions.witnesses.box import put
 from identify.conditions.witnesses.solution_box import NotCertifiedError, SolutionBox
-from identify.configuration import is_lifted
-from identify.network import ShapeError
+from identify.planting.configuration import is_lifted
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.network import ShapeError
+from identify.problem.system import KKTSystem, check_data
 from identify.recovery.solution import Recovery
-from identify.stationarity import KKTSystem, check_data
 
 DOUBLE_ROUNDING = 2.0**-46
 """Default relative error: about ten times the largest rounding error seen in targets that were computed in doubles."""
@@ -111,7 +111,7 @@ def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float
 
     Examples
     --------
-    >>> from identify.configuration import Configuration
+    >>> from identify.planting.configuration import Configuration
     >>> system, truth = Configuration(inputs=3, samples=2, width=4, activation="z + z^2 + z^3").plant(seed=0)
     >>> proof = certify(system, (truth.X, truth.c))
     >>> proof.is_attained, bool(proof.error_bounds.max() < 1e-10)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from flint import ctx
 
-from identify.certificates.matrices import need_fit
-from identify.certificates.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, canonical_hash, hashes
+from identify.checker.matrices import need_fit
+from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, canonical_hash, hashes
 from identify.conditions.local import group_dimension
 from identify.conditions.reduction import target_rows
 from identify.conditions.setting import Setting
@@ -21,7 +21,7 @@ from identify.conditions.witnesses.krawczyk import refine
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import pivots, random_prime, residues
-from identify.report.verdict import Report, Verdict
+from identify.problem.verdict import Report, Verdict
 
 SPARE = 20
 PIVOT_LIMIT = 1500

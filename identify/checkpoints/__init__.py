@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from identify.base.npy import MAGIC, read_leaves, read_npz
+from identify.base.opening import ProblemFileError, opened
 from identify.checkpoints.graphs import read_graph
 from identify.checkpoints.naming import layers
-from identify.checkpoints.npy import MAGIC, read_leaves, read_npz
-from identify.checkpoints.opening import ProblemFileError, opened
 from identify.checkpoints.pytrees import is_map, read_pytree
 from identify.checkpoints.tensors import read_safetensors, read_state_dict
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from identify.activation import MAX_DEGREE, product
-from identify.checkpoints.opening import ProblemFileError, plain, reason_of, refuse_large, shown
-from identify.extras import needed
+from identify.base.extras import needed
+from identify.base.opening import ProblemFileError, plain, reason_of, refuse_large, shown
+from identify.problem.activation import MAX_DEGREE, product
 
 PASSED = ("Identity", "Flatten", "Dropout")
 NAMED = ("Relu", "Tanh", "Sigmoid", "Softplus", "Gelu", "Erf", "Exp", "Sin", "Cos")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from identify.checkpoints.opening import ProblemFileError, listing, shown
+from identify.base.opening import ProblemFileError, listing, shown
 from identify.checkpoints.shapes import Reading, readings
 
 OWN_NAMES = re.compile(r"[Wb][1-9]\d*")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_large
-from identify.extras import needed
+from identify.base.extras import needed
+from identify.base.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_large
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
 """Extension types of flax.serialization."""

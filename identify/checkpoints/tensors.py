@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from identify.checkpoints.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_bomb, refuse_large, shown
-from identify.extras import needed
-from identify.limits import TooLargeError
+from identify.base.extras import needed
+from identify.base.limits import TooLargeError
+from identify.base.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_bomb, refuse_large, shown
 
 
 def read_safetensors(path: Path, size: int) -> dict[str, np.ndarray]:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from identify.base.options import CONDITIONS, LAYERS, REGIMES, choice
 from identify.cli.console import print_text
 from identify.cli.values import COUNT, GIBIBYTES, SECONDS, SIZES, between, new_file, one_of
-from identify.options import CONDITIONS, LAYERS, REGIMES, choice
 
 STATUS = """\b
 Exit status:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from identify.base.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 from identify.cli.app import Json, Seed, Weights, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, OLD_FILE, SECONDS, new_file, one_of
-from identify.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 
 if TYPE_CHECKING:
     from identify.attacks.diagnosis import Diagnosis
@@ -84,10 +84,10 @@ def attack(
     from identify.attacks.runs import Splitting
     from identify.attacks.scores import score
     from identify.attacks.tuning import RandomSearch
+    from identify.checkpoints.problems import load_arrays, save_arrays
     from identify.cli.attack_page import write_attack_page
-    from identify.io import load_arrays, save_arrays
+    from identify.problem.verdict import jsonable
     from identify.report.html import require_pages
-    from identify.report.verdict import jsonable
 
     if html is not None:
         require_pages()  # before the work, not after it
@@ -158,7 +158,7 @@ def _show_attack(found: Reconstruction, diagnosis: Diagnosis | None, rows: list[
 
 def _network(file: Path, activation: str | None, weights: list[str] | None) -> tuple[MLP, dict[str, Any]]:
     from identify.attacks.mlp import MLP
-    from identify.io import load_network
+    from identify.checkpoints.problems import load_network
 
     network, rest = load_network(file, weights=weights or None)
     return (network if activation is None else MLP(network.parameters, activation)), rest
@@ -166,7 +166,7 @@ def _network(file: Path, activation: str | None, weights: list[str] | None) -> t
 
 def _data(arrays: dict[str, Any], d: int) -> tuple[Any, Any, Any]:
     """X, y and mean, each None where it is not known."""
-    from identify.network import finite_array
+    from identify.problem.network import finite_array
 
     if "X" not in arrays:
         return None, None, None
@@ -199,7 +199,7 @@ def _attack(
 ) -> Attack | RandomSearch:
     """The attack of the given name, with a preset and single settings, or the search over its settings."""
     from identify.attacks import RandomSearch, published
-    from identify.io import load_network
+    from identify.checkpoints.problems import load_network
 
     options: dict[str, Any] = {}
     if preset is not None and method == "loo":

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from identify.base.options import REGIMES
 from identify.cli.app import Json, Samples, Seed, Weights, app, examples
 from identify.cli.console import fail, print_text, progress
 from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, one_of
-from identify.options import REGIMES
 
 
 @app.command(
@@ -68,7 +68,7 @@ def audit(
     Ctrl-C ends the step under way: what was finished is written, with exit status 130. A second one ends all.
     """
     from identify.auditing.audit import audit as examine
-    from identify.interrupts import listening
+    from identify.base.interrupts import listening
     from identify.report.html import require_pages
 
     require_pages()  # before the work, not after it

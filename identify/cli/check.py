@@ -36,9 +36,9 @@ from identify.cli.subjects import configuration, load
 from identify.cli.values import OLD_FILE
 
 if TYPE_CHECKING:
-    from identify.configuration import Configuration
-    from identify.report.verdict import Report
-    from identify.stationarity import KKTSystem
+    from identify.planting.configuration import Configuration
+    from identify.problem.system import KKTSystem
+    from identify.problem.verdict import Report
 
 
 @app.command(
@@ -127,12 +127,12 @@ def verify(
 
     By code that shares nothing with what wrote it.
     """
-    from identify.certificates.verify import verify as examine
+    from identify.checker.verify import verify as examine
 
     answer = examine(file)
     if problem is not None:
         from identify.certificates.certify import network_hash
-        from identify.io import load_problem
+        from identify.checkpoints.problems import load_problem
 
         if network_hash(load_problem(problem).system.network) != answer.network:
             answer = replace(answer, is_valid=False, reasons=(*answer.reasons, f"this is not about the network of {problem}"))

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from identify.base.options import PRECISIONS
 from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import print_json, print_text, progress
 from identify.cli.values import NEW_FOLDER, between, one_of
-from identify.options import PRECISIONS
 
 
 @app.command(epilog=examples("identify demo", "identify demo --act 2 --width 20", 'identify demo --act 2 --activation "z^2" --out square'))
@@ -27,7 +27,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Recover real digits from weights, and from one gradient."""
-    from identify import demo as play
+    from identify.cli import demonstration as play
     from identify.report.html import require_pages
 
     require_pages()  # before the work, not after it
@@ -65,7 +65,7 @@ def demo(
 
 
 def _act_json(act: Any) -> dict[str, Any]:
-    from identify.report.verdict import jsonable
+    from identify.problem.verdict import jsonable
 
     content = {"title": act.title, "report": act.report.to_dict(), "failure": act.failure, "errors": act.errors}
     if act.found is not None:

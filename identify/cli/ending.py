@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 
+from identify.base.interrupts import listening
 from identify.cli.console import fail, tell
-from identify.interrupts import listening
 
 CLOSED = 128 + 13
 """The exit status of a program that ends because nobody reads its output; 13 is SIGPIPE, which not every system has."""

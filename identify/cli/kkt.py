@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from identify.base.options import PROGRAMS
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import print_json, print_text
 from identify.cli.subjects import configuration, load
 from identify.cli.values import COUNT, one_of
-from identify.options import PROGRAMS
 
 FORMATS = ("text", "latex", "json", *PROGRAMS)
 

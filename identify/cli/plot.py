@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from identify.base.options import AXES, PICTURES
 from identify.cli.app import Json, app, examples
 from identify.cli.console import print_json, print_text
 from identify.cli.values import NEW_FOLDER, one_of
-from identify.options import AXES, PICTURES
 
 
 @app.command(

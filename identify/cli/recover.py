@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from identify.base.options import METHODS
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import brief, fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load, pair
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of
-from identify.options import METHODS
 
 if TYPE_CHECKING:
+    from identify.problem.system import KKTSystem
     from identify.recovery.solution import Recovery
-    from identify.stationarity import KKTSystem
 
 
 @app.command(
@@ -56,9 +56,9 @@ def recover(
 
     Without a file, from a planted instance of the given sizes.
     """
-    from identify.io import save_arrays
+    from identify.checkpoints.problems import save_arrays
+    from identify.problem.verdict import jsonable
     from identify.recovery.recover import recover as solve
-    from identify.report.verdict import jsonable
 
     if relative_error is not None and certificate is None:
         raise ValueError("--relative-error: is that of the target in a certificate; give --certificate too, or leave it out")

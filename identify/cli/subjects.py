@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from identify.configuration import Configuration, Truth
+    from identify.planting.configuration import Configuration, Truth
 
 
 def configuration(inputs, samples, width, activation, outputs, bias, layers, regime) -> Configuration:
@@ -14,7 +14,7 @@ def configuration(inputs, samples, width, activation, outputs, bias, layers, reg
     missing = [name for name, value in given.items() if value is None]
     if missing:
         raise ValueError(f"{', '.join(missing)}: missing; give a problem file, or all of {', '.join(given)}")
-    from identify.configuration import Configuration
+    from identify.planting.configuration import Configuration
 
     return Configuration(
         inputs=inputs,
@@ -29,7 +29,7 @@ def configuration(inputs, samples, width, activation, outputs, bias, layers, reg
 
 
 def load(file: Path, inputs, width, activation):
-    from identify.io import load_problem
+    from identify.checkpoints.problems import load_problem
 
     given = {"--inputs": inputs, "--width": width, "--activation": activation}
     extra = [name for name, value in given.items() if value is not None]

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from identify.base.options import THEOREMS
 from identify.cli.app import Json, Seed, app, examples
 from identify.cli.console import print_json, print_text, progress
 from identify.cli.values import COUNT, one_of
-from identify.options import THEOREMS
 
 
 @app.command(epilog=examples("identify theorems", "identify theorems interpolation --trials 5"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from identify.options import nearest
+from identify.base.options import nearest
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What the parser raises: of click, or of the copy of it that is part of newer typers."""

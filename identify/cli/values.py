@@ -14,7 +14,7 @@ from typing import Any
 
 from typer import BadParameter
 
-from identify.options import unknown
+from identify.base.options import unknown
 
 SHORT = 24
 """Letters of all names together that the help shows in place of ``<name>``."""

@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from identify.ambiguity import normal_form
+from identify.base.limits import TooLargeError, limit_memory, limit_time
+from identify.base.options import CONDITIONS, choice
 from identify.conditions.judgement import judge
 from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
 from identify.conditions.setting import Setting
-from identify.configuration import Configuration
-from identify.eigenvectors import PlantingError
-from identify.limits import TooLargeError, limit_memory, limit_time
-from identify.network import ShapeError
-from identify.options import CONDITIONS, choice
-from identify.report.verdict import Report, Scope, Verdict
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
+from identify.planting.configuration import Configuration
+from identify.planting.eigenvectors import PlantingError
+from identify.problem.ambiguity import normal_form
+from identify.problem.network import ShapeError
+from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.verdict import Report, Scope, Verdict
 
 INCONSISTENT = 1e-2
 """Relative residual above which data are not taken as a solution of the system they are given for."""

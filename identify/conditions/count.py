@@ -10,7 +10,7 @@ from __future__ import annotations
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic
-from identify.report.verdict import Condition
+from identify.problem.verdict import Condition
 
 REFERENCE = "dimension of the image and of generic fibres (generic smoothness in characteristic 0)"
 

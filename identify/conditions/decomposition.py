@@ -19,9 +19,9 @@ from math import comb
 import numpy as np
 
 from identify.conditions.setting import Setting
-from identify.exact.interpolation import moment_count
 from identify.exact.modular import Arithmetic, certified_rank, random_prime, rank
-from identify.report.verdict import Condition
+from identify.problem.interpolation import moment_count
+from identify.problem.verdict import Condition
 
 SYMMETRIC = "Sidiropoulos & Bro 2000"
 RESHAPED = "Chiantini, Ottaviani & Vannieuwenhoven 2017"

@@ -20,7 +20,7 @@ from identify.exact.instance import Residues
 from identify.exact.modular import Arithmetic, certified_rank, random_prime
 from identify.exact.secant import n_scales, second_fundamental_rank
 from identify.exact.slices import interpolation_rank
-from identify.report.verdict import Condition
+from identify.problem.verdict import Condition
 
 REFERENCE = "Massarenti & Mella 2024 (Bronowski's conjecture), Theorem 1.5; Terracini 1911"
 ATTEMPTS = 3

@@ -13,7 +13,7 @@ from math import ceil, comb
 from identify.conditions.setting import Setting
 from identify.exact.instance import Instance
 from identify.exact.slices import interpolation_rank
-from identify.report.verdict import Arithmetic, Condition
+from identify.problem.verdict import Arithmetic, Condition
 
 REFERENCE = (
     "Shen, Wang, Qian & Lei 2026 (width condition); Alexander & Hirschowitz 1995; Brambilla & Ottaviani 2008, 2011 "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from identify.base.limits import seconds_left
+from identify.base.options import CONDITIONS
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
 from identify.conditions.diagnostics.diagnose import diagnose
@@ -17,9 +19,7 @@ from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.second import second_solution
 from identify.conditions.witnesses.witness import witness
-from identify.limits import seconds_left
-from identify.options import CONDITIONS
-from identify.report.verdict import Arithmetic, Condition, Report, Verdict, Witness
+from identify.problem.verdict import Arithmetic, Condition, Report, Verdict, Witness
 
 GENERIC_MULTIPLIERS = (
     "generic data includes generic multiplier vectors γ_i; those of the softmax loss satisfy Σ_c γ_ic = 0, so such a network with C "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank
-from identify.report.verdict import Condition
+from identify.problem.verdict import Condition
 
 REFERENCE = "inverse function theorem"
 

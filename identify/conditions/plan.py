@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from identify.base.limits import OutOfTimeError, TooLargeError, seconds_left
 from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses import witness
 from identify.exact.modular import Arithmetic, certified_rank_seconds
 from identify.exact.slices import interpolation_seconds
-from identify.limits import OutOfTimeError, TooLargeError, seconds_left
-from identify.report.verdict import Condition
+from identify.problem.verdict import Condition
 
 CHEAP = 0.5
 """Seconds: conditions estimated below are evaluated even where the question is decided already."""

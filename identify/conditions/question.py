@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from identify.activation import Activation
-from identify.ambiguity import Ambiguity
 from identify.conditions.setting import Setting
-from identify.configuration import Configuration, is_lifted
 from identify.exact.instance import Instance
-from identify.report.verdict import Scope
-from identify.stationarity import SELF_TRAINED, KKTSystem
+from identify.planting.configuration import Configuration, is_lifted
+from identify.problem.activation import Activation
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.verdict import Scope
 
 
 def setting_of(problem: Configuration | KKTSystem, samples: int, seed: int) -> Setting:

@@ -14,8 +14,8 @@ import scipy
 
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank, rank, residues
-from identify.report.verdict import Condition
-from identify.stationarity import KKTSystem
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Condition
 
 REFERENCE = "rank factorisation of the first-layer equations (elementary linear algebra)"
 GAP = 1e6

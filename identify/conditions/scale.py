@@ -13,12 +13,12 @@ from functools import partial
 
 import numpy as np
 
-from identify.activation import root_group
 from identify.conditions.setting import Setting
 from identify.exact.instance import Instance
-from identify.exact.interpolation import moment_count
 from identify.exact.modular import Arithmetic, certified_rank
-from identify.report.verdict import Condition
+from identify.problem.activation import root_group
+from identify.problem.interpolation import moment_count
+from identify.problem.verdict import Condition
 
 REFERENCE = "comparison of degrees (elementary); the group is listed under ambiguity"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from identify.ambiguity import Ambiguity
-from identify.configuration import is_lifted
 from identify.exact.instance import Instance
 from identify.exact.modular import Arithmetic
-from identify.report.verdict import Scope
-from identify.stationarity import KKTSystem
+from identify.planting.configuration import is_lifted
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Scope
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from identify.ambiguity import Ambiguity
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
 from identify.conditions.generic_global import Secant, generic_global, one_sample_obstacle, without_scales
@@ -22,11 +21,12 @@ from identify.conditions.question import setting_of
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
-from identify.configuration import Configuration
 from identify.exact.elimination import leading_columns
 from identify.exact.modular import random_prime
-from identify.report.verdict import Arithmetic, Scope
-from identify.stationarity import SELF_TRAINED, KKTSystem
+from identify.planting.configuration import Configuration
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.verdict import Arithmetic, Scope
 
 
 @dataclass(frozen=True)

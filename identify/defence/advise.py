@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.activation import Activation
-from identify.ambiguity import normal_form
+from identify.base.limits import TooLargeError, is_affordable
 from identify.conditions.check import INCONSISTENT, InconsistentDataError, check
 from identify.conditions.diagnostics.error_bars import ErrorBars, error_bars, times
 from identify.conditions.generic_global import Secant
@@ -19,12 +18,13 @@ from identify.conditions.judgement import versions
 from identify.conditions.question import ambiguity_of, setting_of
 from identify.defence.curves import DefenceCurve, Defences
 from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
-from identify.limits import TooLargeError, is_affordable
-from identify.network import ShapeError
+from identify.problem.activation import Activation
+from identify.problem.ambiguity import normal_form
+from identify.problem.network import ShapeError
+from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
-from identify.report.verdict import Verdict
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
 
 NOISE = tuple(float(f"1e{k}") for k in range(-12, 0))
 TARGET_BITS = (24, 11, 8, 4)
@@ -107,7 +107,7 @@ def defences(
     Notes
     -----
     On planted instances with relative noise up to 1e-6 the worst error that recover leaves lies between a sixth and three times the worst
-    ``typical`` one, and below ``bound`` (tests/test_defences.py). Cost: for each level that changes the network or the data, two checks
+    ``typical`` one, and below ``bound`` (tested). Cost: for each level that changes the network or the data, two checks
     and one Jacobian of O(equations · unknowns^2).
 
     References
@@ -116,7 +116,7 @@ def defences(
 
     Examples
     --------
-    >>> from identify.configuration import Configuration
+    >>> from identify.planting.configuration import Configuration
     >>> system, truth = Configuration(inputs=4, samples=3, width=15, activation="z + z^2 + z^3").plant(0)
     >>> found = defences(system, truth.X, truth.c, noise=[1e-9, 1e-3], rounding=[], width=[2], batch=[], spot_checks=0)
     >>> found["noise"].statement(0)

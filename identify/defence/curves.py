@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.conditions.diagnostics.error_bars import digits
+from identify.problem.verdict import Verdict, jsonable
 from identify.report.curves import draw_defence
-from identify.report.verdict import Verdict, jsonable
 
 VERDICT_SCOPE = (
     "exact, for this network and for these data or generic data, as the column says, and for the target before noise or rounding; "

@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import norm
 
-from identify.activation import Activation
 from identify.conditions.diagnostics.perturbations import round_to_bits
-from identify.network import TwoLayerNetwork
-from identify.stationarity import SELF_TRAINED, KKTSystem, Observed, weighted_gradients
+from identify.problem.activation import Activation
+from identify.problem.gradients import Observed, weighted_gradients
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.system import SELF_TRAINED, KKTSystem
 
 Level = float | int | str
 Change = Callable[[np.ndarray], np.ndarray]

@@ -15,12 +15,11 @@ from math import ceil, log2
 import numpy as np
 from jaxtyping import Float, Int
 
-from identify.activation import Activation, horner
-from identify.exact.interpolation import interpolation_matrix, moment_count, rows_per_neuron
-from identify.exact.jacobian import jacobian
+from identify.base.limits import refuse_above
 from identify.exact.modular import MinorBound, multiply, residue, residues
-from identify.limits import refuse_above
-from identify.stationarity import Observed, visible_degrees
+from identify.problem.activation import Activation, horner
+from identify.problem.gradients import Observed, jacobian, visible_degrees
+from identify.problem.interpolation import interpolation_matrix, moment_count, rows_per_neuron
 
 SPARE_ROWS = 20
 """Rows beyond the least number that shows full column rank."""

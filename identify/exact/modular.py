@@ -21,11 +21,11 @@ import numpy as np
 from flint import fmpz
 from jaxtyping import Float, Int
 
+from identify.base.limits import refuse_above, refuse_late
 from identify.exact import elimination
 from identify.exact.elimination import SMALL, to_flint
 from identify.exact.kernel import SPARE, tall_rank
-from identify.limits import refuse_above, refuse_late
-from identify.report.verdict import Arithmetic
+from identify.problem.verdict import Arithmetic
 
 PRIME_BITS = 31
 MULTIPLICATIONS = 1e10

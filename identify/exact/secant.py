@@ -14,10 +14,10 @@ import numpy as np
 from flint import nmod_poly
 from jaxtyping import Int
 
-from identify.activation import horner
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import multiply, rank
+from identify.problem.activation import horner
 
 FORMS = 12
 """Linear forms on the normal space from which the second fundamental form is put together."""

@@ -19,13 +19,13 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
-from identify.activation import horner
+from identify.base.limits import refuse_above, refuse_late
 from identify.exact.elimination import Elimination, centred
 from identify.exact.instance import Instance, Residues
-from identify.exact.interpolation import Monomials, moment_count
 from identify.exact.kernel import Forms, Kernel
 from identify.exact.modular import LARGE, MULTIPLICATIONS, RankResult, certified, certified_rank, certified_rank_seconds
-from identify.limits import refuse_above, refuse_late
+from identify.problem.activation import horner
+from identify.problem.interpolation import Monomials, moment_count
 
 
 def interpolation_rank(instance: Instance, *, seed: int, trials: int = 2) -> RankResult:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from identify.activation import root_group
-from identify.configuration import is_lifted
-from identify.exact.interpolation import Monomials
+from identify.planting.configuration import is_lifted
+from identify.problem.activation import root_group
+from identify.problem.interpolation import Monomials
 from identify.recovery.moments import Moments
 from identify.recovery.solution import BeyondAlgebraError, RecoveryError
 

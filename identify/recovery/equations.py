@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from identify.exact.jacobian import jacobian
-from identify.limits import memory_allowed
+from identify.base.limits import memory_allowed
+from identify.problem.gradients import Observed, flatten, jacobian, weighted_gradients
 from identify.recovery.reduce import ReducedNetwork
-from identify.stationarity import Observed, flatten, weighted_gradients
 
 
 @dataclass(frozen=True, eq=False)

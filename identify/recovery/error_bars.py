@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import lstsq
 
+from identify.base.limits import OPERATIONS_PER_SECOND, memory_allowed, refuse_late
 from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
-from identify.limits import OPERATIONS_PER_SECOND, memory_allowed, refuse_late
 from identify.recovery.equations import Equations
 from identify.recovery.gauss_newton import Linearised
 from identify.recovery.noise import Noise
@@ -35,7 +35,7 @@ def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarra
     ``reduced`` is the system on the span of X. Where (S) leaves the scale of a sample free: the error across its line. Infinite where
     the Jacobian is rank deficient, NaN where it does not fit in memory. With many unknowns the factor of the Jacobian
     comes from a sketch, which adds an error of some percent. Cost O(equations · unknowns^2), or O(unknowns^3): OutOfTimeError where
-    :func:`identify.limits.limit_time` leaves less time.
+    :func:`identify.base.limits.limit_time` leaves less time.
     """
     system = reduced.system
     n, D = len(X), reduced.dimension + c.shape[1]

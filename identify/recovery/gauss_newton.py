@@ -19,8 +19,8 @@ from scipy.linalg import qr, solve_triangular
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, lsmr
 
-from identify.exact.jacobian import jacobian
-from identify.limits import OPERATIONS_PER_SECOND, is_affordable, refuse_above
+from identify.base.limits import OPERATIONS_PER_SECOND, is_affordable, refuse_above
+from identify.problem.gradients import jacobian
 from identify.recovery.equations import Equations
 
 OVERSAMPLING = 3
@@ -123,7 +123,7 @@ def gauss_newton(
     """From (X, c), with steps halved until they gain something; returns the best point and the number of steps.
 
     One factor, of a sketch at the first point, serves all steps. Stops where a step promises to gain less than a thousandth of the
-    squared residual, or gains nothing, where only rounding is left, and where :func:`identify.limits.limit_time` leaves no time.
+    squared residual, or gains nothing, where only rounding is left, and where :func:`identify.base.limits.limit_time` leaves no time.
     """
 
     def at(point: np.ndarray) -> tuple[np.ndarray, float]:

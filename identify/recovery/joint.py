@@ -16,13 +16,13 @@ from jaxtyping import Float
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-from identify.activation import horner
+from identify.problem.activation import horner
+from identify.problem.system import KKTSystem
 from identify.recovery.equations import Equations
 from identify.recovery.multistart import Found, Search
 from identify.recovery.projection import Projected
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points
-from identify.stationarity import KKTSystem
 
 CHUNK = 16
 STEPS = 500

@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator, lsmr
 
-from identify.exact.interpolation import Monomials, moment_count
-from identify.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late, refuse_when_spent
+from identify.base.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late, refuse_when_spent
+from identify.problem.gradients import Observed
+from identify.problem.interpolation import Monomials, moment_count
 from identify.recovery.reduce import ReducedNetwork
-from identify.stationarity import Observed
 
 ROUND = 1e-7
 """Relative accuracy of one round; the next solves for the correction."""
@@ -147,7 +147,7 @@ def solve_by_map(
     relative 1e-7 of what is left, so that the error of the iteration is below that of the noise in the target as long as the condition of
     the map stays below 1e7. None where LSMR does not converge, or where random moments do not come back from their own target: then the
     map has no full column rank to working precision. Cost O(m N d) for an iteration, hundreds of these: OutOfTimeError where
-    :func:`identify.limits.limit_time` ends before.
+    :func:`identify.base.limits.limit_time` ends before.
     """
     rng = np.random.default_rng([seed, len(target)])
     whole = MomentMap(net, observed, degrees)

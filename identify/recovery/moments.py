@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import lstsq
 
-from identify.configuration import is_lifted
-from identify.exact.interpolation import Monomials, digits, interpolation_matrix, moment_count
-from identify.limits import OPERATIONS_PER_SECOND, memory_allowed, refuse_above, refuse_late
+from identify.base.limits import OPERATIONS_PER_SECOND, memory_allowed, refuse_above, refuse_late
+from identify.planting.configuration import is_lifted
+from identify.problem.gradients import Observed
+from identify.problem.interpolation import Monomials, digits, interpolation_matrix, moment_count
 from identify.recovery.moment_map import solve_by_map
 from identify.recovery.reduce import ReducedNetwork
 from identify.recovery.solution import BeyondAlgebraError
-from identify.stationarity import Observed
 
 MATRIX_FLOPS = 1e11
 """Equations · N^2 up to which the matrix is eliminated."""
@@ -64,7 +64,7 @@ def solve_moments(
     BeyondAlgebraError
         When the matrix has not full column rank, so that the moments are not determined (condition C1 fails).
     OutOfTimeError
-        Where :func:`identify.limits.limit_time` leaves less time than it takes.
+        Where :func:`identify.base.limits.limit_time` leaves less time than it takes.
     TooLargeError
         Before allocating, when neither the matrix nor the map fits in memory. Cost O(equations · N^2), or hundreds of times O(m d N).
     """

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from identify.ambiguity import Ambiguity
-from identify.checkpoints.shards import read_shard, write_shard
-from identify.files import claim_folder
-from identify.limits import INTERRUPTED, Clock
+from identify.base.files import claim_folder
+from identify.base.limits import INTERRUPTED, Clock
+from identify.base.shards import read_shard, write_shard
+from identify.problem.ambiguity import Ambiguity
 
 UNFINISHED, ROUNDING = 100.0, 1e-10
 """A residual above the first times the smallest, and above the second, is that of a run that has not ended."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.stationarity import KKTSystem, Observed, flatten
+from identify.problem.gradients import Observed, flatten
+from identify.problem.system import KKTSystem
 
 
 @dataclass(frozen=True, eq=False)

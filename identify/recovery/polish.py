@@ -1,6 +1,6 @@
 r"""Step 5, polish: Levenberg-Marquardt on (S) itself.
 
-Residual and Jacobian are the closed forms of :mod:`identify.stationarity` and :mod:`identify.exact.jacobian`, compiled by
+Residual and Jacobian are the closed forms of :mod:`identify.problem.system` and :mod:`identify.problem.gradients`, compiled by
 JAX in 64 bits, and beyond some size the products of :mod:`identify.recovery.gauss_newton`. Rows are weighted by the noise of the
 target (:mod:`identify.recovery.noise`).
 """
@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from identify.exact.jacobian import jacobian
+from identify.problem.gradients import Observed, jacobian, weighted_gradients
 from identify.recovery.equations import Equations
 from identify.recovery.gauss_newton import CONVERGED, MAX_STEPS, gauss_newton
-from identify.stationarity import Observed, weighted_gradients
 
 FIRST_DAMPING = 1e-9
 """Relative to Jacobian columns of unit norm: the start is close to the solution."""

@@ -30,13 +30,13 @@ import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
-from identify.activation import horner
-from identify.limits import memory_allowed
+from identify.base.limits import memory_allowed
+from identify.problem.activation import horner
+from identify.problem.gradients import Observed
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced, ReducedNetwork
 from identify.recovery.starts import random_points, start_scale
-from identify.stationarity import Observed
 
 STEPS = 300
 PENALISED_STEPS = 100

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from identify.limits import OutOfTimeError, is_affordable, limit_time, time_limit
-from identify.network import ShapeError
-from identify.options import METHODS, choice
+from identify.base.limits import OutOfTimeError, is_affordable, limit_time, time_limit
+from identify.base.options import METHODS, choice
+from identify.problem.network import ShapeError
+from identify.problem.system import KKTSystem, check_data
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
@@ -20,11 +21,10 @@ from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced, estimate_samples
-from identify.recovery.separate import separate, separate_operations
+from identify.recovery.separation.backward import separate, separate_operations
 from identify.recovery.solution import BeyondAlgebraError, Recovery, RecoveryError
-from identify.recovery.splitting.rung import splitting
+from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
-from identify.stationarity import KKTSystem, check_data
 
 SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
     "separate": separate,
@@ -116,7 +116,7 @@ def recover(
 
     Examples
     --------
-    >>> from identify.configuration import Configuration
+    >>> from identify.planting.configuration import Configuration
     >>> system, truth = Configuration(inputs=4, samples=3, width=12, activation="z + z^3").plant(seed=1)
     >>> found = recover(system)
     >>> bool(found.match(truth.X, truth.c).errors.max() < 1e-9)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.activation import Activation
-from identify.stationarity import KKTSystem
+from identify.problem.activation import Activation
+from identify.problem.system import KKTSystem
 
 GAP = 100.0
 """Drop of the singular values of the target that is taken as its rank."""

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import lambertw
 
+from identify.problem.system import KKTSystem
 from identify.recovery.solution import RecoveryError
-from identify.stationarity import KKTSystem
 
 
 def fix_free_scale(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.ambiguity import Ambiguity, Match
+from identify.problem.ambiguity import Ambiguity, Match
 
 
 class RecoveryError(ValueError):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from identify.ambiguity import Ambiguity
-from identify.configuration import is_lifted
-from identify.exact.interpolation import moment_count, rows_per_neuron
-from identify.limits import OPERATIONS_PER_SECOND, OUT_OF_TIME, OutOfTimeError, is_affordable
+from identify.base.limits import OPERATIONS_PER_SECOND, OUT_OF_TIME, OutOfTimeError, is_affordable
+from identify.planting.configuration import is_lifted
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.interpolation import moment_count, rows_per_neuron
+from identify.problem.system import KKTSystem
 from identify.recovery.decompose import fix_scale, sample_lines
 from identify.recovery.equations import Equations
 from identify.recovery.error_bars import error_bars
@@ -24,7 +25,6 @@ from identify.recovery.polish import polish
 from identify.recovery.reduce import Reduced
 from identify.recovery.side_equations import choose_signs, fix_free_scale
 from identify.recovery.solution import Recovery, RecoveryError
-from identify.stationarity import KKTSystem
 
 ROUNDS = 2
 """Polishes: each on the span, and with the noise model, that the one before found."""

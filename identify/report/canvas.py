@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from identify.extras import DRAWING, needed
+from identify.base.extras import DRAWING, needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

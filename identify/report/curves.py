@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from identify.problem.verdict import Verdict
 from identify.report.canvas import ACCENT, BAND, INK, MUTED, RULE, new_figure, to_png
-from identify.report.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from identify.extras import DRAWING, needed
-from identify.files import replacing
+from identify.base.extras import DRAWING, needed
+from identify.base.files import replacing
+from identify.problem.verdict import Condition, Report, Verdict, Witness, jsonable
 from identify.report.text import summary
-from identify.report.verdict import Condition, Report, Verdict, Witness, jsonable
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -115,7 +115,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
     Raises
     ------
     ValueError
-        No report, no folder to write to, or (as :class:`~identify.extras.MissingExtraError`) no jinja2.
+        No report, no folder to write to, or (as :class:`~identify.base.extras.MissingExtraError`) no jinja2.
     """
     if not reports:
         raise ValueError("reports: received none, expected at least one Report (what identify.check returns)")
@@ -150,7 +150,7 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
     Raises
     ------
     ValueError
-        No section, no folder to write to, or (as :class:`~identify.extras.MissingExtraError`) no jinja2.
+        No section, no folder to write to, or (as :class:`~identify.base.extras.MissingExtraError`) no jinja2.
     """
     if not sections:
         raise ValueError("sections: received none, expected at least one Section")
@@ -158,7 +158,7 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
 
 
 def require_pages(*, pictures: bool = True) -> None:
-    """Raise :class:`~identify.extras.MissingExtraError` where pages, or ``pictures`` for them, could not be made."""
+    """Raise :class:`~identify.base.extras.MissingExtraError` where pages, or ``pictures`` for them, could not be made."""
     _template()
     if pictures:
         needed("matplotlib", DRAWING)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from identify.extras import MissingExtraError
+from identify.base.extras import MissingExtraError
+from identify.problem.verdict import Witness
 from identify.report.canvas import (
     ACCENT,
     BAND,
@@ -26,7 +27,6 @@ from identify.report.canvas import (
     value_range,
 )
 from identify.report.html import Picture, show
-from identify.report.verdict import Witness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def compare(
     original
         The true data, or None when only recovered data are known.
     recovered
-        What was recovered, in the same order (see :mod:`identify.ambiguity`); a row that is not finite is shown as missing.
+        What was recovered, in the same order (see :mod:`identify.problem.ambiguity`); a row that is not finite is shown as missing.
     errors
         Relative errors, dimensionless; inf for a sample that was not recovered.
     shape
@@ -89,7 +89,7 @@ def compare(
     Raises
     ------
     ValueError
-        Shapes that do not agree, more than 60 samples, or (as :class:`~identify.extras.MissingExtraError`) no matplotlib.
+        Shapes that do not agree, more than 60 samples, or (as :class:`~identify.base.extras.MissingExtraError`) no matplotlib.
     """
     rows = [] if original is None else [_samples("original", original)]
     rows.append(_samples("recovered", recovered))
@@ -145,7 +145,7 @@ def family(frames: Sequence[Float[np.ndarray, "n d"]], labels: Sequence[str], *,
     Raises
     ------
     ValueError
-        Shapes or counts that do not agree, or (as :class:`~identify.extras.MissingExtraError`) no matplotlib.
+        Shapes or counts that do not agree, or (as :class:`~identify.base.extras.MissingExtraError`) no matplotlib.
     """
     sets = [_samples(f"frames[{k}]", frame) for k, frame in enumerate(frames)]
     if not 1 <= len(sets) <= MAX_MEMBERS:
@@ -192,7 +192,7 @@ def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"]
     Raises
     ------
     ValueError
-        Shapes that do not agree, or (as :class:`~identify.extras.MissingExtraError`) no matplotlib.
+        Shapes that do not agree, or (as :class:`~identify.base.extras.MissingExtraError`) no matplotlib.
     """
     X, Y = _samples("original", original), _samples("example", example)
     if X.shape != Y.shape:
@@ -264,7 +264,7 @@ def spectrum(values: Float[np.ndarray, " k"], *, threshold: float | None = None,
     Raises
     ------
     ValueError
-        No value, negative or infinite ones, or (as :class:`~identify.extras.MissingExtraError`) no matplotlib.
+        No value, negative or infinite ones, or (as :class:`~identify.base.extras.MissingExtraError`) no matplotlib.
     """
     s = np.sort(np.asarray(values, dtype=float).ravel())[::-1]
     if s.size == 0 or not np.all(np.isfinite(s)) or s[-1] < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from identify.report.verdict import Condition, Report
+from identify.problem.verdict import Condition, Report
 
 _MARK = {True: "holds", False: "fails", None: "open"}
 _GRADE = {True: "good", False: "limited", None: "open"}

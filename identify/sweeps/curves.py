@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from identify.options import choice
+from identify.base.options import choice
 from identify.report.canvas import ACCENT, INK, MUTED, RULE
 from identify.sweeps.diagrams import paper
 from identify.sweeps.panels import Panel, Row, by_number, fixed, panels_of, shown, values_of

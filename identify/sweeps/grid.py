@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from identify.activation import Activation, ActivationError
-from identify.options import LAYERS, METHODS, REGIMES
-from identify.stationarity import SELF_TRAINED
+from identify.base.options import LAYERS, METHODS, REGIMES
+from identify.problem.activation import Activation, ActivationError
+from identify.problem.system import SELF_TRAINED
 from identify.sweeps.constraints import Constraint, GridError
 from identify.sweeps.task import PARAMETERS, USED, Task
 

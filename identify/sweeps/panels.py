@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from identify.options import choice
+from identify.base.options import choice
 from identify.sweeps.results import varying
 from identify.sweeps.task import PARAMETERS
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from identify.extras import DRAWING, needed
-from identify.files import together
-from identify.options import PICTURES, choice
+from identify.base.extras import DRAWING, needed
+from identify.base.files import together
+from identify.base.options import PICTURES, choice
 from identify.report.canvas import to_png, to_svg
 from identify.sweeps.curves import noise_curves, thresholds_curves
 from identify.sweeps.diagrams import recovery_diagram, verdict_diagram

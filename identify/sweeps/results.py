@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from identify.extras import needed
-from identify.options import choice
+from identify.base.extras import needed
+from identify.base.options import choice
 from identify.sweeps.constraints import Constraint
 from identify.sweeps.measures import RESULTS
 from identify.sweeps.store import DamagedError, Store

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from identify.files import claim_folder, locked, replacing
+from identify.base.files import claim_folder, locked, replacing
 from identify.sweeps.task import FORMAT, Outcome, Task, digest
 
 QUESTION = "identify sweep"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from identify.configuration import Configuration
+from identify.planting.configuration import Configuration
 
 FORMAT = 1
 """What a task means and how its result is written; another number gives other hashes, so nothing old is taken for new."""
@@ -98,7 +98,7 @@ def failed(task: Task, reason: str) -> Outcome:
 def run_task(task: Task) -> Outcome:
     """Measure; an error becomes part of the outcome. This is what executors are given."""
     from identify.conditions.judgement import versions
-    from identify.report.verdict import jsonable
+    from identify.problem.verdict import jsonable
     from identify.sweeps.measures import MEASURES
 
     started = time.perf_counter()

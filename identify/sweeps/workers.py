@@ -18,8 +18,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from identify.extras import needed
-from identify.limits import memory_allowed
+from identify.base.extras import needed
+from identify.base.limits import memory_allowed
 from identify.sweeps.task import Outcome, Task, run_task
 
 AHEAD = 4096
@@ -181,7 +181,7 @@ def cluster(address: str) -> Iterator[Executor]:
     Raises
     ------
     ValueError
-        When no scheduler answers there, or (as :class:`~identify.extras.MissingExtraError`) without Dask.
+        When no scheduler answers there, or (as :class:`~identify.base.extras.MissingExtraError`) without Dask.
     """
     Client = needed("distributed", "sweeping on a cluster").Client
     from_file = address.endswith(".json")

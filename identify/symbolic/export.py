@@ -18,8 +18,8 @@ import numpy as np
 from sympy import Expr, Poly, PolynomialError, Symbol, isprime, sympify
 from sympy.polys.rings import PolyElement
 
-from identify.limits import refuse_above
-from identify.options import PROGRAMS, choice
+from identify.base.limits import refuse_above
+from identify.base.options import PROGRAMS, choice
 
 if TYPE_CHECKING:
     from identify.symbolic.system import SymbolicSystem

@@ -15,7 +15,7 @@ import numpy as np
 from flint import fmpq
 from sympy import Add, Expr, Mul, Symbol
 
-from identify.exact.interpolation import Monomials, interpolation_matrix
+from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.symbolic.polynomials import to_expression
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from sympy import Symbol
 
-from identify.limits import memory_allowed, readable
+from identify.base.limits import memory_allowed, readable
 from identify.symbolic.export import SATURATION, WRITERS, Problem, Terms, reduced
 
 PRIME = 2**30 + 3

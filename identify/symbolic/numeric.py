@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from identify.activation import horner
-from identify.options import choice
-from identify.stationarity import weighted_gradients
+from identify.base.options import choice
+from identify.problem.activation import horner
+from identify.problem.gradients import weighted_gradients
 
 if TYPE_CHECKING:
     from identify.symbolic.system import SymbolicSystem

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from sympy import Expr, Integer, Symbol
 
-from identify.options import choice
-from identify.stationarity import check_data
+from identify.base.options import choice
+from identify.problem.system import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
 from identify.symbolic.groebner import solve_with_sympy
 from identify.symbolic.msolve import Interval, Roots, SolveLimitError, msolve_program, solve_with_msolve

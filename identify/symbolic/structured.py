@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from sympy import Add, Expr, Integer, Mul, Pow, Rational, Symbol
 
-from identify.activation import Activation
-from identify.stationarity import KKTSystem, Observed
+from identify.problem.activation import Activation
+from identify.problem.gradients import Observed
+from identify.problem.system import KKTSystem
 from identify.symbolic.names import Names
 
 DECAY = Symbol("decay")

@@ -3,7 +3,7 @@ r"""``kkt_equations``: the polynomial KKT system of a two-layer network, written
 Equations are kept structured: :math:`a_j \sum_i \lambda_i y_i\, \sigma'(w_j\cdot x_i)\, x_{i,k} - t_{j,k}` with the derivative of the
 activation as one factor; SymPy expressions are made when they are looked at. Expansion never touches expression trees: the
 right-hand side of (S) is evaluated in python-flint's multivariate polynomials, by the one definition in
-:mod:`identify.stationarity`, and handed out as SymPy polynomials.
+:mod:`identify.problem.system`, and handed out as SymPy polynomials.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import numpy as np
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from sympy import Expr, Ge, Integer, Rational, Symbol
 
-from identify.activation import Activation, horner
-from identify.ambiguity import Ambiguity
-from identify.configuration import Configuration, is_lifted
-from identify.files import replacing
-from identify.limits import refuse_above
-from identify.stationarity import KKTSystem, Observed, equations_in_words, visible_degrees, weighted_gradients
+from identify.base.files import replacing
+from identify.base.limits import refuse_above
+from identify.planting.configuration import Configuration, is_lifted
+from identify.problem.activation import Activation, horner
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.gradients import Observed, visible_degrees, weighted_gradients
+from identify.problem.system import KKTSystem, equations_in_words
 from identify.symbolic.names import Names
 from identify.symbolic.structured import DECAY, Structured
 
@@ -221,7 +222,7 @@ class SymbolicSystem:
         return (*map(convert, self.structured.weights), convert(self.names.x), c, *map(convert, self.structured.targets))
 
     def flint_polynomials(self, context, generators) -> list:
-        """Every equation as a python-flint polynomial, through :func:`identify.stationarity.weighted_gradients`."""
+        """Every equation as a python-flint polynomial, through :func:`identify.problem.system.weighted_gradients`."""
         W, A, offsets, X, c, tW, tb, ta = self.ring_values(context, generators)
         s, ds = ([fmpq(v.numerator, v.denominator) for v in self.activation.derivative(order)] for order in (0, 1))
         parts = weighted_gradients(W, A, offsets, s, ds, X, c)

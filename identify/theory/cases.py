@@ -14,14 +14,15 @@ from functools import cached_property
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from identify.activation import Activation
 from identify.conditions.interpolation import interpolation, width_needed
 from identify.conditions.question import ambiguity_of, instance_of, setting_of
 from identify.conditions.setting import Setting
-from identify.configuration import Configuration
-from identify.network import ShapeError, TwoLayerNetwork
-from identify.report.verdict import Scope
-from identify.stationarity import KKTSystem, Observed, flatten, weighted_gradients
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation
+from identify.problem.gradients import Observed, flatten, weighted_gradients
+from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Scope
 
 DRAWS = 100
 """Instances of one seed until the target is not zero."""

@@ -11,7 +11,6 @@ from math import comb
 
 import numpy as np
 
-from identify.activation import Activation
 from identify.conditions.decomposition import (
     JENNRICH,
     PERFECT,
@@ -22,9 +21,10 @@ from identify.conditions.decomposition import (
     kruskal_rank,
 )
 from identify.conditions.scale import scale
-from identify.configuration import Configuration
-from identify.exact.interpolation import Monomials
 from identify.exact.modular import residues
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation
+from identify.problem.interpolation import Monomials
 from identify.theory.cases import Case, case_of, changed, draw_wide, rational_rank, with_activation
 from identify.theory.search import only_these_data
 from identify.theory.theorem import Seen, Theorem

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from identify.activation import Activation
 from identify.conditions import count
 from identify.conditions.local import local
 from identify.conditions.witnesses.witness import FIBRE
-from identify.configuration import Configuration
-from identify.network import TwoLayerNetwork
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation
+from identify.problem.network import TwoLayerNetwork
 from identify.theory.cases import Case, case_of, draw, exactly, fractions, rational_matrix, rational_rank, with_activation
 from identify.theory.search import is_isolated
 from identify.theory.theorem import Seen, Theorem

@@ -7,10 +7,10 @@ from math import comb
 
 import numpy as np
 
-from identify.activation import Activation, horner
 from identify.conditions import interpolation, reduction, scale
 from identify.conditions.interpolation import EXCEPTIONS, generic_rank
-from identify.configuration import Configuration
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation, horner
 from identify.theory.cases import Case, case_of, changed, draw, exactly, rational_rank
 from identify.theory.search import APART, ZERO, root_order, search, terms, zero_of
 from identify.theory.theorem import Seen, Theorem

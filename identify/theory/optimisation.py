@@ -11,9 +11,9 @@ from fractions import Fraction
 import numpy as np
 from flint import fmpq, fmpq_poly
 
-from identify.activation import Activation
-from identify.configuration import Configuration
-from identify.stationarity import flatten, weighted_gradients
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation
+from identify.problem.gradients import flatten, weighted_gradients
 from identify.theory.cases import Case, draw, exactly
 from identify.theory.theorem import Seen, Theorem
 

@@ -14,8 +14,8 @@ from math import factorial, gcd
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from identify.exact.interpolation import Monomials, interpolation_matrix
-from identify.exact.jacobian import jacobian
+from identify.problem.gradients import jacobian
+from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.theory.cases import Case
 
 EXACT_UNKNOWNS = 9

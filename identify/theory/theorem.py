@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from identify.configuration import Configuration
-from identify.stationarity import SELF_TRAINED
+from identify.planting.configuration import Configuration
+from identify.problem.system import SELF_TRAINED
 from identify.theory.cases import Case
 from identify.theory.trials import TheoremTrials, Trial
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from identify.activation import Activation
 from identify.conditions import generic_global, local
 from identify.conditions.decomposition import KRUSKAL, decomposition
 from identify.conditions.interpolation import interpolation
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
-from identify.configuration import Configuration
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation
 from identify.theory.cases import Case, changed, draw
 from identify.theory.search import is_isolated, only_these_data
 from identify.theory.theorem import Seen, Theorem

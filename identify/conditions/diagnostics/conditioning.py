@@ -10,13 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.limits import memory_allowed, readable
 from identify.conditions.diagnostics.error_bars import ErrorBars, NotFiniteError, cost, error_bars, times
 from identify.conditions.diagnostics.perturbations import FLOAT32, RESIDUAL, stated_perturbations
 from identify.conditions.diagnostics.sensitivity import leaves_scale_free
 from identify.exact.modular import Arithmetic
-from identify.limits import memory_allowed, readable
-from identify.report.verdict import Condition
-from identify.stationarity import KKTSystem, check_data
+from identify.problem.system import KKTSystem, check_data
+from identify.problem.verdict import Condition
 
 REFERENCE = "first-order perturbation of a least-squares solution (Golub & Van Loan 2013, section 5.3)"
 MAX_FLOPS = 1e11

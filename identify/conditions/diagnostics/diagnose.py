@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from identify.base.limits import seconds_left
 from identify.conditions.diagnostics import conditioning, quality, structure, undetermined
 from identify.conditions.setting import Setting
-from identify.limits import seconds_left
-from identify.report.verdict import Arithmetic, Condition
-from identify.stationarity import SELF_TRAINED
+from identify.problem.system import SELF_TRAINED
+from identify.problem.verdict import Arithmetic, Condition
 
 
 def diagnose(setting: Setting, conditions: Mapping[str, Condition]) -> tuple[Condition, ...]:
     """The diagnostics of a given network, and of its data where they are given; none for generic networks.
 
     ``setting``: in full coordinates. ``conditions``: those evaluated already, by name, whose ranks are used rather than computed
-    again. Each takes at most about 10 s, and within :func:`identify.limits.limit_time` no more than what is left.
+    again. Each takes at most about 10 s, and within :func:`identify.base.limits.limit_time` no more than what is left.
     """
     system = setting.system
     if system is None or not setting.instance.network_is_given:

@@ -16,12 +16,12 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
+from identify.base.limits import refuse_above
 from identify.conditions.diagnostics.gram import RESOLUTION, gram, reduced_gram
 from identify.conditions.diagnostics.perturbations import default_perturbations, stated_perturbations
 from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
-from identify.exact.jacobian import jacobian
-from identify.limits import refuse_above
-from identify.stationarity import KKTSystem, check_data
+from identify.problem.gradients import jacobian
+from identify.problem.system import KKTSystem, check_data
 
 MAX_QR_FLOPS = 4e10
 """Beyond, J^T J is formed instead of J: faster, with half the digits."""
@@ -110,7 +110,7 @@ def error_bars(
 
     Examples
     --------
-    >>> from identify.configuration import Configuration
+    >>> from identify.planting.configuration import Configuration
     >>> system, truth = Configuration(inputs=4, samples=3, width=15, activation="z + z^3").plant(0)
     >>> bars = error_bars(system, truth.X, truth.c)
     >>> bars.samples("float32 target").shape, bars.coordinates("float32 target").shape

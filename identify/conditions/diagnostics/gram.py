@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from identify.stationarity import KKTSystem
+from identify.problem.system import KKTSystem
 
 RESOLUTION = 1e-7
 """Singular values below this part of the largest are not resolved."""
@@ -23,7 +23,7 @@ RESOLUTION = 1e-7
 def gram(
     system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], size: float
 ) -> Float[np.ndarray, "unknowns unknowns"]:
-    """J^T J / size^2, unknowns in the order of :func:`identify.exact.jacobian.jacobian`. Memory O(unknowns^2 + m · unknowns)."""
+    """J^T J / size^2, unknowns in the order of :func:`identify.problem.gradients.jacobian`. Memory O(unknowns^2 + m · unknowns)."""
     net, seen = system.network, system.observed
     W, A = net.W, net.A
     n, d = X.shape

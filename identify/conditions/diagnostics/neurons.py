@@ -13,11 +13,11 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float
 
-from identify.activation import horner, root_group
 from identify.conditions.diagnostics.directions import groups, near_parallel, primitive
 from identify.conditions.diagnostics.findings import LISTED, Findings
-from identify.network import TwoLayerNetwork
-from identify.stationarity import KKTSystem
+from identify.problem.activation import horner, root_group
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.system import KKTSystem
 
 ANGLE = 1e-3
 """Radians within which neurons count as nearly parallel."""

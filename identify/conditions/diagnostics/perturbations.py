@@ -14,8 +14,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from identify.network import TwoLayerNetwork, finite_array
-from identify.stationarity import SELF_TRAINED, KKTSystem
+from identify.problem.network import TwoLayerNetwork, finite_array
+from identify.problem.system import SELF_TRAINED, KKTSystem
 
 WEIGHT_BITS = (8, 16, 24)
 FLOAT32, RESIDUAL = "float32 target", "residual of these data"

@@ -11,10 +11,10 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
+from identify.base.limits import memory_allowed
 from identify.exact.modular import Arithmetic
-from identify.limits import memory_allowed
-from identify.report.verdict import Condition
-from identify.stationarity import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.verdict import Condition
 
 REFERENCE = "Lyu & Li 2020; Ji & Telgarsky 2020 (KKT points); Lawson & Hanson 1974 (non-negative least squares)"
 STATIONARY = 1e-2

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from identify.activation import horner, root_group
 from identify.conditions.diagnostics.directions import blocks, groups, near_parallel, primitive
 from identify.conditions.diagnostics.findings import LISTED, Findings
 from identify.conditions.diagnostics.neurons import ANGLE
 from identify.conditions.setting import Setting
 from identify.exact.instance import Residues
 from identify.exact.modular import multiply, random_prime
-from identify.stationarity import KKTSystem, check_data
+from identify.problem.activation import horner, root_group
+from identify.problem.system import KKTSystem, check_data
 
 PRIMES = 2
 ACTIVE = 1e-2

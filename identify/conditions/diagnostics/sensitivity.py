@@ -12,8 +12,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from identify.configuration import is_lifted
-from identify.stationarity import KKTSystem
+from identify.planting.configuration import is_lifted
+from identify.problem.system import KKTSystem
 
 DEFICIENT = 1e-14
 """Ratio of diagonal entries of R, for columns of one size, below which J T counts as rank deficient."""

@@ -14,9 +14,9 @@ from identify.conditions.diagnostics.neurons import look_at_neurons
 from identify.conditions.diagnostics.samples import look_at_samples
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank, residues
-from identify.network import TwoLayerNetwork
-from identify.report.verdict import Condition
-from identify.stationarity import KKTSystem
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Condition
 
 REFERENCE = "exact linear algebra of the equations (elementary)"
 

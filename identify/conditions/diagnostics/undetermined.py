@@ -12,14 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from identify.activation import Activation
+from identify.base.limits import memory_allowed
 from identify.conditions.interpolation import REFERENCE
 from identify.exact.instance import Instance
-from identify.exact.interpolation import Monomials, interpolation_matrix, moment_count
 from identify.exact.slices import expected_work, interpolation_rank, interpolation_seconds
-from identify.limits import memory_allowed
-from identify.report.verdict import Arithmetic, Condition
-from identify.stationarity import KKTSystem, Observed
+from identify.problem.activation import Activation
+from identify.problem.gradients import Observed
+from identify.problem.interpolation import Monomials, interpolation_matrix, moment_count
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Arithmetic, Condition
 
 TOLERANCES = (1e-2, 1e-4, 1e-8)
 """Singular values below these parts of the largest count as zero: how precisely a network may have been trained."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.ambiguity import Ambiguity
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import Equations, Frame
 from identify.conditions.witnesses.families import numbers
 from identify.conditions.witnesses.scaled import Scaled
-from identify.configuration import Configuration
-from identify.stationarity import KKTSystem
+from identify.planting.configuration import Configuration
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.system import KKTSystem
 
 WORK_LIMIT = 3e8
 """Largest rows · columns^2 of a Jacobian along whose kernel a curve is followed."""

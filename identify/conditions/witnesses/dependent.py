@@ -15,16 +15,16 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 from jaxtyping import Float, Int
 
-from identify.activation import horner
+from identify.base.limits import TooLargeError, refuse_late
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import rational, rationals
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import certified_rank, multiply, pivots
-from identify.limits import TooLargeError, refuse_late
-from identify.report.verdict import Witness
-from identify.stationarity import flatten, weighted_gradients
+from identify.problem.activation import horner
+from identify.problem.gradients import flatten, weighted_gradients
+from identify.problem.verdict import Witness
 
 REFERENCE = "linearity of the equations in the multipliers (elementary); kernel vectors over the rationals"
 LONGEST = 40

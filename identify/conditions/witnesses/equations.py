@@ -18,9 +18,9 @@ from flint import arb, fmpq
 from jaxtyping import Float
 
 from identify.conditions.setting import Setting
-from identify.exact.interpolation import interpolation_matrix
-from identify.exact.jacobian import jacobian
-from identify.stationarity import KKTSystem, Observed, flatten, weighted_gradients
+from identify.problem.gradients import Observed, flatten, jacobian, weighted_gradients
+from identify.problem.interpolation import interpolation_matrix
+from identify.problem.system import KKTSystem
 
 
 @dataclass(frozen=True)

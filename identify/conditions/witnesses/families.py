@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 
 from identify.conditions.setting import Setting
-from identify.exact.interpolation import Monomials
-from identify.report.verdict import Witness
+from identify.problem.interpolation import Monomials
+from identify.problem.verdict import Witness
 
 
 def rotation(setting: Setting) -> Witness:

@@ -19,14 +19,14 @@ import numpy as np
 from flint import fmpq_mat
 from jaxtyping import Int
 
+from identify.base.limits import TooLargeError
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import rationals
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import Arithmetic, MinorBound, certified_rank, multiply, random_prime
-from identify.limits import TooLargeError
-from identify.report.verdict import Witness
+from identify.problem.verdict import Witness
 
 MAX_ENTRIES = 40_000
 """Entries of a matrix of samples or multipliers whose rank over the rationals is computed."""

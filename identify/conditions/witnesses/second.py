@@ -25,7 +25,7 @@ from identify.conditions.witnesses.equations import Equations, Frame, rationals
 from identify.conditions.witnesses.krawczyk import REFERENCE
 from identify.conditions.witnesses.scaled import Scaled
 from identify.exact.modular import Arithmetic, pivots, random_prime
-from identify.report.verdict import Condition, Witness
+from identify.problem.verdict import Condition, Witness
 
 MAX_UNKNOWNS = 60
 MAX_ENTRIES = 40_000

@@ -12,7 +12,7 @@ from flint import arb, ctx
 from identify.conditions.witnesses.box import free_entries, put
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import image
-from identify.stationarity import KKTSystem
+from identify.problem.system import KKTSystem
 
 BITS = 192
 SINGULAR = 1e-13

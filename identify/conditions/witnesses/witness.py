@@ -21,9 +21,9 @@ from identify.conditions.witnesses.dependent import REFERENCE as DEPENDENT
 from identify.conditions.witnesses.dependent import dependent_gradients
 from identify.conditions.witnesses.families import rotation, scaling
 from identify.conditions.witnesses.parts import moving_part
-from identify.exact.interpolation import moment_count
 from identify.exact.modular import Arithmetic, certified_rank
-from identify.report.verdict import Condition, Witness
+from identify.problem.interpolation import moment_count
+from identify.problem.verdict import Condition, Witness
 
 ROTATION = "invariance of a quadratic form under its orthogonal group; Cayley 1846 for the parametrisation"
 SCALING = "linear dependence of the lower moments (elementary)"

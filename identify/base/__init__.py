@@ -1,0 +1,1 @@
+"""What everything rests on: options, limits, interrupts, files, optional packages, errors."""

@@ -1,0 +1,1 @@
+"""The independent checker of certificates: the standard library and python-flint only."""

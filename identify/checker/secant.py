@@ -1,0 +1,187 @@
+r"""The step for generic global uniqueness: Massarenti & Mella 2024, Theorem 1.5, from ranks at one point.
+
+One sample contributes a point of the cone :math:`V` of all :math:`\sum_o \gamma_o\nabla_\theta f_o(x)`, of dimension
+:math:`t = d + C`, or one less where a scale is free; the target is a sum of n such points. Three things are re-derived here. The
+tangent spaces of V at n + 1 points are independent: the rank of one Jacobian (then V has the dimension t, its span has room for them,
+and it is not defective). The Gauss map is not degenerate: its differential, taken along each parameter, has rank t - 1. And a
+general point of V comes from one sample, modulo the ambiguity. Generic data fill an open set of sums, so the theorem speaks of them.
+
+Part of the checker: imports the standard library, python-flint, and the checker's own modules.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from math import factorial, gcd
+from typing import Any
+
+from flint import nmod_mat, nmod_poly
+
+from identify.checker.examination import Equation, Examination
+from identify.checker.matrices import MAX_ENTRIES, Point, dense_rank, dot
+from identify.checker.reading import need, need_small
+
+PROJECTIONS = 3
+"""Polynomials in t whose common roots are taken."""
+
+
+def generic_global(e: Examination, rows: Any, gauss: Any, moments: Any) -> str:
+    """See the module. ``rows`` of the Jacobian, ``gauss`` those for the Gauss map, ``moments`` rows of the interpolation matrix or null."""
+    c = e.claim
+    need(c.data == "generic data", "needs generic data")
+    where, draw = e.point, random.Random(0)
+    q, d = where.q, where.d
+    point = replace(
+        where,
+        X=[[draw.randrange(q) for _ in range(d)] for _ in range(c.n + 1)],
+        c=[[draw.randrange(q) for _ in range(c.C)] for _ in range(c.n + 1)],
+    )
+    t = d + c.C - c.has_free_scale
+    found = e.rank_of_jacobian(point, e.equations(rows, d))
+    need(found == (c.n + 1) * t, f"the Jacobian of {c.n + 1} samples has rank {found} in these rows, not {(c.n + 1) * t}")
+    one = replace(point, X=point.X[:1], c=point.c[:1])
+    found = _gauss_rank(e, one, e.equations(gauss, d), t)
+    need(found == t - 1, f"the differential of the Gauss map has rank {found} in these rows, not {t - 1}")
+    if moments is None:
+        how = _scales(e, one, draw)
+    else:
+        rank, N = e.rank_of_moments(moments, where)
+        need(rank == N, f"these rows of the interpolation matrix have rank {rank}, not {N}")
+        how = f"it determines all {N} moments"
+    e.facts.add("generic-global")
+    return (
+        f"{c.n + 1} tangent spaces of dimension {t} are independent modulo {q}, the Gauss map has rank {t - 1}, and a gradient "
+        f"comes from one sample: {how}"
+    )
+
+
+def _gauss_rank(e: Examination, one: Point, equations: list[Equation], t: int) -> int:
+    """Rank of the differential of the tangent space: second derivatives modulo first ones, one row for each parameter."""
+    q, size = one.q, one.d + len(one.A)
+    need_small(len(equations) * size**2 <= MAX_ENTRIES // 10, "the differential of the Gauss map is too large")
+    tangent = nmod_mat(len(equations), size, q)
+    for r, row in enumerate(one.jacobian_rows(equations)):
+        for k, value in row.items():
+            tangent[r, k] = value
+    need(tangent.rank() == t, f"these equations see a tangent space of dimension {tangent.rank()}, not {t}")
+    kernel, normal = tangent.transpose().nullspace()
+    forms = nmod_mat(normal, len(equations), [int(kernel[r, k]) for k in range(normal) for r in range(len(equations))], q)
+    second = forms * nmod_mat(len(equations), size**2, [v for equation in equations for v in _second_derivatives(one, equation)], q)
+    table = [[int(second[k, a * size + b]) for k in range(normal) for b in range(size)] for a in range(size)]
+    return dense_rank(table, q)
+
+
+def _second_derivatives(one: Point, equation: Equation) -> list[int]:
+    """By all pairs of (x, gamma): of g sigma'(z) x_t, g sigma'(z) or gamma_t sigma(z), with z = w x + b and g = sum_o A_oj gamma_o."""
+    part, j, t = equation
+    w, a, x, gamma, q = one.W[j], [row[j] for row in one.A], one.X[0], one.c[0], one.q
+    z = dot(w, x) + one.b[j]
+    s0, s1, s2, s3 = (one.sigma(k, z) for k in range(4))
+    if part == "a":  # gamma_t sigma
+        g, a, s1, s2, s3 = gamma[t], [int(o == t) for o in range(len(a))], s0, s1, s2
+    else:
+        g = dot(a, gamma)
+    # now the equation is g s1 (times x_t), where s1 has the derivatives s2 w, s3 w w
+    n = len(x)
+    axis = [int(k == t) for k in range(n)] if part == "W" else [0] * n
+    factor = x[t] if part == "W" else 1
+    in_x = [[g * (s3 * w[k] * w[r] * factor + s2 * (w[k] * axis[r] + w[r] * axis[k])) % q for r in range(n)] for k in range(n)]
+    mixed = [[v * (s2 * w[k] * factor + s1 * axis[k]) % q for v in a] for k in range(n)]
+    rows = [u + v for u, v in zip(in_x, mixed, strict=True)] + [[row[o] for row in mixed] + [0] * len(a) for o in range(len(a))]
+    return [v for row in rows for v in row]
+
+
+def _scales(e: Examination, one: Point, draw: random.Random) -> str:
+    """That one sample is determined by its gradient, modulo the group; needs the first layer.
+
+    Its rows are multiples of x, so another sample with this gradient is t x (or x itself, where the rows of the biases are the same
+    multiples of 1). Its multipliers follow: the Jacobian has full rank. It remains that t^g = 1, with g from the degrees.
+    """
+    c = e.claim
+    slopes = [one.slopes(j)[0] for j in range(c.m)]
+    need(c.sees_W and any(slopes) and any(one.X[0]), "needs first-layer rows that are not zero")
+    if c.sees_bias:
+        return "the bias rows show its scale"
+    if c.has_free_scale:
+        return "the first layer shows it up to scale"
+    group = gcd(*(k - c.degrees[0] for k in c.degrees))
+    low, top = _orders(e)
+    common, missing = nmod_poly([0], one.q), None
+    for _ in range(PROJECTIONS):
+        polynomial, columns = _condition_on_scale(e, one, draw)
+        if polynomial == 0:
+            continue
+        common = common.gcd(polynomial)
+        degree = columns * top - polynomial.degree()
+        missing = degree if missing is None else min(missing, degree)
+    # homogeneous of fixed degree columns * top, divisible by t^(columns * low): a common factor in general is one here
+    need(missing is not None, "its scale is not seen")
+    scales = common.degree() - columns * low + (missing or 0)
+    need(scales == group, f"{scales} scales t x may have this gradient, not {group}")
+    return f"t x has this gradient for {group} complex t only" if group > 1 else "its scale is seen"
+
+
+def _orders(e: Examination) -> tuple[int, int]:
+    """Order in t, at least, and degree, at most, of the equations at t x."""
+    c = e.claim
+    given = e.numbers["bias"]
+    biased = c.bias and (given is None or any(given))
+    if c.sees_a and (biased or c.s[0]):
+        return 0, c.p
+    return (1 if biased else next(k for k, s in enumerate(c.s) if k and s)), c.p
+
+
+def _condition_on_scale(e: Examination, one: Point, draw: random.Random) -> tuple[nmod_poly, int]:
+    """A polynomial in t that vanishes where grad f(t x), for some multipliers, is the gradient v at x; and how many columns it is made of.
+
+    Forms on the equations that vanish on v vanish on the combination of the grad f_o(t x) that equals v, so the matrix of the
+    former on the latter is singular. Where the second layer is seen, or with one output, the multipliers are known up to a factor.
+    """
+    c, q = e.claim, one.q
+    columns = 1 if c.sees_a or c.C == 1 else c.C
+    table: list[tuple[list[nmod_poly], int]] = []  # equation: as polynomials in t, and its value v
+    values = []
+    for j, w in enumerate(one.W):
+        y = dot(w, one.X[0]) % q
+        taylor = [one.sigma(k, one.b[j]) * pow(factorial(k), -1, q) for k in range(c.p + 1)]  # of sigma at b
+        slope = nmod_poly([0] + [k * taylor[k] * pow(y, k - 1, q) % q for k in range(1, c.p + 1)], q)  # t sigma'(t y + b)
+        a = [row[j] for row in one.A]
+        weights = [dot(a, one.c[0])] if columns == 1 else a
+        table.append(([w * slope for w in weights], int(slope(1)) * dot(a, one.c[0]) % q))
+        if c.sees_a:
+            value = nmod_poly([v * pow(y, k, q) % q for k, v in enumerate(taylor)], q)
+            values.append(value(1) != 0)
+            table.append(([value], int(value(1))))
+    need(not c.sees_a or c.C == 1 or any(values), "the second layer shows no multipliers")
+    forms = []
+    for _ in range(columns):
+        first, second = ([draw.randrange(q) for _ in table] for _ in range(2))
+        on_first, on_second = (dot(form, [v for _, v in table]) % q for form in (first, second))
+        need(on_second, "a form that vanishes by chance")
+        forms.append([(u * on_second - w * on_first) % q for u, w in zip(first, second, strict=True)])
+    zero = nmod_poly([0], q)
+
+    def applied(form: list[int], o: int) -> nmod_poly:
+        return sum((f * row[o] for f, (row, _) in zip(form, table, strict=True)), zero)
+
+    matrix = [[applied(form, o) for o in range(columns)] for form in forms]
+    return _determinant(matrix, q), columns
+
+
+def _determinant(matrix: list[list[nmod_poly]], q: int) -> nmod_poly:
+    """By values at as many points as it has coefficients, and Lagrange's formula."""
+    size = len(matrix)
+    if size == 1:
+        return matrix[0][0]
+    count = size * max(max(entry.degree() for entry in row) for row in matrix) + 1
+    need(count > 0, "its scale is not seen")
+    whole = nmod_poly([1], q)
+    for at in range(count):
+        whole *= nmod_poly([-at % q, 1], q)
+    total = nmod_poly([0], q)
+    for at in range(count):
+        value = nmod_mat(size, size, [int(entry(at)) for row in matrix for entry in row], q).det()
+        rest = whole // nmod_poly([-at % q, 1], q)
+        total += rest * (int(value) * pow(int(rest(at)), -1, q) % q)
+    return total

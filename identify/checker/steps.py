@@ -1,0 +1,56 @@
+"""The steps of a certificate in order, and whether together they prove the claim.
+
+Part of the checker: imports the checker's own modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from identify.checker import degenerate, families, moments, secant, second, solution, tangents
+from identify.checker.examination import Examination
+from identify.checker.reading import Rejected, keys, need
+
+SUFFICIENT = {
+    "UNIQUE": ({"interpolation", "decomposition", "scale"}, {"generic-global"}),
+    "LOCALLY_UNIQUE": ({"local"},),
+    "NOT_UNIQUE": ({"witness"},),
+    "SOLUTION": ({"solution"},),
+}
+"""For each verdict the sets of facts that prove it; any one of the sets will do."""
+STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
+    "reduction": (moments.reduction, ("neurons",)),
+    "interpolation": (moments.interpolation, ("rows",)),
+    "single-sample": (moments.single_sample, ()),
+    "kruskal": (moments.kruskal, ("degree_sets", "kruskal_ranks")),
+    "generic-decomposition": (moments.generic_decomposition, ("tensor_dimension",)),
+    "scale": (moments.scale, ("degrees",)),
+    "generic-global": (secant.generic_global, ("rows", "gauss", "moments")),
+    "local": (tangents.local, ("rows",)),
+    "count": (tangents.count, ("coordinates", "parameters", "bound")),
+    "fibre": (tangents.fibre, ("rank", "dimension", "rows")),
+    "part": (degenerate.part, ("samples", "span", "multipliers", "rank", "dimension")),
+    "multipliers": (degenerate.multipliers, ("columns",)),
+    "rotation": (families.rotation, ("example",)),
+    "scaling": (families.scaling, ("dimension", "example")),
+    "second-solution": (second.second_solution, ("coordinates", "X", "c", "radius", "rows")),
+    "solution": (solution.solution, ("rows", "X", "c", "X_radii", "c_radii")),
+}
+"""Every kind of step: how it is checked, and its keys."""
+
+
+def run(examination: Examination, steps: Any) -> Iterator[str]:
+    """One sentence for each step; raises Rejected at the first that fails, or when together they do not prove the claim."""
+    need(type(steps) is list and len(steps) <= len(STEPS), "steps: expected a short list")
+    for number, step in enumerate(steps, 1):
+        need(type(step) is dict and type(step.get("kind")) is str and step["kind"] in STEPS, f"step {number}: no such kind")
+        check, names = STEPS[step["kind"]]
+        keys(f"step {number}", step, ("kind", *names))
+        try:
+            yield f"{step['kind']}: {check(examination, *(step[name] for name in names))}"
+        except Rejected as reason:
+            raise type(reason)(f"step {number}, {step['kind']}: {reason}") from None
+    claim, facts = examination.claim, examination.facts
+    need(any(needed <= facts for needed in SUFFICIENT[claim.verdict]), f"the steps do not suffice for {claim.verdict}")
+    need(claim.data != "this target" or "reduction" in facts, "the steps do not show that data of this size fit the target")

@@ -1,0 +1,159 @@
+"""The checker of certificates: it rebuilds every matrix from the raw numbers by its own formulas, and takes every rank again.
+
+The checker is this module and those that it imports: ``reading``, ``matrices``, ``examination``, ``steps``, and the seven with the
+steps themselves. They import nothing else of this package, so that an error there cannot hide here. What they trust: Python's
+integers and fractions, python-flint's ranks modulo a prime and its balls, and the theorems named beside the steps. The
+reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero
+modulo q is non-zero over the rationals; and where network or data are generic, a minor that is non-zero at one point is
+non-zero outside a set of measure zero.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from identify.checker.examination import Examination
+from identify.checker.reading import (
+    DATA,
+    FORMAT,
+    KEYS,
+    KINDS,
+    MAX_BLANK,
+    MAX_BYTES,
+    NETWORK,
+    TARGET,
+    VERSION,
+    Claim,
+    Rejected,
+    canonical_hash,
+    double,
+    hashes,
+    keys,
+    need,
+    parse,
+    plain,
+)
+from identify.checker.steps import run
+
+
+class CertificateFileError(ValueError):
+    """A certificate file that cannot be opened."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer of :func:`identify.verify`; true where the certificate proves its claim.
+
+    Attributes
+    ----------
+    is_valid
+        Whether every step was re-checked and the steps together prove the claim.
+    claim
+        The verdict with its scope, in one sentence; empty when it could not be read.
+    reasons
+        What was re-checked, a sentence for each step; or the one reason for which the certificate was refused.
+    network
+        SHA-256 of the network in canonical form (:func:`identify.certificates.certify.network_hash`); None for a generic network.
+    data
+        SHA-256 of the data, or of the target, that the claim is about; None for generic data.
+    """
+
+    is_valid: bool
+    claim: str
+    reasons: tuple[str, ...]
+    network: str | None = None
+    data: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_valid
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verification as JSON values."""
+        return asdict(self) | {"reasons": list(self.reasons)}
+
+    def __str__(self) -> str:
+        head = f"{'VALID' if self else 'NOT VALID'}: {self.claim or 'no claim could be read'}"
+        hashes = [f"  {name} sha256: {value}" for name, value in (("network", self.network), ("data", self.data)) if value]
+        return "\n".join([head, *(f"  - {reason}" for reason in self.reasons), *hashes])
+
+
+def verify(certificate: Any) -> Verification:
+    """Check a certificate from the raw numbers in it, by code that shares nothing with the code that wrote it.
+
+    Parameters
+    ----------
+    certificate
+        A path, the content as a dictionary, or a :class:`identify.Certificate`.
+
+    Returns
+    -------
+    Verification
+        True where the certificate proves its claim. Content that is no certificate gives False, with the reason.
+
+    Raises
+    ------
+    CertificateFileError
+        When the file cannot be opened.
+
+    Notes
+    -----
+    Cost: one elimination modulo a prime for each rank; the largest has N columns, the number of moments.
+
+    Examples
+    --------
+    >>> import identify
+    >>> report = identify.check(identify.Configuration(inputs=3, samples=3, width=6, activation="z + z^2 + z^3"))
+    >>> bool(identify.verify(report.certificate()))
+    True
+    """
+    if isinstance(certificate, (str, os.PathLike)):
+        certificate = _content(Path(certificate))
+    elif hasattr(certificate, "to_dict"):
+        certificate = certificate.to_dict()
+    claim, named = "", (None, None)
+    try:
+        content = parse(certificate) if isinstance(certificate, bytes) else certificate
+        examination = open_content(content)
+        claim, named = examination.claim.sentence, (content["sha256"]["network"], content["sha256"]["data"])
+        return Verification(True, claim, tuple(run(examination, content["steps"])), *named)
+    except Rejected as reason:
+        return Verification(False, claim, (str(reason),), *named)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        return Verification(False, claim, (f"malformed: {type(error).__name__}: {error}"[:200],), *named)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file; of one that is too large, or no JSON object, only so many that it is refused."""
+    try:
+        # a pipe would be waited for without end
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("not a regular file")
+        with path.open("rb") as file:
+            head = file.read(MAX_BLANK)
+            return head + file.read(MAX_BYTES) if head.lstrip()[:1] == b"{" else head
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CertificateFileError(f"{path}: cannot be read ({reason}); expected a certificate file") from None
+
+
+def open_content(content: Any) -> Examination:
+    """The statement of a certificate, once everything about it is as expected and the hashes are right."""
+    plain(content)
+    keys("certificate", content, KEYS)
+    need(content["format"] == FORMAT, f"format: expected {FORMAT}")
+    need(type(content["version"]) is int and content["version"] == VERSION, f"version: this checker reads version {VERSION} only")
+    need(content["kind"] in KINDS, "kind: expected verdict or solution")
+    keys("sha256", content["sha256"], ("network", "data", "content"))
+    body = {name: value for name, value in content.items() if name != "sha256"}
+    need(content["sha256"]["content"] == canonical_hash(body), "sha256: the content is not what was hashed; something was changed")
+    claim = Claim(content["claim"])
+    need((content["kind"] == "solution") == (claim.verdict == "SOLUTION"), f"kind: {content['kind']} does not go with {claim.verdict}")
+    keys("numbers", content["numbers"], NETWORK + DATA + TARGET)
+    numbers = {name: claim.array(name, value, name in claim.given, double) for name, value in content["numbers"].items()}
+    for what, expected in hashes(content["claim"], content["numbers"], claim.given).items():
+        need(content["sha256"][what] == expected, f"sha256: the {what} {'is' if what == 'network' else 'are'} not what was hashed")
+    return Examination(claim, numbers, content["point"])

@@ -1,0 +1,169 @@
+"""Problem files: one ``.npz`` archive with a network, a target, and the true data when they are known.
+
+Keys: ``W``, ``a``, ``bias``, ``target_W``, ``target_a``, ``target_bias``, ``activation`` (text), ``regime`` (text), and
+optionally ``labels``, ``decay``, ``loss`` (text), ``X``, ``c``. Targets may be left out for the self-trained regimes,
+where they are the parameters themselves. Files are read without pickles, and written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.base.files import replacing
+from identify.base.options import choice
+from identify.checkpoints import ProblemFileError, layers, read_arrays
+from identify.problem.activation import Activation
+from identify.problem.network import TwoLayerNetwork
+from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+
+if TYPE_CHECKING:
+    from identify.attacks.mlp import MLP
+
+ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
+TEXTS = ("activation", "regime", "loss")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a problem file holds: the system, and the true data if it has them."""
+
+    system: KKTSystem
+    X: Float[np.ndarray, "n d"] | None = None
+    c: Float[np.ndarray, " n"] | Float[np.ndarray, "n C"] | None = None
+
+    @property
+    def data(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """``(X, c)`` when both are known."""
+        return None if self.X is None or self.c is None else (self.X, self.c)
+
+
+def load_problem(path: str | Path) -> Problem:
+    """Read a problem file.
+
+    Raises
+    ------
+    ProblemFileError
+        For a file that cannot be read, is no ``.npz`` archive, holds objects, or lacks or has unknown keys.
+    ShapeError, ActivationError
+        For contents that do not fit together.
+    TooLargeError
+        When the archive would not fit in memory; nothing is allocated.
+    """
+    path = Path(path)
+    contents = read_arrays(path)
+    unknown = sorted(set(contents) - {*ARRAYS, *TEXTS})
+    missing = [name for name in ("W", "a", "activation") if name not in contents]
+    if unknown or missing:
+        parts = [f"unknown keys {', '.join(unknown)}"] * bool(unknown) + [f"no key {', '.join(missing)}"] * bool(missing)
+        raise ProblemFileError(
+            f"{path}: {' and '.join(parts)}; a problem file has {', '.join((*ARRAYS, *TEXTS))}; identify audit takes other networks"
+        )
+    text = {name: _text(path, name, contents[name]) for name in TEXTS if name in contents}
+    get = contents.get
+    regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))
+    net = TwoLayerNetwork(contents["W"], contents["a"], Activation.parse(text["activation"]), bias=get("bias"))
+    decay = _number(path, "decay", contents["decay"]) if "decay" in contents else None
+    targets = get("target_W"), get("target_bias"), get("target_a")
+    if regime in SELF_TRAINED and all(part is None for part in targets):
+        if regime == "max-margin":
+            system = KKTSystem.max_margin(net, labels=get("labels"))
+        else:
+            if decay is None:
+                raise ProblemFileError(f"{path}: regime weight-decay needs the key decay (or targets)")
+            system = KKTSystem.weight_decay(net, decay=decay, loss=text.get("loss"))
+    else:
+        system = KKTSystem(net, *targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
+    if ("X" in contents) != ("c" in contents):
+        raise ProblemFileError(f"{path}: has {'X' if 'X' in contents else 'c'} only; expected both X and c, or neither")
+    if "X" not in contents:
+        return Problem(system)
+    X, c = check_data(contents["X"], contents["c"], net.n_inputs, net.n_outputs)
+    return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
+
+
+def load_network(path: str | Path, *, weights: Sequence[str] | None = None) -> tuple[MLP, dict[str, np.ndarray]]:
+    """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
+
+    Parameters
+    ----------
+    path
+        ``.npz`` with the keys ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU
+        where it is missing); ``.safetensors``, PyTorch's ``state_dict`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), Flax's ``.msgpack``
+        with the names that frameworks give; Equinox's ``.eqx``; or ``.onnx``. Where names say nothing, the shapes must allow one network.
+    weights
+        Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
+
+    Raises
+    ------
+    ProblemFileError
+        For a file that cannot be read, or with no network in it, or with several.
+    ShapeError, ActivationError, TooLargeError
+        As :func:`load_problem`.
+    """
+    from identify.attacks.mlp import MLP, RELU
+
+    path = Path(path)
+    found, rest = layers(read_arrays(path), str(path), weights=weights)
+    activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else RELU
+    return MLP(found, activation), rest
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Every array of a file in one of the formats of :func:`load_network`. Raises as :func:`load_problem`."""
+    return read_arrays(Path(path))
+
+
+def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
+    """Write a problem file; an existing one is replaced only when the new one is complete."""
+    return save_arrays(path, problem_arrays(system, X, c))
+
+
+def problem_arrays(system: KKTSystem, X=None, c=None) -> dict[str, Any]:
+    """What a problem file holds, by key."""
+    net = system.network
+    contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
+    optional = {
+        "bias": net.bias,
+        "target_W": system.target_W,
+        "target_bias": system.target_bias,
+        "target_a": system.target_a,
+        "labels": system.labels,
+        "decay": system.decay,
+        "loss": system.loss,
+    }
+    if X is not None or c is not None:
+        optional["X"], optional["c"] = check_data(X, c, net.n_inputs, net.n_outputs)
+    return contents | {name: value for name, value in optional.items() if value is not None}
+
+
+def save_arrays(path: str | Path, contents: dict) -> Path:
+    """Write an ``.npz`` archive through a temporary file beside it."""
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ProblemFileError(f"{path}: expected a name that ends in .npz")
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **contents)
+    except OSError as error:
+        raise ProblemFileError(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that exists, is writable and has room"
+        ) from None
+    return path
+
+
+def _text(path: Path, name: str, value: np.ndarray) -> str:
+    if value.dtype.kind != "U" or value.ndim:
+        raise ProblemFileError(f"{path}: key {name} is {value.dtype} of shape {value.shape}, expected a text")
+    return str(value)
+
+
+def _number(path: Path, name: str, value: np.ndarray) -> float:
+    if value.dtype.kind not in "iuf" or value.size != 1:
+        raise ProblemFileError(f"{path}: key {name} is {value.dtype} of shape {value.shape}, expected one number")
+    return float(value.reshape(()))

@@ -1,0 +1,1 @@
+"""Instances with known data: configurations, KKT points, eigenvectors, multipliers."""

@@ -1,0 +1,1 @@
+"""Separation: every sample solves a small system of its own."""

@@ -1,0 +1,217 @@
+r"""One sample at a time: the slope vector of a sample lies in the column space of the first-layer target.
+
+Let the samples be independent, so that the first-layer target (with its bias column, where that is observed) is a
+product :math:`T = G \tilde X` of rank n, with columns :math:`G_{\cdot i} = \psi(x_i, \gamma_i)`,
+:math:`\psi_j = \sum_o \gamma_o A_{oj}\,\sigma'(w_j x + b_j)`. In coordinates where :math:`\tilde X` is square, the columns of
+G span the column space of T. So *every sample by itself* solves
+
+.. math:: P_\perp\, \psi(x, \gamma) = 0, \qquad P_\perp \text{ the projection along the column space of } T,
+
+m - n equations of degree p - 1 in as many unknowns as one sample has, instead of one system for all samples. With m >= 2n
+they have finitely many solutions in general, and Levenberg-Marquardt from random starts finds one after the other. Which
+belong together the dual vectors tell: :math:`T u_k = \psi(y_k)` gives :math:`\tilde y_i u_k = 0` for two samples of one data
+set, and :math:`\kappa_k = 1 / (\tilde y_k u_k)` scales the multipliers. (That the column space of a first-layer gradient shows
+single samples was used for ReLU and sparsity by Dimitrov et al. 2024.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import networkx as nx
+import numpy as np
+from jaxtyping import Float
+
+from identify.problem.activation import horner
+from identify.recovery.least_squares import minimise
+from identify.recovery.multistart import Found, Search
+from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.starts import random_points
+
+STEPS = 150
+CHUNK = 512
+"""Starts mapped at once."""
+INDEPENDENT = 1e-10
+"""Ratio of singular values of T below which its rank counts as smaller."""
+COMPATIBLE = (1e-6, 1e-4, 1e-2)
+"""Cosines between a sample and the dual vector of another that count as zero, tried in this order."""
+SAME = 1e-5
+"""Relative distance of samples that count as one."""
+EXACT, SPREAD = 1e-18, 1e4
+"""Costs up to the first are zeros; with noise in more equations than unknowns, those of samples are within the second of the least."""
+MOST_CANDIDATES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """T, its column space, and how unknowns are read: ``lifted`` where T has a bias column."""
+
+    network: ReducedNetwork
+    T: Float[np.ndarray, "m n"]
+    complement: Float[np.ndarray, "k m"]
+    lifted: bool
+    degrees: tuple[int, ...]
+    condition: float
+
+    @classmethod
+    def of(cls, reduced: Reduced, samples: int) -> Columns | str:
+        """The column space of a reduced system; or why this method cannot be used, in words."""
+        system, net = reduced.system, reduced.network
+        if system.target_W is None:
+            return "the first layer was not observed"
+        T = system.target_W @ reduced.Q
+        lifted = system.target_bias is not None
+        if system.target_bias is not None:
+            T = np.hstack([T - system.target_bias[:, None] * (reduced.origin @ reduced.Q), system.target_bias[:, None]])
+        m, space = T.shape
+        if space != samples:
+            return f"{samples} samples cannot be independent in {space} coordinates"
+        unknowns = reduced.dimension + net.n_outputs - 1 - int(len(system.degrees) == 1 and not net.offsets.any())
+        if m - samples < unknowns:
+            return f"{m} neurons leave {m - samples} equations for the {unknowns} unknowns of one sample"
+        U, values, _ = np.linalg.svd(T, full_matrices=True)
+        if not values[-1] > INDEPENDENT * values[0]:
+            return "the first-layer target has not full rank"
+        return cls(net, T, U[:, samples:].T, lifted, system.degrees, float(values[0] / values[-1]))
+
+    def arrays(self) -> tuple:
+        sigma = self.network.activation
+        derivatives = tuple(tuple(jnp.asarray(s) for s in sigma.floats(order)) for order in (1, 2))
+        net = self.network
+        return tuple(jnp.asarray(part) for part in (net.W, net.A, net.offsets, self.complement)), derivatives
+
+    def unknowns(self) -> int:
+        return self.network.n_inputs + self.network.n_outputs * (self.network.n_outputs > 1)
+
+
+def separate_operations(m: int, n: int, d: int, C: int) -> float:
+    """Operations of one start."""
+    return STEPS * (m * max(m - n, 1) * (d + C) + (d + C) ** 3)
+
+
+def _slopes(arrays, point):
+    """psi and its derivative at one point (x, gamma); one output has gamma = 1."""
+    (W, A, offsets, complement), derivatives = arrays
+    d = W.shape[1]
+    x, gamma = point[:d], point[d:]
+    z = W @ x + offsets
+    s1, s2 = (horner(derivative, z, lambda value: value) for derivative in derivatives)
+    mixed = gamma @ A if len(A) > 1 else A[0]
+    columns = (mixed * s2)[:, None] * W
+    if len(A) > 1:
+        columns = jnp.concatenate([columns, (A * s1).T], axis=1)
+    return mixed * s1, columns, complement
+
+
+def _normal(arrays, point, own):
+    psi, columns, complement = _slopes(arrays, point)
+    size = jnp.linalg.norm(psi) + jnp.finfo(psi.dtype).tiny
+    direction = psi / size
+    columns = (columns - direction[:, None] * (direction @ columns)) / size
+    r, J = complement @ direction, complement @ columns
+    return r @ r, J.T @ r, J.T @ J
+
+
+def _cost(arrays, point, own):
+    psi, _, complement = _slopes(arrays, point)
+    r = complement @ psi
+    return (r @ r) / (psi @ psi + jnp.finfo(psi.dtype).tiny)
+
+
+def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+    """Data sets put together from samples that were found one by one; none where the method does not apply.
+
+    A second data set with this target would have to be made of such samples as well, so how often each of them was found
+    tells how much may have been missed. Cost O(m (m - n) (d + C)) for each step of each start.
+    """
+    columns = Columns.of(reduced, samples)
+    if isinstance(columns, str):
+        search.evidence["separate"] = columns
+        return
+    with search.doubles():
+        arrays = columns.arrays()
+    accepted = min((10 * search.tolerance * columns.condition) ** 2, 1e-4)
+    candidates = Candidates(columns)
+    evidence: dict = {"equations": len(columns.complement), "unknowns_of_a_sample": columns.unknowns()}
+    search.evidence["separate"] = evidence
+
+    def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
+        points = random_points(columns.network, rng, size)
+        if columns.network.n_outputs > 1:
+            points = np.hstack([points, rng.standard_normal((size, columns.network.n_outputs))])
+        found, costs = minimise(_cost, _normal, arrays, points, steps=STEPS, enough=1e-28, go_on=search.go_on)
+        good = costs <= min(accepted, max(EXACT, SPREAD * costs.min(initial=np.inf)))
+        return {"points": found[good], "costs": costs[good]}
+
+    for outcome in search.chunks("separate", chunk, CHUNK):
+        candidates.add(outcome["points"], outcome["costs"])
+        search.pieces = candidates.times
+        evidence |= {"starts": search.starts_done, "candidates": len(candidates.points)}
+        for Z, c in candidates.data_sets(samples):
+            yield Found(Z, c)
+
+
+class Candidates:
+    """Distinct samples that were found, with their dual vectors."""
+
+    def __init__(self, columns: Columns):
+        self.columns = columns
+        self.points: list[np.ndarray] = []
+        self.times: list[int] = []
+        self.proposed: set[tuple[int, ...]] = set()
+
+    def add(self, points: Float[np.ndarray, "k unknowns"], costs: Float[np.ndarray, " k"]) -> None:
+        """Count them, each with the known one that it is, if any."""
+        for k in np.argsort(costs, kind="stable"):
+            point = self._normalised(points[k])
+            if not np.isfinite(point).all():
+                continue
+            if self.points:
+                distances = np.linalg.norm(np.array(self.points) - point, axis=1)
+                nearest = int(distances.argmin())
+                if distances[nearest] <= SAME * np.linalg.norm(point):
+                    self.times[nearest] += 1
+                    continue
+            if len(self.points) < MOST_CANDIDATES:
+                self.points.append(point)
+                self.times.append(1)
+
+    def _normalised(self, point: np.ndarray) -> np.ndarray:
+        """One representative under the scales that (S) leaves to a sample, and multipliers of unit length."""
+        d, degrees = self.columns.network.n_inputs, self.columns.degrees
+        x, gamma = point[:d].copy(), point[d:]
+        free = not self.columns.network.offsets.any() and not self.columns.lifted
+        if free and len(degrees) == 1:
+            x /= np.linalg.norm(x)
+        if free and all((k - degrees[0]) % 2 == 0 for k in degrees):
+            x *= np.sign(x[np.abs(x).argmax()])
+        if len(gamma):
+            gamma = gamma / np.linalg.norm(gamma) * np.sign(gamma[np.abs(gamma).argmax()])
+        return np.concatenate([x, gamma])
+
+    def data_sets(self, samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Data sets of so many candidates that are compatible with each other, for the strictest tolerance that has one."""
+        if len(self.points) < samples:
+            return
+        net, T = self.columns.network, self.columns.T
+        points = np.array(self.points)
+        Z, gamma = points[:, : net.n_inputs], points[:, net.n_inputs :]
+        gamma = gamma if gamma.shape[1] else np.ones((len(Z), 1))
+        psi = (gamma @ net.A) * net.activation(Z @ net.W.T + net.offsets, order=1)
+        dual = np.linalg.lstsq(T, psi.T, rcond=None)[0].T
+        tall = np.hstack([Z, np.ones((len(Z), 1))]) if self.columns.lifted else Z
+        products = tall @ dual.T
+        cosines = np.abs(products) / np.maximum(np.linalg.norm(tall, axis=1)[:, None] * np.linalg.norm(dual, axis=1), 1e-300)
+        for tolerance in COMPATIBLE:
+            together = np.maximum(cosines, cosines.T) <= tolerance
+            np.fill_diagonal(together, False)
+            graph = nx.from_numpy_array(together)
+            found = [sorted(clique) for clique in nx.find_cliques(graph) if len(clique) == samples]
+            for chosen in found:
+                if tuple(chosen) not in self.proposed:
+                    self.proposed.add(tuple(chosen))
+                    yield Z[chosen], gamma[chosen] / np.diag(products)[chosen, None]
+            if found:
+                return

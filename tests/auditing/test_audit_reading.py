@@ -1,0 +1,65 @@
+"""What an audit takes for the network, and what it asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.command_line import run
+
+from identify.auditing.reading import read
+from identify.checkpoints import ProblemFileError
+from identify.planting.configuration import Configuration
+
+RNG = np.random.default_rng(0)
+LAYERS = {"fc1.weight": RNG.standard_normal((6, 8)), "fc2.weight": RNG.standard_normal((1, 6))}
+HEADS = {
+    "body.weight": RNG.standard_normal((6, 8)),
+    "head_a.weight": RNG.standard_normal((1, 6)),
+    "head_b.weight": RNG.standard_normal((3, 6)),
+}
+
+
+class TestWhatIsNotUsed:
+    def test_is_named(self):
+        subject = read(LAYERS | {"temperature": np.ones(1)}, activation="z^3", regime="max-margin")
+        assert subject.notes == ("not used: temperature; if the network computes with it, all here is about another network",)
+
+    def test_many_are_counted(self):
+        others = {f"buffer_{k}": np.ones(1) for k in range(9)}
+        (note,) = read(LAYERS | others, activation="z^3", regime="max-margin").notes
+        assert "buffer_0" in note and "buffer_8" not in note and "and 3 more" in note
+
+    def test_what_an_audit_reads_is_no_surprise(self):
+        assert read(LAYERS | {"decay": np.array(0.1)}, activation="z^3", regime="weight-decay").notes == ()
+
+
+class TestSeveralNetworksInOneFile:
+    def test_are_asked_about(self):
+        with pytest.raises(ProblemFileError, match="head_b.weight does not take what head_a.weight gives.*--weights, once for each layer"):
+            read(HEADS, activation="z^3", regime="max-margin")
+
+    def test_the_choice_holds_for_the_gradient_too(self):
+        gradient = {name: 2 * part for name, part in HEADS.items()}
+        subject = read(HEADS, gradient=gradient, activation="z^3", weights=["body.weight", "head_b.weight"])
+        assert subject.describe() == "8-6-3, σ = z^3, without biases"
+        np.testing.assert_array_equal(subject.gradient["W2"], 2 * HEADS["head_b.weight"])
+        assert subject.notes == ("not used: head_a.weight; if the network computes with it, all here is about another network",)
+
+    def test_from_the_command_line(self, monkeypatch, capsys, tmp_path):
+        np.savez(tmp_path / "n.npz", **HEADS)
+        for command in ("audit", "attack"):
+            choice = ["--weights", "body.weight", "--weights", "absent.weight"]
+            status, _, err = run(monkeypatch, capsys, command, tmp_path / "n.npz", "-a", "relu", *choice)
+            assert status == 2 and "absent.weight" in err
+
+    def test_a_problem_file_leaves_no_choice(self):
+        system, _ = Configuration(inputs=3, samples=2, width=5, activation="z^3 + z^2").plant(seed=0)
+        with pytest.raises(ValueError, match="leave out .* weights"):
+            read(system, weights=["W", "a"])
+
+
+@pytest.mark.parametrize(("given", "asks"), [({}, True), ({"regime": "max-margin"}, False), ({"data": np.ones((2, 8))}, False)])
+def test_one_refusal_asks_for_all_that_is_missing(given, asks):
+    with pytest.raises(ValueError, match="activation: .* give the one it was trained with") as refusal:
+        read(LAYERS, **given)
+    assert str(refusal.value).endswith("; and data, gradient, initial or regime, for the equation") == asks

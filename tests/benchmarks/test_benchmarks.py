@@ -1,0 +1,131 @@
+"""The benchmark programs run, and what they compare is the same work."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+UNSAFE = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from faulting import damage, disk, kills
+from faulting.things import Thing, states
+
+def write(folder, k):  # in place
+    (folder / "file").write_text(f"{k}" * 10**6)
+
+folder = Path(sys.argv[2])
+thing = Thing(write, "file", read=lambda path: path.read_text()[:1])  # which believes everything
+whole = states(thing, folder / "lone")
+(place := folder / "place").mkdir()
+assert disk.judged(thing, place, whole, disk.largest_file(10**5)) == "damaged"
+outcomes = set()
+for _ in range(20):
+    kills.one_kill(thing, place, 0.002, aimed=False)
+    outcomes.add(kills.judged(thing, place, whole))
+assert "damaged" in outcomes
+for content in (b"1", b""):
+    assert damage.judged(thing, place / "file", content, "0") == "wrong"
+"""
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_symbolic():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "symbolic.py", "--quick"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    lines = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| z")]
+    assert len(lines) == 10 and all(float(cells[2]) > 0 for cells in lines)
+    assert [cells[5].strip() for cells in lines] == ["342"] * 4 + ["906"] * 4 + ["18"] * 2
+    assert "The methods agree on the number of terms of every system." in out
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_check():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "check.py", "--quick"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    ranks = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| (8, 8, 16)")]
+    assert [cells[5].strip() for cells in ranks] == ["72", "72"] and "The ranks agree." in out
+    assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_ranks():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "ranks.py", "--quick"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| 100, 100 |")]
+    assert len(rows) == 5 and {row[-1] for row in rows} == {"100"} and "Every rank is full, as it should be." in out
+    assert "| 20, 150 | 1770 | 0.12, 1.8 |" in out
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_startup():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "startup.py", "--repeats", "1"]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout  # slow machines miss its targets
+    rows = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| `")]
+    assert len(rows) == 5 and all(float(row[1]) > 0 for row in rows)
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_budgets():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "budgets.py", "--budgets", "0.5", "--cases", "3 digits, width 40"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    (row,) = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| 3 digits")]
+    assert float(row[2]) > 0 and float(row[3]) < 60 and int(row[4]) >= 6
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_attacks(tmp_path):
+    """A slice of the study; a second call finds every result in the store."""
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        BENCHMARKS / "attacks.py",
+        "--quick",
+        "--store",
+        tmp_path / "store",
+        "--picture",
+        tmp_path / "a.png",
+    ]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    found = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| digits | 10 |")]
+    assert len(found) == 6 and found[1][2] == "lazy, polynomial (exact)" and found[1][9] == "20/20"  # recover
+    assert int(found[0][7].split("/")[0]) >= 4  # corners
+    assert all(0 <= float(row[-1]) < 1 for row in found[:4]) and (tmp_path / "a-digits.png").stat().st_size > 10_000
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    assert "done before" in again and {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()} == before
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_images():
+    command = [sys.executable, "-W", "error", BENCHMARKS / "images.py", "--samples", "6", "--width", "60", "--side", "8"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    heading, _, row = (line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|"))
+    assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_faults(tmp_path, monkeypatch):
+    """A slice; kills in a process without threads, which can fork."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from faulting import damage, disk
+
+    command = [sys.executable, BENCHMARKS / "faults.py", "--quick", "--part", "kills"]
+    rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
+    for part, work in (("damage", damage.damaged), ("disk", disk.full)):
+        (folder := tmp_path / part).mkdir()
+        rows += work(folder, 0, True)
+    assert {row[0] for row in rows} >= {"kill -9", "cut short", "one bit", "file too large"}
+    assert all(row[2] == row[3] + row[4] > 0 == row[5] for row in rows), rows
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+def test_faults_are_seen(tmp_path):
+    """In a process without threads, which can fork."""
+    subprocess.run([sys.executable, "-c", UNSAFE, BENCHMARKS, tmp_path], check=True, timeout=300)

@@ -1,0 +1,164 @@
+"""The command line as a user meets it: output, JSON, exit status, one clear line for bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support.command_line import run
+
+import identify as idf
+from identify.base.options import PROGRAMS
+
+SIZES = ["-d", "5", "-n", "4", "-m", "12", "-a", "z + z^2/2 + z^3"]
+
+
+@pytest.fixture
+def problem(tmp_path):
+    system, truth = idf.Configuration(inputs=4, samples=3, width=12, activation="z + z^3").plant(seed=2)
+    return idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c), truth
+
+
+def test_check_sizes(monkeypatch, capsys):
+    status, out, _ = run(monkeypatch, capsys, "check", *SIZES)
+    assert status == 0 and out.startswith("UNIQUE — for generic network, generic data")
+
+
+def test_check_json_equals_the_library(monkeypatch, capsys):
+    status, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--json", "--seed", 5)
+    config = idf.Configuration(inputs=5, samples=4, width=12, activation="z + z^2/2 + z^3")
+    assert status == 0 and json.loads(out) == json.loads(idf.check(config, seed=5).to_json())
+
+
+def test_check_file(monkeypatch, capsys, problem, tmp_path):
+    path, _ = problem
+    status, out, _ = run(monkeypatch, capsys, "check", path, "-n", 3, "--html", tmp_path / "r.html")
+    assert status == 0 and out.startswith("UNIQUE — for this network, generic data")
+    assert "UNIQUE" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    status, out, _ = run(monkeypatch, capsys, "check", path, "--known-data")
+    assert status == 0 and out.startswith("UNIQUE — for this network, this data")
+
+
+def test_thresholds(monkeypatch, capsys, problem):
+    sizes = ["-d", 4, "-m", 8, "-a", "z + z^2 + z^3"]
+    status, out, err = run(monkeypatch, capsys, "check", *sizes, "--largest")
+    assert status == 0 and "unique up to 6 samples" in out and "moments" in err
+    _, out, _ = run(monkeypatch, capsys, "check", *sizes, "--largest", "--json")
+    assert json.loads(out)["not_identifiable"] == 7
+    status, out, _ = run(monkeypatch, capsys, "check", problem[0], "--largest")
+    assert status == 0 and "For this network, generic data" in out
+
+
+def test_budget_memory_and_demanded_conditions(monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--budget", "1e-9")
+    assert out.startswith("UNDECIDED") and "not affordable" in out
+    _, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--memory", "1e-6")
+    assert out.startswith("UNDECIDED") and "needs about" in out
+    large = ["-d", "30", "-n", "30", "-m", "120", "-a", "z + z^2 + z^3"]
+    _, out, _ = run(monkeypatch, capsys, "check", *large)
+    assert out.startswith("UNIQUE") and "interpolation: open" in out and "not needed" in out
+    _, out, err = run(monkeypatch, capsys, "check", *large, "--condition", "interpolation")
+    assert out.startswith("UNIQUE") and "interpolation: open" not in out and "interpolation (about" in err
+
+
+def test_images_of_a_witness(monkeypatch, capsys, tmp_path):
+    system, truth = idf.Configuration(inputs=4, samples=3, width=12, activation="z + z^2").plant(seed=2)
+    path, page = idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c), tmp_path / "r.html"
+    status, out, _ = run(monkeypatch, capsys, "check", path, "--known-data", "--html", page, "--image-shape", "2x2")
+    assert status == 0 and out.startswith("NOT_UNIQUE") and "What changes" in page.read_text(encoding="utf-8")
+
+
+def test_recover_file(monkeypatch, capsys, problem, tmp_path):
+    path, truth = problem
+    status, out, err = run(monkeypatch, capsys, "recover", path, "-n", 3, "--json", "--out", tmp_path / "found.npz")
+    found = json.loads(out)
+    assert status == 0 and max(found["evidence"]["errors"]) < 1e-9
+    assert "solving for the moments" in err
+    with np.load(tmp_path / "found.npz") as saved:
+        match = idf.Ambiguity("sign", 3).match(saved["X"], saved["c"], truth.X, truth.c)
+    assert match.errors.max() < 1e-9
+
+
+def test_recover_sizes_prints_the_evidence(monkeypatch, capsys):
+    status, out, _ = run(monkeypatch, capsys, "recover", *SIZES)
+    assert status == 0 and out.startswith("Recovery(4 samples") and "numerical_rank: 34" in out
+
+
+def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
+    status, out, err = run(monkeypatch, capsys, "recover", "-d", 5, "-n", 4, "-m", 2, "-a", "z^3")
+    assert status == 1 and not out and "not recovered: count: 4 samples have" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "-d", "3"], "--samples, --width, --activation: missing"),
+        (["check", "-d", "0", "-n", "1", "-m", "1", "-a", "z^2"], "--inputs: received 0, expected an integer of at least 1"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "tanh(z)"], "is not polynomial"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z"], "activation of degree 1"),
+        (
+            ["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--layers", "third"],
+            "--layers: received 'third', expected one of both",
+        ),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--known-data"], "needs a problem file"),
+        (["check", "absent.npz", "-n", "1"], "no such file"),
+        (["check", "absent.npz", "-d", "1"], "--inputs: the problem file already says"),
+        (["recover", *SIZES, "--method", "magic"], "expected one of auto, algebraic"),
+        (["recover", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
+        (["check", *SIZES, "--largest"], "--largest: goes with the network and --seed only"),
+        (["check", *SIZES, "--budget", "-1"], "--budget: received -1.0, expected a positive number of seconds"),
+        (["check", *SIZES, "--condition", "rank"], "--condition: received 'rank', expected one of interpolation"),
+        (["check", *SIZES, "--image-shape", "2by2"], "--image-shape: received '2by2', expected sizes as in"),
+        (["demo", "--dtype", "float16"], "expected one of float64, float32"),
+    ],
+)
+def test_bad_input_has_status_2_and_one_clear_message(monkeypatch, capsys, arguments, message):
+    status, out, err = run(monkeypatch, capsys, *arguments)
+    assert status == 2 and not out
+    assert message in err and err.startswith("identify: ") and err.count("\n") == 1
+
+
+def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
+    system, _ = idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()
+    path = idf.save_problem(tmp_path / "p.npz", system)
+    status, _, err = run(monkeypatch, capsys, "check", path, "--known-data")
+    assert status == 2 and "X and c" in err and "p.npz holds none" in err
+
+
+def test_version_and_installed_entry_point():
+    shown = subprocess.run([sys.executable, "-m", "identify.cli", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("kkt-identify ")
+
+
+def test_importing_the_package_does_not_import_jax():
+    code = "import sys, identify; identify.check; sys.exit('jax' in sys.modules or 'sympy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_kkt_writes_symbols_from_sizes(monkeypatch, capsys):
+    sizes = ["-d", 1, "-n", 1, "-m", 1, "-a", "z^3", "--layers", "first"]
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes)
+    assert status == 0 and "3*a_1*lambda_1*w_1_1**2*x_1_1**3*y_1 - tw_1_1 = 0" in out
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes, "--format", "latex")
+    assert status == 0 and r"\lambda_{1}" in out and r"t^{W}_{1,1}" in out
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes, "--json")
+    assert status == 0 and json.loads(out)["unknowns"] == ["x_1_1", "lambda_1"]
+
+
+@pytest.mark.parametrize("form", PROGRAMS)
+def test_kkt_writes_program_files_with_planted_integers(monkeypatch, capsys, form):
+    status, out, _ = run(monkeypatch, capsys, "kkt", "-d", 2, "-n", 2, "-m", 3, "-a", "z+z^2+z^3", "-f", form)
+    system, _ = idf.Configuration(inputs=2, samples=2, width=3, activation="z+z^2+z^3").plant(0, integers=True)
+    assert status == 0 and out == idf.kkt_equations(system, samples=2).export(form) + "\n"
+
+
+def test_kkt_of_a_file(monkeypatch, capsys, problem):
+    path, _ = problem
+    status, out, _ = run(monkeypatch, capsys, "kkt", path, "-n", 3, "--limit", 1)
+    assert status == 0 and "SymbolicSystem(gradient: 60 equations in 15 unknowns, 0 parameters)" in out
+    status, _, err = run(monkeypatch, capsys, "kkt", path)
+    assert status == 2 and "--samples: missing" in err
+    status, _, err = run(monkeypatch, capsys, "kkt", path, "-n", 3, "-f", "maple")
+    assert status == 2 and "expected one of text, latex, json, msolve" in err

@@ -1,0 +1,118 @@
+"""What the strict build of the documentation does not see: the README, its citation, pictures, addresses, and the way of a newcomer.
+
+Links between pages, their anchors and pages left out of the navigation are warnings of the build, which is strict.
+"""
+
+import json
+import re
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+import identify as idf
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = sorted(DOCS.rglob("*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()\s]*\))?)\)")
+ADDRESS = re.compile(r"\b[a-z]+://[^\s<>\"'`|]+")
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the documentation is part of the repository, not of the package")
+
+
+@cache
+def prose(path: Path) -> str:
+    """A page or a notebook without its code."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"^ *```.*?^ *```$|`[^`\n]+`", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def links(path: Path) -> list[tuple[bool, str, str]]:
+    """Whether it is a picture, text and target of every link."""
+    return [(bool(mark), text, target) for mark, text, target in LINK.findall(prose(path))]
+
+
+def anchors(path: Path) -> set[str]:
+    """Identifiers of headings, given or made from their words."""
+    found = set(re.findall(r"\{[^}\n]*#([\w-]+)[^}\n]*\}|id=\"([\w-]+)\"", prose(path)))
+    made = {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in re.findall(r"^#+ (.*)$", prose(path), re.M)}
+    return {name for pair in found for name in pair if name} | made
+
+
+def test_links_of_the_readme():
+    relative = [target for _, _, target in links(README) if "://" not in target]
+    assert len(relative) > 3
+    for target in relative:
+        name, _, anchor = target.partition("#")
+        path = ROOT / name
+        assert path.exists() and (ROOT in path.resolve().parents), target
+        assert not anchor or anchor in anchors(path), target
+
+
+@pytest.mark.parametrize("path", [README, *PAGES, *NOTEBOOKS], ids=lambda path: path.name)
+def test_pictures_say_what_they_show(path):
+    assert all(len(text) > 10 for picture, text, _ in links(path) if picture)
+
+
+def test_every_picture_is_used():
+    used = {Path(target).name for path in (README, *PAGES) for picture, _, target in links(path) if picture}
+    used.add(Path(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["theme"]["favicon"]).name)
+    assert used == {path.name for path in (DOCS / "img").iterdir()}
+
+
+@pytest.mark.parametrize("path", [README, ROOT / "pyproject.toml", *PAGES, *NOTEBOOKS], ids=lambda path: path.name)
+def test_addresses_are_whole_and_encrypted(path):
+    for address in ADDRESS.findall(prose(path)):
+        parts = urlsplit(address.rstrip(").,;:*"))
+        assert parts.scheme == "https" and re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), address
+
+
+def test_two_clicks_to_a_check_of_ones_own():
+    """From the start page to a heading with the words, below which both ways of asking are shown."""
+    (target,) = (target for _, text, target in links(DOCS / "index.md") if text == "Check your own configuration")
+    name, _, anchor = target.partition("#")
+    section = re.search(rf"^#+ [^\n]*\{{ #{anchor} \}}\n(.*?)^## ", (DOCS / name).read_text(encoding="utf-8"), re.M | re.S)
+    assert section is not None and "$ identify check" in section[1] and "idf.check(" in section[1]
+    assert prose(DOCS / "index.md").index(target) < prose(DOCS / "index.md").index("\n| You want to |")
+
+
+def test_start_page_leads_to_every_section():
+    """One link at least into each section of the navigation but the last ones, which are at its end."""
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    linked = {target.partition("#")[0] for _, _, target in links(DOCS / "index.md")}
+    for entry in config["nav"]:
+        ((title, content),) = entry.items()
+        pages = {content} if isinstance(content, str) else {page for item in content for page in item.values()}
+        assert pages & linked or title in {"Overview", "Benchmarks and lab", "Contributing", "FAQ"}, title
+
+
+def test_no_sentence_is_written_twice():
+    seen: dict[str, str] = {}
+    for path in (*PAGES, *NOTEBOOKS):
+        for line in set(prose(path).splitlines()):
+            words = " ".join(line.split())
+            if len(words) > 80 and not words.startswith("|---"):
+                assert words not in seen, f"{path.name} and {seen[words]}: {words}"
+                seen[words] = path.name
+
+
+def test_citation():
+    """The block of the README is a CITATION.cff about this version, and about the paper that the theory names."""
+    (block,) = re.findall(r"^```yaml\n(cff-version.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
+    content = yaml.safe_load(block)
+    assert {"cff-version", "message", "title", "authors"} <= set(content) and content["cff-version"] == "1.2.0"
+    assert content["version"] == version("kkt-identify") and content["type"] == "software"
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'license = "{content["license"]}"' in project and f'"{content["authors"][0]["name"]}"' in project
+    (paper,) = content["references"]
+    assert {"type", "title", "authors"} <= set(paper) and paper["url"] in project
+    names = ", ".join(author["family-names"] for author in paper["authors"])
+    assert f"{names}. *{paper['title']}.*" in (DOCS / "theory.md").read_text(encoding="utf-8")
+    assert paper["identifiers"][0]["value"] in idf.theorems["splitting"].reference

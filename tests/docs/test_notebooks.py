@@ -1,0 +1,153 @@
+"""The notebooks: committed without outputs, public names only, a theorem, assertions, an exercise. The docs build executes them."""
+
+import ast
+import base64
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import identify as idf
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ALLOWED = {"IPython", "matplotlib", "numpy", "sklearn"} | set(sys.stdlib_module_names)
+every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path, kind):
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+def code(path):
+    """All statements of a notebook; it has no magics, so that it is Python."""
+    return ast.parse("\n".join("".join(cell["source"]) for cell in cells(path, "code")))
+
+
+def test_there_are_notebooks():
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 10))
+    assert all(path.stem[:2].isdigit() and path.stem == path.stem.lower() for path in NOTEBOOKS)
+
+
+@every
+def test_committed_without_outputs(path):
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells(path, "code"))
+
+
+@every
+def test_imports_the_public_names_and_little_else(path):
+    for node in ast.walk(code(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "identify":
+                    assert (alias.name, alias.asname) == ("identify", "idf")
+                else:
+                    assert alias.name.split(".")[0] in ALLOWED, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None and node.module.split(".")[0] in ALLOWED, node.module
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "idf":
+            assert node.attr in {*idf.__all__, "attacks"}, node.attr
+        elif isinstance(node, ast.Attribute):
+            assert not node.attr.startswith("_"), node.attr
+
+
+@every
+def test_states_a_theorem_from_the_registry(path):
+    named = [
+        node.slice.value
+        for node in ast.walk(code(path))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "idf.theorems" and isinstance(node.slice, ast.Constant)
+    ]
+    assert named and set(named) <= set(idf.theorems)
+
+
+@every
+def test_asserts_its_claims(path):
+    asserting = [
+        cell for cell in cells(path, "code") if any(isinstance(n, ast.Assert) for n in ast.walk(ast.parse("".join(cell["source"]))))
+    ]
+    assert len(asserting) >= 3
+
+
+@every
+def test_has_parameters_at_the_top_and_ends_with_an_exercise(path):
+    top = ast.parse("".join(cells(path, "code")[0]["source"]))
+    assigned = {name.id for node in top.body if isinstance(node, ast.Assign) for name in ast.walk(node) if isinstance(name, ast.Name)}
+    assert any(name.isupper() for name in assigned)
+    headings = [line for cell in cells(path, "markdown") for line in "".join(cell["source"]).splitlines() if line.startswith("#")]
+    assert headings[0].startswith("# ") and headings[-1] == "## Exercise"
+    assert [line for line in headings if line.startswith("# ")] == headings[:1]
+
+
+@every
+def test_is_a_page_of_the_documentation(path):
+    assert f"tutorials/{path.stem}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+# --- the build hook, where the documentation's tools are installed -------------------------------------------------
+
+
+@pytest.fixture
+def hook():
+    for name in ("mkdocs", "nbclient", "nbformat", "ipykernel"):
+        pytest.importorskip(name)
+    spec = importlib.util.spec_from_file_location("notebooks_hook", ROOT / "docs" / "notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def notebook(*sources, outputs=(), metadata=None):
+    from nbformat import v4
+
+    made = [v4.new_code_cell(source, metadata=metadata or {}) for source in sources]
+    made[-1].outputs = list(outputs)
+    return v4.new_notebook(cells=[v4.new_markdown_cell("# Title"), *made])
+
+
+def test_outputs_become_markdown(hook):
+    from nbformat import v4
+
+    outputs = [
+        v4.new_output("stream", name="stdout", text="one\n"),
+        v4.new_output("stream", name="stdout", text="two\n"),
+        v4.new_output("stream", name="stdout", text="three\n"),
+        v4.new_output("display_data", {"image/png": base64.b64encode(b"picture").decode(), "text/plain": "<Figure>"}),
+        v4.new_output("execute_result", {"text/latex": r"$\displaystyle a \\[1ex] b$", "text/plain": "ab"}),
+        v4.new_output("execute_result", {"text/html": "<table></table>", "text/plain": "table"}),
+    ]
+    page = hook.Page("name", notebook("f()", outputs=outputs, metadata={"tags": ["hide-input"], "alt": "A picture."}))
+    assert page.files == {"name-1.png": b"picture"} and "![A picture.](name-1.png)" in page.markdown
+    assert "one\ntwo\nthree\n```" in page.markdown and "<Figure>" not in page.markdown
+    assert "$$\na \\\\ b\n$$" in page.markdown
+    assert '<details class="code" markdown="1">' in page.markdown and "(name.ipynb)" in page.markdown
+    placeholder = '<div data-output="name-0"></div>'
+    assert placeholder in page.markdown
+    assert hook.on_page_content(f"<p>{placeholder}</p>") == '<p><div class="output-html"><table></table></div></p>'
+
+
+def test_standard_error_fails_the_build(hook):
+    from nbformat import v4
+
+    outputs = [v4.new_output("stream", name="stderr", text="UserWarning: careful")]
+    with pytest.raises(ValueError, match="standard error: UserWarning: careful"):
+        hook.Page("name", notebook("f()", outputs=outputs))
+
+
+def test_executed_notebooks_are_kept_until_something_changes(hook, tmp_path):
+    import nbformat
+
+    (tmp_path / "identify").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    path = tmp_path / "notebooks" / "01-a.ipynb"
+    nbformat.write(notebook("print(6 * 7)"), path)
+    first = hook.executed(path, tmp_path)
+    assert first.cells[1].outputs[0].text == "42\n"
+    (kept,) = (tmp_path / ".cache" / "notebooks").iterdir()
+    kept.write_text(kept.read_text().replace("42", "43"))
+    assert hook.executed(path, tmp_path).cells[1].outputs[0].text == "43\n"  # not run again
+    nbformat.write(notebook("assert False, 'a wrong claim'"), path)
+    with pytest.raises(Exception, match="a wrong claim"):
+        hook.executed(path, tmp_path)
