@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from identify.attacks.runs import Reconstruction, Splitting
     from identify.auditing.audit import audit
     from identify.auditing.result import Audit
-    from identify.base.limits import TooLargeError
+    from identify.base.errors import IdentifyError, InputError
+    from identify.base.limits import OutOfTimeError, TooLargeError
     from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.checker.verify import CertificateFileError, Verification, verify
@@ -56,11 +57,14 @@ _HOME = {
     "DefenceCurve": "defence.curves",
     "Defences": "defence.curves",
     "GridError": "sweeps.constraints",
+    "IdentifyError": "base.errors",
     "InconsistentDataError": "conditions.check",
+    "InputError": "base.errors",
     "KKTPoint": "planting.kkt_points",
     "KKTSystem": "problem.system",
     "Match": "problem.ambiguity",
     "NotCertifiedError": "conditions.witnesses.solution_box",
+    "OutOfTimeError": "base.limits",
     "PlantingError": "planting.eigenvectors",
     "Problem": "checkpoints.problems",
     "ProblemFileError": "checkpoints",
@@ -115,11 +119,14 @@ __all__ = [
     "DefenceCurve",
     "Defences",
     "GridError",
+    "IdentifyError",
     "InconsistentDataError",
+    "InputError",
     "KKTPoint",
     "KKTSystem",
     "Match",
     "NotCertifiedError",
+    "OutOfTimeError",
     "PlantingError",
     "Problem",
     "ProblemFileError",

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri, stdtrit
 
+from identify.base.errors import InputError
 from identify.problem.network import finite_array
 
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise ValueError(f"level: received {level!r}, expected a confidence level between 0 and 1, such as 0.95")
+        raise InputError(f"level: received {level!r}, expected a confidence level between 0 and 1, such as 0.95")
 
 
 def confidence(values: Float[np.ndarray, " k"], level: float = 0.95) -> tuple[float, float]:
@@ -39,7 +40,7 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, flo
     _check_level(level)
     whole = isinstance(successes, (int, np.integer)) and isinstance(trials, (int, np.integer))
     if not whole or trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"successes, trials: received {successes}, {trials}; expected whole numbers, 0 <= successes <= trials, trials > 0")
+        raise InputError(f"successes, trials: received {successes}, {trials}; expected whole numbers, 0 <= successes <= trials, trials > 0")
     z2 = ndtri((1 + level) / 2) ** 2
     centre = (successes + z2 / 2) / (trials + z2)
     half = np.sqrt(z2 * (successes * (trials - successes) / trials + z2 / 4)) / (trials + z2)

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 
 from identify.attacks.mlp import MLP, RELU
 from identify.attacks.rows import row_space
+from identify.base.errors import InputError
 from identify.base.limits import Clock
 
 CHUNK, WORK = 1000, 2e9
@@ -109,14 +110,14 @@ def corners(
     2
     """
     if network.activation != RELU:
-        raise ValueError(f"network: received {network!r}, expected a ReLU network: the kinks are those of ReLU")
+        raise InputError(f"network: received {network!r}, expected a ReLU network: the kinks are those of ReLU")
     lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
     if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
-        raise ValueError("low, high: expected finite limits of the inputs, each low below its high")
+        raise InputError("low, high: expected finite limits of the inputs, each low below its high")
     if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
-        raise ValueError(f"starts: received {starts!r}, expected an integer of at least 1")
+        raise InputError(f"starts: received {starts!r}, expected an integer of at least 1")
     if not 0 <= kinks < np.inf:
-        raise ValueError(f"kinks: received {kinks!r}, expected a number of at least 0")
+        raise InputError(f"kinks: received {kinks!r}, expected a number of at least 0")
     basis = row_space(network.parameters["W1"], noise=noise, dimension=dimension)
     search, rng = _Search.of(network, basis, lowest, highest, kinks), np.random.default_rng(seed)
     clock = Clock(deadline=None if budget is None else time.monotonic() + budget)

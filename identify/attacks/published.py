@@ -14,6 +14,7 @@ from identify.attacks.descent import adam, momentum
 from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
+from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.problem.activation import Activation
 from identify.problem.network import ShapeError
@@ -116,7 +117,7 @@ def buzaglo(
     C = network.n_outputs
     multiclass = kind == "multiclass"
     if multiclass and C == 1:
-        raise ValueError("kind: 'multiclass' needs several outputs, the network has one; attacks.haim is for two classes")
+        raise InputError("kind: 'multiclass' needs several outputs, the network has one; attacks.haim is for two classes")
     settings = {"kind": kind, "start_scale": start_scale, "rate": rate, "multiplier_rate": multiplier_rate, "sharpness": sharpness}
 
     def start(rng: np.random.Generator, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -195,9 +196,9 @@ def loo(
     change = {name: final.parameters[name] - initial.parameters[name] for name in names}
     for word, weight in (("high_frequency", high_frequency), ("sparsity", sparsity)):
         if not 0 <= weight < np.inf:
-            raise ValueError(f"{word}: received {weight!r}, expected a number of at least 0")
+            raise InputError(f"{word}: received {weight!r}, expected a number of at least 0")
     if high_frequency and image is None:
-        raise ValueError("image: received None, expected (height, width) or (height, width, channels), which high_frequency needs")
+        raise InputError("image: received None, expected (height, width) or (height, width, channels), which high_frequency needs")
     if image is not None and (len(image) not in (2, 3) or prod(image) != d):
         raise ShapeError(f"image: received {image}, expected (height, width) or (height, width, channels) with the product {d}")
     if prior is None:

@@ -17,7 +17,8 @@ from identify.attacks.objectives import Attack, Objective
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
-from identify.base.limits import INTERRUPTED, Clock
+from identify.base.errors import InputError
+from identify.base.limits import Clock, Stopped
 from identify.base.options import PRECISIONS, choice
 from identify.splitting.matrices import smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
@@ -92,9 +93,9 @@ def reconstruct(
     first = _drawn(attack, seed)
     for name, value in (("candidates", candidates), ("trials", trials), ("steps", first.steps if steps is None else steps)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: received {value!r}, expected an integer of at least 1")
+            raise InputError(f"{name}: received {value!r}, expected an integer of at least 1")
     if budget is not None and not 0 < budget < np.inf:
-        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
+        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds")
     choice("precision", precision, PRECISIONS)
     total = int(first.steps if steps is None else steps)
     clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
@@ -108,7 +109,7 @@ def reconstruct(
             try:
                 trial = _run(made, objective_of(made), candidates, total, number, splitting, precision, clock, progress)
             except KeyboardInterrupt:
-                clock.interrupted = INTERRUPTED
+                clock.interrupted = Stopped.INTERRUPTED
                 break
             if store is not None and not clock.interrupted:
                 store.save(trial)
@@ -160,7 +161,7 @@ def _run(
             except KeyboardInterrupt:
                 if not history:
                     raise
-                clock.interrupted = INTERRUPTED
+                clock.interrupted = Stopped.INTERRUPTED
                 break
             point, state, _ = new
             at += count

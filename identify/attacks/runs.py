@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
+from identify.base.limits import Stopped
 from identify.splitting.minimise import Split
 
 SAME = 0.05
@@ -36,7 +38,7 @@ class Splitting:
 
     def __post_init__(self) -> None:
         if not (self.every >= 1 and self.most >= 1 and self.cap > 1 and self.threshold >= 0):
-            raise ValueError(f"splitting: received {self}, expected every >= 1, most >= 1, cap > 1 and threshold >= 0")
+            raise InputError(f"splitting: received {self}, expected every >= 1, most >= 1, cap > 1 and threshold >= 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ class Reconstruction:
     trials: tuple[Trial, ...]
     diverged: int = 0
     """Runs that are left out, because their numbers were not finite."""
-    interrupted: str = ""
+    interrupted: Stopped | None = None
 
     @property
     def X(self) -> Float[np.ndarray, "k d"]:
@@ -97,7 +99,7 @@ class Reconstruction:
         stands for their mean. Most votes first. Raises ValueError for a negative ``within``.
         """
         if not 0 <= within < np.inf:
-            raise ValueError(f"within: received {within!r}, expected a number of at least 0")
+            raise InputError(f"within: received {within!r}, expected a number of at least 0")
         left = [(trial.seed, x) for trial in self.trials for x in trial.X]
         groups: list[tuple[float, np.ndarray]] = []
         while left:

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from identify.attacks.intervals import Estimate, confidence, wilson
 from identify.attacks.similarity import aligned, check_group, correlations, image_rows, paired_correlations, paired_errors, relative_errors
 from identify.attacks.ssim import ImageShape, check_ssim, paired_ssim, ssim
+from identify.base.errors import InputError
 from identify.problem.network import ShapeError, finite_array
 
 __all__ = ["Chance", "Estimate", "ImageShape", "Score", "confidence", "correlations", "relative_errors", "score", "ssim", "wilson"]
@@ -121,7 +122,7 @@ def _read_support(support, n: int) -> Bool[np.ndarray, " n"]:
     if mask.dtype != bool or mask.shape != (n,):
         raise ShapeError(f"support: received {mask.dtype} of shape {mask.shape}, expected one True or False for each of the {n} images")
     if not mask.any():
-        raise ValueError("support: marks no image, expected at least one; no image enters the equations, and there is nothing to score")
+        raise InputError("support: marks no image, expected at least one; no image enters the equations, and there is nothing to score")
     return mask
 
 
@@ -250,12 +251,12 @@ def _chance(judge: _Judge, held_out, m: int, trials: int, seed: int) -> Chance:
     """Scores of ``trials`` draws of m held-out images."""
     pool = image_rows("held_out", held_out, judge.images.shape[1])
     if len(pool) < m:
-        raise ValueError(
+        raise InputError(
             f"held_out: received {len(pool)} images, expected at least as many as candidates ({m}), so that chance has as many "
             "tries as the attack; give more images, or fewer candidates"
         )
     if not isinstance(trials, (int, np.integer)) or trials < 1:
-        raise ValueError(f"trials: received {trials!r}, expected a positive number of draws")
+        raise InputError(f"trials: received {trials!r}, expected a positive number of draws")
     rng, costs = np.random.default_rng(seed), judge.costs(pool)
     picks = [rng.choice(len(pool), m, replace=False) for _ in range(trials)]
     return Chance(tuple(judge.score(pool[pick], costs[pick]) for pick in picks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.problem.network import finite_array
 
 GROUPS = ("none", "sign", "scaling")
@@ -20,7 +21,7 @@ def image_rows(name: str, value, d: int | None = None) -> Float[np.ndarray, "k d
 
 def check_group(group: str) -> None:
     if group not in GROUPS:
-        raise ValueError(f"group: received {group!r}, expected one of {', '.join(GROUPS)}")
+        raise InputError(f"group: received {group!r}, expected one of {', '.join(GROUPS)}")
 
 
 def _units(rows: Float[np.ndarray, "k d"]) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.ndimage import correlate1d
 
 from identify.attacks.similarity import image_rows
+from identify.base.errors import InputError
 from identify.problem.network import ShapeError
 
 
@@ -56,7 +57,7 @@ class ImageShape:
 
     def check_window(self, window: int) -> None:
         if not self.holds(window):
-            raise ValueError(
+            raise InputError(
                 f"window: received {window} pixels, expected at most the smaller side of the {self.height} × {self.width} "
                 "images; give a smaller window, or leave SSIM out"
             )
@@ -80,9 +81,9 @@ def _local_mean(planes: Float[np.ndarray, "*k height width"], window: int) -> np
 
 def check_ssim(window: int, data_range: float) -> None:
     if not isinstance(window, (int, np.integer)) or window < 3 or window % 2 == 0:
-        raise ValueError(f"window: received {window!r}, expected an odd number of pixels, at least 3")
+        raise InputError(f"window: received {window!r}, expected an odd number of pixels, at least 3")
     if not 0 < data_range < np.inf:
-        raise ValueError(f"data_range: received {data_range!r}, expected the positive range of the pixels, such as 1.0 or 255")
+        raise InputError(f"data_range: received {data_range!r}, expected the positive range of the pixels, such as 1.0 or 255")
 
 
 def paired_ssim(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from identify.attacks import descent
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
+from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.problem.activation import Activation
 from identify.problem.network import ShapeError, finite_array
@@ -80,7 +81,7 @@ def random_network(
     """
     choice("biases", biases, BIASES)
     if len(sizes) < 3 or min(sizes) < 1:
-        raise ValueError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive numbers")
+        raise InputError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive numbers")
     rng, depth = np.random.default_rng(seed), len(sizes) - 1
     scale = sizes[0] ** -0.5 if first_scale is None else first_scale
     with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]
@@ -140,9 +141,9 @@ def train(
     labels = _labels(y, loss, len(X), network.n_outputs)
     for name, value, low in (("decay", decay, 0), ("rate", rate, None), ("momentum", momentum, 0), ("enough", enough, 0)):
         if not np.isfinite(value) or (value <= 0 if low is None else value < low):
-            raise ValueError(f"{name}: received {value!r}, expected a {'positive' if low is None else 'non-negative'} number")
+            raise InputError(f"{name}: received {value!r}, expected a {'positive' if low is None else 'non-negative'} number")
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise ValueError(f"steps: received {steps!r}, expected an integer of at least 1")
+        raise InputError(f"steps: received {steps!r}, expected an integer of at least 1")
     optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
         start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
@@ -225,11 +226,11 @@ def _labels(y, loss: str, n: int, outputs: int) -> np.ndarray:
             raise ShapeError(f"y: received shape {values.shape}, expected ({n}, {outputs}): one response for each output")
         return values.reshape(n, outputs)
     if values.ndim == 2 or (loss == "logistic") != (outputs == 1):
-        raise ValueError(f"loss: {loss!r} does not fit {outputs} outputs and labels of shape {values.shape}; logistic is for one output")
+        raise InputError(f"loss: {loss!r} does not fit {outputs} outputs and labels of shape {values.shape}; logistic is for one output")
     allowed = [-1.0, 1.0] if loss == "logistic" else list(range(outputs))
     wrong = np.setdiff1d(values, allowed)
     if wrong.size:
-        raise ValueError(f"y: received {wrong[:5].tolist()}, expected only {', '.join(f'{label:g}' for label in allowed)}")
+        raise InputError(f"y: received {wrong[:5].tolist()}, expected only {', '.join(f'{label:g}' for label in allowed)}")
     return values if loss == "logistic" else values.astype(int)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from identify.attacks.objectives import Attack
+from identify.base.errors import InputError
 
 LOGARITHMIC = ("start_scale", "rate", "multiplier_rate")
 """Settings that are drawn on a logarithmic scale; others uniformly."""
@@ -46,7 +47,7 @@ class RandomSearch:
         for name, (low, high) in self.ranges.items():
             if not (np.isfinite([low, high]).all() and low <= high and (low > 0 or name not in LOGARITHMIC)):
                 wanted = "two positive numbers" if name in LOGARITHMIC else "two numbers"
-                raise ValueError(f"ranges: received {name} from {low} to {high}, expected {wanted}, the smaller first")
+                raise InputError(f"ranges: received {name} from {low} to {high}, expected {wanted}, the smaller first")
 
     def draw(self, seed: int) -> Attack:
         """The attack of the run with that seed."""

@@ -20,6 +20,7 @@ from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Step, Work
+from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
 from identify.base.options import BUZAGLO_PRESETS
 from identify.problem.network import ShapeError
@@ -266,7 +267,7 @@ def refuse_many(work: Work) -> None:
         return
     seconds = _least_squares_seconds(work)
     if seconds > work.budget:
-        raise ValueError(
+        raise InputError(
             f"data: the best multipliers of {len(subject.X)} samples take about {seconds:.2g} s, more than the budget; give fewer samples, "
             "or a larger budget"
         )

@@ -11,8 +11,9 @@ import numpy as np
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
+from identify.base.errors import InputError
 from identify.base.interrupts import Interrupts, listening
-from identify.base.limits import INTERRUPTED, OutOfTimeError, TooLargeError
+from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
 from identify.conditions.judgement import versions
 
 BUDGET = 60.0
@@ -90,9 +91,9 @@ def audit(
     ('UNIQUE', True)
     """
     if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf:
-        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds")
+        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds")
     if samples is not None and (isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1):
-        raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None")
+        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1, or None")
     began = time.monotonic()
     with listening() as heard:
         with heard.deferring(False):
@@ -126,13 +127,13 @@ def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict
         except OutOfTimeError as error:
             _leave_out(step, work, str(error))
         except KeyboardInterrupt:
-            work.stopped = INTERRUPTED
+            work.stopped = Stopped.INTERRUPTED
         seconds[step.name] = time.monotonic() - started
         if heard.count > 1:
             raise KeyboardInterrupt
         if work.stopped or heard.count:
             rest = ", ".join(step.name for step in steps[number + 1 :])
-            work.stopped = f"{work.stopped or INTERRUPTED}, in the step: {step.name}" + f"; left out: {rest}" * bool(rest)
+            work.stopped = f"{work.stopped or Stopped.INTERRUPTED}, in the step: {step.name}" + f"; left out: {rest}" * bool(rest)
             return
 
 

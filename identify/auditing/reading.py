@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.auditing.activations import CANDIDATES, read_activation
+from identify.base.errors import InputError
 from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
@@ -110,19 +111,19 @@ def read(
         neither the file nor the caller names.
     """
     if initial is not None and gradient is not None:
-        raise ValueError("initial, gradient: received both; expected the network before training (lazy), or one gradient, not both")
+        raise InputError("initial, gradient: received both; expected the network before training (lazy), or one gradient, not both")
     if regime is not None:
         choice("regime", regime, REGIMES)
     for own, argument in PUBLISHED.items():
         given = {"initial": initial, "gradient": gradient}[argument] is not None
         if given and regime not in (None, own):
-            raise ValueError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
+            raise InputError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
     named = Path(model).name if isinstance(model, (str, Path)) else type(model).__name__
     problem = _problem(model)
     if problem is not None:
         others = (initial, gradient, activation, weights)
         if any(other is not None for other in others) or regime not in (None, problem.system.regime):
-            raise ValueError(
+            raise InputError(
                 f"model: {named} is a problem with its target, activation and regime {problem.system.regime}; leave out initial, gradient, "
                 "activation, regime and weights"
             )
@@ -142,7 +143,7 @@ def read(
         )
         if subject.regime in PUBLISHED and initial is None and gradient is None:
             argument = PUBLISHED[subject.regime]
-            raise ValueError(f"regime: {subject.regime} needs {argument}; give it, or another regime")
+            raise InputError(f"regime: {subject.regime} needs {argument}; give it, or another regime")
         if data is None and "X" in rest:
             data = rest
     return subject if data is None else _with_data(subject, data)
@@ -216,7 +217,7 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
     if isinstance(value, np.ndarray):
         value = str(value)
     if value is None:
-        raise ValueError(
+        raise InputError(
             f"activation: weights do not say it, and {named} does not name it; give the one it was trained with: {CANDIDATES}{more}"
         )
     return read_activation(value)

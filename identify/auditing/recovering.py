@@ -50,7 +50,7 @@ def recovery(work: Work) -> None:
         )
     except RecoveryError as error:
         work.said["recovery"] = str(error)
-        work.note_interrupt(str(error.evidence.get("interrupted", "")))
+        work.note_interrupt(error.evidence.get("interrupted"))
         answer = "not recovered: no method found data that solve the equations"
         work.add(Finding("recovery", RECOVERY, answer, scope, Basis.OBSERVED, ("a search that finds nothing proves nothing",)))
         return

@@ -15,6 +15,7 @@ from scipy.optimize import nnls
 from scipy.special import expit
 
 from identify.auditing.reading import Subject
+from identify.base.errors import InputError
 from identify.base.limits import refuse_above
 from identify.conditions.diagnostics.quality import gradients
 from identify.problem.network import TwoLayerNetwork
@@ -52,7 +53,7 @@ def best_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], y: Float[np
     C = system.network.n_outputs
     seconds = float(system.n_equations) * (len(X) * C) ** 2 / OPERATIONS_PER_SECOND
     if seconds > budget:
-        raise ValueError(
+        raise InputError(
             f"data: the best multipliers of {len(X)} samples take about {seconds:.2g} s, more than the budget; give fewer samples, "
             "their multipliers c, or a larger budget"
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.page import write_audit_page
+from identify.base.errors import InputError
 from identify.base.extras import MissingExtraError
 from identify.base.files import together
 from identify.problem.verdict import Report, Verdict
@@ -164,7 +165,7 @@ class Audit:
                 except MissingExtraError as error:
                     missing = error
         except OSError as error:
-            raise ValueError(f"out: {folder} cannot be written ({error.strerror}); choose another folder") from None
+            raise InputError(f"out: {folder} cannot be written ({error.strerror}); choose another folder") from None
         if missing is not None:
             raise missing
         return [folder / name for name in (*page, *texts)]

@@ -9,6 +9,7 @@ import numpy as np
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Work
+from identify.base.errors import InputError
 from identify.base.limits import limit_time
 from identify.conditions.check import check
 from identify.conditions.diagnostics.quality import stationarity_quality
@@ -128,7 +129,7 @@ def count_samples(work: Work) -> None:
         work.samples = len(work.system.labels)
         return
     if work.system.target_W is None:
-        raise ValueError("samples: the first layer was not observed, so their number cannot be estimated; give samples")
+        raise InputError("samples: the first layer was not observed, so their number cannot be estimated; give samples")
     work.samples, gap, _ = estimate_samples(work.system)
     full = work.samples == min(work.system.target_W.shape)
     work.add(

@@ -10,6 +10,7 @@ import numpy as np
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
+from identify.base.limits import Stopped
 from identify.certificates.certify import Certificate
 from identify.defence.curves import DefenceCurve
 from identify.problem.system import KKTSystem
@@ -71,9 +72,9 @@ class Work:
         """A finding that says so."""
         self.add(Finding(name, question, f"not evaluated: {why}", NOTHING, Basis.NONE))
 
-    def note_interrupt(self, reason: str | None) -> None:
+    def note_interrupt(self, reason: Stopped | None) -> None:
         """Ends the audit after this step, if a keyboard interrupt ended the step."""
-        if reason and "keyboard" in reason:
+        if reason is Stopped.INTERRUPTED:
             self.stopped = reason
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from identify.base.errors import InputError
+
 EXTRAS = {
     "msgpack": "checkpoints",
     "safetensors": "checkpoints",
@@ -21,7 +23,7 @@ DRAWING = "drawing a picture"
 TITLES = {"sklearn": "scikit-learn", "distributed": "Dask's package distributed", "torch": "PyTorch"}
 
 
-class MissingExtraError(ValueError, ImportError):
+class MissingExtraError(InputError, ImportError):
     """An optional package is not installed: ``package`` is what is imported, ``extra`` the group that brings it (None: no group)."""
 
     def __init__(self, package: str, purpose: str, advice: str = "") -> None:

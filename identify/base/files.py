@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from identify.base.errors import InputError
+
 DAY = 86_400.0
 """Seconds after which what is half written belongs to a process that was killed."""
 
@@ -99,9 +101,9 @@ def claim_folder(folder: Path, question: str, subject: str, *, name: str = "chec
         if not label.exists():
             _create(label, question)
         if label.read_text(encoding="utf-8", errors="replace") != question:
-            raise ValueError(f"{name}: {folder} belongs to another {subject} or to other options; choose another folder, or delete it")
+            raise InputError(f"{name}: {folder} belongs to another {subject} or to other options; choose another folder, or delete it")
     except OSError as error:
-        raise ValueError(f"{name}: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
+        raise InputError(f"{name}: {folder} cannot be used ({error.strerror}); choose a folder that is writable") from None
 
 
 def _create(path: Path, text: str) -> None:

@@ -8,15 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
+
+from identify.base.errors import IdentifyError, InputError
 
 NEGLIGIBLE = 0.01
 """Seconds that are never refused."""
 OPERATIONS_PER_SECOND = 3e9
 """Of eliminations in floating point, on one core: for estimates of their time."""
-OUT_OF_TIME, INTERRUPTED = "the budget was spent", "interrupted from the keyboard"
-"""What ended work before it was done."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
 _UNTIL: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+class Stopped(StrEnum):
+    """Why work ended before it was done."""
+
+    OUT_OF_TIME = "the budget was spent"
+    INTERRUPTED = "interrupted from the keyboard"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -25,16 +33,16 @@ class Clock:
 
     deadline: float | None = None
     """As :func:`time.monotonic` counts; None for no end."""
-    interrupted: str = ""
+    interrupted: Stopped | None = None
 
     def go_on(self) -> bool:
         """Whether there is time left; notes it when there is not."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            self.interrupted = OUT_OF_TIME
+            self.interrupted = Stopped.OUT_OF_TIME
         return not self.interrupted
 
 
-class TooLargeError(ValueError):
+class TooLargeError(InputError):
     """Work whose arrays would not fit in memory. ``bytes_needed`` and ``bytes_allowed`` say by how much."""
 
     def __init__(self, what: str, bytes_needed: int, bytes_allowed: int):
@@ -46,7 +54,7 @@ class TooLargeError(ValueError):
         self.bytes_allowed = bytes_allowed
 
 
-class OutOfTimeError(RuntimeError):
+class OutOfTimeError(IdentifyError, RuntimeError):
     """Work that would take longer than what is left of the time that :func:`limit_time` allows."""
 
 
@@ -113,7 +121,7 @@ def memory_allowed() -> int:
         except ValueError:
             limit = 0.0
         if not 0 < limit < 1e6:
-            raise ValueError(f"IDENTIFY_MEMORY: received {text!r}, expected a number of GiB such as 8")
+            raise InputError(f"IDENTIFY_MEMORY: received {text!r}, expected a number of GiB such as 8")
         return int(limit * 2**30)
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

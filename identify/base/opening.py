@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.limits import readable, refuse_above
 
 UNFOLDED, RATIO = 2**28, 100
@@ -19,7 +20,7 @@ OPTIMISER = re.compile(r"opt(_states?|imi[sz]ers?(_states?|_state_dicts?)?)?")
 """Keys under which training loops keep what is no part of the network, though it has the same names and shapes."""
 
 
-class ProblemFileError(ValueError):
+class ProblemFileError(InputError):
     """A file that is not a readable problem or network."""
 
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from math import isfinite
+from numbers import Integral, Real
 from typing import TypeVar
+
+from identify.base.errors import InputError
 
 Name = TypeVar("Name")
 
@@ -51,11 +55,31 @@ BUZAGLO_PRESETS = {
 
 
 def choice(name: str, value: Name, options: Iterable[Name]) -> Name:
-    """``value`` if it is one of ``options``; a ValueError that lists them otherwise, and names the nearest."""
+    """``value`` if it is one of ``options``; an :class:`InputError` that lists them otherwise, and names the nearest."""
     known = tuple(options)
     if value not in known:
-        raise ValueError(f"{name}: {unknown(value, known)}")
+        raise InputError(f"{name}: {unknown(value, known)}")
     return value
+
+
+def whole(name: str, value: object, *, least: int = 1, most: int | None = None, advice: str = "") -> int:
+    """``value`` as an int if it is an integer in range (True and 2.0 are not); an :class:`InputError` otherwise.
+
+    ``advice`` ends the sentence about what was expected, as in ``", or None to estimate it"``.
+    """
+    number = None if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
+    if number is None or number < least or (most is not None and number > most):
+        expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
+        raise InputError(f"{name}: received {value!r}, expected {expected}{advice}")
+    return number
+
+
+def positive(name: str, value: object, *, unit: str = "", advice: str = "") -> float:
+    """``value`` as a float if it is a finite number above 0 (True is not); an :class:`InputError` otherwise."""
+    number = None if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    if number is None or not (isfinite(number) and number > 0):
+        raise InputError(f"{name}: received {value!r}, expected a positive number{unit and f' of {unit}'}{advice}")
+    return number
 
 
 def unknown(value: object, known: Collection[object]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.base.npy import read_npz
 from identify.base.opening import ProblemFileError, opened
@@ -30,7 +31,7 @@ def write_shard(path: Path, arrays: Mapping[str, Any]) -> None:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
     except OSError as error:
-        raise ValueError(f"checkpoint: {path} cannot be written ({error.strerror}); make room, and what is done is not lost") from None
+        raise InputError(f"checkpoint: {path} cannot be written ({error.strerror}); make room, and what is done is not lost") from None
 
 
 def damaged(path: Path, reason: str) -> ProblemFileError:

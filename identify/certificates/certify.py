@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.certificates.draft import Draft, hexadecimal
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
@@ -74,19 +75,19 @@ def network_hash(network: TwoLayerNetwork) -> str:
     return canonical_hash(parts | {"activation": [str(s) for s in network.activation.coefficients]})
 
 
-class CertificateTooLargeError(ValueError):
+class CertificateTooLargeError(InputError):
     """A proof that the checker would refuse for its size."""
 
 
 def certificate(report: Report) -> Certificate:
     """The certificate of a proved report; see :meth:`identify.Report.certificate`."""
     if report.verdict is Verdict.UNDECIDED:
-        raise ValueError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
+        raise InputError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
     setting: Setting | None = report.question
     if setting is None:
-        raise ValueError("certificate: this report does not carry its question; expected one that identify.check returned")
+        raise InputError("certificate: this report does not carry its question; expected one that identify.check returned")
     if setting.system is not None and setting.system.labels is not None and setting.system.regime != "max-margin":
-        raise ValueError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
+        raise InputError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
     reason: Rejected | None = None
     for attempt in range(ATTEMPTS):
         try:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from identify.base.errors import InputError
 from identify.checker.examination import Examination
 from identify.checker.reading import (
     DATA,
@@ -40,7 +41,7 @@ from identify.checker.reading import (
 from identify.checker.steps import run
 
 
-class CertificateFileError(ValueError):
+class CertificateFileError(InputError):
     """A certificate file that cannot be opened."""
 
 

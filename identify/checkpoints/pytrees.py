@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.extras import needed
 from identify.base.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_large
 
@@ -41,7 +42,7 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
             return None
         shape, dtype, content = msgpack.unpackb(data, max_ext_len=0, **limits)
         if not (isinstance(dtype, str) and DTYPES.fullmatch(dtype) and all(type(n) is int and 0 <= n < 2**48 for n in shape)):
-            raise ValueError(f"an array of type {dtype!r}")
+            raise InputError(f"an array of type {dtype!r}")
         if dtype == "bfloat16":  # the upper half of a float32
             return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
         return np.frombuffer(bytearray(content), np.dtype(dtype).newbyteorder("<")).reshape(shape)
@@ -59,13 +60,13 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name appears twice")
+        raise InputError("a name appears twice")
     return found
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "", depth: int = MAX_DEPTH) -> Iterator[tuple[str, np.ndarray]]:
     if not depth:
-        raise ValueError(f"maps more than {MAX_DEPTH} deep")
+        raise InputError(f"maps more than {MAX_DEPTH} deep")
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and CHUNKED in value:
@@ -81,9 +82,9 @@ def _joined(parts: dict[str, Any]) -> np.ndarray:
     """An array that Flax cut into pieces because msgpack has no larger ones."""
     shape, chunks = parts["shape"], parts["chunks"]
     if not (isinstance(shape, dict) and isinstance(chunks, dict) and all(isinstance(piece, np.ndarray) for piece in chunks.values())):
-        raise ValueError("pieces that are no arrays")
+        raise InputError("pieces that are no arrays")
     array = np.concatenate([chunks[str(k)].reshape(-1) for k in range(len(chunks))])
     sizes = [shape[str(k)] for k in range(len(shape))]
     if not all(type(n) is int and n >= 0 for n in sizes) or prod(sizes) != array.size:
-        raise ValueError("pieces that do not make up the array")
+        raise InputError("pieces that do not make up the array")
     return array.reshape(sizes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from identify.base.errors import InputError
 from identify.base.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 from identify.cli.app import Json, Seed, Weights, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
@@ -100,7 +101,7 @@ def attack(
     diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
     if candidates is None:
         if known is None:
-            raise ValueError("--candidates: missing, and the file has no X to count; give about twice the number of samples")
+            raise InputError("--candidates: missing, and the file has no X to count; give about twice the number of samples")
         candidates = 2 * len(known)
     with progress() as step:
         found = reconstruct(
@@ -203,7 +204,7 @@ def _attack(
 
     options: dict[str, Any] = {}
     if preset is not None and method == "loo":
-        raise ValueError("--preset: method loo has none; leave it out")
+        raise InputError("--preset: method loo has none; leave it out")
     if preset is not None:
         presets = HAIM_PRESETS if method == "haim" else BUZAGLO_PRESETS
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
@@ -216,11 +217,11 @@ def _attack(
         try:
             options[name] = float(value)
         except ValueError:
-            raise ValueError(f"--set: received {text!r}, expected a name and a number, as in rate=0.01") from None
+            raise InputError(f"--set: received {text!r}, expected a name and a number, as in rate=0.01") from None
     if (initial is not None) != (method == "loo"):
-        raise ValueError("--initial: is for --method loo, and needed there: the network before training")
+        raise InputError("--initial: is for --method loo, and needed there: the network before training")
     if search and (method != "haim" or preset is not None):
-        raise ValueError("--search: is for --method haim, without --preset; single settings are fixed by --set")
+        raise InputError("--search: is for --method haim, without --preset; single settings are fixed by --set")
     if search:
         ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
         return RandomSearch(partial(published.haim, network), ranges, options)

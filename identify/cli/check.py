@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from identify.base.errors import InputError
 from identify.cli.app import (
     ActivationText,
     Bias,
@@ -76,12 +77,12 @@ def check(
     from identify.report.html import require_pages
 
     if image_shape is not None and html is None:
-        raise ValueError("--image-shape: is for the page; give --html too, or leave it out")
+        raise InputError("--image-shape: is for the page; give --html too, or leave it out")
     if html is not None:
         require_pages(pictures=False)  # before the work, not after it
     problem = None if file is None else load(file, inputs, width, activation)
     if known_data and (problem is None or problem.data is None):
-        raise ValueError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
+        raise InputError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
     if problem is None:
         sought = 1 if largest and samples is None else samples
         subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
@@ -89,16 +90,16 @@ def check(
         subject = problem.system
     d = inputs if problem is None else problem.system.network.n_inputs
     if image_shape is not None and prod(image_shape) != d:
-        raise ValueError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
+        raise InputError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
     if largest:
         if samples is not None or known_data or html or certificate or condition or budget or memory:
-            raise ValueError("--largest: goes with the network and --seed only; leave out the options of a single check")
+            raise InputError("--largest: goes with the network and --seed only; leave out the options of a single check")
         with progress() as step:
             found = largest_identifiable(subject, seed=seed, progress=step)
         print_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
         return
     if problem is not None and samples is None and not known_data:
-        raise ValueError("--samples: missing; how many training samples are sought? Or judge those in the file with --known-data")
+        raise InputError("--samples: missing; how many training samples are sought? Or judge those in the file with --known-data")
     with progress() as step:
         report = decide(
             subject,

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.base.extras import needed
 from identify.base.files import together
 from identify.checkpoints.problems import problem_arrays
@@ -179,7 +180,7 @@ def write(acts: list[Act], folder: str | Path) -> list[Path]:
         with together(folder) as staged:
             return [folder / path.name for path in _written(acts, staged)]
     except OSError as error:
-        raise ValueError(f"out: {folder} cannot be written ({error.strerror}); choose another folder with --out") from None
+        raise InputError(f"out: {folder} cannot be written ({error.strerror}); choose another folder with --out") from None
 
 
 def _written(acts: list[Act], folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from identify.base.errors import InputError
 from identify.base.options import PROGRAMS
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import print_json, print_text
@@ -53,7 +54,7 @@ def kkt(
     else:
         problem = load(file, inputs, width, activation)
         if samples is None:
-            raise ValueError("--samples: missing; how many training samples are sought?")
+            raise InputError("--samples: missing; how many training samples are sought?")
         system = kkt_equations(problem.system, samples=samples)
     if form == "json":
         print_json(system.to_dict())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from identify.base.errors import InputError
 from identify.base.options import METHODS
 from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app, examples
 from identify.cli.console import brief, fail, print_json, print_text, progress
@@ -61,7 +62,7 @@ def recover(
     from identify.recovery.recover import recover as solve
 
     if relative_error is not None and certificate is None:
-        raise ValueError("--relative-error: is that of the target in a certificate; give --certificate too, or leave it out")
+        raise InputError("--relative-error: is that of the target in a certificate; give --certificate too, or leave it out")
     system: KKTSystem
     data: tuple | None
     if file is None:

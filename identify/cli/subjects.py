@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from identify.base.errors import InputError
+
 if TYPE_CHECKING:
     from identify.planting.configuration import Configuration, Truth
 
@@ -13,7 +15,7 @@ def configuration(inputs, samples, width, activation, outputs, bias, layers, reg
     given = {"--inputs": inputs, "--samples": samples, "--width": width, "--activation": activation}
     missing = [name for name, value in given.items() if value is None]
     if missing:
-        raise ValueError(f"{', '.join(missing)}: missing; give a problem file, or all of {', '.join(given)}")
+        raise InputError(f"{', '.join(missing)}: missing; give a problem file, or all of {', '.join(given)}")
     from identify.planting.configuration import Configuration
 
     return Configuration(
@@ -34,7 +36,7 @@ def load(file: Path, inputs, width, activation):
     given = {"--inputs": inputs, "--width": width, "--activation": activation}
     extra = [name for name, value in given.items() if value is not None]
     if extra:
-        raise ValueError(f"{', '.join(extra)}: the problem file already says; leave out")
+        raise InputError(f"{', '.join(extra)}: the problem file already says; leave out")
     return load_problem(file)
 
 

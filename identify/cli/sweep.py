@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from identify.base.errors import InputError
 from identify.cli.app import Json, app, examples
 from identify.cli.console import counting, fail, print_json, print_text
 from identify.cli.values import COUNT, NEW_FOLDER
@@ -45,7 +46,7 @@ def sweep(
     from identify.sweeps.workers import cluster as connect
 
     if cluster is not None and workers is not None:
-        raise ValueError("--workers: is for processes on this machine; a cluster has its own, leave it out")
+        raise InputError("--workers: is for processes on this machine; a cluster has its own, leave it out")
     try:
         with nullcontext() if cluster is None else connect(cluster) as executor, counting() as step:
             found = run(grid, store=store, executor=executor, workers=workers, retry_failed=retry_failed, progress=step)

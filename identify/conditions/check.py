@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.limits import TooLargeError, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice
 from identify.conditions.judgement import judge
@@ -29,7 +30,7 @@ SELF_TRAINED_CAVEAT = (
 )
 
 
-class InconsistentDataError(ValueError):
+class InconsistentDataError(InputError):
     """Data that do not satisfy the equations of the system; ``residual`` says by how much."""
 
     def __init__(self, residual: float):
@@ -109,9 +110,9 @@ def check(
 
 def _plan(budget, memory, conditions, progress) -> Plan:
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf):
-        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
+        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
     if memory is not None and (isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 1):
-        raise ValueError(f"memory: received {memory!r}, expected a positive number of bytes, or None")
+        raise InputError(f"memory: received {memory!r}, expected a positive number of bytes, or None")
     demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)
     for name in demanded:
         choice("conditions", name, CONDITIONS)
@@ -121,13 +122,13 @@ def _plan(budget, memory, conditions, progress) -> Plan:
 def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
     if isinstance(problem, Configuration):
         if samples is not None or data is not None:
-            raise ValueError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
+            raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
         return _check_configuration(problem, seed, plan)
     if not isinstance(problem, KKTSystem):
         raise TypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     if data is None:
         if samples is None:
-            raise ValueError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
+            raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
         return _check_system(problem, _sample_count(samples), seed, plan)
     try:
         X, c = data
@@ -138,7 +139,7 @@ def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
 
 def _sample_count(samples) -> int:
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1")
+        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1")
     return int(samples)
 
 
@@ -171,7 +172,7 @@ def _illustration(config: Configuration, seed: int):
 def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Report:
     self_trained = system.regime in SELF_TRAINED
     if system.labels is not None and len(system.labels) != samples:
-        raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
+        raise InputError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
     setting = setting_of(system, samples, seed)
     notes = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else ()
     return judge(setting, system_subject(system, samples), system.describe(), notes, plan)
@@ -184,7 +185,7 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: P
     if not len(X):
         raise ShapeError("c: every multiplier is zero, so no sample enters the equations; expected at least one that is not")
     if samples is not None and _sample_count(samples) != len(X):
-        raise ValueError(f"samples: {samples}, but the data have {len(X)} distinct samples with non-zero multipliers; leave samples out")
+        raise InputError(f"samples: {samples}, but the data have {len(X)} distinct samples with non-zero multipliers; leave samples out")
     if dropped:
         notes += (f"{dropped} samples with zero multiplier do not enter the equations and were left out",)
     if merged:
@@ -227,7 +228,7 @@ def _compare_labels(labels: np.ndarray, c: np.ndarray) -> None:
     """Raise ValueError unless the multipliers have as many of either sign as the labels."""
     known, found = ((int((values > 0).sum()), int((values < 0).sum())) for values in (labels, c))
     if known != found:
-        raise ValueError(
+        raise InputError(
             f"labels: {known[0]} positive and {known[1]} negative, but the multipliers c of the data have {found[0]} positive and "
             f"{found[1]} negative; expected y_i = sign c_i for every sample"
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
 from identify.conditions.generic_global import Secant, generic_global, one_sample_obstacle, without_scales
@@ -135,7 +136,7 @@ def largest_identifiable(problem: Configuration | KKTSystem, *, seed: int = 0, p
     (6, 6, 7)
     """
     if problem.regime in SELF_TRAINED:
-        raise ValueError(
+        raise InputError(
             f"regime: received {problem.regime}, expected gradient or lazy; a self-trained network depends on its own data, so nothing "
             "can be said of generic data: use check(system, data=(X, c))"
         )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.limits import TooLargeError, is_affordable
+from identify.base.errors import InputError
+from identify.base.limits import Stopped, TooLargeError, is_affordable
 from identify.conditions.check import INCONSISTENT, InconsistentDataError, check
 from identify.conditions.diagnostics.error_bars import ErrorBars, error_bars, times
 from identify.conditions.generic_global import Secant
@@ -128,9 +129,9 @@ def defences(
         raise TypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
     bits = _numbers("precision", (precision,), 1, MOST_BITS)[0]
     if isinstance(spot_checks, bool) or not isinstance(spot_checks, (int, np.integer)) or spot_checks < 0:
-        raise ValueError(f"spot_checks: received {spot_checks!r}, expected an integer of at least 0")
+        raise InputError(f"spot_checks: received {spot_checks!r}, expected an integer of at least 0")
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf):
-        raise ValueError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
+        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
     owner, notes = _owner(system, X, c, int(bits), seed)
     chosen = [
         owner.noise(_numbers("noise", noise, 0, np.inf)),
@@ -139,7 +140,7 @@ def defences(
     if system.regime in SELF_TRAINED:
         for name, levels in {"weights": weights, "width": width, "degree": degree, "batch": batch}.items():
             if levels is not None and len(levels):
-                raise ValueError(
+                raise InputError(
                     f"{name}: regime {system.regime}, where the network depends on its data and would have to be trained anew; "
                     "leave it out, or audit each network by itself"
                 )
@@ -153,7 +154,7 @@ def defences(
         ]
     chosen = [defence for defence in chosen if defence.levels]
     if not chosen:
-        raise ValueError("noise, rounding, weights, width, degree, batch: received no level of any, expected at least one; leave out fewer")
+        raise InputError("noise, rounding, weights, width, degree, batch: received no level of any, expected at least one; leave out fewer")
     audit = _Audit(int(spot_checks), seed, budget, progress)
     return Defences(tuple(audit.curve(defence, len(owner.X)) for defence in chosen), notes, seed, versions())
 
@@ -234,7 +235,7 @@ class _Audit:
 
 def _late(evidence: Mapping[str, Any]) -> str:
     """What a recovery had no time for; KeyboardInterrupt where one ended its search, because what it is part of is to end as well."""
-    if "keyboard" in evidence.get("interrupted", ""):
+    if evidence.get("interrupted") is Stopped.INTERRUPTED:
         raise KeyboardInterrupt
     return ", ".join(evidence.get("left_out", ()))
 
@@ -263,11 +264,11 @@ def _numbers(name: str, values: Sequence, low: float, high: float, *, falling: b
     """Distinct levels from weak to strong; integers unless everything above 0 is allowed."""
     words = "positive numbers" if low == 0 else f"integers from {low} on" if high == np.inf else f"integers from {low} to {high}"
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise ValueError(f"{name}: received {values!r}, expected a sequence of {words}")
+        raise InputError(f"{name}: received {values!r}, expected a sequence of {words}")
     kinds = (int, np.integer) if low else (int, float, np.integer, np.floating)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high or not 0 < value < np.inf:
-            raise ValueError(f"{name}: received {value!r}, expected {words}")
+            raise InputError(f"{name}: received {value!r}, expected {words}")
     return tuple(sorted({int(value) if low else float(value) for value in values}, reverse=falling))
 
 
@@ -283,7 +284,7 @@ def _truncations(system: KKTSystem) -> tuple[Activation, ...]:
 
 def _activations(values: Sequence[Activation | str]) -> tuple[Activation, ...]:
     if isinstance(values, (str, Activation)):
-        raise ValueError(f"degree: received {values!r}, expected a sequence of activations, such as ('z + z^2', 'z + z^3')")
+        raise InputError(f"degree: received {values!r}, expected a sequence of activations, such as ('z + z^2', 'z + z^3')")
     return tuple(value if isinstance(value, Activation) else Activation.parse(value) for value in values)
 
 

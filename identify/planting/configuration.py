@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.base.limits import refuse_above
 from identify.base.options import LAYERS, REGIMES, choice
 from identify.planting.eigenvectors import PlantingError
@@ -83,10 +84,10 @@ class Configuration:
         for name in ("inputs", "samples", "width", "outputs"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}: received {value!r}, expected an integer of at least 1")
+                raise InputError(f"{name}: received {value!r}, expected an integer of at least 1")
             most = LARGEST.get(name, MANY)
             if value > most:
-                raise ValueError(f"{name}: received {value}, expected at most {most}; larger work is not even estimated")
+                raise InputError(f"{name}: received {value}, expected at most {most}; larger work is not even estimated")
             object.__setattr__(self, name, int(value))
         if isinstance(self.activation, str):
             object.__setattr__(self, "activation", Activation.parse(self.activation))
@@ -95,7 +96,7 @@ class Configuration:
                 f"activation: received {type(self.activation).__name__}, expected an Activation or a text such as 'z + z^3'"
             )
         if not isinstance(self.bias, (bool, np.bool_)):
-            raise ValueError(f"bias: received {self.bias!r}, expected True or False")
+            raise InputError(f"bias: received {self.bias!r}, expected True or False")
         choice("layers", self.layers, LAYERS)
         choice("regime", self.regime, REGIMES)
 
@@ -154,7 +155,7 @@ class Configuration:
         )
         rng = np.random.default_rng(seed)
         if integers and (self.regime in SELF_TRAINED or any(s.denominator > 1 for s in self.activation.coefficients)):
-            raise ValueError(
+            raise InputError(
                 f"integers: received regime {self.regime} and activation {self.activation}; "
                 "expected gradient or lazy, and integer coefficients"
             )

@@ -12,10 +12,12 @@ import numpy as np
 import scipy
 from jaxtyping import Complex, Float
 
+from identify.base.errors import InputError
+
 MAX_PATHS = 5000
 
 
-class PlantingError(ValueError):
+class PlantingError(InputError):
     """No exactly stationary network of the wanted kind was found; the message says what could be had instead.
 
     Attributes

@@ -31,6 +31,7 @@ from math import exp
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.planting.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
 from identify.planting.multipliers import MultiplierEquations, conditioning, moment_rows
@@ -158,7 +159,7 @@ def weight_decay_point(
     True
     """
     if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 < decay < np.inf):
-        raise ValueError(f"decay: received {decay!r}, expected a positive number, or None to have one chosen")
+        raise InputError(f"decay: received {decay!r}, expected a positive number, or None to have one chosen")
     return _plant(X, labels, activation, bias, width, "weight-decay", decay)
 
 
@@ -338,7 +339,7 @@ def _monomial(activation: Activation | str) -> tuple[int, float]:
 
 def _check_size(name: str, size) -> None:
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"{name}: received {size!r}, expected a positive integer")
+        raise InputError(f"{name}: received {size!r}, expected a positive integer")
 
 
 def _dependent(what: str, inputs: int, bias: bool) -> PlantingError:

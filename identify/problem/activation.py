@@ -17,11 +17,13 @@ from numbers import Rational
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
+from identify.base.errors import InputError
+
 MAX_DEGREE = 20
 _VARIABLE = "z"
 
 
-class ActivationError(ValueError):
+class ActivationError(InputError):
     """An activation that this package cannot work with; the message says what to write instead."""
 
 

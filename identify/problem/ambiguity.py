@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Int
 
+from identify.base.errors import InputError
 from identify.problem.activation import root_group
 
 
@@ -156,7 +157,7 @@ def normal_form(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
         summed[atom, column] = float(exact)
         if Fraction(float(summed[atom, column])) != exact:
             where = np.flatnonzero(group.reshape(-1) == atom).tolist()
-            raise ValueError(
+            raise InputError(
                 f"c: the multipliers of the coincident samples {where} add up to no double; merge these samples into one yourself"
             )
     keep = np.abs(summed).max(axis=1) > 0

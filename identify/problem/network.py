@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.problem.activation import Activation, ActivationError
 
 
-class ShapeError(ValueError):
+class ShapeError(InputError):
     """An array of the wrong shape, or with values that are not finite real numbers."""
 
 

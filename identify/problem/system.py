@@ -17,6 +17,7 @@ from numbers import Real
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.base.options import REGIMES, choice
 from identify.problem.gradients import Observed, flatten, visible_degrees, weighted_gradients
 from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
@@ -114,11 +115,11 @@ class KKTSystem:
         """
         check_network("network", network)
         if isinstance(decay, bool) or not isinstance(decay, (Real, np.floating)) or not 0 < decay < np.inf:
-            raise ValueError(f"decay: received {decay!r}, expected a positive number")
+            raise InputError(f"decay: received {decay!r}, expected a positive number")
         if loss is not None:
             choice("loss", loss, LOSSES)
             if network.n_outputs > 1:
-                raise ValueError(f"loss: {loss!r} is for one output, the network has {network.n_outputs}; pass loss=None")
+                raise InputError(f"loss: {loss!r} is for one output, the network has {network.n_outputs}; pass loss=None")
         return cls._of_parameters(network, float(decay), layers, regime="weight-decay", loss=loss, decay=float(decay))
 
     @classmethod
@@ -134,7 +135,7 @@ class KKTSystem:
         if labels is not None:
             labels = check_labels(labels)
             if network.n_outputs > 1:
-                raise ValueError(f"labels: +1/-1 labels are for one output, the network has {network.n_outputs}; pass labels=None")
+                raise InputError(f"labels: +1/-1 labels are for one output, the network has {network.n_outputs}; pass labels=None")
         return cls._of_parameters(network, 1.0, layers, regime="max-margin", labels=labels)
 
     @classmethod

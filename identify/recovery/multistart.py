@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.files import claim_folder
-from identify.base.limits import INTERRUPTED, Clock
+from identify.base.limits import Clock, Stopped
 from identify.base.shards import read_shard, write_shard
 from identify.problem.ambiguity import Ambiguity
 
@@ -68,7 +68,7 @@ class Search(Clock):
                 try:
                     outcome = work(np.random.default_rng([self.seed, tag, number, self.round]), count)
                 except KeyboardInterrupt:
-                    self.interrupted = INTERRUPTED
+                    self.interrupted = Stopped.INTERRUPTED
                     return
                 if self.interrupted:  # a chunk that was cut short would differ on another machine: it is used, but not kept
                     self.starts_done += count

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, time_limit
 from identify.base.options import METHODS, choice
 from identify.problem.network import ShapeError
@@ -272,11 +273,11 @@ def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarra
     if not isinstance(system, KKTSystem):
         raise TypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
     if starts is not None and (isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1):
-        raise ValueError(f"starts: received {starts!r}, expected an integer of at least 1, or None for as many as are needed")
+        raise InputError(f"starts: received {starts!r}, expected an integer of at least 1, or None for as many as are needed")
     for name, value in (("budget", budget), ("tolerance", tolerance)):
         allowed = value is None and name == "budget"
         if not allowed and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < np.inf):
-            raise ValueError(f"{name}: received {value!r}, expected a positive number")
+            raise InputError(f"{name}: received {value!r}, expected a positive number")
     if data is None:
         return None
     try:
@@ -296,7 +297,7 @@ def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: C
         evidence |= {"samples_estimated": samples, "rank_gap": gap, "singular_values": values[: samples + 2].tolist()}
         return samples, samples < len(values)
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1, or None to estimate it")
+        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1, or None to estimate it")
     if system.labels is not None and len(system.labels) != samples:
-        raise ValueError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
+        raise InputError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
     return int(samples), True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.problem.activation import Activation
 from identify.problem.system import KKTSystem
 
@@ -135,7 +136,7 @@ def estimate_samples(system: KKTSystem) -> tuple[int, float, Float[np.ndarray, "
     The rank is where the singular values drop most, if by a factor of 100 or more; otherwise it is full.
     """
     if system.target_W is None:
-        raise ValueError("samples: the first layer was not observed, so the number of samples cannot be estimated; pass samples=n")
+        raise InputError("samples: the first layer was not observed, so the number of samples cannot be estimated; pass samples=n")
     values = np.linalg.svd(system.target_W, compute_uv=False)
     floor = values[0] * 2.0**-52
     drops = np.maximum(values[:-1], floor) / np.maximum(values[1:], floor)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.problem.ambiguity import Ambiguity, Match
 
 
-class RecoveryError(ValueError):
+class RecoveryError(InputError):
     """The data could not be recovered by this method. ``evidence`` holds the numbers behind the message."""
 
     def __init__(self, message: str, **evidence: Any):
@@ -73,7 +74,7 @@ class Recovery:
 
     def _one_output(self, name: str) -> None:
         if self.c.ndim > 1:
-            raise ValueError(f"{name}: this network has {self.c.shape[1]} outputs, so multipliers are vectors; use c")
+            raise InputError(f"{name}: this network has {self.c.shape[1]} outputs, so multipliers are vectors; use c")
 
     def __repr__(self) -> str:
         worst = f"{self.error_bars.max():.1e}" if len(self.error_bars) else "none"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.recovery.equations import Equations
 from identify.recovery.multistart import Found, Search
 from identify.recovery.polish import polish
@@ -111,11 +112,11 @@ def solve_by_splitting(
     True
     """
     if samples < 1:
-        raise ValueError(f"samples: received {samples}, expected at least 1")
+        raise InputError(f"samples: received {samples}, expected at least 1")
     if starts < 1 or cycles < 0:
-        raise ValueError(f"starts, cycles: received {starts} and {cycles}, expected at least 1 and at least 0")
+        raise InputError(f"starts, cycles: received {starts} and {cycles}, expected at least 1 and at least 0")
     if not 0 < spread < np.inf:
-        raise ValueError(f"spread: received {spread:g}, expected a positive number, the scale of the inputs")
+        raise InputError(f"spread: received {spread:g}, expected a positive number, the scale of the inputs")
     objective = KKTObjective.of(equations)
     d, outputs = objective.n_inputs, equations.network.n_outputs
     inner = LevenbergMarquardt(steps=STEPS, capacity=samples + 1, stationary=1e-6, radius=RADIUS * spread * d**0.5, gain=LOWER / 100)

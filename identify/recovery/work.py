@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.limits import OPERATIONS_PER_SECOND, OUT_OF_TIME, OutOfTimeError, is_affordable
+from identify.base.limits import OPERATIONS_PER_SECOND, OutOfTimeError, Stopped, is_affordable
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.interpolation import moment_count, rows_per_neuron
@@ -56,7 +56,7 @@ class Work:
     def leave_out(self, what: str) -> None:
         """Notes that there was no time for it."""
         self.evidence.setdefault("left_out", []).append(what)
-        self.evidence.setdefault("interrupted", OUT_OF_TIME)
+        self.evidence.setdefault("interrupted", Stopped.OUT_OF_TIME)
 
     @property
     def fingerprint(self) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.extras import DRAWING, needed
 from identify.base.files import replacing
 from identify.problem.verdict import Condition, Report, Verdict, Witness, jsonable
@@ -56,9 +57,9 @@ class Picture:
 
     def __post_init__(self) -> None:
         if not self.png.startswith(b"\x89PNG\r\n\x1a\n") or len(self.png) < 24:
-            raise ValueError(f"png: received {len(self.png)} bytes that are not a PNG; pass what identify.report.plots returns")
+            raise InputError(f"png: received {len(self.png)} bytes that are not a PNG; pass what identify.report.plots returns")
         if not self.alt.strip():
-            raise ValueError(f"alt: empty for the picture {self.title!r}; say in words what it shows")
+            raise InputError(f"alt: empty for the picture {self.title!r}; say in words what it shows")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,7 +91,7 @@ class Section:
         for number, row in enumerate(self.table):
             if len(row) != len(self.table[0]):
                 where = f"row {number} of section {self.title!r}"
-                raise ValueError(f"table: {where} has {len(row)} cells, expected {len(self.table[0])} as in its first row")
+                raise InputError(f"table: {where} has {len(row)} cells, expected {len(self.table[0])} as in its first row")
 
 
 def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequence[Picture] = (), title: str | None = None) -> Path:
@@ -118,7 +119,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
         No report, no folder to write to, or (as :class:`~identify.base.extras.MissingExtraError`) no jinja2.
     """
     if not reports:
-        raise ValueError("reports: received none, expected at least one Report (what identify.check returns)")
+        raise InputError("reports: received none, expected at least one Report (what identify.check returns)")
     if len(reports) == 1:
         sections = [Section("", "", reports[0], tuple(pictures))]
     else:
@@ -153,7 +154,7 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
         No section, no folder to write to, or (as :class:`~identify.base.extras.MissingExtraError`) no jinja2.
     """
     if not sections:
-        raise ValueError("sections: received none, expected at least one Section")
+        raise InputError("sections: received none, expected at least one Section")
     return _write(path, sections, title=title, lead=lead, fold=True, main=main)
 
 
@@ -279,9 +280,9 @@ def _provenance(report: Report) -> tuple[int, Mapping[str, str]]:
 def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str, fold: bool, main: Report | None = None) -> Path:
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
+        raise InputError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
     if not path.parent.is_dir():
-        raise ValueError(f"path: the folder {path.parent} does not exist; create it first, or pass a path in a folder that exists")
+        raise InputError(f"path: the folder {path.parent} does not exist; create it first, or pass a path in a folder that exists")
     reports = [section.report for section in sections if section.report is not None]
     alone = len(sections) == 1 and not fold
     page = _template().render(

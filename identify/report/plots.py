@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from identify.base.errors import InputError
 from identify.base.extras import MissingExtraError
 from identify.problem.verdict import Witness
 from identify.report.canvas import (
@@ -95,18 +96,18 @@ def compare(
     rows.append(_samples("recovered", recovered))
     n, d = rows[-1].shape
     if rows[0].shape != (n, d):
-        raise ValueError(
+        raise InputError(
             f"original: received {rows[0].shape[0]} samples of {rows[0].shape[1]} numbers, expected {n} of {d} as in recovered"
         )
     if not 1 <= n <= MAX_SAMPLES:
-        raise ValueError(
+        raise InputError(
             f"recovered: received {n} samples, expected 1 to {MAX_SAMPLES}; choose which to draw, for example X[:{MAX_SAMPLES}]"
         )
     if columns < 1:
-        raise ValueError(f"columns: received {columns}, expected at least 1")
+        raise InputError(f"columns: received {columns}, expected at least 1")
     marks = None if errors is None else np.asarray(errors, dtype=float).ravel()
     if marks is not None and len(marks) != n:
-        raise ValueError(f"errors: received {len(marks)} numbers, expected {n}, one for each sample")
+        raise InputError(f"errors: received {len(marks)} numbers, expected {n}, one for each sample")
     _check_shape(shape, d)
 
     across = min(columns, n)
@@ -149,17 +150,17 @@ def family(frames: Sequence[Float[np.ndarray, "n d"]], labels: Sequence[str], *,
     """
     sets = [_samples(f"frames[{k}]", frame) for k, frame in enumerate(frames)]
     if not 1 <= len(sets) <= MAX_MEMBERS:
-        raise ValueError(f"frames: received {len(sets)} data sets, expected 1 to {MAX_MEMBERS}; choose which to draw")
+        raise InputError(f"frames: received {len(sets)} data sets, expected 1 to {MAX_MEMBERS}; choose which to draw")
     if len(labels) != len(sets):
-        raise ValueError(f"labels: received {len(labels)}, expected {len(sets)}, one for each data set")
+        raise InputError(f"labels: received {len(labels)}, expected {len(sets)}, one for each data set")
     n, d = sets[0].shape
     for k, data in enumerate(sets):
         if data.shape != (n, d):
-            raise ValueError(
+            raise InputError(
                 f"frames[{k}]: received {data.shape[0]} samples of {data.shape[1]} numbers, expected {n} of {d} as in frames[0]"
             )
     if not 1 <= n <= MAX_ROWS:
-        raise ValueError(
+        raise InputError(
             f"frames: received {n} samples in each, expected 1 to {MAX_ROWS}; choose which to draw, for example X[:{MAX_ROWS}]"
         )
     _check_shape(shape, d)
@@ -196,7 +197,7 @@ def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"]
     """
     X, Y = _samples("original", original), _samples("example", example)
     if X.shape != Y.shape:
-        raise ValueError(f"example: received {len(Y)} samples of {Y.shape[1]} numbers, expected {len(X)} of {X.shape[1]} as in original")
+        raise InputError(f"example: received {len(Y)} samples of {Y.shape[1]} numbers, expected {len(X)} of {X.shape[1]} as in original")
     _check_shape(shape, X.shape[1])
     if shape is None:
         return _against(X, Y)
@@ -268,7 +269,7 @@ def spectrum(values: Float[np.ndarray, " k"], *, threshold: float | None = None,
     """
     s = np.sort(np.asarray(values, dtype=float).ravel())[::-1]
     if s.size == 0 or not np.all(np.isfinite(s)) or s[-1] < 0:
-        raise ValueError("values: expected singular values, at least one, all finite and none negative")
+        raise InputError("values: expected singular values, at least one, all finite and none negative")
     shown = s > 0
     heights = np.where(shown, s, s[shown][-1] / 10 if np.any(shown) else 1e-17)
     ratios = heights[:-1] / heights[1:]
@@ -346,7 +347,7 @@ def _error(value: float) -> str:
 def _samples(name: str, data: Any) -> np.ndarray:
     array = np.asarray(data, dtype=float)
     if array.ndim < 2:
-        raise ValueError(f"{name}: received an array of shape {array.shape}, expected (n, d), one row for each sample")
+        raise InputError(f"{name}: received an array of shape {array.shape}, expected (n, d), one row for each sample")
     return array.reshape(len(array), -1)
 
 
@@ -355,4 +356,4 @@ def _check_shape(shape: tuple[int, ...] | None, d: int) -> None:
         return
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or int(np.prod(shape)) != d:
         wanted = "(rows, columns) or (rows, columns, 3) with that product"
-        raise ValueError(f"shape: received {shape} for samples of {d} numbers, expected {wanted}")
+        raise InputError(f"shape: received {shape} for samples of {d} numbers, expected {wanted}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.splitting.inner import Inner, LevenbergMarquardt, gradient_size, lbfgs, value
 from identify.splitting.matrices import Objective, inherit, smallest
 from identify.splitting.objective import KKTObjective
@@ -154,7 +155,7 @@ def minimise(
     """
     X, c = np.array(X, float), np.array(c, float)
     if not len(X):
-        raise ValueError("X: received no candidates, expected at least one to start from")
+        raise InputError("X: received no candidates, expected at least one to start from")
     if inner is None:
         inner = LevenbergMarquardt(capacity=cap, tolerance=tolerance) if isinstance(objective, KKTObjective) else lbfgs
     X, c = inner(objective, X, c)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.problem.activation import horner
 from identify.problem.gradients import Observed, jacobian, weighted_gradients
 
@@ -74,7 +75,7 @@ class KKTObjective:
         net = equations.network
         scale = float(np.sum((equations.weights * equations.target) ** 2))
         if not 0 < scale < np.inf:
-            raise ValueError(f"target: received a weighted target of squared norm {scale:g}, expected a finite positive one; rescale it")
+            raise InputError(f"target: received a weighted target of squared norm {scale:g}, expected a finite positive one; rescale it")
         derivatives = tuple(net.activation.floats(order) for order in range(4))
         return cls(net.W, net.A, net.offsets, equations.target, equations.weights, scale, derivatives, equations.observed)
 

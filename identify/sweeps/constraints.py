@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from identify.base.errors import InputError
+
 LENGTH = 500
 """Characters of a constraint at most."""
 EXAMPLE = "expected a comparison such as 'samples <= inputs', 'width == 2*samples' or 'layers != \"second\"'"
@@ -23,7 +25,7 @@ _ARITHMETIC: dict[type, Callable] = {ast.Add: operator.add, ast.Sub: operator.su
 _WORDS = {"true": True, "false": False}
 
 
-class GridError(ValueError):
+class GridError(InputError):
     """A grid that cannot be used: an unknown name, an empty list, a value of the wrong type, a constraint that cannot be read."""
 
 

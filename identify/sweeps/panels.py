@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.sweeps.results import varying
 from identify.sweeps.task import PARAMETERS
@@ -30,7 +31,7 @@ def axes_of(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[str, str
         if value is not None:
             choice(name, value, PARAMETERS)
     if x is not None and x == y:
-        raise ValueError(f"y: received {y!r} for both axes, expected another than x")
+        raise InputError(f"y: received {y!r} for both axes, expected another than x")
     free = [name for name in by_number(rows) if name not in (x, y, "seed")]
     if x is None and y is None:
         first, second = free[:2]
@@ -59,7 +60,7 @@ def panels_of(rows: Sequence[Row], axes: Sequence[str]) -> list[Panel]:
     for row in rows:
         groups.setdefault(tuple(row.get(name) for name in others), []).append(row)
     if len(groups) > MOST:
-        raise ValueError(
+        raise InputError(
             f"where: {len(groups)} panels, because {', '.join(others)} vary besides {' and '.join(axes)}; expected at most {MOST}: "
             f"choose some points, as in where '{others[0]} == {rows[0].get(others[0])!r}', or other axes"
         )

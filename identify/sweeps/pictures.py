@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from identify.base.errors import InputError
 from identify.base.extras import DRAWING, needed
 from identify.base.files import together
 from identify.base.options import PICTURES, choice
@@ -37,12 +38,12 @@ def write_pictures(
         if len(noises) > 1:
             figures["noise"] = noise_curves(of["recovery"])
     if not figures:
-        raise ValueError(f"store: no results to draw in {sweep.store.folder}; sweep first, or choose other points with where")
+        raise InputError(f"store: no results to draw in {sweep.store.folder}; sweep first, or choose other points with where")
     target = sweep.store.folder if folder is None else Path(folder)
     try:
         with together(target) as staged:
             for name, figure in figures.items():
                 (staged / f"{name}.{form}").write_bytes(render(figure))
     except OSError as error:
-        raise ValueError(f"out: {target} cannot be written ({error.strerror}); choose a folder that is writable") from None
+        raise InputError(f"out: {target} cannot be written ({error.strerror}); choose a folder that is writable") from None
     return [target / f"{name}.{form}" for name in figures]

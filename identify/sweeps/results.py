@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from identify.base.errors import InputError
 from identify.base.extras import needed
 from identify.base.options import choice
 from identify.sweeps.constraints import Constraint
@@ -110,7 +111,7 @@ class Sweep:
         choice("measure", measure, tuple(RESULTS))
         rows = [row for row in self.table(where=where) if row["measure"] == measure]
         if not rows:
-            raise ValueError(f"measure: no result of {measure} in {self.store.folder}; expected one that the grid asks for")
+            raise InputError(f"measure: no result of {measure} in {self.store.folder}; expected one that the grid asks for")
         axes = varying(rows)
         fixed = {name: rows[0][name] for name in PARAMETERS if name in rows[0] and name not in axes and rows[0][name] is not None}
         kept = [*RESULTS[measure], "state", "seconds"]

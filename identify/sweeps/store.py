@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from identify.base.errors import InputError
 from identify.base.files import claim_folder, locked, replacing
 from identify.sweeps.task import FORMAT, Outcome, Task, digest
 
@@ -21,11 +22,11 @@ QUESTION = "identify sweep"
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
-class StoreError(ValueError):
+class StoreError(InputError):
     """A folder that is no store of sweeps, or cannot be used as one."""
 
 
-class DamagedError(ValueError):
+class DamagedError(InputError):
     """A file of a store that cannot be believed."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.sweeps.drive import drive
 from identify.sweeps.grid import Grid, GridError
 from identify.sweeps.results import Sweep
@@ -103,9 +104,9 @@ def sweep(
     [(3, 2, 'UNIQUE'), (4, 2, 'UNIQUE'), (4, 6, 'NOT_UNIQUE')]
     """
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1):
-        raise ValueError(f"workers: received {workers!r}, expected an integer of at least 1, or None for every processor")
+        raise InputError(f"workers: received {workers!r}, expected an integer of at least 1, or None for every processor")
     if workers is not None and executor is not None:
-        raise ValueError("workers: is for processes on this machine; leave it out with an executor, which has its own")
+        raise InputError("workers: is for processes on this machine; leave it out with an executor, which has its own")
     tasks = {task.key: task for task in Grid.of(grid).tasks()}
     if not tasks:
         raise GridError("grid: no point satisfies where; expected at least one, relax the constraints")

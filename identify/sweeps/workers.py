@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from identify.base.errors import IdentifyError, InputError
 from identify.base.extras import needed
 from identify.base.limits import memory_allowed
 from identify.sweeps.task import Outcome, Task, run_task
@@ -38,7 +39,7 @@ SIZES = 100
 """Whose compiled code a process keeps at most: JAX forgets none by itself, and recoveries of each size leave some 15 MiB."""
 
 
-class SweepError(RuntimeError):
+class SweepError(IdentifyError, RuntimeError):
     """A sweep that cannot go on: workers that cannot be started, or an executor that is gone. Finished tasks are kept."""
 
 
@@ -186,11 +187,11 @@ def cluster(address: str) -> Iterator[Executor]:
     Client = needed("distributed", "sweeping on a cluster").Client
     from_file = address.endswith(".json")
     if from_file and not Path(address).is_file():
-        raise ValueError(f"cluster: {address}: no such file; expected a scheduler file, or an address such as tcp://host:8786")
+        raise InputError(f"cluster: {address}: no such file; expected a scheduler file, or an address such as tcp://host:8786")
     try:
         client = Client(scheduler_file=address) if from_file else Client(address)
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f"cluster: no Dask scheduler answers at {address} ({error}); expected tcp://host:port as dask scheduler prints it"
         ) from None
     with client:

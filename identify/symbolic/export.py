@@ -18,6 +18,7 @@ import numpy as np
 from sympy import Expr, Poly, PolynomialError, Symbol, isprime, sympify
 from sympy.polys.rings import PolyElement
 
+from identify.base.errors import InputError
 from identify.base.limits import refuse_above
 from identify.base.options import PROGRAMS, choice
 
@@ -115,7 +116,7 @@ def export(
     problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
     if problem.parameters and format in ("msolve", "phcpack"):
         names = ", ".join(str(symbol) for symbol in problem.parameters[:4]) + (", ..." if len(problem.parameters) > 4 else "")
-        raise ValueError(
+        raise InputError(
             f"{format}: takes numbers only, but {len(problem.parameters)} parameters are symbols ({names}); "
             "give numbers by kkt_equations(KKTSystem, samples=n)"
         )
@@ -162,11 +163,11 @@ def _polynomials(system: SymbolicSystem, equations: Sequence[Expr] | None) -> It
         expr = sympify(equation.as_expr() if isinstance(equation, PolyElement) else equation)
         foreign = sorted(map(str, expr.free_symbols - known))
         if foreign:
-            raise ValueError(f"equations[{index}]: contains {', '.join(foreign)}; expected only unknowns and parameters of the system")
+            raise InputError(f"equations[{index}]: contains {', '.join(foreign)}; expected only unknowns and parameters of the system")
         try:
             poly = Poly(expr, *system.variables, domain="QQ")
         except PolynomialError as error:
-            raise ValueError(f"equations[{index}]: {error}; expected a polynomial with rational coefficients") from None
+            raise InputError(f"equations[{index}]: {error}; expected a polynomial with rational coefficients") from None
         yield [(Fraction(int(c.p), int(c.q)), _monomial(system.variables, powers)) for powers, c in poly.terms() if c]
 
 
@@ -197,10 +198,10 @@ def _check_modulus(format: str, modulus: int | None) -> None:
     if modulus is None:
         return
     if format not in LARGEST_MODULUS:
-        raise ValueError(f"modulus: {format} computes with complex numbers, not modulo a prime; leave modulus out")
+        raise InputError(f"modulus: {format} computes with complex numbers, not modulo a prime; leave modulus out")
     bound = LARGEST_MODULUS[format]
     if isinstance(modulus, bool) or not isinstance(modulus, int) or not 2 < modulus < bound or not isprime(modulus):
-        raise ValueError(f"modulus: received {modulus!r}, expected an odd prime below {bound} for {format}, such as 2**30 + 3")
+        raise InputError(f"modulus: received {modulus!r}, expected an odd prime below {bound} for {format}, such as 2**30 + 3")
 
 
 def _remarks(system: SymbolicSystem, saturate: bool) -> tuple[str, ...]:
@@ -348,7 +349,7 @@ def _phcpack(problem: Problem) -> str:
     polynomials, unknowns = list(problem.polynomials), list(problem.unknowns)
     excess = len(polynomials) - len(unknowns)
     if excess < 0:
-        raise ValueError(
+        raise InputError(
             f"phcpack: {len(polynomials)} equations in {len(unknowns)} unknowns; the blackbox solver finds isolated solutions only, and "
             "here there are none; export to singular or macaulay2 for the dimension"
         )

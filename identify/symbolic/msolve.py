@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from sympy import Symbol
 
+from identify.base.errors import IdentifyError
 from identify.base.limits import memory_allowed, readable
 from identify.symbolic.export import SATURATION, WRITERS, Problem, Terms, reduced
 
@@ -42,7 +43,7 @@ class Roots(NamedTuple):
     boxes: list[dict[str, Interval]]
 
 
-class SolveLimitError(ValueError):
+class SolveLimitError(IdentifyError, RuntimeError):
     """No answer within the limits. ``dimension`` and ``degree`` hold what was reached, modulo a prime and with multiplicity; or None."""
 
     def __init__(self, message: str, dimension: int | None = None, degree: int | None = None):

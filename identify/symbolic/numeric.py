@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.problem.activation import horner
 from identify.problem.gradients import weighted_gradients
@@ -32,7 +33,7 @@ def lambdify(system: SymbolicSystem, backend: str = "numpy") -> Callable:
     def residual(unknowns, parameters=()):
         unknowns, parameters = xp.asarray(unknowns), xp.asarray(parameters)
         if unknowns.shape != (len(system.unknowns),) or parameters.shape != (len(system.parameters),):
-            raise ValueError(
+            raise InputError(
                 f"unknowns, parameters: received shapes {unknowns.shape} and {parameters.shape}, expected ({len(system.unknowns)},) "
                 f"and ({len(system.parameters)},), in the order of .unknowns and .parameters"
             )

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from sympy import Expr, Integer, Symbol
 
+from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.problem.system import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
@@ -195,12 +196,12 @@ def solve(system: SymbolicSystem, *, gauge: str | None = "auto", time_limit: flo
         choice("gauge", gauge, ("auto",))
     choice("method", method, METHODS)
     if isinstance(time_limit, bool) or not isinstance(time_limit, (int, float)) or not (time_limit > 0 and isfinite(time_limit)):
-        raise ValueError(f"time_limit: received {time_limit!r}, expected a positive number of seconds")
+        raise InputError(f"time_limit: received {time_limit!r}, expected a positive number of seconds")
     if system.numbers is None:
-        raise ValueError("solve: the weights and targets are symbols; give numbers by kkt_equations(KKTSystem, samples=n)")
+        raise InputError("solve: the weights and targets are symbols; give numbers by kkt_equations(KKTSystem, samples=n)")
     program = None if method == "sympy" else msolve_program()
     if method == "msolve" and program is None:
-        raise ValueError('method: msolve is not installed; pip install "kkt-identify[algebra]", or use method="sympy" for tiny systems')
+        raise InputError('method: msolve is not installed; pip install "kkt-identify[algebra]", or use method="sympy" for tiny systems')
     start = time.monotonic()
     form = _form(system) if gauge == "auto" else None
     problem = problem_of(system)

@@ -19,6 +19,7 @@ import numpy as np
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from sympy import Expr, Ge, Integer, Rational, Symbol
 
+from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.base.limits import refuse_above
 from identify.planting.configuration import Configuration, is_lifted
@@ -396,16 +397,16 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
     """
     if isinstance(problem, Configuration):
         if samples is not None:
-            raise ValueError("samples: a Configuration already says how many samples there are; leave it out")
+            raise InputError("samples: a Configuration already says how many samples there are; leave it out")
         refuse_many(problem.inputs, problem.samples, problem.width, problem.outputs)
         names = Names(problem.inputs, problem.samples, problem.width, problem.outputs, problem.bias, False)
         return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
     if not isinstance(problem, KKTSystem):
         raise TypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise ValueError(f"samples: received {samples!r}, expected an integer of at least 1")
+        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1")
     if problem.labels is not None and len(problem.labels) != samples:
-        raise ValueError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
+        raise InputError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
     net = problem.network
     refuse_many(net.n_inputs, int(samples), net.width, net.n_outputs)
     signed = problem.labels is None and problem.regime != "max-margin"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from identify.base.errors import InputError
 from identify.theory import decompositions, families, moments, optimisation, uniqueness
 from identify.theory.theorem import Theorem
 
@@ -26,7 +27,7 @@ class Theorems(Mapping[str, Theorem]):
     def __init__(self, entries: tuple[Theorem, ...]):
         self._entries = {entry.name: entry for entry in entries}
         if len(self._entries) < len(entries):
-            raise ValueError(f"entries: received {[entry.name for entry in entries]}, expected names that differ")
+            raise InputError(f"entries: received {[entry.name for entry in entries]}, expected names that differ")
 
     def __getitem__(self, name: str) -> Theorem:
         if not isinstance(name, str) or name not in self._entries:

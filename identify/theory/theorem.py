@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from identify.base.errors import InputError
 from identify.planting.configuration import Configuration
 from identify.problem.system import SELF_TRAINED
 from identify.theory.cases import Case
@@ -102,15 +103,15 @@ class Theorem:
         """
         for name, value, least in (("trials", trials, 1), ("seed", seed, 0)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name}: received {value!r}, expected an integer of at least {least}")
+                raise InputError(f"{name}: received {value!r}, expected an integer of at least {least}")
         if config is not None and not isinstance(config, Configuration):
-            raise ValueError(f"config: received {type(config).__name__}, expected a Configuration, or None for the default sizes")
+            raise InputError(f"config: received {type(config).__name__}, expected a Configuration, or None for the default sizes")
         sizes = self.configuration if config is None else config
         if sizes.regime in SELF_TRAINED:
-            raise ValueError(f"config: received regime {sizes.regime}, expected gradient or lazy; trials draw data for any network")
+            raise InputError(f"config: received regime {sizes.regime}, expected gradient or lazy; trials draw data for any network")
         rows = [self._trial("as configured", self.draw, sizes, seed + k, progress) for k in range(trials)]
         if rows[0] is None:
-            raise ValueError(f"config: received {sizes_of(sizes)}; the theorem {self.name} has no such instance: {self.hypotheses[0]}")
+            raise InputError(f"config: received {sizes_of(sizes)}; the theorem {self.name} has no such instance: {self.hypotheses[0]}")
         for k in range(trials if self.nearest else 0):
             label, draw = self.nearest[(seed + k) % len(self.nearest)]
             rows.append(self._trial(label, draw, sizes, seed + k, progress))

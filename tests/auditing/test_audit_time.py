@@ -20,7 +20,7 @@ from identify.auditing import attacking, proofs
 from identify.auditing import result as results
 from identify.auditing.work import Step
 from identify.base.interrupts import Interrupts, listening
-from identify.base.limits import OutOfTimeError, limit_time
+from identify.base.limits import OutOfTimeError, Stopped, limit_time, refuse_late
 from identify.recovery.moment_map import solve_by_map
 from identify.recovery.solution import RecoveryError
 
@@ -101,7 +101,7 @@ class TestAnInterrupt:
 
     def test_that_a_search_takes_for_itself_ends_the_audit_too(self, monkeypatch):
         def recover(*args, **options):
-            raise RecoveryError("nothing", interrupted="interrupted from the keyboard")
+            raise RecoveryError("nothing", interrupted=Stopped.INTERRUPTED)
 
         monkeypatch.setattr("identify.defence.advise.recover", recover)
         assert "in the step: defence: noise" in tiny().stopped
@@ -215,7 +215,7 @@ class TestABudget:
     def test_limits_nest(self):
         with limit_time(1e-9), limit_time(1e3), pytest.raises(OutOfTimeError):
             time.sleep(1e-3)
-            idf.limits.refuse_late(1.0, "it")
+            refuse_late(1.0, "it")
 
     def test_algebra_that_would_take_longer(self):
         system, _ = idf.Configuration(inputs=12, samples=12, width=60, activation=CUBIC).plant(seed=0)

@@ -16,6 +16,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.base.limits import refuse_above
 from identify.conditions.diagnostics.gram import RESOLUTION, gram, reduced_gram
 from identify.conditions.diagnostics.perturbations import default_perturbations, stated_perturbations
@@ -137,7 +138,7 @@ def error_bars(
         return ErrorBars(sizes, per_sample, per_coordinate, typical, values, resolution, reference_sizes(X))
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(InputError):
     """Numbers that overflow double precision on the way."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.problem.network import TwoLayerNetwork, finite_array
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
@@ -78,7 +79,7 @@ def _parameters(net: TwoLayerNetwork, system: KKTSystem) -> np.ndarray:
 def stated_perturbations(perturbations: Mapping[str, float | np.ndarray], system: KKTSystem) -> dict[str, float]:
     """Relative norms of perturbations that the caller names."""
     if not perturbations:
-        raise ValueError("perturbations: received none, expected at least one by name; pass None for the usual ones")
+        raise InputError("perturbations: received none, expected at least one by name; pass None for the usual ones")
     sizes = {}
     for name, value in perturbations.items():
         label = f"perturbations[{name!r}]"
@@ -88,5 +89,5 @@ def stated_perturbations(perturbations: Mapping[str, float | np.ndarray], system
         elif isinstance(value, Real) and 0 <= value < np.inf:
             sizes[name] = float(value)
         else:
-            raise ValueError(f"{label}: received {value!r}, expected a relative size of at least 0, or one number for each equation")
+            raise InputError(f"{label}: received {value!r}, expected a relative size of at least 0, or one number for each equation")
     return sizes

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import InputError
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import Equations, Frame
@@ -73,7 +74,7 @@ class Curve:
             For s beyond 1 in size, or beyond a point where the corrections stop converging.
         """
         if not abs(s) <= REACH:
-            raise ValueError(f"s: received {s}, expected a number between -{REACH:g} and {REACH:g}")
+            raise InputError(f"s: received {s}, expected a number between -{REACH:g} and {REACH:g}")
         if s == 0:
             return self.original
         sign = float(np.sign(s))
@@ -83,7 +84,7 @@ class Curve:
             node = [each for each in self.nodes[sign] if abs(each.s) < abs(s)][-1]
             u = self._step(node, s - node.s)
         if u is None:
-            raise ValueError(f"s: received {s}, where the corrections do not converge; choose another value near it")
+            raise InputError(f"s: received {s}, where the corrections do not converge; choose another value near it")
         point, k = self.equations.point(u), self.frame.directions.shape[0]
         return self.frame.points(point[:, :k]), point[:, k:]
 
@@ -98,7 +99,7 @@ class Curve:
                 nodes.append(self._node(last.s + sign * step, u, last.direction, 0.5))
                 return
             step /= 2
-        raise ValueError(f"s: the curve could be followed only to {last.s:.3g}; choose a smaller value")
+        raise InputError(f"s: the curve could be followed only to {last.s:.3g}; choose a smaller value")
 
     def _node(self, s: float, u: np.ndarray, towards: np.ndarray, least: float) -> _Node:
         """The factors at u, and the direction of the kernel nearest to ``towards``, of which a share ``least`` must be left."""
@@ -108,7 +109,7 @@ class Curve:
         direction = kernel.T @ (kernel @ towards)
         size = np.linalg.norm(direction)
         if not size > least * np.linalg.norm(towards):
-            raise ValueError(f"s: the curve turns too sharply beyond {s:.3g}; choose a smaller value")
+            raise InputError(f"s: the curve turns too sharply beyond {s:.3g}; choose a smaller value")
         return _Node(s, u, direction * (np.sqrt(u.size) / size), left[:, : self.rank], values[: self.rank], right[: self.rank])
 
     def _step(self, node: _Node, length: float) -> np.ndarray | None:

@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 from flint import arb, ctx
 
+from identify.base.errors import InputError
 from identify.conditions.witnesses.box import free_entries, put
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import image
@@ -22,7 +23,7 @@ INFLATIONS = 3
 LARGEST_FACTOR = 2.0**40
 
 
-class NotCertifiedError(ValueError):
+class NotCertifiedError(InputError):
     """No solution could be proved near these data. ``evidence`` holds the numbers behind the message."""
 
     def __init__(self, message: str, **evidence: Any):
