@@ -43,7 +43,7 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int, *, only_full: bool = F
 
 def leading_columns(matrix: Int[np.ndarray, "rows columns"], q: int) -> Int[np.ndarray, " rank"]:
     """The columns that are independent of those before them, modulo q. Cost and memory as for :func:`rank`."""
-    return np.sort(np.array(Elimination(_shuffled(matrix, q), q).run(factors=False), dtype=np.int64))
+    return np.sort(Elimination(_shuffled(matrix, q), q).run(factors=False))
 
 
 def _shuffled(matrix: np.ndarray, q: int) -> Int[np.ndarray, "rows columns"]:
@@ -64,10 +64,12 @@ def centred(values: Int[np.ndarray, "*shape"], q: int) -> Int[np.ndarray, "*shap
 
 @dataclass(eq=False)
 class Elimination:
-    """Elimination in place of ``work``, whose entries are as :func:`centred` gives them.
+    """Elimination of a matrix whose entries are as :func:`centred` gives them.
 
     Attributes
     ----------
+    work
+        A copy of the given matrix, which is overwritten: elimination never changes an array of its caller, nor a view of one.
     order
         The row of the given matrix that is now in each place; pivot rows come first.
     only_full
@@ -80,16 +82,17 @@ class Elimination:
     order: Int[np.ndarray, " rows"] = field(init=False)
 
     def __post_init__(self):
+        self.work = np.array(self.work, dtype=np.int32, order="C")
         self.order = np.arange(len(self.work))
 
-    def run(self, factors: bool = True) -> list[int]:
+    def run(self, factors: bool = True) -> Int[np.ndarray, " rank"]:
         """The pivot columns, in the order of the pivot rows: the columns that are independent of those before them.
 
         (A column without a pivot among some rows depends on pivot columns before it there, so it cannot be independent of these and
         dependent with later ones.)
         With ``factors``, these columns of the other rows hold L at the end: every row but the first r is L times these.
         """
-        return self._eliminate(0, np.arange(self.work.shape[1]), factors)
+        return np.array(self._eliminate(0, np.arange(self.work.shape[1]), factors), dtype=np.int64)
 
     def _eliminate(self, row: int, columns: np.ndarray, factors: bool) -> list[int]:
         """Pivots among these columns, of rows from ``row`` on; they are moved there. Below them the columns hold L."""

@@ -60,14 +60,11 @@ class Kernel:
         place = np.full(self.size, -1)
         place[seen] = np.arange(len(seen))
         new = seen[self.untouched[seen]]
-        work = np.empty((len(new) + len(self.free), len(equations)), dtype=np.int32)
-        work[: len(new)] = equations[:, place[new]].T
-        work[len(new) :] = self._substituted(place, equations)
         candidates = np.concatenate([new, self.free])  # new ones first: pivots there leave the blocks as they are
-        elimination = Elimination(work, self.q)
+        elimination = Elimination(np.vstack([equations[:, place[new]].T, self._substituted(place, equations)]), self.q)
         pivots = elimination.run()
         order, count = elimination.order, len(pivots)
-        forms = -work[count:, pivots]
+        forms = -elimination.work[count:, pivots]
         was_free = order - len(new)
         for i, (resolved, block) in enumerate(self.blocks):
             self.blocks[i] = resolved, self._updated(block, forms, was_free, count)
@@ -77,7 +74,7 @@ class Kernel:
 
     def _substituted(self, place: np.ndarray, equations: np.ndarray) -> np.ndarray:
         """The equations in the free unknowns, transposed."""
-        out = np.zeros((len(self.free), len(equations)))
+        out = np.zeros((len(self.free), len(equations)), dtype=np.int32)
         known = place[self.free] >= 0
         out[known] = equations[:, place[self.free[known]]].T
         for resolved, block in self.blocks:

@@ -42,7 +42,7 @@ def second_fundamental_rank(point: Residues, rng: np.random.Generator) -> tuple[
         return 0, dimension
     forms = rng.integers(0, point.q, (FORMS, len(tangent)))
     forms[:, pivots] = 0
-    forms[:, pivots] = -multiply(forms, np.ascontiguousarray(echelon.T), point.q) % point.q  # now they vanish on the tangent space
+    forms[:, pivots] = -multiply(forms, echelon.T, point.q) % point.q  # now they vanish on the tangent space
     stacked = np.concatenate([_hessian(part, form) for form in forms])
     return rank(stacked, point.q), dimension
 
@@ -91,6 +91,8 @@ def n_scales(point: Residues) -> int | None:
     if point.observed.bias:
         return 1  # the rows of W are those of the biases times x: x itself is seen
     rows = _rows(point)
+    if not rows:
+        return None  # no neuron looks at the sample
     common = nmod_poly([0], point.q)
     settled_top = settled_bottom = False
     for minor, top, bottom in _minors(rows, point):
@@ -139,7 +141,7 @@ def _at_one(entries: list[nmod_poly], weights: np.ndarray, q: int) -> nmod_poly:
 
 def _minors(rows: list, point: Residues):
     """Minors of neighbouring rows, with the degree and the order that they have in general."""
-    size = len(rows[0][0]) if rows else 0
+    size = len(rows[0][0])
     if size == 2:
         for (left, top, low), (right, other, under) in pairwise(rows[:MINORS]):
             yield left[0] * right[1] - right[0] * left[1], max(top, other), min(low, under)

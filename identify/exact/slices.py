@@ -119,4 +119,4 @@ def _values(point: Residues, monomials: Monomials, order: int) -> Int[np.ndarray
 def _independent(equations: Int[np.ndarray, "m seen"], q: int) -> Int[np.ndarray, "rank seen"]:
     """As many of the equations as are independent, centred."""
     values = centred(equations, q)
-    return values[np.sort(Elimination(np.ascontiguousarray(values.T), q).run(factors=False))]
+    return values[np.sort(Elimination(values.T, q).run(factors=False))]
