@@ -22,6 +22,7 @@ import optax
 from jaxtyping import Array, Float
 
 from identify.attacks.mlp import Parameters, forward
+from identify.base.options import natural
 from identify.splitting.matrices import traceable
 
 Scalars = Callable[[Array, Array], Array]
@@ -103,7 +104,7 @@ class Objective:
             outputs, entering, products = self._outputs(parameters, X, moves)
             return (c * self.scalars(outputs, self.labels)).sum() / self.count, (entering, products)
 
-        widths = [len(parameters[name]) for name in sorted(parameters) if name.startswith("W")]
+        widths = [len(parameters[name]) for name in sorted(parameters, key=natural) if name.startswith("W")]
         deltas, (entering, products) = jax.grad(weighted, has_aux=True)([jnp.zeros((len(X), width), X.dtype) for width in widths])
         return deltas, entering, products
 

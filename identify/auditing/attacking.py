@@ -76,7 +76,7 @@ def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Atta
     network = network_for(subject, subject.layers)
     if regime == "gradient":
         assert subject.gradient is not None
-        missing = sorted(set(subject.layers) - set(subject.gradient))
+        missing = [name for name in subject.layers if name not in subject.gradient]
         if missing:
             raise ShapeError(f"gradient: lacks {', '.join(missing)}; an attack needs the gradient of every layer")
         moved = {name: part - subject.gradient[name] for name, part in subject.layers.items()}

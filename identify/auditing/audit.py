@@ -28,6 +28,7 @@ def audit(
     activation=None,
     regime: str | None = None,
     weights: Sequence[str] | None = None,
+    trust: bool = False,
     samples: int | None = None,
     budget: float = BUDGET,
     seed: int = 0,
@@ -53,6 +54,8 @@ def audit(
         ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``. None: by what is given, or told from the data.
     weights
         Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
+    trust
+        Whether the files are known to be harmless, as for :func:`identify.load_problem`.
     samples
         n, at least 1. None: as many as the data, or the numerical rank of the target.
     budget
@@ -98,7 +101,8 @@ def audit(
     with listening() as heard:
         with heard.deferring(False):
             progress("reading")
-            subject = read(model, initial=initial, gradient=gradient, data=data, activation=activation, regime=regime, weights=weights)
+            given = {"initial": initial, "gradient": gradient, "data": data, "activation": activation, "regime": regime}
+            subject = read(model, **given, weights=weights, trust=trust)
             steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
         work = Work(subject, samples, float(budget), seed, progress, time.monotonic() + budget)
         seconds = {"reading": time.monotonic() - began}

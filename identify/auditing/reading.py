@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,9 @@ def read(
     activation=None,
     regime: str | None = None,
     weights: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> Subject:
-    """The subject of an audit from paths or objects.
+    """The subject of an audit from paths or objects. ``trust``: as for :func:`identify.load_problem`, of all files.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def read(
         if given and regime not in (None, own):
             raise InputError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
     named = Path(model).name if isinstance(model, (str, Path)) else type(model).__name__
-    problem = _problem(model)
+    problem = _problem(model, trust)
     if problem is not None:
         others = (initial, gradient, activation, weights)
         if any(other is not None for other in others) or regime not in (None, problem.system.regime):
@@ -129,14 +130,14 @@ def read(
             )
         subject = _of_problem(named, problem)
     else:
-        found, rest = _network("model", model, weights)
+        found, rest = _network("model", model, weights, trust)
         is_told = any(given is not None for given in (initial, gradient, data, regime)) or "X" in rest
         subject = Subject(
             named,
             found,
             _activation(named, activation, rest, "" if is_told else "; and data, gradient, initial or regime, for the equation"),
-            None if initial is None else _like("initial", initial, found, weights, complete=True),
-            None if gradient is None else _like("gradient", gradient, found, weights, complete=False),
+            None if initial is None else _like("initial", initial, found, weights, trust, complete=True),
+            None if gradient is None else _like("gradient", gradient, found, weights, trust, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
             decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
             notes=_unused(rest),
@@ -146,16 +147,16 @@ def read(
             raise InputError(f"regime: {subject.regime} needs {argument}; give it, or another regime")
         if data is None and "X" in rest:
             data = rest
-    return subject if data is None else _with_data(subject, data)
+    return subject if data is None else _with_data(subject, data, trust)
 
 
-def _problem(model) -> Problem | None:
+def _problem(model, trust: bool) -> Problem | None:
     if isinstance(model, Problem):
         return model
     if isinstance(model, KKTSystem):
         return Problem(model)
     if isinstance(model, (str, Path)) and Path(model).suffix == ".npz" and {"W", "a"} <= set(load_arrays(model)):
-        return load_problem(model)
+        return load_problem(model, trust=trust)
     return None
 
 
@@ -175,7 +176,7 @@ def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"not used: {shown}; if the network computes with it, all here is about another network",)
 
 
-def _network(argument: str, value, weights: Sequence[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _network(argument: str, value, weights: Sequence[str] | None = None, trust: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Layers by name, with shapes that fit, and what else there is."""
     from identify.attacks.mlp import MLP
 
@@ -183,29 +184,40 @@ def _network(argument: str, value, weights: Sequence[str] | None = None) -> tupl
         return dict(value.parameters), {"activation": value.activation}
     if isinstance(value, TwoLayerNetwork):
         return _network(argument, MLP.of(value))
-    found, rest = layers(_arrays(argument, value), argument if not isinstance(value, (str, Path)) else str(value), weights=weights)
+    found, rest = layers(_arrays(argument, value, trust), argument if not isinstance(value, (str, Path)) else str(value), weights=weights)
     return dict(MLP(found).parameters), rest
 
 
-def _arrays(argument: str, value) -> dict[str, np.ndarray]:
+def _arrays(argument: str, value, trust: bool) -> dict[str, np.ndarray]:
     if isinstance(value, (str, Path)):
-        return load_arrays(value)
+        return load_arrays(value, trust=trust)
     if hasattr(value, "state_dict"):
         value = value.state_dict()
     if not isinstance(value, Mapping):
         expected = "a path, arrays by name, a model with state_dict, or a network"
         raise TypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
-    tensors = {name: part.detach().cpu() if hasattr(part, "detach") else part for name, part in value.items()}
-    return {str(name): np.asarray(part) for name, part in tensors.items()}
+    return dict(_leaves(value))
 
 
-def _like(argument: str, value, found: dict[str, np.ndarray], weights: Sequence[str] | None, *, complete: bool) -> dict[str, np.ndarray]:
+def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Arrays by name; those of a mapping inside another one, as Flax has them, with the keys on the way joined by ``/``."""
+    for key, part in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(part, Mapping):
+            yield from _leaves(part, f"{name}/")
+        else:
+            yield name, np.asarray(part.detach().cpu() if hasattr(part, "detach") else part)
+
+
+def _like(
+    argument: str, value, found: dict[str, np.ndarray], weights: Sequence[str] | None, trust: bool, *, complete: bool
+) -> dict[str, np.ndarray]:
     """Arrays with the names and shapes of the layers, all of them or some."""
     if isinstance(value, TwoLayerNetwork):
         own = _network(argument, value)[0]
     else:
-        own = layers(_arrays(argument, value), str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
-    unknown, missing = sorted(set(own) - set(found)), sorted(set(found) - set(own))
+        own = layers(_arrays(argument, value, trust), str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
+    unknown, missing = set(own) - set(found), set(found) - set(own)
     if unknown or (missing and complete):
         raise ShapeError(f"{argument}: has the layers {', '.join(own)}; expected {', '.join(found)}, those of the model")
     shaped = {name: np.reshape(part, found[name].shape) if np.size(part) == found[name].size else part for name, part in own.items()}
@@ -223,10 +235,10 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
     return read_activation(value)
 
 
-def _with_data(subject: Subject, data) -> Subject:
+def _with_data(subject: Subject, data, trust: bool) -> Subject:
     """X, and y, c and mean where there are any; labels of two classes as +1 and -1."""
     if isinstance(data, (str, Path)):
-        data = load_arrays(data)
+        data = load_arrays(data, trust=trust)
     elif isinstance(data, (tuple, list)) and len(data) == 2:
         data = dict(zip(("X", "y"), data, strict=True))
     elif not isinstance(data, Mapping):

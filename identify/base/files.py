@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,8 +23,9 @@ DAY = 86_400.0
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write in this block; it then takes the place of ``path`` in one step, unless the block fails.
 
-    A reader sees the old file or the new one, and nothing between. A link stays a link, and a device or a pipe is written to as it is.
-    Raises OSError with the name of the file where it cannot be written.
+    A reader sees the old file or the new one, and nothing between; after a power cut, too. The new file has the mode, and as far as the
+    system permits the owner and group, of the old one. A link stays a link, and a device or a pipe is written to as it is.
+    Raises OSError with the name of the file when it cannot be written.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -31,9 +33,12 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         place = Path(os.path.realpath(path))
         with _beside(place) as temporary:
+            _resemble(temporary, place, finished=False)
             yield temporary
             _flush(temporary)
+            _resemble(temporary, place, finished=True)
             os.replace(temporary, place)
+        _flush_names(place.parent)
     except OSError as error:  # of the temporary file, or without a name where the disk is full
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
@@ -42,18 +47,20 @@ def replacing(path: Path) -> Iterator[Path]:
 def together(folder: Path, outdated: Callable[[Path], Iterable[Path]] = lambda folder: ()) -> Iterator[Path]:
     """A new folder to write files in; they then take their places in ``folder``, one right after the other, unless the block fails.
 
-    ``folder`` is made. Of processes that write to one at the same time, it holds the files of the last. Files of ``folder`` that are
-    ``outdated``, and not among the new ones, are removed. Raises OSError with the name of the folder where it cannot be written.
+    ``folder`` is made. Of processes that write to one at the same time, it holds the files of the last. A new file has the mode and
+    owner of the one whose place it takes. Files of ``folder`` that are ``outdated``, and not among the new ones, are removed.
+    Raises OSError with the name of the folder when it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staged = _temporary(folder)
-        staged.mkdir()
+        staged.mkdir(mode=0o700)
         try:
             yield staged
             files = {path.name: path for path in sorted(staged.iterdir())}
-            for path in files.values():
+            for name, path in files.items():
                 _flush(path)
+                _resemble(path, folder / name, finished=True)
             with locked(folder):
                 if any((folder / name).is_dir() for name in files):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -62,6 +69,7 @@ def together(folder: Path, outdated: Callable[[Path], Iterable[Path]] = lambda f
                     os.replace(path, folder / name)
                 for path in old:
                     path.unlink(missing_ok=True)
+                _flush_names(folder)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
@@ -138,14 +146,64 @@ def _temporary(folder: Path) -> Path:
 
 @lru_cache(maxsize=4096)
 def _tidy(folder: Path) -> None:
-    """Remove what processes that were killed have left here, once for each folder."""
+    """Remove what this user's processes that were killed have left here, once for each folder."""
     with suppress(OSError):
         for path in folder.glob(".identify-*.tmp"):
-            if path.lstat().st_mtime < time.time() - DAY:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            with suppress(OSError):  # meanwhile another process may tidy here
+                status = path.lstat()
+                if status.st_mtime < time.time() - DAY and _is_own(status):
+                    shutil.rmtree(path) if stat.S_ISDIR(status.st_mode) else path.unlink()
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Whether a file belongs to the user of this process; in a shared folder root, too, leaves those of others alone."""
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+
+
+def _resemble(temporary: Path, place: Path, *, finished: bool) -> None:
+    """Give a file the mode, owner and group of the one whose place it will take, if there is one.
+
+    Before it is ``finished`` it is made, empty, and its owner may write: nobody can read what the old file does not show them.
+    """
+    try:
+        old = place.stat()
+    except OSError:  # nothing is there, or the folder cannot be searched: writing there says so
+        return
+    if not stat.S_ISREG(old.st_mode):
+        return
+    if not finished:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600))
+    new, mode = temporary.stat(), stat.S_IMODE(old.st_mode)
+    if hasattr(os, "chown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.chown(temporary, old.st_uid, old.st_gid)
+        except OSError:  # only root gives files away: the group, then, if this user belongs to it
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
+            try:
+                os.chown(temporary, -1, old.st_gid)
+            except OSError:
+                mode &= ~stat.S_IRWXG  # these were for another group
+    temporary.chmod(mode if finished else mode | stat.S_IWUSR)
 
 
 def _flush(path: Path) -> None:
     """Onto the disk, so that after a power cut a name never stands for an empty file."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
+"""Errors of systems on which a folder cannot be opened or flushed; they keep names safe themselves, or not at all."""
+
+
+def _flush_names(folder: Path) -> None:
+    """Onto the disk, so that after a power cut the folder has the new names and not the old ones."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise

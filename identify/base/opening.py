@@ -1,4 +1,4 @@
-"""What every reader does first: it looks at the file before it reads it, so that a wrong or hostile one costs neither time nor memory."""
+"""Every reader first looks at the file before it reads it, so that a wrong or hostile one costs neither time nor memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from identify.base.errors import InputError
 from identify.base.limits import readable, refuse_above
 
 UNFOLDED, RATIO = 2**28, 100
-"""An archive that is larger than the first once it is unfolded, and more than the second times its size, is no checkpoint."""
+"""An archive is not a checkpoint if it unfolds to more than ``UNFOLDED`` bytes and to more than ``RATIO`` times its size."""
 LISTED = 12
 """Names that an error lists."""
 OPTIMISER = re.compile(r"opt(_states?|imi[sz]ers?(_states?|_state_dicts?)?)?")
-"""Keys under which training loops keep what is no part of the network, though it has the same names and shapes."""
+"""Keys under which training loops keep the state of the optimiser, which has the same names and shapes as the network."""
 
 
 class ProblemFileError(InputError):
-    """A file that is not a readable problem or network."""
+    """A file that is not a readable problem or network.
+
+    The message is made of three fields: ``where`` (the path, or the argument that named it), ``reason``, and ``advice``.
+    """
+
+    def __init__(self, where: object, reason: str, advice: str) -> None:
+        super().__init__(f"{where}: {reason}; {advice}")
+        self.where, self.reason, self.advice = where, reason, advice
 
 
 def opened(path: Path) -> tuple[int, bytes]:
@@ -29,21 +36,21 @@ def opened(path: Path) -> tuple[int, bytes]:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ProblemFileError(f"{path}: is a folder; expected a file in it")
+            raise ProblemFileError(path, "is a folder", "expected a file in it")
         if not stat.S_ISREG(status.st_mode):
-            raise ProblemFileError(f"{path}: is a device or a pipe; expected a file, so write its content to one first")
+            raise ProblemFileError(path, "is a device or a pipe", "expected a file, so write its content to one first")
         with path.open("rb") as file:
             head = file.read(16)
     except FileNotFoundError:
-        raise ProblemFileError(f"{path}: no such file") from None
+        raise ProblemFileError(path, "no such file", "expected the name of a file that exists") from None
     except OSError as error:
-        raise ProblemFileError(f"{path}: cannot be read ({error.strerror}); expected a file that you may read") from None
-    except ValueError as error:
-        if isinstance(error, ProblemFileError):
-            raise
-        raise ProblemFileError(f"{str(path)!r}: no such file ({error})") from None
+        raise ProblemFileError(path, f"cannot be read ({error.strerror})", "expected a file that you may read") from None
+    except ProblemFileError:
+        raise
+    except ValueError:  # a null character
+        raise ProblemFileError(repr(str(path)), "no such file", "expected a name that a file can have") from None
     if not head:
-        raise ProblemFileError(f"{path}: is empty; write it again")
+        raise ProblemFileError(path, "is empty", "write it again")
     return status.st_size, head
 
 
@@ -58,7 +65,7 @@ def refuse_bomb(path: Path, size: int, entries: list[zipfile.ZipInfo]) -> int:
     refuse_large(path, unfolded)
     if unfolded > max(UNFOLDED, RATIO * size):
         amounts = f"{readable(size)} would unfold to {readable(unfolded)}"
-        raise ProblemFileError(f"{path}: {amounts}; expected numbers that hardly compress, so write it uncompressed")
+        raise ProblemFileError(path, amounts, "expected numbers that hardly compress, so write it uncompressed")
     return unfolded
 
 
@@ -69,8 +76,8 @@ def shown(name: str | bytes) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """What a library says of a file, as an error may print it: the first line, short; the kind of error where it says nothing."""
-    return shown(str(error).partition("\n")[0] or type(error).__name__)
+    """The words of a library about a file, short and on one line; the kind of error if it has none. To be printed, never to be read."""
+    return shown(" ".join(str(error).split()) or type(error).__name__)
 
 
 def listing(arrays: dict[str, np.ndarray]) -> str:
@@ -88,5 +95,5 @@ def plain(path: Path, name: str, array: np.ndarray) -> np.ndarray:
             with np.errstate(invalid="ignore"):  # signalling NaNs
                 return array.astype(np.float32)
         except (TypeError, ValueError):
-            raise ProblemFileError(f"{path}: {shown(name)} is {array.dtype}; expected real numbers or texts") from None
+            raise ProblemFileError(path, f"{shown(name)} is {array.dtype}", "expected real numbers or texts") from None
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -5,6 +5,7 @@ Plain tuples in a module of their own, so that a shell that completes a word nee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from math import isfinite
@@ -80,6 +81,11 @@ def positive(name: str, value: object, *, unit: str = "", advice: str = "") -> f
     if number is None or not (isfinite(number) and number > 0):
         raise InputError(f"{name}: received {value!r}, expected a positive number{unit and f' of {unit}'}{advice}")
     return number
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key for sorting names with numbers in them, by the numbers: w_2 before w_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
 
 
 def unknown(value: object, known: Collection[object]) -> str:

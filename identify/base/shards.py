@@ -1,4 +1,4 @@
-"""Files of a checkpoint folder: what a search or an attack has done so far, read back only where it is whole."""
+"""Files of a checkpoint folder: the parts of a search or an attack that are done, read back only when they are whole."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_shard(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def damaged(path: Path, reason: str) -> ProblemFileError:
-    return ProblemFileError(f"checkpoint: {path} is damaged ({reason}); delete it, and its part is computed again")
+    return ProblemFileError("checkpoint", f"{path} is damaged ({reason})", "delete it, and its part is computed again")
 
 
 def read_shard(path: Path, dimensions: Mapping[str, int] | None = None) -> Shard:
@@ -47,7 +47,7 @@ def read_shard(path: Path, dimensions: Mapping[str, int] | None = None) -> Shard
         size, _ = opened(path)
         shard = Shard(path, read_npz(path, size))
     except ProblemFileError as error:
-        raise damaged(path, str(error).removeprefix(f"{path}: ").partition(";")[0]) from None
+        raise damaged(path, error.reason) from None
     for name, value in shard.items():
         if value.dtype.kind not in "biufc":
             raise damaged(path, f"{name} is {value.dtype}")

@@ -1,7 +1,7 @@
 """Arrays from files of trained networks, and the layers among them.
 
 NumPy, safetensors, PyTorch, Flax, Equinox and ONNX. Nothing in a file is executed: archives are read without pickles, PyTorch loads
-weights only, and what a file claims about its size is checked before memory is allocated.
+weights only, by a version whose reader of weights is safe, and the size that a file claims is checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ TORCH, LEAVES, PYTREES = (".pt", ".pth", ".bin", ".ckpt"), (".eqx", ".npy"), (".
 __all__ = ["ProblemFileError", "layers", "read_arrays"]
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, *, trust: bool = False) -> dict[str, np.ndarray]:
     """Every array of a file, by name, in the byte order of this machine.
 
     The end of the name says the format: ``.npz``; ``.safetensors``; ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` (PyTorch); ``.msgpack``,
-    ``.flax``; ``.eqx``, ``.npy``; ``.onnx``. Other files are taken for what they begin with.
+    ``.flax``; ``.eqx``, ``.npy``; ``.onnx``. The format of other files is told from their first bytes. ``trust`` says that the file is
+    known to be harmless, which a PyTorch older than 2.10 cannot tell.
 
     Raises
     ------
     ProblemFileError
         For a file that cannot be read, or is damaged.
+    UntrustedFileError
+        For PyTorch's formats with a PyTorch older than 2.10, unless ``trust``.
     MissingExtraError
         For a format whose package is not installed.
     TooLargeError
@@ -42,7 +45,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if suffix == ".safetensors":
         return read_safetensors(path, size)
     if suffix in TORCH:
-        return read_state_dict(path, size)
+        return read_state_dict(path, size, trust=trust)
     if suffix == ".onnx":
         return read_graph(path, size, head)
     if suffix in LEAVES or (suffix != ".npz" and head.startswith(MAGIC)):

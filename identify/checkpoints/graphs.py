@@ -49,18 +49,17 @@ def read_graph(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
     refuse_large(path, size)
     # no field has the number 0, and protobuf has no message of 2 GiB
     if head[0] < 8 or size >= 2**31:
-        raise ProblemFileError(f"{path}: is no ONNX model; expected one of less than 2 GiB")
+        raise ProblemFileError(path, "is not an ONNX model", "expected one of less than 2 GiB")
     try:
         model = onnx.ModelProto.FromString(path.read_bytes())
         return _Layers(model.graph, onnx).arrays(path)
     except ProblemFileError:
         raise
     except _Refused as reason:
-        raise ProblemFileError(
-            f"{path}: {reason}; expected dense layers (Gemm, or MatMul and Add) with one activation between, and weights in the file"
-        ) from None
+        expected = "expected dense layers (Gemm, or MatMul and Add) with one activation between, and weights in the file"
+        raise ProblemFileError(path, reason.args[0], expected) from None
     except (DecodeError, OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected an ONNX model") from None
+        raise ProblemFileError(path, f"cannot be read ({reason_of(error)})", "expected an ONNX model") from None
 
 
 class _Layers:

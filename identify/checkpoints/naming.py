@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from identify.base.opening import ProblemFileError, listing, shown
+from identify.base.options import natural
 from identify.checkpoints.shapes import Reading, readings
 
 OWN_NAMES = re.compile(r"[Wb][1-9]\d*")
@@ -42,7 +43,7 @@ def layers(
         return _by_shape(arrays, where)
     if len(found) < 2 or any(value.ndim != 2 for value in found.values()):
         expected = "W1, W2, ... and b1, ... for biases, or names that end in weight (or kernel) and bias"
-        raise ProblemFileError(f"{where}: holds {listing(arrays)}; expected {expected}, two or more layers of weights with two dimensions")
+        raise ProblemFileError(where, f"holds {listing(arrays)}", f"expected {expected}, two or more layers of weights with two dimensions")
     return _framework(arrays, where, {name: found[name] for name in sorted(found, key=natural)})
 
 
@@ -56,9 +57,8 @@ def _framework(arrays: dict[str, np.ndarray], where: str, found: dict[str, np.nd
     order = list(found)
     for before, after in zip(order, order[1:], strict=False):
         if len(found[before]) != found[after].shape[1]:
-            raise ProblemFileError(
-                f"{where}: {shown(after)} does not take what {shown(before)} gives; the file holds {listing(arrays)}; {ADVICE}"
-            )
+            reason = f"{shown(after)} does not take what {shown(before)} gives"
+            raise ProblemFileError(where, reason, f"the file holds {listing(arrays)}; {ADVICE}")
     named, used = {}, set(order)
     for k, name in enumerate(order, 1):
         bias = re.sub(f"({'|'.join(WEIGHTS)})$", BIAS, name)
@@ -69,7 +69,7 @@ def _framework(arrays: dict[str, np.ndarray], where: str, found: dict[str, np.nd
     rest = _without(arrays, used)
     strange = {name: value for name, value in rest.items() if re.split(r"[./]", name)[-1] in PARTS}
     if strange:
-        raise ProblemFileError(f"{where}: {listing(strange)} belong to no dense layer; expected dense layers only")
+        raise ProblemFileError(where, f"{listing(strange)} belong to no dense layer", "expected dense layers only")
     return named, rest
 
 
@@ -83,7 +83,7 @@ def _by_shape(arrays: dict[str, np.ndarray], where: str) -> tuple[dict, dict]:
     if len(found) != 1:
         expected = "W1, W2, ... and b1, ... for biases, names that end in weight (or kernel) and bias, or shapes of one network only"
         several = "; it could be " + ", or ".join(map(_told, found[:4])) if found else ""
-        raise ProblemFileError(f"{where}: holds {listing(arrays)}{several}; expected {expected}; {ADVICE}")
+        raise ProblemFileError(where, f"holds {listing(arrays)}{several}", f"expected {expected}; {ADVICE}")
     return _read(arrays, found[0])
 
 
@@ -94,7 +94,8 @@ def _usable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _chosen(arrays: dict[str, np.ndarray], where: str, weights: Sequence[str]) -> tuple[dict, dict]:
     missing = [name for name in weights if name not in arrays]
     if missing or len(set(weights)) < max(len(weights), 2):
-        raise ProblemFileError(f"weights: received {list(weights)}; expected two or more of the names in {where}: {listing(arrays)}")
+        expected = f"expected two or more of the names in {where}: {listing(arrays)}"
+        raise ProblemFileError("weights", f"received {list(weights)}", expected)
     known = _named({name: arrays[name] for name in weights})
     if len(known) == len(weights) and all(value.ndim == 2 for value in known.values()):
         return _framework(arrays, where, known)
@@ -102,9 +103,9 @@ def _chosen(arrays: dict[str, np.ndarray], where: str, weights: Sequence[str]) -
     found = readings({**{name: arrays[name].shape for name in weights}, **vectors}, tuple(weights))
     if not found:
         shapes = listing({name: arrays[name] for name in weights})
-        raise ProblemFileError(f"weights: received {shapes}; expected matrices each of which takes what the one before it gives")
+        raise ProblemFileError("weights", f"received {shapes}", "expected matrices each of which takes what the one before it gives")
     if len(found) > 1:
-        raise ProblemFileError(f"{where}: could be {', or '.join(map(_told, found[:4]))}; save the layers as W1, b1, W2, ... (out, in)")
+        raise ProblemFileError(where, f"could be {', or '.join(map(_told, found[:4]))}", "save the layers as W1, b1, W2, ... (out, in)")
     return _read(arrays, found[0])
 
 
@@ -126,8 +127,3 @@ def _told(reading: Reading) -> str:
 
 def _without(arrays: dict[str, np.ndarray], used) -> dict[str, np.ndarray]:
     return {name: value for name, value in arrays.items() if name not in used}
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sorts layer2 before layer10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]

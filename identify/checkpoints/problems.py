@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.files import replacing
-from identify.base.options import choice
+from identify.base.opening import shown
+from identify.base.options import choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
 from identify.problem.network import TwoLayerNetwork
@@ -43,27 +44,36 @@ class Problem:
         return None if self.X is None or self.c is None else (self.X, self.c)
 
 
-def load_problem(path: str | Path) -> Problem:
+def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
     """Read a problem file.
+
+    Parameters
+    ----------
+    path
+        An ``.npz`` archive with the keys of a problem, or another format of :func:`load_network` with the same names.
+    trust
+        Whether the file is known to be harmless: then a ``state_dict`` is also read with a PyTorch older than 2.10, which can run code
+        that a file holds.
 
     Raises
     ------
     ProblemFileError
-        For a file that cannot be read, is no ``.npz`` archive, holds objects, or lacks or has unknown keys.
+        For a file that cannot be read, is not an ``.npz`` archive, holds objects, or lacks or has unknown keys.
+    UntrustedFileError
+        For a ``state_dict`` that is not trusted, when PyTorch is older than 2.10.
     ShapeError, ActivationError
         For contents that do not fit together.
     TooLargeError
         When the archive would not fit in memory; nothing is allocated.
     """
     path = Path(path)
-    contents = read_arrays(path)
-    unknown = sorted(set(contents) - {*ARRAYS, *TEXTS})
+    contents = read_arrays(path, trust=trust)
+    unknown = sorted(set(contents) - {*ARRAYS, *TEXTS}, key=natural)
     missing = [name for name in ("W", "a", "activation") if name not in contents]
     if unknown or missing:
-        parts = [f"unknown keys {', '.join(unknown)}"] * bool(unknown) + [f"no key {', '.join(missing)}"] * bool(missing)
-        raise ProblemFileError(
-            f"{path}: {' and '.join(parts)}; a problem file has {', '.join((*ARRAYS, *TEXTS))}; identify audit takes other networks"
-        )
+        parts = [f"unknown keys {', '.join(map(shown, unknown))}"] * bool(unknown) + [f"no key {', '.join(missing)}"] * bool(missing)
+        advice = f"a problem file has {', '.join((*ARRAYS, *TEXTS))}; identify audit takes other networks"
+        raise ProblemFileError(path, " and ".join(parts), advice)
     text = {name: _text(path, name, contents[name]) for name in TEXTS if name in contents}
     get = contents.get
     regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))
@@ -75,19 +85,19 @@ def load_problem(path: str | Path) -> Problem:
             system = KKTSystem.max_margin(net, labels=get("labels"))
         else:
             if decay is None:
-                raise ProblemFileError(f"{path}: regime weight-decay needs the key decay (or targets)")
+                raise ProblemFileError(path, "has the regime weight-decay and no key decay", "add decay, or targets")
             system = KKTSystem.weight_decay(net, decay=decay, loss=text.get("loss"))
     else:
         system = KKTSystem(net, *targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
     if ("X" in contents) != ("c" in contents):
-        raise ProblemFileError(f"{path}: has {'X' if 'X' in contents else 'c'} only; expected both X and c, or neither")
+        raise ProblemFileError(path, f"has {'X' if 'X' in contents else 'c'} only", "expected both X and c, or neither")
     if "X" not in contents:
         return Problem(system)
     X, c = check_data(contents["X"], contents["c"], net.n_inputs, net.n_outputs)
     return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
 
 
-def load_network(path: str | Path, *, weights: Sequence[str] | None = None) -> tuple[MLP, dict[str, np.ndarray]]:
+def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trust: bool = False) -> tuple[MLP, dict[str, np.ndarray]]:
     """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
 
     Parameters
@@ -98,25 +108,29 @@ def load_network(path: str | Path, *, weights: Sequence[str] | None = None) -> t
         with the names that frameworks give; Equinox's ``.eqx``; or ``.onnx``. Where names say nothing, the shapes must allow one network.
     weights
         Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
+    trust
+        As for :func:`load_problem`.
 
     Raises
     ------
     ProblemFileError
         For a file that cannot be read, or with no network in it, or with several.
+    UntrustedFileError
+        For a ``state_dict`` that is not trusted, when PyTorch is older than 2.10.
     ShapeError, ActivationError, TooLargeError
         As :func:`load_problem`.
     """
     from identify.attacks.mlp import MLP, RELU
 
     path = Path(path)
-    found, rest = layers(read_arrays(path), str(path), weights=weights)
+    found, rest = layers(read_arrays(path, trust=trust), str(path), weights=weights)
     activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else RELU
     return MLP(found, activation), rest
 
 
-def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+def load_arrays(path: str | Path, *, trust: bool = False) -> dict[str, np.ndarray]:
     """Every array of a file in one of the formats of :func:`load_network`. Raises as :func:`load_problem`."""
-    return read_arrays(Path(path))
+    return read_arrays(Path(path), trust=trust)
 
 
 def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
@@ -146,24 +160,23 @@ def save_arrays(path: str | Path, contents: dict) -> Path:
     """Write an ``.npz`` archive through a temporary file beside it."""
     path = Path(path)
     if path.suffix != ".npz":
-        raise ProblemFileError(f"{path}: expected a name that ends in .npz")
+        raise ProblemFileError(path, "is not the name of an archive", "expected a name that ends in .npz")
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **contents)
     except OSError as error:
-        raise ProblemFileError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder that exists, is writable and has room"
-        ) from None
+        advice = "choose a folder that exists, is writable and has room"
+        raise ProblemFileError(path, f"cannot be written ({error.strerror})", advice) from None
     return path
 
 
 def _text(path: Path, name: str, value: np.ndarray) -> str:
     if value.dtype.kind != "U" or value.ndim:
-        raise ProblemFileError(f"{path}: key {name} is {value.dtype} of shape {value.shape}, expected a text")
+        raise ProblemFileError(path, f"key {name} is {value.dtype} of shape {value.shape}", "expected a text")
     return str(value)
 
 
 def _number(path: Path, name: str, value: np.ndarray) -> float:
     if value.dtype.kind not in "iuf" or value.size != 1:
-        raise ProblemFileError(f"{path}: key {name} is {value.dtype} of shape {value.shape}, expected one number")
+        raise ProblemFileError(path, f"key {name} is {value.dtype} of shape {value.shape}", "expected one number")
     return float(value.reshape(()))

@@ -1,4 +1,4 @@
-"""Flax's pytrees in msgpack, as ``flax.serialization.to_bytes`` writes them: maps of maps, with arrays as extension types.
+"""Flax's pytrees in msgpack, as ``to_bytes`` and ``msgpack_serialize`` of ``flax.serialization`` write them: maps, arrays inside.
 
 Read with the package msgpack, under limits, and without Flax. Names are the keys on the way, joined by ``/``; the optimiser is left out.
 """
@@ -21,6 +21,7 @@ ARRAY, COMPLEX, SCALAR = 1, 2, 3
 """Extension types of flax.serialization."""
 CHUNKED = "__msgpack_chunked_array__"
 DTYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|bfloat16|complex(64|128)")
+EXPECTED = "expected a file written by flax.serialization.to_bytes"
 MAX_KEYS, MAX_ITEMS, MAX_DEPTH = 100_000, 64, 32
 
 
@@ -32,10 +33,10 @@ def is_map(head: bytes) -> bool:
 def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
     msgpack = needed("msgpack", f"{path}: reading it")
     if not is_map(head):
-        raise ProblemFileError(f"{path}: is no map in msgpack; expected what flax.serialization.to_bytes writes")
+        raise ProblemFileError(path, "is not a map in msgpack", EXPECTED)
     refuse_large(path, size)
     # lists are allocated as long as they say, so they may not say much
-    limits = {"max_array_len": MAX_ITEMS, "max_map_len": MAX_KEYS, "strict_map_key": True, "raw": False}
+    limits = {"max_array_len": MAX_ITEMS, "max_map_len": MAX_KEYS, "strict_map_key": False, "raw": False}
 
     def extension(code: int, data: bytes) -> Any:
         if code not in (ARRAY, SCALAR):
@@ -54,11 +55,14 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
         raise
     # what msgpack raises has no common ancestor
     except (ValueError, TypeError, OverflowError, KeyError, RecursionError, OSError, msgpack.exceptions.UnpackException) as error:
-        raise ProblemFileError(f"{path}: cannot be read ({reason_of(error)}); expected what flax.serialization.to_bytes writes") from None
+        raise ProblemFileError(path, f"cannot be read ({reason_of(error)})", EXPECTED) from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+def _once(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """A map, if its keys are texts or, as ``nnx.List`` has them, small integers, and each appears once."""
+    if not all(isinstance(key, str) or (type(key) is int and 0 <= key < MAX_KEYS) for key, _ in pairs):
+        raise InputError("a key that is neither a text nor the number of a layer")
+    found = {str(key): value for key, value in pairs}
     if len(found) < len(pairs):
         raise InputError("a name appears twice")
     return found

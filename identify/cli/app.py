@@ -59,6 +59,10 @@ Weights = Annotated[
         metavar="<name>",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Read PyTorch's files although PyTorch is older than 2.10, which lets a file run code of its own."),
+]
 Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False, **COUNT)]
 ActivationText = Annotated[
     str | None,

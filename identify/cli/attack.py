@@ -11,7 +11,7 @@ import typer
 
 from identify.base.errors import InputError
 from identify.base.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
-from identify.cli.app import Json, Seed, Weights, app, examples
+from identify.cli.app import Json, Seed, Trust, Weights, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, OLD_FILE, SECONDS, new_file, one_of
 
@@ -45,6 +45,7 @@ def attack(
         ),
     ] = None,
     weights: Weights = None,
+    trust: Trust = False,
     data: Annotated[
         Path | None,
         typer.Option(help=".npz with the true X, and y and mean if known, for scores; default: the file.", show_default=False, **OLD_FILE),
@@ -85,7 +86,7 @@ def attack(
     from identify.attacks.runs import Splitting
     from identify.attacks.scores import score
     from identify.attacks.tuning import RandomSearch
-    from identify.checkpoints.problems import load_arrays, save_arrays
+    from identify.checkpoints.problems import load_arrays, load_network, save_arrays
     from identify.cli.attack_page import write_attack_page
     from identify.problem.verdict import jsonable
     from identify.report.html import require_pages
@@ -93,9 +94,10 @@ def attack(
     if html is not None:
         require_pages()  # before the work, not after it
 
-    network, rest = _network(file, activation, weights)
-    known, labels, mean = _data(rest if data is None else load_arrays(data), network.n_inputs)
-    made = _attack(network, method, initial, preset, setting or [], search, weights or None)
+    network, rest = _network(file, activation, weights, trust)
+    known, labels, mean = _data(rest if data is None else load_arrays(data, trust=trust), network.n_inputs)
+    before = None if initial is None else load_network(initial, weights=weights or None, trust=trust)[0]
+    made = _attack(network, method, before, preset, setting or [], search)
     if row_space:
         made = _in_row_space(made, noise)
     diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
@@ -157,11 +159,11 @@ def _show_attack(found: Reconstruction, diagnosis: Diagnosis | None, rows: list[
         print_text(f"Interrupted: {found.interrupted}")
 
 
-def _network(file: Path, activation: str | None, weights: list[str] | None) -> tuple[MLP, dict[str, Any]]:
+def _network(file: Path, activation: str | None, weights: list[str] | None, trust: bool) -> tuple[MLP, dict[str, Any]]:
     from identify.attacks.mlp import MLP
     from identify.checkpoints.problems import load_network
 
-    network, rest = load_network(file, weights=weights or None)
+    network, rest = load_network(file, weights=weights or None, trust=trust)
     return (network if activation is None else MLP(network.parameters, activation)), rest
 
 
@@ -196,11 +198,10 @@ def _in_row_space(made: Attack | RandomSearch, noise: float) -> Attack | RandomS
 
 
 def _attack(
-    network: MLP, method: str, initial: Path | None, preset: str | None, settings: list[str], search: bool, weights: list[str] | None
+    network: MLP, method: str, initial: MLP | None, preset: str | None, settings: list[str], search: bool
 ) -> Attack | RandomSearch:
     """The attack of the given name, with a preset and single settings, or the search over its settings."""
     from identify.attacks import RandomSearch, published
-    from identify.checkpoints.problems import load_network
 
     options: dict[str, Any] = {}
     if preset is not None and method == "loo":
@@ -226,5 +227,5 @@ def _attack(
         ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
         return RandomSearch(partial(published.haim, network), ranges, options)
     if initial is not None:
-        return published.loo(load_network(initial, weights=weights)[0], network, **options)
+        return published.loo(initial, network, **options)
     return published.haim(network, **options) if method == "haim" else published.buzaglo(network, kind=method, **options)

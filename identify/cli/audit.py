@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from identify.base.options import REGIMES
-from identify.cli.app import Json, Samples, Seed, Weights, app, examples
+from identify.cli.app import Json, Samples, Seed, Trust, Weights, app, examples
 from identify.cli.console import fail, print_text, progress
 from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, one_of
 
@@ -53,6 +53,7 @@ def audit(
         ),
     ] = None,
     weights: Weights = None,
+    trust: Trust = False,
     samples: Samples = None,
     budget: Annotated[float, typer.Option(help="Seconds for all steps.", **SECONDS)] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **NEW_FOLDER)] = Path(
@@ -81,6 +82,7 @@ def audit(
             activation=activation,
             regime=regime,
             weights=weights or None,
+            trust=trust,
             samples=samples,
             budget=budget,
             seed=seed,

@@ -28,6 +28,7 @@ from identify.cli.app import (
     Samples,
     Seed,
     Shape,
+    Trust,
     Width,
     app,
     examples,
@@ -68,6 +69,7 @@ def check(
     html: Page = None,
     image_shape: Shape = None,
     certificate: Proof = None,
+    trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +82,7 @@ def check(
         raise InputError("--image-shape: is for the page; give --html too, or leave it out")
     if html is not None:
         require_pages(pictures=False)  # before the work, not after it
-    problem = None if file is None else load(file, inputs, width, activation)
+    problem = None if file is None else load(file, inputs, width, activation, trust)
     if known_data and (problem is None or problem.data is None):
         raise InputError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
     if problem is None:
@@ -122,6 +124,7 @@ def verify(
     problem: Annotated[
         Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False, **OLD_FILE)
     ] = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Check a certificate from the raw numbers in it.
@@ -135,7 +138,7 @@ def verify(
         from identify.certificates.certify import network_hash
         from identify.checkpoints.problems import load_problem
 
-        if network_hash(load_problem(problem).system.network) != answer.network:
+        if network_hash(load_problem(problem, trust=trust).system.network) != answer.network:
             answer = replace(answer, is_valid=False, reasons=(*answer.reasons, f"this is not about the network of {problem}"))
     if as_json:
         print_json(answer.to_dict())

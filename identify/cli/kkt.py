@@ -8,7 +8,7 @@ import typer
 
 from identify.base.errors import InputError
 from identify.base.options import PROGRAMS
-from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Width, app, examples
+from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Regime, Samples, Seed, Trust, Width, app, examples
 from identify.cli.console import print_json, print_text
 from identify.cli.subjects import configuration, load
 from identify.cli.values import COUNT, one_of
@@ -35,6 +35,7 @@ def kkt(
     regime: Regime = "gradient",
     form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.", **one_of(FORMATS))] = "text",
     limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False, **COUNT)] = None,
+    trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +53,7 @@ def kkt(
         if form in PROGRAMS:
             system = kkt_equations(config.plant(seed, integers=True)[0], samples=config.samples)
     else:
-        problem = load(file, inputs, width, activation)
+        problem = load(file, inputs, width, activation, trust)
         if samples is None:
             raise InputError("--samples: missing; how many training samples are sought?")
         system = kkt_equations(problem.system, samples=samples)

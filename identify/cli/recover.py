@@ -9,7 +9,7 @@ import typer
 
 from identify.base.errors import InputError
 from identify.base.options import METHODS
-from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Width, app, examples
+from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Trust, Width, app, examples
 from identify.cli.console import brief, fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load, pair
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of
@@ -50,6 +50,7 @@ def recover(
         float | None,
         typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NOT_NEGATIVE),
     ] = None,
+    trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +71,7 @@ def recover(
         system, truth = config.plant(seed)
         data = pair(truth)
     else:
-        problem = load(file, inputs, width, activation)
+        problem = load(file, inputs, width, activation, trust)
         system, data = problem.system, problem.data
     with progress() as step:
         found = solve(

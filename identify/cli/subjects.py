@@ -30,14 +30,14 @@ def configuration(inputs, samples, width, activation, outputs, bias, layers, reg
     )
 
 
-def load(file: Path, inputs, width, activation):
+def load(file: Path, inputs, width, activation, trust: bool = False):
     from identify.checkpoints.problems import load_problem
 
     given = {"--inputs": inputs, "--width": width, "--activation": activation}
     extra = [name for name, value in given.items() if value is not None]
     if extra:
         raise InputError(f"{', '.join(extra)}: the problem file already says; leave out")
-    return load_problem(file)
+    return load_problem(file, trust=trust)
 
 
 def pair(truth: Truth) -> tuple:

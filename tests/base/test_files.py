@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,113 @@ class TestOneFile:
         with replacing(tmp_path / "file") as temporary:
             temporary.write_text("whole")
         assert names(tmp_path) == {"file", young.name, other.name}
+
+    def test_what_others_left_is_theirs(self, tmp_path, anew, monkeypatch):
+        """In a folder that several users share, root removes no more than its own files."""
+        mine, theirs = (tmp_path / f".identify-{name}.tmp" for name in ("mine", "theirs"))
+        for path in (mine, theirs):
+            path.write_text("half")
+            os.utime(path, (time.time() - TWO_DAYS,) * 2)
+        real = Path.lstat
+
+        def owned(path):
+            status = real(path)
+            fields = list(status)
+            fields[stat.ST_UID] += path.name == theirs.name
+            return os.stat_result(fields)
+
+        monkeypatch.setattr(Path, "lstat", owned)
+        with replacing(tmp_path / "file") as temporary:
+            temporary.write_text("whole")
+        assert names(tmp_path) == {"file", theirs.name}
+
+    def test_a_link_to_a_folder_is_no_folder(self, tmp_path, anew):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "file").write_text("whole")
+        link = tmp_path / ".identify-link.tmp"
+        link.symlink_to("folder")
+        os.utime(link, (time.time() - TWO_DAYS,) * 2, follow_symlinks=False)
+        with replacing(tmp_path / "file") as temporary:
+            temporary.write_text("whole")
+        assert names(tmp_path) == {"file", "folder"} and names(tmp_path / "folder") == {"file"}
+
+    @pytest.mark.parametrize("mode", [0o600, 0o444, 0o664, 0o755])
+    @pytest.mark.parametrize("block", ["replacing", "together"])
+    def test_mode_and_owner_stay(self, tmp_path, mode, block):
+        path = tmp_path / "file"
+        path.write_text("before")
+        if os.geteuid() == 0:
+            os.chown(path, 12345, 23456)
+        path.chmod(mode)
+        before = path.stat()
+        if block == "replacing":
+            with replacing(path) as temporary:
+                assert stat.S_IMODE(temporary.stat().st_mode) == mode | stat.S_IWUSR  # no reader of the half-written file is new
+                temporary.write_text("after")
+        else:
+            with together(tmp_path) as staged:
+                assert stat.S_IMODE(staged.stat().st_mode) == 0o700
+                (staged / "file").write_text("after")
+        after = path.stat()
+        assert path.read_text() == "after" and stat.S_IMODE(after.st_mode) == mode
+        assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+
+    @pytest.mark.parametrize("allowed", ["group", "none"])
+    def test_a_file_of_another_owner(self, tmp_path, monkeypatch, allowed):
+        """Only root gives files away; permissions of a group that the new file does not have are not given to another."""
+        path = tmp_path / "file"
+        path.write_text("before")
+        path.chmod(0o4664)
+        real, asked = Path.stat, []
+
+        def owned(self, **options):
+            status = real(self, **options)
+            fields = list(status)
+            fields[stat.ST_UID] += self == path
+            return os.stat_result(fields)
+
+        def chown(name, user, group):
+            asked.append((user, group))
+            if user != -1 or allowed == "none":
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "stat", owned)
+        monkeypatch.setattr(os, "chown", chown)
+        with replacing(path) as temporary:
+            temporary.write_text("after")
+        group = real(path).st_gid
+        assert asked[:2] == [(real(path).st_uid + 1, group), (-1, group)]
+        assert stat.S_IMODE(real(path).st_mode) == (0o664 if allowed == "group" else 0o604)
+
+    def test_a_new_file_has_the_usual_mode(self, tmp_path):
+        (tmp_path / "other").touch()
+        with replacing(tmp_path / "file") as temporary:
+            temporary.write_text("new")
+        assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+    @pytest.mark.parametrize("block", ["replacing", "together"])
+    def test_the_folder_is_flushed_after_the_names(self, tmp_path, monkeypatch, block):
+        done, flush, rename = [], os.fsync, os.replace
+        monkeypatch.setattr(os, "fsync", lambda handle: (done.append(stat.S_ISDIR(os.fstat(handle).st_mode)), flush(handle)))
+        monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), rename(*paths)))
+        with replacing(tmp_path / "file") if block == "replacing" else together(tmp_path) as place:
+            (place if block == "replacing" else place / "file").write_text("whole")
+        assert done == [False, "rename", True]
+
+    @pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.EIO, True)])
+    def test_folders_that_cannot_be_flushed(self, tmp_path, monkeypatch, number, told):
+        """Some systems cannot; a disk that fails is told."""
+        real = os.fsync
+
+        def flush(handle):
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise OSError(number, os.strerror(number))
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", flush)
+        with pytest.raises(OSError, match="file") if told else nullcontext(), replacing(tmp_path / "file") as temporary:
+            temporary.write_text("whole")
+        assert (tmp_path / "file").read_text() == "whole"
 
     def test_an_interrupt_leaves_nothing(self, tmp_path):
         for block in (replacing(tmp_path / "file"), together(tmp_path)):

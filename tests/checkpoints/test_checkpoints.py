@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import pickle
 import sys
+from collections import OrderedDict
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from support.command_line import run
 
+import identify as idf
 from identify.base.extras import MissingExtraError
 from identify.checkpoints import ProblemFileError, layers
-from identify.checkpoints.problems import load_network
+from identify.checkpoints.pickles import names
+from identify.checkpoints.problems import load_arrays, load_network
+from identify.checkpoints.tensors import UntrustedFileError
 
 RNG = np.random.default_rng(0)
 W1, b1, W2, b2, W3 = (RNG.standard_normal(shape) for shape in ((6, 4), 6, (5, 6), 5, (1, 5)))
@@ -121,3 +130,128 @@ class TestStateDict:
         torch.save([torch.ones(2)], tmp_path / "list.pt")
         with pytest.raises(ProblemFileError, match="holds list; expected tensors by name"):
             load_network(tmp_path / "list.pt")
+
+
+@pytest.fixture
+def torch_of(monkeypatch):
+    """A PyTorch of another version, which must not be asked to load anything unless the file is trusted."""
+
+    def install(version: str) -> list[object]:
+        asked: list[object] = []
+
+        def load(path, **options):
+            asked.append(options)
+            raise RuntimeError("loaded")
+
+        module = ModuleType("torch")
+        module.__version__, module.load = version, load
+        monkeypatch.setitem(sys.modules, "torch", module)
+        return asked
+
+    return install
+
+
+class TestTrust:
+    @pytest.mark.parametrize("version", ["1.13.1", "2.5.1+cu121", "2.6.0", "2.9.1", "2.10.0a0+git1", "2.10.0rc1", "2.10.0.dev1", "none"])
+    @pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "ckpt"])
+    def test_an_older_pytorch_reads_no_file_of_others(self, tmp_path, torch_of, version, suffix):
+        asked = torch_of(version)
+        path = tmp_path / f"net.{suffix}"
+        path.write_bytes(b"any")
+        for load in (load_network, idf.load_problem, load_arrays):
+            with pytest.raises(UntrustedFileError, match="CVE-2025-32434 before 2.6, CVE-2026-24747 before 2.10") as refusal:
+                load(path)
+            assert refusal.value.where == path and refusal.value.version == version and not asked
+            assert "safetensors" in refusal.value.advice and "trust=True" in refusal.value.advice
+            with pytest.raises(ProblemFileError, match="cannot be read as weights only"):
+                load(path, trust=True)
+            assert asked.pop()["weights_only"] is True and not asked
+
+    @pytest.mark.parametrize("version", ["2.10.0", "2.10.0+cpu", "2.13.0+cpu", "3.0.0", "2.11.0a0+git1"])
+    def test_a_safe_pytorch_reads(self, tmp_path, torch_of, version):
+        asked = torch_of(version)
+        (tmp_path / "net.pt").write_bytes(b"any")
+        with pytest.raises(ProblemFileError, match="cannot be read as weights only"):
+            load_network(tmp_path / "net.pt")
+        assert len(asked) == 1
+
+    def test_audits(self, tmp_path, torch_of):
+        asked = torch_of("2.9.1")
+        np.savez(tmp_path / "net.npz", W1=W1, W2=W2)
+        (tmp_path / "net.pt").write_bytes(b"any")
+        model, other = tmp_path / "net.npz", tmp_path / "net.pt"
+        for arguments in ({"model": other}, *({"model": model, name: other} for name in ("initial", "gradient", "data"))):
+            with pytest.raises(UntrustedFileError):
+                idf.audit(**arguments, activation="relu")
+            with pytest.raises(ProblemFileError, match="weights only"):
+                idf.audit(**arguments, activation="relu", trust=True)
+            assert len(asked) == 1
+            asked.clear()
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["check", "FILE", "-n", 1],
+            ["recover", "FILE"],
+            ["kkt", "FILE", "-n", 1],
+            ["audit", "FILE"],
+            ["attack", "FILE"],
+            ["attack", "NETWORK", "--data", "FILE"],
+            ["attack", "NETWORK", "--method", "loo", "--initial", "FILE"],
+            ["audit", "NETWORK", "-a", "relu", "--gradient", "FILE"],
+            ["verify", "PROOF", "--problem", "FILE"],
+        ],
+    )
+    def test_on_the_command_line(self, tmp_path, torch_of, monkeypatch, capsys, command):
+        asked = torch_of("2.9.1")
+        np.savez(tmp_path / "net.npz", W1=W1, W2=W2)
+        (tmp_path / "net.pt").write_bytes(b"any")
+        (tmp_path / "proof.json").write_text("{}")
+        names = {"FILE": tmp_path / "net.pt", "NETWORK": tmp_path / "net.npz", "PROOF": tmp_path / "proof.json"}
+        words = [names.get(word, word) for word in command]
+        status, _, err = run(monkeypatch, capsys, *words)
+        assert status == 2 and "CVE-2026-24747" in err and "--trust" in err and not asked
+        status, _, err = run(monkeypatch, capsys, *words, "--trust")
+        assert status == 2 and "weights only" in err and len(asked) == 1
+
+
+class TestPickles:
+    """Names are read from the instructions, whatever the protocol."""
+
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    def test_names(self, protocol):
+        held = [OrderedDict(a=1), Fraction(1, 2), OrderedDict(b=2), Path("x"), "Fraction", "fractions"]
+        found = list(names(pickle.dumps(held, protocol)))
+        # the protocols up to 1 rebuild some objects by a function of copyreg
+        assert [name for name in found if not name.startswith(("copy", "__builtin__"))][:2] == ["collections.OrderedDict", "fractions.Fraction"]
+        assert found[-1].startswith("pathlib") and all("." in name for name in found)
+
+    def test_names_that_appear_again(self):
+        """A protocol with a memo gives the module once."""
+        held = [Fraction, Fraction(1, 2), datetime.date(2000, 1, 1), datetime.timedelta(1), datetime.date]
+        assert list(names(pickle.dumps(held, 4))) == ["fractions.Fraction", "datetime.date", "datetime.timedelta"]
+
+    @pytest.mark.parametrize("content", [b"", b"\x80", b"no pickle", b"cos\n", b"\x80\x02h\x05."])
+    def test_damaged(self, content):
+        assert not list(names(content))
+
+    def test_cut_at_every_byte(self):
+        content = pickle.dumps([Fraction(1, 2), OrderedDict(a=1)], 4)
+        whole = list(names(content))
+        for cut in range(len(content)):
+            found = list(names(content[:cut]))
+            assert found == whole[: len(found)]
+
+
+def test_errors_travel_between_processes(tmp_path):
+    """All of the package, whatever their constructors take."""
+    made = [
+        UntrustedFileError(tmp_path / "net.pt", "2.9.1"),
+        ProblemFileError("file", "is damaged", "write it again"),
+        MissingExtraError("onnx", "reading"),
+        idf.TooLargeError("a matrix", 2**40, 2**30),
+        idf.InputError("samples: received 0"),
+    ]
+    for error in made:
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is type(error) and str(copy) == str(error) and vars(copy) == vars(error)

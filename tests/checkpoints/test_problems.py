@@ -61,7 +61,7 @@ def write(tmp_path, **changes):
         ({"activation": np.array(3.0)}, "key activation .* expected a text"),
         ({"activation": "exp(z)"}, "not polynomial"),
         ({"regime": "sgd"}, "expected one of gradient, lazy"),
-        ({"regime": "weight-decay", "target_W": None}, "needs the key decay"),
+        ({"regime": "weight-decay", "target_W": None}, "no key decay"),
         ({"regime": "weight-decay", "target_W": None, "decay": np.ones(2)}, "expected one number"),
         ({"X": np.ones((1, 2))}, "has X only"),
         ({"target_W": None}, "no layer was observed"),
