@@ -69,8 +69,8 @@ def load_problem(path: str | Path) -> Problem:
     regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))
     net = TwoLayerNetwork(contents["W"], contents["a"], Activation.parse(text["activation"]), bias=get("bias"))
     decay = _number(path, "decay", contents["decay"]) if "decay" in contents else None
-    targets = get("target_W"), get("target_bias"), get("target_a")
-    if regime in SELF_TRAINED and all(part is None for part in targets):
+    targets = {1: (get("target_W"), get("target_bias")), 2: get("target_a")}
+    if regime in SELF_TRAINED and all(get(f"target_{part}") is None for part in ("W", "bias", "a")):
         if regime == "max-margin":
             system = KKTSystem.max_margin(net, labels=get("labels"))
         else:
@@ -78,7 +78,7 @@ def load_problem(path: str | Path) -> Problem:
                 raise ProblemFileError(f"{path}: regime weight-decay needs the key decay (or targets)")
             system = KKTSystem.weight_decay(net, decay=decay, loss=text.get("loss"))
     else:
-        system = KKTSystem(net, *targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
+        system = KKTSystem(net, targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
     if ("X" in contents) != ("c" in contents):
         raise ProblemFileError(f"{path}: has {'X' if 'X' in contents else 'c'} only; expected both X and c, or neither")
     if "X" not in contents:
