@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from identify.planting.kkt_points import KKTPoint, max_margin_point, weight_decay_point
     from identify.problem.activation import Activation, ActivationError
     from identify.problem.ambiguity import Ambiguity, Match
-    from identify.problem.network import ShapeError, TwoLayerNetwork
+    from identify.problem.models import gradients_of
+    from identify.problem.network import Network, ShapeError, TwoLayerNetwork
+    from identify.problem.refusals import UnsupportedError
     from identify.problem.system import KKTSystem
     from identify.problem.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.recovery.recover import recover
@@ -63,6 +65,7 @@ _HOME = {
     "KKTPoint": "planting.kkt_points",
     "KKTSystem": "problem.system",
     "Match": "problem.ambiguity",
+    "Network": "problem.network",
     "NotCertifiedError": "conditions.witnesses.solution_box",
     "OutOfTimeError": "base.limits",
     "PlantingError": "planting.eigenvectors",
@@ -87,6 +90,7 @@ _HOME = {
     "Truth": "planting.configuration",
     "TwoLayerNetwork": "problem.network",
     "UnknownTheoremError": "theory.registry",
+    "UnsupportedError": "problem.refusals",
     "Verdict": "problem.verdict",
     "Verification": "checker.verify",
     "Witness": "problem.verdict",
@@ -94,6 +98,7 @@ _HOME = {
     "certify": "certificates.certify_solution",
     "check": "conditions.check",
     "defences": "defence.advise",
+    "gradients_of": "problem.models",
     "kkt_equations": "symbolic.system",
     "largest_identifiable": "conditions.thresholds",
     "load_problem": "checkpoints.problems",
@@ -125,6 +130,7 @@ __all__ = [
     "KKTPoint",
     "KKTSystem",
     "Match",
+    "Network",
     "NotCertifiedError",
     "OutOfTimeError",
     "PlantingError",
@@ -149,6 +155,7 @@ __all__ = [
     "Truth",
     "TwoLayerNetwork",
     "UnknownTheoremError",
+    "UnsupportedError",
     "Verdict",
     "Verification",
     "Witness",
@@ -156,6 +163,7 @@ __all__ = [
     "certify",
     "check",
     "defences",
+    "gradients_of",
     "kkt_equations",
     "largest_identifiable",
     "load_problem",

@@ -34,8 +34,8 @@ ORDER = [
     "cli",
 ]
 
-FACADES = {("problem", "report"), ("problem", "certificates")}
-"""Imports inside functions of values on the ground: ``Report.to_html`` draws itself with what stands above it."""
+FACADES = {("problem", "report"), ("problem", "certificates"), ("problem", "checkpoints")}
+"""Imports inside functions of values on the ground: ``Report.to_html`` draws itself with what stands above it, ``Network.of`` reads names."""
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from identify.checker.reading import Rejected, TooLarge, canonical_hash
 from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
 from identify.conditions.setting import Setting
-from identify.problem.network import TwoLayerNetwork
+from identify.problem.network import Network
 from identify.problem.verdict import Report, Verdict
 
 ATTEMPTS = 6
@@ -63,7 +63,7 @@ class Certificate:
         return f"Certificate({claim['verdict']}: {claim['network']}, {claim['data']}; steps {steps})"
 
 
-def network_hash(network: TwoLayerNetwork) -> str:
+def network_hash(network: Network) -> str:
     """SHA-256 of a network in canonical form: what ``Verification.network`` says the certificate is about.
 
     Examples

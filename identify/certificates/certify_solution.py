@@ -20,6 +20,7 @@ from identify.conditions.witnesses.solution_box import NotCertifiedError, Soluti
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.network import ShapeError
+from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, check_data
 from identify.recovery.solution import Recovery
 
@@ -120,6 +121,7 @@ def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float
     """
     if not isinstance(system, KKTSystem):
         raise TypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
+    require_polynomial("certify", system.network)
     X, c = _data(system, found)
     error = _error(relative_error)
     _refuse(system, len(X))

@@ -79,8 +79,8 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
     regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))
     net = TwoLayerNetwork(contents["W"], contents["a"], Activation.parse(text["activation"]), bias=get("bias"))
     decay = _number(path, "decay", contents["decay"]) if "decay" in contents else None
-    targets = get("target_W"), get("target_bias"), get("target_a")
-    if regime in SELF_TRAINED and all(part is None for part in targets):
+    targets = {1: (get("target_W"), get("target_bias")), 2: get("target_a")}
+    if regime in SELF_TRAINED and all(get(f"target_{part}") is None for part in ("W", "bias", "a")):
         if regime == "max-margin":
             system = KKTSystem.max_margin(net, labels=get("labels"))
         else:
@@ -88,7 +88,7 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
                 raise ProblemFileError(path, "has the regime weight-decay and no key decay", "add decay, or targets")
             system = KKTSystem.weight_decay(net, decay=decay, loss=text.get("loss"))
     else:
-        system = KKTSystem(net, *targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
+        system = KKTSystem(net, targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
     if ("X" in contents) != ("c" in contents):
         raise ProblemFileError(path, f"has {'X' if 'X' in contents else 'c'} only", "expected both X and c, or neither")
     if "X" not in contents:

@@ -18,6 +18,7 @@ from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
 from identify.problem.network import ShapeError
+from identify.problem.refusals import require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 from identify.problem.verdict import Report, Scope, Verdict
 
@@ -123,9 +124,11 @@ def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
     if isinstance(problem, Configuration):
         if samples is not None or data is not None:
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
+        require_polynomial("check", problem)
         return _check_configuration(problem, seed, plan)
     if not isinstance(problem, KKTSystem):
         raise TypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
+    require_polynomial("check", problem.network)
     if data is None:
         if samples is None:
             raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")

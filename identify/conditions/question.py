@@ -18,7 +18,7 @@ def setting_of(problem: Configuration | KKTSystem, samples: int, seed: int) -> S
         data = "this target" if problem.regime in SELF_TRAINED else "generic data"
         complete = is_complete(problem.regime, net.activation, net.has_bias, problem.loss)
         return Setting(instance_of(problem, samples), Scope("this network", data), ambiguity_of(problem), complete, seed, problem)
-    instance = Instance(problem.activation, problem.inputs, samples, problem.width, problem.outputs, problem.bias, problem.observed)
+    instance = Instance(problem.activation, problem.inputs, samples, problem.neurons, problem.outputs, problem.bias, problem.observed)
     if problem.regime not in SELF_TRAINED:
         return Setting(instance, Scope("generic network", "generic data"), problem.ambiguity, True, seed)
     complete = is_complete(problem.regime, problem.activation, problem.bias, "logistic" if problem.regime == "weight-decay" else None)
@@ -66,7 +66,7 @@ def configuration_subject(config: Configuration, equations: int, unknowns: int) 
         "activation": str(config.activation),
         "inputs": config.inputs,
         "samples": config.samples,
-        "width": config.width,
+        "width": config.neurons,
         "outputs": config.outputs,
         "bias": config.bias,
         "layers": config.layers,

@@ -26,6 +26,7 @@ from identify.exact.elimination import leading_columns
 from identify.exact.modular import random_prime
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
+from identify.problem.refusals import require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Arithmetic, Scope
 
@@ -135,6 +136,7 @@ def largest_identifiable(problem: Configuration | KKTSystem, *, seed: int = 0, p
     >>> found.unique, found.locally_unique, found.not_identifiable
     (6, 6, 7)
     """
+    require_polynomial("largest_identifiable", problem.network if isinstance(problem, KKTSystem) else problem)
     if problem.regime in SELF_TRAINED:
         raise InputError(
             f"regime: received {problem.regime}, expected gradient or lazy; a self-trained network depends on its own data, so nothing "

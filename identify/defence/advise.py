@@ -22,6 +22,7 @@ from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import normal_form
 from identify.problem.network import ShapeError
+from identify.problem.refusals import require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
@@ -127,6 +128,7 @@ def defences(
     """
     if not isinstance(system, KKTSystem):
         raise TypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
+    require_polynomial("defences", system.network)
     bits = _numbers("precision", (precision,), 1, MOST_BITS)[0]
     if isinstance(spot_checks, bool) or not isinstance(spot_checks, (int, np.integer)) or spot_checks < 0:
         raise InputError(f"spot_checks: received {spot_checks!r}, expected an integer of at least 0")

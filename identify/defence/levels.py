@@ -17,8 +17,8 @@ from scipy.linalg import norm
 from identify.conditions.diagnostics.perturbations import round_to_bits
 from identify.problem.activation import Activation
 from identify.problem.gradients import Observed, weighted_gradients
-from identify.problem.network import TwoLayerNetwork
-from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.network import Network, TwoLayerNetwork
+from identify.problem.system import SELF_TRAINED, KKTSystem, Update
 
 Level = float | int | str
 Change = Callable[[np.ndarray], np.ndarray]
@@ -144,17 +144,17 @@ class Owner:
         """The same exact problem, of which the changed target, or for a network trained on its data the changed weights, are seen."""
         return Problem(self.system, len(self.X), (self.X, self.c), _published(self.system, change))
 
-    def _at(self, network: TwoLayerNetwork, X: np.ndarray, c: np.ndarray) -> Problem:
+    def _at(self, network: Network, X: np.ndarray, c: np.ndarray) -> Problem:
         system = exact_system(network, self.system.observed, self.system.regime, X, c)
         return Problem(system, len(X), (X, c), _published(system, lambda values: round_to_bits(values, self.precision)))
 
 
-def exact_system(network: TwoLayerNetwork, observed: Observed, regime: str, X: np.ndarray, c: np.ndarray) -> KKTSystem:
+def exact_system(network: Network, observed: Observed, regime: str, X: np.ndarray, c: np.ndarray) -> KKTSystem:
     """The system that these data solve at a network that does not depend on them."""
     sigma = network.activation
     W, bias, a = weighted_gradients(network.W, network.A, network.offsets, sigma.floats(), sigma.floats(1), X, c)
     a = a.reshape(network.a.shape)
-    return KKTSystem(network, W if observed.W else None, bias if observed.bias else None, a if observed.a else None, regime)
+    return KKTSystem(network, {1: (W if observed.W else None, bias if observed.bias else None), 2: a if observed.a else None}, regime)
 
 
 def _published(system: KKTSystem, change: Change) -> KKTSystem:
@@ -164,7 +164,7 @@ def _published(system: KKTSystem, change: Change) -> KKTSystem:
     moved = _network(net.activation, change(net.W), change(net.a), None if net.bias is None else change(net.bias))
     parts = zip((moved.W, moved.offsets, moved.a), system.observed, strict=True)
     W, bias, a = (factor * part if seen else None for part, seen in parts)
-    return replace(system, network=moved, target_W=W, target_bias=bias, target_a=a)
+    return replace(system, network=moved, updates=(Update(W, bias), Update(a, None)))
 
 
 def _network(activation: Activation, W: np.ndarray | None, a: np.ndarray | None, bias: np.ndarray | None) -> TwoLayerNetwork:

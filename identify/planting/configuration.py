@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
 
 from identify.base.errors import InputError
 from identify.base.limits import refuse_above
-from identify.base.options import LAYERS, REGIMES, choice
+from identify.base.options import REGIMES, choice, whole
 from identify.planting.eigenvectors import PlantingError
 from identify.planting.kkt_points import generic_point
-from identify.problem.activation import Activation, ActivationError
+from identify.problem.activation import Activation, as_activation
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.gradients import Observed, visible_degrees, weighted_gradients
-from identify.problem.network import TwoLayerNetwork
-from identify.problem.system import SELF_TRAINED, KKTSystem, equations_in_words
+from identify.problem.gradients import Observed, visible_degrees
+from identify.problem.network import Network, TwoLayerNetwork
+from identify.problem.refusals import Unsupported, refusal
+from identify.problem.signals import layer_updates
+from identify.problem.system import SELF_TRAINED, KKTSystem, Update, equations_in_words, layer_numbers
+from identify.problem.words import layers_in_words
 
+MULTIPLIERS = ("signed", "softmax")
+LAYERS_OF_TWO = {(1, 2): "both", (1,): "first", (2,): "second"}
 LARGEST = {"inputs": 10**6, "outputs": 10**6}
 MANY = 10**9
 """Of any other size."""
@@ -43,18 +52,20 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """Sizes of a two-layer network, of its training data, and what is observed.
+    """Sizes of a network, of its training data, and what is observed.
 
     Parameters
     ----------
-    inputs, samples, width, outputs
-        d, n, m and C, each at least 1.
+    inputs, samples, outputs
+        d, n and C, each at least 1.
+    width
+        m, the number of neurons, or one for each hidden layer.
     activation
-        An :class:`Activation` or a text for :meth:`Activation.parse`.
+        An :class:`Activation` or a text for :meth:`Activation.parse`, for all hidden layers.
     bias
-        Whether the first layer has biases.
+        Whether the hidden layers have biases. The outputs have none.
     layers
-        Which layers are observed: ``"both"``, ``"first"`` or ``"second"``.
+        Which layers are observed: ``"both"`` (all of them), ``"first"``, ``"second"``, or their numbers from 1.
     regime
         ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``.
 
@@ -69,39 +80,69 @@ class Configuration:
     >>> system, truth = config.plant(seed=0)
     >>> system.residual(truth.X, truth.c) < 1e-15
     True
+    >>> deep = Configuration(inputs=5, samples=2, width=(8, 6), activation="relu", outputs=3, bias=True)
+    >>> deep.plant(seed=0)[0]
+    KKTSystem(gradient: 120 equations from W1, b1, W2, b2, W3 of Network(5-8-6-3, relu, biases in layers 1, 2))
     """
 
     inputs: int
     samples: int
-    width: int
+    width: int | tuple[int, ...]
     activation: Activation
     outputs: int = 1
     bias: bool = False
-    layers: str = "both"
+    layers: str | tuple[int, ...] = "both"
     regime: str = "gradient"
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "samples", "width", "outputs"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise InputError(f"{name}: received {value!r}, expected an integer of at least 1")
-            most = LARGEST.get(name, MANY)
-            if value > most:
-                raise InputError(f"{name}: received {value}, expected at most {most}; larger work is not even estimated")
-            object.__setattr__(self, name, int(value))
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", Activation.parse(self.activation))
-        if not isinstance(self.activation, Activation):
-            raise ActivationError(
-                f"activation: received {type(self.activation).__name__}, expected an Activation or a text such as 'z + z^3'"
-            )
+        for name in ("inputs", "samples", "outputs"):
+            object.__setattr__(self, name, _size(name, getattr(self, name)))
+        if isinstance(self.width, (tuple, list)):
+            if not self.width:
+                raise InputError("width: received none, expected one for each hidden layer, at least one")
+            sizes = tuple(_size("width", value) for value in self.width)
+            object.__setattr__(self, "width", sizes if len(sizes) > 1 else sizes[0])
+        else:
+            object.__setattr__(self, "width", _size("width", self.width))
+        object.__setattr__(self, "activation", as_activation(self.activation))
         if not isinstance(self.bias, (bool, np.bool_)):
             raise InputError(f"bias: received {self.bias!r}, expected True or False")
-        choice("layers", self.layers, LAYERS)
+        numbers = layer_numbers(self.layers, self.depth)
+        if not isinstance(self.layers, str):
+            object.__setattr__(self, "layers", LAYERS_OF_TWO[numbers] if self.depth == 2 else numbers)
         choice("regime", self.regime, REGIMES)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of neurons of the hidden layers."""
+        return self.width if isinstance(self.width, tuple) else (self.width,)
+
+    @property
+    def neurons(self) -> int:
+        """m, the number of neurons of one hidden layer. Raises :class:`UnsupportedError` for more hidden layers."""
+        if isinstance(self.width, tuple):
+            raise refusal("neurons", Unsupported.DEPTH, self)
+        return self.width
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers of weights."""
+        return len(self.widths) + 1
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One for each hidden layer."""
+        return (self.activation,) * len(self.widths)
+
+    @property
+    def has_output_bias(self) -> bool:
+        return False
+
+    @property
     def observed(self) -> Observed:
+        """Which groups of parameters of two layers are observed. Raises :class:`UnsupportedError` for more layers."""
+        if self.depth != 2 or not isinstance(self.layers, str):
+            raise refusal("observed", Unsupported.DEPTH, self)
         return Observed.of(self.layers, self.bias)
 
     @property
@@ -117,8 +158,8 @@ class Configuration:
     @property
     def n_equations(self) -> int:
         """Number of scalar stationarity equations."""
-        rows = self.observed
-        return self.width * (self.inputs * rows.W + rows.bias + self.outputs * rows.a)
+        sizes = (self.inputs, *self.widths, self.outputs)
+        return sum(sizes[k] * (sizes[k - 1] + (self.bias and k < self.depth)) for k in layer_numbers(self.layers, self.depth))
 
     @property
     def n_unknowns(self) -> int:
@@ -127,67 +168,112 @@ class Configuration:
 
     def describe(self) -> tuple[str, ...]:
         """The equations in words and formulas."""
-        return equations_in_words(self.regime, self.observed, self.bias, self.outputs, False, False)
+        if self.depth == 2:
+            return equations_in_words(self.regime, self.observed, self.bias, self.outputs, False, False)
+        has_bias = [self.bias] * (self.depth - 1) + [False]
+        seen = layer_numbers(self.layers, self.depth)
+        return layers_in_words(self.regime, [(k in seen, k in seen and has) for k, has in enumerate(has_bias, 1)], has_bias, False, False)
 
-    def plant(self, seed: int = 0, *, integers: bool = False) -> tuple[KKTSystem, Truth]:
+    def plant(self, seed: int = 0, *, integers: bool = False, multipliers: str = "signed") -> tuple[KKTSystem, Truth]:
         """A generic instance with known data.
 
-        For ``gradient`` and ``lazy``: weights, data and multipliers are random (weights normal with variance 1/d, data
-        standard normal, multipliers of random sign with size between 1/2 and 3/2), and the target is computed from
-        them in double precision. For ``max-margin`` and ``weight-decay`` the network must be stationary for its own
-        data: such points are constructed for sigma = z^p, p >= 3 (see :mod:`identify.planting.kkt_points`).
+        For ``gradient`` and ``lazy``: weights, data and multipliers are random, data standard normal, and the target is computed from
+        them in double precision. Two layers: first-layer weights are normal with variance 1/d, biases and second-layer weights
+        standard normal. More: weights are normal with variance 1/fan-in (2/fan-in for piecewise-linear activations, which
+        keeps the size of the signals), biases with variance 1/fan-in. For ``max-margin`` and ``weight-decay`` the network must be
+        stationary for its own data: such points are constructed for two layers and sigma = z^p, p >= 3 (see
+        :mod:`identify.planting.kkt_points`).
 
-        With ``integers`` the numbers are random integers from -5 to 5 (multipliers not 0), so that the target is exact.
+        Parameters
+        ----------
+        seed
+            Of all random numbers.
+        integers
+            The numbers are random integers from -5 to 5 (multipliers not 0), so that the target is exact.
+        multipliers
+            ``"signed"``: of random sign with size between 1/2 and 3/2. ``"softmax"``, for two or more outputs: those of the mean
+            cross-entropy, (e_y - softmax f(x))/n for random labels y, whose only positive entries are those of the labels.
 
         Raises
         ------
         ValueError
-            For integers in a self-trained regime, or with activation coefficients that are not integers.
+            For integers in a self-trained regime, or with an activation that is not a polynomial of integer coefficients, or more
+            than two layers; for multipliers of another name, or softmax with one output, integers, or a self-trained regime.
         PlantingError
             For a self-trained regime beyond that construction: another activation, more samples than inputs, or more
             neurons than such a point has.
         TooLargeError
             When the arrays would not fit in memory; nothing is allocated.
         """
+        sizes = (self.inputs, *self.widths, self.outputs)
+        weights = sum(out * (inside + 1) for inside, out in pairwise(sizes))
         refuse_above(
-            8 * (2 * self.width * (self.inputs + self.outputs + 1) + self.samples * (self.inputs + 2 * self.width)),
-            f"an instance with {self.width} neurons, {self.inputs} inputs and {self.samples} samples",
+            8 * (2 * weights + self.samples * (self.inputs + 2 * sum(self.widths))),
+            f"an instance with {sum(self.widths)} neurons, {self.inputs} inputs and {self.samples} samples",
         )
         rng = np.random.default_rng(seed)
-        if integers and (self.regime in SELF_TRAINED or any(s.denominator > 1 for s in self.activation.coefficients)):
+        choice("multipliers", multipliers, MULTIPLIERS)
+        if integers and (self.regime in SELF_TRAINED or not self._has_integers):
             raise InputError(
-                f"integers: received regime {self.regime} and activation {self.activation}; "
-                "expected gradient or lazy, and integer coefficients"
+                f"integers: received regime {self.regime}, activation {self.activation} and {self.depth} layers; "
+                "expected gradient or lazy, a polynomial with integer coefficients, and two layers"
+            )
+        if multipliers == "softmax" and (self.outputs == 1 or integers or self.regime in SELF_TRAINED):
+            raise InputError(
+                f"multipliers: received softmax with {self.outputs} outputs, regime {self.regime} and integers={integers}; expected two "
+                "or more outputs, gradient or lazy, and no integers"
             )
         if self.regime in SELF_TRAINED:
             return self._plant_self_trained(rng)
-        m, d, n, C = self.width, self.inputs, self.samples, self.outputs
+        n, C = self.samples, self.outputs
 
         def draw(*shape: int) -> np.ndarray:
             return rng.integers(-5, 6, shape).astype(float) if integers else rng.standard_normal(shape)
 
-        W, a = draw(m, d) * (1 if integers else 1 / np.sqrt(d)), draw(C, m)
-        b = draw(m) if self.bias else None
-        X = draw(n, d)
-        sign = rng.choice([-1.0, 1.0], (n, C))
-        c = sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
-        net = TwoLayerNetwork(W, a[0] if C == 1 else a, self.activation, bias=b)
-        sigma = self.activation
-        tW, tb, ta = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)
-        rows = self.observed
-        system = KKTSystem(net, tW if rows.W else None, tb if rows.bias else None, ta.reshape(net.a.shape) if rows.a else None, self.regime)
-        return system, Truth(X, c[:, 0] if C == 1 else c)
+        net = self._network(draw, integers)
+        X = draw(n, self.inputs)
+        if multipliers == "softmax":
+            c = (np.eye(C)[rng.integers(0, C, n)] - softmax(net.outputs(X), axis=1)) / n
+        else:
+            sign = rng.choice([-1.0, 1.0], (n, C))
+            c = sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
+        found = layer_updates(net.weights, net.biases, net.activations, X, c)
+        seen = {k: Update(*found[k - 1]) for k in layer_numbers(self.layers, self.depth)}
+        updates = {k: update if net.biases[k - 1] is not None else update._replace(bias=None) for k, update in seen.items()}
+        return KKTSystem(net, updates, self.regime), Truth(X, c[:, 0] if C == 1 else c)
+
+    @property
+    def _has_integers(self) -> bool:
+        polynomial = self.activation.kind == "polynomial"
+        return self.depth == 2 and polynomial and all(s.denominator == 1 for s in self.activation.coefficients)
+
+    def _network(self, draw: Callable[..., np.ndarray], integers: bool) -> Network:
+        d, C = self.inputs, self.outputs
+        if self.depth == 2:
+            m = self.neurons
+            W, a = draw(m, d) * (1 if integers else 1 / np.sqrt(d)), draw(C, m)
+            return TwoLayerNetwork(W, a[0] if C == 1 else a, self.activation, bias=draw(m) if self.bias else None)
+        gain = 2.0 if self.activation.kind == "piecewise-linear" else 1.0
+        sizes, weights, biases = (d, *self.widths, C), [], []
+        for k, (inside, out) in enumerate(pairwise(sizes), 1):
+            weights.append(draw(out, inside) * np.sqrt((gain if k < self.depth else 1.0) / inside))
+            biases.append(draw(out) / np.sqrt(inside) if self.bias and k < self.depth else None)
+        return Network(weights, biases=biases, activation=self.activation)
 
     def _plant_self_trained(self, rng: np.random.Generator) -> tuple[KKTSystem, Truth]:
         if self.outputs > 1:
             raise PlantingError(
                 f"regime {self.regime} with {self.outputs} outputs: instances are constructed for one output only; use outputs=1"
             )
+        if self.depth > 2:
+            raise PlantingError(
+                f"regime {self.regime} with {self.depth} layers: instances are constructed for two; train a network with attacks.train"
+            )
         point, decay = generic_point(
             rng,
             inputs=self.inputs,
             samples=self.samples,
-            width=self.width,
+            width=self.neurons,
             activation=self.activation,
             bias=self.bias,
             regime=self.regime,
@@ -198,6 +284,14 @@ class Configuration:
             assert decay is not None
             system = KKTSystem.weight_decay(point.network, decay=decay, loss="logistic", layers=self.layers)
         return system, Truth(point.X, point.c)
+
+
+def _size(name: str, value: Any) -> int:
+    number = whole(name, value)
+    most = LARGEST.get(name, MANY)
+    if number > most:
+        raise InputError(f"{name}: received {number}, expected at most {most}; larger work is not even estimated")
+    return number
 
 
 def is_lifted(degrees: tuple[int, ...]) -> bool:

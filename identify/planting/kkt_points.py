@@ -35,7 +35,7 @@ from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.planting.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
 from identify.planting.multipliers import MultiplierEquations, conditioning, moment_rows
-from identify.problem.activation import Activation, ActivationError
+from identify.problem.activation import Activation, as_activation
 from identify.problem.gradients import weighted_gradients
 from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
 from identify.problem.system import SELF_TRAINED, check_labels
@@ -322,10 +322,10 @@ def _orthogonal(X: Float[np.ndarray, "n d"], bias: bool) -> Float[np.ndarray, "n
 
 
 def _monomial(activation: Activation | str) -> tuple[int, float]:
-    sigma = Activation.parse(activation) if isinstance(activation, str) else activation
-    if not isinstance(sigma, Activation):
-        raise ActivationError(f"activation: received {type(sigma).__name__}, expected an Activation or a text such as 'z^3'")
-    if not sigma.is_monomial:
+    sigma = as_activation(activation)
+    if sigma.kind != "polynomial":
+        why = "for other functions stationarity is not a tensor's eigenvalue problem"
+    elif not sigma.is_monomial:
         why = "other polynomials are not homogeneous in the weights, so their neurons are not eigenvectors of one tensor"
     elif sigma.degree == 2:
         why = "for p = 2 they are eigenvectors of a matrix: at most n, orthogonal, and they leave a rotation of the data free"

@@ -1,47 +1,59 @@
-"""Activation functions: polynomials with exact rational coefficients.
+r"""Activation functions of three kinds: polynomial, piecewise-linear and analytic.
 
-Every verdict of this package rests on the activation being a polynomial
-``sigma(z) = s_0 + s_1 z + ... + s_p z^p``, so its coefficients are kept as exact rationals and only rounded
-where a floating-point method asks for them. This is the first module of the data flow: it imports nothing else.
+What can be proved about a network depends on the kind of its activation, so the kind is part of the value. Polynomials
+:math:`\sigma(z) = s_0 + s_1 z + \dots + s_p z^p` and piecewise-linear functions have exact rational coefficients, slopes and
+breakpoints, which are rounded only when a floating-point method asks for them; analytic functions have enclosures in ball
+arithmetic. All have values and derivatives for floats and for JAX arrays.
 """
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, isfinite
-from numbers import Rational
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.polynomial import Chebyshev, Polynomial
+from numpy.polynomial import Chebyshev
+from numpy.polynomial import Polynomial as Series
 
-from identify.base.errors import InputError
+from identify.base.options import nearest, whole
+from identify.problem.catalogue import BUILDERS, REFUSED, known_names, normal, parameters
+from identify.problem.formulas import EXAMPLE, MAX_DEGREE, MAX_TEXT, ActivationError, exact, horner, read_polynomial, written
+from identify.problem.formulas import product as product
+from identify.problem.formulas import root_group as root_group
+from identify.problem.functions import FLOATS, FORMULAS, HIGHEST_ORDER, jax_kernel
+from identify.problem.lines import Lines
+from identify.problem.refusals import Unsupported, UnsupportedError
 
-MAX_DEGREE = 20
-_VARIABLE = "z"
+if TYPE_CHECKING:
+    from flint import arb
+    from jax import Array
+
+Kind = Literal["polynomial", "piecewise-linear", "analytic"]
 
 
-class ActivationError(InputError):
-    """An activation that this package cannot work with; the message says what to write instead."""
-
-
-@dataclass(frozen=True, init=False)
 class Activation:
-    r"""A polynomial activation :math:`\sigma(z) = \sum_{k=0}^p s_k z^k` of degree :math:`p \ge 2`.
+    r"""An activation function :math:`\sigma` of one of three kinds; ``Activation(coefficients)`` makes a polynomial.
+
+    Immutable, comparable and hashable by the function it is; ``repr`` reads back. Use :meth:`parse` for all kinds.
 
     Parameters
     ----------
     coefficients
-        :math:`s_0, \dots, s_p`, dimensionless: integers, fractions or floats. A float is taken as the exact dyadic
-        rational that it is; write ``Fraction(1, 3)`` or use :meth:`parse` for a third. Trailing zeros are dropped.
+        Of a polynomial, :math:`s_0, \dots, s_p` with :math:`p \ge 2`, dimensionless: integers, fractions or floats. A float is
+        taken as the exact dyadic rational that it is; write ``Fraction(1, 3)`` or use :meth:`parse` for a third. Trailing zeros
+        are dropped.
 
     Raises
     ------
     ActivationError
         For an empty list, a coefficient that is not a finite real number, a degree below 2 (a linear network's
         gradients see only the first moment of the data) or above 20.
+    UnsupportedError
+        By ``coefficients`` and all that rests on them, for an activation that is not a polynomial.
 
     Examples
     --------
@@ -49,52 +61,58 @@ class Activation:
     Activation.parse("z + z^2/2 + z^3")
     >>> Activation.parse("z^3").support
     (3,)
+    >>> Activation.parse("LeakyReLU"), Activation.parse("swish").kind
+    (Activation.parse("leaky_relu(1/100)"), 'analytic')
     """
 
     coefficients: tuple[Fraction, ...]
+    kind: Kind
 
-    def __init__(self, coefficients: Sequence[int | float | Fraction]):
-        exact = [_exact(value) for value in coefficients]
-        while exact and exact[-1] == 0:
-            exact.pop()
-        degree = len(exact) - 1
-        if degree < 2:
-            raise ActivationError(
-                f"activation of degree {max(degree, 0)}: expected a polynomial of degree 2 or more, because the "
-                "gradients of a linear network reveal nothing of the data beyond sum_i c_i x_i"
-            )
-        if degree > MAX_DEGREE:
-            raise ActivationError(f"activation of degree {degree}: expected a degree of at most {MAX_DEGREE}")
-        object.__setattr__(self, "coefficients", tuple(exact))
+    def __new__(cls, *args: Any, **options: Any) -> Activation:
+        return object.__new__(Polynomial if cls is Activation else cls)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, coefficients: Sequence[int | float | Fraction]) -> None: ...
 
     @classmethod
     def parse(cls, text: str) -> Activation:
-        """Read a polynomial in ``z``, such as ``"z + z^2/2 + z^3"``; decimals are read as exact fractions.
+        """Read a polynomial in ``z``, such as ``"z + z^2/2 + z^3"``, or the name of a function; decimals are read as exact fractions.
+
+        Names, in any spelling of PyTorch, JAX and Keras (upper or lower case, with or without underscores):
+
+        * piecewise-linear: ``relu``, ``leaky_relu(0.01)``, ``abs``, ``relu6``, ``hard_tanh(-1, 1)``, ``hard_sigmoid``
+          (clip(z/6 + 1/2, 0, 1), as in PyTorch, JAX and Keras 3), ``soft_shrink(0.5)``, with the defaults shown (those of PyTorch);
+          ``piecewise_linear([t_1, ...], [s_0, s_1, ...], value)`` for any other: breakpoints, slopes, and the value at t_1;
+        * analytic: ``tanh``, ``sigmoid``, ``softplus``, ``log_sigmoid``, ``silu`` (``swish``), ``mish``, ``gelu`` (with erf: PyTorch,
+          Keras), ``gelu_tanh`` (the approximation: the default of JAX and Flax), ``erf``, ``sin``, ``cos``, ``exp``, ``arctan``,
+          ``tanh_shrink``.
 
         Raises
         ------
         ActivationError
-            If the text is not a polynomial in ``z``; the message names the part that is not.
+            If the text is neither; the message names the part that is not, and the nearest name. Functions of no kind above are
+            refused by name: ``elu``, ``selu``, ``celu`` and ``softsign`` are analytic on each side of 0 only.
 
         Examples
         --------
         >>> Activation.parse("(z + 1)**2 - 0.1").coefficients
         (Fraction(9, 10), Fraction(2, 1), Fraction(1, 1))
         """
-        if not isinstance(text, str) or not text.strip() or len(text) > 500:
-            raise ActivationError(f"activation {text!r}: expected a polynomial in z such as 'z + z^2/2 + z^3'")
-        source = text.strip().replace("^", "**")
-        try:
-            tree = ast.parse(source, mode="eval")
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ActivationError(
-                f"activation {text!r}: not a formula; expected a polynomial in z such as 'z + z^2/2 + z^3' "
-                "(write products with *, as in 2*z)"
-            ) from None
-        return cls(_polynomial(tree.body, source, text))
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
+            raise ActivationError(f"activation {text!r}: expected {EXAMPLE}, or a name such as 'relu' or 'tanh'")
+        match = re.fullmatch(r"\s*([A-Za-z][\w\- ]*?)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+        name = normal(match[1]) if match else ""
+        if name in REFUSED:
+            raise ActivationError(f"activation {text!r}: {REFUSED[name]}; Activation.approximate gives a polynomial close to a function")
+        if match and name in BUILDERS and (match[2] is None or match[2].strip() != "z"):
+            builder = BUILDERS[name]
+            made = builder.make(*parameters(text, builder, match[2]))
+            return PiecewiseLinear._of(made) if isinstance(made, Lines) else Analytic(made)
+        return Polynomial(read_polynomial(text, _advice))
 
     @classmethod
-    def approximate(cls, f: Callable, degree: int, interval: tuple[float, float]) -> Activation:
+    def approximate(cls, f: Callable | Activation | str, degree: int, interval: tuple[float, float]) -> Activation:
         """A polynomial close to ``f`` on an interval: its interpolant at Chebyshev points (within a small factor of the best).
 
         What that loses: statements about the polynomial network are exact, but about another network; how far the two
@@ -103,7 +121,7 @@ class Activation:
         Parameters
         ----------
         f
-            A function of a float array, such as ``numpy.tanh``.
+            A function of a float array, such as ``numpy.tanh``, an activation, or the text of one.
         degree
             2 to 20.
         interval
@@ -118,26 +136,56 @@ class Activation:
         --------
         >>> import numpy as np
         >>> sigma = Activation.approximate(np.tanh, 5, (-2.0, 2.0))
-        >>> sigma.degree, bool(sigma.deviation(np.tanh, (-2.0, 2.0)) < 0.02)
+        >>> sigma.degree, bool(sigma.deviation("tanh", (-2.0, 2.0)) < 0.02)
         (5, True)
         """
-        if not isinstance(degree, int) or not 2 <= degree <= MAX_DEGREE:
+        if isinstance(degree, bool) or not isinstance(degree, int) or not 2 <= degree <= MAX_DEGREE:
             raise ActivationError(f"degree: received {degree!r}, expected an integer from 2 to {MAX_DEGREE}")
         low, high = _interval(interval)
-        series = Chebyshev.interpolate(lambda z: np.asarray(f(z), dtype=float), degree, domain=[low, high])
-        coefficients = np.asarray(series.convert(kind=Polynomial).coef, dtype=float)
+        function = _function(f)
+        series = Chebyshev.interpolate(lambda z: np.asarray(function(z), dtype=float), degree, domain=[low, high])
+        coefficients = np.asarray(series.convert(kind=Series).coef, dtype=float)
         if not np.isfinite(coefficients).all():
             raise ActivationError(f"f: not finite on [{low:g}, {high:g}]; expected a function that is")
         # coefficients at rounding level (those of the wrong parity) would change the ambiguity group
         size = max(abs(low), abs(high), 1.0) ** np.arange(len(coefficients))
         kept = np.where(np.abs(coefficients) * size > 1e-12 * np.abs(coefficients * size).max(), coefficients, 0.0)
-        return cls(kept.tolist())
+        return Polynomial(kept.tolist())
 
-    def deviation(self, f: Callable, interval: tuple[float, float]) -> float:
+    def deviation(self, f: Callable | Activation | str, interval: tuple[float, float]) -> float:
         """The largest |sigma - f| on 2001 equally spaced points of the interval (dimensionless)."""
         low, high = _interval(interval)
         z = np.linspace(low, high, 2001)
-        return float(np.max(np.abs(self(z) - np.asarray(f(z), dtype=float))))
+        return float(np.max(np.abs(self(z) - np.asarray(_function(f)(z), dtype=float))))
+
+    def __call__(self, z, order: int = 0):
+        """Value (or derivative of the given order) at z: a float, or an array of floats."""
+        raise NotImplementedError
+
+    def jax(self, z, order: int = 0) -> Array:
+        """Value (or derivative of the given order) at a JAX array; may be traced, and differentiated further.
+
+        JAX is imported on first use. Derivatives that JAX takes of it are those of this class, with the slopes stated for kinks.
+        """
+        from identify.problem.traced import derivative_of
+
+        return derivative_of(self, _order(order), z)
+
+    def ball(self, z, order: int = 0) -> arb:
+        """An enclosure of the value (or derivative) on a ball ``z`` (``flint.arb``, or any real number), at Arb's working precision.
+
+        Polynomials and piecewise-linear functions: any order. Analytic functions: order 0 to 3. A ball that touches a breakpoint
+        gives the hull of both slopes and of the one stated there.
+        """
+        raise NotImplementedError
+
+    def exact(self, z, order: int = 0):
+        """The exact value (or derivative) at a rational number or each entry of an array; UnsupportedError for analytic functions."""
+        raise self.refusal("exact")
+
+    def _jax(self, z, order: int) -> Array:
+        """The formula in JAX, without rules of its own for derivatives."""
+        raise NotImplementedError
 
     @property
     def degree(self) -> int:
@@ -170,52 +218,194 @@ class Activation:
         """The coefficients of the derivative of that order, rounded to double precision."""
         return tuple(float(s) for s in self.derivative(order))
 
-    def __call__(self, z, order: int = 0):
-        """Value (or derivative of the given order) at z: a float, or an array of floats."""
-        return horner(self.floats(order), z)
+    def refusal(self, question: str) -> UnsupportedError:
+        """The error for a question that only polynomials have an answer to."""
+        return UnsupportedError(question, Unsupported.ACTIVATION, kinds=[self.kind], activations=[str(self)], depth=None)
 
-    def __str__(self) -> str:
-        terms = []
-        for k, s in enumerate(self.coefficients):
-            if not s:
-                continue
-            size = abs(s)
-            power = "" if k == 0 else _VARIABLE if k == 1 else f"{_VARIABLE}^{k}"
-            if not power:
-                body = str(size)
-            elif size == 1:
-                body = power
-            else:
-                body = (f"{size.numerator}*" if size.numerator != 1 else "") + power
-                body += f"/{size.denominator}" if size.denominator != 1 else ""
-            terms.append(("- " if s < 0 else "+ ") + body)
-        text = " ".join(terms)
-        return text[2:] if text.startswith("+ ") else "-" + text[2:]
+    def __getattr__(self, name: str) -> Any:
+        if name == "coefficients" and type(self) in (PiecewiseLinear, Analytic):
+            raise self.refusal(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f'Activation.parse("{self}")'
 
 
-def horner(coefficients: Sequence, z, reduce: Callable = lambda value: value):
-    """Evaluate a polynomial with + and * only, so that any ring (floats, fractions, residues, JAX arrays) will do.
+@dataclass(frozen=True, init=False, repr=False)
+class Polynomial(Activation):
+    r"""A polynomial :math:`\sigma(z) = \sum_{k=0}^p s_k z^k` of degree :math:`p \ge 2`; see :class:`Activation`."""
 
-    ``reduce`` is applied after every product: the remainder modulo a prime, for integers that stand for residues.
+    coefficients: tuple[Fraction, ...]
+    kind = "polynomial"
+
+    def __init__(self, coefficients: Sequence[int | float | Fraction]):
+        values = [exact(value) for value in coefficients]
+        while values and values[-1] == 0:
+            values.pop()
+        degree = len(values) - 1
+        if degree < 2:
+            raise ActivationError(
+                f"activation of degree {max(degree, 0)}: expected a polynomial of degree 2 or more, because the "
+                "gradients of a linear network reveal nothing of the data beyond sum_i c_i x_i"
+            )
+        if degree > MAX_DEGREE:
+            raise ActivationError(f"activation of degree {degree}: expected a degree of at most {MAX_DEGREE}")
+        object.__setattr__(self, "coefficients", tuple(values))
+
+    def __call__(self, z, order: int = 0):
+        return horner(self.floats(order), z)
+
+    def exact(self, z, order: int = 0):
+        coefficients = self.derivative(order)
+        if isinstance(z, np.ndarray):
+            return np.frompyfunc(lambda value: horner(coefficients, exact(value)), 1, 1)(z)
+        return horner(coefficients, exact(z))
+
+    def ball(self, z, order: int = 0) -> arb:
+        from identify.problem.balls import ball
+
+        return horner([ball(s) for s in self.derivative(order)], ball(z))
+
+    def _jax(self, z, order: int) -> Array:
+        return horner(self.floats(order), z)
+
+    def __str__(self) -> str:
+        return written(self.coefficients)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class PiecewiseLinear(Activation):
+    """A continuous piecewise-linear function with exact rational breakpoints and slopes.
+
+    Parameters
+    ----------
+    breakpoints
+        Where slopes change, in increasing order; at least one.
+    slopes
+        One more than breakpoints, from left to right.
+    value
+        The value at the first breakpoint.
+    kinks
+        The derivative that is used *at* each breakpoint (PyTorch: 0 for ReLU, |z|, ReLU6 and hard tanh, the left slope for leaky
+        ReLU); None: the left slope.
+
+    Raises
+    ------
+    ActivationError
+        For numbers that do not fit together, or a function without a breakpoint.
+
+    Examples
+    --------
+    >>> PiecewiseLinear([0], [0, 1])
+    Activation.parse("relu")
+    >>> PiecewiseLinear([0, 1], [0, 2, 1]).exact(Fraction(3))
+    Fraction(4, 1)
     """
-    value = coefficients[-1] + 0 * z
-    for s in reversed(coefficients[:-1]):
-        value = reduce(value * z) + s
-    return reduce(value)
+
+    lines: Lines
+    kind = "piecewise-linear"
+
+    def __init__(self, breakpoints: Sequence, slopes: Sequence, value=0, *, kinks: Sequence | None = None):
+        object.__setattr__(self, "lines", Lines.of(breakpoints, slopes, value, kinks))
+
+    @classmethod
+    def _of(cls, lines: Lines) -> PiecewiseLinear:
+        return cls(lines.breakpoints, lines.slopes, lines.value, kinks=lines.kinks)
+
+    @property
+    def breakpoints(self) -> tuple[Fraction, ...]:
+        """Where slopes change, in increasing order."""
+        return self.lines.breakpoints
+
+    @property
+    def slopes(self) -> tuple[Fraction, ...]:
+        """The slopes of the pieces, from left to right."""
+        return self.lines.slopes
+
+    @property
+    def intercepts(self) -> tuple[Fraction, ...]:
+        """The pieces are ``slope * z + intercept``."""
+        return self.lines.intercepts
+
+    @property
+    def kinks(self) -> tuple[Fraction, ...]:
+        """The derivative that is used at each breakpoint."""
+        return self.lines.kinks
+
+    def __call__(self, z, order: int = 0):
+        return self.lines.evaluate(z, _order(order), np)
+
+    def exact(self, z, order: int = 0):
+        return self.lines.exact(z, _order(order))
+
+    def ball(self, z, order: int = 0) -> arb:
+        from identify.problem.balls import piecewise
+
+        pieces = list(zip(self.slopes, self.intercepts, strict=True))
+        return piecewise(self.breakpoints, pieces, self.kinks, z, _order(order))
+
+    def _jax(self, z, order: int) -> Array:
+        import jax.numpy as jnp
+
+        return self.lines.evaluate(jnp.asarray(z), order, jnp)
+
+    def __str__(self) -> str:
+        return str(self.lines)
 
 
-def root_group(degrees: Sequence[int]) -> str:
-    """The real solutions t of t^(k-l) = 1 for all k, l in ``degrees``: ``"scaling"``, ``"sign"`` or ``"none"``.
+@dataclass(frozen=True, init=False, repr=False)
+class Analytic(Activation):
+    """A named real-analytic function that is not a polynomial; derivatives up to order 3 in closed form.
 
-    ``scaling`` (every t != 0) for a single degree, ``sign`` (t = 1, -1) when all differences are even. Theory, section 3.
+    Floating-point values are accurate to a few ulps of their size for every finite z, up to cancellation at the zeros of a derivative.
     """
-    step = 0
-    for k in degrees:
-        step = gcd(step, abs(k - degrees[0]))
-    return "scaling" if step == 0 else "sign" if step % 2 == 0 else "none"
+
+    name: str
+    kind = "analytic"
+
+    def __init__(self, name: str):
+        object.__setattr__(self, "name", BUILDERS[normal(name)].name)
+
+    def __call__(self, z, order: int = 0):
+        whole("order", order, least=0, most=HIGHEST_ORDER)
+        with np.errstate(under="ignore"):
+            return FORMULAS[self.name](FLOATS, z, order)
+
+    def ball(self, z, order: int = 0) -> arb:
+        from identify.problem.balls import enclosure
+
+        return enclosure(FORMULAS[self.name], z, whole("order", order, least=0, most=HIGHEST_ORDER))
+
+    def _jax(self, z, order: int) -> Array:
+        whole("order", order, least=0, most=HIGHEST_ORDER)
+        return FORMULAS[self.name](jax_kernel(), z, order)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def as_activation(value: Activation | str, argument: str = "activation") -> Activation:
+    """An activation, or the text of one, read. Raises :class:`ActivationError` for anything else."""
+    if isinstance(value, str):
+        return Activation.parse(value)
+    if not isinstance(value, Activation):
+        raise ActivationError(f"{argument}: received {type(value).__name__}, expected an Activation or a text such as 'z + z^3' or 'relu'")
+    return value
+
+
+def _order(order: int) -> int:
+    return whole("order", order, least=0)
+
+
+def _function(f: Callable | Activation | str) -> Callable:
+    return as_activation(f) if isinstance(f, str) else f
+
+
+def _advice(name: str) -> str:
+    """The end of an error about a name in a formula."""
+    if normal(name) in BUILDERS:
+        return f". Write '{BUILDERS[normal(name)].name}', the name alone, for the function"
+    return nearest(normal(name), known_names())
 
 
 def _interval(interval) -> tuple[float, float]:
@@ -226,64 +416,3 @@ def _interval(interval) -> tuple[float, float]:
     if not (isfinite(low) and isfinite(high) and low < high):
         raise ActivationError(f"interval: received {interval!r}, expected two finite numbers (low, high) with low < high")
     return low, high
-
-
-def _exact(value) -> Fraction:
-    if isinstance(value, bool) or not isinstance(value, (Rational, float)) or (isinstance(value, float) and not isfinite(value)):
-        raise ActivationError(f"activation coefficient {value!r}: expected a finite integer, fraction or float")
-    return Fraction(int(value.numerator), int(value.denominator)) if isinstance(value, Rational) else Fraction(value)
-
-
-def _polynomial(node: ast.expr, source: str, text: str) -> list[Fraction]:
-    """Coefficients of a parsed formula, by recursion on its syntax tree."""
-
-    def refuse(why: str) -> ActivationError:
-        part = ast.get_source_segment(source, node) or source
-        return ActivationError(f"activation {text!r}: {part!r} {why}; expected a polynomial in z such as 'z + z^2/2 + z^3'")
-
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-        literal = ast.get_source_segment(source, node) or repr(node.value)
-        if not isfinite(float(node.value)) if isinstance(node.value, float) else abs(node.value) >= 2**1000:
-            raise refuse("is too large a number")
-        try:
-            return [Fraction(literal.replace("_", ""))]
-        except ValueError:
-            raise refuse("is not a decimal number") from None
-    if isinstance(node, ast.Name) and node.id == _VARIABLE:
-        return [Fraction(0), Fraction(1)]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        sign = -1 if isinstance(node.op, ast.USub) else 1
-        return [sign * s for s in _polynomial(node.operand, source, text)]
-    if isinstance(node, ast.BinOp):
-        left = _polynomial(node.left, source, text)
-        right = _polynomial(node.right, source, text)
-        if isinstance(node.op, (ast.Add, ast.Sub)):
-            sign = -1 if isinstance(node.op, ast.Sub) else 1
-            size = max(len(left), len(right))
-            left, right = left + [Fraction(0)] * (size - len(left)), right + [Fraction(0)] * (size - len(right))
-            return [u + sign * v for u, v in zip(left, right, strict=True)]
-        if isinstance(node.op, ast.Mult):
-            return product(left, right)
-        if isinstance(node.op, ast.Div):
-            if len(right) > 1 or not right[0]:
-                raise refuse("divides by something that is not a non-zero number")
-            return [s / right[0] for s in left]
-        if isinstance(node.op, ast.Pow):
-            if len(right) > 1 or right[0].denominator != 1 or not 0 <= right[0] <= MAX_DEGREE:
-                raise refuse(f"has an exponent that is not an integer from 0 to {MAX_DEGREE}")
-            power = [Fraction(1)]
-            for _ in range(int(right[0])):
-                power = product(power, left)
-            return power
-    raise refuse("is not polynomial (Activation.approximate gives a polynomial close to a function, and deviation what that loses)")
-
-
-def product(left: Sequence[Fraction], right: Sequence[Fraction]) -> list[Fraction]:
-    """Coefficients of the product of two polynomials. Raises :class:`ActivationError` for a degree that is too large to expand."""
-    if len(left) + len(right) > 4 * MAX_DEGREE:
-        raise ActivationError(f"activation: a product of degree {len(left) + len(right) - 2} is too large to expand")
-    out = [Fraction(0)] * (len(left) + len(right) - 1)
-    for i, u in enumerate(left):
-        for j, v in enumerate(right):
-            out[i + j] += u * v
-    return out

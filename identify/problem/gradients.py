@@ -12,13 +12,15 @@ and the floating-point iterations of the recovery use this one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from identify.base.options import LAYERS, choice
 from identify.problem.activation import Activation, horner
+from identify.problem.signals import layer_updates
 
 
 class Observed(NamedTuple):
@@ -53,9 +55,8 @@ def weighted_gradients(W, A, offsets, s: Sequence, ds: Sequence, X, c):
         Arrays (m, d), (m,) and (C, m). Only ``+``, ``*``, ``@`` and ``.T`` are used: NumPy arrays (of floats, or of
         objects such as fractions or residues) and JAX arrays all serve. Cost O(n m (d + C + p)).
     """
-    Z = X @ W.T + offsets
-    G = (c @ A) * horner(ds, Z)
-    return G.T @ X, G.sum(axis=0), c.T @ horner(s, Z)
+    (of_W, of_bias), (of_a, _) = layer_updates((W, A), (offsets, None), (lambda z, order: horner(ds if order else s, z),), X, c)
+    return of_W, of_bias, of_a
 
 
 def visible_degrees(activation: Activation, has_bias: bool, observed: Observed) -> tuple[int, ...]:
@@ -66,9 +67,24 @@ def visible_degrees(activation: Activation, has_bias: bool, observed: Observed) 
     return zero + activation.support
 
 
-def flatten(parts, observed: Observed) -> np.ndarray:
+def flatten(parts: Iterable[Any], observed: Iterable[bool]) -> np.ndarray:
     """The observed parts of a gradient as one vector."""
     return np.concatenate([np.asarray(part).reshape(-1) for part, seen in zip(parts, observed, strict=True) if seen])
+
+
+def unflatten(
+    vector: np.ndarray,
+    shapes: Iterable[tuple[int, ...]],
+    observed: Iterable[bool],
+    absent: Callable[[tuple[int, ...]], Any] = lambda shape: None,
+) -> list[Any]:
+    """The inverse of :func:`flatten`: a part for each shape, ``absent(shape)`` for one that was not observed."""
+    parts, start = [], 0
+    for shape, seen in zip(shapes, observed, strict=True):
+        size = prod(shape) if seen else 0
+        parts.append(vector[start : start + size].reshape(shape) if seen else absent(shape))
+        start += size
+    return parts
 
 
 def jacobian(

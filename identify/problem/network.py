@@ -1,14 +1,22 @@
-"""Two-layer networks: the weights whose gradients are observed. Shapes are checked here, once."""
+"""Networks: the weights whose gradients are observed, of any depth. Shapes are checked here, once.
+
+:class:`Network` is a multilayer perceptron :math:`f(x) = W_L \\sigma(\\dots\\sigma(W_1 x + b_1)\\dots) + b_L`; :class:`TwoLayerNetwork` is
+its case of two layers without an output bias, in the notation of the theorems about polynomial activations.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import FrozenInstanceError, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.problem.activation import Activation, ActivationError
+from identify.problem.activation import Activation, ActivationError, as_activation
+from identify.problem.refusals import Unsupported, refusal
+from identify.problem.signals import Forward, backward, forward
 
 
 class ShapeError(InputError):
@@ -50,8 +58,270 @@ def _ndim(value) -> int:
         return 1
 
 
-@dataclass(frozen=True, eq=False)
-class TwoLayerNetwork:
+class Layer(NamedTuple):
+    """One layer of weights, and the activation after it (None: the last layer)."""
+
+    weights: Float[np.ndarray, "out in"]
+    bias: Float[np.ndarray, " out"] | None
+    activation: Activation | None
+
+
+_OF_TWO_LAYERS = ("W", "a", "bias")
+
+
+class Network:
+    r"""A multilayer perceptron :math:`f(x) = W_L\, \sigma_{L-1}(\dots \sigma_1(W_1 x + b_1) \dots) + b_L` with C outputs, :math:`L \ge 2`.
+
+    Parameters
+    ----------
+    weights
+        :math:`W_1, \dots, W_L`, each (out, in), dimensionless. A last layer of shape (in,) is one output.
+    biases
+        :math:`b_1, \dots, b_L`, each (out,), or None for a layer without; None for a network without any.
+    activation
+        An :class:`Activation` or its text, for all hidden layers, or a sequence with one for each.
+
+    Raises
+    ------
+    ShapeError
+        For fewer than two layers, layers that do not fit together, a size of zero, or values that are not finite.
+    ActivationError
+        For an activation that cannot be read, or another number of them than of hidden layers.
+
+    Examples
+    --------
+    >>> net = Network([np.eye(2), np.ones((3, 2)), np.ones((1, 3))], biases=[None, [0, 0, 1], None], activation="relu")
+    >>> net
+    Network(2-2-3-1, relu, biases in layer 2)
+    >>> net([[1.0, -2.0]])
+    array([[4.]])
+    """
+
+    weights: tuple[Float[np.ndarray, "out in"], ...]
+    biases: tuple[Float[np.ndarray, " out"] | None, ...]
+    activations: tuple[Activation, ...]
+    """One for each hidden layer."""
+
+    W: Float[np.ndarray, "m d"]
+    a: Float[np.ndarray, " m"] | Float[np.ndarray, "C m"]
+    bias: Float[np.ndarray, " m"] | None
+    activation: Activation
+
+    def __init__(
+        self,
+        weights: Sequence[Any],
+        *,
+        biases: Sequence[Any] | None = None,
+        activation: Activation | str | Sequence[Activation | str],
+    ):
+        if isinstance(weights, (np.ndarray, Mapping)) or not isinstance(weights, Sequence) or len(weights) < 2:
+            received = f"{len(weights)} layers" if isinstance(weights, Sequence) else type(weights).__name__
+            raise ShapeError(f"weights: received {received}, expected a list of two or more matrices (out, in)")
+        depth = len(weights)
+        given = [None] * depth if biases is None else list(biases)
+        if len(given) != depth:
+            raise ShapeError(f"biases: received {len(given)}, expected one for each of the {depth} layers, None where a layer has none")
+        matrices: list[np.ndarray] = []
+        vectors: list[np.ndarray | None] = []
+        for k, (W, b) in enumerate(zip(weights, given, strict=True), 1):
+            inputs = len(matrices[-1]) if matrices else None
+            matrix = np.reshape(W, (1, -1)) if k == depth and _ndim(W) == 1 and np.size(W) else W
+            matrices.append(finite_array(f"W{k}", matrix, (None, inputs), "one row for each neuron, one column for each input"))
+            size = len(matrices[-1])
+            vectors.append(None if b is None else finite_array(f"b{k}", b, (size,), "one number for each neuron"))
+        if isinstance(activation, (str, Activation)):
+            kinds = [as_activation(activation)] * (depth - 1)
+        elif isinstance(activation, Sequence):
+            kinds = [as_activation(value) for value in activation]
+        else:
+            kinds = [as_activation(activation)]
+        if len(kinds) != depth - 1:
+            raise ActivationError(f"activation: received {len(kinds)}, expected one, or one for each of the {depth - 1} hidden layers")
+        self._set(tuple(matrices), tuple(vectors), tuple(kinds))
+        if len(set(kinds)) == 1:
+            object.__setattr__(self, "activation", kinds[0])
+
+    def _set(self, weights: tuple, biases: tuple, activations: tuple) -> None:
+        for name, value in (("weights", weights), ("biases", biases), ("activations", activations)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, model: Any, *, activation: Activation | str | Sequence[Activation | str] | None = None) -> Network:
+        """The network that a model of a framework is, or that arrays by name are.
+
+        Parameters
+        ----------
+        model
+            A ``torch.nn.Sequential`` of dense layers and activations; a mapping of arrays by name, such as ``{"W1": ..., "b1": ...}`` or
+            a ``state_dict``; or a :class:`Network`, which is returned.
+        activation
+            For a mapping, which does not say it: as in the constructor.
+
+        Raises
+        ------
+        ShapeError, ActivationError
+            For a part that cannot be read, which the message names.
+
+        Notes
+        -----
+        A framework is imported only when the model is one of its objects.
+
+        Examples
+        --------
+        >>> Network.of({"W1": np.eye(2), "b1": [0, 1], "W2": [[1, 1]]}, activation="gelu")
+        Network(2-2-1, gelu, biases in layer 1)
+        """
+        from identify.problem.models import network_of
+
+        return network_of(model, activation)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Weights, bias and activation of each layer, from the inputs to the outputs."""
+        return tuple(Layer(*parts) for parts in zip(self.weights, self.biases, (*self.activations, None), strict=True))
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers of weights."""
+        return len(self.weights)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of inputs, of neurons of each hidden layer, and of outputs."""
+        return (self.weights[0].shape[1], *map(len, self.weights))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of neurons of the hidden layers."""
+        return self.sizes[1:-1]
+
+    @property
+    def n_inputs(self) -> int:
+        """d."""
+        return self.weights[0].shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """C."""
+        return len(self.weights[-1])
+
+    @property
+    def parameters(self) -> dict[str, Float[np.ndarray, "..."]]:
+        """Weights and biases by name: ``W1``, ``b1``, ``W2``, ...; layers without a bias have none here."""
+        named: dict[str, np.ndarray] = {}
+        for k, (W, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            named |= {f"W{k}": W} if b is None else {f"W{k}": W, f"b{k}": b}
+        return named
+
+    def with_parameters(self, parameters: Mapping[str, Any]) -> Network:
+        """A network with these weights and biases, by name as in :attr:`parameters`, and the same activations."""
+        return from_parameters(parameters, self.activations)
+
+    def outputs(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n C"]:
+        """Outputs in double precision. Cost O(n · number of weights)."""
+        return self.forward(X).outputs
+
+    def __call__(self, X: Float[np.ndarray, "n d"]) -> np.ndarray:
+        """Outputs at each sample, (n, C)."""
+        return self.outputs(X)
+
+    def forward(self, X: Float[np.ndarray, "n d"]) -> Forward:
+        """What enters each layer and what leaves its weights, at each sample; see :mod:`identify.problem.signals`."""
+        X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
+        return forward(self.weights, self.biases, self.activations, X)
+
+    def signals(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> list[Float[np.ndarray, "n out"]]:
+        """:math:`u_i^l` for each layer l: the derivatives of :math:`\\sum_o c_{io} f_o(x_i)` by the pre-activations."""
+        X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
+        c = finite_array("c", c, (len(X), self.n_outputs), "signed multipliers, one row per sample")
+        return backward(self.weights, self.activations, self.forward(X).before, c)
+
+    @property
+    def has_output_bias(self) -> bool:
+        return self.biases[-1] is not None
+
+    @property
+    def width(self) -> int:
+        """m, the number of neurons of a network with one hidden layer."""
+        return len(self._first_layer("width"))
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the first of two layers has a bias."""
+        self._first_layer("has_bias")
+        return self.biases[0] is not None
+
+    @property
+    def A(self) -> Float[np.ndarray, "C m"]:
+        """Second-layer weights of a two-layer network, as a matrix whatever the number of outputs."""
+        self._first_layer("A")
+        return self.weights[1]
+
+    @property
+    def offsets(self) -> Float[np.ndarray, " m"]:
+        """First-layer biases of a two-layer network, zero where it has none."""
+        b = self.biases[0]
+        return np.zeros(len(self._first_layer("offsets"))) if b is None else b
+
+    def _first_layer(self, asked: str) -> Float[np.ndarray, "m d"]:
+        if self.depth != 2:
+            raise refusal(asked, Unsupported.DEPTH, self)
+        return self.weights[0]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if "weights" not in self.__dict__ or name not in (*_OF_TWO_LAYERS, "activation"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if name == "activation":
+                raise refusal(name, Unsupported.LAYER_KINDS, self)
+            W = self._first_layer(name)
+            return {"W": W, "a": self.weights[1], "bias": self.biases[0]}[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def distinct_directions(self, tolerance: float = 1e-8) -> int:
+        """Effective width: the number of pairwise non-parallel neurons (w_j, beta_j), dead ones left out.
+
+        Two directions count as one when the sine of their angle is below ``tolerance``. Floating point: evidence,
+        not a proof. Cost O(m^2 d).
+        """
+        lifted = self.W if self.bias is None else np.hstack([self.W, self.bias[:, None]])
+        norms = np.linalg.norm(lifted, axis=1)
+        alive = (norms > tolerance * max(norms.max(), 1e-300)) & (np.abs(self.A).max(axis=0) > 0)
+        kept: list[np.ndarray] = []
+        for u in lifted[alive] / norms[alive, None]:
+            if not kept or np.min([np.linalg.norm(u - (u @ v) * v) for v in kept]) > tolerance:
+                kept.append(u)
+        return len(kept)
+
+    def two_layers(self) -> TwoLayerNetwork:
+        """The :class:`TwoLayerNetwork` with the same hidden layer; an output bias is left out, which changes no other gradient.
+
+        Raises :class:`UnsupportedError` for a deeper network.
+        """
+        W = self._first_layer("two_layers")
+        a = self.weights[1]
+        return TwoLayerNetwork(W, a[0] if len(a) == 1 else a, self.activations[0], self.biases[0])
+
+    def __repr__(self) -> str:
+        names = dict.fromkeys(map(str, self.activations if len(set(self.activations)) > 1 else self.activations[:1]))
+        with_bias = [str(k) for k, b in enumerate(self.biases, 1) if b is not None]
+        if not with_bias:
+            biases = "no biases"
+        elif len(with_bias) == self.depth:
+            biases = "biases"
+        else:
+            biases = f"biases in layer{'s' if len(with_bias) > 1 else ''} {', '.join(with_bias)}"
+        return f"Network({'-'.join(map(str, self.sizes))}, {', '.join(names)}, {biases})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoLayerNetwork(Network):
     r"""The network :math:`f(\theta; x) = \sum_j a_j\, \sigma(w_j \cdot x + \beta_j)`, with C outputs when ``a`` has C rows.
 
     Parameters
@@ -82,11 +352,7 @@ class TwoLayerNetwork:
     bias: Float[np.ndarray, " m"] | None = None
 
     def __post_init__(self) -> None:
-        activation = self.activation
-        if isinstance(activation, str):
-            activation = Activation.parse(activation)
-        if not isinstance(activation, Activation):
-            raise ActivationError(f"activation: received {type(activation).__name__}, expected an Activation or a text such as 'z + z^3'")
+        activation = as_activation(self.activation)
         W = finite_array("W", self.W, (None, None), "first-layer weights, shape (m neurons, d inputs)")
         m = W.shape[0]
         rank = _ndim(self.a)
@@ -96,57 +362,30 @@ class TwoLayerNetwork:
             bias = finite_array("bias", self.bias, (m,), f"first-layer biases, one for each of the {m} neurons")
         for name, value in (("activation", activation), ("W", W), ("a", a), ("bias", bias)):
             object.__setattr__(self, name, value)
-
-    @property
-    def n_inputs(self) -> int:
-        """d."""
-        return self.W.shape[1]
-
-    @property
-    def width(self) -> int:
-        """m, counting every neuron."""
-        return self.W.shape[0]
-
-    @property
-    def n_outputs(self) -> int:
-        """C."""
-        return 1 if self.a.ndim == 1 else self.a.shape[0]
-
-    @property
-    def has_bias(self) -> bool:
-        return self.bias is not None
-
-    @property
-    def A(self) -> Float[np.ndarray, "C m"]:
-        """Second-layer weights as a matrix, whatever the number of outputs."""
-        return self.a.reshape(self.n_outputs, self.width)
-
-    @property
-    def offsets(self) -> Float[np.ndarray, " m"]:
-        """First-layer biases, zero where the network has none."""
-        return np.zeros(self.width) if self.bias is None else self.bias
+        self._set((W, a.reshape(-1, m)), (bias, None), (activation,))
 
     def __call__(self, X: Float[np.ndarray, "n d"]) -> np.ndarray:
-        """Outputs at each sample: shape ``(n,)`` for one output, ``(n, C)`` for more."""
-        X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
-        out = self.activation(X @ self.W.T + self.offsets) @ self.A.T
+        """Outputs at each sample: shape ``(n,)`` for one output given as (m,), ``(n, C)`` otherwise."""
+        out = self.outputs(X)
         return out[:, 0] if self.a.ndim == 1 else out
 
-    def distinct_directions(self, tolerance: float = 1e-8) -> int:
-        """Effective width: the number of pairwise non-parallel neurons (w_j, beta_j), dead ones left out.
-
-        Two directions count as one when the sine of their angle is below ``tolerance``. Floating point: evidence,
-        not a proof. Cost O(m^2 d).
-        """
-        lifted = self.W if self.bias is None else np.hstack([self.W, self.bias[:, None]])
-        norms = np.linalg.norm(lifted, axis=1)
-        alive = (norms > tolerance * max(norms.max(), 1e-300)) & (np.abs(self.A).max(axis=0) > 0)
-        kept: list[np.ndarray] = []
-        for u in lifted[alive] / norms[alive, None]:
-            if not kept or np.min([np.linalg.norm(u - (u @ v) * v) for v in kept]) > tolerance:
-                kept.append(u)
-        return len(kept)
+    def two_layers(self) -> TwoLayerNetwork:
+        return self
 
     def __repr__(self) -> str:
         bias = "bias" if self.has_bias else "no bias"
         return f"TwoLayerNetwork({self.n_inputs}-{self.width}-{self.n_outputs}, sigma = {self.activation}, {bias})"
+
+
+def from_parameters(
+    parameters: Mapping[str, Any], activation: Activation | str | Sequence[Activation | str], *, argument: str = "parameters"
+) -> Network:
+    """A network from arrays named ``W1``, ``b1``, ``W2``, ... Raises :class:`ShapeError` for other names."""
+    depth = sum(name.startswith("W") for name in parameters)
+    known = {f"{letter}{k}" for k in range(1, depth + 1) for letter in "Wb"}
+    if depth < 2 or not {f"W{k}" for k in range(1, depth + 1)} <= set(parameters) <= known:
+        raise ShapeError(
+            f"{argument}: received {', '.join(parameters) or 'none'}; expected W1, W2, ... (two or more), and b1, b2, ... for biases"
+        )
+    layers = range(1, depth + 1)
+    return Network([parameters[f"W{k}"] for k in layers], biases=[parameters.get(f"b{k}") for k in layers], activation=activation)

@@ -4,102 +4,144 @@ Every regime says that a *target* known to the analyst is a weighted sum of per-
 
 .. math:: t = \sum_{i=1}^n c_i\, \nabla_\theta f(\theta; x_i), \qquad c_i = \lambda_i y_i,
 
-for unknown data :math:`x_i` and signed multipliers :math:`c_i`. :func:`weighted_gradients` evaluates the right-hand
-side with + and * only, so the numeric, the modular and the symbolic view all pass through it; every faster form in
-the package is tested against it.
+for unknown data :math:`x_i` and signed multipliers :math:`c_i`, layer by layer :math:`G_l = \sum_i u_i^l (h_i^{l-1})^\top`.
+:mod:`identify.problem.signals` evaluates the right-hand side with + and * only, so the numeric, the modular and the symbolic view all
+pass through it; every faster form in the package is tested against it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.base.options import REGIMES, choice
-from identify.problem.gradients import Observed, flatten, visible_degrees, weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.base.options import LAYERS, REGIMES, choice, positive, whole
+from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
+from identify.problem.network import Network, ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.refusals import Unsupported, refusal
+from identify.problem.signals import layer_updates
+from identify.problem.words import equations_in_words as equations_in_words
+from identify.problem.words import layers_in_words
 
 SELF_TRAINED = ("weight-decay", "max-margin")
 LOSSES = ("logistic", "square")
 
 
-@dataclass(frozen=True, eq=False)
+class Update(NamedTuple):
+    """The target for one layer: of its weights, in their shape, and of its bias; None for what was not observed."""
+
+    W: Float[np.ndarray, "out in"] | None
+    bias: Float[np.ndarray, " out"] | None
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class KKTSystem:
     """Equation (S) with numbers: a network, a target for each observed layer, and what else the analyst may add.
 
     Use the four constructors :meth:`gradient`, :meth:`lazy`, :meth:`weight_decay`, :meth:`max_margin`.
     """
 
-    network: TwoLayerNetwork
-    target_W: Float[np.ndarray, "m d"] | None
-    target_bias: Float[np.ndarray, " m"] | None
-    target_a: Float[np.ndarray, " m"] | Float[np.ndarray, "C m"] | None
+    network: Network
+    updates: tuple[Update, ...]
+    """One for each layer of weights; the constructor completes a mapping from layer numbers, as :meth:`gradient` takes it."""
     regime: str
     labels: Float[np.ndarray, " n"] | None = None
     loss: str | None = None
     decay: float | None = None
 
-    def __post_init__(self) -> None:
-        choice("regime", self.regime, REGIMES)
-        net = self.network
-        check_network("network", net)
-        if self.target_bias is not None and not net.has_bias:
-            raise ShapeError("bias: a target for the biases, but the network has none; pass bias=None, or give the network its bias")
-        if self.target_W is None and self.target_bias is None and self.target_a is None:
+    def __init__(
+        self,
+        network: Network,
+        updates: Mapping[int, Any] | Sequence[Any],
+        regime: str,
+        labels: Any = None,
+        loss: str | None = None,
+        decay: float | None = None,
+    ) -> None:
+        choice("regime", regime, REGIMES)
+        check_network("network", network)
+        network, given = _of_two_layers(network, _completed(network, updates), regime)
+        names = [name for k in range(1, network.depth + 1) for name in _names(network, k)]
+        parts = [part for update in given for part in update]
+        if all(part is None for part in parts):
             raise ShapeError("target: no layer was observed; pass W, a or both (minus the gradient for each trained layer)")
-        for name, shape, meaning in (
-            ("target_W", net.W.shape, "one row for each neuron of the network"),
-            ("target_bias", (net.width,), "one number for each neuron"),
-            ("target_a", net.a.shape, "the shape of the network's second layer"),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                array = finite_array(name.removeprefix("target_"), value, shape, f"a target with {meaning}")
-                object.__setattr__(self, name, array)
-        if not any(np.any(part) for part in (self.target_W, self.target_bias, self.target_a) if part is not None):
+        checked = [_checked_part(network, k, name, part) for k, (name, part) in enumerate(zip(names, parts, strict=True))]
+        if not any(np.any(part) for part in checked if part is not None):
             raise ShapeError("target: every number is zero, so there is no equation to solve; expected a non-zero gradient or change")
-        if self.labels is not None:
-            object.__setattr__(self, "labels", check_labels(self.labels))
+        values = {
+            "network": network,
+            "updates": tuple(map(Update, checked[::2], checked[1::2])),
+            "regime": regime,
+            "labels": None if labels is None else check_labels(labels),
+            "loss": loss,
+            "decay": decay,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
-    def gradient(cls, network: TwoLayerNetwork, *, W=None, a=None, bias=None) -> KKTSystem:
+    def gradient(cls, network: Network, *, W=None, a=None, bias=None, layers: Mapping[int, Any] | None = None) -> KKTSystem:
         r"""One observed gradient (Wang, Lee & Lei 2023): :math:`t = -\nabla_\theta \mathrm{loss}`, :math:`c_i = -\ell'(f(x_i), y_i)/n`.
 
         Parameters
         ----------
         network
-            The network at which the gradient was taken.
+            The network at which the gradient was taken, of any depth.
         W, a, bias
-            *Minus* the gradient for each trained group of parameters; None for one that was not observed.
+            For two layers: *minus* the gradient for each trained group of parameters; None for one that was not observed.
+        layers
+            For any depth, in place of these: *minus* the gradient by the number of the layer, from 1 to ``network.depth``. A value is
+            an array for the weights alone, or a tuple (weights, bias), None for what was not observed. ``identify.gradients_of``
+            reads it from a model of PyTorch.
 
         Raises
         ------
         ShapeError
             For shapes that are not the network's, values that are not finite, or a bias the network does not have.
+
+        Notes
+        -----
+        The gradient by an output bias is :math:`\sum_i c_i`. When it is not observed, the output bias changes no equation, and a network
+        of two layers is held without it.
+
+        Examples
+        --------
+        >>> net = Network([np.eye(2), np.ones((3, 2)), np.ones((1, 3))], activation="tanh")
+        >>> KKTSystem.gradient(net, layers={1: np.ones((2, 2)), 3: np.ones((1, 3))})
+        KKTSystem(gradient: 7 equations from W1, W3 of Network(2-2-3-1, tanh, no biases))
         """
-        return cls(network, W, bias, a, "gradient")
+        if layers is None:
+            check_network("network", network)
+            if network.depth != 2:
+                raise ShapeError(f"layers: received None for {network!r}, expected a mapping such as {{1: (dW1, db1), 2: (dW2, db2)}}")
+            return cls(network, {1: (W, bias), 2: (a, None)}, "gradient")
+        if not (W is None and a is None and bias is None):
+            raise InputError("layers: received layers beside W, a or bias; expected layers alone, or the others (two layers)")
+        return cls(network, layers, "gradient")
 
     @classmethod
-    def lazy(cls, initial: TwoLayerNetwork, final: TwoLayerNetwork) -> KKTSystem:
+    def lazy(cls, initial: Network, final: Network) -> KKTSystem:
         r"""Lazy (NTK) training (Loo et al. 2024): :math:`t = \theta_T - \theta_0`, gradients at :math:`\theta_0`.
 
         A layer that did not move at all is taken as not trained, and its rows are dropped.
         """
         check_network("initial", initial)
         check_network("final", final)
-        if initial.W.shape != final.W.shape or initial.a.shape != final.a.shape or initial.has_bias != final.has_bias:
-            raise ShapeError(f"final: {final!r} has not the architecture of initial: {initial!r}")
-        if initial.activation != final.activation:
-            raise ShapeError(f"final: its activation {final.activation} is not that of initial: {initial.activation}")
-        moved = [final.W - initial.W, final.offsets - initial.offsets, final.a - initial.a]
-        W, bias, a = (part if part.any() else None for part in moved)
-        return cls(initial, W, bias if initial.has_bias else None, a, "lazy")
+        shapes = [{name: part.shape for name, part in net.parameters.items()} for net in (initial, final)]
+        if shapes[0] != shapes[1]:
+            raise ShapeError(f"final: {final!r} does not have the same architecture as initial: {initial!r}")
+        if initial.activations != final.activations:
+            raise ShapeError(f"final: its activation {_listed(final.activations)} is not that of initial: {_listed(initial.activations)}")
+        before, after = initial.parameters, final.parameters
+        moved = {name: after[name] - before[name] for name in before if np.any(after[name] != before[name])}
+        return cls(initial, {k: (moved.get(f"W{k}"), moved.get(f"b{k}")) for k in range(1, initial.depth + 1)}, "lazy")
 
     @classmethod
-    def weight_decay(cls, network: TwoLayerNetwork, *, decay: float, loss: str | None = None, layers: str = "both") -> KKTSystem:
+    def weight_decay(cls, network: Network, *, decay: float, loss: str | None = None, layers: str | Collection[int] = "both") -> KKTSystem:
         r"""Stationary point of mean loss + (decay/2)·‖θ‖² (Buzaglo et al. 2023): :math:`t = \mathrm{decay}\cdot\theta`.
 
         Parameters
@@ -111,25 +153,24 @@ class KKTSystem:
             :math:`y_i = \mathrm{sign}\, c_i`, ``"square"`` adds :math:`c_i = -2 (f(x_i) - y_i)/n` for responses :math:`y_i`;
             None leaves the multipliers free.
         layers
-            Which layers were trained, and so are stationary: ``"both"``, ``"first"`` or ``"second"``.
+            Which layers were trained, and so are stationary: ``"both"`` (all of them), ``"first"``, ``"second"``, or their numbers.
         """
         check_network("network", network)
-        if isinstance(decay, bool) or not isinstance(decay, (Real, np.floating)) or not 0 < decay < np.inf:
-            raise InputError(f"decay: received {decay!r}, expected a positive number")
+        decay = positive("decay", decay)
         if loss is not None:
             choice("loss", loss, LOSSES)
             if network.n_outputs > 1:
                 raise InputError(f"loss: {loss!r} is for one output, the network has {network.n_outputs}; pass loss=None")
-        return cls._of_parameters(network, float(decay), layers, regime="weight-decay", loss=loss, decay=float(decay))
+        return cls._of_parameters(network, decay, layers, regime="weight-decay", loss=loss, decay=decay)
 
     @classmethod
-    def max_margin(cls, network: TwoLayerNetwork, *, labels=None, layers: str = "both") -> KKTSystem:
+    def max_margin(cls, network: Network, *, labels=None, layers: str | Collection[int] = "both") -> KKTSystem:
         r"""KKT point of the max-margin problem (Lyu & Li 2020; Haim et al. 2022): :math:`t = \theta`, :math:`\lambda_i \ge 0`.
 
         The parameters must be scaled so that the smallest margin is 1. ``labels`` (each +1 or -1, one for each support
         sample, in any order) add the margin equations :math:`y_i f(x_i) = 1`. Training on the logistic loss converges
-        in direction to such a point only for networks homogeneous in their parameters (sigma = z^p); for other
-        polynomials the system can be posed, but training does not imply it.
+        in direction to such a point only for networks homogeneous in their parameters (sigma = z^p, ReLU and its like);
+        for others the system can be posed, but training does not imply it. ``layers`` as for :meth:`weight_decay`.
         """
         check_network("network", network)
         if labels is not None:
@@ -139,29 +180,64 @@ class KKTSystem:
         return cls._of_parameters(network, 1.0, layers, regime="max-margin", labels=labels)
 
     @classmethod
-    def _of_parameters(cls, network: TwoLayerNetwork, factor: float, layers: str, **options) -> KKTSystem:
-        rows = Observed.of(layers, network.has_bias)
-        return cls(
-            network,
-            factor * network.W if rows.W else None,
-            factor * network.offsets if rows.bias else None,
-            factor * network.a if rows.a else None,
-            **options,
-        )
+    def _of_parameters(cls, network: Network, factor: float, layers: str | Collection[int], **options) -> KKTSystem:
+        updates = {
+            k: (factor * network.weights[k - 1], None if (b := network.biases[k - 1]) is None else factor * b)
+            for k in layer_numbers(layers, network.depth)
+        }
+        return cls(network, updates, **options)
+
+    @property
+    def layers(self) -> dict[int, Update]:
+        """The targets of the observed layers, by number from 1; what :meth:`gradient` takes."""
+        return {k: update for k, update in enumerate(self.updates, 1) if update != (None, None)}
+
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The observed targets by name, in the order of :attr:`target`: W, bias and a for two layers, else W1, b1, W2, ..."""
+        return {
+            name: part
+            for k, update in enumerate(self.updates, 1)
+            for name, part in zip(_names(self.network, k), update, strict=True)
+            if part is not None
+        }
+
+    @property
+    def target_W(self) -> Float[np.ndarray, "m d"] | None:
+        """The target for the first-layer weights of a two-layer network; None when it was not observed."""
+        return self._two_layers("target_W").updates[0].W
+
+    @property
+    def target_bias(self) -> Float[np.ndarray, " m"] | None:
+        """The target for the first-layer biases of a two-layer network; None when it was not observed."""
+        return self._two_layers("target_bias").updates[0].bias
+
+    @property
+    def target_a(self) -> Float[np.ndarray, " m"] | Float[np.ndarray, "C m"] | None:
+        """The target for the second layer of a two-layer network, in the shape of its ``a``; None when it was not observed."""
+        return self._two_layers("target_a").updates[1].W
 
     @property
     def observed(self) -> Observed:
-        return Observed(self.target_W is not None, self.target_bias is not None, self.target_a is not None)
+        """Which groups of parameters of a two-layer network have a target."""
+        first, second = self._two_layers("observed").updates
+        return Observed(first.W is not None, first.bias is not None, second.W is not None)
+
+    def _two_layers(self, asked: str) -> KKTSystem:
+        """This system, if it is one of two layers; what it says of W, bias and a would be less than the whole for another."""
+        if not isinstance(self.network, TwoLayerNetwork):
+            raise refusal(asked, Unsupported.DEPTH if self.network.depth != 2 else Unsupported.OUTPUT_BIAS, self.network)
+        return self
 
     @property
     def degrees(self) -> tuple[int, ...]:
-        """Degrees of the moments that the target sees."""
+        """Degrees of the moments that the target sees (two layers, polynomial activation)."""
         return visible_degrees(self.network.activation, self.network.has_bias, self.observed)
 
     @property
     def n_equations(self) -> int:
         """Number of scalar stationarity equations (margins and closures apart)."""
-        return self.target.size
+        return sum(part.size for part in self.parts.values())
 
     def n_unknowns(self, samples: int) -> int:
         """Number of scalar unknowns (x_i, c_i) for that many samples."""
@@ -169,16 +245,19 @@ class KKTSystem:
 
     @property
     def target(self) -> Float[np.ndarray, " equations"]:
-        """All targets in one vector: first-layer weights by neuron, biases, second layer."""
-        return flatten((self.target_W, self.target_bias, self.target_a), self.observed)
+        """All targets in one vector, layer by layer, weights before biases: for two layers first-layer weights, biases, second layer."""
+        return flatten(self.parts.values(), [True] * len(self.parts))
+
+    @property
+    def _seen(self) -> list[bool]:
+        return [part is not None for update in self.updates for part in update]
 
     def right_hand_side(self, X: Float[np.ndarray, "n d"], c) -> Float[np.ndarray, " equations"]:
         """Right-hand side of (S) at the given data, in the order of :attr:`target`, in double precision."""
         net = self.network
         X, c = check_data(X, c, net.n_inputs, net.n_outputs)
-        sigma = net.activation
-        parts = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)
-        return flatten(parts, self.observed)
+        updates = layer_updates(net.weights, net.biases, net.activations, X, c)
+        return flatten([part for update in updates for part in update], self._seen)
 
     def residual(self, X: Float[np.ndarray, "n d"], c) -> float:
         """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow)."""
@@ -189,31 +268,100 @@ class KKTSystem:
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
         """The same system with another target vector, given in the order of :attr:`target` (what-if noise, rounding)."""
         target = finite_array("target", target, (self.n_equations,), "one number for each equation")
-        parts: list[np.ndarray | None] = []
-        start = 0
-        for part in (self.target_W, self.target_bias, self.target_a):
-            if part is None:
-                parts.append(None)
-                continue
-            parts.append(target[start : start + part.size].reshape(part.shape))
-            start += part.size
-        return replace(self, target_W=parts[0], target_bias=parts[1], target_a=parts[2])
+        shapes = [() if part is None else part.shape for update in self.updates for part in update]
+        parts = unflatten(target, shapes, self._seen)
+        return replace(self, updates=tuple(map(Update, parts[::2], parts[1::2])))
 
     def describe(self) -> tuple[str, ...]:
         """The equations in words and formulas, one line each, as reports and the command line print them."""
-        return equations_in_words(
-            self.regime, self.observed, self.network.has_bias, self.network.n_outputs, self.labels is not None, self.loss is not None
-        )
+        net, extra = self.network, (self.labels is not None, self.loss is not None)
+        if isinstance(net, TwoLayerNetwork):
+            return equations_in_words(self.regime, self.observed, net.has_bias, net.n_outputs, *extra)
+        seen = [(update.W is not None, update.bias is not None) for update in self.updates]
+        return layers_in_words(self.regime, seen, [b is not None for b in net.biases], *extra)
 
     def __repr__(self) -> str:
-        rows = [name for name, seen in zip(("W", "bias", "a"), self.observed, strict=True) if seen]
-        return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(rows)} of {self.network!r})"
+        return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(self.parts)} of {self.network!r})"
+
+
+def layer_numbers(layers: str | Collection[int], depth: int) -> tuple[int, ...]:
+    """The numbers, from 1, that ``layers`` stands for: ``"both"`` for all, ``"first"``, ``"second"``, or some numbers."""
+    if isinstance(layers, str):
+        choice("layers", layers, LAYERS)
+        return {"both": tuple(range(1, depth + 1)), "first": (1,), "second": (2,)}[layers]
+    numbers = sorted({whole("layers", number, most=depth) for number in layers})
+    if not numbers:
+        raise InputError(f"layers: received none, expected some of 1 to {depth}, or one of {', '.join(LAYERS)}")
+    return tuple(numbers)
+
+
+def _names(network: Network, layer: int) -> tuple[str, str]:
+    """Of the targets of a layer."""
+    if isinstance(network, TwoLayerNetwork):
+        return ("W", "bias") if layer == 1 else ("a", "output bias")
+    return f"W{layer}", f"b{layer}"
+
+
+def _completed(network: Network, updates: Any) -> list[Update]:
+    """An update for each layer, from a mapping by number or a sequence."""
+    if isinstance(updates, Mapping):
+        for number in updates:
+            whole("layers", number, most=network.depth, advice=", the number of a layer")
+        updates = [updates.get(k) for k in range(1, network.depth + 1)]
+    if isinstance(updates, (str, np.ndarray)) or not isinstance(updates, Sequence) or len(updates) != network.depth:
+        raise ShapeError(
+            f"layers: received {type(updates).__name__}, expected a mapping from the number of a layer to (weights, bias), such as "
+            "{1: (dW1, db1), 2: (dW2, None)}"
+        )
+    return [Update(None, None) if value is None else Update(*value) if _is_pair(value) else Update(value, None) for value in updates]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2
+
+
+def _of_two_layers(network: Network, updates: list[Update], regime: str) -> tuple[Network, list[Update]]:
+    """Held as a TwoLayerNetwork when nothing is lost: no output bias, or one without an update whose outputs do not matter."""
+    if network.depth != 2 or isinstance(network, TwoLayerNetwork):
+        return network, updates
+    if network.has_output_bias and (updates[1].bias is not None or regime in SELF_TRAINED):
+        return network, updates
+    return network.two_layers(), updates
+
+
+def _checked_part(network: Network, index: int, name: str, part: Any) -> np.ndarray | None:
+    """One target as an array of the shape of its parameters. Raises :class:`ShapeError`."""
+    if part is None:
+        return None
+    layer, of_bias = divmod(index, 2)
+    own = network.biases[layer] if of_bias else network.weights[layer]
+    if own is None:
+        raise ShapeError(
+            f"{name}: a target for the biases, but the network has none there; pass {'bias=None' if name == 'bias' else 'None'}, "
+            "or give the network its bias"
+        )
+    shape: tuple[int, ...] = network.a.shape if isinstance(network, TwoLayerNetwork) and (layer, of_bias) == (1, 0) else own.shape
+    if layer == network.depth - 1 and network.n_outputs == 1 and not of_bias and _shape(part) in {(own.size,), own.shape}:
+        part = np.reshape(part, shape)  # a row of numbers, or a matrix of one row
+    meaning = "one number for each neuron" if of_bias else "the shape of the weights of that layer"
+    return finite_array(name, part, shape, f"a target with {meaning}")
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except ValueError:  # rows of several lengths
+        return ()
+
+
+def _listed(activations: Sequence[Any]) -> str:
+    return ", ".join(dict.fromkeys(map(str, activations)))
 
 
 def check_network(name: str, value) -> None:
-    """Raise :class:`ShapeError` for what is no TwoLayerNetwork."""
-    if not isinstance(value, TwoLayerNetwork):
-        raise ShapeError(f"{name}: received {type(value).__name__}, expected a TwoLayerNetwork")
+    """Raise :class:`ShapeError` for what is not a network."""
+    if not isinstance(value, Network):
+        raise ShapeError(f"{name}: received {type(value).__name__}, expected a Network or a TwoLayerNetwork")
 
 
 def check_data(X, c, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -238,30 +386,3 @@ def check_labels(labels) -> np.ndarray:
     if wrong.size:
         raise ShapeError(f"labels: received {wrong[:5].tolist()}, expected only +1 and -1; map your classes to these")
     return values
-
-
-def equations_in_words(regime: str, observed: Observed, bias: bool, outputs: int, margins: bool, closure: bool) -> tuple[str, ...]:
-    """(S) component by component, with its side conditions (theory, section 1)."""
-    z = "w_j·x_i + b_j" if bias else "w_j·x_i"
-    weight = "a_j Σ_i λ_i y_i" if outputs == 1 else "Σ_i (A_·j·γ_i)"
-    left = {
-        "gradient": ("−∂loss/∂w_j", "−∂loss/∂b_j", "−∂loss/∂a_j"),
-        "lazy": ("Δw_j", "Δb_j", "Δa_j"),
-        "weight-decay": ("decay·w_j", "decay·b_j", "decay·a_j"),
-        "max-margin": ("w_j", "b_j", "a_j"),
-    }[regime]
-    second = "Σ_i λ_i y_i" if outputs == 1 else "Σ_i γ_i"
-    lines = []
-    if observed.W:
-        lines.append(f"{left[0]} = {weight} σ'({z}) x_i   for every neuron j")
-    if observed.bias:
-        lines.append(f"{left[1]} = {weight} σ'({z})")
-    if observed.a:
-        lines.append(f"{left[2]} = {second} σ({z})")
-    if regime == "max-margin":
-        lines.append("λ_i ≥ 0,  y_i f(x_i) ≥ 1,  λ_i (y_i f(x_i) − 1) = 0")
-        if margins:
-            lines.append("y_i f(x_i) = 1   for every support sample (labels given)")
-    if closure:
-        lines.append("λ_i y_i = −ℓ'(f(x_i), y_i)/n   (closure; not polynomial for the logistic loss)")
-    return tuple(lines)

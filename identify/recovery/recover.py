@@ -12,6 +12,7 @@ from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, time_limit
 from identify.base.options import METHODS, choice
 from identify.problem.network import ShapeError
+from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, check_data
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
@@ -272,6 +273,7 @@ def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarra
     choice("method", method, METHODS)
     if not isinstance(system, KKTSystem):
         raise TypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
+    require_polynomial("recover", system.network)
     if starts is not None and (isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1):
         raise InputError(f"starts: received {starts!r}, expected an integer of at least 1, or None for as many as are needed")
     for name, value in (("budget", budget), ("tolerance", tolerance)):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from identify.base.options import LAYERS, METHODS, REGIMES
-from identify.problem.activation import Activation, ActivationError
+from identify.problem.activation import ActivationError, as_activation
 from identify.problem.system import SELF_TRAINED
 from identify.sweeps.constraints import Constraint, GridError
 from identify.sweeps.task import PARAMETERS, USED, Task
@@ -61,9 +61,12 @@ def _truth(name: str, value: Any) -> bool:
 def _activation(name: str, value: Any) -> str:
     """The polynomial as it is printed, so that two ways to write it are one task."""
     try:
-        return str(value if isinstance(value, Activation) else Activation.parse(value))
+        sigma = as_activation(value)
     except ActivationError as error:
         raise GridError(f"{name}: {error}") from None
+    if sigma.kind != "polynomial":
+        raise sigma.refusal("sweep")
+    return str(sigma)
 
 
 _positive = _number(math.ulp(0.0), "positive numbers")

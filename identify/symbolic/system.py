@@ -26,6 +26,7 @@ from identify.planting.configuration import Configuration, is_lifted
 from identify.problem.activation import Activation, horner
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed, visible_degrees, weighted_gradients
+from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, equations_in_words
 from identify.symbolic.names import Names
 from identify.symbolic.structured import DECAY, Structured
@@ -398,8 +399,9 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
     if isinstance(problem, Configuration):
         if samples is not None:
             raise InputError("samples: a Configuration already says how many samples there are; leave it out")
-        refuse_many(problem.inputs, problem.samples, problem.width, problem.outputs)
-        names = Names(problem.inputs, problem.samples, problem.width, problem.outputs, problem.bias, False)
+        require_polynomial("kkt_equations", problem)
+        refuse_many(problem.inputs, problem.samples, problem.neurons, problem.outputs)
+        names = Names(problem.inputs, problem.samples, problem.neurons, problem.outputs, problem.bias, False)
         return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
     if not isinstance(problem, KKTSystem):
         raise TypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
@@ -408,6 +410,7 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
     if problem.labels is not None and len(problem.labels) != samples:
         raise InputError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
     net = problem.network
+    require_polynomial("kkt_equations", net)
     refuse_many(net.n_inputs, int(samples), net.width, net.n_outputs)
     signed = problem.labels is None and problem.regime != "max-margin"
     names = Names(net.n_inputs, int(samples), net.width, net.n_outputs, net.has_bias, signed)

@@ -19,8 +19,8 @@ from identify.conditions.question import ambiguity_of, instance_of, setting_of
 from identify.conditions.setting import Setting
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
-from identify.problem.gradients import Observed, flatten, weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.gradients import flatten, weighted_gradients
+from identify.problem.network import Network, ShapeError, TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Scope
 
@@ -74,7 +74,7 @@ def draw(config: Configuration, seed: int) -> Case:
     Small sizes may draw a target of zeros, which is no equation: then another is drawn. Raises ShapeError where all are of that kind.
     """
     rng = np.random.default_rng(seed)
-    m, d, n, C = config.width, config.inputs, config.samples, config.outputs
+    m, d, n, C = config.neurons, config.inputs, config.samples, config.outputs
     most, unit = (24, 16) if config.activation.degree < 4 else (12, 8)
 
     def numbers(*shape: int) -> np.ndarray:
@@ -94,12 +94,12 @@ def draw(config: Configuration, seed: int) -> Case:
     return instance()
 
 
-def case_of(config: Configuration, net: TwoLayerNetwork, X: np.ndarray, c: np.ndarray, seed: int) -> Case:
+def case_of(config: Configuration, net: Network, X: np.ndarray, c: np.ndarray, seed: int) -> Case:
     """The instance with that network and these data."""
     A, B, b, Y, e = (exactly(part) for part in (net.W, net.A, net.offsets, X, c))
     sigma = net.activation
     tW, tb, ta = weighted_gradients(A, B, b, sigma.coefficients, sigma.derivative(), Y, e)
-    rows = Observed.of(config.layers, net.has_bias)
+    rows = config.observed
     floats = [part.astype(float) for part in (tW, tb, ta.reshape(net.a.shape))]
     seen = [value if shown else None for value, shown in zip(floats, (rows.W, rows.bias, rows.a), strict=True)]
     system = KKTSystem.gradient(net, W=seen[0], bias=seen[1], a=seen[2])
@@ -111,7 +111,7 @@ def draw_wide(config: Configuration, seed: int) -> Case | None:
     """A random instance, the network widened until a generic one shows every moment: then (S) is a system in the moments alone."""
     instance = setting_of(config, config.samples, 0).instance
     needed = width_needed(instance)["width_needed"]
-    return None if needed is None else draw(replace(config, width=max(needed, config.width)), seed)
+    return None if needed is None else draw(replace(config, width=max(needed, config.neurons)), seed)
 
 
 def changed(make=draw, **sizes):

@@ -86,7 +86,7 @@ def _two_outputs(config: Configuration, seed: int) -> Case:
 
 def _row_space(config: Configuration, seed: int) -> Case | None:
     """Data partly outside the row space of W, which the slopes hide: sum_i G_ji u_i = 0 for the parts u_i outside."""
-    n, d, m = config.samples, config.inputs, config.width
+    n, d, m = config.samples, config.inputs, config.neurons
     if config.bias or m >= min(n, d) or config.layers == "second":
         return None
     case = draw(config, seed)
@@ -145,7 +145,7 @@ def _projected(case: Case) -> Seen:
 
 
 def _any_data(config: Configuration, seed: int) -> Case | None:
-    return draw(config, seed) if config.width < config.inputs else None
+    return draw(config, seed) if config.neurons < config.inputs else None
 
 
 THEOREMS = (

@@ -64,7 +64,7 @@ def _determined(case: Case) -> Seen:
 
 def _narrower(config: Configuration, seed: int) -> Case | None:
     """The widest network below the given width that does not show every moment."""
-    for width in range(config.width - 1, 0, -1):
+    for width in range(config.neurons - 1, 0, -1):
         case = draw(replace(config, width=width), seed)
         if not case.shows_its_moments:
             return case
@@ -78,7 +78,7 @@ def _power(config: Configuration, seed: int) -> Case | None:
 
 def _expected_rank(case: Case) -> Seen:
     """The rank of the gradients of many single samples is that of the interpolation matrix."""
-    p, D, m = case.config.activation.degree, case.config.inputs, case.config.width
+    p, D, m = case.config.activation.degree, case.config.inputs, case.config.neurons
     total = comb(D + p - 1, p)
     exceptional = (p, D, m) in EXCEPTIONS or (p == 2 and 2 <= m <= D - 1)
     rng = np.random.default_rng([case.seed, 0xA1])
@@ -95,7 +95,7 @@ def _exception(config: Configuration, seed: int) -> Case | None:
     known = [(D, m) for q, D, m in EXCEPTIONS if q == p] if p > 2 else [(D, D - 1) for D in {max(config.inputs, 3)}]
     if not known:
         return None
-    D, m = min(known, key=lambda size: (abs(size[0] - config.inputs), abs(size[1] - config.width)))
+    D, m = min(known, key=lambda size: (abs(size[0] - config.inputs), abs(size[1] - config.neurons)))
     return _power(replace(config, inputs=D, width=m), seed)
 
 

@@ -172,4 +172,4 @@ def sizes_of(config: Configuration) -> str:
     options = (
         [f"C={config.outputs}"] * (config.outputs > 1) + ["bias"] * config.bias + [f"{config.layers} layer"] * (config.layers != "both")
     )
-    return ", ".join([f"{config.activation}", f"d={config.inputs} n={config.samples} m={config.width}", *options])
+    return ", ".join([f"{config.activation}", f"d={config.inputs} n={config.samples} m={config.neurons}", *options])

@@ -27,7 +27,7 @@ def _by_moments(case: Case) -> Seen:
 
 def _narrower(config: Configuration, seed: int) -> Case | None:
     """The widest network below the given width that does not show every moment."""
-    for width in range(config.width - 1, 0, -1):
+    for width in range(config.neurons - 1, 0, -1):
         case = draw(replace(config, width=width), seed)
         if not interpolation(reduce(case.of_these_data)[1]).is_proved:
             return case

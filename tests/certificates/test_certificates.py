@@ -291,7 +291,7 @@ def is_confirmed(body: dict) -> bool:
     targets = [t if name in claim["observed"] else None for t, name in zip(targets, ("W", "bias", "a"), strict=True)]
     if C == 1 and targets[2] is not None:
         targets[2] = targets[2].reshape(-1)
-    system = replace(system, target_W=targets[0], target_bias=targets[1], target_a=targets[2], regime=claim["regime"])
+    system = replace(system, updates={1: (targets[0], targets[1]), 2: targets[2]}, regime=claim["regime"])
     if claim["labels"] is not None or claim["loss"] is not None:
         system = replace(system, labels=None if claim["labels"] is None else np.array(claim["labels"]), loss=claim["loss"])
     report = idf.check(system, data=(X, c)) if claim["data"] == "this data" else idf.check(system, samples=n)

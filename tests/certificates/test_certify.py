@@ -242,7 +242,11 @@ class TestWhatItSays:
         proof = idf.certify(system, (X, c), relative_error=FLOAT32)
         assert idf.verify(proof) and proof.is_attained and is_true(proof.content)
         with pytest.raises(idf.NotCertifiedError, match="exclude every solution"):
-            idf.certify(replace(system, target_W=system.target_W * np.array([1.0, 1.001])), (X, c), relative_error=FLOAT32)
+            idf.certify(
+                replace(system, updates=[system.updates[0]._replace(W=system.target_W * np.array([1.0, 1.001])), system.updates[1]]),
+                (X, c),
+                relative_error=FLOAT32,
+            )
 
     @given(small_integer_problems((3, 3, 7), ["z^2", "z^3", "z + z^3", "1 + z^2", "z + z^2 + z^3"]))
     @settings(max_examples=60)

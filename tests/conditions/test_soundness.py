@@ -22,7 +22,7 @@ def targets(net, X, c):
 def test_rotation_of_two_samples_is_no_witness_for_a_target_of_one(network):
     X, c = np.array([[1.0, 2.0]]), np.array([3.0])
     tW, ta = targets(network, X, c)
-    system = idf.KKTSystem(network, tW, None, ta, "weight-decay")
+    system = idf.KKTSystem(network, {1: tW, 2: ta}, "weight-decay")
     report = idf.check(system, samples=2)
     assert report.verdict is idf.Verdict.UNDECIDED and report.witness is None
     assert idf.check(system, data=(X, c)).verdict is idf.Verdict.UNIQUE
@@ -79,7 +79,7 @@ def test_too_few_samples_for_the_target_is_not_uniqueness(network):
     net = idf.TwoLayerNetwork(network.W, network.a, "z + z^3")
     X, c = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([3.0, -1.0])
     tW, ta = targets(net, X, c)
-    assert idf.check(idf.KKTSystem(net, tW, None, ta, "weight-decay"), samples=1).verdict is idf.Verdict.UNDECIDED
+    assert idf.check(idf.KKTSystem(net, {1: tW, 2: ta}, "weight-decay"), samples=1).verdict is idf.Verdict.UNDECIDED
 
 
 @pytest.mark.parametrize("layers", ["both", "first", "second"])
@@ -99,5 +99,5 @@ def test_data_that_overflow_are_refused(network):
 
 def test_zero_target_of_the_first_layer():
     net = idf.TwoLayerNetwork([[1.0, 0.0], [0.0, 1.0]], [1.0, 1.0], "1 + z^3")
-    system = idf.KKTSystem(net, np.zeros((2, 2)), None, np.array([2.0, 2.0]), "weight-decay")
+    system = idf.KKTSystem(net, {1: np.zeros((2, 2)), 2: np.array([2.0, 2.0])}, "weight-decay")
     assert idf.check(system, samples=1).verdict is idf.Verdict.UNDECIDED

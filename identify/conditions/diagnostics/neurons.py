@@ -16,7 +16,7 @@ from jaxtyping import Float
 from identify.conditions.diagnostics.directions import groups, near_parallel, primitive
 from identify.conditions.diagnostics.findings import LISTED, Findings
 from identify.problem.activation import horner, root_group
-from identify.problem.network import TwoLayerNetwork
+from identify.problem.network import Network
 from identify.problem.system import KKTSystem
 
 ANGLE = 1e-3
@@ -69,12 +69,12 @@ def look_at_neurons(system: KKTSystem, found: Findings) -> None:
     _dead(net, lifted, len(silent), found)
 
 
-def lifted_neurons(net: TwoLayerNetwork) -> Float[np.ndarray, "m D"]:
+def lifted_neurons(net: Network) -> Float[np.ndarray, "m D"]:
     """(w_j, b_j), or w_j where the network has no bias; no negative zeros, so that equal rows have equal bytes."""
     return (net.W if net.bias is None else np.hstack([net.W, net.bias[:, None]])) + 0.0
 
 
-def _dead(net: TwoLayerNetwork, lifted: np.ndarray, silent: int, found: Findings) -> None:
+def _dead(net: Network, lifted: np.ndarray, silent: int, found: Findings) -> None:
     """Neurons all of whose weights are small beside the largest of their layer, as weight decay leaves those that died."""
     sizes = np.zeros(net.width)
     for layer in (lifted, net.A.T):

@@ -15,7 +15,7 @@ import scipy
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.problem.network import TwoLayerNetwork, finite_array
+from identify.problem.network import Network, TwoLayerNetwork, finite_array
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
 WEIGHT_BITS = (8, 16, 24)
@@ -70,7 +70,7 @@ def _target_of(rounded: KKTSystem, system: KKTSystem, bits: int) -> np.ndarray:
     return round_to_bits(theta + system.target, bits) - theta_rounded
 
 
-def _parameters(net: TwoLayerNetwork, system: KKTSystem) -> np.ndarray:
+def _parameters(net: Network, system: KKTSystem) -> np.ndarray:
     """The parameters of the observed rows, in the order of the target."""
     parts = zip((net.W, net.offsets, net.a), system.observed, strict=True)
     return np.concatenate([part.reshape(-1) for part, seen in parts if seen])

@@ -14,7 +14,7 @@ from identify.conditions.diagnostics.neurons import look_at_neurons
 from identify.conditions.diagnostics.samples import look_at_samples
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank, residues
-from identify.problem.network import TwoLayerNetwork
+from identify.problem.network import Network
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Condition
 
@@ -44,7 +44,7 @@ def structure(setting: Setting) -> Condition:
     return Condition("structure", not found.defects, statement, found.evidence, arithmetic, REFERENCE)
 
 
-def _row_space(setting: Setting, net: TwoLayerNetwork, found: Findings) -> tuple[int, bool]:
+def _row_space(setting: Setting, net: Network, found: Findings) -> tuple[int, bool]:
     """Rank of W, and whether it is proved."""
     needed = min(net.W.shape)
     result = certified_rank(lambda q, rng: residues(net.W, q), needed, seed=setting.seed + 11)

@@ -1,0 +1,148 @@
+"""Formulas of polynomials: read with exact rational coefficients, written, multiplied, and evaluated in any ring."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import gcd, isfinite
+from numbers import Rational
+
+from identify.base.errors import InputError
+
+MAX_DEGREE = 20
+MAX_TEXT = 500
+"""Characters of a formula."""
+VARIABLE = "z"
+EXAMPLE = "a polynomial in z such as 'z + z^2/2 + z^3'"
+
+
+class ActivationError(InputError):
+    """An activation that this package cannot work with; the message says what to write instead."""
+
+
+def horner(coefficients: Sequence, z, reduce: Callable = lambda value: value):
+    """Evaluate a polynomial with + and * only, so that any ring (floats, fractions, residues, JAX arrays) will do.
+
+    ``reduce`` is applied after every product: the remainder modulo a prime, for integers that stand for residues.
+    """
+    value = coefficients[-1] + 0 * z
+    for s in reversed(coefficients[:-1]):
+        value = reduce(value * z) + s
+    return reduce(value)
+
+
+def root_group(degrees: Sequence[int]) -> str:
+    """The real solutions t of t^(k-l) = 1 for all k, l in ``degrees``: ``"scaling"``, ``"sign"`` or ``"none"``.
+
+    ``scaling`` (every t != 0) for a single degree, ``sign`` (t = 1, -1) when all differences are even. Theory, section 3.
+    """
+    step = 0
+    for k in degrees:
+        step = gcd(step, abs(k - degrees[0]))
+    return "scaling" if step == 0 else "sign" if step % 2 == 0 else "none"
+
+
+def exact(value) -> Fraction:
+    """The rational that a number is: a float is the dyadic rational that it stands for. Raises :class:`ActivationError`."""
+    if isinstance(value, bool) or not isinstance(value, (Rational, float)) or (isinstance(value, float) and not isfinite(value)):
+        raise ActivationError(f"activation coefficient {value!r}: expected a finite integer, fraction or float")
+    return Fraction(int(value.numerator), int(value.denominator)) if isinstance(value, Rational) else Fraction(value)
+
+
+def written(coefficients: Sequence[Fraction]) -> str:
+    """The formula of a polynomial, which :func:`read_polynomial` reads back."""
+    terms = []
+    for k, s in enumerate(coefficients):
+        if not s:
+            continue
+        size = abs(s)
+        power = "" if k == 0 else VARIABLE if k == 1 else f"{VARIABLE}^{k}"
+        if not power:
+            body = str(size)
+        elif size == 1:
+            body = power
+        else:
+            body = (f"{size.numerator}*" if size.numerator != 1 else "") + power
+            body += f"/{size.denominator}" if size.denominator != 1 else ""
+        terms.append(("- " if s < 0 else "+ ") + body)
+    text = " ".join(terms)
+    return text[2:] if text.startswith("+ ") else "-" + text[2:]
+
+
+def read_polynomial(text: str, advice: Callable[[str], str] = lambda name: "") -> list[Fraction]:
+    """The coefficients of a formula in ``z``; decimals are read as exact fractions.
+
+    Raises
+    ------
+    ActivationError
+        If the text is not a polynomial in ``z``. The message names the part that is not; ``advice`` of the name of a function or
+        variable in that part ends it.
+    """
+    source = text.strip().replace("^", "**")
+    try:
+        tree = ast.parse(source, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ActivationError(
+            f"activation {text!r}: not a formula; expected {EXAMPLE} (write products with *, as in 2*z){advice(text.strip())}"
+        ) from None
+    return _coefficients(tree.body, source, text, advice)
+
+
+def _coefficients(node: ast.expr, source: str, text: str, advice: Callable[[str], str]) -> list[Fraction]:
+    """Coefficients of a parsed formula, by recursion on its syntax tree."""
+
+    def refuse(why: str, name: str = "") -> ActivationError:
+        part = ast.get_source_segment(source, node) or source
+        return ActivationError(f"activation {text!r}: {part!r} {why}; expected {EXAMPLE}{advice(name) if name else ''}")
+
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        literal = ast.get_source_segment(source, node) or repr(node.value)
+        if not isfinite(float(node.value)) if isinstance(node.value, float) else abs(node.value) >= 2**1000:
+            raise refuse("is too large a number")
+        try:
+            return [Fraction(literal.replace("_", ""))]
+        except ValueError:
+            raise refuse("is not a decimal number") from None
+    if isinstance(node, ast.Name) and node.id == VARIABLE:
+        return [Fraction(0), Fraction(1)]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        sign = -1 if isinstance(node.op, ast.USub) else 1
+        return [sign * s for s in _coefficients(node.operand, source, text, advice)]
+    if isinstance(node, ast.BinOp):
+        left = _coefficients(node.left, source, text, advice)
+        right = _coefficients(node.right, source, text, advice)
+        if isinstance(node.op, (ast.Add, ast.Sub)):
+            sign = -1 if isinstance(node.op, ast.Sub) else 1
+            size = max(len(left), len(right))
+            left, right = left + [Fraction(0)] * (size - len(left)), right + [Fraction(0)] * (size - len(right))
+            return [u + sign * v for u, v in zip(left, right, strict=True)]
+        if isinstance(node.op, ast.Mult):
+            return product(left, right)
+        if isinstance(node.op, ast.Div):
+            if len(right) > 1 or not right[0]:
+                raise refuse("divides by something that is not a non-zero number")
+            return [s / right[0] for s in left]
+        if isinstance(node.op, ast.Pow):
+            if len(right) > 1 or right[0].denominator != 1 or not 0 <= right[0] <= MAX_DEGREE:
+                raise refuse(f"has an exponent that is not an integer from 0 to {MAX_DEGREE}")
+            power = [Fraction(1)]
+            for _ in range(int(right[0])):
+                power = product(power, left)
+            return power
+    called = node.func if isinstance(node, ast.Call) else node
+    raise refuse(
+        "is not polynomial (Activation.approximate gives a polynomial close to a function, and deviation what that loses)",
+        called.id if isinstance(called, ast.Name) else "",
+    )
+
+
+def product(left: Sequence[Fraction], right: Sequence[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of two polynomials. Raises :class:`ActivationError` for a degree that is too large to expand."""
+    if len(left) + len(right) > 4 * MAX_DEGREE:
+        raise ActivationError(f"activation: a product of degree {len(left) + len(right) - 2} is too large to expand")
+    out = [Fraction(0)] * (len(left) + len(right) - 1)
+    for i, u in enumerate(left):
+        for j, v in enumerate(right):
+            out[i + j] += u * v
+    return out

@@ -1,0 +1,108 @@
+"""The one refusal of questions whose theorems do not cover a kind of activation, a depth, or an observed output bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+from identify.base.errors import InputError
+
+
+class Unsupported(Enum):
+    """What of a problem a question cannot deal with; the values say what it is for, and what can be asked instead."""
+
+    ACTIVATION = (
+        "is for polynomial activations",
+        "identify.audit and identify.attacks take this network as it is; Activation.approximate gives a polynomial close to the "
+        "activation, and answers about that other network",
+    )
+    DEPTH = (
+        "is for two layers of weights",
+        "identify.audit and identify.attacks take networks of any depth",
+    )
+    OUTPUT_BIAS = (
+        "is for updates without that of the output bias",
+        "leave the output bias out of layers: the equations of the other parameters do not change",
+    )
+    LAYER_KINDS = (
+        "needs one activation for all hidden layers",
+        "read .activations, which has one for each hidden layer",
+    )
+
+    @property
+    def covers(self) -> str:
+        return self.value[0]
+
+    @property
+    def instead(self) -> str:
+        return self.value[1]
+
+
+class UnsupportedError(InputError):
+    """A question that this package cannot answer for such a network; nothing was computed.
+
+    Attributes
+    ----------
+    question
+        What was asked: the name of a verb or of a property.
+    reason
+        An :class:`Unsupported`: what the question does not cover, and what can be asked instead.
+    kinds
+        The kinds of the activations of the hidden layers: ``"polynomial"``, ``"piecewise-linear"`` or ``"analytic"``.
+    activations
+        Their texts, which :meth:`Activation.parse` reads.
+    depth
+        The number of layers of weights.
+    """
+
+    def __init__(self, question: str, reason: Unsupported, *, kinds: Sequence[str], activations: Sequence[str], depth: int | None):
+        self.question, self.reason, self.depth = question, reason, depth
+        self.kinds, self.activations = tuple(kinds), tuple(activations)
+        named = ", ".join(dict.fromkeys(f"{text} ({kind})" for text, kind in zip(self.activations, self.kinds, strict=True)))
+        network = f"a network of {depth} layers with activation {named}" if depth is not None else f"activation {named}"
+        super().__init__(f"{question}: received {network}; {question} {reason.covers}. {reason.instead}")
+
+    def __reduce__(self):
+        return _again, (self.question, self.reason, self.kinds, self.activations, self.depth)
+
+
+def _again(question: str, reason: Unsupported, kinds: Sequence[str], activations: Sequence[str], depth: int | None) -> UnsupportedError:
+    return UnsupportedError(question, reason, kinds=kinds, activations=activations, depth=depth)
+
+
+class _Named(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+class Sized(Protocol):
+    """What a refusal looks at: a network, or a configuration."""
+
+    @property
+    def activations(self) -> Sequence[_Named]: ...
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def has_output_bias(self) -> bool: ...
+
+
+def refusal(question: str, reason: Unsupported, problem: Sized) -> UnsupportedError:
+    """The error for a network or a configuration."""
+    kinds, texts = [sigma.kind for sigma in problem.activations], list(map(str, problem.activations))
+    return UnsupportedError(question, reason, kinds=kinds, activations=texts, depth=problem.depth)
+
+
+def require_polynomial(question: str, problem: Sized) -> None:
+    """Raise :class:`UnsupportedError` unless the theorems about polynomial networks of two layers apply.
+
+    Every verb that rests on them calls this first. A network of a :class:`KKTSystem` has an output bias only when it matters.
+    """
+    if problem.depth != 2:
+        raise refusal(question, Unsupported.DEPTH, problem)
+    if any(sigma.kind != "polynomial" for sigma in problem.activations):
+        raise refusal(question, Unsupported.ACTIVATION, problem)
+    if problem.has_output_bias:
+        raise refusal(question, Unsupported.OUTPUT_BIAS, problem)
