@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
+from identify.base.options import number
 from identify.certificates.certify import Certificate, CertificateTooLargeError
 from identify.certificates.draft import hexadecimal
 from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
@@ -218,8 +218,4 @@ def _data(system: KKTSystem, found: Recovery | tuple) -> tuple[np.ndarray, np.nd
 
 
 def _error(value: float | None) -> float:
-    if value is None:
-        return DOUBLE_ROUNDING
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value < 1:
-        raise InputError(f"relative_error: received {value!r}, expected a number from 0 to 1, below 1; 2**-24 for rounding to float32")
-    return float(value)
+    return DOUBLE_ROUNDING if value is None else number("relative_error", value, below=1, advice="; 2**-24 for rounding to float32")
