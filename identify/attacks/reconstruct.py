@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from identify.attacks.descent import DivergedError
 from identify.attacks.objectives import Attack, Objective
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
@@ -67,7 +68,7 @@ def reconstruct(
     ------
     ValueError
         For numbers out of range, or a checkpoint of another attack.
-    FloatingPointError
+    DivergedError
         When every run diverges; smaller learning rates help.
 
     Notes
@@ -116,7 +117,7 @@ def reconstruct(
     if not finite:
         if not done:
             raise KeyboardInterrupt
-        raise FloatingPointError(f"{first.name}: all {len(done)} runs diverged; try smaller learning rates than {first.settings}")
+        raise DivergedError(f"{first.name}: all {len(done)} runs diverged; try smaller learning rates than {first.settings}")
     ordered = sorted(finite, key=lambda trial: trial.value if attack is first else trial.distance)
     agreed = tuple(replace(trial, agreement=_agreement(trial, ordered)) for trial in ordered)
     return Reconstruction(first.name, agreed, len(done) - len(finite), clock.interrupted)

@@ -130,7 +130,7 @@ def train(
     ------
     ShapeError, ValueError
         For data, labels or settings that do not fit.
-    FloatingPointError
+    DivergedError
         When the loss is not finite.
 
     Notes
@@ -152,7 +152,7 @@ def train(
         while True:
             value, size = problem.measured(arrays, parameters, first)
             if not np.isfinite(value):
-                raise FloatingPointError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
+                raise descent.DivergedError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
             progress(f"training: {done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
             if done >= steps or (size if decay else value) <= enough:
                 break

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.auditing.activations import CANDIDATES, read_activation
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
@@ -194,7 +194,7 @@ def _arrays(argument: str, value) -> dict[str, np.ndarray]:
         value = value.state_dict()
     if not isinstance(value, Mapping):
         expected = "a path, arrays by name, a model with state_dict, or a network"
-        raise TypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
+        raise WrongTypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
     tensors = {name: part.detach().cpu() if hasattr(part, "detach") else part for name, part in value.items()}
     return {str(name): np.asarray(part) for name, part in tensors.items()}
 

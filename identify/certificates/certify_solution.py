@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import WrongTypeError
 from identify.base.options import number
 from identify.certificates.certify import Certificate, CertificateTooLargeError
 from identify.certificates.draft import hexadecimal
@@ -119,7 +120,7 @@ def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float
     (True, True)
     """
     if not isinstance(system, KKTSystem):
-        raise TypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
+        raise WrongTypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
     X, c = _data(system, found)
     error = _error(relative_error)
     _refuse(system, len(X))

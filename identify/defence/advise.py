@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Stopped, TooLargeError, is_affordable
 from identify.base.options import positive, whole
 from identify.conditions.check import INCONSISTENT, InconsistentDataError, check
@@ -128,7 +128,7 @@ def defences(
     (<Verdict.NOT_UNIQUE: 'NOT_UNIQUE'>,)
     """
     if not isinstance(system, KKTSystem):
-        raise TypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
+        raise WrongTypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
     bits = _numbers("precision", (precision,), 1, MOST_BITS)[0]
     spot_checks = whole("spot_checks", spot_checks, least=0)
     budget = None if budget is None else positive("budget", budget, unit="seconds", advice=", or None")

@@ -190,7 +190,7 @@ class TestResults:
         text = cubic.explain()
         assert text == str(cubic) and "first-order estimate" in text and "1e-06" in text and "none" in text
         assert repr(cubic) == "Defences(noise: 2 levels, weights: 4 levels, width: 6 levels, degree: 2 levels, batch: 7 levels)"
-        with pytest.raises(KeyError, match="there are noise, weights"):
+        with pytest.raises(KeyError, match="expected one of noise, weights"):
             cubic["depth"]
 
     def test_the_same_seed_gives_the_same_text(self):
