@@ -35,7 +35,7 @@ ORDER = [
 ]
 
 FACADES = {("problem", "report"), ("problem", "certificates"), ("problem", "checkpoints")}
-"""Imports inside functions of values on the ground: ``Report.to_html`` draws itself with what stands above it, ``Network.of`` reads names."""
+"""Imports inside functions of values on the ground: ``Report.to_html`` draws itself, and ``Network.of`` reads names of weights."""
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from identify.base.errors import IdentifyError
+
+
+class DivergedError(IdentifyError, FloatingPointError):
+    """A loss or an objective that became infinite or NaN, whatever was tried."""
+
 
 class _Momentum(NamedTuple):
     rates: Any

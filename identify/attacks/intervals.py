@@ -1,4 +1,4 @@
-"""Confidence intervals for means over seeds and for shares."""
+"""Confidence intervals for means over seeds and for shares. SciPy's statistics are slow to load, so they are loaded when needed."""
 
 from __future__ import annotations
 
@@ -6,46 +6,42 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri, stdtrit
 
-from identify.base.errors import InputError
+from identify.base.options import positive, whole
 from identify.problem.network import finite_array
 
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise InputError(f"level: received {level!r}, expected a confidence level between 0 and 1, such as 0.95")
+LEVEL = ": a confidence level, such as 0.95"
 
 
 def confidence(values: Float[np.ndarray, " k"], level: float = 0.95) -> tuple[float, float]:
     """Student-t interval for the mean of independent values, one for each seed; the whole line for a single value.
 
     Equal values give an interval of length zero: it says nothing about values not seen. For a share of successes use
-    :func:`wilson`. Raises ValueError for no values, values that are not finite, or a level outside (0, 1).
+    :func:`wilson`. Raises InputError for no values, values that are not finite, or a level outside (0, 1).
     """
-    _check_level(level)
+    from scipy import stats
+
+    level = positive("level", level, below=1, advice=LEVEL)
     sample = finite_array("values", values, (None,), "one number for each seed")
     if len(sample) == 1:
         return -np.inf, np.inf
-    half = stdtrit(len(sample) - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(len(sample))
+    half = stats.t.ppf((1 + level) / 2, len(sample) - 1) * stats.sem(sample)
     return float(sample.mean() - half), float(sample.mean() + half)
 
 
 def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval, within [0, 1], for the probability behind ``successes`` of ``trials`` independent trials.
 
-    Raises ValueError unless 0 <= successes <= trials, both whole and trials positive, and level is in (0, 1).
+    Raises InputError unless 0 <= successes <= trials, both integers and trials positive, and level is in (0, 1).
     Reference: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
     """
-    _check_level(level)
-    whole = isinstance(successes, (int, np.integer)) and isinstance(trials, (int, np.integer))
-    if not whole or trials < 1 or not 0 <= successes <= trials:
-        raise InputError(f"successes, trials: received {successes}, {trials}; expected whole numbers, 0 <= successes <= trials, trials > 0")
-    z2 = ndtri((1 + level) / 2) ** 2
-    centre = (successes + z2 / 2) / (trials + z2)
-    half = np.sqrt(z2 * (successes * (trials - successes) / trials + z2 / 4)) / (trials + z2)
-    # Exactly 0 and 1 at the ends, where rounding would leave an interval without the observed share.
-    return (0.0 if successes == 0 else float(centre - half)), (1.0 if successes == trials else float(centre + half))
+    from scipy import stats
+
+    level = positive("level", level, below=1, advice=LEVEL)
+    trials = whole("trials", trials)
+    successes = whole("successes", successes, least=0, most=trials)
+    interval = stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from identify.attacks.mlp import MLP, RELU
 from identify.attacks.rows import row_space
 from identify.base.errors import InputError
 from identify.base.limits import Clock
+from identify.base.options import number, positive, whole
 
 CHUNK, WORK = 1000, 2e9
 """Starts at a time: at most so many, and so many products in each of their steps; the budget is looked at in between."""
@@ -114,10 +115,8 @@ def corners(
     lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
     if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
         raise InputError("low, high: expected finite limits of the inputs, each low below its high")
-    if isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1:
-        raise InputError(f"starts: received {starts!r}, expected an integer of at least 1")
-    if not 0 <= kinks < np.inf:
-        raise InputError(f"kinks: received {kinks!r}, expected a number of at least 0")
+    starts, kinks = whole("starts", starts), number("kinks", kinks)
+    budget = None if budget is None else positive("budget", budget, unit="seconds")
     basis = row_space(network.parameters["W1"], noise=noise, dimension=dimension)
     search, rng = _Search.of(network, basis, lowest, highest, kinks), np.random.default_rng(seed)
     clock = Clock(deadline=None if budget is None else time.monotonic() + budget)

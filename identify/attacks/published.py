@@ -15,7 +15,7 @@ from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
 from identify.base.errors import InputError
-from identify.base.options import choice
+from identify.base.options import choice, number
 from identify.problem.activation import Activation
 from identify.problem.network import ShapeError
 
@@ -195,8 +195,7 @@ def loo(
     names, C, d = initial.parameters, initial.n_outputs, initial.n_inputs
     change = {name: final.parameters[name] - initial.parameters[name] for name in names}
     for word, weight in (("high_frequency", high_frequency), ("sparsity", sparsity)):
-        if not 0 <= weight < np.inf:
-            raise InputError(f"{word}: received {weight!r}, expected a number of at least 0")
+        number(word, weight)
     if high_frequency and image is None:
         raise InputError("image: received None, expected (height, width) or (height, width, channels), which high_frequency needs")
     if image is not None and (len(image) not in (2, 3) or prod(image) != d):

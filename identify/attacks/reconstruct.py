@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from identify.attacks.descent import DivergedError
 from identify.attacks.objectives import Attack, Objective
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
-from identify.base.errors import InputError
 from identify.base.limits import Clock, Stopped
-from identify.base.options import PRECISIONS, choice
+from identify.base.options import PRECISIONS, choice, positive, whole
 from identify.splitting.matrices import smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 
@@ -68,7 +68,7 @@ def reconstruct(
     ------
     ValueError
         For numbers out of range, or a checkpoint of another attack.
-    FloatingPointError
+    DivergedError
         When every run diverges; smaller learning rates help.
 
     Notes
@@ -91,13 +91,10 @@ def reconstruct(
     ((2, 2), 100)
     """
     first = _drawn(attack, seed)
-    for name, value in (("candidates", candidates), ("trials", trials), ("steps", first.steps if steps is None else steps)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(f"{name}: received {value!r}, expected an integer of at least 1")
-    if budget is not None and not 0 < budget < np.inf:
-        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds")
+    candidates, trials = whole("candidates", candidates), whole("trials", trials)
+    total = whole("steps", first.steps if steps is None else steps)
+    budget = None if budget is None else positive("budget", budget, unit="seconds")
     choice("precision", precision, PRECISIONS)
-    total = int(first.steps if steps is None else steps)
     clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
     store = None if checkpoint is None else Store.open(Path(checkpoint), attack, first, f"{candidates} {total} {splitting} {precision}")
     objective_of = lru_cache(1)(lambda made: made.objective(candidates))  # functions made anew in it would compile anew
@@ -120,7 +117,7 @@ def reconstruct(
     if not finite:
         if not done:
             raise KeyboardInterrupt
-        raise FloatingPointError(f"{first.name}: all {len(done)} runs diverged; try smaller learning rates than {first.settings}")
+        raise DivergedError(f"{first.name}: all {len(done)} runs diverged; try smaller learning rates than {first.settings}")
     ordered = sorted(finite, key=lambda trial: trial.value if attack is first else trial.distance)
     agreed = tuple(replace(trial, agreement=_agreement(trial, ordered)) for trial in ordered)
     return Reconstruction(first.name, agreed, len(done) - len(finite), clock.interrupted)

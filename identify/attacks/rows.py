@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from identify.attacks.objectives import Attack, Objective
 from identify.base.errors import InputError
+from identify.base.options import number, whole
 from identify.problem.network import finite_array
 
 ROUNDING = 1e-10
@@ -45,10 +46,8 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
     Cost O(m d min(m, d)).
     """
     W1 = finite_array("W1", W1, (None, None), "one row for each neuron, one column for each input")
-    if not 0 <= noise < np.inf:
-        raise InputError(f"noise: received {noise!r}, expected a number of at least 0")
-    if dimension is not None and not 1 <= dimension <= min(W1.shape):
-        raise InputError(f"dimension: received {dimension!r}, expected an integer from 1 to {min(W1.shape)}")
+    noise = number("noise", noise)
+    dimension = None if dimension is None else whole("dimension", dimension, most=min(W1.shape))
     _, sizes, rows = np.linalg.svd(W1, full_matrices=False)
     r = dimension or int((sizes > max(2 * noise * sum(np.sqrt(W1.shape)), ROUNDING * sizes[0])).sum())
     if not r:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.base.limits import Stopped
+from identify.base.options import number
 from identify.splitting.minimise import Split
 
 SAME = 0.05
@@ -98,8 +99,7 @@ class Reconstruction:
         A group holds candidates within ``within`` (relative, at least 0) of its first, which is of the run with the lowest objective; it
         stands for their mean. Most votes first. Raises ValueError for a negative ``within``.
         """
-        if not 0 <= within < np.inf:
-            raise InputError(f"within: received {within!r}, expected a number of at least 0")
+        within = number("within", within)
         left = [(trial.seed, x) for trial in self.trials for x in trial.X]
         groups: list[tuple[float, np.ndarray]] = []
         while left:

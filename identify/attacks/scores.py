@@ -12,6 +12,7 @@ from identify.attacks.intervals import Estimate, confidence, wilson
 from identify.attacks.similarity import aligned, check_group, correlations, image_rows, paired_correlations, paired_errors, relative_errors
 from identify.attacks.ssim import ImageShape, check_ssim, paired_ssim, ssim
 from identify.base.errors import InputError
+from identify.base.options import whole
 from identify.problem.network import ShapeError, finite_array
 
 __all__ = ["Chance", "Estimate", "ImageShape", "Score", "confidence", "correlations", "relative_errors", "score", "ssim", "wilson"]
@@ -255,8 +256,7 @@ def _chance(judge: _Judge, held_out, m: int, trials: int, seed: int) -> Chance:
             f"held_out: received {len(pool)} images, expected at least as many as candidates ({m}), so that chance has as many "
             "tries as the attack; give more images, or fewer candidates"
         )
-    if not isinstance(trials, (int, np.integer)) or trials < 1:
-        raise InputError(f"trials: received {trials!r}, expected a positive number of draws")
+    trials = whole("trials", trials)
     rng, costs = np.random.default_rng(seed), judge.costs(pool)
     picks = [rng.choice(len(pool), m, replace=False) for _ in range(trials)]
     return Chance(tuple(judge.score(pool[pick], costs[pick]) for pick in picks))

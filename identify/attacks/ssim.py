@@ -11,6 +11,7 @@ from scipy.ndimage import correlate1d
 
 from identify.attacks.similarity import image_rows
 from identify.base.errors import InputError
+from identify.base.options import positive, whole
 from identify.problem.network import ShapeError
 
 
@@ -24,9 +25,8 @@ class ImageShape:
     channels_first: bool = False
 
     def __post_init__(self) -> None:
-        sides = (self.height, self.width, self.channels)
-        if not all(isinstance(side, (int, np.integer)) and side > 0 for side in sides):
-            raise ShapeError(f"shape: received {sides}, expected positive whole numbers (height, width, channels)")
+        for side in ("height", "width", "channels"):
+            object.__setattr__(self, side, whole(f"shape: {side}", getattr(self, side), error=ShapeError))
 
     @classmethod
     def of(cls, d: int) -> ImageShape | None:
@@ -80,10 +80,9 @@ def _local_mean(planes: Float[np.ndarray, "*k height width"], window: int) -> np
 
 
 def check_ssim(window: int, data_range: float) -> None:
-    if not isinstance(window, (int, np.integer)) or window < 3 or window % 2 == 0:
+    if whole("window", window, least=3) % 2 == 0:
         raise InputError(f"window: received {window!r}, expected an odd number of pixels, at least 3")
-    if not 0 < data_range < np.inf:
-        raise InputError(f"data_range: received {data_range!r}, expected the positive range of the pixels, such as 1.0 or 255")
+    positive("data_range", data_range, advice=": the range of the pixels, such as 1.0 or 255")
 
 
 def paired_ssim(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from identify.attacks import descent
 from identify.attacks.mlp import MLP, RELU, Parameters, forward
 from identify.base.errors import InputError
-from identify.base.options import choice
+from identify.base.options import choice, number, positive, whole
 from identify.problem.activation import Activation
 from identify.problem.network import ShapeError, finite_array
 from identify.splitting.matrices import traceable
@@ -80,8 +80,9 @@ def random_network(
         For fewer than three sizes, sizes below 1, or another word for biases.
     """
     choice("biases", biases, BIASES)
-    if len(sizes) < 3 or min(sizes) < 1:
-        raise InputError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive numbers")
+    sizes = [whole(f"sizes[{k}]", size) for k, size in enumerate(sizes)]
+    if len(sizes) < 3:
+        raise InputError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive integers")
     rng, depth = np.random.default_rng(seed), len(sizes) - 1
     scale = sizes[0] ** -0.5 if first_scale is None else first_scale
     with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]
@@ -129,7 +130,7 @@ def train(
     ------
     ShapeError, ValueError
         For data, labels or settings that do not fit.
-    FloatingPointError
+    DivergedError
         When the loss is not finite.
 
     Notes
@@ -139,22 +140,19 @@ def train(
     choice("loss", loss, LOSSES)
     X = finite_array("X", X, (None, network.n_inputs), "samples, one per row")
     labels = _labels(y, loss, len(X), network.n_outputs)
-    for name, value, low in (("decay", decay, 0), ("rate", rate, None), ("momentum", momentum, 0), ("enough", enough, 0)):
-        if not np.isfinite(value) or (value <= 0 if low is None else value < low):
-            raise InputError(f"{name}: received {value!r}, expected a {'positive' if low is None else 'non-negative'} number")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise InputError(f"steps: received {steps!r}, expected an integer of at least 1")
+    decay, rate, enough = number("decay", decay), positive("rate", rate), number("enough", enough)
+    momentum, steps = number("momentum", momentum), whole("steps", steps)
     optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
         start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
         problem = _Problem(traceable(network.nonlinearity()), loss, linearised)
-        arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(float(decay)))
+        arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(decay))
         parameters, state, done = start, optimiser.init(start), 0
         first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
         while True:
             value, size = problem.measured(arrays, parameters, first)
             if not np.isfinite(value):
-                raise FloatingPointError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
+                raise descent.DivergedError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
             progress(f"training: {done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
             if done >= steps or (size if decay else value) <= enough:
                 break

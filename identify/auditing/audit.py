@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-import numpy as np
-
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
-from identify.base.errors import InputError
 from identify.base.interrupts import Interrupts, listening
 from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
+from identify.base.options import positive, whole
 from identify.conditions.judgement import versions
 
 BUDGET = 60.0
@@ -93,10 +91,8 @@ def audit(
     >>> str(found.report.verdict), bool(found.recovery.match(truth.X, truth.c).errors.max() < 1e-9)
     ('UNIQUE', True)
     """
-    if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf:
-        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds")
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1):
-        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1, or None")
+    budget = positive("budget", budget, unit="seconds")
+    samples = None if samples is None else whole("samples", samples, advice=", or None to estimate it")
     began = time.monotonic()
     with listening() as heard:
         with heard.deferring(False):
@@ -104,12 +100,12 @@ def audit(
             given = {"initial": initial, "gradient": gradient, "data": data, "activation": activation, "regime": regime}
             subject = read(model, **given, weights=weights, trust=trust)
             steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
-        work = Work(subject, samples, float(budget), seed, progress, time.monotonic() + budget)
+        work = Work(subject, samples, budget, seed, progress, time.monotonic() + budget)
         seconds = {"reading": time.monotonic() - began}
         with heard.deferring():
             _run_all(steps, work, heard, seconds)
     times = {"seconds": seconds | {"all": time.monotonic() - began}, "said": work.said, "left_out": work.left_out}
-    return Audit(subject.name, tuple(work.findings), work.certificates, work.found, seed, float(budget), versions(), times, work.stopped)
+    return Audit(subject.name, tuple(work.findings), work.certificates, work.found, seed, budget, versions(), times, work.stopped)
 
 
 def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict[str, float]) -> None:

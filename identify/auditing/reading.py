@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.auditing.activations import CANDIDATES, read_activation
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
@@ -176,7 +176,9 @@ def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"not used: {shown}; if the network computes with it, all here is about another network",)
 
 
-def _network(argument: str, value, weights: Sequence[str] | None = None, trust: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _network(
+    argument: str, value, weights: Sequence[str] | None = None, trust: bool = False
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Layers by name, with shapes that fit, and what else there is."""
     from identify.attacks.mlp import MLP
 
@@ -195,7 +197,7 @@ def _arrays(argument: str, value, trust: bool) -> dict[str, np.ndarray]:
         value = value.state_dict()
     if not isinstance(value, Mapping):
         expected = "a path, arrays by name, a model with state_dict, or a network"
-        raise TypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
+        raise WrongTypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
     return dict(_leaves(value))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.page import write_audit_page
-from identify.base.errors import InputError
+from identify.base.errors import InputError, UnknownNameError
 from identify.base.extras import MissingExtraError
 from identify.base.files import together
 from identify.problem.verdict import Report, Verdict
@@ -60,7 +60,7 @@ class Audit:
         for finding in self.findings:
             if finding.name == name:
                 return finding
-        raise KeyError(f"no finding {name!r}; there are {', '.join(finding.name for finding in self.findings)}")
+        raise UnknownNameError("finding", name, (finding.name for finding in self.findings))
 
     def __contains__(self, name: str) -> bool:
         return any(finding.name == name for finding in self.findings)

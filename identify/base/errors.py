@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-
-def _restored(kind: type[IdentifyError], args: tuple, fields: dict[str, Any]) -> IdentifyError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(fields)
-    return error
+from collections.abc import Iterable
 
 
 class IdentifyError(Exception):
     """Base of all errors of this package: ``except idf.IdentifyError`` catches whatever it refuses, and nothing else.
 
     A message says what was received, what was expected, and what to do. Errors about arguments and files are ValueErrors as
-    well; those about time or memory that ran out are not.
+    well; those about time that ran out are not.
     """
 
-    def __reduce__(self) -> tuple:
-        """Errors travel between processes whatever their constructors take."""
-        return _restored, (type(self), self.args, self.__dict__)
+    def __reduce__(self) -> tuple:  # the default would call __init__ with the message, in place of what it was made of
+        return _rebuilt, (type(self), self.args), self.__dict__
+
+
+def _rebuilt(cls: type[IdentifyError], args: tuple) -> IdentifyError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
 
 
 class InputError(IdentifyError, ValueError):
     """An argument or a setting that cannot be used."""
+
+
+class WrongTypeError(InputError, TypeError):
+    """An argument of a type that is not accepted, if no conversion would help."""
+
+
+class UnknownNameError(InputError, KeyError):
+    """A name under which there is nothing: ``name`` is what was asked for, ``known`` lists what there is."""
+
+    def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"{what}: received {name!r}, expected one of {', '.join(self.known) or 'none: there are none'}")
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0])
+
+
+class InternalError(IdentifyError):
+    """A check that the package makes of its own results has failed: the fault is not in the input, and no result is returned."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: this is a fault of the package, so there is no result; please report it with the seed and the input")

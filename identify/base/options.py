@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from math import isfinite
+from math import inf
 from numbers import Integral, Real
 from typing import TypeVar
 
@@ -63,24 +63,47 @@ def choice(name: str, value: Name, options: Iterable[Name]) -> Name:
     return value
 
 
-def whole(name: str, value: object, *, least: int = 1, most: int | None = None, advice: str = "") -> int:
-    """``value`` as an int if it is an integer in range (True and 2.0 are not); an :class:`InputError` otherwise.
+def whole(
+    name: str, value: object, *, least: int = 1, most: int | None = None, advice: str = "", error: type[InputError] = InputError
+) -> int:
+    """``value`` as an int if it is an integer in range (True and 2.0 are not); an ``error`` otherwise.
 
     ``advice`` ends the sentence about what was expected, as in ``", or None to estimate it"``.
     """
-    number = None if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
-    if number is None or number < least or (most is not None and number > most):
+    integer = None if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
+    if integer is None or integer < least or (most is not None and integer > most):
         expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
-        raise InputError(f"{name}: received {value!r}, expected {expected}{advice}")
-    return number
+        raise error(f"{name}: received {value!r}, expected {expected}{advice}")
+    return integer
 
 
-def positive(name: str, value: object, *, unit: str = "", advice: str = "") -> float:
-    """``value`` as a float if it is a finite number above 0 (True is not); an :class:`InputError` otherwise."""
-    number = None if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    if number is None or not (isfinite(number) and number > 0):
-        raise InputError(f"{name}: received {value!r}, expected a positive number{unit and f' of {unit}'}{advice}")
-    return number
+def positive(
+    name: str, value: object, *, below: float = inf, unit: str = "", advice: str = "", error: type[InputError] = InputError
+) -> float:
+    """``value`` as a float if it is a finite number above 0 and ``below`` a bound (True is not a number); an ``error`` otherwise."""
+    real = _real(value)
+    if real is None or not 0 < real < below:
+        bound = "" if below == inf else f" below {below:g}"
+        raise error(f"{name}: received {value!r}, expected a positive number{unit and f' of {unit}'}{bound}{advice}")
+    return real
+
+
+def number(
+    name: str, value: object, *, least: float = 0.0, below: float = inf, advice: str = "", error: type[InputError] = InputError
+) -> float:
+    """``value`` as a float if it is a finite number from ``least`` on and ``below`` a bound (True is not one); an ``error`` otherwise."""
+    real = _real(value)
+    if real is None or not least <= real < below:
+        bound = "" if below == inf else f" and below {below:g}"
+        raise error(f"{name}: received {value!r}, expected a number of at least {least:g}{bound}{advice}")
+    return real
+
+
+def _real(value: object) -> float | None:
+    try:
+        return None if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:  # an integer beyond every float
+        return None
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.certificates.draft import Draft, hexadecimal
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
@@ -98,4 +98,4 @@ def certificate(report: Report) -> Certificate:
             raise CertificateTooLargeError(f"certificate: {error}; expected a smaller problem, or the report as it is") from None
         except Rejected as error:
             reason = error
-    raise AssertionError(f"the checker refuses this proof ({reason}): please report this with the seed and the input")
+    raise InternalError(f"the checker refuses this proof ({reason})")

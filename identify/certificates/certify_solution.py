@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
+from identify.base.errors import WrongTypeError
+from identify.base.options import number
 from identify.certificates.certify import Certificate, CertificateTooLargeError
 from identify.certificates.draft import hexadecimal
 from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
@@ -120,7 +121,7 @@ def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float
     (True, True)
     """
     if not isinstance(system, KKTSystem):
-        raise TypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
+        raise WrongTypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("certify", system.network)
     X, c = _data(system, found)
     error = _error(relative_error)
@@ -220,8 +221,4 @@ def _data(system: KKTSystem, found: Recovery | tuple) -> tuple[np.ndarray, np.nd
 
 
 def _error(value: float | None) -> float:
-    if value is None:
-        return DOUBLE_ROUNDING
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value < 1:
-        raise InputError(f"relative_error: received {value!r}, expected a number from 0 to 1, below 1; 2**-24 for rounding to float32")
-    return float(value)
+    return DOUBLE_ROUNDING if value is None else number("relative_error", value, below=1, advice="; 2**-24 for rounding to float32")

@@ -10,7 +10,7 @@ import numpy as np
 from flint import ctx
 
 from identify.checker.matrices import need_fit
-from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, canonical_hash, hashes
+from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
 from identify.conditions.local import group_dimension
 from identify.conditions.reduction import target_rows
 from identify.conditions.setting import Setting
@@ -254,7 +254,8 @@ class Draft:
                 lambda v: equations.jacobian(point(v))[rows][:, free],
                 start.ravel()[free].tolist(),
             )
-            assert centre is not None
+            if centre is None:
+                raise Rejected("the second solution cannot be refined to the precision of doubles")
             best = point(centre).astype(float)
         step = {"kind": "second-solution", "coordinates": k, "X": hexadecimal(best[:, :k]), "c": hexadecimal(best[:, k:])}
         return [step | {"radius": RADII[self.attempt].hex(), "rows": list(rows)}]

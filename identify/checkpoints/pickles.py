@@ -39,7 +39,7 @@ def names(content: bytes) -> Iterator[str]:
                 memo[stored if value is None else int(value)] = top = before
                 stored += 1
             elif code.name in READS:
-                top = memo.get(int(value), "")
+                top = memo.get(int(str(value)), "")
                 texts += [top] if top else []
             elif top:
                 texts.append(top)

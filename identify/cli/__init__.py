@@ -41,6 +41,7 @@ def main() -> None:
 
 def _told(error: Exception) -> tuple[str, int]:
     """What is said of an error, and the exit status; what is no error of the user is raised again."""
+    from identify.base.errors import IdentifyError
     from identify.recovery.solution import RecoveryError
 
     if isinstance(error, RecoveryError):
@@ -51,6 +52,6 @@ def _told(error: Exception) -> tuple[str, int]:
         return f"{error.filename or 'output'}: {error.strerror or error}; make room there, or choose another place", 2
     if isinstance(error, MemoryError):
         return f"not enough memory ({error or 'none is left'}); use smaller sizes", 2
-    if isinstance(error, FloatingPointError):
+    if isinstance(error, IdentifyError):
         return str(error), 1
     raise error

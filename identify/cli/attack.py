@@ -197,9 +197,7 @@ def _in_row_space(made: Attack | RandomSearch, noise: float) -> Attack | RandomS
     return in_row_space(made, noise=noise)
 
 
-def _attack(
-    network: MLP, method: str, initial: MLP | None, preset: str | None, settings: list[str], search: bool
-) -> Attack | RandomSearch:
+def _attack(network: MLP, method: str, initial: MLP | None, preset: str | None, settings: list[str], search: bool) -> Attack | RandomSearch:
     """The attack of the given name, with a preset and single settings, or the search over its settings."""
     from identify.attacks import RandomSearch, published
 

@@ -9,7 +9,23 @@ import typer
 
 from identify.base.errors import InputError
 from identify.base.options import METHODS
-from identify.cli.app import ActivationText, Bias, File, Inputs, Json, Layers, Outputs, Proof, Regime, Samples, Seed, Trust, Width, app, examples
+from identify.cli.app import (
+    ActivationText,
+    Bias,
+    File,
+    Inputs,
+    Json,
+    Layers,
+    Outputs,
+    Proof,
+    Regime,
+    Samples,
+    Seed,
+    Trust,
+    Width,
+    app,
+    examples,
+)
 from identify.cli.console import brief, fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load, pair
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of

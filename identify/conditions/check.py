@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import TooLargeError, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice
 from identify.conditions.judgement import judge
@@ -127,7 +127,7 @@ def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
         require_polynomial("check", problem)
         return _check_configuration(problem, seed, plan)
     if not isinstance(problem, KKTSystem):
-        raise TypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
+        raise WrongTypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     require_polynomial("check", problem.network)
     if data is None:
         if samples is None:

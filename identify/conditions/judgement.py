@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from identify.base.errors import InternalError
 from identify.base.limits import seconds_left
 from identify.base.options import CONDITIONS
 from identify.conditions.count import count
@@ -121,7 +122,7 @@ def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, 
     globally, unique = _globally(setting, found), _is_unique(setting, found)
     disproved = found["witness"].is_proved
     if unique and disproved:
-        raise AssertionError("a proof of uniqueness and a witness against it: please report this with the seed and the input")
+        raise InternalError("a proof of uniqueness and a witness against it")
     if disproved:
         return Verdict.NOT_UNIQUE, (found["witness"].statement,)
     if unique:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Stopped, TooLargeError, is_affordable
+from identify.base.options import positive, whole
 from identify.conditions.check import INCONSISTENT, InconsistentDataError, check
 from identify.conditions.diagnostics.error_bars import ErrorBars, error_bars, times
 from identify.conditions.generic_global import Secant
@@ -127,16 +129,14 @@ def defences(
     (<Verdict.NOT_UNIQUE: 'NOT_UNIQUE'>,)
     """
     if not isinstance(system, KKTSystem):
-        raise TypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
+        raise WrongTypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("defences", system.network)
     bits = _numbers("precision", (precision,), 1, MOST_BITS)[0]
-    if isinstance(spot_checks, bool) or not isinstance(spot_checks, (int, np.integer)) or spot_checks < 0:
-        raise InputError(f"spot_checks: received {spot_checks!r}, expected an integer of at least 0")
-    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf):
-        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
+    spot_checks = whole("spot_checks", spot_checks, least=0)
+    budget = None if budget is None else positive("budget", budget, unit="seconds", advice=", or None")
     owner, notes = _owner(system, X, c, int(bits), seed)
     chosen = [
-        owner.noise(_numbers("noise", noise, 0, np.inf)),
+        owner.noise(_numbers("noise", noise, 0, None)),
         owner.rounding(_numbers("rounding", rounding, 1, MOST_BITS, falling=True)),
     ]
     if system.regime in SELF_TRAINED:
@@ -150,9 +150,9 @@ def defences(
     else:
         chosen += [
             owner.weights(_numbers("weights", WEIGHT_BITS if weights is None else weights, 1, MOST_BITS, falling=True)),
-            owner.width(_numbers("width", _widths(owner) if width is None else width, 1, np.inf, falling=True)),
+            owner.width(_numbers("width", _widths(owner) if width is None else width, 1, None, falling=True)),
             owner.degree(_truncations(system) if degree is None else _activations(degree)),
-            owner.batch(_numbers("batch", _batches(owner) if batch is None else batch, 1, np.inf)),
+            owner.batch(_numbers("batch", _batches(owner) if batch is None else batch, 1, None)),
         ]
     chosen = [defence for defence in chosen if defence.levels]
     if not chosen:
@@ -262,16 +262,13 @@ def _owner(system: KKTSystem, X, c, precision: int, seed: int) -> tuple[Owner, t
     return Owner(system, X, c, precision, seed), tuple(notes)
 
 
-def _numbers(name: str, values: Sequence, low: float, high: float, *, falling: bool = False) -> tuple[Level, ...]:
+def _numbers(name: str, values: Sequence, low: int, most: int | None, *, falling: bool = False) -> tuple[Level, ...]:
     """Distinct levels from weak to strong; integers unless everything above 0 is allowed."""
-    words = "positive numbers" if low == 0 else f"integers from {low} on" if high == np.inf else f"integers from {low} to {high}"
+    words = "positive numbers" if low == 0 else f"integers from {low} on" if most is None else f"integers from {low} to {most}"
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
         raise InputError(f"{name}: received {values!r}, expected a sequence of {words}")
-    kinds = (int, np.integer) if low else (int, float, np.integer, np.floating)
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high or not 0 < value < np.inf:
-            raise InputError(f"{name}: received {value!r}, expected {words}")
-    return tuple(sorted({int(value) if low else float(value) for value in values}, reverse=falling))
+    read = partial(whole, name, least=low, most=most) if low else partial(positive, name)
+    return tuple(sorted({read(value) for value in values}, reverse=falling))
 
 
 def _widths(owner: Owner) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.errors import UnknownNameError
 from identify.conditions.diagnostics.error_bars import digits
 from identify.problem.verdict import Verdict, jsonable
 from identify.report.curves import draw_defence
@@ -183,7 +184,7 @@ class Defences:
         for curve in self.curves:
             if curve.name == name:
                 return curve
-        raise KeyError(f"no curve {name!r}; there are {', '.join(curve.name for curve in self.curves)}")
+        raise UnknownNameError("curve", name, (curve.name for curve in self.curves))
 
     def explain(self, width: int = 100) -> str:
         """All curves as text, with what is exact, what is estimated and what was observed."""

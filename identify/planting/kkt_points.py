@@ -31,8 +31,7 @@ from math import exp
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
-from identify.base.options import choice
+from identify.base.options import choice, positive, whole
 from identify.planting.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
 from identify.planting.multipliers import MultiplierEquations, conditioning, moment_rows
 from identify.problem.activation import Activation, as_activation
@@ -158,8 +157,7 @@ def weight_decay_point(
     >>> bool(np.allclose(point.multipliers, 1 / (2 * (1 + np.exp(point.margins)))))
     True
     """
-    if decay is not None and (isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 < decay < np.inf):
-        raise InputError(f"decay: received {decay!r}, expected a positive number, or None to have one chosen")
+    decay = None if decay is None else positive("decay", decay, advice=", or None to have one chosen")
     return _plant(X, labels, activation, bias, width, "weight-decay", decay)
 
 
@@ -207,8 +205,7 @@ def generic_point(
     """
     choice("regime", regime, SELF_TRAINED)
     degree, _ = _monomial(activation)
-    for name, size in (("inputs", inputs), ("samples", samples), ("width", width)):
-        _check_size(name, size)
+    inputs, samples, width = whole("inputs", inputs), whole("samples", samples), whole("width", width)
     if samples > inputs + bias:
         raise _dependent(f"{samples} samples", inputs, bias)
     count_eigenvectors(samples, degree)
@@ -246,8 +243,7 @@ def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint,
     n = len(X)
     if len(y) != n:
         raise ShapeError(f"labels: received {len(y)} for {n} samples; expected one label, +1 or -1, for each sample")
-    if width is not None:
-        _check_size("width", width)
+    width = None if width is None else whole("width", width)
     lifted = np.hstack([X, np.ones((n, 1))]) if bias else X
     norms = np.linalg.norm(lifted, axis=1)
     unit = lifted / np.where(norms, norms, 1)[:, None]
@@ -335,11 +331,6 @@ def _monomial(activation: Activation | str) -> tuple[int, float]:
         f"activation {sigma}: max-margin and weight-decay instances can be planted only for sigma = s*z^p, p >= 3, where "
         f"neurons are isolated eigenvectors of a tensor; {why}. Train a network, or take a gradient or lazy instance"
     )
-
-
-def _check_size(name: str, size) -> None:
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"{name}: received {size!r}, expected a positive integer")
 
 
 def _dependent(what: str, inputs: int, bias: bool) -> PlantingError:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from identify.base.errors import UnknownNameError
+
 if TYPE_CHECKING:
     from identify.certificates.certify import Certificate
 
@@ -174,7 +176,7 @@ class Report:
         for condition in every:
             if condition.name == name:
                 return condition
-        raise KeyError(f"no condition {name!r} in this report; it has {', '.join(c.name for c in every)}")
+        raise UnknownNameError("condition", name, (c.name for c in every))
 
     @property
     def precision(self) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, time_limit
 from identify.base.options import METHODS, choice
 from identify.problem.network import ShapeError
@@ -272,7 +272,7 @@ def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> 
 def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarray, np.ndarray] | None:
     choice("method", method, METHODS)
     if not isinstance(system, KKTSystem):
-        raise TypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
+        raise WrongTypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("recover", system.network)
     if starts is not None and (isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1):
         raise InputError(f"starts: received {starts!r}, expected an integer of at least 1, or None for as many as are needed")

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from identify.base.errors import InputError
 from identify.base.extras import MissingExtraError
+from identify.base.options import whole
 from identify.problem.verdict import Witness
 from identify.report.canvas import (
     ACCENT,
@@ -103,8 +104,7 @@ def compare(
         raise InputError(
             f"recovered: received {n} samples, expected 1 to {MAX_SAMPLES}; choose which to draw, for example X[:{MAX_SAMPLES}]"
         )
-    if columns < 1:
-        raise InputError(f"columns: received {columns}, expected at least 1")
+    columns = whole("columns", columns)
     marks = None if errors is None else np.asarray(errors, dtype=float).ravel()
     if marks is not None and len(marks) != n:
         raise InputError(f"errors: received {len(marks)} numbers, expected {n}, one for each sample")

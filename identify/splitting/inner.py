@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
+from identify.base.errors import WrongTypeError
 from identify.splitting.matrices import Objective, traceable
 from identify.splitting.objective import KKTObjective
 
@@ -58,7 +59,7 @@ class LevenbergMarquardt:
 
     def __call__(self, objective: Objective, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k C"]) -> tuple[np.ndarray, np.ndarray]:
         if not isinstance(objective, KKTObjective):
-            raise TypeError(f"objective: received {type(objective).__name__}, expected a KKTObjective; use lbfgs for any other")
+            raise WrongTypeError(f"objective: received {type(objective).__name__}, expected a KKTObjective; use lbfgs for any other")
         k = len(X)
         spare = max((self.capacity or k) - k, 0)
         with jax.enable_x64(True):

@@ -6,13 +6,15 @@ import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from identify.base.options import LAYERS, METHODS, REGIMES
+from identify.base.options import LAYERS, METHODS, REGIMES, number, positive, whole
 from identify.problem.activation import ActivationError, as_activation
 from identify.problem.system import SELF_TRAINED
 from identify.sweeps.constraints import Constraint, GridError
@@ -22,25 +24,6 @@ MOST = 10_000_000
 """Points of a grid at most."""
 BUDGET = 10.0
 """Seconds for a recovery, where neither these nor a number of starts is given."""
-
-
-def _integer(least: int) -> Callable[[str, Any], int]:
-    def read(name: str, value: Any) -> int:
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-            raise GridError(f"{name}: received {value!r}, expected integers of at least {least}")
-        return int(value)
-
-    return read
-
-
-def _number(least: float, expected: str) -> Callable[[str, Any], float]:
-    def read(name: str, value: Any) -> float:
-        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-        if not number or not least <= value < np.inf:
-            raise GridError(f"{name}: received {value!r}, expected {expected}")
-        return float(value)
-
-    return read
 
 
 def _word(allowed: Sequence[str]) -> Callable[[str, Any], str]:
@@ -69,20 +52,21 @@ def _activation(name: str, value: Any) -> str:
     return str(sigma)
 
 
-_positive = _number(math.ulp(0.0), "positive numbers")
+_integer = partial(whole, error=GridError)
+_positive = partial(positive, error=GridError)
 READ: dict[str, Callable[[str, Any], Any]] = {
-    "inputs": _integer(1),
-    "samples": _integer(1),
-    "width": _integer(1),
+    "inputs": _integer,
+    "samples": _integer,
+    "width": _integer,
     "activation": _activation,
-    "outputs": _integer(1),
+    "outputs": _integer,
     "bias": _truth,
     "layers": _word(LAYERS),
     "regime": _word(REGIMES),
-    "seed": _integer(0),
-    "noise": _number(0.0, "numbers of at least 0, relative to the target"),
+    "seed": partial(_integer, least=0),
+    "noise": partial(number, advice=", relative to the target", error=GridError),
     "method": _word(METHODS),
-    "starts": _integer(1),
+    "starts": _integer,
     "budget": _positive,
     "tolerance": _positive,
 }
@@ -164,8 +148,8 @@ def _table(path: Path) -> dict[str, Any]:
 
 def _axis(name: str, value: Any) -> tuple:
     """The values of an axis, each checked; a number of seeds stands for 0, 1, ..."""
-    if name == "seed" and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        value = range(_integer(1)("seeds (how many)", value))
+    if name == "seed" and isinstance(value, Integral):
+        value = range(_integer("seeds (how many)", value))
     shown = "seeds" if name == "seed" else name
     values = tuple(READ[name](shown, one) for one in _values(shown, value))
     if len(set(values)) < len(values):
@@ -178,7 +162,7 @@ def _values(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, Mapping):
         if not {"first", "last"} <= set(value) <= {"first", "last", "step"}:
             raise GridError(f"{name}: received keys {', '.join(map(str, value))}, expected first, last and perhaps step")
-        first, last, step = (_integer(1)(f"{name}: {key}", value.get(key, 1)) for key in ("first", "last", "step"))
+        first, last, step = (_integer(f"{name}: {key}", value.get(key, 1)) for key in ("first", "last", "step"))
         value = range(first, last + 1, step)
     if isinstance(value, np.ndarray):
         value = value.tolist()

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from identify.base.errors import InputError
+from identify.base.options import whole
 from identify.sweeps.drive import drive
 from identify.sweeps.grid import Grid, GridError
 from identify.sweeps.results import Sweep
@@ -103,8 +102,7 @@ def sweep(
     ...     [(row["inputs"], row["samples"], row["verdict"]) for row in found.table()]
     [(3, 2, 'UNIQUE'), (4, 2, 'UNIQUE'), (4, 6, 'NOT_UNIQUE')]
     """
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 1):
-        raise InputError(f"workers: received {workers!r}, expected an integer of at least 1, or None for every processor")
+    workers = None if workers is None else whole("workers", workers, advice=", or None for every processor")
     if workers is not None and executor is not None:
         raise InputError("workers: is for processes on this machine; leave it out with an executor, which has its own")
     tasks = {task.key: task for task in Grid.of(grid).tasks()}
@@ -115,7 +113,7 @@ def sweep(
     waiting, known_failures = _missing(kept, tasks, retry_failed)
     tally = _Tally(kept, progress, len(tasks), len(tasks) - len(waiting), known_failures)
     if waiting:
-        hired = given or Processes(min(int(workers or cores()), len(waiting)))
+        hired = given or Processes(min(workers or cores(), len(waiting)))
         try:
             with hired:
                 drive(_still_missing(kept, waiting, tally), hired, tally.finished)

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from identify.base.errors import IdentifyError, InputError
+from identify.base.errors import IdentifyError, InputError, WrongTypeError
 from identify.base.extras import needed
 from identify.base.limits import memory_allowed
 from identify.sweeps.task import Outcome, Task, run_task
@@ -50,7 +50,7 @@ class Given:
 
     def __init__(self, executor: Executor):
         if not callable(getattr(executor, "submit", None)):
-            raise TypeError(
+            raise WrongTypeError(
                 f"executor: received {type(executor).__name__}, expected a concurrent.futures.Executor; "
                 "for a Dask cluster, Client(address).get_executor()"
             )

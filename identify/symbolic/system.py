@@ -19,7 +19,7 @@ import numpy as np
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from sympy import Expr, Ge, Integer, Rational, Symbol
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.files import replacing
 from identify.base.limits import refuse_above
 from identify.planting.configuration import Configuration, is_lifted
@@ -404,7 +404,7 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
         names = Names(problem.inputs, problem.samples, problem.neurons, problem.outputs, problem.bias, False)
         return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
     if not isinstance(problem, KKTSystem):
-        raise TypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
+        raise WrongTypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
         raise InputError(f"samples: received {samples!r}, expected an integer of at least 1")
     if problem.labels is not None and len(problem.labels) != samples:

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, UnknownNameError
 from identify.theory import decompositions, families, moments, optimisation, uniqueness
 from identify.theory.theorem import Theorem
 
 
-class UnknownTheoremError(KeyError, ValueError):
-    """A name that is not in the registry; ``name`` is what was asked for."""
-
-    def __init__(self, name: object, known: tuple[str, ...]):
-        self.name = name
-        self.message = f"theorem: received {name!r}, expected one of {', '.join(known)}"
-        super().__init__(self.message)
-
-    def __str__(self) -> str:  # KeyError would show the repr of the message
-        return self.message
+class UnknownTheoremError(UnknownNameError):
+    """A name that is not in the registry; ``name`` is what was asked for, ``known`` lists what there is."""
 
 
 class Theorems(Mapping[str, Theorem]):
@@ -31,7 +23,7 @@ class Theorems(Mapping[str, Theorem]):
 
     def __getitem__(self, name: str) -> Theorem:
         if not isinstance(name, str) or name not in self._entries:
-            raise UnknownTheoremError(name, tuple(self._entries))
+            raise UnknownTheoremError("theorem", name, self._entries)
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:

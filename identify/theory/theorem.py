@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from identify.base.errors import InputError
+from identify.base.options import whole
 from identify.planting.configuration import Configuration
 from identify.problem.system import SELF_TRAINED
 from identify.theory.cases import Case
@@ -101,9 +100,7 @@ class Theorem:
         -----
         Cost: milliseconds to seconds for each instance of the default sizes; others may wait a minute for a Gröbner basis.
         """
-        for name, value, least in (("trials", trials, 1), ("seed", seed, 0)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise InputError(f"{name}: received {value!r}, expected an integer of at least {least}")
+        trials, seed = whole("trials", trials), whole("seed", seed, least=0)
         if config is not None and not isinstance(config, Configuration):
             raise InputError(f"config: received {type(config).__name__}, expected a Configuration, or None for the default sizes")
         sizes = self.configuration if config is None else config

@@ -15,6 +15,7 @@ from scipy.special import expit, log_softmax
 
 import identify as idf
 from identify.attacks import mlp, published
+from identify.attacks.descent import DivergedError
 from identify.attacks.mlp import MLP, forward
 from identify.attacks.objectives import Attack, objective
 from identify.attacks.priors import Box, no_penalty
@@ -308,7 +309,7 @@ class TestReconstruct:
         assert found.interrupted == "interrupted from the keyboard" and [trial.seed for trial in found.trials] == [0]
 
     def test_divergence(self):
-        with pytest.raises(FloatingPointError, match="all 2 runs diverged; try smaller learning rates"):
+        with pytest.raises(DivergedError, match="all 2 runs diverged; try smaller learning rates"):
             reconstruct(quick(rate=1e3), candidates=3, steps=500, trials=2)
 
     @pytest.mark.parametrize(

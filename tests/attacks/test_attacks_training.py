@@ -10,6 +10,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from identify.attacks import MLP, buzaglo, descent, haim, loo, stationarity, train
+from identify.attacks.descent import DivergedError
 from identify.attacks.training import random_network
 from identify.problem.network import ShapeError
 
@@ -99,7 +100,7 @@ class TestStarts:
 
     @pytest.mark.parametrize("sizes", [(3, 1), (3, 0, 1)])
     def test_bad_sizes(self, sizes):
-        with pytest.raises(ValueError, match="sizes: received"):
+        with pytest.raises(ValueError, match="sizes.*: received"):
             random_network(sizes)
 
 
@@ -111,7 +112,7 @@ class TestStarts:
         ({"loss": "hinge"}, "loss: received 'hinge'"),
         ({"loss": "cross-entropy", "y": [0] * 6}, "'cross-entropy' does not fit 1 outputs"),
         ({"rate": 0}, "rate: received 0, expected a positive"),
-        ({"decay": -1}, "decay: received -1, expected a non-negative"),
+        ({"decay": -1}, "decay: received -1, expected a number of at least 0"),
         ({"steps": 0}, "steps: received 0"),
     ],
 )
@@ -126,5 +127,5 @@ def test_responses_for_every_output_and_divergence():
     with pytest.raises(ShapeError, match="one response for each output"):
         train(two, X, Y, loss="square")
     assert train(two, X, np.column_stack([Y, -Y]), loss="square", steps=100).margins.shape == (6, 2)
-    with pytest.raises(FloatingPointError, match="try a rate smaller than 1e"):
+    with pytest.raises(DivergedError, match="try a rate smaller than 1e"):
         train(MLP({"W1": np.ones((3, 4)), "W2": np.ones((1, 3))}, "z^3"), X, Y, loss="square", rate=1e6, steps=10)

@@ -268,7 +268,7 @@ class TestTheResult:
     def test_in_a_notebook_and_as_text(self, audited):
         assert "UNIQUE" in audited._repr_html_() and "<script" not in audited._repr_html_()
         assert "[proved in exact arithmetic]" in str(audited) and repr(audited).startswith("Audit(dict: equations")
-        with pytest.raises(KeyError, match="no finding 'x'; there are equations"):
+        with pytest.raises(KeyError, match="finding: received 'x', expected one of equations"):
             audited["x"]
 
     def test_an_interrupt_leaves_what_was_done(self, leak, tmp_path):

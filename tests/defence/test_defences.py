@@ -190,7 +190,7 @@ class TestResults:
         text = cubic.explain()
         assert text == str(cubic) and "first-order estimate" in text and "1e-06" in text and "none" in text
         assert repr(cubic) == "Defences(noise: 2 levels, weights: 4 levels, width: 6 levels, degree: 2 levels, batch: 7 levels)"
-        with pytest.raises(KeyError, match="there are noise, weights"):
+        with pytest.raises(KeyError, match="expected one of noise, weights"):
             cubic["depth"]
 
     def test_the_same_seed_gives_the_same_text(self):
@@ -209,13 +209,13 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"noise": (0.0,)}, "noise: received 0.0, expected positive numbers"),
+            ({"noise": (0.0,)}, "noise: received 0.0, expected a positive number"),
             ({"noise": (np.inf,)}, "noise: received inf"),
             ({"noise": 0.1}, "noise: received 0.1, expected a sequence"),
-            ({"rounding": (0,)}, "rounding: received 0, expected integers from 1 to 53"),
+            ({"rounding": (0,)}, "rounding: received 0, expected an integer from 1 to 53"),
             ({"rounding": (8.5,)}, "rounding: received 8.5"),
             ({"weights": (54,)}, "weights: received 54"),
-            ({"width": (True,)}, "width: received True, expected integers from 1 on"),
+            ({"width": (True,)}, "width: received True, expected an integer of at least 1"),
             ({"degree": "z^3"}, "degree: received 'z\\^3', expected a sequence of activations"),
             ({"degree": ("z",)}, "activation of degree 1"),
             ({"batch": (-1,)}, "batch: received -1"),

@@ -311,7 +311,7 @@ def test_decay_must_be_positive(decay):
 def test_sizes_and_regime_are_checked():
     size = {"inputs": 3, "samples": 2, "width": 2, "activation": "z^3", "bias": False, "regime": "max-margin"}
     for name in ("inputs", "samples", "width"):
-        with pytest.raises(ValueError, match=f"{name}: received 0, expected a positive integer"):
+        with pytest.raises(ValueError, match=f"{name}: received 0, expected an integer of at least 1"):
             generic_point(np.random.default_rng(0), **{**size, name: 0})
     with pytest.raises(ValueError, match="width: received 1.5"):
         max_margin_point(np.eye(2), [1, -1], "z^3", width=1.5)
