@@ -1,37 +1,41 @@
 """Build hook: every notebook of ``notebooks/`` is executed and becomes a page of ``tutorials/``. A cell that fails, or that writes to
 standard error, fails the build.
 
-The tag ``hide-input`` folds the code of a cell; ``alt`` in its metadata describes its pictures (else the heading above does). An
-executed notebook is kept in ``.cache/notebooks`` until it, the package or one of ``MATTERS`` changes.
+The tag ``hide-input`` folds the code of a cell; ``alt`` in its metadata describes its pictures (else the heading above does).
 """
 
 import base64
-import hashlib
 import re
-from importlib.metadata import version
+from concurrent.futures import Future
 from pathlib import Path
 
 import nbformat
+import running
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
-from nbclient import NotebookClient
 
-SECONDS = 180
-"""Longest time for one cell."""
-MATTERS = ("ipykernel", "jax", "matplotlib", "numpy", "python-flint", "scikit-learn", "scipy", "sympy")
 TYPES = ("image/png", "image/gif", "text/markdown", "text/latex", "text/html", "text/plain")
 """Of the forms of one output the first is shown."""
 COLOUR = r"\x1b\[[0-9;]*m"
 raw: dict[str, str] = {}
+started: dict[Path, Future] = {}
+
+
+def on_config(config):
+    """The notebooks are begun first, because they take longest."""
+    started.clear()
+    root = Path(config.config_file_path).parent
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        started[path] = running.start(running.notebook, root, path)
 
 
 def on_files(files, config):
-    root = Path(config.config_file_path).parent
     raw.clear()
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    for path, future in started.items():
         try:
-            page = Page(path.stem, executed(path, root))
+            page = Page(path.stem, nbformat.reads(future.result(), as_version=4))
         except Exception as error:
+            running.stop()
             raise PluginError(f"notebooks/{path.name}: {re.sub(COLOUR, '', str(error))}") from error
         for name, content in page.files.items():
             files.append(File.generated(config, f"tutorials/{name}", content=content))
@@ -42,28 +46,6 @@ def on_files(files, config):
 
 def on_page_content(html, **_):
     return re.sub(r'<div data-output="(.*?)"></div>', lambda match: f'<div class="output-html">{raw[match[1]]}</div>', html)
-
-
-def executed(path, root):
-    """The notebook with its outputs."""
-    digest = hashlib.sha256(path.read_bytes())
-    for source in sorted((root / "identify").rglob("*.py")):
-        digest.update(source.read_bytes())
-    digest.update("".join(map(version, MATTERS)).encode())
-    folder = root / ".cache" / "notebooks"
-    kept = folder / f"{path.stem}-{digest.hexdigest()[:16]}.ipynb"
-    if kept.exists():
-        return nbformat.read(kept, as_version=4)
-    notebook = nbformat.read(path, as_version=4)
-    quiet = {"kernel_name": "python3", "extra_arguments": ["--log-level=ERROR"]}
-    NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(path.parent)}}, **quiet).execute()
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(f"{path.stem}-*.ipynb"):
-        old.unlink()
-    unfinished = kept.with_suffix(".part")
-    nbformat.write(notebook, unfinished)
-    unfinished.replace(kept)
-    return notebook
 
 
 class Page:

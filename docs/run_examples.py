@@ -6,62 +6,46 @@ the output after N lines. A page has one scratch folder; PNG files that are writ
 failure fails the build.
 """
 
-import contextlib
-import io
-import os
-import re
-import subprocess
-import sys
-import tempfile
+from concurrent.futures import Future
 from pathlib import Path
 
+import running
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
+from mkdocs.utils import meta
 
-FENCE = re.compile(r"^```(console|python) exec( stderr| markdown)?(?: head=(\d+))?\n(.*?)^```$", re.M | re.S)
+started: dict[str, tuple[str, Future]] = {}
+
+
+def on_files(files, config):
+    """All pages are begun before the first one is rendered, those with the most examples first."""
+    started.clear()
+    root = Path(config.config_file_path).parent
+    texts = {file.src_uri: meta.get_data(file.content_string)[0] for file in files.documentation_pages()}
+    for name in sorted(texts, key=lambda name: -len(running.FENCE.findall(texts[name]))):
+        if running.FENCE.search(texts[name]):
+            started[name] = texts[name], running.start(running.page, root, name, texts[name])
 
 
 def on_page_markdown(markdown, page, config, files, **_):
-    names = {"__name__": "example"}
-    with tempfile.TemporaryDirectory() as folder:
-
-        def replace(match):
-            language, option, head, code = match.groups()
-            try:
-                with contextlib.chdir(folder):
-                    return (run_console if language == "console" else run_python)(code, head, option=option, names=names)
-            except Exception as error:
-                raise PluginError(f"{page.file.src_uri}: an example failed: {error}\n{code}") from error
-
-        done = FENCE.sub(replace, markdown)
-        for picture in sorted(Path(folder).glob("*.png")):
-            place = Path(page.file.src_uri).with_name(picture.name).as_posix()
-            if files.get_file_from_path(place) is not None:
-                raise PluginError(f"{page.file.src_uri}: a picture {place} exists already")
-            files.append(File.generated(config, place, content=picture.read_bytes()))
-        return done
-
-
-def run_console(code, head, *, option, **_):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    shown = []
-    for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", code, re.M):
-        result = subprocess.run(["bash", "-o", "pipefail", "-c", command], env={**os.environ, "PATH": path}, capture_output=True, text=True)
-        if result.returncode:
-            raise RuntimeError(f"exit status {result.returncode}\n{result.stderr}")
-        shown.append(f"$ {command}\n{cut((result.stderr if option else '') + result.stdout, head)}".rstrip())
-    return "```console\n" + "\n".join(shown) + "\n```"
+    name = page.file.src_uri
+    if name not in started:
+        return markdown
+    text, future = started[name]
+    if text != markdown:
+        raise PluginError(f"{name}: another hook has changed the page after its examples were begun")
+    try:
+        done, pictures = future.result()
+    except Exception as error:
+        running.stop()
+        raise PluginError(f"{name}: {error}") from error
+    for picture, content in pictures.items():
+        place = Path(name).with_name(picture).as_posix()
+        if files.get_file_from_path(place) is not None:
+            raise PluginError(f"{name}: a picture {place} exists already")
+        files.append(File.generated(config, place, content=content))
+    return done
 
 
-def run_python(code, head, *, option, names):
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(code, "example", "exec"), names)
-    if option:
-        return out.getvalue()
-    shown = cut(out.getvalue(), head).rstrip()
-    return f"```python\n{code}```" + (f"\n\n```{{ .text .output }}\n{shown}\n```" if shown else "")
-
-
-def cut(text, head):
-    lines = text.splitlines()
-    return "\n".join([*lines[: int(head)], "…"] if head and len(lines) > int(head) else lines)
+def on_post_build(**_):
+    running.stop()

@@ -27,7 +27,7 @@ from identify.problem.network import ShapeError
 from identify.problem.system import SELF_TRAINED
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
-from identify.report.html import show
+from identify.report.html import Cell, show
 
 RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
 """Published learning rates."""
@@ -154,14 +154,14 @@ def approximation(work: Work) -> None:
     if not isinstance(subject.activation, str):
         return
     interval, known = interval_of(subject)
-    rows = [("degree", "largest deviation", "residual at the given data")]
+    rows: list[tuple[Cell, ...]] = [("degree", "largest deviation", "residual at the given data")]
     values, close = [], approximations(subject.activation, interval)
     for sigma, deviation in close:
         residual = None
         if subject.depth == 2 and subject.X is not None:
             system = system_of(subject, work.regime, sigma)
             residual = system.residual(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
-        rows.append((str(sigma.degree), show(deviation), "–" if residual is None else show(residual)))
+        rows.append((sigma.degree, deviation, residual))
         values.append({"degree": sigma.degree, "deviation": deviation, "residual": residual, "coefficients": list(sigma.floats())})
     (best, deviation), reach = min(close, key=lambda pair: pair[1]), show(interval[1])
     kink = ["a polynomial is a poor likeness of a kink"] * (subject.activation == RELU)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from identify.problem.verdict import Report, jsonable
 
 if TYPE_CHECKING:
-    from identify.report.html import Picture
+    from identify.report.html import Cell, Picture
 
 
 class Basis(StrEnum):
@@ -53,7 +53,7 @@ class Finding:
     details: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     report: Report | None = None
-    table: tuple[tuple[str, ...], ...] = ()
+    table: tuple[tuple[Cell, ...], ...] = ()
     draw: Callable[[], tuple[Picture, ...]] | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:

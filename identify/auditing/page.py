@@ -17,7 +17,7 @@ LONG = 24
 
 def write_audit_page(folder: Path, audit: Audit) -> list[str]:
     """Write ``report.html`` and a PNG for every picture, and return their names; the page has them inside."""
-    lead = "\n\n".join(filter(None, (*audit.sentences, audit.ended_early)))
+    lead = (*audit.answer, audit.ended_early) if audit.ended_early else audit.answer
     summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
     sections, written = [Section("Summary", "", table=tuple(summary))], []
     for finding in _ordered(audit):
@@ -27,7 +27,7 @@ def write_audit_page(folder: Path, audit: Audit) -> list[str]:
             (folder / written[-1]).write_bytes(picture.png)
         words = _words(finding, audit.said(finding))
         sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
-    write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead, main=audit.report)
+    write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
     return ["report.html", *written]
 
 

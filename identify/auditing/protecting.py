@@ -17,7 +17,7 @@ from identify.defence.curves import ESTIMATE_SCOPE, OBSERVED_SCOPE, DefenceCurve
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE
-from identify.report.html import Picture, show
+from identify.report.html import Cell, Picture
 
 ADVICE = "What would a defence do?"
 LEVELS: dict[str, Any] = {
@@ -111,16 +111,16 @@ def _sentences(curves: dict[str, DefenceCurve], *, hides: bool) -> list[str]:
     return [f"{name}: {curve.summary()}" for name, curve in curves.items() if curve.hides is hides]
 
 
-def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[str, ...], ...]:
-    rows = [("defence", "level", "verdict", "digits left", "observed error")]
+def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[Cell, ...], ...]:
+    rows: list[tuple[Cell, ...]] = [("defence", "level", "verdict", "digits left", "observed error")]
     for name, curve in curves.items():
         for k, level in enumerate(curve.levels):
             seen = curve.observed[k][~np.isnan(curve.observed[k])]
-            observed = "–" if not len(seen) else "not recovered" if np.isinf(seen).any() else show(float(seen.max()))
-            verdict, digits = f"{curve.generic[k]}, generic data", "–"
+            observed = None if not len(seen) else "not recovered" if np.isinf(seen).any() else float(seen.max())
+            verdict, digits = f"{curve.generic[k]}, generic data", None
             if curve.verdicts[k] is not None:
-                verdict, digits = str(curve.verdicts[k]), str(curve.digits(k))
-            rows.append((name, show(level), verdict, digits, observed))
+                verdict, digits = str(curve.verdicts[k]), curve.digits(k)
+            rows.append((name, level, verdict, digits, observed))
     return tuple(rows)
 
 

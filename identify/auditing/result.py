@@ -79,14 +79,20 @@ class Audit:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Those of the headline: what is hidden, the verdict with its scope, how precise it is, what was found by a run."""
+        """Those of the headline."""
+        return tuple(part if isinstance(part, str) else f"{part.verdict} for {part.scope}: {part.verdict.meaning}." for part in self.answer)
+
+    @property
+    def answer(self) -> tuple[str | Report, ...]:
+        """What is hidden, the report with the main verdict, how precise it is, what was found by a run; sentences but for the report."""
         if not self.findings:
             return (f"No step was finished: {self.stopped}.",)
-        report, said = self.report, []
+        report = self.report
+        said: list[str | Report] = []
         if "hidden" in self and self["hidden"].values["hides"]:
             said.append(self["hidden"].answer)
         if report is not None:
-            said.append(f"{report.verdict} for {report.scope}: {report.verdict.meaning}")
+            said.append(report)
             said += [report.precision] if report.precision is not None else []
         else:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
@@ -94,7 +100,7 @@ class Audit:
             if name in self and self[name].basis is not Basis.NONE:
                 unsure = name == "recovery" and self.recovery is not None and (report is None or report.verdict is not Verdict.UNIQUE)
                 said.append(self[name].answer + "; these need not be the data" * unsure)
-        return tuple(f"{part[0].upper()}{part[1:]}." for part in said)
+        return tuple(f"{part[0].upper()}{part[1:]}." if isinstance(part, str) else part for part in said)
 
     @property
     def ended_early(self) -> str:

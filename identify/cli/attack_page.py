@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from identify.attacks.runs import SAME
-from identify.cli.console import brief
-from identify.report.html import Picture, Section, write_sections
+from identify.report.html import Cell, Picture, Section, write_sections
 from identify.report.plots import MAX_SAMPLES, compare, image_shape
 
 if TYPE_CHECKING:
@@ -39,18 +38,18 @@ def write_attack_page(
     header = ("seed", "objective", "stationarity", "candidates", "splits", "agreement")
     rows = [
         (
-            str(run.seed),
-            brief(run.value),
-            brief(run.distance),
-            str(len(run.X)),
-            str(len(run.splits)),
-            brief(run.agreement) if len(found.trials) > 1 else "one run only",
+            run.seed,
+            run.value,
+            run.distance,
+            len(run.X),
+            len(run.splits),
+            run.agreement if len(found.trials) > 1 else "one run only",
         )
         for run in found.trials
     ]
     sections.append(Section("Runs", RUNS, table=(header, *rows)))
     sections.append(_beside(found.X, scored, known, mean) if scored is not None and known is not None else _alone(found, mean))
-    write_sections(path, sections, title=f"Attack on {name}", lead="\n\n".join(_lead(found, scored)))
+    write_sections(path, sections, title=f"Attack on {name}", lead=_lead(found, scored))
 
 
 def _lead(found: Reconstruction, scored: Score | None) -> list[str]:
@@ -78,11 +77,11 @@ def _beside(X: np.ndarray, scored: Score, known: np.ndarray, mean: np.ndarray | 
     png = compare(
         known[:MAX_SAMPLES] + shift, matched + shift, errors=errors, shape=image_shape(known.shape[1]), titles=("data", "candidate")
     )
-    table = (
+    table: tuple[tuple[Cell, ...], ...] = (
         (f"measure, {int(scored.support.sum())} samples", "value"),
-        ("samples with relative L2 below 0.1", str(_recalled(scored))),
-        ("samples with correlation above 0.9", str(scored.n_correlated())),
-        *((("mean SSIM", brief(scored.mean_ssim)),) if scored.mean_ssim is not None else ()),
+        ("samples with relative L2 below 0.1", _recalled(scored)),
+        ("samples with correlation above 0.9", scored.n_correlated()),
+        *((("mean SSIM", scored.mean_ssim),) if scored.mean_ssim is not None else ()),
     )
     picture = Picture("Data and candidates", png, "each true sample above the candidate that is assigned to it", "Relative errors below.")
     return Section("Against the data", "Candidates are assigned one to one, with the least total error.", pictures=(picture,), table=table)

@@ -26,7 +26,7 @@ from identify.problem.system import KKTSystem
 from identify.problem.verdict import Report, Verdict
 from identify.recovery.recover import recover
 from identify.recovery.solution import Recovery, RecoveryError
-from identify.report.html import Picture, Section, write_sections
+from identify.report.html import Cell, Picture, Section, write_sections
 from identify.report.plots import compare, family, image_shape
 
 IMAGE = (8, 8)
@@ -187,17 +187,11 @@ def _written(acts: list[Act], folder: Path) -> list[Path]:
     sections, written = [], []
     for act in acts:
         pictures = act.pictures()
-        table: tuple[tuple[str, ...], ...] = ()
+        table: tuple[tuple[Cell, ...], ...] = ()
         if act.found is not None and act.errors is not None:
             table = (
                 ("samples recovered", "worst relative error", "median", "largest error bar", "residual"),
-                (
-                    str(len(act.X)),
-                    f"{act.errors.max():.1e}",
-                    f"{np.median(act.errors):.1e}",
-                    f"{act.found.error_bars.max():.1e}",
-                    f"{act.found.residual:.1e}",
-                ),
+                (len(act.X), act.errors.max(), np.median(act.errors), act.found.error_bars.max(), act.found.residual),
             )
         lead = act.lead if act.failure is None else f"{act.lead} Not recovered: {act.failure}."
         sections.append(Section(act.title, lead, act.report, pictures, table))

@@ -43,7 +43,17 @@ _TITLE = "Are the data determined?"
 _LIST_LIMIT = 12
 _WITNESS_LIMIT = 96
 _BARS_LIMIT = 20
-_NUMBER = re.compile(r"[-+−<≤>≥~≈]?\s*\d[\d\s.,/·×]*(e[-+−]?\d+)?\s*(%|s|ms|min)?")
+_WORD_LIMIT = 14
+"""Letters of a table's cell that ask for room of their own on paper; longer words are broken."""
+_DENSE = 150
+"""A table of more letters in a row has numbers that are broken too, on paper: they could not be read if they were smaller."""
+_LETTER = 0.75
+"""Width of a letter on paper, in sizes of the font: more than the digits of any common font have."""
+_SHEET, _LARGEST = 178.0, 8.0
+"""Width of A4 between its margins, mm; size of the letters in a table on paper, points."""
+
+Cell = str | int | float | None
+"""Of a table: words, or a number, which is aligned and rounded for reading; None is shown as a dash."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +86,14 @@ class Picture:
 class Section:
     """One part of a longer page: a title, a lead in plain text (a blank line starts a paragraph), and what follows it.
 
-    The first row of ``table`` is its header; every row has as many cells as the header.
+    The first row of ``table`` is its header, in words; every row has as many cells as the header.
     """
 
     title: str
     lead: str
     report: Report | None = None
     pictures: tuple[Picture, ...] = ()
-    table: tuple[tuple[str, ...], ...] = ()
+    table: tuple[tuple[Cell, ...], ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """Numbers by name, folded."""
 
@@ -129,7 +139,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
     return _write(path, sections, title=title or _TITLE, lead="", fold=False)
 
 
-def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str = "", main: Report | None = None) -> Path:
+def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str | Sequence[str | Report] = "") -> Path:
     """Write a longer page: in each section the lead, the verdict, pictures and table; the rest of its report is folded.
 
     Parameters
@@ -138,10 +148,11 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
         The file to write, in a folder that exists. An existing file is replaced in one step, or left as it is.
     sections
         At least one, shown in this order.
-    title, lead
-        The page's heading, and plain text below it.
-    main
-        The report whose verdict ``lead`` tells, as ``"VERDICT for SCOPE"``: these words become its badge, in its colours.
+    title
+        The page's heading.
+    lead
+        Plain text below it, where a blank line starts a paragraph; or the answer of the page, paragraph by paragraph: a report
+        among them says its verdict, scope and meaning, and gives the answer its colours.
 
     Returns
     -------
@@ -155,7 +166,7 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
     """
     if not sections:
         raise InputError("sections: received none, expected at least one Section")
-    return _write(path, sections, title=title, lead=lead, fold=True, main=main)
+    return _write(path, sections, title=title, lead=lead, fold=True)
 
 
 def require_pages(*, pictures: bool = True) -> None:
@@ -233,34 +244,58 @@ def _paragraphs(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
-def _is_number(text: str) -> bool:
-    return _NUMBER.fullmatch(text.strip()) is not None
+def _number(cell: Cell) -> bool:
+    return isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool)
 
 
-def _samples(witness: Witness) -> list[tuple[str, ...]]:
-    """Rows (i, x_i, c_i, x_i', c_i') of the two data sets of a witness, if they are small enough to read."""
+def _letters(cell: Cell) -> int:
+    """How many letters stand together: a number is not broken, nor is a word unless it is long."""
+    return len(show(cell)) if _number(cell) else min(max(map(len, show(cell).split()), default=0), _WORD_LIMIT)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a table is set: which columns hold numbers, whether it reads as a list on a phone, and its size on paper."""
+
+    numbers: tuple[bool, ...]
+    words: bool
+    dense: bool
+    points: float
+
+
+def _layout(table: Sequence[Sequence[Cell]]) -> _Layout:
+    columns = list(zip(*table[1:], strict=True)) or [()] * len(table[0])
+    numbers = tuple(any(map(_number, column)) for column in columns)
+    letters = sum(1 + max(map(_letters, (head, *column)), default=0) for head, column in zip(table[0], columns, strict=True))
+    points = _SHEET / 25.4 * 72 / (_LETTER * min(letters, _DENSE))
+    words = len(columns) > 2 and bool(columns[0]) and not any(numbers)
+    return _Layout(numbers, words, letters > _DENSE, int(10 * min(points, _LARGEST)) / 10)
+
+
+def _samples(witness: Witness) -> list[tuple[Cell, ...]]:
+    """Header and rows (i, x_i, c_i, x_i', c_i') of the two data sets of a witness, if they are small enough to read."""
     if witness.original is None or witness.example is None:
         return []
     columns = [np.asarray(part) for part in (*witness.original, *witness.example)]
     if columns[0].size > _WITNESS_LIMIT or len({len(part) for part in columns}) > 1:
         return []
     rows = zip(*columns, strict=True)
-    return [(str(i), *(_tuple(v) for v in row)) for i, row in enumerate(rows, 1)]
+    return [("sample", "x", "c", "another x", "c"), *((i, *(_point(v) for v in row)) for i, row in enumerate(rows, 1))]
 
 
-def _tuple(value: Any) -> str:
-    """A point as ``(1, 2)``, a single number without the brackets."""
-    return show(value) if np.ndim(value) == 0 else show(value[0]) if len(value) == 1 else f"({show(value)[1:-1]})"
+def _point(value: Any) -> Cell:
+    """A point as ``(1, 2)``, a single number as itself."""
+    return float(value) if np.ndim(value) == 0 else float(value[0]) if len(value) == 1 else f"({show(value)[1:-1]})"
 
 
-def _bars(condition: Condition) -> list[tuple[str, ...]]:
+def _bars(condition: Condition) -> list[tuple[Cell, ...]]:
     """Header and rows (sample, error bar for each perturbation) of a conditioning, the worst samples where there are many."""
     bars = condition.evidence.get("error_bars")
     if not bars:
         return []
     columns = np.array(list(bars.values()))
     shown = np.sort(np.argsort(-columns.max(axis=0), kind="stable")[:_BARS_LIMIT])
-    return [("sample", *bars), *((f"X[{i}]", *(show(float(value)) for value in columns[:, i])) for i in shown)]
+    return [("sample", *bars), *((f"X[{i}]", *map(float, columns[:, i])) for i in shown)]
 
 
 @cache
@@ -268,8 +303,7 @@ def _template() -> Template:
     jinja2 = needed("jinja2", "writing an HTML page")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs, summary=summary)
-    environment.tests["numeric"] = _is_number
-    environment.globals.update(symbol=SYMBOL, result=RESULT, grade=GRADE, samples=_samples, bars=_bars)
+    environment.globals.update(symbol=SYMBOL, result=RESULT, grade=GRADE, samples=_samples, bars=_bars, layout=_layout)
     return environment.from_string(files("identify.report").joinpath("page.html.j2").read_text("utf-8"))
 
 
@@ -277,7 +311,7 @@ def _provenance(report: Report) -> tuple[int, Mapping[str, str]]:
     return report.seed, report.versions
 
 
-def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str, fold: bool, main: Report | None = None) -> Path:
+def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str | Sequence[str | Report], fold: bool) -> Path:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
@@ -289,9 +323,9 @@ def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: s
         title=title,
         fold=fold,
         tab=f"{reports[0].verdict}: {title}" if alone else title,
-        lead=lead,
+        lead=_paragraphs(lead) if isinstance(lead, str) else lead,
+        main=next((part for part in lead if isinstance(part, Report)), None),
         sections=sections,
-        main=main,
         judged=bool(reports),
         alone=alone,
         shared=reports[0] if reports and all(_provenance(r) == _provenance(reports[0]) for r in reports) else None,

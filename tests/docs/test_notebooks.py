@@ -2,7 +2,7 @@
 
 import ast
 import base64
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -90,13 +90,22 @@ def test_is_a_page_of_the_documentation(path):
 
 
 @pytest.fixture
-def hook():
+def scripts(monkeypatch):
+    """The hooks of the build by name."""
     for name in ("mkdocs", "nbclient", "nbformat", "ipykernel"):
         pytest.importorskip(name)
-    spec = importlib.util.spec_from_file_location("notebooks_hook", ROOT / "docs" / "notebooks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return {name: importlib.import_module(name) for name in ("running", "notebooks", "run_examples")}
+
+
+@pytest.fixture
+def hook(scripts):
+    return scripts["notebooks"]
+
+
+@pytest.fixture
+def running(scripts):
+    return scripts["running"]
 
 
 def notebook(*sources, outputs=(), metadata=None):
@@ -136,18 +145,72 @@ def test_standard_error_fails_the_build(hook):
         hook.Page("name", notebook("f()", outputs=outputs))
 
 
-def test_executed_notebooks_are_kept_until_something_changes(hook, tmp_path):
-    import nbformat
-
+@pytest.fixture
+def root(tmp_path):
+    """A repository with a package of one file."""
     (tmp_path / "identify").mkdir()
     (tmp_path / "notebooks").mkdir()
-    path = tmp_path / "notebooks" / "01-a.ipynb"
+    (tmp_path / "identify" / "page.html").write_text("old")
+    return tmp_path
+
+
+def test_executed_notebooks_are_kept_until_something_changes(running, root):
+    import nbformat
+
+    path = root / "notebooks" / "01-a.ipynb"
+
+    def printed():
+        return nbformat.reads(running.notebook(root, path), as_version=4).cells[1].outputs[0].text
+
     nbformat.write(notebook("print(6 * 7)"), path)
-    first = hook.executed(path, tmp_path)
-    assert first.cells[1].outputs[0].text == "42\n"
-    (kept,) = (tmp_path / ".cache" / "notebooks").iterdir()
+    assert printed() == "42\n"
+    (kept,) = (root / ".cache" / "docs").iterdir()
     kept.write_text(kept.read_text().replace("42", "43"))
-    assert hook.executed(path, tmp_path).cells[1].outputs[0].text == "43\n"  # not run again
+    assert printed() == "43\n"  # not run again
+    (root / "identify" / "page.html").write_text("new")
+    assert printed() == "42\n"
     nbformat.write(notebook("assert False, 'a wrong claim'"), path)
     with pytest.raises(Exception, match="a wrong claim"):
-        hook.executed(path, tmp_path)
+        running.notebook(root, path)
+
+
+def test_examples_are_run_and_kept_until_something_changes(running, root):
+    text = """# Page
+```python exec
+from pathlib import Path
+for k in range(3):
+    print(k + 5)
+Path("dot.png").write_bytes(b"picture");
+```
+```python exec markdown head=1
+print("*Made*", 6 * 7)
+```
+```console exec head=1
+$ printf 'one\\ntwo\\n'
+```
+"""
+    markdown, pictures = running.page(root, "lab/page.md", text)
+    assert pictures == {"dot.png": b"picture"}
+    assert "5\n6\n7\n```" in markdown and "\n*Made* 42\n" in markdown and "one\n…\n```" in markdown
+    (kept,) = (root / ".cache" / "docs").iterdir()
+    kept.write_text(kept.read_text().replace("42", "43"))
+    assert "*Made* 43" in running.page(root, "lab/page.md", text)[0]
+    assert "*Made* 44" in running.page(root, "lab/page.md", text.replace("6 * 7", "44"))[0]
+    assert len(list((root / ".cache" / "docs").iterdir())) == 1
+
+
+@pytest.mark.parametrize("example", ["```python exec\n1 / 0\n```\n", "```console exec\n$ false | true\n```\n"])
+def test_an_example_that_fails_is_not_kept(running, root, example):
+    with pytest.raises(RuntimeError, match="an example failed"):
+        running.page(root, "page.md", example)
+    assert not (root / ".cache").exists()
+
+
+def test_processes_share_the_work_and_tell_what_failed(running):
+    try:
+        first, second = running.start(running.cut, "a\nb", 1), running.start(running.cut, None, 1)
+        assert first.result() == "a\n…"
+        with pytest.raises(RuntimeError, match="'NoneType' object has no attribute 'splitlines'"):
+            second.result()
+    finally:
+        running.stop()

@@ -152,6 +152,40 @@ def test_several_reports(tmp_path, pictures):
     assert all(f"Seed {k}" in page.text for k in range(4))
 
 
+def test_what_a_cell_holds_says_how_it_is_set(tmp_path):
+    """Words that look like a number are words; the header stands above its numbers, a dash beside them."""
+    table = (("name", "n", "error", "12"), ("1.5", 20, 2.34567e-12, "7"), ("x", None, "not found", "8"))
+    page = Page(write_sections(tmp_path / "a.html", [Section("Digits", "", table=table)], title="T"))
+    check_page(page)
+    classes = [attrs.get("class") for tag, attrs in page.tags if tag in ("th", "td")]
+    assert classes == [None, "number", "number", None] * 3
+    assert [attrs["scope"] for attrs in page.all("th")] == ["col"] * 4 + ["row"] * 2
+    assert "2.35e-12" in page.text and "–" in page.text
+    assert "words" not in page.all("table")[0]["class"].split()
+
+
+@pytest.mark.parametrize(("columns", "dense"), [(2, False), (11, False), (40, True)])
+def test_letters_on_paper_shrink_with_the_number_of_columns(tmp_path, columns, dense):
+    table = (tuple(f"c{k}" for k in range(columns)), (1.23456e-10,) * columns)
+    page = Page(write_sections(tmp_path / "a.html", [Section("Digits", "", table=table)], title="T"))
+    (attrs,) = page.all("table")
+    points = float(attrs["style"].removeprefix("--points: ").removesuffix("pt"))
+    assert 4 < points <= 8 and ("dense" in attrs["class"].split()) == dense
+    assert dense or columns * 9 * 0.75 * points * 25.4 / 72 <= 178  # mm between the margins of a sheet of A4
+
+
+def test_a_report_among_the_paragraphs_of_the_lead_is_the_answer(tmp_path):
+    report = make_report(Verdict.LOCALLY_UNIQUE)
+    said = f"No badge: {report.verdict} for {report.scope}."
+    page = Page(write_sections(tmp_path / "a.html", [Section("Part", "")], title="T", lead=(said, report, "The rest.")))
+    check_page(page)
+    assert [attrs["class"] for attrs in page.all("div") if "verdict" in attrs.get("class", "")] == ["verdict locally_unique"]
+    assert len([attrs for attrs in page.all("span") if attrs.get("class", "").startswith("badge")]) == 1
+    assert f"{report.verdict.value} for {report.scope}: {report.verdict.meaning}." in " ".join(page.text.split())
+    plain = Page(write_sections(tmp_path / "b.html", [Section("Part", "")], title="T", lead=said))
+    assert not [attrs for attrs in plain.all("div") if "verdict" in attrs.get("class", "")]
+
+
 def test_one_seed_is_said_once(tmp_path):
     path = write_page(tmp_path / "all.html", [make_report(), make_report()])
     assert Page(path).text.count("Seed 0") == 1
