@@ -13,3 +13,7 @@ class IdentifyError(Exception):
 
 class InputError(IdentifyError, ValueError):
     """An argument or a setting that cannot be used."""
+
+
+class OutOfTimeError(IdentifyError, RuntimeError):
+    """Work that takes longer than the time that is left for it."""

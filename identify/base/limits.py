@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
+from numbers import Integral
 
-from identify.base.errors import IdentifyError, InputError
+from identify.base.errors import InputError, OutOfTimeError
 
 NEGLIGIBLE = 0.01
 """Seconds that are never refused."""
+LEAST = 0.2
+"""Seconds that a step which has been begun is given, even when the time is spent: so that what costs nothing is always there."""
 OPERATIONS_PER_SECOND = 3e9
 """Of eliminations in floating point, on one core: for estimates of their time."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
@@ -54,16 +58,23 @@ class TooLargeError(InputError):
         self.bytes_allowed = bytes_allowed
 
 
-class OutOfTimeError(IdentifyError, RuntimeError):
-    """Work that would take longer than what is left of the time that :func:`limit_time` allows."""
-
-
 @contextmanager
 def limit_time(seconds: float | None) -> Iterator[None]:
     """Within this block, begin no piece of work that is estimated to end later; None, or a limit around it that ends sooner, stays."""
     outer = _UNTIL.get()
     own = outer if seconds is None else time.monotonic() + seconds
     token = _UNTIL.set(own if outer is None or own is None else min(own, outer))
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+@contextmanager
+def at_least(seconds: float = LEAST) -> Iterator[None]:
+    """Within this block no work is refused before that many seconds, even if :func:`limit_time` around it allows less."""
+    outer = _UNTIL.get()
+    token = _UNTIL.set(None if outer is None else max(outer, time.monotonic() + seconds))
     try:
         yield
     finally:
@@ -97,6 +108,14 @@ def refuse_when_spent(what: str) -> None:
     """Raise :class:`OutOfTimeError` when no time is left: for loops of short pieces."""
     if not is_affordable(0.0):
         raise OutOfTimeError(f"{what}: the time that was allowed is spent")
+
+
+def check_limits(budget: float | None, memory: int | None = None) -> None:
+    """Raise InputError for a budget that is not a positive number of seconds, or a memory that is not a positive number of bytes."""
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < inf):
+        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
+    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, Integral) or memory < 1):
+        raise InputError(f"memory: received {memory!r}, expected a positive number of bytes, or None")
 
 
 @contextmanager
@@ -143,3 +162,12 @@ def readable(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB" if size < 1e6 else f"{size:.1e} TiB"
+
+
+def readable_seconds(seconds: float) -> str:
+    """A time as a person reads it."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
