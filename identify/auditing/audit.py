@@ -10,8 +10,9 @@ from identify.auditing.reading import read
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
 from identify.base.interrupts import Interrupts, listening
-from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
+from identify.base.limits import Stopped
 from identify.base.options import positive, whole
+from identify.base.steps import Ended, Outcome, attempt
 from identify.conditions.judgement import versions
 
 BUDGET = 60.0
@@ -103,41 +104,43 @@ def audit(
         work = Work(subject, samples, budget, seed, progress, time.monotonic() + budget)
         seconds = {"reading": time.monotonic() - began}
         with heard.deferring():
-            _run_all(steps, work, heard, seconds)
+            stopped = _run_all(steps, work, heard, seconds)
     times = {"seconds": seconds | {"all": time.monotonic() - began}, "said": work.said, "left_out": work.left_out}
-    return Audit(subject.name, tuple(work.findings), work.certificates, work.found, seed, budget, versions(), times, work.stopped)
+    return Audit(subject.name, tuple(work.findings), work.certificates, work.found, seed, budget, versions(), times, stopped)
 
 
-def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict[str, float]) -> None:
-    """One step after the other, until a keyboard interrupt; the second one is raised. Adds the time of each to ``seconds``."""
+def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict[str, float]) -> str:
+    """One step after the other, until a keyboard interrupt; the second one is raised. Adds the time of each to ``seconds``.
+
+    Returns why it stopped, and where; empty if it did not.
+    """
+
+    def run_now(step: Step) -> Ended:
+        return attempt(
+            step,
+            work,
+            left=work.left,
+            tell=lambda name, seconds: work.progress(name),
+            forgiven=() if step.decisive else (FloatingPointError, ValueError),
+            keeps_interrupts=True,
+            running=lambda: heard.deferring(False),
+        )
+
     for number, step in enumerate(steps):
-        estimate = step.seconds(work)
-        if estimate > work.left:
-            _leave_out(step, work, f"it needs about {estimate:.2g} s, and {work.left:.2g} s of the budget are left")
-            continue
-        started = time.monotonic()
-        try:
-            with heard.deferring(False):
-                work.progress(step.name)
-                step.run(work)
-        except (TooLargeError, FloatingPointError, ValueError) as error:
-            if step.decisive:
-                raise
-            work.not_evaluated(step.finding or step.name, step.question or step.name.capitalize(), str(error))
-        except OutOfTimeError as error:
-            _leave_out(step, work, str(error))
-        except KeyboardInterrupt:
-            work.stopped = Stopped.INTERRUPTED
-        seconds[step.name] = time.monotonic() - started
+        ended = run_now(step)
+        if ended.outcome in (Outcome.TOO_LONG, Outcome.OUT_OF_TIME):
+            work.left_out[step.name] = ended.why
+            if step.finding:
+                work.not_evaluated(step.finding, step.question, f"{ended.why}; a larger budget makes room for it")
+        elif ended.outcome in (Outcome.TOO_LARGE, Outcome.FAILED):
+            if step.decisive and ended.error is not None:
+                raise ended.error
+            work.not_evaluated(step.finding or step.name, step.question or step.name.capitalize(), ended.why)
+        if ended.outcome is not Outcome.TOO_LONG:
+            seconds[step.name] = ended.took
         if heard.count > 1:
             raise KeyboardInterrupt
-        if work.stopped or heard.count:
+        if ended.outcome is Outcome.INTERRUPTED or work.is_interrupted or heard.count:
             rest = ", ".join(step.name for step in steps[number + 1 :])
-            work.stopped = f"{work.stopped or Stopped.INTERRUPTED}, in the step: {step.name}" + f"; left out: {rest}" * bool(rest)
-            return
-
-
-def _leave_out(step: Step, work: Work, why: str) -> None:
-    work.left_out[step.name] = why
-    if step.finding:
-        work.not_evaluated(step.finding, step.question, f"{why}; a larger budget makes room for it")
+            return f"{Stopped.INTERRUPTED}, in the step: {step.name}" + f"; left out: {rest}" * bool(rest)
+    return ""

@@ -10,6 +10,7 @@ import numpy as np
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
+from identify.base import steps
 from identify.base.limits import Stopped
 from identify.certificates.certify import Certificate
 from identify.defence.curves import DefenceCurve
@@ -53,7 +54,8 @@ class Work:
     """What depends on the time that there was."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Steps that there was no time for, and why."""
-    stopped: str = ""
+    is_interrupted: bool = False
+    """Whether a step noted a keyboard interrupt."""
 
     @property
     def left(self) -> float:
@@ -74,25 +76,15 @@ class Work:
 
     def note_interrupt(self, reason: Stopped | None) -> None:
         """Ends the audit after this step, if a keyboard interrupt ended the step."""
-        if reason is Stopped.INTERRUPTED:
-            self.stopped = reason
-
-
-def free(work: Work) -> float:
-    """Seconds of a step that takes next to none, or keeps to the time that is left by itself."""
-    return 0.0
+        self.is_interrupted |= reason is Stopped.INTERRUPTED
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(steps.Step[Work]):
     """One part of an audit: what it adds to the findings, it adds when it is done, so that an interrupt loses this step only."""
 
-    name: str
-    run: Callable[[Work], None]
-    seconds: Callable[[Work], float] = free
-    """An estimate of what it takes. It is left out where less is left."""
     finding: str = ""
-    """The name of the finding that says so; without one only the list of what was left out does."""
+    """The name of the finding that says when it was left out; without one only the list of what was left out does."""
     question: str = ""
     decisive: bool = False
     """Whether nothing else can be said without it, so that its errors are those of the audit."""

@@ -47,3 +47,7 @@ class InternalError(IdentifyError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: this is a fault of the package, so there is no result; please report it with the seed and the input")
+
+
+class OutOfTimeError(IdentifyError, RuntimeError):
+    """Work that takes longer than the time that is left for it."""

@@ -10,10 +10,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
-from identify.base.errors import IdentifyError, InputError
+from identify.base.errors import InputError, OutOfTimeError
+from identify.base.options import positive, whole
 
 NEGLIGIBLE = 0.01
 """Seconds that are never refused."""
+LEAST = 0.2
+"""Seconds that a step which has been begun is given, even when the time is spent: so that what costs nothing is always there."""
 OPERATIONS_PER_SECOND = 3e9
 """Of eliminations in floating point, on one core: for estimates of their time."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
@@ -54,16 +57,23 @@ class TooLargeError(InputError):
         self.bytes_allowed = bytes_allowed
 
 
-class OutOfTimeError(IdentifyError, RuntimeError):
-    """Work that would take longer than what is left of the time that :func:`limit_time` allows."""
-
-
 @contextmanager
 def limit_time(seconds: float | None) -> Iterator[None]:
     """Within this block, begin no piece of work that is estimated to end later; None, or a limit around it that ends sooner, stays."""
     outer = _UNTIL.get()
     own = outer if seconds is None else time.monotonic() + seconds
     token = _UNTIL.set(own if outer is None or own is None else min(own, outer))
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+@contextmanager
+def at_least(seconds: float = LEAST) -> Iterator[None]:
+    """Within this block no work is refused before that many seconds, even if :func:`limit_time` around it allows less."""
+    outer = _UNTIL.get()
+    token = _UNTIL.set(None if outer is None else max(outer, time.monotonic() + seconds))
     try:
         yield
     finally:
@@ -97,6 +107,14 @@ def refuse_when_spent(what: str) -> None:
     """Raise :class:`OutOfTimeError` when no time is left: for loops of short pieces."""
     if not is_affordable(0.0):
         raise OutOfTimeError(f"{what}: the time that was allowed is spent")
+
+
+def check_limits(budget: float | None, memory: int | None = None) -> None:
+    """Raise InputError for a budget that is not a positive number of seconds, or a memory that is not a positive number of bytes."""
+    if budget is not None:
+        positive("budget", budget, unit="seconds", advice=", or None")
+    if memory is not None:
+        whole("memory", memory, advice=" (bytes), or None")
 
 
 @contextmanager
@@ -143,3 +161,12 @@ def readable(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB" if size < 1e6 else f"{size:.1e} TiB"
+
+
+def readable_seconds(seconds: float) -> str:
+    """A time as a person reads it."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -94,10 +94,10 @@ def check(
     if image_shape is not None and prod(image_shape) != d:
         raise InputError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
     if largest:
-        if samples is not None or known_data or html or certificate or condition or budget or memory:
-            raise InputError("--largest: goes with the network and --seed only; leave out the options of a single check")
+        if samples is not None or known_data or html or certificate or condition:
+            raise InputError("--largest: goes with the network, --seed, --budget and --memory; leave out the options of a single check")
         with progress() as step:
-            found = largest_identifiable(subject, seed=seed, progress=step)
+            found = largest_identifiable(subject, seed=seed, budget=budget, memory=_bytes(memory), progress=step)
         print_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
         return
     if problem is not None and samples is None and not known_data:
@@ -109,7 +109,7 @@ def check(
             data=problem.data if problem is not None and known_data else None,
             seed=seed,
             budget=budget,
-            memory=None if memory is None else int(memory * 2**30),
+            memory=_bytes(memory),
             conditions=condition,
             progress=step,
         )
@@ -145,6 +145,10 @@ def verify(
     else:
         print_text(str(answer))
     raise typer.Exit(0 if answer else 1)
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * 2**30)
 
 
 def _certify(report: Report, path: Path) -> None:

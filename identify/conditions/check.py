@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from identify.base.errors import InputError, WrongTypeError
-from identify.base.limits import TooLargeError, limit_memory, limit_time
+from identify.base.limits import TooLargeError, check_limits, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice
 from identify.conditions.judgement import judge
 from identify.conditions.plan import Plan
@@ -110,10 +110,7 @@ def check(
 
 
 def _plan(budget, memory, conditions, progress) -> Plan:
-    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < np.inf):
-        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
-    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 1):
-        raise InputError(f"memory: received {memory!r}, expected a positive number of bytes, or None")
+    check_limits(budget, memory)
     demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)
     for name in demanded:
         choice("conditions", name, CONDITIONS)

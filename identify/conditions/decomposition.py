@@ -18,7 +18,9 @@ from math import comb
 
 import numpy as np
 
+from identify.base.limits import refuse_when_spent
 from identify.conditions.setting import Setting
+from identify.exact.elimination import Elimination, centred
 from identify.exact.modular import Arithmetic, certified_rank, random_prime, rank
 from identify.problem.interpolation import moment_count
 from identify.problem.verdict import Condition
@@ -198,8 +200,24 @@ def kruskal_rank(vectors: np.ndarray, q: int, largest: int) -> int:
     Subsets of each size are enumerated, up to 3000 of them; where there are more, that size is not claimed.
     """
     n = len(vectors)
-    for k in range(min(largest, n), 0, -1):
-        if comb(n, k) <= SUBSET_LIMIT and all(rank(vectors[list(rows)], q) == k for rows in combinations(range(n), k)):
+    eliminated = Elimination(centred(vectors, q), q)
+    pivots = eliminated.run()
+    r = len(pivots)
+    if r == n:
+        return min(largest, n)
+    # in the basis of the pivot rows, which has the same dependences; and all dependences, in the same order
+    short = np.vstack([np.eye(r, dtype=np.int64), eliminated.work[r:, pivots]]).astype(np.int64) % q
+    kernel = np.hstack([-short[r:] % q, np.eye(n - r, dtype=np.int64)])
+
+    def are_independent(rows: tuple[int, ...]) -> bool:
+        refuse_when_spent("Kruskal ranks")
+        k = len(rows)
+        if k * r <= (n - r) * (n - k):
+            return rank(short[list(rows)], q) == k
+        return rank(np.delete(kernel, rows, axis=1), q) == n - r  # no dependence is zero outside of these rows
+
+    for k in range(min(largest, r), 0, -1):
+        if comb(n, k) <= SUBSET_LIMIT and all(are_independent(rows) for rows in combinations(range(n), k)):
             return k
     return 0
 

@@ -75,10 +75,18 @@ def _evaluate(setting: Setting, plan: Plan) -> Setting:
         condition, where = reduce(setting)
         return condition
 
-    plan.evaluate("reduction", 0.0, reduction)
+    found["count"] = count(setting)  # in all coordinates: where that decides, the dearer ones are not needed
+    plan.evaluate("reduction", estimated_seconds("reduction", setting), reduction, _why_unneeded("reduction", setting, found))
     found["count"] = count(where)
-    terms = plan.evaluate("decomposition", 0.0, lambda: decomposition(where))
-    plan.evaluate("scale", 0.0, lambda: scale(where, terms))
+
+    def terms() -> Condition:
+        return decomposition(where)
+
+    def scales() -> Condition:
+        return scale(where, found["decomposition"])
+
+    for name, evaluate in (("decomposition", terms), ("scale", scales)):
+        plan.evaluate(name, estimated_seconds(name, where), evaluate, _why_unneeded(name, setting, found))
     ranks: dict[str, Callable[[], Condition]] = {
         "generic-global": lambda: generic_global(setting, where),
         "interpolation": lambda: interpolation(where),
@@ -98,8 +106,8 @@ def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> s
         return "the question is decided without it"
     if name == "interpolation" and not (found["decomposition"].is_proved and found["scale"].is_proved):
         return "without decomposition and scale it could not decide"
-    if name == "local" and setting.scope.data == "generic data" and found["count"].holds is False and setting.equations_are_complete:
-        return "the count decides; it would add the dimension of the family"
+    if setting.scope.data == "generic data" and found["count"].holds is False and setting.equations_are_complete:
+        return "the count decides" + ("; it would add the dimension of the family" if name == "local" else "")
     return ""
 
 

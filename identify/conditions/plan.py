@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from identify.base.limits import OutOfTimeError, TooLargeError, seconds_left
+from identify.base.limits import readable_seconds, seconds_left
+from identify.base.steps import Ended, Outcome, Step, attempt
 from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses import witness
-from identify.exact.modular import Arithmetic, certified_rank_seconds
+from identify.exact.modular import Arithmetic, certified_rank_seconds, multiplication_seconds, rank_seconds
 from identify.exact.slices import interpolation_seconds
+from identify.problem.interpolation import moment_count
 from identify.problem.verdict import Condition
 
 CHEAP = 0.5
@@ -40,42 +42,57 @@ class Plan:
 
     def evaluate(self, name: str, seconds: float, evaluate: Callable[[], Condition], unneeded: str = "") -> Condition:
         """The condition; or, where it is not needed (``unneeded`` says why) or not affordable, a record with its estimated cost."""
-        left = seconds_left()
-        if seconds > CHEAP and unneeded and name not in self.demanded:
-            result = _skipped(name, f"not needed, because {unneeded}", seconds)
-        elif left is not None and seconds > left:
-            result = _skipped(name, f"not affordable: {left:.2g} s of the budget are left", seconds)
-        else:
-            if self.progress is not None and seconds > CHEAP:
-                self.progress(f"{name} (about {_readable(seconds)})")
-            try:
-                result = evaluate()
-            except (TooLargeError, OutOfTimeError) as error:
-                result = _skipped(name, f"not affordable: {error}", seconds)
+        is_needed = seconds <= CHEAP or not unneeded or name in self.demanded
+        step = Step[Plan](name, lambda plan: evaluate(), lambda plan: seconds)
+        ended = attempt(step, self, left=seconds_left(), is_needed=is_needed, tell=self._tell)
+        result = ended.value if ended.outcome is Outcome.DONE else _skipped(name, ended, unneeded)
         self.found[name] = result
         return result
+
+    def _tell(self, name: str, seconds: float) -> None:
+        if self.progress is not None and seconds > CHEAP:
+            self.progress(f"{name} (about {readable_seconds(seconds)})")
 
 
 def estimated_seconds(name: str, setting: Setting) -> float:
     """An estimate of the CPU time of one condition on one core, from the sizes of its largest matrix."""
     instance = setting.instance
+    n, m, d, C = instance.n_samples, instance.width, instance.coordinates, instance.n_outputs
+    if name == "reduction":
+        return _reduction_seconds(setting)
+    if name in ("decomposition", "scale") and instance.data_are_given and setting.independence is Arithmetic.NONE:
+        lists = 2 if name == "decomposition" else len(instance.degrees) - 1 if not setting.is_lifted else 0
+        forms = min(n, moment_count(d, instance.degrees, C))
+        return lists * (multiplication_seconds(n, d, forms) + rank_seconds(n, forms))
     if name == "interpolation":
         return interpolation_seconds(instance)
-    if name == "local":
+    if name == "local" and not setting.data_are_unknown:
         return certified_rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
     if name == "generic-global" and setting.scope.data == "generic data":
-        return certified_rank_seconds(instance.n_rows, Secant.of(setting).needed)
+        needed = Secant.of(setting).needed
+        return 0.0 if needed > instance.image_bound else certified_rank_seconds(instance.n_rows, needed)
+    if name == "witness" and setting.scope.data == "this data":
+        return multiplication_seconds(n, d, m)
     return 0.0
 
 
-def _skipped(name: str, why: str, seconds: float) -> Condition:
-    statement = f"not evaluated: {why}; estimated cost {_readable(seconds)}"
-    return Condition(name, None, statement, {"estimated_seconds": float(f"{seconds:.2g}")}, Arithmetic.NONE, REFERENCES[name])
+def _reduction_seconds(setting: Setting) -> float:
+    """Two ranks where the samples may be independent, of the samples and of the slopes; or singular values of the target."""
+    instance = setting.instance
+    n, m, space = instance.n_samples, instance.width, instance.n_inputs + int(instance.observed.bias)
+    if not instance.observed.W or n > min(space, m):
+        return 0.0
+    if setting.data_are_unknown:
+        return 4 * multiplication_seconds(m, space, min(m, space))
+    return multiplication_seconds(n, space, m) + rank_seconds(n, space) + certified_rank_seconds(m, n)
 
 
-def _readable(seconds: float) -> str:
-    if seconds < 1:
-        return "less than a second"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+def _skipped(name: str, ended: Ended, unneeded: str) -> Condition:
+    if ended.outcome is Outcome.UNNEEDED:
+        why = f"not needed, because {unneeded}"
+    elif ended.outcome is Outcome.TOO_LONG:
+        why = f"not affordable: {ended.left:.2g} s of the budget are left"
+    else:
+        why = f"not affordable: {ended.why}"
+    statement = f"not evaluated: {why}; estimated cost {readable_seconds(ended.seconds)}"
+    return Condition(name, None, statement, {"estimated_seconds": float(f"{ended.seconds:.2g}")}, Arithmetic.NONE, REFERENCES[name])

@@ -42,7 +42,11 @@ def scale(setting: Setting, decomposition: Condition) -> Condition:
         if k and setting.independence is not Arithmetic.NONE:
             fixing.append(k)
             arithmetic = Arithmetic.ASSUMED if setting.independence is Arithmetic.ASSUMED else arithmetic
-        elif not setting.data_are_unknown and n <= moment_count(instance.coordinates, (k,), instance.n_outputs):
+        elif setting.data_are_unknown or n > moment_count(instance.coordinates, (k,), instance.n_outputs):
+            continue
+        elif not instance.data_are_given:  # generic points of a cone that spans its space: as many as fit are independent
+            fixing.append(k)
+        else:
             result = certified_rank(partial(_terms, instance, k), n, seed=setting.seed + k)
             if result.is_full:
                 fixing.append(k)

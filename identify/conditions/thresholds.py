@@ -12,18 +12,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from identify.base.errors import InputError
+from identify.base.limits import check_limits, limit_memory, limit_time, readable_seconds, seconds_left
+from identify.base.steps import Outcome, Step, attempt
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
 from identify.conditions.generic_global import Secant, generic_global, one_sample_obstacle, without_scales
 from identify.conditions.interpolation import interpolation
 from identify.conditions.judgement import versions
 from identify.conditions.local import local
+from identify.conditions.plan import CHEAP
 from identify.conditions.question import setting_of
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.exact.elimination import leading_columns
-from identify.exact.modular import random_prime
+from identify.exact.modular import certified_rank_seconds, random_prime
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.refusals import require_polynomial
@@ -58,6 +61,8 @@ class Thresholds:
     error_bound: float
     ambiguity: Ambiguity
     seed: int
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Steps for which time or memory did not suffice, and why; without them the numbers are still proved, but may be too cautious."""
     versions: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -76,6 +81,7 @@ class Thresholds:
                 f"  isolated up to {self.locally_unique} samples",
                 "  not identifiable: "
                 + ("not established" if self.not_identifiable is None else f"from {self.not_identifiable} samples on{how}"),
+                *(f"  left out: {name}: {why}" for name, why in self.left_out.items()),
             ]
         )
 
@@ -92,11 +98,19 @@ class Thresholds:
             "error_bound": self.error_bound,
             "ambiguity": list(self.ambiguity.describe()),
             "seed": self.seed,
+            "left_out": self.left_out,
             "versions": self.versions,
         }
 
 
-def largest_identifiable(problem: Configuration | KKTSystem, *, seed: int = 0, progress: Callable[[str], None] | None = None) -> Thresholds:
+def largest_identifiable(
+    problem: Configuration | KKTSystem,
+    *,
+    seed: int = 0,
+    budget: float | None = None,
+    memory: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Thresholds:
     """The numbers of generic samples up to which a network determines them, and from which on it does not.
 
     Parameters
@@ -106,8 +120,12 @@ def largest_identifiable(problem: Configuration | KKTSystem, *, seed: int = 0, p
         regime ``gradient`` or ``lazy``.
     seed
         Of the random primes and points.
+    budget
+        Seconds of wall-clock time, above 0; None: no limit. Steps that would take longer are left out, and the answer says so.
+    memory
+        Bytes that one matrix may take; by default IDENTIFY_MEMORY (in GiB), or half of the machine's memory.
     progress
-        Called with the name of each step.
+        Called with the name of each step, and its estimated cost where that is more than half a second.
 
     Returns
     -------
@@ -118,13 +136,12 @@ def largest_identifiable(problem: Configuration | KKTSystem, *, seed: int = 0, p
     Raises
     ------
     ValueError
-        For the self-trained regimes: there the network depends on its data, which are not generic for it.
-    TooLargeError
-        When a matrix would not fit in memory.
+        For the self-trained regimes: there the network depends on its data, which are not generic for it. For numbers out of range.
 
     Notes
     -----
     Cost: one elimination of a Jacobian with about as many columns as the target has independent numbers, and a few ranks of that size.
+    What does not fit in memory is left out; the count of equations alone still says from which n on nothing is determined.
 
     References
     ----------
@@ -142,88 +159,135 @@ def largest_identifiable(problem: Configuration | KKTSystem, *, seed: int = 0, p
             f"regime: received {problem.regime}, expected gradient or lazy; a self-trained network depends on its own data, so nothing "
             "can be said of generic data: use check(system, data=(X, c))"
         )
-    say = progress or (lambda name: None)
+    check_limits(budget, memory)
     question = _Question(setting_of(problem, 1, seed))
-    say("ranks of the Jacobian for every number of samples")
-    isolated = question.isolated()
-    say("generic global uniqueness")
-    by_secant = question.by_generic_global(isolated)
-    say("moments")
-    by_moments = question.by_moments(isolated)
-    say("first number of samples that is not identifiable")
-    excess, arithmetic, error = question.not_identifiable(isolated)
-    setting = question.setting
-    return Thresholds(setting.scope, by_moments, by_secant, isolated, excess, arithmetic, error, setting.ambiguity, seed, versions())
+    left_out: dict[str, str] = {}
+
+    def tell(name: str, seconds: float) -> None:
+        if progress is not None:
+            progress(name + (f" (about {readable_seconds(seconds)})" if seconds > CHEAP else ""))
+
+    with limit_memory(memory), limit_time(budget):
+        for step in STEPS:
+            ended = attempt(step, question, left=seconds_left(), tell=tell)
+            if ended.outcome is not Outcome.DONE:
+                left_out[step.name] = ended.why
+    return Thresholds(
+        question.setting.scope,
+        question.by_moments,
+        question.by_generic_global,
+        question.isolated,
+        question.excess,
+        question.arithmetic,
+        question.error_bound,
+        question.setting.ambiguity,
+        seed,
+        left_out,
+        versions(),
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Question:
+    """What is asked, and what the steps have proved so far."""
+
     setting: Setting
+    most: int = field(init=False)
+    """The largest n that counting allows."""
+    isolated: int = 0
+    ranks_are_known: bool = False
+    """Whether ``isolated`` is the largest."""
+    by_generic_global: int = 0
+    by_moments: int = 0
+    excess: int | None = None
+    arithmetic: Arithmetic = Arithmetic.EVIDENCE
+    error_bound: float = 1.0
+
+    def __post_init__(self):
+        secant = Secant.of(self.setting)
+        self.most = secant.available // secant.tangent
 
     def at(self, samples: int) -> Setting:
         return replace(self.setting, instance=replace(self.setting.instance, n_samples=samples))
 
-    def isolated(self) -> int:
+    def count(self) -> None:
+        """More samples than the target has room for lie in families (dimension of generic fibres)."""
+        if count(self.at(self.most + 1)).holds is False:
+            self.excess, self.arithmetic, self.error_bound = self.most + 1, Arithmetic.PROOF, 0.0
+
+    def ranks(self) -> None:
         """The largest n with a Jacobian of full column rank: from one echelon form modulo one prime, in all coordinates."""
-        secant = Secant.of(self.setting)
-        most = secant.available // secant.tangent
-        if not most:
-            return 0
-        columns = most * secant.tangent
+        if not self.most:
+            return
+        columns = self.most * Secant.of(self.setting).tangent
         self.setting.instance.refuse_if_too_large(columns, "the Jacobian of all samples")
-        rng = np.random.default_rng([self.setting.seed, most])
+        rng = np.random.default_rng([self.setting.seed, self.most])
         q = random_prime(rng)
         whole = self.setting.instance.at(q, rng)
         independent = 0
         for network in (whole.some_neurons(columns, rng), whole):
-            matrix = without_scales(self.setting, network.at_random_point(rng, most).jacobian(), most)
+            matrix = without_scales(self.setting, network.at_random_point(rng, self.most).jacobian(), self.most)
             independent = max(independent, _first_dependent_column(matrix, q))
             if independent == columns or len(network.W) == len(whole.W):
                 break
-        return independent // secant.tangent
+        self.isolated, self.ranks_are_known = independent // Secant.of(self.setting).tangent, True
 
-    def by_generic_global(self, isolated: int) -> int:
+    def ranks_seconds(self) -> float:
+        columns = self.most * Secant.of(self.setting).tangent
+        return certified_rank_seconds(columns, columns)
+
+    def generic_global(self) -> None:
         """C5: one sample fewer than are isolated in all coordinates, or more in coordinates on the span of the samples."""
+        isolated = self.isolated
         whole = self.at(max(isolated - 1, 1))
-        found = isolated - 1 if isolated > 1 and one_sample_obstacle(whole, {}) is None else 0
+        self.by_generic_global = isolated - 1 if isolated > 1 and one_sample_obstacle(whole, {}) is None else 0
 
         def holds(n: int) -> bool:
             setting = self.at(n)
             return generic_global(setting, reduce(setting)[1]).is_proved
 
-        return _largest(holds, found, self._spanning(isolated))
+        self.by_generic_global = _largest(holds, self.by_generic_global, self._spanning)
 
-    def by_moments(self, isolated: int) -> int:
+    def moments(self) -> None:
         """C1, C2 and C3: first in coordinates on the span of the samples, then in all coordinates, where C1 is the same for every n."""
 
         def holds(n: int) -> bool:
             return self._terms(where := reduce(self.at(n))[1]) and interpolation(where).is_proved
 
-        spanning = self._spanning(isolated)
-        found = _largest(holds, 0, spanning)
-        if found < spanning or not interpolation(self.setting).is_proved:
-            return found
-        return _largest(lambda n: self._terms(self.at(n)), found, isolated)
+        if not self.isolated:
+            return
+        spanning = self._spanning
+        self.by_moments = _largest(holds, 0, spanning)
+        if self.by_moments == spanning and interpolation(self.setting).is_proved:
+            self.by_moments = _largest(lambda n: self._terms(self.at(n)), spanning, self.isolated)
 
-    def not_identifiable(self, isolated: int) -> tuple[int | None, Arithmetic, float]:
+    def not_identifiable(self) -> None:
         """The first n with fewer independent derivatives than parameters; generic data then lie in a family (constant rank)."""
-        setting = self.at(isolated + 1)
-        counted = count(setting)
-        if counted.holds is False:
-            return isolated + 1, Arithmetic.PROOF, 0.0
-        found = local(setting)
+        if self.isolated == self.most or not self.ranks_are_known:
+            return  # counted already, or not known
+        found = local(self.at(self.isolated + 1))
         if found.holds is False and found.arithmetic is Arithmetic.MONTE_CARLO:
-            return isolated + 1, found.arithmetic, float(found.evidence["error_bound"])
-        return None, Arithmetic.EVIDENCE, 1.0
+            self.excess, self.arithmetic, self.error_bound = self.isolated + 1, found.arithmetic, float(found.evidence["error_bound"])
 
     def _terms(self, where: Setting) -> bool:
         terms = decomposition(where)
         return terms.is_proved and scale(where, terms).is_proved
 
-    def _spanning(self, isolated: int) -> int:
+    @property
+    def _spanning(self) -> int:
         """The largest n for which coordinates on the span of the samples may be smaller, and that can be unique at all."""
         instance = self.setting.instance
-        return min(isolated, instance.width, instance.n_inputs + int(instance.observed.bias)) if instance.observed.W else 0
+        return min(self.isolated, instance.width, instance.n_inputs + int(instance.observed.bias)) if instance.observed.W else 0
+
+
+STEPS: tuple[Step[_Question], ...] = (
+    Step("count", _Question.count),
+    Step("ranks of the Jacobian for every number of samples", _Question.ranks, _Question.ranks_seconds),
+    Step("generic global uniqueness", _Question.generic_global),
+    Step("moments", _Question.moments),
+    Step("first number of samples that is not identifiable", _Question.not_identifiable),
+)
+"""In order; each uses what those before it proved."""
 
 
 def _first_dependent_column(matrix: np.ndarray, q: int) -> int:

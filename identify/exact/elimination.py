@@ -18,6 +18,8 @@ import numpy as np
 from flint import nmod_mat
 from jaxtyping import Float, Int
 
+from identify.base.limits import refuse_when_spent
+
 EXACT = 2**53 - 2**33
 """Sums below are exact, and so is their reduction."""
 SMALL = 2**22
@@ -151,7 +153,11 @@ class Elimination:
 
 
 def product(L: np.ndarray, B: np.ndarray, q: int) -> Float[np.ndarray, "rows columns"]:
-    """L B modulo q, of centred residues: exact, whatever the order in which BLAS adds."""
+    """L B modulo q, of centred residues: exact, whatever the order in which BLAS adds.
+
+    Every long computation here is made of such products of a tile, so this is where it looks at the clock.
+    """
+    refuse_when_spent("arithmetic modulo a prime")
     L, B = L.astype(np.float64, copy=False), B.astype(np.float64, copy=False)
     if q < SMALL:
         return _accumulated(L, B, q, q / 2)

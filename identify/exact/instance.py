@@ -15,7 +15,7 @@ from math import ceil, log2
 import numpy as np
 from jaxtyping import Float, Int
 
-from identify.base.limits import refuse_above
+from identify.base.limits import refuse_above, refuse_when_spent
 from identify.exact.modular import MinorBound, multiply, residue, residues
 from identify.problem.activation import Activation, horner
 from identify.problem.gradients import Observed, jacobian, visible_degrees
@@ -53,6 +53,7 @@ class Residues:
 
     def slopes(self) -> Int[np.ndarray, "m n"]:
         """The factor g_ij sigma'(z_ij) of x_i in the first-layer equation of neuron j."""
+        refuse_above(6 * 8 * len(self.X) * len(self.W), f"the slopes of {len(self.W)} neurons at {len(self.X)} samples")
         Z = self.reduce(multiply(self.X, self.W.T, self.q) + self.offsets)
         return self.reduce(multiply(self.c, self.A, self.q) * horner(self.derivatives[1], Z, self.reduce)).T
 
@@ -65,10 +66,11 @@ class Residues:
         """The Jacobian modulo q."""
         columns, m = self.X.size + self.c.size, len(self.W)
         self._refuse_above(columns, "the Jacobian")
-        out = np.empty((m * self._rows_per_neuron, columns), dtype=np.int64)
+        out = np.empty((m * self.equations_per_neuron, columns), dtype=np.int64)
         in_W, in_bias, in_a = self._by_layer(out, m)
-        step = max(PIECE // (self._rows_per_neuron * max(columns, 1)), 1)
+        step = max(PIECE // (self.equations_per_neuron * max(columns, 1)), 1)
         for start in range(0, m, step):  # some neurons at a time: a Jacobian is the sum of several arrays of its size
+            refuse_when_spent("the Jacobian")
             some = slice(start, min(start + step, m))
             in_W[some], in_bias[some], in_a[:, some] = self._by_layer(self._jacobian(some), some.stop - start)
         return out
@@ -94,11 +96,12 @@ class Residues:
         )
 
     def _refuse_above(self, columns: int, what: str) -> None:
-        rows = len(self.W) * self._rows_per_neuron
+        rows = len(self.W) * self.equations_per_neuron
         refuse_above(3 * 8 * rows * columns, f"{what} ({rows} by {columns})")
 
     @property
-    def _rows_per_neuron(self) -> int:
+    def equations_per_neuron(self) -> int:
+        """Observed equations of each neuron."""
         return self.W.shape[1] * self.observed.W + self.observed.bias + len(self.A) * self.observed.a
 
     def features(self, degrees: Sequence[int], multipliers: bool, rng: np.random.Generator) -> Int[np.ndarray, "n L"]:
@@ -110,6 +113,7 @@ class Residues:
         n, d = self.X.shape
         size = sum(moment_count(d, (k,), self.c.shape[1] if multipliers else 1) for k in degrees)
         L = min(size, n) + SPARE_FORMS
+        refuse_above(5 * 8 * n * L, f"{n} vectors of powers, by {L} linear forms")
         z = multiply(self.X, rng.integers(0, self.q, (d, L)), self.q)
         out = np.zeros((n, L), dtype=np.int64)
         for k in range(max(degrees), -1, -1):
@@ -125,7 +129,7 @@ class Residues:
 
     def some_neurons(self, rows: int, rng: np.random.Generator) -> Residues:
         """A random part of the network whose neurons have a few more than that many equations; all of it if there are not as many."""
-        count = ceil((rows + SPARE_ROWS) / self._rows_per_neuron) + 1
+        count = ceil((rows + SPARE_ROWS) / self.equations_per_neuron) + 1
         if count >= len(self.W):
             return self
         chosen = np.sort(rng.choice(len(self.W), count, replace=False))

@@ -18,6 +18,8 @@ Forms = tuple[Int[np.ndarray, " seen"], Int[np.ndarray, "forms seen"]]
 """Unknowns, and the coefficients of linear forms in them."""
 SPARE = 20
 """Rows beyond the columns that are eliminated first."""
+FEW = 2**18
+"""Entries that are eliminated at once, at least: of a matrix with few columns many rows."""
 
 
 def tall_rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
@@ -25,8 +27,9 @@ def tall_rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
     rows, columns = matrix.shape
     order = np.random.default_rng(rows).permutation(rows)
     kernel = Kernel(columns, q)
-    for start in range(0, rows, columns + SPARE):
-        kernel.add(np.arange(columns), centred(matrix[order[start : start + columns + SPARE]], q))
+    step = max(columns + SPARE, FEW // columns)
+    for start in range(0, rows, step):
+        kernel.add(np.arange(columns), centred(matrix[order[start : start + step]], q))
         if kernel.is_zero:
             break
     return kernel.rank

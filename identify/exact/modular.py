@@ -21,9 +21,9 @@ import numpy as np
 from flint import fmpz
 from jaxtyping import Float, Int
 
-from identify.base.limits import refuse_above, refuse_late
+from identify.base.limits import refuse_above, refuse_late, refuse_when_spent
 from identify.exact import elimination
-from identify.exact.elimination import SMALL, to_flint
+from identify.exact.elimination import SMALL, TILE, centred, product, to_flint
 from identify.exact.kernel import SPARE, tall_rank
 from identify.problem.verdict import Arithmetic
 
@@ -39,6 +39,10 @@ TALL = 1.3
 """Ratio of rows to columns from which most rows are looked at only after the others are eliminated."""
 LARGE = 400
 """Columns from which full rank is looked for with a small prime first, which halves the time."""
+BY_TILES = 2**17
+"""Multiplications from which a product is faster in floating point (measured)."""
+PIECE = 2**20
+"""Entries of a matrix that python-flint is given at once: a fraction of a second."""
 BYTES_PER_ENTRY = {True: 16, False: 64}
 """Estimate for one matrix entry in elimination by blocks, or on its way through Python integers into python-flint."""
 
@@ -54,11 +58,16 @@ def random_prime(rng: np.random.Generator, below: int = 2**PRIME_BITS) -> int:
 def residues(values: Float[np.ndarray, "*shape"], q: int) -> Int[np.ndarray, "*shape"]:
     """Doubles as exact dyadic rationals modulo the odd prime q."""
     values = np.asarray(values, dtype=np.float64)
-    fraction, exponent = np.frexp(values)
-    mantissa = np.ldexp(fraction, 53).astype(np.int64)
-    powers, where = np.unique(exponent, return_inverse=True)
-    table = np.array([pow(2, int(e) - 53, q) for e in powers], dtype=np.int64)
-    return mantissa % q * table[where].reshape(values.shape) % q
+    out = np.empty(values.shape, dtype=np.int64)
+    flat, found = values.reshape(-1), out.reshape(-1)
+    for start in range(0, values.size, PIECE):
+        refuse_when_spent("residues")
+        fraction, exponent = np.frexp(flat[start : start + PIECE])
+        least = int(exponent.min())
+        table = np.array([pow(2, e - 53, q) for e in range(least, int(exponent.max()) + 1)], dtype=np.int64)
+        mantissa = np.ldexp(fraction, 53).astype(np.int64)
+        found[start : start + PIECE] = mantissa % q * table[exponent - least] % q
+    return out
 
 
 def residue(value: Fraction, q: int) -> int:
@@ -69,12 +78,29 @@ def residue(value: Fraction, q: int) -> int:
 
 
 def multiply(A: Int[np.ndarray, "r k"], B: Int[np.ndarray, "k c"], q: int) -> Int[np.ndarray, "r c"]:
-    """Matrix product modulo q, exact: one factor is split into 16-bit halves so that sums stay below 2^63."""
+    """Matrix product modulo q, exact: of large matrices tile by tile in floating point, of small ones in 64-bit integers.
+
+    For these one factor is split into 16-bit halves, so that sums stay below 2^63.
+    """
+    if A.ndim == B.ndim == 2 and A.size * B.shape[1] >= BY_TILES:
+        return _multiplied_by_tiles(A, B, q)
     block = 2**15
     if A.shape[-1] > block:
         return (multiply(A[..., :block], B[:block], q) + multiply(A[..., block:], B[block:], q)) % q
     high, low = A >> 16, A & 0xFFFF
     return ((high @ B % q << 16) + low @ B) % q
+
+
+def _multiplied_by_tiles(A: np.ndarray, B: np.ndarray, q: int) -> np.ndarray:
+    """A B, a square of the result at a time: at BLAS's speed, in little memory beside the result, and stopped within a moment."""
+    out = np.empty((len(A), B.shape[1]), dtype=np.int64)
+    for left in range(0, B.shape[1], TILE):
+        columns = slice(left, left + TILE)
+        right = centred(B[:, columns], q)
+        for top in range(0, len(A), TILE):
+            rows = slice(top, top + TILE)
+            out[rows, columns] = product(centred(A[rows], q), right, q)
+    return np.mod(out, q, out=out)
 
 
 def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
@@ -85,7 +111,7 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
     blocked = min(rows, columns) >= BLOCKED
     refuse_above(BYTES_PER_ENTRY[blocked] * rows * columns, f"the rank of a {rows} by {columns} matrix")
     refuse_late(rank_seconds(rows, columns), f"the rank of a {rows} by {columns} matrix")
-    if not blocked:
+    if not blocked and matrix.size <= PIECE:
         return int(to_flint(matrix, q).rank())
     if max(rows, columns) > TALL * min(rows, columns):
         return tall_rank(matrix if rows > columns else matrix.T, q)
@@ -97,6 +123,11 @@ def rank_seconds(rows: int, columns: int) -> float:
     low, high = sorted((rows, columns))
     multiplications = low * low * (high - 2 * low / 3)
     return 1e-7 * low * high + (multiplications / MULTIPLICATIONS if low >= BLOCKED else low * low * high / 1.5e9)
+
+
+def multiplication_seconds(rows: int, inner: int, columns: int) -> float:
+    """An estimate of the CPU time of :func:`multiply`, with what its result costs to write."""
+    return rows * columns * (2e-8 + 2 * inner / MULTIPLICATIONS)
 
 
 def certified_rank_seconds(rows: int, columns: int) -> float:
@@ -117,10 +148,11 @@ def rank_up_to(matrix: Int[np.ndarray, "rows columns"], q: int, needed: int, rng
 def pivots(matrix: Int[np.ndarray, "rows columns"], q: int) -> tuple[list[int], list[int]]:
     """Rows and columns of one largest non-singular square submatrix modulo q."""
     rows, columns = matrix.shape
-    form, size = to_flint(matrix, q).rref()
-    chosen = [next(j for j in range(columns) if int(form[i, j])) for i in range(size)]
-    form, size = to_flint(matrix[:, chosen].T, q).rref()
-    return [next(j for j in range(rows) if int(form[i, j])) for i in range(size)], chosen
+    refuse_above(BYTES_PER_ENTRY[True] * rows * columns, f"a minor of a {rows} by {columns} matrix")
+    refuse_late(rank_seconds(rows, columns), f"a minor of a {rows} by {columns} matrix")
+    eliminated = elimination.Elimination(centred(matrix, q), q)
+    chosen = eliminated.run(factors=False)
+    return sorted(eliminated.order[: len(chosen)].tolist()), sorted(map(int, chosen))
 
 
 @dataclass(frozen=True)

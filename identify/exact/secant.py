@@ -11,16 +11,19 @@ from itertools import pairwise
 from math import factorial
 
 import numpy as np
-from flint import nmod_poly
+from flint import nmod_mat, nmod_poly
 from jaxtyping import Int
 
-from identify.exact.elimination import to_flint, to_numpy
+from identify.base.limits import refuse_late, refuse_when_spent
+from identify.exact.elimination import Elimination, centred
 from identify.exact.instance import Residues
-from identify.exact.modular import multiply, rank
+from identify.exact.modular import MULTIPLICATIONS, multiply, rank
 from identify.problem.activation import horner
 
 FORMS = 12
 """Linear forms on the normal space from which the second fundamental form is put together."""
+NEURONS = 8
+"""Neurons whose equations are tried first: for V to be seen in them their equations must outnumber its dimension."""
 MINORS = 24
 """Minors whose common roots are the scales of a sample."""
 
@@ -29,22 +32,41 @@ def second_fundamental_rank(point: Residues, rng: np.random.Generator) -> tuple[
     r"""Rank of :math:`u \mapsto \mathrm{II}(u, \cdot)` at the one sample of ``point``, and of its affine tangent space.
 
     For a form l that vanishes on the tangent space of the cone over V, :math:`\partial_u \partial_w (l \circ \varphi)` is one component
-    of the second fundamental form. Some random forms are used, on the equations of as many neurons as there are parameters, so the
-    ranks are lower bounds. Cost O((d + C)^4).
+    of the second fundamental form. Some random forms are used, on the equations of some neurons, so the ranks are lower bounds: few
+    neurons first, then more as long as the ranks grow, up to as many as there are parameters.
+    Cost O(k (d + C)^3) for k neurons.
     """
     size = point.X.shape[1] + point.c.shape[1]
-    part = point.some_neurons(size * len(point.jacobian()) // len(point.W), rng)
+    neurons, best = NEURONS, (0, 0)
+    while True:
+        part = point.some_neurons(neurons * point.equations_per_neuron, rng)
+        refuse_late(second_fundamental_seconds(size, len(part.W), point.equations_per_neuron), "the second fundamental form of one sample")
+        found = _second_fundamental_rank(part, rng)
+        if found <= best or found == (size - 1, size) or len(part.W) == len(point.W) or neurons >= size:
+            return max(found, best)
+        neurons, best = min(4 * neurons, size), found
+
+
+def second_fundamental_seconds(size: int, neurons: int, equations: int) -> float:
+    """An estimate of the CPU time of one of these ranks, for ``size`` = d + C parameters of a sample."""
+    rows = neurons * equations
+    return 3e-8 * rows * size + (rows * size**2 + FORMS * (3 * neurons + size) * size**2) / MULTIPLICATIONS
+
+
+def _second_fundamental_rank(part: Residues, rng: np.random.Generator) -> tuple[int, int]:
     tangent = part.jacobian()
-    form, dimension = to_flint(tangent.T, point.q).rref()
-    echelon = to_numpy(form)[:dimension]
-    pivots = (echelon != 0).argmax(axis=1)
-    if dimension == len(tangent):
+    eliminated = Elimination(centred(tangent, part.q), part.q)
+    pivots = eliminated.run()
+    dimension, rest = len(pivots), len(tangent) - len(pivots)
+    if not rest:
         return 0, dimension
-    forms = rng.integers(0, point.q, (FORMS, len(tangent)))
-    forms[:, pivots] = 0
-    forms[:, pivots] = -multiply(forms, echelon.T, point.q) % point.q  # now they vanish on the tangent space
+    forms = np.empty((FORMS, len(tangent)), dtype=np.int64)  # on the equations in the order of elimination: pivots first
+    forms[:, dimension:] = rng.integers(0, part.q, (FORMS, rest))
+    through = eliminated.work[dimension:, pivots].astype(np.int64) % part.q  # the other rows of the tangent space in the pivot rows
+    forms[:, :dimension] = -multiply(forms[:, dimension:], through, part.q) % part.q  # now they vanish on the tangent space
+    forms = forms[:, np.argsort(eliminated.order)]
     stacked = np.concatenate([_hessian(part, form) for form in forms])
-    return rank(stacked, point.q), dimension
+    return rank(stacked, part.q), dimension
 
 
 def _hessian(point: Residues, form: Int[np.ndarray, " equations"]) -> Int[np.ndarray, "D D"]:
@@ -119,8 +141,10 @@ def _rows(point: Residues) -> list[tuple[list[nmod_poly], int, int]]:
     A = point.A if several else multiply(gamma[None], point.A, q)  # second-layer rows show gamma up to scale: one output then
     weights = gamma if several else np.ones(1, dtype=np.int64)
     lowest = 0 if point.offsets.any() else next(k for k, s in enumerate(point.derivatives[0]) if s and k)
-    out = []
+    out: list[tuple[list[nmod_poly], int, int]] = []
     for j in range(len(y)):
+        if len(out) >= MINORS + len(A):  # more are not looked at
+            break
         at_bias = [horner(point.derivatives[k], point.offsets[j : j + 1], point.reduce)[0] for k in range(p + 1)]
         taylor = [int(at_bias[k]) * pow(factorial(k), -1, q) * pow(int(y[j]), k, q) % q for k in range(p + 1)]
         slope = nmod_poly([k * taylor[k] * pow(int(y[j]), -1, q) % q for k in range(1, p + 1)], q) if y[j] else None
@@ -152,12 +176,17 @@ def _minors(rows: list, point: Residues):
 
 
 def _determinant(matrix: list[list[nmod_poly]], q: int) -> nmod_poly:
-    """By expansion along the last column, whose entries are constants, and so on: matrices of few outputs are small."""
-    if len(matrix) == 1:
-        return matrix[0][0]
+    """By its values at as many points as it has coefficients, and Lagrange's formula."""
+    size = len(matrix)
+    count = sum(max(max(entry.degree() for entry in row), 0) for row in matrix) + 1
+    refuse_late(count * (1e-7 * size**2 + size**3 / 1e9), "the scales of one sample")
+    whole = nmod_poly([1], q)
+    for at in range(count):
+        whole *= nmod_poly([-at % q, 1], q)
     total = nmod_poly([0], q)
-    for k, row in enumerate(matrix):
-        if row[-1] != 0:
-            minor = _determinant([other[:-1] for i, other in enumerate(matrix) if i != k], q)
-            total += row[-1] * minor if (k + len(matrix) - 1) % 2 == 0 else -(row[-1] * minor)
+    for at in range(count):
+        refuse_when_spent("the scales of one sample")
+        value = nmod_mat(size, size, [int(entry(at)) for row in matrix for entry in row], q).det()
+        rest = whole // nmod_poly([-at % q, 1], q)
+        total += rest * (int(value) * pow(int(rest(at)), -1, q) % q)
     return total

@@ -200,7 +200,7 @@ class TestABudget:
         monkeypatch.setattr(proofs, "STEPS", slow)
         found = tiny(budget=50.0)
         assert list(found.times["left_out"]) == ["thresholds", "defence: width"] and not found.stopped
-        assert "needs about 1e+03 s" in found["thresholds"].answer and "a larger budget" in found["thresholds"].answer
+        assert "needs about 17 min" in found["thresholds"].answer and "a larger budget" in found["thresholds"].answer
         assert (
             found["thresholds"].basis == "not evaluated" and "width" not in found["defences"].values and "batch" in found["defences"].values
         )

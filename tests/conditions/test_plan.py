@@ -57,7 +57,7 @@ class TestPlan:
         assert seconds_left() is None
         with limit_time(1e-6):
             time.sleep(1e-3)
-            assert seconds_left() == 0.0 and Plan().evaluate("local", 0.01, holds).holds is None
+            assert seconds_left() == 0.0 and Plan().evaluate("local", 0.02, holds).holds is None
             assert Plan().evaluate("scale", 0.0, lambda: holds("scale")).is_proved
         assert seconds_left() is None
 
@@ -94,7 +94,7 @@ class TestPlan:
 
 class TestCheck:
     def test_a_spent_budget_gives_the_partial_report(self):
-        report = check(size(12, 12, 30), budget=1e-9)
+        report = check(size(20, 20, 50), budget=1e-9)
         assert report.verdict is Verdict.UNDECIDED
         for name in ("interpolation", "generic-global", "local"):
             assert "not evaluated: not affordable" in report[name].statement

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
 from support.oracles import random_network
 
 import identify
-from identify.base.limits import TooLargeError
+from identify.base.errors import InputError
 from identify.base.options import CONDITIONS
 from identify.conditions.check import check
-from identify.conditions.thresholds import Thresholds, largest_identifiable
+from identify.conditions.thresholds import STEPS, Thresholds, largest_identifiable
 from identify.planting.configuration import Configuration
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
@@ -96,7 +97,7 @@ def test_monte_carlo_bounds_are_printed():
 def test_progress():
     said: list[str] = []
     largest_identifiable(Configuration(inputs=2, samples=1, width=3, activation=CUBIC), progress=said.append)
-    assert said[0] == "ranks of the Jacobian for every number of samples" and len(said) == 4
+    assert said == [step.name for step in STEPS]
 
 
 @pytest.mark.parametrize("regime", ["max-margin", "weight-decay"])
@@ -107,5 +108,21 @@ def test_self_trained_networks_are_refused(regime):
 
 def test_too_large(monkeypatch):
     monkeypatch.setenv("IDENTIFY_MEMORY", "0.001")
-    with pytest.raises(TooLargeError, match="the Jacobian of all samples"):
-        largest_identifiable(Configuration(inputs=30, samples=1, width=60, activation=CUBIC))
+    found = largest_identifiable(Configuration(inputs=30, samples=1, width=60, activation=CUBIC))
+    assert list(found.left_out) == [STEPS[1].name] and "the Jacobian of all samples" in found.explain()
+    assert (found.unique, found.locally_unique) == (0, 0)
+    assert found.not_identifiable == 61 and found.arithmetic is Arithmetic.PROOF, "counting needs no matrix"
+    assert largest_identifiable(Configuration(inputs=30, samples=1, width=60, activation=CUBIC), memory=2**33).not_identifiable == 61
+
+
+def test_a_budget_leaves_out_what_takes_longer():
+    began = time.monotonic()
+    found = largest_identifiable(Configuration(inputs=60, samples=1, width=300, activation=CUBIC), budget=0.5)
+    assert time.monotonic() - began < 5
+    assert list(found.left_out) == [STEPS[1].name] and found.not_identifiable == 301 and found.to_dict()["left_out"]
+
+
+@pytest.mark.parametrize("options", [{"budget": 0.0}, {"budget": True}, {"memory": 0}, {"memory": 1.5}])
+def test_limits_out_of_range(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        largest_identifiable(Configuration(inputs=2, samples=1, width=3, activation=CUBIC), **options)
