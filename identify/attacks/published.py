@@ -24,7 +24,7 @@ HINGE = 5.0
 MOMENTUM = 0.9
 
 HAIM_RANGES = {"start_scale": (1e-6, 0.1), "rate": (1e-5, 1.0), "bound": (0.01, 0.5), "sharpness": (10.0, 500.0)}
-"""Over which they were searched: the first two on a logarithmic scale, the others uniformly."""
+"""Ranges over which Haim et al. searched: ``start_scale`` and ``rate`` on a logarithmic scale, the others uniformly."""
 KINDS = ("multiclass", "weight-decay")
 
 
