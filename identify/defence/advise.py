@@ -236,7 +236,7 @@ class _Audit:
 
 
 def _late(evidence: Mapping[str, Any]) -> str:
-    """The part of a recovery for which there was no time. Raises KeyboardInterrupt if one ended its search, so that the caller ends, too."""
+    """The part of a recovery for which there was no time. Raises KeyboardInterrupt if one ended its search, to end the caller, too."""
     if evidence.get("interrupted") is Stopped.INTERRUPTED:
         raise KeyboardInterrupt
     return ", ".join(evidence.get("left_out", ()))

@@ -133,7 +133,9 @@ class TestAnInterrupt:
         monkeypatch.setattr(results, "write_audit_page", write)
         status, out, err = run(monkeypatch, capsys, "audit", path, "--samples", 2, "--out", tmp_path / "out")
         assert (
-            status == expected and "Written: " in out and err.splitlines()[-1].startswith("identify: interrupted; the finished steps are in ")
+            status == expected
+            and "Written: " in out
+            and err.splitlines()[-1].startswith("identify: interrupted; the finished steps are in ")
         )
         assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["stopped"] == ""
         assert (tmp_path / "out" / "report.html").read_text() == "a page"
