@@ -24,7 +24,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 Objective = Callable[[Any, Any], Any]
 r"""``objective(X, c)``: a scalar, for X of shape (k, d) and c of shape (k, C) and any k; in JAX, twice differentiable.
 
-Pass data that should not become constants of the compiled code through ``jax.tree_util.Partial``. An objective with constants for each candidate
+Pass data that should not become compiled constants through ``jax.tree_util.Partial``. An objective with constants for each candidate
 (bounds on multipliers, weights of a prior) has a method ``inherit(parents, shares)``: the objective of the candidates that
 come from ``parents`` with those ``shares`` of their multipliers, traceable in the shares. One with closed forms has
 ``splitting_matrices(X, c)``, and ``splitting_product(X, c, V, rho)``: S_j v_j for some of the candidates, rho the ``pull(X, c)`` of all.
