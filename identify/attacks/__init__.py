@@ -1,4 +1,4 @@
-"""Published reconstruction attacks: their objectives, runs with and without sample splitting, and scores of what they find."""
+"""Published reconstruction attacks: their objectives, runs with and without sample splitting, and scores of their candidates."""
 
 from identify.attacks.diagnosis import Diagnosis, diagnose
 from identify.attacks.kinks import Corners, corners

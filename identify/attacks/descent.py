@@ -1,6 +1,6 @@
-"""The optimisers of the attacks, as optax has them, with rates in the state: other rates, and a new optimiser, do not compile anew.
+"""The optimisers of the attacks, from optax, with rates in the state: neither other rates nor a new optimiser cause a compilation.
 
-Compiled code takes the update as a constant, which is compared by identity; optax makes a new one at every call, with its rates inside.
+Compiled code takes the update as a constant and compares it by identity; optax makes a new one at every call, with its rates inside.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-r"""Why an attack can or cannot find known data: to be read before any attack, by an auditor who has the data.
+r"""Reasons why an attack can or cannot find known data: a diagnosis before any attack, for an auditor who has the data.
 
 Four causes of failure, each with a number: the parameters are not stationary; neurons have samples on their kinks, where gradients are
-intervals; the row space of the first layer does not hold the data; the data are not where the objective is small.
+intervals; the row space of the first layer does not contain the data; the objective is not small at the data.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from identify.attacks.rows import row_space
 from identify.attacks.stationary import Stationarity, labelled, stationarity
 
 KINK = 1e-3
-"""A sample is on the kink of a neuron within that distance, relative to the sizes of both."""
+"""Distance within which a sample counts as on the kink of a neuron, relative to the sizes of both."""
 ALIVE = 0.1
-"""Neurons with a smaller norm, relative to the largest, are left out of the share of kinks."""
+"""Norm, relative to the largest, below which neurons do not count in the share of kinks."""
 SWEEPS, STEPS_PER_SWEEP = 100, 50
 
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """How the true data stand to the equation that an attack solves.
+    """The residual of an attack's equation at the true data, and its causes.
 
     Attributes
     ----------
     stationarity
         The residual at the best multipliers, with the attack's smoothing.
     objective
-        The attack's objective there; a run that ends below it has found something that fits better than the data.
+        The attack's objective there; a run that ends below it has found candidates that fit better than the data.
     kinks
         Share of the pairs (neuron, sample) on a kink, from 0 to 1, among neurons that are not small; None without ReLU.
     free
@@ -74,14 +74,14 @@ def diagnose(
     signed: bool = False,
     noise: float = 0.0,
 ) -> Diagnosis:
-    """What stands between an attack and known data.
+    """Diagnose an attack on known data: why it can or cannot find them.
 
     Parameters
     ----------
     attack, X, labels, signed
         As for :func:`~identify.attacks.stationary.stationarity`.
     noise
-        Standard deviation of what is left of the start in each weight: see :func:`~identify.attacks.rows.row_space`.
+        Standard deviation of the rest of the initial values in each weight: see :func:`~identify.attacks.rows.row_space`.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _free(made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, sig
 
 
 def _subgradients(slopes: np.ndarray, kinked: np.ndarray, a: np.ndarray, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Slopes in [0, 1] at the kinks, for each neuron nearer to its wanted row: accelerated projected gradients."""
+    """Slopes in [0, 1] at the kinks that bring each neuron nearer to its target row: accelerated projected gradients."""
     gram, right = rows @ rows.T, rows @ (wanted / np.where(a, a, np.inf)[:, None]).T
     rate = 1 / max(np.linalg.eigvalsh(gram)[-1], np.finfo(float).tiny)
     ahead, momentum = slopes, 1.0

@@ -16,7 +16,7 @@ LEVEL = ": a confidence level, such as 0.95"
 def confidence(values: Float[np.ndarray, " k"], level: float = 0.95) -> tuple[float, float]:
     """Student-t interval for the mean of independent values, one for each seed; the whole line for a single value.
 
-    Equal values give an interval of length zero: it says nothing about values not seen. For a share of successes use
+    Equal values give an interval of length zero, which says nothing about other values. For a share of successes use
     :func:`wilson`. Raises InputError for no values, values that are not finite, or a level outside (0, 1).
     """
     from scipy import stats
@@ -54,7 +54,7 @@ class Estimate:
 
     @classmethod
     def of(cls, values: list[float], bounds: tuple[float, float]) -> Estimate:
-        """The mean of values known to lie within the bounds, which the interval does not leave either."""
+        """The mean of values that lie within known bounds; the interval does, too."""
         low, high = confidence(np.asarray(values, float))
         return cls(float(np.mean(values)), max(low, bounds[0]), min(high, bounds[1]))
 

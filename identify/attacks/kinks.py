@@ -3,13 +3,14 @@ r"""Candidates from the first layer of a trained ReLU network alone: points at w
 At a stationary point :math:`(w_k, b_k) = a_k \sum_i c_i s_{ik} (x_i, 1)` with :math:`s_{ik} \in \partial\mathrm{relu}`. Training from a
 small first layer ends with neurons that have samples on their kinks, :math:`w_k \cdot x_i + b_k = 0`, where the subgradient is free; the
 data lie in the row space of :math:`W_1`; and many inputs of real images are at a limit of their range (black, white). So a
-sample is a point of the row space at which unusually many of these hyperplanes meet. The search minimises
+sample is a point of the row space at which unusually many of these hyperplanes meet: a vertex of their arrangement. This is
+vertex enumeration by a randomised search, which minimises
 
 .. math:: \sum_p \log\bigl(\min(|x_p - l_p|, |x_p - h_p|)^2 + \varepsilon^2\bigr)
           + \kappa \operatorname{mean}_k \log\bigl(\operatorname{dist}(x, \text{kink } k)^2 + \varepsilon^2\bigr)
 
 by iteratively reweighted least squares with decreasing :math:`\varepsilon` (Candès, Wakin & Boyd 2008, *J. Fourier Anal. Appl.* 14), from
-many starts. It proves nothing, and has no use for multipliers.
+many starts. It proves nothing, and does not use multipliers.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from identify.base.limits import Clock
 from identify.base.options import number, positive, whole
 
 CHUNK, WORK = 1000, 2e9
-"""Starts at a time: at most so many, and so many products in each of their steps; the budget is looked at in between."""
+"""Largest number of simultaneous starts, and of products in each of their steps; the budget is checked in between."""
 ROUNDS, STEPS_PER_ROUND = 30, 3
 RANDOM_ROUNDS = 10
-"""At first the limits have random weights, so that starts lead to different points."""
+"""Number of first rounds in which the limits have random weights, so that starts lead to different points."""
 SPREAD = 2.0
 """Standard deviation of the logarithm of these weights."""
 LARGEST, SMALLEST = 0.1, 0.02
 """ε at the first and at the last round, relative to the range of the inputs."""
 ALIVE = 0.1
-"""Neurons with a smaller norm, relative to the largest, have no say."""
+"""Norm, relative to the largest, below which neurons are ignored."""
 SAME = 0.1
-"""Relative distance below which two candidates are one."""
+"""Relative distance below which two candidates count as one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,9 @@ class Corners:
 
     X: Float[np.ndarray, "k d"]
     cost: Float[np.ndarray, " k"]
-    """What the search minimises (dimensionless, of any sign)."""
+    """Objective of the search at each candidate (dimensionless, of any sign)."""
     dimension: int
-    """Of the row space that was searched."""
+    """Dimension of the row space that was searched."""
     starts: int
 
     def __repr__(self) -> str:
@@ -81,20 +82,20 @@ def corners(
     network
         ReLU; only its first layer is read.
     low, high
-        Limits of the inputs, as the network takes them: for pixels in [0, 1] minus a mean, 0 - mean and 1 - mean. One number, or (d,).
+        Limits of the network's inputs: for pixels in [0, 1] minus a mean, 0 - mean and 1 - mean. One number, or (d,).
     noise, dimension
-        What is left of the start in the weights, or the dimension itself: see :func:`~identify.attacks.rows.row_space`.
+        The rest of the initial values in the weights, or the dimension itself: see :func:`~identify.attacks.rows.row_space`.
     kinks
-        κ, how many inputs the kinks count for together; at least 0 (dimensionless).
+        κ, the weight of all kinks together, in numbers of inputs; at least 0 (dimensionless).
     starts
-        At least 1.
+        Number of random starts, at least 1.
     budget
-        Seconds of wall-clock time; when it is spent, or at a keyboard interrupt, what was found so far is returned.
+        Seconds of wall-clock time; when it is spent, or at a keyboard interrupt, the candidates so far are returned.
 
     Raises
     ------
     ValueError
-        For a network that is not ReLU, limits that are none, or numbers out of range.
+        For a network that is not ReLU, limits that do not enclose an interval, or numbers out of range.
 
     Notes
     -----
@@ -177,7 +178,7 @@ class _Search:
         return u, self._cost(u, scale * SMALLEST)
 
     def _step(self, u: Array, width: Array, weights: Array) -> Array:
-        """The least squares problem whose weights are those of the logarithms at u; beyond a limit, those at the limit."""
+        """The least squares problem with the weights of the logarithms at u; beyond a limit, with those at the limit."""
         x, z = u @ self.basis, u @ self.normals.T + self.offsets
         to_low = weights / (jnp.maximum(x - self.low, 0) ** 2 + width**2)
         to_high = 1 / (jnp.maximum(self.high - x, 0) ** 2 + width**2)
@@ -194,7 +195,7 @@ class _Search:
 
 
 def _distinct(X: Float[np.ndarray, "k d"], cost: Float[np.ndarray, " k"]) -> list[int]:
-    """The cheapest of those that are within SAME of one another, by cost."""
+    """Candidates by cost; of those within SAME of one another only the cheapest."""
     kept: list[int] = []
     for i in np.argsort(cost):
         if np.isfinite(cost[i]) and (not kept or (np.linalg.norm(X[kept] - X[i], axis=1) > SAME * np.linalg.norm(X[i])).all()):

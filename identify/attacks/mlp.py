@@ -1,4 +1,4 @@
-"""Multilayer perceptrons as the attacks see them: any depth, ReLU or polynomial, with smoothed activations for the attack."""
+"""Multilayer perceptrons for the attacks: any depth, ReLU or polynomial, with smoothed activations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RELU = "relu"
 
 @jax.custom_jvp
 def sigmoid_relu(z: Array, sharpness: Array) -> Array:
-    """ReLU with the derivative sigmoid(sharpness · z), so that it has curvature (Haim et al. 2022); sharpness > 0, dimensionless."""
+    """ReLU with the derivative sigmoid(sharpness · z), which gives it curvature (Haim et al. 2022); sharpness > 0, dimensionless."""
     return jnp.maximum(z, 0.0)
 
 
@@ -56,8 +56,8 @@ class MLP:
     Parameters
     ----------
     parameters
-        ``W1`` (h_1, d), ``W2`` (h_2, h_1), ..., ``WL`` (C, h); ``b1`` (h_1,), ... where there are biases. A last layer of shape (h,)
-        is taken as one output.
+        ``W1`` (h_1, d), ``W2`` (h_2, h_1), ..., ``WL`` (C, h); ``b1`` (h_1,), ... if there are biases. A last layer of shape (h,)
+        is one output.
     activation
         ``"relu"``, or a polynomial.
 
@@ -115,7 +115,7 @@ class MLP:
 def forward(
     parameters: Parameters, X: Array, nonlinearity: Nonlinearity, moves: Sequence[Array] | None = None
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Outputs (n, C), what enters each layer, and its products with the weights.
+    """Outputs (n, C), the inputs of each layer, and their products with the weights.
 
     ``moves`` are added to the pre-activations of each layer, to differentiate by.
     """

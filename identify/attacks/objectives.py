@@ -1,12 +1,12 @@
-r"""What any reconstruction attack minimises: a distance between parameters and the gradients of weighted candidates.
+r"""The objective of a reconstruction attack: a distance between parameters and the gradients of weighted candidates.
 
-With candidates :math:`x_j`, multipliers :math:`c_j`, scalars s of the network's outputs and a number M that stays what it was at the start,
+With candidates :math:`x_j`, multipliers :math:`c_j`, scalars s of the network's outputs and a number M that is fixed at the start,
 
 .. math:: L(X, c) = \sum_p \left\| t_p - \frac1M \sum_j \sum_q c_{jq} \nabla_{\theta_p} s_q(f(\theta; x_j), y_j) \right\|^2
           + \sum_j w_j\, \mathrm{prior}(x_j) + \sum_j \mathrm{penalty}(c_j, l_j).
 
-M is frozen, and shares w and bounds l pass to the children of a split candidate, so that a split alone changes nothing: these
-objectives are what :mod:`identify.recovery.splitting` works on.
+M does not change, and shares w and bounds l pass to the children of a split candidate, so a split alone does not change the objective:
+:mod:`identify.splitting` can minimise it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Penalty = Callable[[Array, Array], Array]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """L(X, c), with what it needs for each candidate. A pytree: compiled once, whatever the numbers."""
+    """L(X, c), with the constants of each candidate. A pytree: compiled once, whatever the numbers."""
 
     at: tuple[Parameters, ...]
-    """Where gradients are taken; with two, the columns of c are shared out among them."""
+    """Parameters at which gradients are taken; with two, the columns of c are divided between them."""
     change: Parameters | None
-    """What the gradients stand against; None: the parameters at which they are taken."""
+    """Target of the sum of gradients; None: the parameters at which they are taken."""
     labels: Array
     bounds: Array
     shares: Array
@@ -61,7 +61,7 @@ class Objective:
         return self.at[0] if self.change is None else self.change
 
     def gradients(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Parameters:
-        """The weighted gradients that stand against the target."""
+        """The sum of weighted gradients, which is compared with the target."""
 
         def weighted(parameters: Parameters, c: Array) -> Array:
             return (c * self.scalars(self._outputs(parameters, X)[0], self.labels)).sum() / self.count
@@ -70,14 +70,14 @@ class Objective:
         return jax.tree.map(lambda *each: sum(each), *parts)
 
     def distance(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
-        """The first term: the squared residual of stationarity."""
+        """The first term of L: the squared residual of stationarity."""
         found = self.gradients(X, c)
         return sum((((self.target[name] - found[name]) ** 2).sum() for name in self.target), jnp.zeros((), X.dtype)) + self.outside
 
     def products(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
-        r"""The first term without any gradient in full, for few candidates and wide layers.
+        r"""The first term of L without any complete gradient, for few candidates and wide layers.
 
-        The gradient by :math:`W_l` is :math:`\sum_j \delta_j h_j^\top`, h what enters the layer and δ the derivative by its
+        The gradient by :math:`W_l` is :math:`\sum_j \delta_j h_j^\top`, h the input of the layer and δ the derivative by its
         pre-activations; its squared norm is :math:`\sum_{jk} (\delta_j \cdot \delta_k)(h_j \cdot h_k)`. Differences of large numbers:
         residuals below 1e-8 of the target are rounding.
         """
@@ -98,7 +98,7 @@ class Objective:
         return total + self.outside
 
     def _signals(self, parameters: Parameters, X: Array, c: Array) -> tuple[list[Array], list[Array], list[Array]]:
-        """By layer: derivatives of the weighted sum by the pre-activations, what enters, and its products with the weights."""
+        """By layer: derivatives of the weighted sum by the pre-activations, the inputs, and their products with the weights."""
 
         def weighted(moves: list[Array]) -> tuple[Array, tuple[list[Array], list[Array]]]:
             outputs, entering, products = self._outputs(parameters, X, moves)
@@ -124,7 +124,7 @@ class Objective:
             return _pull(self, jnp.asarray(X, float), jnp.asarray(c, float))
 
     def potentials(self, U: Float[Array, "k d"], c: Float[Array, "k q"], rho: Parameters) -> Float[Array, " k"]:
-        r"""What the splitting matrices are the Hessians of: the first-order change of L for a little of candidate j at u_j.
+        r"""The potential, whose Hessians are the splitting matrices: the first-order change of L if a bit of candidate j moves to u_j.
 
         :math:`\sum_q c_{jq} \langle \rho, \nabla_\theta s_q(f(\theta; u_j), y_j) \rangle + w_j\, \mathrm{prior}(u_j)`, a derivative of the
         network in the direction :math:`\rho`: the other candidates enter through :math:`\rho` only.
@@ -209,7 +209,7 @@ def objective(
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """All that :func:`identify.reconstruct` needs: an objective for any number of candidates, a start, an optimiser.
+    """An attack for :func:`identify.reconstruct`: an objective for any number of candidates, a start, an optimiser.
 
     Attributes
     ----------
@@ -222,7 +222,7 @@ class Attack:
     steps
         Iterations of the published setting.
     sharpness
-        Iterations done -> sharpness of the smoothed activation, where it changes; None: that of the objective.
+        Completed iterations -> sharpness of the smoothed activation, if it changes; None: that of the objective.
     settings
         The hyper-parameters, for the record.
     basis
@@ -244,7 +244,7 @@ class Attack:
         return self.start(np.random.default_rng(0), 1)[0].shape[1] if self.basis is None else self.basis.shape[1]
 
     def coordinates(self, X: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k r"]:
-        """Inputs as the objective takes them; what lies outside the basis is lost."""
+        """Inputs in the coordinates of the objective; their parts outside the basis are lost."""
         return X if self.basis is None else X @ self.basis.T
 
     def lifted(self, X: Float[np.ndarray, "k r"]) -> Float[np.ndarray, "k d"]:

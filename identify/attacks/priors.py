@@ -1,4 +1,4 @@
-"""Priors on candidates and penalties on multipliers: pytrees, so that other numbers do not compile anew."""
+"""Priors on candidates and penalties on multipliers: pytrees, so that other numbers do not cause a compilation."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ class Sparse:
 
 
 def no_penalty(c: Float[Array, "k q"], bounds: Float[Array, " k"]) -> Float[Array, " k"]:
-    """For multipliers of any sign and size."""
+    """No penalty, for multipliers of any sign and size."""
     return jnp.zeros(len(c), c.dtype)

@@ -24,7 +24,7 @@ HINGE = 5.0
 MOMENTUM = 0.9
 
 HAIM_RANGES = {"start_scale": (1e-6, 0.1), "rate": (1e-5, 1.0), "bound": (0.01, 0.5), "sharpness": (10.0, 500.0)}
-"""Over which they were searched: the first two on a logarithmic scale, the others uniformly."""
+"""Ranges over which Haim et al. searched: ``start_scale`` and ``rate`` on a logarithmic scale, the others uniformly."""
 KINDS = ("multiclass", "weight-decay")
 
 
@@ -47,7 +47,7 @@ def haim(
     Parameters
     ----------
     network
-        One output. ReLU is smoothed in the backward pass only; polynomials are taken as they are.
+        One output. ReLU is smoothed in the backward pass only; polynomials are not smoothed.
     start_scale
         Standard deviation of the first candidates (units of the inputs), which are taken to lie in [-1, 1].
     rate, multiplier_rate
@@ -55,7 +55,7 @@ def haim(
     bound, sharpness
         Smallest multiplier; slope of the smoothed step at zero (both positive, dimensionless).
     prior
-        In place of the box [-1, 1].
+        Replaces the box [-1, 1].
 
     Raises
     ------
@@ -174,24 +174,24 @@ def loo(
         Range of the inputs, for the prior 0.1 · squared distance / number of inputs (one number, or one for each input).
     image, high_frequency
         Shape of the inputs as images, (height, width) or (height, width, channels), and the weight of the published penalty on what a
-        blur takes away (at least 0, dimensionless).
+        blur removes (at least 0, dimensionless).
     sparsity
         Weight of the mean size of the multipliers (at least 0, dimensionless).
     rate
-        Of Adam.
+        Learning rate of Adam.
     prior
-        In place of that on the range, and of ``high_frequency``.
+        Replaces the prior on the range, and ``high_frequency``.
 
     Raises
     ------
     ShapeError
-        When the networks have not the same layers, or ``image`` is not a shape of their inputs.
+        If the networks do not have the same layers, or ``image`` is not a shape of their inputs.
     ValueError
         For weights below zero, or ``high_frequency`` without ``image``.
     """
     shapes = [{name: value.shape for name, value in net.parameters.items()} for net in (initial, final)]
     if shapes[0] != shapes[1]:
-        raise ShapeError(f"final: {final!r} has not the architecture of initial: {initial!r}")
+        raise ShapeError(f"final: {final!r} does not have the same architecture as initial: {initial!r}")
     names, C, d = initial.parameters, initial.n_outputs, initial.n_inputs
     change = {name: final.parameters[name] - initial.parameters[name] for name in names}
     for word, weight in (("high_frequency", high_frequency), ("sparsity", sparsity)):

@@ -24,7 +24,7 @@ from identify.splitting.matrices import smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 
 BLOCK, FIRST = 250, 10
-"""Iterations between two looks at the clock, where there is time for them; with a budget the first block is for their pace."""
+"""Iterations between two looks at the clock, if there is time; with a budget the first block measures their speed."""
 
 
 def reconstruct(
@@ -48,19 +48,19 @@ def reconstruct(
         :func:`~identify.attacks.published.haim`, ``buzaglo``, ``loo``, your own :class:`~identify.attacks.objectives.Attack`, or a
         :class:`~identify.attacks.tuning.RandomSearch` over the settings of one.
     candidates
-        At the start, at least 1; the papers take twice the number of samples.
+        Number of candidates at the start, at least 1; the papers take twice the number of samples.
     steps
         Iterations, at least 1; None: as published.
     trials
         Runs, with the seeds ``seed``, ``seed`` + 1, ...
     splitting
-        Splits candidates at strict saddles. None: their number stays.
+        Splits candidates at strict saddles. None: their number is constant.
     precision
-        Of the iterations: ``"float64"``, or ``"float32"``, which is faster. Splits are checked in float64.
+        Precision of the iterations: ``"float64"``, or ``"float32"``, which is faster. Splits are checked in float64.
     budget
-        Seconds of wall-clock time for all runs. When it is spent, or at a keyboard interrupt, what was done so far is returned.
+        Seconds of wall-clock time for all runs. When it is spent, or at a keyboard interrupt, the results so far are returned.
     checkpoint
-        A folder, in which finished runs are saved and found again.
+        A folder that keeps finished runs, so that a later call continues from them.
     progress
         Called with a line of text now and then.
 
@@ -74,8 +74,8 @@ def reconstruct(
     Notes
     -----
     Cost: each iteration about six times a forward pass of the network for all candidates. A check for splits costs, for each
-    candidate, d (up to 100 inputs) or some 20 to 100 (beyond) products, each a few passes of that candidate. After the first split
-    iterations cost as for the largest number of candidates.
+    candidate, d (up to 100 inputs) or some 20 to 100 (above) products, each a few passes of that candidate. After the first split
+    iterations cost as much as with the largest number of candidates.
 
     References
     ----------
@@ -183,7 +183,7 @@ def _run(
 
 
 def _block(at: int, clock: Clock, pace: float) -> int:
-    """Iterations up to the next multiple of ``BLOCK``, or as many as there is time for; ``pace``: seconds of one, 0 before the first."""
+    """Iterations to the next multiple of ``BLOCK``, or fewer if time is short; ``pace``: seconds of one, 0 before the first."""
     whole = BLOCK - at % BLOCK
     if clock.deadline is None:
         return whole
@@ -221,7 +221,7 @@ def _sharpened(objective: Objective, sharpness, at) -> Objective:
 def _split(objective: Objective, point: dict, used: int, splitting: Splitting, cap: int) -> tuple[Objective, dict, list[Split]]:
     """One check: candidates at strict saddles become two, as many as allowed, each at the best step of a line search.
 
-    The first check makes room for ``cap`` candidates, with multipliers and shares of zero, so that nothing is compiled anew later.
+    The first check makes room for ``cap`` candidates, with multipliers and shares of zero, so that nothing is compiled again later.
     """
     room = min(splitting.most, cap - used)
     if room < 1:

@@ -1,8 +1,8 @@
 r"""The row space of the first layer, in which the data lie, and attacks whose candidates stay in it.
 
-The gradient by :math:`W_1` is :math:`\sum_j \delta_j x_j^\top`: the rows of the target are combinations of the data, and where the
-:math:`\delta_j` are linearly independent they span the same space. Where the target is :math:`W_1` itself nothing is lost even without
-that: the network sees only the projection of a candidate on the rows, and the rest of a candidate can only add to the residual.
+The gradient by :math:`W_1` is :math:`\sum_j \delta_j x_j^\top`: the rows of the target are combinations of the data, and if the
+:math:`\delta_j` are linearly independent they span the same space. If the target is :math:`W_1` itself, nothing is lost even without
+that: the network depends only on the projection of a candidate on the rows, and the rest of a candidate can only increase the residual.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from identify.base.options import number, whole
 from identify.problem.network import finite_array
 
 ROUNDING = 1e-10
-"""Singular values below that, relative to the largest, are rounding."""
+"""Size of singular values, relative to the largest, below which they are rounding errors."""
 
 
 def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: int | None = None) -> Float[np.ndarray, "r d"]:
-    """An orthonormal basis of the rows, without the directions that hold only noise.
+    """An orthonormal basis of the rows, without directions that contain only noise.
 
     Parameters
     ----------
     W1
         First layer of the parameters, or of their change.
     noise
-        Standard deviation of what remains of the start in each weight (units of the weights). Such noise alone has singular values up to
-        noise · (sqrt(m) + sqrt(d)); directions below twice that are left out.
+        Standard deviation of the rest of the initial values in each weight (units of the weights). Such noise alone has singular values
+        up to noise · (sqrt(m) + sqrt(d)); directions below twice that are left out.
     dimension
-        r, from 1 to min(m, d), in place of the rule.
+        r, from 1 to min(m, d), instead of this rule.
 
     Raises
     ------
     ValueError
-        For a dimension or noise out of range, or when every direction is noise.
+        For a dimension or noise out of range, or if every direction is noise.
 
     Notes
     -----
@@ -58,7 +58,7 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
 def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = None) -> Attack:
     """The same attack on candidates in the row space of the target's first layer.
 
-    Iterations cost as for r inputs, the prior apart. Parameters as for :func:`row_space`, whose errors it raises.
+    Except for the prior, iterations cost as much as for r inputs. Parameters and errors are those of :func:`row_space`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a run of an attack is told, and what it leaves: splitting, trials, and a reconstruction."""
+"""Settings and results of the runs of an attack: splitting, trials, and a reconstruction."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Splitting:
     every
         Iterations between two checks.
     most
-        Candidates split at one check at most: those with the most negative eigenvalues.
+        Largest number of candidates that one check splits: those with the most negative eigenvalues.
     cap
-        Candidates at most, as a multiple of those at the start (above 1).
+        Largest number of candidates, as a multiple of those at the start (above 1).
     threshold
-        An eigenvalue of a splitting matrix below its negative calls for a split (units of the objective / input^2).
+        A candidate is split if its splitting matrix has an eigenvalue below minus this (units of the objective / input^2).
     """
 
     every: int = 1000
@@ -44,7 +44,7 @@ class Splitting:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One run of an attack: where it ended, and the objective on the way."""
+    """One run of an attack: its end point, and the objective on the way."""
 
     seed: int
     X: Float[np.ndarray, "k d"]
@@ -53,9 +53,9 @@ class Trial:
     distance: float
     """The first term of the objective: squared residual of stationarity."""
     history: Float[np.ndarray, "blocks 2"]
-    """Iterations done, and the objective there."""
+    """Numbers of completed iterations, and the objective there."""
     splits: tuple[Split, ...] = ()
-    """What each split gained; ``resumed`` is the objective at the next check."""
+    """The gain of each split; ``resumed`` is the objective at the next check."""
     settings: dict = field(default_factory=dict)
     """The hyper-parameters of this run."""
     agreement: float = np.nan
@@ -70,14 +70,14 @@ class Trial:
 class Reconstruction:
     """Runs of an attack, the one with the lowest objective first; after a random search, with the lowest residual of stationarity.
 
-    ``X`` and ``c`` are those of the first. The order knows nothing of the true data; a low objective does not mean that
+    ``X`` and ``c`` are those of the first. The order does not use the true data; a low objective does not mean that
     the candidates are the data: other candidates may fit as well, or better.
     """
 
     attack: str
     trials: tuple[Trial, ...]
     diverged: int = 0
-    """Runs that are left out, because their numbers were not finite."""
+    """Number of runs that were left out, because their numbers were not finite."""
     interrupted: Stopped | None = None
 
     @property
@@ -96,8 +96,8 @@ class Reconstruction:
     def agreed(self, within: float = SAME) -> tuple[Float[np.ndarray, "groups d"], Float[np.ndarray, " groups"]]:
         """Candidates of all runs in groups, and the share of the runs that found each: votes without the true data.
 
-        A group holds candidates within ``within`` (relative, at least 0) of its first, which is of the run with the lowest objective; it
-        stands for their mean. Most votes first. Raises ValueError for a negative ``within``.
+        A group has the candidates within ``within`` (relative, at least 0) of its first, which comes from the run with the lowest
+        objective; the mean represents the group. Most votes first. Raises ValueError for a negative ``within``.
         """
         within = number("within", within)
         left = [(trial.seed, x) for trial in self.trials for x in trial.X]

@@ -1,4 +1,4 @@
-"""Scores of reconstruction attacks: candidates against the true images, one to one, beside what chance achieves."""
+"""Scores of reconstruction attacks: candidates against the true images, one to one, compared with chance."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Chance", "Estimate", "ImageShape", "Score", "confidence", "correlati
 
 @dataclass(frozen=True)
 class Chance:
-    """What held-out images achieve in place of candidates: one score for each draw, and means over the draws.
+    """Scores of held-out images in place of candidates: one score for each draw, and means over the draws.
 
-    The intervals are for the mean over draws, not for a single draw, and are too short where few held-out images make the
-    draws overlap.
+    The intervals are for the mean over draws, not for a single draw, and are too short if there are so few held-out images that
+    the draws overlap.
     """
 
     draws: tuple[Score, ...]
@@ -36,7 +36,7 @@ class Chance:
 
     @property
     def mean_ssim(self) -> Estimate | None:
-        """None where the images have no shape."""
+        """None if the images do not have a shape."""
         values = [draw.mean_ssim for draw in self.draws]
         return None if None in values else Estimate.of([value for value in values if value is not None], (-1, 1))
 
@@ -46,19 +46,19 @@ class Score:
     """Each image beside the candidate assigned to it. Measures count support images only; their number is never zero."""
 
     order: Int[np.ndarray, " n"]
-    """Row of the candidate that stands for each image, in the array as it was given; -1 for none."""
+    """Row of the candidate assigned to each image, in the given array; -1 for none."""
     errors: Float[np.ndarray, " n"]
     """Relative L2 errors of the aligned candidates; inf without a candidate."""
     correlations: Float[np.ndarray, " n"]
     """Normalised cross-correlations of the aligned candidates; 0 without a candidate."""
     ssim: Float[np.ndarray, " n"] | None
-    """Structural similarities of the aligned candidates, 0 without a candidate; None where the images have no shape."""
+    """Structural similarities of the aligned candidates, 0 without a candidate; None if the images do not have a shape."""
     support: Bool[np.ndarray, " n"]
     """The images that count: those with a multiplier, which alone can be recovered."""
     n_candidates: int
-    """Candidates that took part."""
+    """Number of candidates that took part."""
     dropped: int
-    """Candidates left out because they were not finite."""
+    """Number of candidates that were left out because they were not finite."""
     group: str
     chance: Chance | None = None
 
@@ -67,12 +67,12 @@ class Score:
         return float(np.mean(self.errors[self.support] < threshold))
 
     def n_correlated(self, threshold: float = 0.9) -> int:
-        """Number of support images with a correlation above the threshold: weak evidence where images are small."""
+        """Number of support images with a correlation above the threshold: weak evidence if images are small."""
         return int(np.sum(self.correlations[self.support] > threshold))
 
     @property
     def mean_ssim(self) -> float | None:
-        """Mean over the support images, those without a candidate counted as 0; None where the images have no shape."""
+        """Mean over the support images, those without a candidate counted as 0; None if the images do not have a shape."""
         return None if self.ssim is None else float(np.mean(self.ssim[self.support]))
 
     def table(self, threshold: float = 0.1) -> str:
@@ -152,20 +152,20 @@ def score(
     candidates
         Reconstructions of all runs together, in the space of the images.
     images
-        The true images, in the space in which the network saw them (usually with a mean subtracted).
+        The true images, in the input space of the network (usually with a mean subtracted).
     mean
         That mean: added back before SSIM, and only there.
     shape
         ``(height, width, channels)``, channels last, or an :class:`ImageShape`. None reads it from d and leaves SSIM out
-        where d is no square, no three times a square, or the picture is smaller than the window.
+        if d is neither a square nor three times a square, or if the picture is smaller than the window.
     group
-        What the data leave open for each image: ``"none"``, ``"sign"`` or ``"scaling"``, as in :class:`identify.Ambiguity`.
+        Ambiguity of each image: ``"none"``, ``"sign"`` or ``"scaling"``, as in :class:`identify.Ambiguity`.
         Each candidate is first moved to its nearest equivalent; all measures are of that one.
     support
         True for the images that the measures count. All images take part in the assignment.
     held_out
-        Images like the true ones that the network never saw, at least as many as candidates: those that stand for the
-        candidates in ``trials`` draws without replacement, and make the chance baseline.
+        Images like the true ones that were not in the training data, at least as many as candidates. In ``trials`` draws without
+        replacement they take the place of the candidates, which gives the chance baseline.
     trials, seed
         Number of such draws, and their seed.
     stretch

@@ -1,4 +1,4 @@
-"""How near candidates are to images: relative errors modulo the ambiguity, and correlations. Floating point."""
+"""Distances of candidates from images: relative errors modulo the ambiguity, and correlations. Floating point."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def relative_errors(
     candidates, images
         One per row, finite, in the same space.
     group
-        What t may be: ``"none"`` 1, ``"sign"`` 1 or -1, ``"scaling"`` any real number.
+        Values of t: ``"none"`` 1, ``"sign"`` 1 or -1, ``"scaling"`` any real number.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Structural similarity of pictures, and how a vector is read as a picture. Floating point."""
+"""Structural similarity of pictures, and the shape of a vector as a picture. Floating point."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from identify.problem.network import ShapeError
 
 @dataclass(frozen=True)
 class ImageShape:
-    """How a vector of d = height × width × channels numbers is a picture: channels last, unless ``channels_first``."""
+    """The shape of a vector of d = height × width × channels numbers as a picture: channels last, unless ``channels_first``."""
 
     height: int
     width: int
@@ -32,7 +32,7 @@ class ImageShape:
     def of(cls, d: int) -> ImageShape | None:
         """The shape that d suggests: a square is grey, three times a square is a colour picture, None for anything else.
 
-        No d is both. The order of the channels cannot be told from d: it is taken to be last.
+        No d is both. The position of the channels does not follow from d: it is assumed to be last.
         """
         for channels in (1, 3):
             side = isqrt(max(d, 0) // channels)
@@ -126,7 +126,7 @@ def ssim(
     Parameters
     ----------
     candidates, images
-        Pixel values, one picture per row; values outside the data range are taken as they are.
+        Pixel values, one picture per row; values outside the data range are not clipped.
     shape
         ``(height, width, channels)``, channels last, or an :class:`ImageShape`; None reads it from d.
     window

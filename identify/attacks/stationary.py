@@ -1,4 +1,4 @@
-"""How well the equation that an attack solves holds at the true data: to be read before any attack."""
+"""The residual of an attack's equation at the true data: a diagnosis before any attack."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from identify.problem.network import ShapeError, finite_array
 
 @dataclass(frozen=True, eq=False)
 class Stationarity:
-    """The best multipliers for known data, and what they leave.
+    """The best multipliers for known data, and their residual.
 
     Attributes
     ----------
     residual
         ‖target − Σ c_i ∇s(x_i)‖ / ‖target‖, from 0 to 1.
     by_parameter
-        The share of the squared residual that each group of parameters holds; they add up to 1.
+        The share of each group of parameters in the squared residual; their sum is 1.
     multipliers
         c, without the factor 1/M of the objectives.
     """
@@ -91,7 +91,7 @@ def stationarity(
 
 @jax.jit
 def _columns(made: Objective, X: Array, c: Array) -> dict[str, Array]:
-    """The gradients of all samples: what the weighted gradients change by with the multipliers."""
+    """The gradients of all samples: derivatives of the weighted gradients by the multipliers."""
     return jax.jacfwd(lambda c: made.gradients(X, c))(c)
 
 

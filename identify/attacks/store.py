@@ -21,7 +21,7 @@ COLUMNS = len(fields(Split))
 
 @dataclass(frozen=True)
 class Store:
-    """Finished runs in a folder, one file each, written at once."""
+    """Finished runs in a folder, one file each, written as soon as the run ends."""
 
     folder: Path
 

@@ -114,7 +114,7 @@ def train(
     Parameters
     ----------
     network
-        Where training starts.
+        Network at the start of training.
     X, y
         Data, and labels: ±1 for ``"logistic"``, classes 0, 1, ... for ``"cross-entropy"``, responses (n,) or (n, C) for ``"square"``.
     loss
@@ -122,7 +122,7 @@ def train(
     decay
         Weight decay λ: (λ/2) ‖θ‖² is added; at least 0.
     rate, momentum, steps
-        Of the descent. ``enough``: it ends when the loss (with decay: ``gradient``) is below.
+        Learning rate, momentum and number of steps of the descent. ``enough``: the loss (with decay: ``gradient``) at which it ends.
     linearised
         Train the first-order expansion of the network at its start, as theory on lazy training assumes.
 
@@ -167,7 +167,7 @@ def train(
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """What is minimised. A pytree: compiled once, whatever the numbers."""
+    """The training loss. A pytree: compiled once, whatever the numbers."""
 
     nonlinearity: Callable[[Array], Array]
     loss: str = field(metadata={"static": True})

@@ -31,7 +31,7 @@ class RandomSearch:
     Raises
     ------
     ValueError
-        For a range that is none.
+        For a range whose ends are not numbers in this order.
 
     Notes
     -----

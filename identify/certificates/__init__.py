@@ -1,1 +1,1 @@
-"""Certificates: proofs as files, written by :mod:`.certify` and :mod:`.certify_solution`, re-checked by :mod:`.verify` alone."""
+"""Certificates: proofs as files, written here by :mod:`.certify` and :mod:`.certify_solution`, and verified by ``checker`` alone."""

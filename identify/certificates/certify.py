@@ -1,7 +1,7 @@
-"""Writing certificates: a proved report as a file that :func:`identify.verify` re-checks without trusting what wrote it.
+"""Writing certificates: a proved report as a file that :func:`identify.verify` checks without trusting its writer.
 
-Everything a certificate needs is drawn again here, modulo one prime and at one point for all steps, so that a step is little
-more than the numbers of the equations whose minor is not zero. A certificate is handed out only after the checker accepted it.
+All random numbers are drawn again here, modulo one prime and at one point for all steps, so that a step is little
+more than the numbers of the equations whose minor is not zero. A certificate is returned only after the checker has accepted it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from identify.problem.network import Network
 from identify.problem.verdict import Report, Verdict
 
 ATTEMPTS = 6
-"""Primes and points tried; a random one fails with probability about the size of the matrices over 2^30."""
+"""Number of primes and points to try; a random one fails with probability about the size of the matrices over 2^30."""
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """A proof as JSON values: what :meth:`identify.Report.certificate` returns and :func:`identify.verify` checks."""
+    """A proof as JSON values; :meth:`identify.Report.certificate` returns it and :func:`identify.verify` checks it."""
 
     content: dict[str, Any]
 
@@ -41,7 +41,7 @@ class Certificate:
         return json.dumps(self.content, indent=1)
 
     def save(self, path: str | Path) -> Path:
-        """Write the certificate; an existing file is replaced in one step, or left as it is.
+        """Write the certificate; an existing file is replaced in one step, or stays unchanged.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Certificate:
 
 
 def network_hash(network: Network) -> str:
-    """SHA-256 of a network in canonical form: what ``Verification.network`` says the certificate is about.
+    """SHA-256 of a network in canonical form, which ``Verification.network`` gives for the network of a certificate.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def network_hash(network: Network) -> str:
 
 
 class CertificateTooLargeError(InputError):
-    """A proof that the checker would refuse for its size."""
+    """The proof is so large that the checker would refuse it."""
 
 
 def certificate(report: Report) -> Certificate:

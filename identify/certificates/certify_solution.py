@@ -26,12 +26,12 @@ from identify.problem.system import KKTSystem, check_data
 from identify.recovery.solution import Recovery
 
 DOUBLE_ROUNDING = 2.0**-46
-"""Default relative error: about ten times the largest rounding error seen in targets that were computed in doubles."""
+"""Default relative error: about ten times the largest rounding error seen in targets that were computed in float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class SolutionCertificate(Certificate):
-    """A certificate of kind ``solution``, and what its checker found: see :func:`identify.certify`.
+    """A certificate of kind ``solution``, with the results of its checker: see :func:`identify.certify`.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class SolutionCertificate(Certificate):
         For each sample a proved bound on the distance from the given numbers to the solutions in the box, over all targets within the
         stated error, in the units of the inputs.
     is_attained
-        Whether one target within the stated error is proved to have an exact solution in all equations: data in the box, taken
-        as the exact numbers that they are, give it. Always so when there are as many equations as unknowns.
+        Whether one target within the stated error is proved to have an exact solution of all equations: data in the box, taken
+        as exact numbers, have this target. Always true if there are as many equations as unknowns.
     deviation
         The equations that were not chosen hold at all these solutions up to this error, relative to the largest number of
-        their part of the target; 0 without any.
+        their part of the target; 0 if all were chosen.
     factor
         The factor, below 1, by which Krawczyk's test shrinks the box.
     """
@@ -68,36 +68,36 @@ def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float
 
     The target is a box T: each number up to ``relative_error`` times the largest absolute value of its part (the
     first-layer weights, the biases, the second layer); a part that is all zeros is taken as exact. R are as many equations as
-    there are unknowns (n (d + C), less one coordinate of each sample, held, where scales are free), chosen for the
-    condition of their derivatives. Proved by Krawczyk's test in ball arithmetic, for a box Y of data that contains ``found``:
+    there are unknowns (n (d + C), less one fixed coordinate of each sample if scales are free), chosen for
+    well-conditioned derivatives. Krawczyk's test in ball arithmetic proves, for a box Y of data that contains ``found``:
 
-    1. for **every** target in T the equations R have exactly one solution in Y. So Y holds at most one solution of all of (S);
-    2. wherever data in Y have their target in T, they are within ``error_bounds`` of ``found``;
+    1. for **every** target in T the equations R have exactly one solution in Y. So Y contains at most one solution of all of (S);
+    2. if data in Y have their target in T, they are within ``error_bounds`` of ``found``;
     3. each other equation, enclosed over all these solutions, meets its part of T, and holds up to ``deviation``;
     4. if ``is_attained``, some target in T does have an exact solution of all equations in Y. With more equations than
-       unknowns most targets in T have none, and 1 to 3 do not say that the exact one has.
+       unknowns most targets in T do not have one, and 1 to 3 do not say that the exact target does.
 
-    Samples are distinct modulo the group, and multipliers are not zero, in all these solutions. Margins and closures are no part of it.
+    In all these solutions samples are distinct modulo the group, and multipliers are not zero. Margins and closures are not used.
 
     Parameters
     ----------
     system
         The equations.
     found
-        A :class:`identify.Recovery`, or a pair (X, c). Not quite at a solution, they are first improved by Gauss-Newton steps.
+        A :class:`identify.Recovery`, or a pair (X, c). Gauss-Newton steps first move them closer to a solution.
     relative_error
-        From 0 to 1, dimensionless; by default 2^-46, for targets computed in doubles. 2^-24 covers rounding to float32; a
-        gradient *computed* in float32 carries several times that.
+        From 0 to 1, dimensionless; by default 2^-46, for targets computed in float64. 2^-24 covers rounding to float32; a
+        gradient *computed* in float32 has several times that error.
 
     Returns
     -------
     SolutionCertificate
-        For :func:`identify.verify`, which checks it by separate code; it was accepted once already.
+        For :func:`identify.verify`, which checks it by separate code; it has already accepted the certificate once.
 
     Raises
     ------
     NotCertifiedError
-        When nothing is proved: fewer equations than unknowns, derivatives that are singular or close to it, an error too large for
+        If nothing can be proved: fewer equations than unknowns, derivatives that are singular or nearly so, an error too large for
         Krawczyk's test, or equations that exclude every solution in the box.
     CertificateTooLargeError
         Beyond 256 unknowns or 10^6 entries of the Jacobian.
@@ -202,7 +202,7 @@ def _claim(box: SolutionBox) -> dict[str, Any]:
 
 
 def _excluded(box: SolutionBox, proved: Proved) -> NotCertifiedError:
-    """Why a box in which the chosen equations have a solution is no proof."""
+    """The reason why a box in which the chosen equations have a solution is not a proof."""
     return NotCertifiedError(
         f"{len(proved.missed)} of {box.system.n_equations} equations exclude every solution near these data: there the target is off "
         f"by at least {proved.beyond:.1e}, relative to the largest number of its part, and {box.error:.1e} is allowed. "

@@ -1,4 +1,4 @@
-"""One attempt at a certificate: a prime, a point, and what the checker needs to see there that the report is right."""
+"""One attempt at a certificate: a prime, a point, and the numbers from which the checker can verify the report there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from identify.problem.verdict import Report, Verdict
 
 SPARE = 20
 PIVOT_LIMIT = 1500
-"""Largest rank for which a minor is searched; above, equations in random number are stored, ``SPARE`` more than the rank."""
+"""Largest rank for which a minor is searched; above, random equations are stored, ``SPARE`` more than the rank."""
 RADII = tuple(2.0**-k for k in (40, 30, 20, 46, 14, 10))
 """Relative radii of the box of a second solution, one for each attempt."""
 Step = dict[str, Any]
@@ -44,7 +44,7 @@ class Draft:
         self.needs_point = True
 
     def content(self) -> dict[str, Any]:
-        """Everything, with its hashes. Raises Rejected where the checker would not take matrices of that size."""
+        """The whole certificate, with its hashes. Raises Rejected if the checker would not take matrices of that size."""
         claim, numbers, steps = self._claim(), self._numbers(), self._steps()
         body = {
             "format": FORMAT,
@@ -91,7 +91,7 @@ class Draft:
         return {name: hexadecimal(value) for name, value in values.items()}
 
     def _point(self) -> dict[str, Any]:
-        """The residues of what is generic; what is given the checker reduces itself."""
+        """The residues of generic numbers; the checker reduces given numbers itself."""
         instance, full = self.instance, self.full
         network, data = not instance.network_is_given, self.setting.scope.data == "generic data"
         drawn = {"W": network, "A": network, "bias": network and instance.has_bias, "X": data, "c": data}
@@ -141,7 +141,7 @@ class Draft:
         return [{"kind": "reduction", "neurons": self._independent(lambda: rows, len(rows), n, rows.shape[1])}]
 
     def _independent(self, matrix: Callable[[], np.ndarray], rows: int, rank: int, columns: int) -> list[int]:
-        """Numbers of rows of that rank: a minor where it is small; a random choice of rows, more of them if that failed."""
+        """Indices of rows with that rank: a minor if it is small, otherwise random rows, and more of them if that failed."""
         chosen = np.arange(rows)
         wanted = rank * (self.attempt + 1) + SPARE
         if rows > wanted and self.attempt < 3:
@@ -191,7 +191,7 @@ class Draft:
         return [{"kind": "scaling", "dimension": self.report.witness.dimension, "example": self._example()}]
 
     def _fibre(self) -> list[Step]:
-        """Counts where they do for generic data, else the rank at the data, which is the largest anywhere."""
+        """Counts if they suffice for generic data, otherwise the rank at the data, which is the largest anywhere."""
         if "samples" in self.report["witness"].evidence:
             return [self._part()]
         instance, point = self._where(self._is_reduced)
@@ -205,7 +205,7 @@ class Draft:
         return [*self._reduction(), {"kind": "fibre", "rank": rank, "dimension": needed - rank, "rows": rows}]
 
     def _part(self) -> Step:
-        """The report says how many parameters a part has, but not in which spaces it moves; those that fit are tried in turn."""
+        """The report has the number of parameters of a part, but not the spaces in which it moves; those that fit are tried in turn."""
         found, instance = self.report["witness"].evidence, self.instance
         assert self.setting.data is not None
         samples = [i - 1 for i in found["samples"]]
@@ -218,7 +218,7 @@ class Draft:
         return steps[self.attempt % len(steps)] | {"dimension": found["needed"] - found["rank"]}
 
     def _multipliers(self) -> list[Step]:
-        """One dependence of the gradients modulo the prime; the shortest first, another one at each attempt."""
+        """One linear dependence of the gradients modulo the prime: the shortest first, another one at each attempt."""
         full, outputs = self.full, self.instance.n_outputs
         form, rank = to_flint(gradients(full), self.q).rref()
         echelon = to_numpy(form)[:rank]
@@ -230,7 +230,7 @@ class Draft:
         return [{"kind": "multipliers", "columns": found[self.attempt % len(found)]}]
 
     def _second_solution(self) -> list[Step]:
-        """The centre again, to the precision of doubles, which is lost where samples were written in all coordinates."""
+        """The centre again in full float64 precision, which it loses if samples are written in all coordinates."""
         found, system, data = self.report.witness, self.setting.system, self.setting.data
         assert found is not None and found.example is not None and system is not None and data is not None
         rows = self.report["witness"].evidence["equations"]
@@ -261,7 +261,7 @@ class Draft:
         return [step | {"radius": RADII[self.attempt].hex(), "rows": list(rows)}]
 
     def _example(self) -> dict[str, Any] | None:
-        """Another member of the family, in doubles: for the reader. Left out where rounding spoils it."""
+        """Another member of the family, in float64, for the reader. Omitted if rounding spoils it."""
         found = self.report.witness
         if found is None or found.original is None or found.example is None or self.attempt:
             return None
@@ -272,7 +272,7 @@ class Draft:
 
 
 def _kruskal(found: dict) -> Step:
-    """With all degrees visible, each set is made whole: more degrees, the same sums, and no smaller ranks."""
+    """If all degrees are visible, complete each set: more degrees, the same sums, and no smaller ranks."""
     whole = found["degrees"] == list(range(found["degrees"][-1] + 1))
     sets = [list(range(degrees[-1] + 1)) if whole else degrees for degrees in found["degree_sets"]]
     return {"kind": "kruskal", "degree_sets": sets, "kruskal_ranks": found["kruskal_ranks"]}
@@ -302,7 +302,7 @@ def row_count(instance: Instance) -> int:
 
 
 def hexadecimal(values: np.ndarray | None) -> Any:
-    """Doubles as hexadecimal texts, exactly; nested lists as the array is."""
+    """Floats as exact hexadecimal strings, in nested lists like the array."""
     if values is None:
         return None
     if values.ndim == 1:

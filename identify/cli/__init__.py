@@ -2,9 +2,9 @@
 ``plot``.
 
 Every command prints text for people, or JSON with ``--json``; progress goes to standard error. Exit status: 0 when the
-work was done, 1 when the data could not be recovered, every run of an attack diverged, a certificate is not valid or not to be
-had, a theorem has a counterexample, or tasks of a sweep failed, 2 for bad input, with one line that says what to do, 130 at Ctrl-C,
-143 when terminated, 141 when the reader of the output went away.
+work was done, 1 when the data could not be recovered, every run of an attack diverged, a certificate is not valid or cannot be
+written, a theorem has a counterexample, or tasks of a sweep failed, 2 for bad input, with one line that says what to do, 130 at Ctrl-C,
+143 when terminated, 141 when the reader of the output exited early.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _told(error: Exception) -> tuple[str, int]:
-    """What is said of an error, and the exit status; what is no error of the user is raised again."""
+    """The message for an error of the user, and the exit status; any other error is raised again."""
     from identify.base.errors import IdentifyError
     from identify.recovery.solution import RecoveryError
 

@@ -17,15 +17,15 @@ Exit status:
   0    done, whatever the verdict
   1    not recovered, not proved, not valid, diverged, or failed in part
   2    bad input, a missing package, or no room to write; one line says why
-  130  interrupted (143: terminated); what can be kept is kept
-  141  the reader of the output went away, as in identify ... | head
+  130  interrupted (143: terminated); results so far are saved if possible
+  141  the reader of the output exited early, as in identify ... | head
 
 \b
 Shell completion: identify --install-completion, then open a new shell."""
 
 
 class Commands(TyperGroup):
-    """The commands; one that does not exist is an error as any other."""
+    """The commands; an unknown command is reported like any other error."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing:
@@ -54,7 +54,7 @@ Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Number of 
 Weights = Annotated[
     list[str] | None,
     typer.Option(
-        help="Array that is a layer's weights, first to last, where the file leaves a choice; repeat it.",
+        help="Name of a layer's weights, if the file is ambiguous; repeat it for each layer, first to last.",
         show_default=False,
         metavar="<name>",
     ),
@@ -82,13 +82,15 @@ Shape = Annotated[
     Any,
     typer.Option("--image-shape", help='Shape of a sample on the page, as in "28x28" or "32x32x3".', show_default=False, **SIZES),
 ]
-Budget = Annotated[float | None, typer.Option(help="Seconds; what would take longer is not evaluated.", show_default=False, **SECONDS)]
+Budget = Annotated[
+    float | None, typer.Option(help="Seconds; conditions that would take longer are not evaluated.", show_default=False, **SECONDS)
+]
 Memory = Annotated[float | None, typer.Option(help="GiB that one matrix may take.", show_default=False, **GIBIBYTES)]
 Demanded = Annotated[
     list[str] | None,
     typer.Option(
         "--condition",
-        help=f"Evaluate it even if not needed; may be repeated: {', '.join(CONDITIONS)}.",
+        help=f"Evaluate this condition even if it is not needed; may be repeated: {', '.join(CONDITIONS)}.",
         show_default=False,
         **one_of(CONDITIONS),
     ),

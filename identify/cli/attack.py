@@ -36,7 +36,7 @@ PRESETS = (*HAIM_PRESETS, *BUZAGLO_PRESETS)
 )
 def attack(
     file: Annotated[Path, typer.Argument(help="Network: .npz with W1, b1, W2, ..., or .safetensors, .pt, .msgpack, .eqx, .onnx.")],
-    method: Annotated[str, typer.Option(help=f"{', '.join(ATTACKS)}.", **one_of(ATTACKS))] = "haim",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(ATTACKS)}.", **one_of(ATTACKS))] = "haim",
     initial: Annotated[Path | None, typer.Option(help="loo: the network before training.", show_default=False, **OLD_FILE)] = None,
     activation: Annotated[
         str | None,
@@ -65,11 +65,15 @@ def attack(
     trials: Annotated[int, typer.Option(help="Runs from different seeds.", **COUNT)] = 1,
     split: Annotated[bool, typer.Option("--split", help="Split candidates at strict saddles.")] = False,
     row_space: Annotated[bool, typer.Option("--row-space", help="Candidates in the row space of the first layer.")] = False,
-    noise: Annotated[float, typer.Option(help="Standard deviation of what is left of the start in each weight.", **NOT_NEGATIVE)] = 0.0,
-    precision: Annotated[str, typer.Option(help="Of the iterations.", **one_of(PRECISIONS))] = "float64",
-    budget: Annotated[float | None, typer.Option(help="Seconds for all runs; then the best so far.", show_default=False, **SECONDS)] = None,
+    noise: Annotated[
+        float, typer.Option(help="Standard deviation of the rest of the initial values in each weight.", **NOT_NEGATIVE)
+    ] = 0.0,
+    precision: Annotated[str, typer.Option(help="Precision of the iterations.", **one_of(PRECISIONS))] = "float64",
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds for all runs; after that, the best result so far.", show_default=False, **SECONDS)
+    ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder in which finished runs are kept.", show_default=False, **NEW_FOLDER)
+        Path | None, typer.Option(help="Folder that keeps finished runs, to continue from them.", show_default=False, **NEW_FOLDER)
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **new_file(".npz"))
@@ -80,7 +84,7 @@ def attack(
 ) -> None:
     """Run a published reconstruction attack on a trained network.
 
-    Where its data are known, say what stands before it and score what it finds.
+    If its data are known, diagnose the attack first and score its candidates.
     """
     from identify.attacks.reconstruct import reconstruct
     from identify.attacks.runs import Splitting
@@ -136,7 +140,7 @@ def attack(
             save_arrays(out, {"X": found.X, "c": found.c, "pooled": found.pooled})
         if html is not None:
             write_attack_page(html, file.name, found, diagnosis=diagnosis, scored=scored, known=known, mean=mean)
-    finally:  # told even where there is no room for it
+    finally:  # printed even if there is no room for the files
         if as_json:
             content = {"attack": found.attack, "runs": rows, "diverged": found.diverged, "interrupted": found.interrupted}
             print_json(jsonable(content | ({} if scored is None else {"recall": scored.recall(), "errors": scored.errors})))
@@ -168,19 +172,19 @@ def _network(file: Path, activation: str | None, weights: list[str] | None, trus
 
 
 def _data(arrays: dict[str, Any], d: int) -> tuple[Any, Any, Any]:
-    """X, y and mean, each None where it is not known."""
+    """X, y and mean, each None if it is not known."""
     from identify.problem.network import finite_array
 
     if "X" not in arrays:
         return None, None, None
     X = finite_array("X", arrays["X"], (None, d), "samples, one per row")
     y = finite_array("y", arrays["y"], (len(X),), "one label for each sample") if "y" in arrays else None
-    mean = finite_array("mean", arrays["mean"], (d,), "what was subtracted from every sample") if "mean" in arrays else None
+    mean = finite_array("mean", arrays["mean"], (d,), "the mean that was subtracted from every sample") if "mean" in arrays else None
     return X, y, mean
 
 
 def _diagnosis(made: Attack, method: str, X, y, noise: float) -> Diagnosis | None:
-    """None where the equation needs labels that are not known."""
+    """None if the equation needs labels that are not known."""
     from identify.attacks import diagnose
 
     labelled = method in ("haim", "multiclass")
@@ -203,7 +207,7 @@ def _attack(network: MLP, method: str, initial: MLP | None, preset: str | None, 
 
     options: dict[str, Any] = {}
     if preset is not None and method == "loo":
-        raise InputError("--preset: method loo has none; leave it out")
+        raise InputError("--preset: method loo does not have presets; omit it")
     if preset is not None:
         presets = HAIM_PRESETS if method == "haim" else BUZAGLO_PRESETS
         own = {name: value for name, value in presets.items() if method == "haim" or name.startswith(method)}
@@ -218,9 +222,9 @@ def _attack(network: MLP, method: str, initial: MLP | None, preset: str | None, 
         except ValueError:
             raise InputError(f"--set: received {text!r}, expected a name and a number, as in rate=0.01") from None
     if (initial is not None) != (method == "loo"):
-        raise InputError("--initial: is for --method loo, and needed there: the network before training")
+        raise InputError("--initial: the network before training is needed for --method loo, and only there")
     if search and (method != "haim" or preset is not None):
-        raise InputError("--search: is for --method haim, without --preset; single settings are fixed by --set")
+        raise InputError("--search: applies to --method haim without --preset; fix single settings with --set")
     if search:
         ranges = {name: value for name, value in published.HAIM_RANGES.items() if name not in options}
         return RandomSearch(partial(published.haim, network), ranges, options)

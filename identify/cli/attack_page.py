@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NO_PROOF = "Nothing here is proved: other candidates may fit as well as the data, or better."
 RUNS = (
-    "First the run that counts: that with the lowest objective, after a search over settings that with the lowest stationarity, which is "
+    "The first run has the lowest objective or, after a search over settings, the lowest stationarity, which is "
     f"the squared residual of the equations. Agreement is the share of the candidates within {SAME:.0%} of one of another run."
 )
 
@@ -33,7 +33,7 @@ def write_attack_page(
     known: np.ndarray | None,
     mean: np.ndarray | None,
 ) -> None:
-    """What was found and that nothing is proved; what stands before the attack, its runs, the candidates, beside the data if known."""
+    """Write the page: the result, and that it is not a proof; the diagnosis, the runs, the candidates, beside the data if known."""
     sections = [] if diagnosis is None else [Section("Before the attack", _paragraphs(diagnosis))]
     header = ("seed", "objective", "stationarity", "candidates", "splits", "agreement")
     rows = [
@@ -53,7 +53,7 @@ def write_attack_page(
 
 
 def _lead(found: Reconstruction, scored: Score | None) -> list[str]:
-    """How close the candidates come, where that is known; that nothing is proved; where they are from."""
+    """How close the candidates come, if that is known; that nothing is proved; and their origin."""
     said = []
     if scored is not None:
         said.append(f"{_recalled(scored)} of {scored.support.sum()} samples have a candidate less than 10 % of their norm away.")
@@ -91,4 +91,4 @@ def _alone(found: Reconstruction, mean: np.ndarray | None) -> Section:
     X = found.X[:MAX_SAMPLES] + (0.0 if mean is None else mean)
     png = compare(None, X, shape=image_shape(X.shape[1]))
     picture = Picture("Candidates", png, "the candidates of the run with the lowest objective")
-    return Section("Candidates", f"Those of the first run; {NO_PROOF.lower()}", pictures=(picture,))
+    return Section("Candidates", f"Candidates of the first run; {NO_PROOF.lower()}", pictures=(picture,))

@@ -49,7 +49,7 @@ def audit(
     regime: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(REGIMES)}; default: by what is given, or told from the data.", show_default=False, **one_of(REGIMES)
+            help=f"{', '.join(REGIMES)}; default: from the other options, or from the data.", show_default=False, **one_of(REGIMES)
         ),
     ] = None,
     weights: Weights = None,
@@ -64,9 +64,9 @@ def audit(
 ) -> None:
     """Say what a checkpoint reveals of its training data.
 
-    Proofs where there are any, attacks elsewhere, on one page.
+    One page with proofs if theorems apply, and with attacks otherwise.
 
-    Ctrl-C ends the step under way: what was finished is written, with exit status 130. A second one ends all.
+    Ctrl-C ends the current step: finished steps are written, with exit status 130. A second Ctrl-C ends the program.
     """
     from identify.auditing.audit import audit as examine
     from identify.base.interrupts import listening
@@ -91,9 +91,9 @@ def audit(
         step("writing the report")
         try:
             written = found.save(out)
-        finally:  # told even where there is no room for it
+        finally:  # printed even if there is no room for the files
             print_text(found.to_json() if as_json else found.explain())
     if not as_json:
         print_text("\nWritten: " + ", ".join(str(path) for path in written))
     if found.stopped or heard.count:
-        fail(f"interrupted; what was finished is in {out}", 130)
+        fail(f"interrupted; the finished steps are in {out}", 130)

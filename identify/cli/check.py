@@ -61,8 +61,8 @@ def check(
     bias: Bias = False,
     layers: Layers = "both",
     regime: Regime = "gradient",
-    known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c that the file holds.")] = False,
-    largest: Annotated[bool, typer.Option("--largest", help="For which n, instead of for one: the thresholds of the network.")] = False,
+    known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c in the file.")] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="Answer for all n at once: the thresholds of the network.")] = False,
     condition: Demanded = None,
     budget: Budget = None,
     memory: Memory = None,
@@ -79,12 +79,13 @@ def check(
     from identify.report.html import require_pages
 
     if image_shape is not None and html is None:
-        raise InputError("--image-shape: is for the page; give --html too, or leave it out")
+        raise InputError("--image-shape: applies to the page only; give --html too, or omit it")
     if html is not None:
         require_pages(pictures=False)  # before the work, not after it
     problem = None if file is None else load(file, inputs, width, activation, trust)
     if known_data and (problem is None or problem.data is None):
-        raise InputError(f"--known-data: needs a problem file with X and c; {file or 'no file'} holds none")
+        received = "no problem file" if file is None else f"{file} without X and c"
+        raise InputError(f"--known-data: received {received}, expected a problem file with X and c; omit it, or add the data")
     if problem is None:
         sought = 1 if largest and samples is None else samples
         subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
@@ -95,13 +96,13 @@ def check(
         raise InputError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
     if largest:
         if samples is not None or known_data or html or certificate or condition:
-            raise InputError("--largest: goes with the network, --seed, --budget and --memory; leave out the options of a single check")
+            raise InputError("--largest: takes only the network, --seed, --budget and --memory; omit the options of a single check")
         with progress() as step:
             found = largest_identifiable(subject, seed=seed, budget=budget, memory=_bytes(memory), progress=step)
         print_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else found.explain())
         return
     if problem is not None and samples is None and not known_data:
-        raise InputError("--samples: missing; how many training samples are sought? Or judge those in the file with --known-data")
+        raise InputError("--samples: missing; give the number of training samples, or judge those in the file with --known-data")
     with progress() as step:
         report = decide(
             subject,
@@ -122,14 +123,15 @@ def check(
 def verify(
     file: Annotated[Path, typer.Argument(help="Certificate (.json), as identify check --certificate writes it.", show_default=False)],
     problem: Annotated[
-        Path | None, typer.Option(help="Also require that it is about the network of this file.", show_default=False, **OLD_FILE)
+        Path | None,
+        typer.Option(help="Also require that the certificate is about the network in this file.", show_default=False, **OLD_FILE),
     ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Check a certificate from the raw numbers in it.
 
-    By code that shares nothing with what wrote it.
+    The checker shares no code with the writer.
     """
     from identify.checker.verify import verify as examine
 
@@ -152,7 +154,7 @@ def _bytes(gibibytes: float | None) -> int | None:
 
 
 def _certify(report: Report, path: Path) -> None:
-    """Write the certificate; a proof that cannot be had, or not be checked, has exit status 1."""
+    """Write the certificate; exit status 1 if there is no proof, or if the checker cannot take it."""
     from identify.certificates.certify import CertificateTooLargeError
 
     if report.verdict == "UNDECIDED":

@@ -1,4 +1,4 @@
-"""What commands say, and where: text or JSON on standard output, progress and errors on standard error."""
+"""Output of the commands: text or JSON on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from identify.sweeps.sweep import Progress
 
 EVERY = 5.0
-"""Seconds between two lines of progress, where it is no terminal."""
+"""Seconds between two lines of progress if standard error is not a terminal."""
 errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
 def progress(budget: float | None = None) -> Iterator[Callable[[str], None]]:
-    """A line on standard error that names the step under way and the time so far; plain lines where it is no terminal.
+    """A line on standard error that names the current step and the elapsed time; plain lines if it is not a terminal.
 
-    With a budget (seconds) the lines say how much of it is gone, and one comes every few seconds, even where the step says nothing.
+    With a budget (seconds) the lines also say how much of it is spent, and one comes every few seconds, even if the step is silent.
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -43,7 +43,7 @@ def progress(budget: float | None = None) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _heard_from(budget: float) -> Iterator[Callable[[str], None]]:
-    """Lines with the time gone; the last one again while nothing else is said. Silent while a library holds Python's lock."""
+    """Lines with the elapsed time; the last one is repeated if nothing new comes. Silent while a library holds Python's lock."""
     began, done = time.monotonic(), threading.Event()
     last, step = began, "starting"
 
@@ -67,17 +67,17 @@ def _heard_from(budget: float) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def counting() -> Iterator[Callable[[Progress], None]]:
-    """A bar on standard error with counts and the time left; where it is no terminal, a plain line every few seconds."""
+    """A bar on standard error with counts and the time left; if it is not a terminal, a plain line every few seconds."""
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     if not errors.is_terminal:
-        told = -math.inf
+        printed = -math.inf
 
         def tell(step: Progress) -> None:
-            nonlocal told
-            if time.monotonic() - told >= EVERY or step.done == step.total:
-                told = time.monotonic()
+            nonlocal printed
+            if time.monotonic() - printed >= EVERY or step.done == step.total:
+                printed = time.monotonic()
                 errors.print(str(step))
 
         yield tell

@@ -26,7 +26,10 @@ def demo(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Recover real digits from weights, and from one gradient."""
+    """Recover real digits from weights, and from one gradient.
+
+    Writes report.html, the pictures, and a problem file for each act.
+    """
     from identify.cli import demonstration as play
     from identify.report.html import require_pages
 

@@ -2,7 +2,7 @@
 
 Act 1 constructs a network that is an exact KKT point of the max-margin problem for a handful of digits, and gets them
 back from its weights alone. Act 2 takes one gradient of the logistic loss on twenty digits, as a training step would
-leak it. Both use scikit-learn's bundled 8x8 digits, and nothing but the public functions of the package.
+leak it. Both use scikit-learn's bundled 8x8 digits, and only public functions of the package.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from identify.report.plots import compare, family, image_shape
 IMAGE = (8, 8)
 FIRST_SAMPLES = 5
 SUBSETS = 2000
-"""Random subsets of digits among which the least correlated is taken for act 1."""
+"""Number of random subsets of digits; act 1 takes the least correlated one."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Act:
-    """One act: what was given, the verdict, and the data recovered (None, with a reason, where they cannot be)."""
+    """One act: the given numbers, the verdict, and the recovered data (None, with a reason, if recovery failed)."""
 
     title: str
     lead: str
@@ -203,5 +203,5 @@ def _written(acts: list[Act], folder: Path) -> list[Path]:
         with written[-1].open("wb") as file:
             np.savez(file, **problem_arrays(act.system, act.X, act.c))
     title = "Digits from weights, digits from a gradient"
-    lead = "What a network's parameters and gradients reveal of its training data: the verdict, its proof, and the images."
+    lead = "A network's parameters and gradients reveal its training data: the verdict, its proof, and the recovered images."
     return [write_sections(folder / "report.html", sections, title=title, lead=lead), *written]

@@ -1,4 +1,4 @@
-"""How the command ends where others end it: a signal, a reader that goes away, no room for the output."""
+"""Endings from outside: a signal, a reader of the output that exits, no room for the output."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from identify.base.interrupts import listening
 from identify.cli.console import fail, tell
 
 CLOSED = 128 + 13
-"""The exit status of a program that ends because nobody reads its output; 13 is SIGPIPE, which not every system has."""
+"""Exit status of a program that ends because nobody reads its output; 13 is SIGPIPE, which some systems do not have."""
 
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """A block that ends with SystemExit: with the status of a signal, if one came, whatever could be saved before.
+    """A block that ends with SystemExit; after a signal the status is that of the signal, even if results could be saved.
 
-    Termination is taken as Ctrl-C is: what is under way keeps what it has. Output is written out here, where a failure can be told.
+    Termination is treated like Ctrl-C: the current work saves its results. Output is flushed here, so that a failure can be reported.
     """
     if sys.stdout is None:  # closed by the caller
         sys.stdout = StringIO()
@@ -59,7 +59,7 @@ def _written_out() -> Iterator[None]:
 
 
 def _silence() -> None:
-    """Nothing more is written to standard output, so that the interpreter does not fail once more at its end."""
+    """Discard further output, so that the interpreter does not fail again when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

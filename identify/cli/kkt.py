@@ -34,14 +34,14 @@ def kkt(
     layers: Layers = "both",
     regime: Regime = "gradient",
     form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.", **one_of(FORMATS))] = "text",
-    limit: Annotated[int | None, typer.Option(help="Equations shown of each group (text, latex).", show_default=False, **COUNT)] = None,
+    limit: Annotated[int | None, typer.Option(help="Equations to show of each group (text, latex).", show_default=False, **COUNT)] = None,
     trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Write the KKT equations: text, LaTeX, or for algebra programs.
 
-    From sizes with symbols, from a problem file with its exact numbers. Files for algebra programs need numbers: from sizes, an
+    Sizes give symbols; a problem file gives its exact numbers. Files for algebra programs need numbers, so for sizes an
     instance with small integers is planted.
     """
     from identify.symbolic.system import kkt_equations
@@ -55,7 +55,7 @@ def kkt(
     else:
         problem = load(file, inputs, width, activation, trust)
         if samples is None:
-            raise InputError("--samples: missing; how many training samples are sought?")
+            raise InputError("--samples: missing; give the number of training samples")
         system = kkt_equations(problem.system, samples=samples)
     if form == "json":
         print_json(system.to_dict())

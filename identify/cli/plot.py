@@ -20,19 +20,19 @@ def plot(
     store: Annotated[Path, typer.Argument(help="Folder that identify sweep --store wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; default: the store.", show_default=False, **NEW_FOLDER)] = None,
     x: Annotated[
-        str | None, typer.Option("--x", help="Axis across; default: the size with the most values.", show_default=False, **one_of(AXES))
+        str | None, typer.Option("--x", help="Horizontal axis; default: the size with the most values.", show_default=False, **one_of(AXES))
     ] = None,
-    y: Annotated[str | None, typer.Option("--y", help="Axis upwards; default: the next.", show_default=False, **one_of(AXES))] = None,
+    y: Annotated[str | None, typer.Option("--y", help="Vertical axis; default: the next one.", show_default=False, **one_of(AXES))] = None,
     where: Annotated[
         list[str] | None,
         typer.Option("--where", help="Only these points, as in 'noise == 0'; may be repeated.", show_default=False, metavar="<condition>"),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="Of the pictures.", **one_of(PICTURES))] = "png",
+    form: Annotated[str, typer.Option("--format", help="Format of the pictures.", **one_of(PICTURES))] = "png",
     as_json: Json = False,
 ) -> None:
     """Draw the phase diagrams of a sweep.
 
-    Verdicts, thresholds, success of recovery, and error against noise: what the sweep measured.
+    One picture for each measure: verdicts, thresholds, success of recovery, and error against noise.
     """
     from identify.sweeps.results import Sweep
 

@@ -53,18 +53,20 @@ def recover(
     bias: Bias = False,
     layers: Layers = "both",
     regime: Regime = "gradient",
-    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.", **one_of(METHODS))] = "auto",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.", **one_of(METHODS))] = "auto",
     starts: Annotated[int | None, typer.Option(help="Random starts of a search; all are run.", show_default=False, **COUNT)] = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds for all of it; then the best so far.", show_default=False, **SECONDS)
+        float | None, typer.Option(help="Seconds in all; after that, the best result so far.", show_default=False, **SECONDS)
     ] = None,
     tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **POSITIVE)] = 1e-6,
-    checkpoint: Annotated[Path | None, typer.Option(help="Folder from which a search goes on.", show_default=False, **NEW_FOLDER)] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder that keeps a search, to continue it.", show_default=False, **NEW_FOLDER)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write X, c, error_bars as .npz.", show_default=False, **new_file(".npz"))] = None,
     certificate: Proof = None,
     relative_error: Annotated[
         float | None,
-        typer.Option(help="Of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NOT_NEGATIVE),
+        typer.Option(help="Error of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NOT_NEGATIVE),
     ] = None,
     trust: Trust = False,
     seed: Seed = 0,
@@ -72,14 +74,14 @@ def recover(
 ) -> None:
     """Recover the training data from a problem file.
 
-    Without a file, from a planted instance of the given sizes.
+    Without a file, plant an instance of the given sizes and recover it.
     """
     from identify.checkpoints.problems import save_arrays
     from identify.problem.verdict import jsonable
     from identify.recovery.recover import recover as solve
 
     if relative_error is not None and certificate is None:
-        raise InputError("--relative-error: is that of the target in a certificate; give --certificate too, or leave it out")
+        raise InputError("--relative-error: applies to a certificate only; give --certificate too, or omit it")
     system: KKTSystem
     data: tuple | None
     if file is None:
@@ -105,7 +107,7 @@ def recover(
     try:
         if out is not None:
             save_arrays(out, {"X": found.X, "c": found.c, "error_bars": found.error_bars})
-    finally:  # told even where there is no room for it
+    finally:  # printed even if there is no room for the file
         if as_json:
             names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
             content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
@@ -126,7 +128,7 @@ def _show_recovery(found: Recovery) -> None:
 
 
 def _certify_solution(system: KKTSystem, found: Recovery, relative_error: float | None, path: Path, quiet: bool) -> None:
-    """Write the proof that a solution is near; what cannot be proved has exit status 1."""
+    """Write the proof that a solution is near; exit status 1 if it cannot be proved."""
     from identify.certificates.certify import CertificateTooLargeError
     from identify.certificates.certify_solution import certify
     from identify.conditions.witnesses.solution_box import NotCertifiedError

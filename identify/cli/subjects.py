@@ -1,4 +1,4 @@
-"""What a command is about: the sizes of a configuration, or a problem file."""
+"""The subject of a command: the sizes of a configuration, or a problem file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load(file: Path, inputs, width, activation, trust: bool = False):
     given = {"--inputs": inputs, "--width": width, "--activation": activation}
     extra = [name for name, value in given.items() if value is not None]
     if extra:
-        raise InputError(f"{', '.join(extra)}: the problem file already says; leave out")
+        raise InputError(f"{', '.join(extra)}: already in the problem file; omit it")
     return load_problem(file, trust=trust)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 def sweep(
     grid: Annotated[Path, typer.Argument(help="TOML file: lists of inputs, samples, width, activation, ..., and measure.")],
-    store: Annotated[Path, typer.Option(help="Folder for the results; one that exists is continued.", **NEW_FOLDER)] = Path("runs"),
+    store: Annotated[Path, typer.Option(help="Folder for the results; an existing one is continued.", **NEW_FOLDER)] = Path("runs"),
     cluster: Annotated[
         str | None,
         typer.Option(help="Dask scheduler: tcp://host:port, or its scheduler file (.json).", show_default=False, metavar="<address>"),
@@ -34,10 +34,10 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(help="Processes on this machine; default: all processors.", show_default=False, **COUNT)
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run tasks again that ended with an error.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run tasks that ended with an error again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run checks or recoveries over a grid, and go on after a stop.
+    """Run checks or recoveries over a grid, and continue after a stop.
 
     Verdicts, thresholds or recoveries over sizes, activations, seeds and noise.
     """
@@ -46,12 +46,12 @@ def sweep(
     from identify.sweeps.workers import cluster as connect
 
     if cluster is not None and workers is not None:
-        raise InputError("--workers: is for processes on this machine; a cluster has its own, leave it out")
+        raise InputError("--workers: sets processes on this machine; a cluster has its own, so omit it")
     try:
         with nullcontext() if cluster is None else connect(cluster) as executor, counting() as step:
             found = run(grid, store=store, executor=executor, workers=workers, retry_failed=retry_failed, progress=step)
     except KeyboardInterrupt:
-        fail(f"interrupted; finished tasks are in {store}: the same command goes on from there", 130)
+        fail(f"interrupted; finished tasks are in {store}: the same command continues from there", 130)
     except SweepError as error:
         fail(str(error), 1)
     if as_json:

@@ -14,14 +14,16 @@ from identify.cli.values import COUNT, one_of
 
 @app.command(epilog=examples("identify theorems", "identify theorems interpolation --trials 5"))
 def theorems(
-    theorem: Annotated[str | None, typer.Argument(help="Which one. Without it, a list.", show_default=False, **one_of(THEOREMS))] = None,
+    theorem: Annotated[
+        str | None, typer.Argument(help="Name of a theorem. Without it, a list.", show_default=False, **one_of(THEOREMS))
+    ] = None,
     trials: Annotated[int, typer.Option(help="Random instances, and as many nearest violations.", **COUNT)] = 20,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """List the theorems, or try one on random instances.
 
-    What verdicts rest on: what each says, and how it fares where its hypotheses hold and where they just fail.
+    The theorems that verdicts rest on, with trials on random instances: some satisfy the hypotheses, and some just violate them.
     """
     from identify.theory.registry import theorems as registry
 

@@ -1,4 +1,4 @@
-"""Wrong options and arguments, said as every other error is: name: received ..., expected ...; what to do."""
+"""Wrong options and arguments, in the form of every other error: name: received ..., expected ...; what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from identify.base.options import nearest
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""What the parser raises: of click, or of the copy of it that is part of newer typers."""
+"""The exception of the parser: click's own, or that of the copy of click in newer versions of typer."""
 
 
 def usage(error: Any) -> str:

@@ -1,6 +1,6 @@
-"""What the values of options may be: how each kind is read, what an error says was expected, and what a shell completes.
+"""Kinds of values of options: how each is parsed, which values an error names as expected, and which ones a shell completes.
 
-A shell completes names of files by itself wherever nothing else is completed.
+If an option has no completion of its own, the shell completes names of files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typer import BadParameter
 from identify.base.options import unknown
 
 SHORT = 24
-"""Letters of all names together that the help shows in place of ``<name>``."""
+"""Longest list of names that the help shows in place of ``<name>``, in characters."""
 
 
 def _number(kind: Callable[[str], Any], expected: str, fits: Callable[[Any], bool]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def new_file(suffix: str = "") -> dict[str, Any]:
-    """A file to write: that it cannot be written is said before the work, not after it."""
+    """A file to write; a path that cannot be written is refused before the work, not after it."""
 
     def parse(text: str) -> Path:
         path = Path(text)

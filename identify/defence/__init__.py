@@ -1,1 +1,1 @@
-"""What defences do to the verdict and to the error bars: an audit by the owner of the data."""
+"""The effect of defences on the verdict and on the error bars: an audit by the owner of the data."""

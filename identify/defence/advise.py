@@ -1,4 +1,4 @@
-"""``defences``: how the verdict and the error bars move with what an owner could do against recovery."""
+"""``defences``: the effect on the verdict and on the error bars of measures that an owner could take against recovery."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from identify.recovery.solution import RecoveryError
 
 NOISE = tuple(float(f"1e{k}") for k in range(-12, 0))
 TARGET_BITS = (24, 11, 8, 4)
-"""As float32, float16, bfloat16 and the eight-bit format e4m3 have, with exponents that do not overflow."""
+"""Significant bits of float32, float16, bfloat16 and the eight-bit format e4m3; exponents do not overflow."""
 WEIGHT_BITS = (24, 8, 4, 2)
 MOST_BITS = 53
 BATCHES = 6
-"""Batch sizes by default, besides the one that there is and the two where counting begins to exclude uniqueness."""
+"""Default number of batch sizes, besides the given one and the two at which counting begins to exclude uniqueness."""
 TRAINED_ANEW = "weights, width, degree, batch: left out, because a network trained on its data would have to be trained anew for each level"
 
 
@@ -57,7 +57,7 @@ def defences(
     budget: float | None = 10.0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Defences:
-    """What noise, rounding, width, degree and batch size do to the verdict and to the error bars: for owners who audit.
+    """The effect of noise, rounding, width, degree and batch size on the verdict and on the error bars, for owners of the data.
 
     Each defence maps a level to a changed problem, whose exact verdict is that of :func:`identify.check` and whose error bars are
     those of :func:`~identify.conditions.diagnostics.error_bars.error_bars`. An empty sequence leaves a defence out.
@@ -68,10 +68,10 @@ def defences(
         The equations, and the data that solve them, as for ``check(system, data=(X, c))``. For ``gradient`` and ``lazy`` the target is
         replaced by the exact one of these data.
     noise
-        Standard deviations of Gaussian noise on what is published (the gradient, the change of the weights, or the weights of a
-        network trained on its data), relative to its root mean square: positive, dimensionless.
+        Standard deviations of Gaussian noise on the published numbers (the gradient, the change of the weights, or the weights of a
+        network trained on its data), relative to their root mean square: positive, dimensionless.
     rounding
-        Significant bits of what is published, 1 to 53.
+        Significant bits of the published numbers, 1 to 53.
     weights
         Significant bits of the weights at which gradients are taken, 1 to 53; the analyst knows the rounded weights. By default 24, 8,
         4, 2.
@@ -83,11 +83,11 @@ def defences(
     batch
         Numbers of samples: the first of X, and generic ones beyond. By default up to where counting excludes uniqueness.
     precision
-        Significant bits, 1 to 53, of the targets that are seen where the defence is not about them: 24, as float32.
+        Significant bits, 1 to 53, of the observed targets if the defence itself is not about them: 24, as in float32.
     spot_checks
         Levels of noise and of rounding, evenly spread, at which :func:`identify.recover` is run; at least 0.
     seed
-        Of all random numbers; the same seed gives the same result.
+        Seed of all random numbers; the same seed gives the same result.
     budget
         Seconds, above 0, for one check and for the searches of one recovery; None for no limit.
     progress
@@ -96,13 +96,13 @@ def defences(
     Returns
     -------
     Defences
-        Multipliers are kept throughout. A defence that raises error bars is no proof of privacy: the verdicts are about exact targets,
+        Multipliers stay the same throughout. A defence that raises error bars does not prove privacy: the verdicts are about exact targets,
         the error bars are first-order estimates, and a recovery that does not succeed proves nothing.
 
     Raises
     ------
     ValueError
-        For levels out of range, data of the wrong shape, defences that would need a network trained anew, or nothing to do.
+        For levels out of range, data of the wrong shape, defences that would need new training, or nothing to do.
     InconsistentDataError
         When the data do not solve the equations.
     TooLargeError
@@ -110,7 +110,7 @@ def defences(
 
     Notes
     -----
-    On planted instances with relative noise up to 1e-6 the worst error that recover leaves lies between a sixth and three times the worst
+    On planted instances with relative noise up to 1e-6 the worst error of ``recover`` lies between a sixth and three times the worst
     ``typical`` one, and below ``bound`` (tested). Cost: for each level that changes the network or the data, two checks
     and one Jacobian of O(equations · unknowns^2).
 
@@ -172,7 +172,7 @@ class _Audit:
     judged: dict[tuple[int, int], tuple[KKTSystem, Verdict | None, Verdict | None, ErrorBars | None]] = field(default_factory=dict)
 
     def curve(self, defence: Defence, known: int) -> DefenceCurve:
-        """Level by level, from weak to strong; within a time limit nothing is begun that lately took longer than what is left."""
+        """Levels from weak to strong. With a time limit, a step does not begin if the last one took longer than the time left."""
         count = len(defence.levels)
         spots = set(np.linspace(0, count - 1, min(self.spot_checks, count) * defence.hides).round().astype(int).tolist())
         verdicts: list[Verdict | None] = []
@@ -222,7 +222,7 @@ class _Audit:
         return self.judged[key][1:]
 
     def recovered(self, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
-        """Relative errors of what ``recover`` makes of the system as it is seen, why it did not succeed, and what it had no time for."""
+        """Relative errors of ``recover`` on the observed system, the reason if it did not succeed, and the part it had no time for."""
         assert problem.seen is not None and problem.data is not None
         tolerance = max(TOLERANCE, 3 * problem.change)
         try:
@@ -236,14 +236,14 @@ class _Audit:
 
 
 def _late(evidence: Mapping[str, Any]) -> str:
-    """What a recovery had no time for; KeyboardInterrupt where one ended its search, because what it is part of is to end as well."""
+    """The part of a recovery for which there was no time. Raises KeyboardInterrupt if one ended its search, to end the caller, too."""
     if evidence.get("interrupted") is Stopped.INTERRUPTED:
         raise KeyboardInterrupt
     return ", ".join(evidence.get("left_out", ()))
 
 
 def _owner(system: KKTSystem, X, c, precision: int, seed: int) -> tuple[Owner, tuple[str, ...]]:
-    """The exact problem of these data, and what was changed to make it so."""
+    """The exact problem of these data, and the changes that made it exact."""
     net = system.network
     X, c, dropped, merged = normal_form(*check_data(X, c, net.n_inputs, net.n_outputs))
     if not len(X):
@@ -288,7 +288,7 @@ def _activations(values: Sequence[Activation | str]) -> tuple[Activation, ...]:
 
 
 def _batches(owner: Owner) -> tuple[int, ...]:
-    """From one sample to the first number that counting excludes, in steps of one ratio, and the number that there is."""
+    """Numbers from one sample to the first that counting excludes, in constant ratios, and the given number."""
     secant = Secant.of(setting_of(owner.system, 1, owner.seed))
     first = secant.available // secant.tangent + 1
     return (*(round(level) for level in np.geomspace(1, first, BATCHES)), max(first - 1, 1), len(owner.X))

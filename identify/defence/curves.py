@@ -1,4 +1,4 @@
-"""What a defence does, as tables: exact verdicts, estimated errors, and errors that were observed, level by level."""
+"""The effect of a defence as tables: exact verdicts, estimated errors and observed errors, level by level."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ESTIMATE_SCOPE = (
     "a first-order estimate for this network and these data in double precision; it is not a proof, and means little where it comes near 1"
 )
 HIDDEN = 0.1
-"""Relative error above which a sample has no digit left."""
+"""Relative error above which no digit of a sample is left."""
 OBSERVED_SCOPE = "what recover found from one perturbed target; another method or more time may find more"
 
 
@@ -36,26 +36,26 @@ class DefenceCurve:
     Attributes
     ----------
     name, axis
-        The defence, and what its levels mean, with their unit.
+        The defence, and the meaning of its levels, with their unit.
     levels
-        Numbers, or activations as texts.
+        Numbers, or activations as strings.
     hides
-        Whether the defence only changes what is seen of one target; its verdicts are then those of the target without it.
+        Whether the defence only changes the observation of one target; its verdicts are then those of the target without it.
     verdicts, generic
-        Exact verdicts at each level: for this network and these data, and for this network and generic data. None where that
+        Exact verdicts at each level: for this network and these data, and for this network and generic data. None if that
         was not asked: no data are known, or (``generic``) the network was trained on its data.
     change
-        How far the target that is seen is from the exact one, relative to its norm (dimensionless); nan without data.
+        Distance of the observed target from the exact one, relative to its norm (dimensionless); nan without data.
     bound, typical
-        First-order estimates of the error of each sample: what it is at most, and its root mean square for a change of that size in
-        a random direction. Infinite where the Jacobian is rank deficient, nan without data.
+        First-order estimates of the error of each sample: its maximum, and its root mean square for a change of that size in
+        a random direction. Infinite if the Jacobian is rank deficient, nan without data.
     observed
-        Errors of the samples that :func:`identify.recover` returned, modulo the ambiguity; infinite where it did not succeed, nan
-        where it was not tried.
+        Errors of the samples that :func:`identify.recover` returned, modulo the ambiguity; infinite if it did not succeed, nan
+        if it was not tried.
     stopped
-        Why it did not succeed, by position of the level.
+        Reasons why it did not succeed, by position of the level.
     cut
-        Which levels were left out for lack of time, in words; empty where none was.
+        Levels that were left out for lack of time, in words; empty if there are none.
     """
 
     name: str
@@ -77,7 +77,7 @@ class DefenceCurve:
         return digits(float(errors.max())) if len(errors) else 0
 
     def statement(self, at: int) -> str:
-        """What the level at this position leaves, in the words of a report."""
+        """The precision that the level at this position leaves, in the words of a report."""
         verdict = self.verdicts[at]
         if verdict is None:
             return f"{self.generic[at]} for generic data, and no error bars without data"
@@ -97,7 +97,7 @@ class DefenceCurve:
         return f"{word}, but not recoverable by this estimate, which does not prove that nothing is"
 
     def summary(self) -> str:
-        """Where it begins to matter: for noise and rounding by the first-order estimate, elsewhere by the verdicts."""
+        """The level at which it begins to matter: by the first-order estimate for noise and rounding, by the verdicts otherwise."""
         if not self.hides:
             said = _runs(self.levels, self.verdicts)
             return said + f"; generic data {_runs(self.levels, self.generic)}" * (None in self.verdicts)
@@ -149,7 +149,7 @@ class DefenceCurve:
         return jsonable(content | {"cut": self.cut, "rows": rows})
 
     def explain(self, width: int = 100) -> str:
-        """The curve as a table of text, for the worst sample at each level, and in words where the answer changes."""
+        """The curve as a table of text, for the worst sample at each level, and the level at which the answer changes."""
         rows: list[tuple[str, ...]] = [("level", "these data", "generic data", "typical", "at most", "digits", "observed")]
         for k, level in enumerate(self.levels):
             verdicts = (str(verdict) if verdict is not None else "–" for verdict in (self.verdicts[k], self.generic[k]))
@@ -173,7 +173,7 @@ class DefenceCurve:
 
 @dataclass(frozen=True, eq=False)
 class Defences:
-    """Curves by name: ``found["noise"]``. ``notes`` say what the question was, and which defences do not apply."""
+    """Curves by name: ``found["noise"]``. ``notes`` name the question, and the defences that do not apply."""
 
     curves: tuple[DefenceCurve, ...]
     notes: tuple[str, ...]
@@ -187,7 +187,7 @@ class Defences:
         raise UnknownNameError("curve", name, (curve.name for curve in self.curves))
 
     def explain(self, width: int = 100) -> str:
-        """All curves as text, with what is exact, what is estimated and what was observed."""
+        """All curves as text; exact, estimated and observed columns are marked."""
         scopes = (f"Verdicts: {VERDICT_SCOPE}.", f"Typical, at most: {ESTIMATE_SCOPE}.", f"Observed: {OBSERVED_SCOPE}.")
         out = ["What defences do. Errors are those of the worst sample, relative to its norm."]
         for text in (*scopes, *self.notes):

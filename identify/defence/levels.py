@@ -1,8 +1,8 @@
 r"""Defences as maps from a level to a changed problem: one mechanism for noise, rounding, width, degree and batch size.
 
-A problem has two sides: equations that the data solve exactly, which verdicts and Jacobians are about, and what an analyst sees
-of them. Noise and rounding change what is seen, and leave the exact equations as they are; another network, activation or batch
-has other exact equations, seen at a stated precision. Multipliers are kept throughout: a loss would change them with the outputs.
+A problem has two sides: equations that the data solve exactly, for verdicts and Jacobians, and the observed equations of an analyst.
+Noise and rounding change the observed equations only; another network, activation or batch
+has other exact equations, observed at a stated precision. Multipliers stay the same throughout, although a loss would change them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Exact equations, the data behind them (None where only their number is known), and the equations as they are seen."""
+    """Exact equations, the data behind them (None if only their number is known), and the observed equations."""
 
     system: KKTSystem
     samples: int
@@ -35,7 +35,7 @@ class Problem:
 
     @property
     def change(self) -> float:
-        """By how much the data miss the equations that are seen, relative to the exact target (dimensionless); nan without data."""
+        """Residual of the data in the observed equations, relative to the exact target (dimensionless); nan without data."""
         if self.seen is None or self.data is None:
             return np.nan
         return self.seen.residual(*self.data) * float(norm(self.seen.target) / norm(self.system.target))
@@ -43,14 +43,14 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Defence:
-    """A name, what its levels mean, the levels from weak to strong, and the problem at each."""
+    """A name, the meaning of its levels, the levels from weak to strong, and the problem at each."""
 
     name: str
     axis: str
     levels: tuple[Level, ...]
     problem: Callable[[Level], Problem]
     hides: bool = False
-    """Whether it changes only what is seen, so that the verdict, about exact equations, is the same at all levels."""
+    """Whether it changes only the observed equations; then the verdict, about the exact ones, is the same at all levels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +61,11 @@ class Owner:
     X: Float[np.ndarray, "n d"]
     c: Float[np.ndarray, "n C"]
     precision: int
-    """Significant bits in which targets are seen, where the defence is not about them."""
+    """Significant bits of observed targets if the defence is not about them."""
     seed: int
 
     def noise(self, levels: tuple[Level, ...]) -> Defence:
-        """Independent Gaussian numbers are added to what is published."""
+        """Add independent Gaussian noise to the published numbers."""
 
         def problem(level: Level) -> Problem:
             rng, size = np.random.default_rng([self.seed, levels.index(level)]), float(level) * self._published_size()
@@ -75,12 +75,12 @@ class Owner:
         return Defence("noise", axis, levels, problem, hides=True)
 
     def rounding(self, levels: tuple[Level, ...]) -> Defence:
-        """What is published has so many significant bits."""
+        """Round the published numbers to significant bits."""
         axis = f"significant bits of {self._published}"
         return Defence("rounding", axis, levels, lambda bits: self._seen(lambda v: round_to_bits(v, int(bits))), hides=True)
 
     def weights(self, levels: tuple[Level, ...]) -> Defence:
-        """Gradients are taken at a network whose weights have so many significant bits; the analyst knows it."""
+        """Take gradients at a network with weights rounded to significant bits; the analyst knows this network."""
 
         def problem(bits: Level) -> Problem:
             net = self.system.network
@@ -90,7 +90,7 @@ class Owner:
         return Defence("weights", "significant bits of the weights", levels, problem)
 
     def width(self, levels: tuple[Level, ...]) -> Defence:
-        """Neurons are dropped in a random order, or random ones of the same root mean square size are added."""
+        """Drop neurons in a random order, or add random ones of the same root mean square size."""
         net = self.system.network
         order = np.random.default_rng(self.seed).permutation(net.width)
 
@@ -121,7 +121,7 @@ class Owner:
         return Defence("degree", "activation", tuple(by_name), problem)
 
     def batch(self, levels: tuple[Level, ...]) -> Defence:
-        """The target sums over the first samples, so many; beyond those that are known there are only generic ones."""
+        """Sum the target over the first samples; beyond the known ones there are only generic samples."""
 
         def problem(level: Level) -> Problem:
             n = int(level)
@@ -134,14 +134,14 @@ class Owner:
         return {"gradient": "the gradient", "lazy": "the change of the weights"}.get(self.system.regime, "the weights")
 
     def _published_size(self) -> float:
-        """Root mean square of the numbers that are published."""
+        """Root mean square of the published numbers."""
         net = self.system.network
         if self.system.regime not in SELF_TRAINED:
             return _size(self.system.target)
         return _size(np.concatenate([part.reshape(-1) for part in (net.W, net.a, net.bias) if part is not None]))
 
     def _seen(self, change: Change) -> Problem:
-        """The same exact problem, of which the changed target, or for a network trained on its data the changed weights, are seen."""
+        """The same exact problem with a changed observed target or, for a network trained on its data, changed observed weights."""
         return Problem(self.system, len(self.X), (self.X, self.c), _published(self.system, change))
 
     def _at(self, network: Network, X: np.ndarray, c: np.ndarray) -> Problem:

@@ -28,8 +28,9 @@ from identify.problem.words import layers_in_words
 MULTIPLIERS = ("signed", "softmax")
 LAYERS_OF_TWO = {(1, 2): "both", (1,): "first", (2,): "second"}
 LARGEST = {"inputs": 10**6, "outputs": 10**6}
+"""Largest number of inputs and of outputs."""
 MANY = 10**9
-"""Of any other size."""
+"""Largest value of every other size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """Sizes of a network, of its training data, and what is observed.
+    """Sizes of a network and of its training data, and the observed layers.
 
     Parameters
     ----------
@@ -65,14 +66,14 @@ class Configuration:
     bias
         Whether the hidden layers have biases. The outputs have none.
     layers
-        Which layers are observed: ``"both"`` (all of them), ``"first"``, ``"second"``, or their numbers from 1.
+        Observed layers: ``"both"`` (all of them), ``"first"``, ``"second"``, or their numbers from 1.
     regime
         ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``.
 
     Raises
     ------
     ValueError
-        For a size that is no positive integer, or too large for estimates, or an unknown option; the message lists the valid ones.
+        For a size that is not a positive integer, or too large for estimates, or an unknown option; the message lists the valid ones.
 
     Examples
     --------
@@ -147,7 +148,7 @@ class Configuration:
 
     @property
     def degrees(self) -> tuple[int, ...]:
-        """Degrees of the moments that the target sees."""
+        """Degrees of the moments that the target contains."""
         return visible_degrees(self.activation, self.bias, self.observed)
 
     @property

@@ -18,12 +18,12 @@ MAX_PATHS = 5000
 
 
 class PlantingError(InputError):
-    """No exactly stationary network of the wanted kind was found; the message says what could be had instead.
+    """No exactly stationary network with the requested sizes was found; the message names an alternative.
 
     Attributes
     ----------
     available
-        Number of neurons that could be had; None where the search did not get that far.
+        Number of neurons that are possible; None if the search did not get that far.
     """
 
     def __init__(self, message: str, available: int | None = None):

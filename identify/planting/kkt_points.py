@@ -55,8 +55,8 @@ class KKTPoint:
     multipliers
         lambda_i > 0; for weight decay, minus the derivatives of the mean loss by the margins.
     available
-        Number of real eigenvectors at the balanced multipliers the search starts from: how many pairwise non-parallel
-        neurons the data offered.
+        Number of real eigenvectors at the balanced multipliers from which the search starts: the number of pairwise non-parallel
+        neurons that the data permit.
     stationarity
         Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ over all layers, t = decay·theta (decay = 1 for max-margin).
     margins
@@ -103,7 +103,7 @@ def max_margin_point(
         Whether the first layer has a bias (which then counts as a parameter in the norm).
     width
         Number of neurons, chosen so that together they determine the p-th moment of the data well; None for all that
-        remain when the multipliers move from balanced ones to those that give margins 1, on which way pairs can vanish.
+        remain when the multipliers move from balanced ones to those with margins 1. Pairs of neurons can vanish on the way.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def max_margin_point(
     Notes
     -----
     Cost: some hundred Newton steps of O(P n^3), P = ((p-1)^n - 1)/(p-2) <= 5000: below a second for p = 3, n <= 7. Path
-    following is floating-point: that ``available`` counts every eigenvector is evidence, not a proof. Stationarity and margins
+    following is floating-point, so it is not proved that ``available`` counts every eigenvector. Stationarity and margins
     are verified.
 
     Examples
@@ -194,7 +194,7 @@ def generic_point(
     Raises
     ------
     PlantingError
-        If no such network was found; ``available`` is the number of neurons that could be had.
+        If no such network was found; ``available`` is the number of neurons that are possible.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def generic_point(
 
 
 def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint, float]:
-    """Steps 1 to 3, with fewer or other neurons where some are in the way."""
+    """Steps 1 to 3, with fewer or other neurons if some of them prevent a solution."""
     degree, factor = _monomial(activation)
     X, y = finite_array("X", X, (None, None), "samples, one per row"), check_labels(labels)
     n = len(X)
@@ -275,7 +275,7 @@ def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint,
 
 
 def _assemble(problem: MultiplierEquations, state, z, signs, unit, X, activation, bias, available) -> tuple[KKTPoint, float]:
-    """Weights and multipliers in the original coordinates, where everything is checked."""
+    """Weights and multipliers in the original coordinates; every equation is checked there."""
     p, d, x, decay = problem.degree, X.shape[1], state[:-1], exp(state[-1])
     q = signs * (z**p @ problem.gamma(x))
     rho = (p * q) ** (-1 / (2 * p - 2))

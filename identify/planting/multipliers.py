@@ -50,7 +50,7 @@ class MultiplierEquations:
         return self.factor * self.labels * self.powers * (signs * (p**p * q) ** (-1 / (p - 1)))[:, None] * z**p, q
 
     def correct(self, x, z, signs) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Newton's method for the neurons at fixed multipliers: z, Jacobians, and whether all neurons stayed where they were."""
+        """Newton's method for the neurons at fixed multipliers: z, Jacobians, and whether every neuron stayed on its path."""
         start = z
         for _ in range(8):
             F, J = equations(self.gram, self.gamma(x), signs, z, self.degree)
@@ -106,7 +106,7 @@ class MultiplierEquations:
     def solve(self, x, z, signs) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Homotopy residual = (1 - h) * residual at the start, h from 0 to 1: (x, log decay), z, None.
 
-        Where it gets stuck: the last point, and for each neuron the smallest singular value of its equations (0 at a fold).
+        If it gets stuck: the last point, and for each neuron the smallest singular value of its equations (0 at a fold).
         """
         with np.errstate(all="ignore"):
             state, z = self.start(x, z, signs)
@@ -125,7 +125,7 @@ class MultiplierEquations:
         return state, z, None
 
     def newton(self, state, z, signs, target) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Newton's method for residual = target; None where it fails or a neuron jumps."""
+        """Newton's method for residual = target; None if it fails or a neuron jumps to another path."""
         size = np.inf
         for _ in range(15):
             z, J, kept = self.correct(state[:-1], z, signs)
@@ -144,7 +144,7 @@ class MultiplierEquations:
         return None
 
     def subsets(self, x, z, signs, width: int) -> list[np.ndarray]:
-        """Of 100 random subsets those that determine the p-th moment best and serve every sample, best first."""
+        """Those of 100 random subsets that determine the p-th moment best and respond to every sample, best first."""
         rng = np.random.default_rng(0)
         parts = np.maximum(self.parts(x, z, signs)[0], 0)
         v = (signs[:, None] * self.gamma(x) * z ** (self.degree - 1)) @ np.linalg.cholesky(self.gram)

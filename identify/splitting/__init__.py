@@ -1,1 +1,1 @@
-"""Sample splitting: minimise any smooth objective on weighted candidates, growing where a stationary point is a strict saddle."""
+"""Sample splitting: minimise any smooth objective on weighted candidates, and split one if a stationary point is a strict saddle."""

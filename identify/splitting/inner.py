@@ -17,10 +17,10 @@ from identify.splitting.matrices import Objective, traceable
 from identify.splitting.objective import KKTObjective
 
 Inner = Callable[[Objective, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""``inner(objective, X, c)`` returns a better (X, c) with as many candidates, close to a stationary point."""
+"""``inner(objective, X, c)`` returns a better (X, c) with the same number of candidates, close to a stationary point."""
 
 RIDGE = 1e-12
-"""Relative to atoms of unit norm: keeps the multipliers of coincident candidates determined."""
+"""Ridge relative to atoms of unit norm, which keeps the multipliers of coincident candidates determined."""
 LAST_DAMPING = 1e10
 
 
@@ -31,19 +31,19 @@ class LevenbergMarquardt:
     Parameters
     ----------
     steps
-        At most that many, accepted or not.
+        Largest number of steps, accepted or not.
     capacity
-        Candidates that the compiled code is made for; fewer are padded with silent ones, so that growing does not
-        compile anew. None: as many as there are.
+        Number of candidates in the compiled code; fewer are padded with silent ones, so that growing does not
+        compile again. None: the given number.
     stationary
-        Stops where the residual has a cosine below this with every column of the Jacobian.
+        Stops if the residual has a cosine below this with every column of the Jacobian.
     tolerance
-        Stops where the objective is below this.
+        Stops if the objective is below this.
     radius
         Candidates stay within this distance of the origin (units of the inputs). With too few candidates the infimum often
-        lies at infinity: x runs off along a line while c tends to zero, and nothing brings it back.
+        lies at infinity: x diverges along a line while c tends to zero, and does not return.
     gain
-        Stops where an accepted step lowers the objective by less than this part.
+        Stops if an accepted step lowers the objective by less than this fraction.
 
     Notes
     -----
@@ -82,7 +82,7 @@ def _levenberg_marquardt(objective, X, c, live, steps, stationary, tolerance, ra
         return -jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(H + damping * jnp.eye(len(H))), g)
 
     def refit(X, c):
-        """Least squares in the multipliers (variable projection), as a correction: it never loses what c has."""
+        """Least squares in the multipliers (variable projection), as a correction to c, so that no precision of c is lost."""
         F, norms = unit((objective.atoms(X) * live[None, :, None]).reshape(-1, k * outputs))
         r = objective.residual(X, c)
         return c + (solve(F.T @ F, F.T @ r, RIDGE) / norms).reshape(k, outputs)

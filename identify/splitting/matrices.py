@@ -6,7 +6,7 @@ and changes it to second order by :math:`\tfrac12 \varepsilon^2 v^T S_j v` with 
 .. math:: S_j = \partial_\eta\, \partial_u^2\; L\bigl((1-\eta)\, c_j \text{ at } x_j,\; \eta\, c_j \text{ at } u\bigr)
           \Big|_{\eta = 0,\, u = x_j}.
 
-A negative eigenvalue gives descent where the gradient vanishes, even where the Hessian in (X, c) is positive
+A negative eigenvalue gives descent at points with zero gradient, even if the Hessian in (X, c) is positive
 semidefinite (Shen et al. 2026, arXiv:2602.08723; for neurons: Liu, Wu & Wang 2019, arXiv:1910.02366).
 """
 
@@ -24,18 +24,18 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 Objective = Callable[[Any, Any], Any]
 r"""``objective(X, c)``: a scalar, for X of shape (k, d) and c of shape (k, C) and any k; in JAX, twice differentiable.
 
-Data that should not be compiled in go through ``jax.tree_util.Partial``. An objective with constants for each candidate
+Pass data that should not become compiled constants through ``jax.tree_util.Partial``. An objective with constants for each candidate
 (bounds on multipliers, weights of a prior) has a method ``inherit(parents, shares)``: the objective of the candidates that
 come from ``parents`` with those ``shares`` of their multipliers, traceable in the shares. One with closed forms has
 ``splitting_matrices(X, c)``, and ``splitting_product(X, c, V, rho)``: S_j v_j for some of the candidates, rho the ``pull(X, c)`` of all.
 """
 
 EXACT_BELOW = 100
-"""Input dimension up to which matrices are formed; beyond, Lanczos with products."""
+"""Largest input dimension for which matrices are formed; above, Lanczos uses products."""
 
 
 def traceable(function: Callable[..., Any]) -> Any:
-    """A function as a pytree, so that ``jit`` takes it as an argument; a pytree that can be called stays what it is."""
+    """A function as a pytree, so that ``jit`` takes it as an argument; a callable pytree is returned unchanged."""
     return jax.tree_util.Partial(function) if jax.tree_util.all_leaves([function]) else function
 
 
@@ -82,9 +82,9 @@ def smallest(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k d"]]:
     """Smallest eigenvalue of every S_j, and its unit eigenvector.
 
-    Up to ``exact_below`` inputs by a full decomposition; beyond, by Lanczos (ARPACK) with Hessian-vector products, of which
-    about twenty to a hundred are needed for each candidate: no d x d matrix is formed. Closed forms are used where the
-    objective has them. Where Lanczos does not converge the matrix is formed after all.
+    Up to ``exact_below`` inputs by a full decomposition; above, by Lanczos (ARPACK) with Hessian-vector products, about
+    twenty to a hundred for each candidate: no d x d matrix is formed. Closed forms are used if the
+    objective has them. If Lanczos does not converge, the matrix is formed after all.
     """
     X, c = np.asarray(X, float), np.asarray(c, float)
     if not X.size:
@@ -129,6 +129,6 @@ def _lanczos(product: Callable[[np.ndarray], np.ndarray], d: int) -> tuple[float
 
 
 def _signed(vectors: np.ndarray) -> np.ndarray:
-    """The largest entry positive: eigenvectors have no sign of their own, and runs should repeat."""
+    """The vector with a positive largest entry: the sign of an eigenvector is arbitrary, and runs should repeat."""
     lead = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     return np.where(lead < 0, -vectors, vectors)

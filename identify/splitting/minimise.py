@@ -1,7 +1,7 @@
-r"""Minimisation of an objective on weighted candidates that grows where a stationary point is a strict saddle of measures.
+r"""Minimisation of an objective on weighted candidates, which adds candidates at strict saddles of measures.
 
-The inner method runs to a stationary point; where a splitting matrix has a negative eigenvalue a candidate is split along
-its eigenvector, at the best step of a line search, and the inner method resumes. Every split lowers the objective, so a
+The inner method runs to a stationary point. If a splitting matrix has a negative eigenvalue, its candidate is split along
+the eigenvector, at the best step of a line search, and the inner method resumes. Every split lowers the objective, so a
 bounded objective allows only finitely many splits that gain a given amount (Shen et al. 2026, arXiv:2602.08723).
 """
 
@@ -21,12 +21,12 @@ from identify.splitting.simplify import cheapest_reduction
 STEPS = tuple(2.0**-i for i in range(16))
 """Steps that the line search tries, relative to max(1, |x_j|)."""
 NEGLIGIBLE = 1e-12
-"""Relative gain of a split that rounding could feign."""
+"""Relative gain of a split that could be due to rounding."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """What one split did: the objective before, right after it, and after the inner method resumed."""
+    """One split: the objective before it, right after it, and after the inner method resumed."""
 
     candidate: int
     eigenvalue: float
@@ -43,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class SplittingResult:
-    """Where :func:`minimise` ended.
+    """The end point of :func:`minimise`.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class SplittingResult:
     splits
         One entry for each split, in order.
     dropped, merged
-        Candidates removed at the end because the objective does without them.
+        Candidates that were removed at the end because the objective does not need them.
     """
 
     X: Float[np.ndarray, "k d"]
@@ -126,15 +126,15 @@ def minimise(
     inner
         Defaults to Levenberg-Marquardt for a :class:`KKTObjective` and to L-BFGS for anything else.
     rounds
-        Splits at most.
+        Largest number of splits.
     cap
-        Candidates at most; None leaves them to ``rounds``.
+        Largest number of candidates; None: limited by ``rounds`` only.
     tolerance
-        The objective is taken as zero below it (units of the objective).
+        Value below which the objective counts as zero (units of the objective).
     threshold
-        An eigenvalue below its negative calls for a split: sqrt(rho epsilon) in the paper (units of the objective / input^2).
+        A candidate is split if an eigenvalue is below minus this: sqrt(rho epsilon) in the paper (units of the objective / input^2).
     stationary
-        Largest entry of the gradient at what is called second-order stationary.
+        Largest entry of the gradient at a point that counts as second-order stationary.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def minimise(
 
 
 def _simplify(objective: Objective, X, c, tolerance: float):
-    """Drop and merge while the objective stays what it is."""
+    """Drop and merge candidates as long as the objective does not change."""
     counts = {"dropped": 0, "merged": 0}
     allowed = max(value(objective, X, c) * (1 + 1e-9), tolerance)
     while len(X) > 1:

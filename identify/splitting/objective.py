@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Pull(NamedTuple):
-    """rho by layer, of shapes (m, d), (m,) and (C, m): all that the derivatives of L at a candidate need of the others."""
+    """rho by layer, of shapes (m, d), (m,) and (C, m): derivatives of L at a candidate depend on the others only through it."""
 
     W: Any
     bias: Any
@@ -38,7 +38,7 @@ class Pull(NamedTuple):
 
 
 class _Slopes(NamedTuple):
-    """What the potential of every candidate is made of: z, g, rho^W x + rho^b and c·rho^a, each of shape (k, m)."""
+    """Factors of the potential of every candidate: z, g, rho^W x + rho^b and c·rho^a, each of shape (k, m)."""
 
     Z: Any
     g: Any

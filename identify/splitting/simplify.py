@@ -1,4 +1,4 @@
-"""Undoing splits: candidates that do not matter are dropped, and those that can stand together are merged."""
+"""Undoing splits: unnecessary candidates are dropped, and those that can be one are merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constraints between the axes of a grid, as text: comparisons of sums and products, and nothing else, so that no code is run."""
+"""Constraints between the axes of a grid, as text: only comparisons of sums and products, so that no code is run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from identify.base.errors import InputError
 
 LENGTH = 500
-"""Characters of a constraint at most."""
+"""Largest length of a constraint, in characters."""
 EXAMPLE = "expected a comparison such as 'samples <= inputs', 'width == 2*samples' or 'layers != \"second\"'"
 _COMPARISONS: dict[type, Callable] = {
     ast.Lt: operator.lt,
@@ -55,7 +55,7 @@ class Constraint:
         return cls(text, tree, frozenset(found))
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the comparison is true of these values. Raises :class:`GridError` where they cannot be compared."""
+        """Whether the comparison is true of these values. Raises :class:`GridError` if they cannot be compared."""
         try:
             sides = [_value(side, values) for side in (self.tree.left, *self.tree.comparators)]
             signs = [_COMPARISONS[type(sign)] for sign in self.tree.ops]

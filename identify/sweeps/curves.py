@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 7
-"""Curves of a panel at most; beyond, what distinguishes them gets a panel each."""
+"""Largest number of curves in a panel; with more, each value that distinguishes them gets a panel."""
 LINES = {
     "unique": ("proved unique up to", ACCENT, "o", "-"),
     "locally_unique": ("isolated up to", "#5b9fb3", "s", (0, (5, 2))),
     "not_identifiable": ("not identifiable from", "#c0692a", "^", (0, (1.5, 1.5))),
 }
-"""Label, colour, marker and line."""
+"""Label, colour, marker and line of each curve of thresholds."""
 MARKERS = "os^DvPX"
 STYLES: list[Any] = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), "-", (0, (5, 2)), (0, (1.5, 1.5))]
 COLOURS = [ACCENT, "#c0692a", "#5b8c3a", "#7a4f9a", "#333a40", "#2f8fb0", "#a0803a"]
 
 
 def thresholds_curves(rows: Sequence[Row], x: str | None) -> Figure:
-    """Numbers of samples that are determined, isolated or not identifiable, as a size grows; the least of the seeds for proofs."""
+    """Numbers of samples that are determined, isolated or not identifiable, as a size grows; for proofs the minimum over the seeds."""
     rows = [row for row in rows if row["state"] == "done"]
     across = choice("x", x, PARAMETERS) if x is not None else next(name for name in by_number(rows) if name not in ("seed", "samples"))
     panels = panels_of(rows, (across,))
@@ -57,7 +57,7 @@ def thresholds_curves(rows: Sequence[Row], x: str | None) -> Figure:
 
 
 def noise_curves(rows: Sequence[Row]) -> Figure:
-    """Median of the relative error over seeds against the relative noise, on log axes; a recovery that failed counts as infinite."""
+    """Median of the relative error over seeds against the relative noise, on log axes; a failed recovery counts as infinite."""
     from matplotlib.ticker import NullLocator
 
     rows = [row for row in rows if row["state"] == "done"]
@@ -85,7 +85,7 @@ def noise_curves(rows: Sequence[Row]) -> Figure:
 
 
 def _noise_curve(axes: Axes, rows: Sequence[Row], none: float, number: int, label: str) -> None:
-    """One curve, with the middle 80 % of the seeds as bars, and hollow marks where some recoveries failed."""
+    """One curve, with the middle 80 % of the seeds as bars, and hollow marks if some recoveries failed."""
     marker, line, colour = MARKERS[number], STYLES[number], COLOURS[number]
     at, median, low, high, hollow = [], [], [], [], []
     for noise in values_of(rows, "noise"):

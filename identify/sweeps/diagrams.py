@@ -1,4 +1,4 @@
-"""Phase diagrams of two axes: which verdict where, and how often a recovery succeeds. Readable without colour."""
+"""Phase diagrams of two axes: the verdict at each point, or the share of successful recoveries. Readable without colour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LETTERS = 0.15
-"""Inches of a cell from which on it holds a letter; smaller cells are hatched."""
+"""Smallest size in inches of a cell with a letter; smaller cells are hatched."""
 VERDICTS = {
     "UNIQUE": ("U", "#14607a", "white", ""),
     "LOCALLY_UNIQUE": ("L", "#93c3d1", INK, "///"),
@@ -25,11 +25,11 @@ VERDICTS = {
     "differs by seed": ("≠", "#ffffff", INK, "xxx"),
     "failed": ("×", "#ffffff", "#a12020", "+++"),
 }
-"""Letter, colour, colour of the letter, and hatching."""
+"""Letter, colour, colour of the letter, and hatching of each verdict."""
 
 
 def verdict_diagram(rows: Sequence[Row], x: str | None, y: str | None) -> Figure:
-    """Verdicts over two axes, a panel for each combination of what else varies."""
+    """Verdicts over two axes, a panel for each combination of the other varying parameters."""
     from matplotlib.patches import Patch
 
     across, along = axes_of(rows, x, y)
@@ -63,7 +63,7 @@ def verdict_diagram(rows: Sequence[Row], x: str | None, y: str | None) -> Figure
 
 
 def recovery_diagram(rows: Sequence[Row], x: str | None, y: str | None) -> Figure:
-    """The share of seeds whose data were recovered, over two axes; tasks that failed are left out."""
+    """The share of seeds whose data were recovered, over two axes; failed tasks are left out."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap
 

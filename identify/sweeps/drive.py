@@ -1,7 +1,7 @@
-"""Every task is run once: few are submitted ahead, and those of a process that died are run again.
+"""Runs every task once: few are submitted ahead, and those of a process that died are run again.
 
-When one process of a pool dies, every task that was submitted is lost with it, and nobody knows whose fault it was. All are run again.
-A task that was lost twice is run alone: if its process dies then, the fault is its own, and it is recorded as failed.
+When one process of a pool dies, all submitted tasks are lost with it, and the faulty one is unknown. All are run again.
+A task that was lost twice is run alone: if its process dies then, the task itself is at fault, and is recorded as failed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from identify.sweeps.task import Outcome, Task, failed
 from identify.sweeps.workers import Given, Processes, SweepError
 
 LOST = 2
-"""A task that was lost so often is run alone."""
+"""Number of losses after which a task is run alone."""
 DIED = "its process died while it was run alone (out of memory, or killed)"
 
 
 def drive(tasks: Iterable[Task], workers: Given | Processes, finished: Callable[[Outcome], None]) -> None:
-    """Run the tasks, and hand over each outcome as it comes.
+    """Run the tasks, and yield each outcome as it arrives.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def alone(task: Task, workers: Given | Processes) -> Outcome:
 
 
 def outcome_of(future: Future[Outcome], task: Task) -> Outcome | None:
-    """What a future holds; None when its process died with it."""
+    """The result of a future; None if its process died."""
     try:
         return future.result()
     except BrokenExecutor:

@@ -21,9 +21,9 @@ from identify.sweeps.constraints import Constraint, GridError
 from identify.sweeps.task import PARAMETERS, USED, Task
 
 MOST = 10_000_000
-"""Points of a grid at most."""
+"""Largest number of points of a grid."""
 BUDGET = 10.0
-"""Seconds for a recovery, where neither these nor a number of starts is given."""
+"""Seconds for a recovery if the grid has neither a budget nor a number of starts."""
 
 
 def _word(allowed: Sequence[str]) -> Callable[[str, Any], str]:
@@ -42,7 +42,7 @@ def _truth(name: str, value: Any) -> bool:
 
 
 def _activation(name: str, value: Any) -> str:
-    """The polynomial as it is printed, so that two ways to write it are one task."""
+    """The polynomial in its printed form, so that two spellings of it are one task."""
     try:
         sigma = as_activation(value)
     except ActivationError as error:
@@ -174,7 +174,7 @@ def _values(name: str, value: Any) -> Sequence[Any]:
 
 
 def _complete(measures: tuple[str, ...], axes: Mapping[str, tuple], given: set[str]) -> None:
-    """Refuse a grid that lacks an axis, gives one that nothing depends on, or asks what has no answer."""
+    """Refuse a grid that lacks an axis, has one that nothing depends on, or combines values that exclude each other."""
     if len(set(measures)) < len(measures):
         raise GridError(f"measure: received {list(measures)}, expected each once")
     used = {name for measure in measures for name in USED[measure]}

@@ -1,7 +1,7 @@
-"""What a sweep measures at each point of its grid: the verdict, the thresholds, or whether planted data are recovered.
+"""The measures of a sweep at each point of its grid: the verdict, the thresholds, or whether planted data are recovered.
 
 Verdicts and thresholds are those of :func:`identify.check` and :func:`identify.largest_identifiable`, with their scope. Recovery is a
-statistic: success is judged against planted data, and proves nothing of other instances.
+statistic: success is judged against planted data, and proves nothing about other instances.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from identify.sweeps.task import Task
 
 SOLVED = 3.0
-"""A relative residual below so many times the relative noise counts as solved."""
+"""Factor of the relative noise below which a relative residual counts as solved."""
 
 
 def verdict(task: Task) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def thresholds(task: Task) -> dict[str, Any]:
 
 
 def recovery(task: Task) -> dict[str, Any]:
-    """Plant an instance, perturb its target, recover, and compare with what was planted, modulo the ambiguity."""
+    """Plant an instance, perturb its target, recover, and compare with the planted data, modulo the ambiguity."""
     from identify.recovery.recover import TOLERANCE, recover
     from identify.recovery.solution import RecoveryError
 
@@ -75,4 +75,4 @@ RESULTS = {
     "thresholds": ("unique", "unique_by_moments", "unique_by_generic_global", "locally_unique", "not_identifiable", "arithmetic"),
     "recovery": ("success", "relative_error", "residual", "solved_by", "not_recovered"),
 }
-"""What each measure gives, in the order of the table."""
+"""Columns of each measure, in the order of the table."""

@@ -1,4 +1,4 @@
-"""Which axes a phase diagram has, and which points share a panel."""
+"""Axes of a phase diagram, and the points that share a panel."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from identify.sweeps.task import PARAMETERS
 
 Row = dict[str, Any]
 MOST = 12
-"""Panels of a picture at most."""
+"""Largest number of panels in a picture."""
 _SIZES = ("width", "samples", "inputs", "outputs")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows that agree in everything but the axes and the seed; ``title`` says in what they differ from other panels."""
+    """Rows that agree in everything but the axes and the seed; ``title`` says how they differ from other panels."""
 
     title: str
     rows: list[Row]
 
 
 def axes_of(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[str, str]:
-    """The two axes: those that were asked for, else the sizes with the most values; the number of samples goes upwards."""
+    """The two axes: the requested ones, else the sizes with the most values; the number of samples is vertical."""
     for name, value in (("x", x), ("y", y)):
         if value is not None:
             choice(name, value, PARAMETERS)
@@ -40,13 +40,13 @@ def axes_of(rows: Sequence[Row], x: str | None, y: str | None) -> tuple[str, str
 
 
 def by_number(rows: Sequence[Row]) -> list[str]:
-    """Parameters by their number of values, most first: sizes that vary, what else varies, and what does not."""
+    """Parameters by their number of values, most first: varying sizes, other varying parameters, then constant ones."""
     numbers = {name: len(values_of(rows, name)) for name in (*_SIZES, *PARAMETERS)}
     return sorted(numbers, key=lambda name: (numbers[name] < 2, name not in _SIZES, -numbers[name]))
 
 
 def values_of(rows: Sequence[Row], name: str) -> list[Any]:
-    """Values of a parameter in these rows: numbers by size, texts as they come; what is not given comes first."""
+    """Values of a parameter in these rows: numbers by size, strings in their order; missing values come first."""
     found = dict.fromkeys(row.get(name) for row in rows)
     if all(isinstance(value, (int, float)) or value is None for value in found):
         return sorted(found, key=lambda value: -1 if value is None else value)
@@ -54,7 +54,7 @@ def values_of(rows: Sequence[Row], name: str) -> list[Any]:
 
 
 def panels_of(rows: Sequence[Row], axes: Sequence[str]) -> list[Panel]:
-    """Rows by what varies besides the axes and the seed. Raises ValueError for more than 12 panels."""
+    """Rows grouped by the parameters that vary besides the axes and the seed. Raises ValueError for more than 12 panels."""
     others = [name for name in varying(rows) if name not in (*axes, "seed")]
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
@@ -68,7 +68,7 @@ def panels_of(rows: Sequence[Row], axes: Sequence[str]) -> list[Panel]:
 
 
 def fixed(rows: Sequence[Row]) -> str:
-    """What all rows have in common, for the title of a picture; defaults are left out."""
+    """The values that all rows share, for the title of a picture; defaults are left out."""
     usual = {"outputs": 1, "bias": False, "layers": "both", "regime": "gradient", "noise": 0.0, "method": "auto"}
     common = [name for name in PARAMETERS if name != "seed" and rows[0].get(name) is not None and name not in varying(rows)]
     parts = [f"{name} {shown(rows[0][name])}" for name in common if rows[0][name] != usual.get(name)]

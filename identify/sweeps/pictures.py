@@ -21,7 +21,7 @@ FORMS = dict(zip(PICTURES, (to_png, to_svg), strict=True))
 def write_pictures(
     sweep: Sweep, folder: str | Path | None, *, x: str | None, y: str | None, where: str | Sequence[str], form: str
 ) -> list[Path]:
-    """Draw what there is, and write it; see :meth:`Sweep.plot`."""
+    """Draw the available results, and write the pictures; see :meth:`Sweep.plot`."""
     needed("matplotlib", DRAWING)
     render = FORMS[choice("form", form, PICTURES)]
     rows = sweep.table(where=where)

@@ -1,4 +1,4 @@
-"""The results of a sweep as one table: dictionaries, and pandas or xarray where these are installed."""
+"""The results of a sweep as one table: dictionaries, and pandas or xarray if installed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Sweep:
         return cls(Store.open(folder))
 
     def __iter__(self) -> Iterator[Outcome]:
-        """Every outcome, in the order of the tasks; files that cannot be believed are left out, and counted as damaged."""
+        """Every outcome, in the order of the tasks; damaged files are left out and counted."""
         for key in self.store.keys() if self.keys is None else self.keys:
             try:
                 found = self.store.load(key)
@@ -55,7 +55,7 @@ class Sweep:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many tasks are ``done``, ``failed``, ``missing`` and ``damaged``, at the time of asking."""
+        """Numbers of tasks that are ``done``, ``failed``, ``missing`` and ``damaged``, at the time of the call."""
         states = Counter[str]()
         for key in self.store.keys() if self.keys is None else self.keys:
             try:
@@ -100,12 +100,12 @@ class Sweep:
     def to_xarray(self, measure: str, *, where: str | Sequence[str] = ()) -> Dataset:
         """The results of one measure as arrays, with a dimension for every axis of more than one value.
 
-        Points that the sweep does not have are missing (nan or None). What has one value is an attribute.
+        Points that the sweep does not have are missing (nan or None). A parameter with one value is an attribute.
 
         Raises
         ------
         ValueError
-            For a measure that the sweep has no result of, or (as MissingExtraError) without xarray and pandas.
+            For a measure without results in this sweep, or (as MissingExtraError) without xarray and pandas.
         """
         pandas, xarray = (needed(package, "a table as arrays") for package in ("pandas", "xarray"))
         choice("measure", measure, tuple(RESULTS))
@@ -134,11 +134,11 @@ class Sweep:
         Parameters
         ----------
         folder
-            Where to write ``verdict.png``, ``thresholds.png``, ``recovery.png`` and ``noise.png``, as far as there are results; None
-            writes beside the results.
+            Folder for ``verdict.png``, ``thresholds.png``, ``recovery.png`` and ``noise.png``, as far as there are results; None
+            is the folder of the results.
         x, y
-            Axes across and upwards, such as ``"width"``; None takes those with the most values. What else varies gets a panel for
-            each combination; seeds are pooled.
+            Horizontal and vertical axis, such as ``"width"``; None takes those with the most values. Each combination of the other
+            parameters gets a panel; seeds are pooled.
         where
             Comparisons, as in a grid: only points that satisfy all of them.
         form
@@ -152,7 +152,7 @@ class Sweep:
         Raises
         ------
         ValueError
-            Without results, for axes that are none, more than 12 panels, or (as MissingExtraError) without matplotlib.
+            Without results, for names that are not axes, more than 12 panels, or (as MissingExtraError) without matplotlib.
         """
         from identify.sweeps.pictures import write_pictures
 

@@ -1,6 +1,6 @@
-"""Where outcomes are kept: one JSON file for each task, named by the task's hash, written whole or not at all.
+"""The store of outcomes: one JSON file for each task, named by the task's hash, written completely or not at all.
 
-A file is believed only if it is complete, its checksum is right, and the task inside has the hash that is its name. So a file
+A file is trusted only if it is complete, its checksum is right, and the hash of the task inside is its name. So a file
 that was cut short, changed or renamed is never taken for a result: its task is run again.
 """
 
@@ -18,16 +18,16 @@ from identify.base.files import claim_folder, locked, replacing
 from identify.sweeps.task import FORMAT, Outcome, Task, digest
 
 QUESTION = "identify sweep"
-"""What the folder belongs to; grids may share one, because files are named by tasks."""
+"""Label of the folder; grids may share one, because files are named by tasks."""
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
 class StoreError(InputError):
-    """A folder that is no store of sweeps, or cannot be used as one."""
+    """A folder that is not a store of sweeps, or cannot be used as one."""
 
 
 class DamagedError(InputError):
-    """A file of a store that cannot be believed."""
+    """A file of a store that cannot be trusted."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Store:
 
     @classmethod
     def claim(cls, folder: str | Path) -> Store:
-        """Make the folder, or go on with it. Raises :class:`StoreError` when it belongs to something else."""
+        """Make the folder, or continue with it. Raises :class:`StoreError` if it belongs to something else."""
         try:
             claim_folder(Path(folder), QUESTION, "kind of work", name="store")
         except ValueError as error:
@@ -47,14 +47,14 @@ class Store:
 
     @classmethod
     def open(cls, folder: str | Path) -> Store:
-        """The store in a folder that exists. Raises :class:`StoreError` when there is none."""
+        """The store in an existing folder. Raises :class:`StoreError` if there is none."""
         label = Path(folder) / "question.txt"
         if not label.is_file() or label.read_text(encoding="utf-8", errors="replace") != QUESTION:
             raise StoreError(f"store: {folder} holds no sweep; expected the folder that identify sweep --store wrote")
         return cls(Path(folder))
 
     def path(self, key: str) -> Path:
-        """Where the outcome of a task is kept; in 256 folders, since some file systems are slow with many files in one."""
+        """The file of a task's outcome, in one of 256 folders, since some file systems are slow with many files in one."""
         return self.folder / key[:2] / f"{key}.json"
 
     def keys(self) -> Iterator[str]:
@@ -90,7 +90,7 @@ class Store:
         return Outcome(**{name: content[name] for name in ("state", "result", "error", "seconds", "versions")}, task=task)
 
     def save(self, outcome: Outcome) -> None:
-        """Write an outcome; a failure never takes the place of a result."""
+        """Write an outcome; a failure never replaces a result."""
         path = self.path(outcome.task.key)
         content: dict[str, Any] = asdict(outcome) | {"task": outcome.task.to_dict(), "format": FORMAT}
         try:
@@ -104,7 +104,7 @@ class Store:
             raise StoreError(f"store: {path} cannot be written ({error.strerror}); make room, then sweep again to go on") from None
 
     def is_done(self, key: str) -> bool:
-        """Whether the store has a result that can be believed."""
+        """Whether the store has a result that can be trusted."""
         try:
             found = self.load(key)
         except DamagedError:

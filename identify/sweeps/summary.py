@@ -1,4 +1,4 @@
-"""A sweep in a few lines: how many tasks, what they found, and why some failed."""
+"""A sweep in a few lines: the number of tasks, their results, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from identify.sweeps.results import Sweep
 
 LONGEST = 3
-"""Errors that are shown."""
+"""Largest number of errors in a summary."""
 
 
 def summary(found: Sweep) -> str:

@@ -1,4 +1,4 @@
-"""``sweep``: every task of a grid that has no result yet is run, and kept as soon as it is done."""
+"""``sweep``: runs every task of a grid without a result, and stores each result at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from identify.sweeps.workers import Given, Processes, cores
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is: ``done`` of ``total`` tasks, ``failed`` of them with an error; ``seconds_left`` is None at first."""
+    """Progress of a sweep: ``done`` of ``total`` tasks, ``failed`` of them with an error; ``seconds_left`` is None at first."""
 
     done: int
     total: int
@@ -51,18 +51,18 @@ def sweep(
     grid
         A mapping, or a TOML file. ``measure``: some of ``"verdict"``, ``"thresholds"``, ``"recovery"``. Lists of values, whose
         product is taken: ``inputs``, ``samples``, ``width``, ``activation``, ``outputs``, ``bias``, ``layers``, ``regime`` as in
-        :class:`Configuration`, and ``seeds`` (or how many). For recoveries: ``noise`` (relative to the target), ``method``, ``starts``,
+        :class:`Configuration`, and ``seeds`` (or their number). For recoveries: ``noise`` (relative to the target), ``method``, ``starts``,
         ``budget`` (seconds, by default 10 without ``starts``) and ``tolerance`` (the relative error of every sample below which a
         recovery is a success, modulo the ambiguity; by default 1e-3). ``where``: comparisons that every point satisfies, such as
         ``"samples <= 2*inputs"``. A list of integers may be written ``{"first": 2, "last": 20, "step": 2}``.
     store
-        A folder, made if needed: one file for each task, named by the hash of what the task is told. What is there is
-        not run again, so a sweep that was stopped in any way goes on, and a larger grid runs only what is new.
+        A folder, made if needed: one file for each task, named by the hash of its parameters. Tasks with a result are
+        not run again, so a sweep that was stopped in any way continues, and a larger grid runs only the new tasks.
     executor
         Any :class:`concurrent.futures.Executor`, such as ``dask.distributed.Client(address).get_executor()``; None starts
         processes on this machine, of one thread each.
     workers
-        How many processes, at least 1; None takes all processors. Not with an executor.
+        Number of processes, at least 1; None takes all processors. Not with an executor.
     retry_failed
         Whether tasks that ended with an error are run again.
     progress
@@ -80,16 +80,16 @@ def sweep(
     StoreError
         For a folder that belongs to something else, or cannot be written.
     SweepError
-        When processes cannot be started, or the executor breaks. What was finished is kept.
+        When processes cannot be started, or the executor breaks. Finished tasks are kept.
 
     Notes
     -----
-    Tasks are run in the order of their hashes, from a random one on: a sweep that is stopped has covered the grid evenly, the time
-    left can be told, and sweeps that share a store meet late. Verdicts, and recoveries with ``starts`` and no ``budget``, are the
-    same on every machine with the same versions, as long as their matrices fit in memory (``reasons`` says where one did not); a budget
-    makes a recovery depend on the machine's speed. Processes on one machine share the memory that IDENTIFY_MEMORY, if not set, allows.
+    Tasks are run in the order of their hashes, from a random one on: a stopped sweep has covered the grid evenly, the remaining time
+    can be estimated, and sweeps that share a store rarely run the same task. Verdicts, and recoveries with ``starts`` and no ``budget``,
+    are the same on every machine with the same versions, as long as their matrices fit in memory (``reasons`` names those that did not);
+    a budget makes a recovery depend on the machine's speed. Unless IDENTIFY_MEMORY is set, processes on one machine share its default.
 
-    An error in a task is kept as its outcome. A task whose process dies is run again, at most twice on this machine; Dask decides
+    An error in a task is stored as its outcome. A task whose process dies is run again, at most twice on this machine; Dask decides
     for its workers (``distributed.scheduler.allowed-failures``).
 
     Examples
@@ -124,7 +124,7 @@ def sweep(
 
 
 def _missing(store: Store, tasks: Mapping[str, Task], retry_failed: bool) -> tuple[list[Task], int]:
-    """Tasks to run, by hash from a random one on, and how many others have failed before."""
+    """Tasks to run, by hash from a random one on, and the number of others that have failed before."""
     missing, failures = [], 0
     for key in sorted(tasks):
         try:
@@ -178,7 +178,7 @@ class _Tally:
 
 
 def clock(seconds: float) -> str:
-    """A time as a person reads it: 40 s, 12 min, 3 h 20 min."""
+    """A time in readable units: 40 s, 12 min, 3 h 20 min."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

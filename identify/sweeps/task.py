@@ -1,4 +1,4 @@
-"""One task of a sweep: what is measured, at which sizes, from which seed; its hash, and its outcome.
+"""One task of a sweep: its measure, sizes and seed; its hash, and its outcome.
 
 A task is a value. Its hash covers everything that its result depends on, and names the file of the result.
 """
@@ -15,20 +15,20 @@ from typing import Any
 from identify.planting.configuration import Configuration
 
 FORMAT = 1
-"""What a task means and how its result is written; another number gives other hashes, so nothing old is taken for new."""
+"""Version of the meaning of a task and of the format of its result; a new number gives new hashes, so old results are not reused."""
 NETWORK = ("inputs", "width", "activation", "outputs", "bias", "layers", "regime", "seed")
-"""What every measure depends on."""
+"""Parameters that every measure depends on."""
 USED = {
     "verdict": (*NETWORK, "samples"),
     "thresholds": NETWORK,
     "recovery": (*NETWORK, "samples", "noise", "method", "starts", "budget", "tolerance"),
 }
-"""What each measure depends on."""
+"""Parameters that each measure depends on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One point of a grid, and what to measure there; what the measure does not depend on is None."""
+    """One point of a grid, and its measure; parameters that the measure does not depend on are None."""
 
     measure: str
     inputs: int
@@ -58,28 +58,28 @@ class Task:
         return Configuration(**options | {"samples": self.samples or 1})
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; what is None is left out."""
+        """JSON values, without those that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 PARAMETERS = tuple(one.name for one in fields(Task) if one.name != "measure")
-"""What a task is told besides its measure."""
+"""Parameters of a task besides its measure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes
     ----------
     state
-        ``"done"``; or ``"failed"``, when the task raised an error or its process died, and ``error`` says which.
+        ``"done"``; or ``"failed"``, if the task raised an error or its process died; ``error`` says which.
     result
-        What was measured; empty for a task that failed.
+        The measured values; empty for a failed task.
     seconds
         Wall-clock time of the task alone.
     versions
-        Of the packages that the result rests on.
+        Versions of the packages that the result depends on.
     """
 
     task: Task
@@ -96,7 +96,7 @@ def failed(task: Task, reason: str) -> Outcome:
 
 
 def run_task(task: Task) -> Outcome:
-    """Measure; an error becomes part of the outcome. This is what executors are given."""
+    """Measure; an error becomes part of the outcome. Executors run this function."""
     from identify.conditions.judgement import versions
     from identify.problem.verdict import jsonable
     from identify.sweeps.measures import MEASURES

@@ -1,7 +1,7 @@
-"""Who runs the tasks: processes on this machine, any executor that is given, or a Dask cluster.
+"""Workers that run the tasks: processes on this machine, an executor of the caller, or a Dask cluster.
 
-Processes are started afresh (not forked: JAX has threads), with one thread each, and end with the sweep that started them, however
-that ends: they watch a pipe that the operating system closes when the sweep's process is gone.
+Processes are spawned (not forked, because JAX has threads), with one thread each, and end with the sweep that started them, however
+it ends: they watch a pipe that the operating system closes when the sweep's process is gone.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from identify.base.limits import memory_allowed
 from identify.sweeps.task import Outcome, Task, run_task
 
 AHEAD = 4096
-"""Tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""
+"""Number of tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""
 ATTEMPTS = 2
-"""To start processes."""
+"""Lock that is held while processes start."""
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -34,13 +34,13 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
-"""For processes that share one machine; what the caller has set already stays."""
+"""Environment of processes that share one machine; variables that the caller has set stay."""
 SIZES = 100
-"""Whose compiled code a process keeps at most: JAX forgets none by itself, and recoveries of each size leave some 15 MiB."""
+"""Number of sizes whose compiled code a process keeps: JAX never drops any by itself, and recoveries of each size leave some 15 MiB."""
 
 
 class SweepError(IdentifyError, RuntimeError):
-    """A sweep that cannot go on: workers that cannot be started, or an executor that is gone. Finished tasks are kept."""
+    """A sweep cannot continue: its workers cannot be started, or its executor is gone. Finished tasks are kept."""
 
 
 class Given:
@@ -122,7 +122,7 @@ class Processes:
 
 @contextmanager
 def _environment(workers: int) -> Iterator[None]:
-    """What new processes inherit: one thread, and a share of the memory."""
+    """The environment of new processes: one thread, and a share of the memory."""
     wanted = {"IDENTIFY_MEMORY": repr(memory_allowed() / workers / 2**30), **ONE_THREAD}
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
@@ -147,7 +147,7 @@ def _no_interrupts() -> Iterator[None]:
 
 
 _compiled: set[Task] = set()
-"""One task of each size that was run here since compiled code was dropped."""
+"""One task of each size that ran in this process since compiled code was last dropped."""
 
 
 def run_and_forget(task: Task) -> Outcome:

@@ -1,1 +1,1 @@
-"""The theorems that verdicts rest on: statements with hypotheses, scope and reference, and trials that test them on random instances."""
+"""The theorems that verdicts rest on, with hypotheses, scope and reference, and trials that test them on random instances."""

@@ -1,7 +1,7 @@
 r"""Random instances with exact numbers, and the questions that conditions answer about them.
 
-Numbers are small dyadic rationals, so that the target is exact in double precision: a system that an algebra program solves
-over the rationals, and whose scale suits floating point as well.
+Numbers are small dyadic rationals, so that the target is exact in double precision. An algebra program can solve such a system
+over the rationals, and its scale also suits floating point.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from identify.problem.system import KKTSystem
 from identify.problem.verdict import Scope
 
 DRAWS = 100
-"""Instances of one seed until the target is not zero."""
+"""Number of instances that one seed tries until the target is not zero."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """An instance: a system and data that solve it. ``is_exact``: the target in doubles is the exact one."""
+    """An instance: a system and data that solve it. ``is_exact``: the float64 target is the exact one."""
 
     config: Configuration
     system: KKTSystem
@@ -69,9 +69,9 @@ class Case:
 
 
 def draw(config: Configuration, seed: int) -> Case:
-    """A random instance; the regime decides nothing here, because every regime poses the same equation (S).
+    """A random instance; the regime does not matter here, because every regime has the same equation (S).
 
-    Small sizes may draw a target of zeros, which is no equation: then another is drawn. Raises ShapeError where all are of that kind.
+    For small sizes the target may be zero, which is not an equation: then another is drawn. Raises ShapeError if all are zero.
     """
     rng = np.random.default_rng(seed)
     m, d, n, C = config.neurons, config.inputs, config.samples, config.outputs
@@ -108,7 +108,7 @@ def case_of(config: Configuration, net: Network, X: np.ndarray, c: np.ndarray, s
 
 
 def draw_wide(config: Configuration, seed: int) -> Case | None:
-    """A random instance, the network widened until a generic one shows every moment: then (S) is a system in the moments alone."""
+    """A random instance of a network so wide that a generic one determines every moment: then (S) is a system in the moments alone."""
     instance = setting_of(config, config.samples, 0).instance
     needed = width_needed(instance)["width_needed"]
     return None if needed is None else draw(replace(config, width=max(needed, config.neurons)), seed)
@@ -134,7 +134,7 @@ def with_activation(change, make=draw):
 
 
 def exactly(values) -> np.ndarray:
-    """Doubles as the fractions that they are, in an object array."""
+    """Floats as exact fractions, in an object array."""
     values = np.asarray(values)
     out = np.empty(values.shape, dtype=object)
     for index, value in np.ndenumerate(values):
@@ -143,14 +143,14 @@ def exactly(values) -> np.ndarray:
 
 
 def rational_matrix(values: np.ndarray) -> fmpq_mat:
-    """A matrix of fractions or doubles over the rationals."""
+    """A matrix of fractions or floats over the rationals."""
     exact = values if values.dtype == object else exactly(values)
     rows, columns = exact.shape
     return fmpq_mat(rows, columns, [fmpq(value.numerator, value.denominator) for value in exact.flat])
 
 
 def rational_rank(values: np.ndarray) -> int:
-    """Rank over the rationals of a matrix of fractions or doubles."""
+    """Rank over the rationals of a matrix of fractions or floats."""
     return int(rational_matrix(values).rank()) if values.size else 0
 
 

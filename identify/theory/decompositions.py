@@ -1,6 +1,6 @@
 """Theorems on the uniqueness of decompositions (C2): when moments have only one decomposition with at most n terms.
 
-They are observed on (S) for a network wide enough to show every moment, which is then a system in the moments alone.
+They are observed on (S) for a network wide enough to determine every moment; (S) is then a system in the moments alone.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _of_order_three(config: Configuration, seed: int) -> Case | None:
 
 
 def _in_general_position(case: Case) -> tuple[bool, str]:
-    """What can be tested of "generic": on a grid of small numbers, parallel samples do occur."""
+    """The testable part of "generic": on a grid of small numbers, parallel samples do occur."""
     k = _power_rank(case.X, 1)
     return k == min(case.X.shape), f"k_X = {k}"
 
@@ -123,7 +123,7 @@ def _jointly(config: Configuration, seed: int) -> Case | None:
 
 
 def _joint(case: Case) -> Seen:
-    """The hypothesis is the condition's; scales are included, because solutions are counted modulo the group."""
+    """The hypothesis is that of the condition; scales are included, because solutions are counted modulo the group."""
     terms = decomposition(case.of_these_data)
     scales = scale(case.of_these_data, terms)
     return _unique(case, terms.is_proved and scales.is_proved, terms.statement)

@@ -1,4 +1,4 @@
-"""Theorems that say no: counts (C6), the rotation of degree 2 and fibres of constant rank (C7), and what the weights do not see."""
+"""Theorems about data that are not determined: counts (C6), rotations of degree 2, fibres of constant rank (C7), and the row space."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _counted(case: Case) -> Seen:
 
 
 def _few_enough(config: Configuration, seed: int) -> Case | None:
-    """The most samples, fewer than given, that counting does not exclude."""
+    """The largest number of samples, below the given one, that counting does not exclude."""
     for samples in range(config.samples - 1, 0, -1):
         case = draw(replace(config, samples=samples), seed)
         if count.count(case.of_generic_data).holds:
@@ -202,14 +202,14 @@ THEOREMS = (
     ),
     Theorem(
         name="row-space",
-        title="The weights do not see what is orthogonal to them",
-        statement=r"Without bias, let the first-layer target lie in the row space of $W$, as where it is a multiple of $W$ (weight "
+        title="Data orthogonal to the weights are invisible",
+        statement=r"Without bias, let the first-layer target lie in the row space of $W$, for example a multiple of $W$ (weight "
         r"decay, maximum margin). Then projecting every $x_i$ orthogonally on the row space of $W$ leaves (S) unchanged.",
         hypotheses=(
             "no bias (trials take fewer neurons than inputs and samples: else nothing need be hidden)",
             "the first-layer target lies in the row space of W",
         ),
-        conclusion="the projected data have the same target: what lies outside the row space of W is undetermined",
+        conclusion="the projected data have the same target: the parts outside the row space of W are undetermined",
         scope="this network, any data that produce the target",
         reference="elementary: activations depend on the projections only, and so does the target, projected",
         condition=None,

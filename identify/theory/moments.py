@@ -1,4 +1,4 @@
-"""Theorems on what the target shows: the span of the samples (C0), their moments (C1), and their scales (C3)."""
+"""Theorems on quantities that the target determines: the span of the samples (C0), their moments (C1), and their scales (C3)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _determined(case: Case) -> Seen:
 
 
 def _narrower(config: Configuration, seed: int) -> Case | None:
-    """The widest network below the given width that does not show every moment."""
+    """The widest network below the given width that does not determine every moment."""
     for width in range(config.neurons - 1, 0, -1):
         case = draw(replace(config, width=width), seed)
         if not case.shows_its_moments:
@@ -197,7 +197,7 @@ THEOREMS = (
         statement=r"For one output and $\sigma = z^p$ without bias, first layer observed, a generic network with $D$ inputs has "
         r"$\operatorname{rank} \mathcal{A} = \min(mD, N)$, $N = \binom{D+p-1}{p}$; except for "
         rf"$(p, D, m) = {_EXCEPTIONS}$, where the rank is one less, and for $p = 2$, $2 \le m \le D - 1$. "
-        r"So the rank is $N$ from width $\lceil N/D \rceil$ on; from one more where that is one of these four; from $D$ on for $p = 2$.",
+        r"So the rank is $N$ from width $\lceil N/D \rceil$ on; from one more if that is one of these four; from $D$ on for $p = 2$.",
         hypotheses=(
             "one output, no bias, first layer observed, a monomial activation",
             "a generic network",
@@ -217,13 +217,13 @@ THEOREMS = (
         name="scale",
         title="Moments of different degrees fix scale and sign",
         statement=r"Let the terms $\gamma_i \otimes x_i^{\otimes l}$ (one output: $c_i x_i^{\otimes l}$) be known for some degrees $l$, "
-        r"not for 0 alone, with no $x_i = 0$ and no $\gamma_i = 0$. What is left is $(t_i x_i,\, t_i^{-l} \gamma_i)$, where "
+        r"not for 0 alone, with no $x_i = 0$ and no $\gamma_i = 0$. The remaining freedom is $(t_i x_i,\, t_i^{-l} \gamma_i)$, where "
         r"$t_i^{l-l'} = 1$ for any two of these degrees, and the moment of another degree $k$ stays exactly if "
         r"$\sum_i (t_i^{k-l} - 1)\, \gamma_i \otimes x_i^{\otimes k} = 0$. Where the $\gamma_i \otimes x_i^{\otimes k}$ are linearly "
         r"independent, $t_i^{k-l} = 1$. If such degrees and the known ones together have the same group as all visible degrees, each "
         r"$(x_i, \gamma_i)$ is determined up to this group: $t$ with $t^{k-l} = 1$ for all visible $k, l$.",
         hypotheses=(
-            "several visible degrees (where they are all of 0 to p, the constant coordinate of (x, 1) fixes each scale); trials: no bias",
+            "several visible degrees (if they are all of 0 to p, the constant coordinate of (x, 1) fixes each scale); trials: no bias",
             "the terms of some degrees are known, not of degree 0 alone (trials: of degree p); no sample and no multiplier is zero",
             "these degrees, and those whose terms are linearly independent, have the same group as all visible degrees",
         ),

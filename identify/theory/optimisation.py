@@ -36,7 +36,7 @@ def _split(share: Fraction):
 
 
 def _expanded(case: Case) -> Seen:
-    """The expansion of the objective, written out whole, against the splitting matrix."""
+    """The full expansion of the objective, against the splitting matrix."""
     assert isinstance(case, Split)
     rng = np.random.default_rng([case.seed, 0x5B])
     shape = case.X.shape

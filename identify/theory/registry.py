@@ -10,7 +10,7 @@ from identify.theory.theorem import Theorem
 
 
 class UnknownTheoremError(UnknownNameError):
-    """A name that is not in the registry; ``name`` is what was asked for, ``known`` lists what there is."""
+    """A name that is not in the registry: the field ``name``; ``known`` lists the valid ones."""
 
 
 class Theorems(Mapping[str, Theorem]):
@@ -37,3 +37,4 @@ class Theorems(Mapping[str, Theorem]):
 
 
 theorems = Theorems((*moments.THEOREMS, *decompositions.THEOREMS, *uniqueness.THEOREMS, *families.THEOREMS, *optimisation.THEOREMS))
+"""The theorems that verdicts rest on, by name."""

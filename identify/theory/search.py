@@ -1,6 +1,6 @@
-r"""How uniqueness is observed: by counting all complex solutions exactly, or by searching for others from random starts.
+r"""Observation of uniqueness: all complex solutions are counted exactly, or a search looks for others from random starts.
 
-The search is Levenberg-Marquardt over the complex numbers, where the theorems hold. Data sets are compared by their terms
+The search is Levenberg-Marquardt over the complex numbers, because the theorems hold there. Data sets are compared by their terms
 :math:`c_i x_i^{\otimes k}`, k visible: two have the same terms, up to order, exactly if they agree modulo the ambiguity group.
 """
 
@@ -19,19 +19,19 @@ from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.theory.cases import Case
 
 EXACT_UNKNOWNS = 9
-"""Systems up to this size are counted by msolve, in a fraction of a second."""
+"""Largest size of a system whose solutions msolve counts, in a fraction of a second."""
 STARTS = 60
 SOLUTIONS = 6
-"""The search stops when so many starts have converged."""
+"""Number of converged starts at which the search stops."""
 STEPS = 150
 ZERO = 1e-12
-"""Relative residual at which a start has converged."""
+"""Relative residual below which a start has converged."""
 APART = 1e-4
-"""Relative distance from which data sets differ."""
+"""Relative distance above which data sets differ."""
 WELL_CONDITIONED = 1e-4
 """Ratio of singular values above which moments are computed from the target."""
 BOUND = 1e3
-"""Terms larger than this, relative to the planted ones, belong to sequences that run to infinity."""
+"""Size of a term, relative to the planted ones, above which its sequence diverges to infinity."""
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -63,7 +63,7 @@ def zero_of(function: Function, derivative: Function, start: np.ndarray) -> tupl
 
 @dataclass(frozen=True, eq=False)
 class Solutions:
-    """What a search found: data sets that solve the equations, how many starts it took, and how far each is from the planted one."""
+    """The result of a search: data sets that solve the equations, the number of starts, and the distances from the planted data."""
 
     found: tuple[tuple[np.ndarray, np.ndarray], ...]
     distances: np.ndarray
@@ -105,9 +105,9 @@ def search(case: Case, *, near: float | None = None, starts: int = STARTS, solut
 
 
 def equations(case: Case) -> tuple[Function, Function]:
-    """A function of the unknowns in one vector that vanishes where (S) holds, and its Jacobian.
+    """A function of the unknowns in one vector that vanishes if and only if (S) holds, and its Jacobian.
 
-    The residual of (S) relative to the target; in coordinates of the moments where the network shows them, which are better conditioned.
+    The residual of (S) relative to the target; in coordinates of the moments, which are better conditioned, if the network determines them.
     """
     net, n, observed = case.system.network, len(case.X), case.system.observed
     derivatives = [net.activation.floats(order) for order in range(net.activation.degree + 2)]
@@ -153,7 +153,7 @@ def terms(case: Case, X: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 def only_these_data(case: Case) -> tuple[bool | None, str]:
-    """Whether (S) has no other data set of as many samples modulo the group: counted exactly where that is quick, else searched for."""
+    """Whether (S) has no other data set of as many samples modulo the group: by an exact count if that is quick, otherwise by a search."""
     n, d = case.X.shape
     if case.is_exact and n * (d + case.c.shape[1]) <= EXACT_UNKNOWNS and n > 1:
         counted = count_exactly(case)
@@ -166,7 +166,7 @@ def only_these_data(case: Case) -> tuple[bool | None, str]:
 
 
 def count_exactly(case: Case) -> tuple[bool, str] | None:
-    """The number of complex solutions against the size of one orbit; None without msolve, or where that fails."""
+    """The number of complex solutions against the size of one orbit; None without msolve, or if msolve fails."""
     from identify.symbolic.msolve import msolve_program
     from identify.symbolic.solve import SolveLimitError
     from identify.symbolic.system import kkt_equations
@@ -185,7 +185,7 @@ def count_exactly(case: Case) -> tuple[bool, str] | None:
 
 
 def root_order(degrees: Sequence[int]) -> int:
-    """The number of complex t with t^(k-l) = 1 for all degrees k, l; 0 where all t do."""
+    """The number of complex t with t^(k-l) = 1 for all degrees k, l; 0 if all t satisfy this."""
     return gcd(*(k - degrees[0] for k in degrees))
 
 

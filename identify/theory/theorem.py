@@ -1,4 +1,4 @@
-"""One theorem: what it says, for what, by whom; and how it is tested on random instances."""
+"""One theorem: its statement, scope and reference, and its test on random instances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from identify.theory.trials import TheoremTrials, Trial
 
 @dataclass(frozen=True)
 class Seen:
-    """Whether the hypotheses hold at an instance, whether the conclusion was observed (None: not settled), and what was seen."""
+    """Whether the hypotheses hold at an instance, whether the conclusion was observed (None: not settled), and the evidence."""
 
     hypothesis: bool
     conclusion: bool | None
@@ -23,7 +23,7 @@ class Seen:
 
 
 Draw = Callable[[Configuration, int], Case | None]
-"""An instance of a configuration for a seed; None where this configuration has none."""
+"""An instance of a configuration for a seed; None if this configuration does not have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Theorem:
     Attributes
     ----------
     name, title
-        Its key in ``theorems``, and a title.
+        Key in ``theorems``, and a title.
     statement
         One or two sentences; formulas are LaTeX between dollar signs.
     hypotheses
@@ -41,7 +41,7 @@ class Theorem:
     conclusion
         What follows.
     scope
-        For which networks and which data.
+        Networks and data that it is about.
     reference
         Paper and theorem.
     condition
@@ -71,7 +71,7 @@ class Theorem:
         *,
         progress: Callable[[str], None] = lambda step: None,
     ) -> TheoremTrials:
-        """Test the theorem on random instances, and see what happens where its hypotheses are violated as little as possible.
+        """Test the theorem on random instances, and on instances that violate its hypotheses as little as possible.
 
         Parameters
         ----------
@@ -80,21 +80,21 @@ class Theorem:
         trials
             Instances drawn as configured, at least 1, and as many nearest violations.
         seed
-            Of the first instance, at least 0; the others follow.
+            Seed of the first instance, at least 0; the others follow.
         progress
             Called before each instance.
 
         Returns
         -------
         TheoremTrials
-            ``passed`` unless a counterexample was seen. Conclusions are observed by other means than those that evaluate the
-            hypotheses, and each row says by which: exact counts are proofs for their instance, searches are evidence. "Generic" cannot be
-            tested: a counterexample to a generic statement may be one of the exceptional instances that it leaves out.
+            ``passed`` unless there is a counterexample. Conclusions are observed by other means than the evaluation of the
+            hypotheses, and each row names them: exact counts are proofs for their instance, searches are evidence. "Generic" cannot be
+            tested: a counterexample to a generic statement may be one of the exceptional instances that it excludes.
 
         Raises
         ------
         ValueError
-            For sizes that the theorem does not speak of, a self-trained regime, fewer than one trial, or a negative seed.
+            For sizes outside the scope of the theorem, a self-trained regime, fewer than one trial, or a negative seed.
 
         Notes
         -----
@@ -123,7 +123,7 @@ class Theorem:
         return Trial(seed, f"{label}: {sizes_of(case.config)}", seen.hypothesis, seen.conclusion, seen.evidence)
 
     def to_dict(self) -> dict:
-        """What it says, as JSON values."""
+        """The theorem as JSON values."""
         return {
             "name": self.name,
             "title": self.title,
@@ -136,7 +136,7 @@ class Theorem:
         }
 
     def to_markdown(self) -> str:
-        """What it says, without its title, as Markdown; formulas are LaTeX between dollar signs."""
+        """The theorem without its title, as Markdown; formulas are LaTeX between dollar signs."""
         hypotheses = "\n".join(f"{k}. {text}" for k, text in enumerate(self.hypotheses, 1))
         condition = "" if self.condition is None else f" Condition of the report: `{self.condition}`."
         return (

@@ -1,4 +1,4 @@
-"""What a verification returns: one row for each instance, and what they say together."""
+"""The result of a verification: one row for each instance, and a summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 
 WIDTH = 140
-"""Characters of a line; evidence is wrapped."""
+"""Width of a line in characters; longer evidence is wrapped."""
 _HYPOTHESIS = {True: "holds", False: "violated"}
 _CONCLUSION = {True: "observed", False: "fails", None: "open"}
 
@@ -22,13 +22,13 @@ class Trial:
     seed
         ``verify(config, trials=1, seed=seed)`` draws the same instance again.
     instance
-        How it was drawn: as configured, or which hypothesis was violated, and its sizes.
+        Its origin (as configured, or the violated hypothesis), and its sizes.
     hypothesis
-        Whether the hypotheses hold at this instance (computed, not taken from how it was drawn; genericity apart).
+        Whether the hypotheses hold at this instance (computed, except for genericity, and not taken from its origin).
     conclusion
-        Whether the conclusion was observed; None where that could not be settled.
+        Whether the conclusion was observed; None if that could not be settled.
     evidence
-        What was seen.
+        The observation in words.
     """
 
     seed: int
@@ -53,14 +53,14 @@ HEADER = ("seed", "instance", "hypotheses", "conclusion", "evidence")
 
 @dataclass(frozen=True)
 class TheoremTrials:
-    """What :meth:`Theorem.verify` saw. Evidence about a theorem and about the code that tests its hypotheses; never a proof.
+    """The result of :meth:`Theorem.verify`: evidence about a theorem and about the code that tests its hypotheses; never a proof.
 
     Attributes
     ----------
     theorem, title
         Name and title of the theorem.
     seed
-        Of the first instance.
+        Seed of the first instance.
     rows
         Instances that were drawn as configured, then nearest violations.
     """

@@ -26,7 +26,7 @@ def _by_moments(case: Case) -> Seen:
 
 
 def _narrower(config: Configuration, seed: int) -> Case | None:
-    """The widest network below the given width that does not show every moment."""
+    """The widest network below the given width that does not determine every moment."""
     for width in range(config.neurons - 1, 0, -1):
         case = draw(replace(config, width=width), seed)
         if not interpolation(reduce(case.of_these_data)[1]).is_proved:
@@ -58,7 +58,7 @@ THEOREMS = (
         statement=r"If the target determines the visible moments (C1), these have only one decomposition with at most $n$ terms (C2), "
         r"and the terms fix each sample up to the group (C3), the data are unique among data sets of at most $n$ samples.",
         hypotheses=(
-            "interpolation holds (C1); where reduction does, all three are meant in coordinates on the span of the samples",
+            "interpolation holds (C1); if reduction holds too, all three are evaluated in coordinates on the span of the samples",
             "decomposition holds (C2)",
             "scale holds (C3)",
         ),

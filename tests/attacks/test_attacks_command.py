@@ -191,10 +191,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--search", "--method", "weight-decay"], "--search: is for --method haim"),
+            (["--search", "--method", "weight-decay"], "--search: applies to --method haim"),
             (["--search", "--set", "speed=1"], "--set: received 'speed', expected one of start_scale"),
             (["--method", "magic"], "--method: received 'magic'"),
-            (["--method", "loo"], "--initial: is for --method loo, and needed there"),
+            (["--method", "loo"], "--initial: the network before training is needed for --method loo"),
             (["--preset", "cifar-9"], "--preset: received 'cifar-9', expected one of cifar-1"),
             (["--set", "rate"], "--set: received 'rate', expected a name and a number"),
             (["--set", "speed=1"], "--set: received 'speed', expected one of start_scale"),

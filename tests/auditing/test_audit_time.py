@@ -133,7 +133,9 @@ class TestAnInterrupt:
         monkeypatch.setattr(results, "write_audit_page", write)
         status, out, err = run(monkeypatch, capsys, "audit", path, "--samples", 2, "--out", tmp_path / "out")
         assert (
-            status == expected and "Written: " in out and err.splitlines()[-1].startswith("identify: interrupted; what was finished is in ")
+            status == expected
+            and "Written: " in out
+            and err.splitlines()[-1].startswith("identify: interrupted; the finished steps are in ")
         )
         assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["stopped"] == ""
         assert (tmp_path / "out" / "report.html").read_text() == "a page"
@@ -151,7 +153,7 @@ class TestAnInterrupt:
                     break
             rest = process.stderr.read()
             assert process.wait(60) == 130, lines
-        assert "identify: interrupted; what was finished is in" in rest and "Traceback" not in rest
+        assert "identify: interrupted; the finished steps are in" in rest and "Traceback" not in rest
         content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
         assert "in the step: recovery; left out: verdict for the recovered samples" in content["stopped"]
         assert [finding["name"] for finding in content["findings"]] == ["equations", "verdict", "thresholds"]

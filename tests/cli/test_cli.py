@@ -101,13 +101,13 @@ def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
             ["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--layers", "third"],
             "--layers: received 'third', expected one of both",
         ),
-        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--known-data"], "needs a problem file"),
+        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--known-data"], "received no problem file"),
         (["check", "absent.npz", "-n", "1"], "no such file"),
-        (["check", "absent.npz", "-d", "1"], "--inputs: the problem file already says"),
+        (["check", "absent.npz", "-d", "1"], "--inputs: already in the problem file"),
         (["recover", *SIZES, "--method", "magic"], "expected one of auto, algebraic"),
         (["recover", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
         (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
-        (["check", *SIZES, "--largest"], "--largest: goes with the network and --seed only"),
+        (["check", *SIZES, "--largest"], "--largest: takes only the network and --seed"),
         (["check", *SIZES, "--budget", "-1"], "--budget: received -1.0, expected a positive number of seconds"),
         (["check", *SIZES, "--condition", "rank"], "--condition: received 'rank', expected one of interpolation"),
         (["check", *SIZES, "--image-shape", "2by2"], "--image-shape: received '2by2', expected sizes as in"),
@@ -124,7 +124,7 @@ def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
     system, _ = idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()
     path = idf.save_problem(tmp_path / "p.npz", system)
     status, _, err = run(monkeypatch, capsys, "check", path, "--known-data")
-    assert status == 2 and "X and c" in err and "p.npz holds none" in err
+    assert status == 2 and "X and c" in err and "p.npz without X and c" in err
 
 
 def test_version_and_installed_entry_point():

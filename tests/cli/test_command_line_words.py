@@ -95,14 +95,14 @@ def test_lists_of_names_are_those_of_what_they_name():
         (["recover", "--method", "seperate"], "--method: received 'seperate', expected one of auto, .*; did you mean separate?"),
         (["theorems", "magic"], "theorem: received 'magic', expected one of reduction, .*"),
         (["audit"], "model: missing; see identify audit --help"),
-        (["check", "problem.npz"], "--samples: missing; how many training samples are sought? .*"),
+        (["check", "problem.npz"], "--samples: missing; give the number of training samples, .*"),
         (["verify", "a.json", "b.json"], ".*unexpected extra argument.*; see identify verify --help"),
         (["recover", "--out", "absent/found.npz"], "--out: received 'absent/found.npz', expected a file in a folder that exists; .*"),
         (["recover", "--out", "found.txt"], "--out: received 'found.txt', expected a name that ends in .npz"),
         (["check", "--html", "."], "--html: received '.', which is a folder, expected a file to write; add a name"),
         (["demo", "--out", "file/folder"], "--out: received 'file/folder', expected a folder to write in; choose another place"),
         (["check", "--image-shape", "0x3"], "--image-shape: received '0x3', expected sizes as in .*"),
-        (["check", "--image-shape", "2x2"], "--image-shape: is for the page; give --html too, or leave it out"),
+        (["check", "--image-shape", "2x2"], "--image-shape: applies to the page only; give --html too, or omit it"),
     ],
 )
 def test_errors_of_the_parser(monkeypatch, capsys, tmp_path, arguments, message):
@@ -127,7 +127,7 @@ def test_settings_of_an_attack(monkeypatch, capsys, tmp_path):
         (["--set", "pace=1"], "--set: received 'pace', expected one of start_scale, rate, multiplier_rate, bound, sharpness"),
         (["--set", "rate"], "--set: received 'rate', expected a name and a number, as in rate=0.01"),
         (["--preset", "multiclass-1"], "--preset: received 'multiclass-1', expected one of cifar-1"),
-        (["--method", "loo", "--preset", "mnist-1"], "--preset: method loo has none; leave it out"),
+        (["--method", "loo", "--preset", "mnist-1"], "--preset: method loo does not have presets; omit it"),
     ]:
         status, _, err = run(monkeypatch, capsys, "attack", path, "-k", 2, *more)
         assert status == 2 and err.startswith(f"identify: {message}")

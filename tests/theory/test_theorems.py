@@ -43,7 +43,7 @@ def test_registry():
         Theorems((entry, entry))
 
 
-@pytest.mark.parametrize("error", [KeyError, ValueError, idf.UnknownTheoremError])
+@pytest.mark.parametrize("error", [KeyError, ValueError, idf.IdentifyError, idf.UnknownTheoremError])
 def test_unknown_names_are_listed(error):
     with pytest.raises(error, match="^theorem: received 'jenrich', expected one of reduction, interpolation, .*splitting$") as caught:
         idf.theorems["jenrich"]
