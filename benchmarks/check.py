@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
-from measuring import machine, peak, significant
+from measuring import in_processes, machine, peak, significant, timed
 
 ACTIVATION = "z + z^2/2 + z^3"
 REPEATS = 3
@@ -92,24 +89,15 @@ METHODS: dict[str, Callable[..., Callable[[], str]]] = {BARE: bare_rank, OURS: o
 
 
 def measure_here(method: str, sizes: Sequence[int]) -> Measured:
-    work = METHODS[method](*sizes)
-    wall, cpu = perf_counter(), process_time()
-    result = work()
-    return Measured(process_time() - cpu, perf_counter() - wall, peak(), result)
+    cpu, wall, result = timed(METHODS[method](*sizes))
+    return Measured(cpu, wall, peak(), result)
 
 
 def measure(method: str, sizes: Sequence[int], repeats: int) -> Measured:
     """The median over processes of their own; one process where the work takes more than ten seconds."""
-    found: list[Measured] = []
-    while len(found) < repeats and not (found and found[0].wall > 10):
-        command = [sys.executable, __file__, "--measure", json.dumps([method, sizes])]
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{method}, {sizes}: {done.stderr}")
-        found.append(Measured(*json.loads(done.stdout)))
-    cpu, wall, memory = (statistics.median(values) for values in list(zip(*found, strict=True))[:3])
-    return Measured(cpu, wall, memory, found[0].result)
+    rows = [Measured(*row) for row in in_processes(__file__, [method, sizes], repeats=repeats)]
+    cpu, wall, memory = (statistics.median(values) for values in list(zip(*rows, strict=True))[:3])
+    return Measured(cpu, wall, memory, rows[0].result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
+import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from math import floor, log10
 from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+LONG = 10.0
+"""Wall seconds from which one measurement is enough."""
 
 
 def peak(who: int = resource.RUSAGE_SELF) -> float:
@@ -30,3 +38,23 @@ def machine(*distributions: str) -> str:
         model = names[0] if names else model
     versions = ", ".join(f"{name} {version(name)}" for name in (*distributions, "kkt-identify"))
     return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}"
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
+    """CPU and wall seconds of the work, and what came out."""
+    wall, cpu = perf_counter(), process_time()
+    result = work()
+    return process_time() - cpu, perf_counter() - wall, result
+
+
+def in_processes(script: str, case: Sequence[Any], *, repeats: int, threads: int = 1) -> list[list[Any]]:
+    """What ``script --measure CASE`` prints, CPU and wall seconds first, in processes of its own; one if that takes long."""
+    command = [sys.executable, script, "--measure", json.dumps(case)]
+    environment = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
+    rows: list[list[Any]] = []
+    while len(rows) < repeats and not (rows and rows[0][1] > LONG):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{case}: {done.stderr}")
+        rows.append(json.loads(done.stdout))
+    return rows

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from math import log
-from time import perf_counter, process_time
 from typing import NamedTuple
 
 import numpy as np
-from measuring import machine, peak, significant
+from measuring import in_processes, machine, peak, significant, timed
 
 SQUARE = (50, 100, 500, 1000, 2000, 3500, 5000, 7000, 10000)
 SIZES = (*((n, n) for n in SQUARE), (15000, 10000))
@@ -107,22 +104,14 @@ METHODS = {FLINT: flint, OURS: ours(SMALL), OURS_LARGE: ours(LARGE), **dict(zip(
 
 def measure_here(method: str, sizes: Sequence[int]) -> Measured:
     work = METHODS[method](*sizes)
-    before, wall, cpu = peak(), perf_counter(), process_time()
-    rank = work()
-    return Measured(process_time() - cpu, perf_counter() - wall, peak() - before, rank)
+    before = peak()
+    cpu, wall, rank = timed(work)
+    return Measured(cpu, wall, peak() - before, rank)
 
 
 def measure(method: str, sizes: Sequence[int], threads: int) -> Measured:
     """The fastest of three processes; of one where the work takes more than ten seconds."""
-    found: list[Measured] = []
-    while len(found) < 3 and not (found and found[0].wall > 10):
-        command = [sys.executable, __file__, "--measure", json.dumps([method, sizes])]
-        environment = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{method}, {sizes}: {done.stderr}")
-        found.append(Measured(*json.loads(done.stdout)))
-    return min(found)
+    return min(Measured(*row) for row in in_processes(__file__, [method, sizes], repeats=3, threads=threads))
 
 
 def multiplications(rows: int, columns: int) -> float:

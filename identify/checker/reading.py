@@ -126,6 +126,12 @@ def double(name: str, value: Any) -> float:
     return number
 
 
+def doubles(name: str, value: Any, rows: int, columns: int) -> list[list[float]]:
+    right = type(value) is list and len(value) == rows and all(type(row) is list and len(row) == columns for row in value)
+    need(right, f"{name}: expected {rows} rows and {columns} columns")
+    return [[double(name, item) for item in row] for row in value]
+
+
 def _fraction(value: Any) -> Fraction:
     need(type(value) is str and re.fullmatch(r"-?\d{1,2000}(/\d{1,2000})?", value), "activation: expected fractions")
     number = Fraction(value)

@@ -17,7 +17,7 @@ from flint import arb, arb_mat, ctx, fmpq
 
 from identify.checker.examination import Equation, Examination, rank_of_samples
 from identify.checker.matrices import Point, dot, rank_of_rows, rational_rank
-from identify.checker.reading import choice, double, need, need_small
+from identify.checker.reading import choice, double, doubles, need, need_small
 from identify.checker.tangents import family
 
 BITS = 320
@@ -31,7 +31,7 @@ def second_solution(e: Examination, coordinates: Any, X: Any, c: Any, radius: An
     need(claim.data == "this data" and claim.regime != "max-margin", "needs data, and (S) as the only equations")
     spans = [claim.d] + [claim.n - claim.sees_bias] * (claim.n < claim.d + claim.sees_bias)
     d = choice("coordinates", coordinates, spans)
-    centre = [u + v for u, v in zip(_matrix("X", X, claim.n, d), _matrix("c", c, claim.n, claim.C), strict=True)]
+    centre = [u + v for u, v in zip(doubles("X", X, claim.n, d), doubles("c", c, claim.n, claim.C), strict=True)]
     unknowns, equations = e.parameters(d), e.equations(rows, d)
     need_small(unknowns <= MAX_UNKNOWNS, f"{unknowns} unknowns are too many")
     need(len(equations) == unknowns, f"expected {unknowns} rows")
@@ -44,12 +44,6 @@ def second_solution(e: Examination, coordinates: Any, X: Any, c: Any, radius: An
         _need_another(e, point, box)
     family(e, 1)
     return f"{unknowns} equations, of which all others are combinations, have a zero within {relative:.1e} of other data"
-
-
-def _matrix(name: str, value: Any, rows: int, columns: int) -> list[list[float]]:
-    right = type(value) is list and len(value) == rows and all(type(row) is list and len(row) == columns for row in value)
-    need(right, f"{name}: expected {rows} rows and {columns} columns")
-    return [[double(name, item) for item in row] for row in value]
 
 
 def _in_frame(e: Examination, d: int, point: Point) -> Point:

@@ -24,7 +24,7 @@ from flint import arb, arb_mat, ctx, fmpq
 
 from identify.checker.examination import Equation, Examination
 from identify.checker.matrices import dot
-from identify.checker.reading import double, need, need_small
+from identify.checker.reading import doubles, need, need_small
 
 BITS = 192
 ROUNDS = 12
@@ -88,8 +88,8 @@ def prove(e: Examination, rows: Any, X: Any, c: Any, X_radii: Any, c_radii: Any)
     need_small(equations * unknowns <= MAX_ENTRIES, f"a Jacobian of {equations} by {unknowns} balls is too large")
     chosen = e.equations(rows, d)
     need(len(chosen) == unknowns, f"expected {unknowns} rows")
-    centre = list(_rows(_matrix("X", X, claim.n, d), _matrix("c", c, claim.n, claim.C)))
-    radii = list(_rows(_matrix("X_radii", X_radii, claim.n, d), _matrix("c_radii", c_radii, claim.n, claim.C)))
+    centre = list(_rows(doubles("X", X, claim.n, d), doubles("c", c, claim.n, claim.C)))
+    radii = list(_rows(doubles("X_radii", X_radii, claim.n, d), doubles("c_radii", c_radii, claim.n, claim.C)))
     _need_gauge(e, radii)
     given = list(_rows(e.numbers["X"], e.numbers["c"]))
     with ctx.workprec(BITS):
@@ -244,12 +244,6 @@ def _flat(rows: Matrix) -> Iterator[Any]:
 def _rows(X: Matrix, c: Matrix) -> Iterator[list]:
     for x, gamma in zip(X, c, strict=True):
         yield x + gamma
-
-
-def _matrix(name: str, value: Any, rows: int, columns: int) -> list[list[float]]:
-    right = type(value) is list and len(value) == rows and all(type(row) is list and len(row) == columns for row in value)
-    need(right, f"{name}: expected {rows} rows and {columns} columns")
-    return [[double(name, item) for item in row] for row in value]
 
 
 def _identity(size: int) -> arb_mat:

@@ -63,13 +63,6 @@ class UnsupportedError(InputError):
         network = f"a network of {depth} layers with activation {named}" if depth is not None else f"activation {named}"
         super().__init__(f"{question}: received {network}; {question} {reason.covers}. {reason.instead}")
 
-    def __reduce__(self):
-        return _again, (self.question, self.reason, self.kinds, self.activations, self.depth)
-
-
-def _again(question: str, reason: Unsupported, kinds: Sequence[str], activations: Sequence[str], depth: int | None) -> UnsupportedError:
-    return UnsupportedError(question, reason, kinds=kinds, activations=activations, depth=depth)
-
 
 class _Named(Protocol):
     @property

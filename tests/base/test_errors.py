@@ -24,11 +24,8 @@ BUILTINS = {
     ("__init__.py", "AttributeError"): "what Python expects of a module's __getattr__",
     ("attacks/reconstruct.py", "KeyboardInterrupt"): "Ctrl-C before there was anything to return",
     ("auditing/audit.py", "KeyboardInterrupt"): "the second Ctrl-C",
-    ("base/files.py", "IsADirectoryError"): "becomes the OSError below",
     ("base/files.py", "OSError"): "of the operating system, with the name of the file in question",
     ("base/interrupts.py", "KeyboardInterrupt"): "what Python's own handler raises",
-    ("base/opening.py", "TypeError"): "becomes a ProblemFileError in the same function",
-    ("checker/verify.py", "ValueError"): "becomes a CertificateFileError in the same function",
     ("cli/__init__.py", "SystemExit"): "the status of the process",
     ("cli/console.py", "SystemExit"): "the status of the process",
     ("cli/ending.py", "SystemExit"): "the status of the process",
@@ -36,11 +33,13 @@ BUILTINS = {
     ("defence/advise.py", "KeyboardInterrupt"): "Ctrl-C before there was anything to return",
     ("exact/instance.py", "ZeroDivisionError"): "an unlucky prime: the caller takes another",
     ("exact/modular.py", "ZeroDivisionError"): "an unlucky prime: the caller takes another",
-    ("problem/network.py", "TypeError"): "becomes a ShapeError in the same function",
+    ("problem/activation.py", "AttributeError"): "what Python expects of __getattr__",
+    ("problem/activation.py", "NotImplementedError"): "abstract methods: no activation lacks them",
+    ("problem/network.py", "AttributeError"): "what Python expects of __getattr__",
     ("recovery/count.py", "AssertionError"): "ends a loop without an end for the type checker; not reached",
     ("sweeps/constraints.py", "TypeError"): "becomes a GridError in the caller",
 }
-"""Every builtin exception that is raised, with the reason."""
+"""Every builtin exception that leaves a function, with the reason."""
 
 
 def exception_classes() -> dict[str, type[BaseException]]:
@@ -56,14 +55,25 @@ def exception_classes() -> dict[str, type[BaseException]]:
     return found
 
 
-def raised(tree: ast.AST) -> set[str]:
-    """Names of the builtin exceptions that are raised."""
+def raised(node: ast.AST, caught: tuple[type, ...] = ()) -> set[str]:
+    """Names of the builtin exceptions that are raised, and not caught by a ``try`` around them in the same function."""
     names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and node.exc is not None:
-            called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-            if isinstance(called, ast.Name) and isinstance(getattr(builtins, called.id, None), type):
-                names.add(called.id)
+    if isinstance(node, ast.Raise) and node.exc is not None:
+        called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        kind = getattr(builtins, called.id, None) if isinstance(called, ast.Name) else None
+        if isinstance(kind, type) and not issubclass(kind, caught):
+            names.add(kind.__name__)
+    if isinstance(node, ast.FunctionDef):
+        caught = ()
+    inside = caught
+    if isinstance(node, ast.Try):
+        types = [one for handler in node.handlers for one in (handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type])]
+        own = [getattr(builtins, one.id, None) for one in types if isinstance(one, ast.Name)]
+        inside = (*caught, *(kind for kind in own if isinstance(kind, type)))
+    for name, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                names |= raised(child, inside if name == "body" else caught)
     return names
 
 
@@ -79,8 +89,20 @@ def test_only_listed_builtin_exceptions_are_raised():
     assert found == set(BUILTINS)
 
 
-def test_the_reader_of_raises_sees_calls_and_names():
-    assert raised(ast.parse("raise ValueError('x') from None\nraise KeyError\nraise Own('x')\nraise")) == {"ValueError", "KeyError"}
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("raise ValueError('x') from None", {"ValueError"}),
+        ("raise KeyError", {"KeyError"}),
+        ("raise Own('x')\nraise", set()),
+        ("try:\n  raise KeyError\nexcept (TypeError, LookupError):\n  pass", set()),
+        ("try:\n  raise KeyError\nexcept ValueError:\n  pass", {"KeyError"}),
+        ("try:\n  pass\nexcept KeyError:\n  raise KeyError", {"KeyError"}),
+        ("try:\n  def f():\n    raise KeyError\nexcept KeyError:\n  pass", {"KeyError"}),
+    ],
+)
+def test_the_reader_of_raises_sees_what_leaves_a_function(code, names):
+    assert raised(ast.parse(code)) == names
 
 
 def test_time_outs_are_no_value_errors():
