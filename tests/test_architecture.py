@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
+from support.golden import entries
 from support.prose import offences, searched, template_searches
 
 import identify
@@ -186,3 +187,12 @@ def test_public_names_are_listed_once_and_exist():
 def test_every_module_says_what_it_is_for():
     for path in ROOT.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_every_golden_message_is_of_a_test():
+    """A test that is gone takes its messages along."""
+    sources = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")}
+    names = {f"{path.relative_to(Path(__file__).parent).as_posix()}::{name}" for path, text in sources.items()
+             for name in re.findall(r"^ *def (test_\w+)\([^)]*\bgolden\b", text, re.M)}  # fmt: skip
+    found = {re.sub(r"::.*::", "::", name.partition("[")[0]) for name in entries()}
+    assert found == names

@@ -29,7 +29,7 @@ from identify.checker.verify import open_content
 from identify.conditions.generic_global import generic_global
 from identify.conditions.question import setting_of
 from identify.conditions.witnesses.witness import witness
-from identify.problem.gradients import Observed
+from identify.problem.gradients import Observed, visible_degrees
 from identify.problem.verdict import Arithmetic, Condition
 
 SMOOTH = "z + z^2/2 + z^3"
@@ -376,7 +376,7 @@ def generic_claim(d, n, m, activation, *, outputs=1, bias=False, observed=("W", 
     """A certificate without steps, about generic data; ``given``: a network, or None for a generic one."""
     sigma = idf.Activation.parse(activation)
     seen = Observed("W" in observed, "bias" in observed, "a" in observed)
-    degrees = idf.stationarity.visible_degrees(sigma, bias, seen)
+    degrees = visible_degrees(sigma, bias, seen)
     rng = np.random.default_rng(0)
     q = 2**31 - 1
 
