@@ -60,6 +60,20 @@ def imported(tree: ast.Module):
         todo += ((loaded and not inside, child) for child in ast.iter_child_nodes(node))
 
 
+def files(package: Path) -> nx.DiGraph:
+    """The files of the package by their dotted names, with an edge to every file that they import, marked as in :func:`imports`."""
+    graph = nx.DiGraph()
+    paths = {".".join([package.name, *path.relative_to(package).with_suffix("").parts]): path for path in package.rglob("*.py")}
+    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    graph.add_nodes_from(paths)
+    for name, path in paths.items():
+        for loaded, target in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            other = target if target in paths else target.rpartition(".")[0]
+            if other in paths and other != name:
+                graph.add_edge(name, other, loaded=loaded or graph.get_edge_data(name, other, {}).get("loaded", False))
+    return graph
+
+
 def against_the_order(graph: nx.DiGraph) -> list[tuple[str, str]]:
     """Imports inside functions that would close a cycle."""
     kept = nx.DiGraph((a, b) for a, b, at_once in graph.edges(data="loaded") if at_once)

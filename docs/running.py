@@ -30,13 +30,11 @@ HERE = Path(__file__).parent
 log = logging.getLogger("mkdocs.hooks.running")
 _pool: list[ProcessPoolExecutor] = []
 
-if str(HERE) not in sys.path:
-    sys.path.append(str(HERE))  # where the processes find this module
-
 
 def start(run: Callable, *arguments) -> Future:
     """``run(*arguments)`` in one of the processes, of which there are as many as cores."""
     if not _pool:
+        sys.path.extend({str(HERE)} - set(sys.path))  # where the processes find this module
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         _pool.append(ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), initializer=_prepare))
     return _pool[0].submit(_told, run, *arguments)

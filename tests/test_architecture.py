@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
+from support.golden import entries
+from support.prose import offences, searched, template_searches
 
 import identify
 
@@ -36,6 +38,24 @@ ORDER = [
 
 FACADES = {("problem", "report"), ("problem", "certificates"), ("problem", "checkpoints")}
 """Imports inside functions of values on the ground: ``Report.to_html`` draws itself, and ``Network.of`` reads names of weights."""
+FACADES_OF_FILES = {
+    ("problem.verdict", "certificates.certify"),
+    ("problem.verdict", "report.html"),
+    ("problem.verdict", "report.plots"),
+    ("problem.verdict", "report.text"),
+    ("sweeps.results", "sweeps.pictures"),
+    ("sweeps.task", "sweeps.measures"),
+}
+"""All imports inside functions that lead from a file to one that needs it; nothing else may close a cycle."""
+READS_PROSE = {
+    ("base/npy.py", "'not a zip' in str(error)"),
+    ("base/opening.py", "str(error).partition('\\n')"),
+    ("base/shards.py", "str(error).removeprefix(f'{path}: ')"),
+    ("checkpoints/tensors.py", "'TorchScript' in said"),
+    ("checkpoints/tensors.py", r"re.search('GLOBAL (\\S+)', said)"),
+    ("recovery/recover.py", "isinstance(work.evidence.get(name), str)"),
+}
+"""What still decides by a sentence. This set may only shrink."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +69,58 @@ def modules():
 
 def test_every_module_has_a_row(modules):
     assert set(modules.imports(ROOT)) == set(ORDER)
+
+
+def test_the_folders_are_those_of_the_order_and_the_tests_mirror_them():
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(ORDER)
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py"}
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
+    assert folders <= {*ORDER, "benchmarks", "docs"}
+
+
+def test_no_file_imports_one_that_imports_it(modules):
+    graph = modules.files(ROOT)
+    loaded = nx.DiGraph((a, b) for a, b, at_once in graph.edges(data="loaded") if at_once)
+    assert [sorted(part) for part in nx.strongly_connected_components(loaded) if len(part) > 1] == []
+    kept = graph.copy()
+    kept.remove_edges_from((f"identify.{a}", f"identify.{b}") for a, b in FACADES_OF_FILES)
+    assert [sorted(part) for part in nx.strongly_connected_components(kept) if len(part) > 1] == []
+    for a, b in FACADES_OF_FILES:  # each is needed
+        assert not graph.edges[f"identify.{a}", f"identify.{b}"]["loaded"]
+        assert nx.has_path(graph, f"identify.{b}", f"identify.{a}"), (a, b)
+
+
+def test_control_reads_no_prose():
+    """Sentences are made of typed values at the end, and never read again."""
+    assert offences(ROOT) == READS_PROSE
+    for path in ROOT.rglob("*.j2"):
+        assert template_searches(path.read_text(encoding="utf-8")) == [], path
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("if 'no' in str(error): pass", True),
+        ("if 'no' in reason: pass", True),
+        ("if 'no' not in found.message.lower(): pass", True),
+        ("if reason == 'keyboard': pass", True),
+        ("if reason == Stopped.INTERRUPTED or reason == '': pass", False),
+        ("found.statement.split(':')[0]", True),
+        ("isinstance(work.evidence.get('name'), (str, int))", True),
+        ("isinstance(work.evidence.get('name'), Refusal)", False),
+        ("try:\n f()\nexcept OSError as stop:\n said = str(stop)\n if 'no' in said: pass", True),
+        ("try:\n f()\nexcept OSError as stop:\n raise InputError(f'{stop}') from None", False),
+        ("re.search('a', str(error))", True),
+        ("if name in reasons_by_name: pass", False),
+    ],
+)
+def test_prose_that_is_read_is_found(code, found):
+    assert bool(list(searched(ast.parse(code)))) == found
+
+
+def test_prose_that_a_template_reads_is_found():
+    pytest.importorskip("jinja2")
+    assert template_searches("a\n{% if said in paragraph %}{% endif %}\n{{ text.partition(x) }}{{ loop.index }}") == [2, 3]
 
 
 def test_modules_import_only_from_rows_above_their_own(modules):
@@ -115,3 +187,12 @@ def test_public_names_are_listed_once_and_exist():
 def test_every_module_says_what_it_is_for():
     for path in ROOT.rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_every_golden_message_is_of_a_test():
+    """A test that is gone takes its messages along."""
+    sources = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")}
+    names = {f"{path.relative_to(Path(__file__).parent).as_posix()}::{name}" for path, text in sources.items()
+             for name in re.findall(r"^ *def (test_\w+)\([^)]*\bgolden\b", text, re.M)}  # fmt: skip
+    found = {re.sub(r"::.*::", "::", name.partition("[")[0]) for name in entries()}
+    assert found == names

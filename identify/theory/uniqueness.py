@@ -37,7 +37,7 @@ def _narrower(config: Configuration, seed: int) -> Case | None:
 def _isolated(case: Case) -> Seen:
     found = local.local(case.of_these_data)
     isolated, evidence = is_isolated(case)
-    return Seen(found.is_proved, isolated, f"Jacobian of {found.statement.split(':')[0]}; {evidence}")
+    return Seen(found.is_proved, isolated, f"Jacobian of rank {found.evidence['rank']} of {found.evidence['needed']}; {evidence}")
 
 
 def _generic_global(case: Case) -> Seen:

@@ -85,46 +85,51 @@ def test_recover_sizes_prints_the_evidence(monkeypatch, capsys):
     assert status == 0 and out.startswith("Recovery(4 samples") and "numerical_rank: 34" in out
 
 
-def test_recovery_that_fails_has_status_1(monkeypatch, capsys):
+def test_recovery_that_fails_has_status_1(monkeypatch, capsys, golden):
     status, out, err = run(monkeypatch, capsys, "recover", "-d", 5, "-n", 4, "-m", 2, "-a", "z^3")
-    assert status == 1 and not out and "not recovered: count: 4 samples have" in err
+    assert status == 1 and not out
+    golden(err.splitlines()[-1])
+
+
+SMALL = ["-d", "3", "-n", "1", "-m", "1", "-a"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments",
     [
-        (["check", "-d", "3"], "--samples, --width, --activation: missing"),
-        (["check", "-d", "0", "-n", "1", "-m", "1", "-a", "z^2"], "--inputs: received 0, expected an integer of at least 1"),
-        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "tanh(z)"], "is not polynomial"),
-        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z"], "activation of degree 1"),
-        (
-            ["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--layers", "third"],
-            "--layers: received 'third', expected one of both",
-        ),
-        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--known-data"], "received no problem file"),
-        (["check", "absent.npz", "-n", "1"], "no such file"),
-        (["check", "absent.npz", "-d", "1"], "--inputs: already in the problem file"),
-        (["recover", *SIZES, "--method", "magic"], "expected one of auto, algebraic"),
-        (["recover", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"], "of memory, more than"),
-        (["check", "-d", "3", "-n", "1", "-m", "1", "-a", "z^2", "--html", "absent/r.html"], "absent"),
-        (["check", *SIZES, "--largest"], "--largest: takes only the network and --seed"),
-        (["check", *SIZES, "--budget", "-1"], "--budget: received -1.0, expected a positive number of seconds"),
-        (["check", *SIZES, "--condition", "rank"], "--condition: received 'rank', expected one of interpolation"),
-        (["check", *SIZES, "--image-shape", "2by2"], "--image-shape: received '2by2', expected sizes as in"),
-        (["demo", "--dtype", "float16"], "expected one of float64, float32"),
+        ["check", "-d", "3"],
+        ["check", "-d", "0", "-n", "1", "-m", "1", "-a", "z^2"],
+        ["check", *SMALL, "tanh(z)"],
+        ["check", *SMALL, "z"],
+        ["check", *SMALL, "z^2", "--layers", "third"],
+        ["check", *SMALL, "z^2", "--known-data"],
+        ["check", "absent.npz", "-n", "1"],
+        ["check", "absent.npz", "-d", "1"],
+        ["recover", *SIZES, "--method", "magic"],
+        ["recover", "-d", "100000", "-n", "2", "-m", "100000", "-a", "z^2", "--layers", "second"],
+        ["check", *SMALL, "z^2", "--html", "absent/r.html"],
+        ["check", *SIZES, "--largest"],
+        ["check", *SIZES, "--budget", "-1"],
+        ["check", *SIZES, "--condition", "rank"],
+        ["check", *SIZES, "--image-shape", "2by2"],
+        ["demo", "--dtype", "float16"],
     ],
+    ids=" ".join,
 )
-def test_bad_input_has_status_2_and_one_clear_message(monkeypatch, capsys, arguments, message):
+def test_bad_input_has_status_2_and_one_clear_message(monkeypatch, capsys, tmp_path, golden, arguments):
+    monkeypatch.chdir(tmp_path)
     status, out, err = run(monkeypatch, capsys, *arguments)
     assert status == 2 and not out
-    assert message in err and err.startswith("identify: ") and err.count("\n") == 1
+    assert err.startswith("identify: ") and err.count("\n") == 1
+    golden(err)
 
 
-def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path):
+def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path, golden):
     system, _ = idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()
     path = idf.save_problem(tmp_path / "p.npz", system)
     status, _, err = run(monkeypatch, capsys, "check", path, "--known-data")
-    assert status == 2 and "X and c" in err and "p.npz without X and c" in err
+    assert status == 2
+    golden(err)
 
 
 def test_version_and_installed_entry_point():
@@ -154,11 +159,13 @@ def test_kkt_writes_program_files_with_planted_integers(monkeypatch, capsys, for
     assert status == 0 and out == idf.kkt_equations(system, samples=2).export(form) + "\n"
 
 
-def test_kkt_of_a_file(monkeypatch, capsys, problem):
+def test_kkt_of_a_file(monkeypatch, capsys, golden, problem):
     path, _ = problem
     status, out, _ = run(monkeypatch, capsys, "kkt", path, "-n", 3, "--limit", 1)
     assert status == 0 and "SymbolicSystem(gradient: 60 equations in 15 unknowns, 0 parameters)" in out
     status, _, err = run(monkeypatch, capsys, "kkt", path)
-    assert status == 2 and "--samples: missing" in err
+    assert status == 2
+    golden(err)
     status, _, err = run(monkeypatch, capsys, "kkt", path, "-n", 3, "-f", "maple")
-    assert status == 2 and "expected one of text, latex, json, msolve" in err
+    assert status == 2
+    golden(err)

@@ -78,59 +78,68 @@ def test_lists_of_names_are_those_of_what_they_name():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "name"),
     [
-        (["chek"], "command: received 'chek', expected one of demo, check, verify, .*; did you mean check?"),
-        (["check", "--lagest"], "--lagest: no such option; did you mean --largest?; see identify check --help"),
-        (["check", "-x"], "-x: no such option; see identify check --help"),
-        (["check", "--samples"], "--samples: received nothing, expected a value; see .*--help"),
-        (["check", "--json=yes"], "--json: received a value, expected none; see .*--help"),
-        (["check", "-n", "four"], "--samples: received 'four', expected an integer of at least 1"),
-        (["check", "-n", "1" + 5000 * "0"], "--samples: received .*, expected an integer of at least 1"),
-        (["recover", "--tolerance", "small"], "--tolerance: received 'small', expected a positive number"),
-        (["recover", "--relative-error", "nan"], "--relative-error: received nan, expected a number of at least 0"),
-        (["check", "--memory", "inf"], "--memory: received inf, expected a positive number of GiB"),
-        (["check", "--seed", "-1"], "--seed: received -1, expected an integer of at least 0"),
-        (["demo", "--act", "3"], "--act: received 3, expected an integer from 1 to 2"),
-        (["recover", "--method", "seperate"], "--method: received 'seperate', expected one of auto, .*; did you mean separate?"),
-        (["theorems", "magic"], "theorem: received 'magic', expected one of reduction, .*"),
-        (["audit"], "model: missing; see identify audit --help"),
-        (["check", "problem.npz"], "--samples: missing; give the number of training samples, .*"),
-        (["verify", "a.json", "b.json"], ".*unexpected extra argument.*; see identify verify --help"),
-        (["recover", "--out", "absent/found.npz"], "--out: received 'absent/found.npz', expected a file in a folder that exists; .*"),
-        (["recover", "--out", "found.txt"], "--out: received 'found.txt', expected a name that ends in .npz"),
-        (["check", "--html", "."], "--html: received '.', which is a folder, expected a file to write; add a name"),
-        (["demo", "--out", "file/folder"], "--out: received 'file/folder', expected a folder to write in; choose another place"),
-        (["check", "--image-shape", "0x3"], "--image-shape: received '0x3', expected sizes as in .*"),
-        (["check", "--image-shape", "2x2"], "--image-shape: applies to the page only; give --html too, or omit it"),
+        (["chek"], "command"),
+        (["check", "--lagest"], "--lagest"),
+        (["check", "-x"], "-x"),
+        (["check", "--samples"], "--samples"),
+        (["check", "--json=yes"], "--json"),
+        (["check", "-n", "four"], "--samples"),
+        (["check", "-n", "1" + 5000 * "0"], "--samples"),
+        (["recover", "--tolerance", "small"], "--tolerance"),
+        (["recover", "--relative-error", "nan"], "--relative-error"),
+        (["check", "--memory", "inf"], "--memory"),
+        (["check", "--seed", "-1"], "--seed"),
+        (["demo", "--act", "3"], "--act"),
+        (["recover", "--method", "seperate"], "--method"),
+        (["theorems", "magic"], "theorem"),
+        (["audit"], "model"),
+        (["check", "problem.npz"], "--samples"),
+        (["recover", "--out", "absent/found.npz"], "--out"),
+        (["recover", "--out", "found.txt"], "--out"),
+        (["check", "--html", "."], "--html"),
+        (["demo", "--out", "file/folder"], "--out"),
+        (["check", "--image-shape", "0x3"], "--image-shape"),
+        (["check", "--image-shape", "2x2"], "--image-shape"),
     ],
+    ids=lambda part: " ".join(part)[:40] if isinstance(part, list) else "",
 )
-def test_errors_of_the_parser(monkeypatch, capsys, tmp_path, arguments, message):
+def test_errors_of_the_parser(monkeypatch, capsys, tmp_path, golden, arguments, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     idf.save_problem("problem.npz", idf.Configuration(inputs=2, samples=1, width=3, activation="z^3").plant()[0])
     status, out, err = run(monkeypatch, capsys, *arguments)
-    assert status == 2 and not out
-    assert re.fullmatch(f"identify: {message.replace('?', '[?]')}\n", err), err
+    assert status == 2 and not out and err.count("\n") == 1 and err.startswith(f"identify: {name}: ")
+    golden(re.sub("0{99,}", "0…0", err))
 
 
-def test_image_shape_is_that_of_the_samples(monkeypatch, capsys, tmp_path):
+def test_an_argument_too_many(monkeypatch, capsys):
+    """In the words of the parser, which differ from version to version."""
+    status, out, err = run(monkeypatch, capsys, "verify", "a.json", "b.json")
+    assert status == 2 and not out and err.count("\n") == 1
+    assert err.startswith("identify: ") and "b.json" in err and err.endswith("; see identify verify --help\n")
+
+
+def test_image_shape_is_that_of_the_samples(monkeypatch, capsys, tmp_path, golden):
     sizes = ["-d", 5, "-n", 4, "-m", 12, "-a", "z + z^2", "--html", tmp_path / "r.html", "--image-shape", "2x2"]
     status, _, err = run(monkeypatch, capsys, "check", *sizes)
-    assert status == 2 and err == "identify: --image-shape: received 2x2, expected sizes with the product 5\n"
+    assert status == 2
+    golden(err)
 
 
-def test_settings_of_an_attack(monkeypatch, capsys, tmp_path):
+def test_settings_of_an_attack(monkeypatch, capsys, tmp_path, golden):
     path = tmp_path / "network.npz"
     np.savez(path, W1=np.eye(3), W2=np.ones((1, 3)))
-    for more, message in [
-        (["--set", "pace=1"], "--set: received 'pace', expected one of start_scale, rate, multiplier_rate, bound, sharpness"),
-        (["--set", "rate"], "--set: received 'rate', expected a name and a number, as in rate=0.01"),
-        (["--preset", "multiclass-1"], "--preset: received 'multiclass-1', expected one of cifar-1"),
-        (["--method", "loo", "--preset", "mnist-1"], "--preset: method loo does not have presets; omit it"),
+    for more, name in [
+        (["--set", "pace=1"], "--set"),
+        (["--set", "rate"], "--set"),
+        (["--preset", "multiclass-1"], "--preset"),
+        (["--method", "loo", "--preset", "mnist-1"], "--preset"),
     ]:
         status, _, err = run(monkeypatch, capsys, "attack", path, "-k", 2, *more)
-        assert status == 2 and err.startswith(f"identify: {message}")
+        assert status == 2 and err.startswith(f"identify: {name}: ")
+        golden(err)
 
 
 def test_help(monkeypatch, capsys):
