@@ -8,7 +8,7 @@ import pytest
 from support.oracles import moments, random_network
 
 from identify.base.limits import TooLargeError
-from identify.conditions.reduction import target_rows
+from identify.problem.rank import target_rows
 from identify.exact.instance import Instance, dyadic_bits
 from identify.exact.modular import multiply, rank, residues
 from identify.planting.configuration import Configuration
