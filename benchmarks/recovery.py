@@ -55,7 +55,7 @@ def instances(sizes: tuple[int, int, int], count: int):
 def ours(system: Any, truth: Any, seconds: float) -> Outcome:
     started = time.perf_counter()
     try:
-        found = identify.recover(system, samples=truth.X.shape[0], budget=seconds)
+        found = identify.recover(system, samples=truth.X.shape[0], budget=seconds, judge=False)
     except identify.RecoveryError as error:
         return Outcome(False, time.perf_counter() - started, f"none of {len(error.evidence['tried'])}", 0)
     taken = time.perf_counter() - started
@@ -123,7 +123,7 @@ def starts_per_second(system: Any, truth: Any) -> dict[str, float]:
         try:
             identify.recover(system, samples=n, method=method, starts=starts, seed=1)
         except identify.RecoveryError as error:
-            if method in error.evidence and isinstance(error.evidence[method], str):
+            if method not in error.evidence:  # it does not apply
                 continue
         started = time.perf_counter()
         with suppress(identify.RecoveryError):

@@ -40,8 +40,8 @@ def recovery(work: Work) -> None:
     """The data, within half of what is left of the budget."""
     assert work.system is not None
     system, subject = work.system, work.subject
-    tolerance, budget = TOLERANCE, 0.5 * work.left
-    if work.data is not None:
+    tolerance, budget = None, 0.5 * work.left
+    if work.data is not None:  # what the given data leave is noise, or how far training was from a stationary point
         tolerance = min(max(TOLERANCE, 3 * system.residual(*work.data)), INCONSISTENT)
     scope = f"this network, at most {work.samples} samples"
     try:
@@ -57,13 +57,13 @@ def recovery(work: Work) -> None:
     work.found = found
     work.note_interrupt(found.evidence.get("interrupted"))
     values = {"method": found.method, "samples": len(found.X), "residual": found.residual}
-    values |= {"error_bars": found.error_bars, "X": found.X, "c": found.c}
+    values |= {"error_bars": found.error_bars, "X": found.X, "c": found.c, "uniqueness": found.uniqueness.to_dict()}
     answer = f"{len(found.X)} samples that solve the equations to {show(found.residual)} relative, by the method {found.method}"
     if "interrupted" in found.evidence:
         work.said["recovery"] = f"cut short, {found.evidence['interrupted']}: {', '.join(found.evidence.get('left_out', ())) or 'searches'}"
     largest = float(found.error_bars.max())
     bars = f"largest error bar {show(largest)} in the units of the inputs: to first order, and no bound"
-    details = [bars] * (not np.isnan(largest)) + [_standing(work)]
+    details = [bars] * (not np.isnan(largest)) + [f"whether these are the only such data: {found.uniqueness}", _standing(work)]
     original, shown, errors = None, found.X, None
     if work.data is not None:
         match = found.match(*work.data)
@@ -75,7 +75,7 @@ def recovery(work: Work) -> None:
             "recovery",
             RECOVERY,
             answer,
-            f"{scope}, up to {'; '.join(found.ambiguity.describe())}",
+            f"{scope}, {found.describe()[1]}",
             Basis.OBSERVED,
             tuple(details),
             values,

@@ -16,9 +16,9 @@ from identify.conditions.diagnostics.quality import stationarity_quality
 from identify.conditions.question import setting_of
 from identify.conditions.thresholds import largest_identifiable
 from identify.exact.modular import rank_seconds
+from identify.problem.rank import Spectrum
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Arithmetic, Report, Verdict
-from identify.recovery.reduce import estimate_samples
 from identify.report.html import show
 from identify.report.plots import image_shape, witness_pictures
 
@@ -130,8 +130,8 @@ def count_samples(work: Work) -> None:
         return
     if work.system.target_W is None:
         raise InputError("samples: the first layer was not observed, so their number cannot be estimated; give samples")
-    work.samples, gap, _ = estimate_samples(work.system)
-    full = work.samples == min(work.system.target_W.shape)
+    spectrum = Spectrum.of(work.system)
+    work.samples, gap, full = spectrum.rank, spectrum.gap, spectrum.is_full
     work.add(
         Finding(
             "samples",

@@ -20,7 +20,7 @@ REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 LAYERS = ("both", "first", "second")
 CONDITIONS = ("interpolation", "decomposition", "scale", "generic-global", "local", "count", "witness", "reduction")
 """In the order of a report."""
-METHODS = ("auto", "algebraic", "separate", "projection", "birth", "measure", "splitting", "joint")
+METHODS = ("auto", "algebraic", "separate", "projection", "birth", "splitting", "joint")
 """Of a recovery: what to try by itself, the algebra, and every search."""
 PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
 """For which a KKT system can be written."""

@@ -12,7 +12,6 @@ from flint import ctx
 from identify.checker.matrices import need_fit
 from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
 from identify.conditions.local import group_dimension
-from identify.conditions.reduction import target_rows
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.box import BITS, free_entries, put
 from identify.conditions.witnesses.dependent import gradients
@@ -21,6 +20,7 @@ from identify.conditions.witnesses.krawczyk import refine
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import pivots, random_prime, residues
+from identify.problem.rank import target_rows
 from identify.problem.verdict import Report, Verdict
 
 SPARE = 20

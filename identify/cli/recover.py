@@ -58,7 +58,10 @@ def recover(
     budget: Annotated[
         float | None, typer.Option(help="Seconds in all; after that, the best result so far.", show_default=False, **SECONDS)
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="Relative residual that counts as solved.", **POSITIVE)] = 1e-6,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Relative residual that counts as solved.", show_default="what the target's precision allows", **POSITIVE),
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder that keeps a search, to continue it.", show_default=False, **NEW_FOLDER)
     ] = None,
@@ -111,6 +114,7 @@ def recover(
         if as_json:
             names = ("X", "c", "residual", "error_bars", "method", "seed", "evidence")
             content = {name: getattr(found, name) for name in names} | {"ambiguity": found.ambiguity.describe()}
+            content["uniqueness"] = found.uniqueness.to_dict()
             print_json(jsonable(content))
         else:
             _show_recovery(found)
@@ -122,7 +126,8 @@ def recover(
 
 def _show_recovery(found: Recovery) -> None:
     print_text(repr(found))
-    print_text("Determined up to: " + "; ".join(found.ambiguity.describe()))
+    for line in found.describe():
+        print_text(line)
     for name, value in found.evidence.items():
         print_text(f"  {name}: {brief(value)}")
 

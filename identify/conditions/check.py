@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from identify.base.errors import InputError, WrongTypeError
-from identify.base.limits import TooLargeError, check_limits, limit_memory, limit_time
+from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice
 from identify.conditions.judgement import judge
 from identify.conditions.plan import Plan
@@ -18,6 +18,8 @@ from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
 from identify.problem.network import ShapeError
+from identify.problem.precision import Precision
+from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 from identify.problem.verdict import Report, Scope, Verdict
@@ -214,14 +216,32 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: P
         system,
         (X, c),
     )
-    subject = system_subject(system, len(X)) | {"residual": residual}
+    precision = _precision(system)
+    reproduces = residual <= precision.allowed
+    subject = system_subject(system, len(X)) | {"residual": residual, "reproduces_target": reproduces}
     report = judge(setting, subject, system.describe(), notes, plan)
     if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
         )
         return replace(report, verdict=Verdict.UNDECIDED, reasons=(reason,))
+    if not reproduces:
+        reason = (
+            f"these data do not reproduce the given target: relative residual {residual:.2g}, expected below {precision.allowed:.2g} by "
+            f"{precision.source}; all that follows is about the target that these data give. If the given target is known to so few "
+            "digits only, these may still be its data"
+        )
+        return replace(report, reasons=(reason, *report.reasons))
     return report
+
+
+def _precision(system: KKTSystem) -> Precision:
+    """How well the target is known: its singular values are left out when there is no time for them."""
+    if system.target_W is None:
+        return Precision.of(system)
+    rows, columns = system.target_W.shape
+    seconds = 4 * rows * columns * min(rows, columns) / OPERATIONS_PER_SECOND
+    return Precision.of(system, Spectrum.of(system) if is_affordable(seconds) else None)
 
 
 def _compare_labels(labels: np.ndarray, c: np.ndarray) -> None:

@@ -14,12 +14,10 @@ import scipy
 
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic, certified_rank, rank, residues
-from identify.problem.system import KKTSystem
+from identify.problem.rank import Spectrum, target_rows
 from identify.problem.verdict import Condition
 
 REFERENCE = "rank factorisation of the first-layer equations (elementary linear algebra)"
-GAP = 1e6
-"""A numerical rank is taken as established when the singular values drop by this factor."""
 
 
 def reduce(setting: Setting) -> tuple[Condition, Setting]:
@@ -61,11 +59,11 @@ def _from_target(setting: Setting) -> tuple[Condition, Setting]:
     assert system is not None
     rows = target_rows(system)
     n, space = instance.n_samples, rows.shape[1]
-    values = np.linalg.svd(rows, compute_uv=False)
-    if not values[0] or (instance.observed.bias and not rows[:, -1].any()):
+    spectrum = Spectrum.of(system)
+    if not spectrum.rank or (instance.observed.bias and not rows[:, -1].any()):
         return _condition(False, "the target is zero where samples would show: no data produce it", {"needed": n}), setting
-    numerical, gap = numerical_rank(values)
-    evidence = {"numerical_rank": numerical, "gap": gap, "needed": n, "singular_values": values[: n + 2].tolist()}
+    numerical, gap = spectrum.rank, spectrum.gap
+    evidence = {"numerical_rank": numerical, "gap": gap, "needed": n, "singular_values": spectrum.values[: n + 2].tolist()}
     q = 2**31 - 1
     if n == space and rank(residues(rows, q), q) == n:
         evidence["primes"] = [q]
@@ -83,23 +81,6 @@ def _from_target(setting: Setting) -> tuple[Condition, Setting]:
         f"the target has numerical rank {n} (gap {gap:.1e}); taking that as exact, every data set of {n} samples lies in its row space"
     )
     return _condition(True, statement, evidence, Arithmetic.ASSUMED), moved
-
-
-def target_rows(system: KKTSystem) -> np.ndarray:
-    """The first-layer target, one row per neuron, with the bias target as a last column where it is observed."""
-    assert system.target_W is not None
-    if system.target_bias is None:
-        return system.target_W
-    return np.hstack([system.target_W, system.target_bias[:, None]])
-
-
-def numerical_rank(values: np.ndarray) -> tuple[int, float]:
-    """The position of the largest drop in a decreasing list of singular values, and that drop; all of them without one."""
-    floor = values[0] * 1e-16 * 4
-    padded = np.maximum(np.append(values, floor), floor)
-    drops = padded[:-1] / padded[1:]
-    at = int(drops.argmax())
-    return (at + 1, float(drops[at])) if drops[at] >= GAP or at == len(values) - 1 else (len(values), float(drops[-1]))
 
 
 def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic = Arithmetic.PROOF) -> Condition:

@@ -224,9 +224,9 @@ class _Audit:
     def recovered(self, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
         """Relative errors of ``recover`` on the observed system, the reason if it did not succeed, and the part it had no time for."""
         assert problem.seen is not None and problem.data is not None
-        tolerance = max(TOLERANCE, 3 * problem.change)
+        tolerance = max(TOLERANCE, 3 * problem.change) if problem.change else None
         try:
-            found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=self.budget)
+            found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=self.budget, judge=False)
         except (RecoveryError, TooLargeError) as error:
             late = _late(getattr(error, "evidence", {}))
             return np.full(problem.samples, np.inf), str(error), late

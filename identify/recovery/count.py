@@ -17,7 +17,7 @@ import numpy as np
 from identify.recovery.birth import birth
 from identify.recovery.multistart import Found, Search
 from identify.recovery.projection import Projected
-from identify.recovery.solution import RecoveryError
+from identify.recovery.solution import NotDeterminedError, RecoveryError
 from identify.recovery.work import Work
 
 STARTS = 32
@@ -38,7 +38,7 @@ def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[
         work.evidence["residual_by_samples"] = path
         try:
             work.refuse_too_few_equations(spare_samples=min(len(path), 1))
-        except RecoveryError:
+        except NotDeterminedError:
             if not path:
                 raise
             raise RecoveryError(
@@ -49,12 +49,12 @@ def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[
         search = search_for(STARTS)
         for proposal in birth(work.reduced, n, search):
             *_, path[n] = work.polished(proposal)
-            if path[n] <= search.tolerance:
+            if path[n] <= work.allowed:
                 return _pruned(work_for, work, proposal, search, path)
         path[n] = work.evidence["birth"]["smallest_residual"]
         if not search.go_on():
             raise RecoveryError(f"samples: {search.interrupted} before {lowest} to {n} samples solved the equations", **work.evidence)
-    raise AssertionError  # the count of equations ends the loop
+    raise RecoveryError(f"samples: no number from {lowest} on was tried")  # not reached: the count of equations ends the loop
 
 
 def _pruned(work_for: Callable[[int], Work], work: Work, found: Found, search: Search, path: dict[int, float]) -> tuple[Work, Found]:

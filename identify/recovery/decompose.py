@@ -14,7 +14,7 @@ from identify.planting.configuration import is_lifted
 from identify.problem.activation import root_group
 from identify.problem.interpolation import Monomials
 from identify.recovery.moments import Moments
-from identify.recovery.solution import BeyondAlgebraError, RecoveryError
+from identify.recovery.solution import Failure, InapplicableError
 
 DRAWS = 12
 """Random pairs of contractions tried; the best separated one is used."""
@@ -25,23 +25,18 @@ def sample_lines(moments: Moments, samples: int, rng: np.random.Generator) -> tu
 
     Raises
     ------
-    RecoveryError
-        For more samples than the dimension D of the tensor, or for degree 2 with one output.
+    InapplicableError
+        For more samples than the dimension D of the tensor, or dependent ones.
     """
     tensor = moments.top_tensor()
     D, p = tensor.shape[1], tensor.ndim - 1
     if samples > D:
-        raise BeyondAlgebraError(
-            f"decomposition: {samples} samples in dimension {D}; simultaneous diagonalisation needs at most {D}", dimension=D
-        )
+        raise InapplicableError.of(Failure.MANY_SAMPLES, samples=samples, dimension=D)
     U, spectrum, _ = np.linalg.svd(np.moveaxis(tensor, 1, 0).reshape(D, -1), full_matrices=False)
     U = U[:, :samples]
     evidence = {"flattening_spectrum": (spectrum[: samples + 2] / spectrum[0]).tolist()}
     if spectrum[samples - 1] <= 1e-14 * spectrum[0]:
-        raise RecoveryError(
-            f"decomposition: the top moment has numerical rank below {samples}; there are fewer independent samples than asked for",
-            **evidence,
-        )
+        raise InapplicableError.of(Failure.DEPENDENT, evidence, samples=samples)
     core = tensor
     for mode in range(1, p + 1):
         core = np.moveaxis(np.tensordot(core, U, axes=(mode, 0)), -1, mode)
@@ -60,7 +55,7 @@ def sample_lines(moments: Moments, samples: int, rng: np.random.Generator) -> tu
         if np.isfinite(score) and (best is None or score > best[0]):
             best = (score, vectors)
     if best is None:
-        raise RecoveryError("decomposition: every random contraction was singular; the samples are dependent", **evidence)
+        raise InapplicableError.of(Failure.SINGULAR, evidence)
     vectors = best[1]
     # an eigenvector of a real eigenvalue is real up to a phase; rounding may have made a pair complex
     vectors = np.real(vectors * np.exp(-1j * np.angle(vectors[np.abs(vectors).argmax(axis=0), np.arange(samples)])))
@@ -82,12 +77,17 @@ def fix_scale(moments: Moments, lines: Float[np.ndarray, "n D"]) -> tuple[Float[
     Without lifted coordinates the weights c s^p of the unit vectors are fitted in the top degree p; a lower degree k is then
     linear in s^(k-p), which gives the scale s, or its size when all degree differences are even. With one visible degree
     the samples have unit norm.
+
+    Raises
+    ------
+    InapplicableError
+        When no lower degree has enough moments, or a sample lies at infinity.
     """
     degrees = moments.degrees
     if is_lifted(degrees):
         last = lines[:, -1:]
         if np.abs(last).min() < 1e-12:
-            raise RecoveryError("decomposition: a sample lies at infinity (its constant coordinate vanishes); the target is too noisy")
+            raise InapplicableError.of(Failure.INFINITE)
         X = lines[:, :-1] / last
         return X, fit_multipliers(moments, X)
     if len(degrees) == 1:
@@ -98,7 +98,7 @@ def fix_scale(moments: Moments, lines: Float[np.ndarray, "n D"]) -> tuple[Float[
     if root_group(degrees) == "none":
         fixing = [k for k in fixing if (p - k) % 2]
     if not fixing:
-        return lines, fit_multipliers(moments, lines)
+        raise InapplicableError.of(Failure.SCALES, lower=", ".join(map(str, degrees[:-1])), samples=len(lines))
     k = fixing[-1]
     # with weights e = c s^p of unit vectors v known, M_k = sum_i q_i e_i v_i^k is linear in q_i = s_i^(k-p)
     powers = Monomials.of(lines.shape[1], k).values(lines, lambda value: value)

@@ -61,7 +61,12 @@ def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarra
     squares = shrunk * np.linalg.norm(inverse[:, : reduced.dimension], axis=(1, 2)) ** 2
     if not reduced.is_trivial and system.target_W is not None:
         squares = squares + _off_the_span(reduced, here, inverse, shrunk, noise)
-    return noise.level(system, X, c, n * hold) * np.sqrt(squares)
+    return np.maximum(noise.level(system, X, c, n * hold) * np.sqrt(squares), rounding(X))
+
+
+def rounding(X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Half a unit in the last place of each sample, at most: no recovered sample is closer to the data than that."""
+    return 2.0**-53 * np.linalg.norm(X, axis=1)
 
 
 def _off_the_span(

@@ -22,6 +22,7 @@ from identify.recovery.equations import Equations
 from identify.recovery.multistart import Found, Search
 from identify.recovery.projection import Projected
 from identify.recovery.reduce import Reduced
+from identify.recovery.solution import Failure, InapplicableError
 from identify.recovery.starts import random_points
 
 CHUNK = 16
@@ -31,15 +32,19 @@ STEPS = 500
 def determines(system: KKTSystem, samples: int) -> bool:
     """Whether there are as many equations as unknowns, side equations counted, for degree 2 and one output."""
     one_of_both = system.network.activation.support == (1, 2) or system.network.has_bias
-    return (system.labels is not None or system.loss == "logistic") and one_of_both and samples <= 3
+    return has_side_equations(system) and one_of_both and samples <= 3
+
+
+def has_side_equations(system: KKTSystem) -> bool:
+    """Whether margins or logistic closures are equations beside (S)."""
+    return system.labels is not None or system.loss == "logistic"
 
 
 def joint(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     """Data sets that solve (S) and its side equations. Cost O(m n^2 (d + 1)^3) for each step of each start."""
     system, net, n = reduced.system, reduced.network, samples
-    if system.labels is None and system.loss != "logistic":
-        search.evidence["joint"] = "no side equations: give labels, or loss='logistic'"
-        return
+    if not has_side_equations(system):
+        raise InapplicableError.of(Failure.NO_SIDE_EQUATIONS)
     equations = Equations.of(net, system.observed, reduced.target)
     size = float(np.linalg.norm(reduced.target))
     problem = Projected.of(reduced)

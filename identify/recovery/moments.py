@@ -15,7 +15,7 @@ from identify.problem.gradients import Observed
 from identify.problem.interpolation import Monomials, digits, interpolation_matrix, moment_count
 from identify.recovery.moment_map import solve_by_map
 from identify.recovery.reduce import ReducedNetwork
-from identify.recovery.solution import BeyondAlgebraError
+from identify.recovery.solution import Failure, InapplicableError
 
 MATRIX_FLOPS = 1e11
 """Equations · N^2 up to which the matrix is eliminated."""
@@ -61,31 +61,22 @@ def solve_moments(
 
     Raises
     ------
-    BeyondAlgebraError
-        When the matrix has not full column rank, so that the moments are not determined (condition C1 fails).
+    InapplicableError
+        When the matrix does not have full column rank, so that the moments are not determined (condition C1 fails).
     OutOfTimeError
-        Where :func:`identify.base.limits.limit_time` leaves less time than it takes.
+        When :func:`identify.base.limits.limit_time` leaves less time than it takes.
     TooLargeError
         Before allocating, when neither the matrix nor the map fits in memory. Cost O(equations · N^2), or hundreds of times O(m d N).
     """
     N = moment_count(net.n_inputs, degrees, net.n_outputs)
     if len(target) < N:
-        raise BeyondAlgebraError(
-            f"interpolation: {len(target)} equations for {N} moments; the algebraic route needs a wider network "
-            "(identify.check says how wide)",
-            equations=len(target),
-            moments=N,
-        )
+        raise InapplicableError.of(Failure.FEW_EQUATIONS, equations=len(target), moments=N)
     matrix_bytes = 3 * 8 * len(target) * N
     by_map = None
     if len(target) * N**2 > MATRIX_FLOPS or matrix_bytes > memory_allowed():
         by_map, evidence = solve_by_map(net, observed, degrees, target)
         if by_map is None and matrix_bytes > memory_allowed():
-            raise BeyondAlgebraError(
-                f"interpolation: the map from {N} moments to {len(target)} numbers has no full column rank to working precision, so the "
-                "algebraic route does not apply (identify.check says what would)",
-                **evidence,
-            )
+            raise InapplicableError.of(Failure.MOMENT_MAP, evidence, moments=N, equations=len(target))
     if by_map is None:
         solution, evidence = _solve_by_matrix(net, observed, degrees, target)
     else:
@@ -117,9 +108,5 @@ def _solve_by_matrix(
     residual = float(np.linalg.norm(matrix @ solution - target) / np.linalg.norm(target))
     evidence = {"moments": N, "equations": len(target), "numerical_rank": int(rank), "moment_residual": residual}
     if rank < N:
-        raise BeyondAlgebraError(
-            f"interpolation: numerical rank {rank} of {N}; the target does not determine the moments of the data, so the algebraic "
-            "route does not apply (identify.check says what would)",
-            **evidence,
-        )
+        raise InapplicableError.of(Failure.MOMENTS, evidence, numerical_rank=int(rank), moments=N)
     return solution / norms, evidence

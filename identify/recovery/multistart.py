@@ -19,6 +19,8 @@ from identify.problem.ambiguity import Ambiguity
 
 UNFINISHED, ROUNDING = 100.0, 1e-10
 """A residual above the first times the smallest, and above the second, is that of a run that has not ended."""
+ENOUGH_CONVERGED = 10
+"""Successes from which on the number of solutions that were not seen is estimated."""
 Chunk = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 
@@ -125,7 +127,7 @@ class Tally:
     def evidence(self, starts: int) -> dict:
         """What that many starts say: how often each solution was reached, and estimates of what was not seen.
 
-        Runs that are below the tolerance and still on their way would pass for solutions: where others have a residual far smaller, they
+        Runs that are below the tolerance and still on their way would pass for solutions: when others have a residual far smaller, they
         are counted apart.
         """
         finished = max(UNFINISHED * min(self.residuals, default=0.0), ROUNDING)
@@ -137,12 +139,13 @@ def unseen(name: str, times: Sequence[int]) -> dict:
     """Estimates from how often each of the things seen was seen.
 
     ``unseen_share``: the probability that one more success would show a new one (Good 1953), 1 without any success.
-    ``NAME_estimated``: a lower bound on how many there are (Chao 1984, bias-corrected). Both speak of what random starts can reach.
+    ``NAME_estimated``: a lower bound on how many there are (Chao 1984, bias-corrected), None for fewer than ten successes, which say
+    nothing. Both speak of what random starts can reach.
     """
     total, once, twice = sum(times), sum(t == 1 for t in times), sum(t == 2 for t in times)
     return {
         "converged": total,
         "times": list(times),
         "unseen_share": once / total if total else 1.0,
-        f"{name}_estimated": len(times) + once * (once - 1) / (2 * (twice + 1)),
+        f"{name}_estimated": None if total < ENOUGH_CONVERGED else len(times) + once * (once - 1) / (2 * (twice + 1)),
     }

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from identify.base.errors import InputError, WrongTypeError
-from identify.base.limits import OutOfTimeError, is_affordable, limit_time, time_limit
-from identify.base.options import METHODS, choice
+from identify.base.errors import WrongTypeError
+from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
+from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.network import ShapeError
+from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, check_data
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
 from identify.recovery.joint import joint
-from identify.recovery.measure import measure, over_parameterised
+from identify.recovery.judging import judged
 from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
-from identify.recovery.reduce import Reduced, estimate_samples
+from identify.recovery.reduce import Reduced
 from identify.recovery.separation.backward import separate, separate_operations
-from identify.recovery.solution import BeyondAlgebraError, Recovery, RecoveryError
+from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
 
@@ -32,17 +34,16 @@ SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
     "separate": separate,
     "projection": projection,
     "birth": birth,
-    "measure": measure,
     "splitting": splitting,
     "joint": joint,
 }
 """Every search."""
-AUTO = ("separate", "birth", "projection", "measure")
-"""In this order, after the algebra; where degree 2 leaves a rotation, and there are side equations, ``joint`` alone."""
-MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "measure": 512, "splitting": 64, "joint": 64}
-"""Starts at most, where the caller does not say."""
+AUTO = ("separate", "birth", "projection")
+"""In this order, after the algebra; when (S) leaves a family that side equations cut down, ``joint`` alone."""
+MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "splitting": 64, "joint": 64}
+"""Starts at most, when the caller does not say."""
 OPERATIONS = 2e11
-"""For all starts of one method together, where the caller does not say: a minute or so on one core."""
+"""For all starts of one method together, when the caller does not say: a minute or so on one core."""
 FEWEST_STARTS = 16
 """A search that could afford fewer is left out, unless the caller says how many."""
 SEARCHED_PER_SECOND = 2e10
@@ -50,6 +51,28 @@ SEARCHED_PER_SECOND = 2e10
 CHUNK, BLOCK_SHARE = 16, 0.02
 """Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 TOLERANCE = 1e-6
+"""Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller asked for, checked."""
+
+    samples: int | None
+    method: str
+    starts: int | None
+    seed: int
+    tolerance: float | None
+    checkpoint: Path | None
+    endless: bool
+    """Whether there is no budget: then every search runs once, with as many starts as a minute or so allows."""
+    progress: Callable[[str], None]
+
+    def search(self, starts: int, round: int, evidence: dict, *, one_is_enough: bool) -> Search:
+        """A search with that many starts."""
+        tolerance = TOLERANCE if self.tolerance is None else self.tolerance
+        clock = {"deadline": time_limit(), "progress": self.progress, "evidence": evidence}
+        return Search(self.seed, starts, tolerance, round, one_is_enough=one_is_enough, **clock)
 
 
 def recover(
@@ -60,9 +83,10 @@ def recover(
     starts: int | None = None,
     seed: int = 0,
     budget: float | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     checkpoint: str | Path | None = None,
     data=None,
+    judge: bool = True,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Recovery:
     r"""Recover the training data behind a target, up to the ambiguity that the system leaves.
@@ -72,16 +96,17 @@ def recover(
     system
         The equations.
     samples
-        n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target
-        (valid for independent samples); where that is full, the smallest number with which a search solves the equations exactly.
+        n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target, lifted
+        by the bias target if that is observed. The rank is n for independent samples, and less otherwise: when so many samples
+        do not solve the equations, the smallest number is taken with which a search does.
     method
-        ``"algebraic"``: subspace reduction, moment solve, simultaneous diagonalisation, scale and sign; succeeds wherever
-        conditions C1-C3 hold with at most D independent samples. ``"separate"``: one sample at a time, from the column
-        space of the first-layer target; needs independent samples and about 2n neurons. ``"projection"``: multistart variable
-        projection in all samples together. ``"birth"``: local minima are left through two samples more. ``"measure"``: 1.5 n
-        candidates, then sparsified. ``"auto"``: these
-        in this order, until one succeeds; ``evidence["tried"]`` says why the others did not. ``"splitting"``: sample splitting.
-        ``"joint"``: (S) together with margins or closures; ``"auto"`` takes it for degree 2 with at most three samples.
+        ``"algebraic"``: subspace reduction, moment solve, simultaneous diagonalisation (Jennrich's algorithm), scale and sign; succeeds
+        wherever conditions C1-C3 hold with at most D independent samples. ``"separate"``: separation, a search for one sample at a
+        time in the column space of the first-layer target; needs independent samples and about 2n neurons. ``"projection"``: multistart
+        variable projection in all samples together. ``"birth"``: births and deaths, local minima are left through two samples more.
+        ``"auto"``: these in this order, until one succeeds; ``evidence["tried"]`` says why the others did not.
+        ``"splitting"``: sample splitting. ``"joint"``: (S) together with margins or closures; ``"auto"`` takes it when (S) alone leaves
+        a family: for degree 2 with at most three samples, and when the moments are too few for the scales.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
@@ -89,14 +114,17 @@ def recover(
         Of all random numbers; the same seed gives the same result.
     budget
         Seconds of wall-clock time, above 0. Searches go on in rounds until they succeed or it is spent; then, or at a keyboard
-        interrupt, the best result so far is returned, with ``evidence["interrupted"]``. Algebra, polish and error bars (NaN without)
-        are left out where their estimated cost exceeds what is left: ``evidence["left_out"]``. Compiling comes on top.
+        interrupt, the best result so far is returned, with ``evidence["interrupted"]``. Algebra, refinement and error bars (NaN without)
+        are left out when their estimated cost exceeds what is left: ``evidence["left_out"]``. Compiling comes on top.
     tolerance
-        Relative residual, above 0, below which a search has reached a solution.
+        Relative residual, above 0, below which data solve the equations. None: what the precision of the target allows, estimated from its
+        number format and from the noise behind the numerical rank (:mod:`identify.problem.precision`); ``evidence["precision"]`` has it.
     checkpoint
         A folder: searches save every chunk of starts there, and go on from it to the same bits.
     data
         ``(X, c)``, if known: only used to put the errors into ``evidence["errors"]``.
+    judge
+        Whether :func:`identify.check` judges the recovered data, within about a second: ``found.uniqueness``.
     progress
         Called with the name of each step as it begins.
 
@@ -104,6 +132,7 @@ def recover(
     ------
     RecoveryError
         When no method succeeds: the target belongs to another network, too few samples, too much noise, or too hard a search.
+        NotDeterminedError when the target does not determine the data whatever they are, ResidualError when the best data miss it.
     TooLargeError
         Before allocating matrices that would not fit in memory.
 
@@ -121,104 +150,152 @@ def recover(
     >>> from identify.planting.configuration import Configuration
     >>> system, truth = Configuration(inputs=4, samples=3, width=12, activation="z + z^3").plant(seed=1)
     >>> found = recover(system)
-    >>> bool(found.match(truth.X, truth.c).errors.max() < 1e-9)
-    True
+    >>> bool(found.match(truth.X, truth.c).errors.max() < 1e-9), found.uniqueness.status.value
+    (True, 'PROVED')
     """
-    known = _checked(system, method, starts, budget, tolerance, data)
-    with limit_time(budget):
-        return _recover(system, samples, method, starts, seed, tolerance, checkpoint, known, progress, endless=budget is None)
+    known = _checked(system, method, data)
+    options = Options(
+        None if samples is None else whole("samples", samples, advice=", or None to estimate it"),
+        method,
+        None if starts is None else whole("starts", starts, advice=", or None for as many as are needed"),
+        seed,
+        None if tolerance is None else positive("tolerance", tolerance, advice=", or None for what the precision of the target allows"),
+        None if checkpoint is None else Path(checkpoint),
+        budget is None,
+        progress,
+    )
+    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+        work, found = _recover(system, options, known)
+        if not judge:
+            return found
+        progress("judging the data exactly")
+        return replace(found, uniqueness=judged(system, found, work.precision, seconds_left()))
 
 
-def _recover(
-    system: KKTSystem,
-    samples: int | None,
-    method: str,
-    starts: int | None,
-    seed: int,
-    tolerance: float,
-    checkpoint: str | Path | None,
-    known: tuple[np.ndarray, np.ndarray] | None,
-    progress: Callable[[str], None],
-    *,
-    endless: bool,
-) -> Recovery:
+def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.ndarray] | None) -> tuple[Work, Recovery]:
     if system.target_W is not None and not system.target_W.any():
         raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
     evidence: dict = {}
-    lowest, certain = _samples(system, samples, evidence, progress)
-    work = Work(system, lowest, seed, evidence, progress)
-    rotates = work.leaves_rotations(method)
-    if method in ("auto", "algebraic") and not rotates:
-        try:
-            return work.finished(*work.algebraic(), "algebraic", known)
-        except RecoveryError as error:
-            beyond = isinstance(error, BeyondAlgebraError) or not certain
-            if method == "algebraic" or not beyond:
-                raise
-            evidence["tried"] = {"algebraic": str(error)}
-        except OutOfTimeError as error:
-            work.leave_out("algebra")
-            if method == "algebraic":
-                raise RecoveryError(f"recovery: {error}; expected a larger budget", **evidence) from None
-            evidence["tried"] = {"algebraic": str(error)}
-    if not certain and not rotates and method in ("auto", "birth") and checkpoint is None:
-        work, found = counted(
-            lambda n: Work(system, n, seed, evidence, progress),
-            lowest,
-            lambda size: Search(seed, size, tolerance, deadline=time_limit(), one_is_enough=True, progress=progress, evidence=evidence),
-        )
-        evidence["samples_estimated"] = work.samples
-        return work.finished(*work.polished(found)[:2], "birth", known)
-    evidence.setdefault("tried", {})
-    if rotates:
+    samples, spectrum = _samples(system, options.samples, evidence, options.progress)
+    certain = samples is not None
+    if samples is None:
+        assert spectrum is not None
+        samples = spectrum.rank
+
+    def work_for(n: int) -> Work:
+        return Work(system, n, options.seed, evidence, options.progress, spectrum, options.tolerance)
+
+    work = work_for(samples)
+    method, needs_side_equations = options.method, work.needs_side_equations(options.method)
+    if method in ("auto", "algebraic") and not needs_side_equations:
+        found = _by_algebra(work, method, known, certain=certain)
+        if found is not None:
+            return work, found
+    if not certain and not needs_side_equations and method in ("auto", "birth") and options.checkpoint is None:
+        first = _first_number(work)
+        if first is not None:
+            return _by_counting(work, work_for, first, options, known)
+    if needs_side_equations:
         names = ["joint"]
     else:
         work.refuse_too_few_equations()
         names = [method] if method in SEARCHES else [*AUTO]
-    for name, search in _searches(work, names, starts, tolerance, checkpoint, endless=endless):
-        best = _searched(work, name, search, stop_at_first=starts is None and name != "joint")
+    for name, search in _searches(work, names, options):
+        best = _searched(work, name, search, stop_at_first=options.starts is None and name != "joint")
         if search.interrupted:
             evidence["interrupted"] = search.interrupted
         if best is not None:
-            return work.finished(*best, name, known)
-    listed = "; ".join(f"{name}: {reason}" for name, reason in evidence["tried"].items())
-    raise RecoveryError(f"recovery: no method found a data set that solves the equations. {listed}", **evidence)
+            return work, work.finished(*best, name, known)
+    raise _nothing_found(work, certain=certain)
 
 
-def _searches(
-    work: Work, names: list[str], starts: int | None, tolerance: float, checkpoint: str | Path | None, *, endless: bool
-) -> Iterator[tuple[str, Search]]:
+def _by_algebra(work: Work, method: str, known: tuple | None, *, certain: bool) -> Recovery | None:
+    """What the algebraic route gives; None when a search may do better, with the reason among ``work.tried``."""
+    try:
+        return work.finished(*work.algebraic(), "algebraic", known)
+    except InapplicableError as error:
+        if method == "algebraic":
+            raise
+        work.note("algebraic", error.obstacle)
+    except ResidualError as error:
+        if method == "algebraic" or work.algebra_decides(error.obstacle, certain=certain):
+            raise
+        work.note("algebraic", error.obstacle)
+    except OutOfTimeError as error:
+        work.leave_out("algebra")
+        if method == "algebraic":
+            raise RecoveryError(f"recovery: {error}; expected a larger budget", **work.evidence) from None
+        work.note("algebraic", Obstacle(Failure.NO_TIME))
+    return None
+
+
+def _first_number(work: Work) -> int | None:
+    """From which number of samples on to count, when it was estimated: None when the rank of the target is the best that is known.
+
+    At full rank there may be more. When algebra ran and so many independent samples do not solve the equations, there are more, some
+    of them dependent.
+    """
+    algebra = work.tried.get("algebraic")
+    assert work.spectrum is not None
+    if algebra is not None and algebra.kind is Failure.RESIDUAL:
+        return work.samples + 1
+    return work.samples if work.spectrum.is_full else None
+
+
+def _by_counting(work: Work, work_for: Callable[[int], Work], first: int, options: Options, known: tuple | None) -> tuple[Work, Recovery]:
+    """The data with the smallest number of samples that solve the equations, from ``first`` on."""
+
+    def tolerated(n: int) -> Work:
+        another = work_for(n)
+        another.precision, another.tried = work.precision, work.tried
+        return another
+
+    def search_for(size: int) -> Search:
+        return options.search(size, 0, work.evidence, one_is_enough=True)
+
+    counted_work, found = counted(tolerated, first, search_for)
+    work.evidence["samples_estimated"] = counted_work.samples
+    return counted_work, counted_work.finished(*counted_work.polished(found)[:2], "birth", known)
+
+
+def _nothing_found(work: Work, *, certain: bool) -> RecoveryError:
+    listed = "; ".join(f"{name}: {obstacle}" for name, obstacle in work.tried.items())
+    message = f"recovery: no method found a data set that solves the equations. {listed}"
+    if not certain:
+        message += f". The number of samples, {work.samples}, is the rank of the target, a lower bound: pass samples=n if it is known"
+    if work.smallest_residual < np.inf:
+        message += (
+            f". The best data leave a relative residual of {work.smallest_residual:.2g}, expected below {work.allowed:.2g}: if the target is "
+            "known no better than that, pass tolerance=..."
+        )
+    error = RecoveryError(message, **work.evidence)
+    error.tried = dict(work.tried)
+    return error
+
+
+def _searches(work: Work, names: list[str], options: Options) -> Iterator[tuple[str, Search]]:
     """What to try one after the other: every method once, or with a budget (and no number of starts) in rounds until it is spent."""
-    for round in count() if not endless and starts is None else [0]:
+    starts = options.starts
+    for round in count() if not options.endless and starts is None else [0]:
         for name in list(names):
             affordable = _affordable(work, name)
-            if starts is None and endless and affordable < FEWEST_STARTS:
-                reason = f"too large: {affordable} starts would take a minute; pass starts=... or budget=... to search all the same"
-                work.evidence["tried"][name] = reason
+            if starts is None and options.endless and affordable < FEWEST_STARTS:
+                work.note(name, Obstacle(Failure.TOO_LARGE, {"starts": affordable}))
                 continue
             size = starts or max(affordable, FEWEST_STARTS)
             if not is_affordable(min(size, CHUNK) * _operations(work, name) * BLOCK_SHARE / SEARCHED_PER_SECOND):
-                work.evidence["tried"][name] = "too large for the time that was left"
+                work.note(name, Obstacle(Failure.NO_TIME))
                 work.leave_out(name)
                 names.remove(name)
                 continue
-            search = Search(
-                work.seed,
-                size,
-                tolerance,
-                round,
-                one_is_enough=starts is None,
-                deadline=time_limit(),
-                progress=work.progress,
-                evidence=work.evidence,
-            )
-            if checkpoint is not None:
-                question = f"{work.fingerprint} starts={starts or 'as needed'} tolerance={tolerance}"
-                search.open_checkpoint(Path(checkpoint), question)
+            search = options.search(size, round, work.evidence, one_is_enough=starts is None)
+            if options.checkpoint is not None:
+                question = f"{work.fingerprint} starts={starts or 'as needed'} tolerance={options.tolerance or TOLERANCE}"
+                search.open_checkpoint(options.checkpoint, question)
             yield name, search
             if search.interrupted:
                 return
-            if isinstance(work.evidence.get(name), str):  # it does not apply
+            if name in work.inapplicable:
                 names.remove(name)
         if not names:
             return
@@ -239,8 +316,6 @@ def _operations(work: Work, name: str) -> float:
         return projection_operations(m, n, d, C)
     if name == "joint":
         return JOINT_STEPS * m * n**2 * (d + 1) ** 3
-    if name == "measure":
-        return projection_operations(m, over_parameterised(n), d, C)
     return 2 * CYCLES * STEPS / PROJECTION_STEPS * projection_operations(m, n + BORN, d, C)
 
 
@@ -248,20 +323,23 @@ def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> 
     """The solution with the smallest residual that a search finds; what all starts say of uniqueness goes to the evidence."""
     tally = Tally(work.ambiguity, max(100 * search.tolerance, 1e-6))
     best, smallest = None, np.inf
-    for proposal in SEARCHES[name](work.reduced, work.samples, search):
-        X, c, residual = work.polished(proposal)
-        if not residual <= search.tolerance:
-            continue
-        tally.add(X, c, residual)
-        if residual < smallest:
-            best, smallest = (X, c), residual
-        if stop_at_first:
-            break
+    try:
+        for proposal in SEARCHES[name](work.reduced, work.samples, search):
+            X, c, residual = work.polished(proposal)
+            if not residual <= work.allowed:
+                work.smallest_residual = min(work.smallest_residual, residual)
+                continue
+            tally.add(X, c, residual)
+            if residual < smallest:
+                best, smallest = (X, c), residual
+            if stop_at_first:
+                break
+    except InapplicableError as error:
+        work.note(name, error.obstacle)
+        work.inapplicable.add(name)
+        return None
     if best is None:
-        found = work.evidence.get(name)
-        done = search.starts_done + search.round * search.starts
-        reason = found if isinstance(found, str) else f"no solution from {done} starts"
-        work.evidence["tried"][name] = reason
+        work.note(name, Obstacle(Failure.NO_SOLUTION, {"starts": search.starts_done + search.round * search.starts}))
     else:
         work.evidence["uniqueness"] = tally.evidence(search.starts_done)
         if search.pieces is not None:
@@ -269,17 +347,11 @@ def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> 
     return best
 
 
-def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarray, np.ndarray] | None:
+def _checked(system, method, data) -> tuple[np.ndarray, np.ndarray] | None:
     choice("method", method, METHODS)
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("recover", system.network)
-    if starts is not None and (isinstance(starts, bool) or not isinstance(starts, (int, np.integer)) or starts < 1):
-        raise InputError(f"starts: received {starts!r}, expected an integer of at least 1, or None for as many as are needed")
-    for name, value in (("budget", budget), ("tolerance", tolerance)):
-        allowed = value is None and name == "budget"
-        if not allowed and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < np.inf):
-            raise InputError(f"{name}: received {value!r}, expected a positive number")
     if data is None:
         return None
     try:
@@ -289,17 +361,16 @@ def _checked(system, method, starts, budget, tolerance, data) -> tuple[np.ndarra
     return check_data(X, c, system.network.n_inputs, system.network.n_outputs)
 
 
-def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: Callable[[str], None]) -> tuple[int, bool]:
-    """The number of samples, and whether it is certain; a lower bound where it is not."""
-    if samples is None and system.labels is not None:
+def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: Callable[[str], None]) -> tuple[int | None, Spectrum | None]:
+    """The number of samples, None where it is not known; and the spectrum of the first-layer target, if that was observed."""
+    if system.labels is not None:
+        if samples is not None and len(system.labels) != samples:
+            raise ShapeError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
         samples = len(system.labels)
-    if samples is None:
-        progress("estimating the number of samples")
-        samples, gap, values = estimate_samples(system)
-        evidence |= {"samples_estimated": samples, "rank_gap": gap, "singular_values": values[: samples + 2].tolist()}
-        return samples, samples < len(values)
-    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1, or None to estimate it")
-    if system.labels is not None and len(system.labels) != samples:
-        raise InputError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
-    return int(samples), True
+    if samples is not None:
+        return samples, None if system.target_W is None else Spectrum.of(system, directions=True)
+    progress("estimating the number of samples")
+    spectrum = Spectrum.of(system, directions=True)
+    values = spectrum.values[: spectrum.rank + 2].tolist()
+    evidence |= {"samples_estimated": spectrum.rank, "rank_gap": spectrum.gap, "singular_values": values}
+    return None, spectrum

@@ -1,7 +1,7 @@
 r"""Step 1, subspace reduction: the rows of the first-layer target lie in the span of the samples.
 
 Projecting on an orthonormal basis Q of that span turns inputs of hundreds of dimensions into at most n:
-:math:`x = Q z`, :math:`W \leftarrow W Q`. The biases stay as they are. The numerical rank estimates n when n <= d.
+:math:`x = Q z`, :math:`W \leftarrow W Q`. The biases stay as they are. How many samples there are, :mod:`identify.problem.rank` estimates.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
 from identify.problem.activation import Activation
+from identify.problem.rank import Spectrum
 from identify.problem.system import KKTSystem
-
-GAP = 100.0
-"""Drop of the singular values of the target that is taken as its rank."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
     """The system in coordinates z with x = origin + Q z, as plain arrays for the numerical steps.
 
-    The origin is zero, except where the bias rows are observed: there the samples lie in an affine space of one dimension
+    The origin is zero, except when the bias rows are observed: then the samples lie in an affine space of one dimension
     less, because the lifted samples (x, 1) span only n dimensions. It is orthogonal to the columns of Q.
     """
 
@@ -32,14 +29,18 @@ class Reduced:
     origin: Float[np.ndarray, " d"]
 
     @classmethod
-    def of(cls, system: KKTSystem, samples: int) -> Reduced:
-        """Reduction to the span of that many samples, read off the first-layer target, where it is smaller than the space."""
+    def of(cls, system: KKTSystem, samples: int, spectrum: Spectrum | None = None) -> Reduced:
+        """Reduction to the span of that many samples, read off the first-layer target, when it is smaller than the space.
+
+        ``spectrum``: that of the system, with its directions, if it is known already.
+        """
         d, m = system.network.n_inputs, system.network.width
         affine = system.target_bias is not None
         if system.target_W is None or samples >= d + affine or samples > m:
             return cls.trivial(system)
-        rows = system.target_W if system.target_bias is None else np.hstack([system.target_W, system.target_bias[:, None]])
-        return cls(system, *_coordinates(np.linalg.svd(rows, full_matrices=False)[2][:samples].T, affine))
+        directions = Spectrum.of(system, directions=True).directions if spectrum is None else spectrum.directions
+        assert directions is not None
+        return cls(system, *_coordinates(directions[:samples].T, affine))
 
     @classmethod
     def trivial(cls, system: KKTSystem) -> Reduced:
@@ -128,19 +129,3 @@ def _coordinates(V: Float[np.ndarray, "D n"], affine: bool) -> tuple[np.ndarray,
 def slopes(net: ReducedNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
     """G: the factor g_ij sigma'(z_ij) of x_i in the first-layer equation of neuron j."""
     return ((c @ net.A) * net.activation(X @ net.W.T + net.offsets, order=1)).T
-
-
-def estimate_samples(system: KKTSystem) -> tuple[int, float, Float[np.ndarray, " k"]]:
-    """Numerical rank of the first-layer target, the gap behind it (ratio of singular values), and the singular values.
-
-    The rank is where the singular values drop most, if by a factor of 100 or more; otherwise it is full.
-    """
-    if system.target_W is None:
-        raise InputError("samples: the first layer was not observed, so the number of samples cannot be estimated; pass samples=n")
-    values = np.linalg.svd(system.target_W, compute_uv=False)
-    floor = values[0] * 2.0**-52
-    drops = np.maximum(values[:-1], floor) / np.maximum(values[1:], floor)
-    if not len(drops) or drops.max() < GAP:
-        return len(values), float(drops.max(initial=1.0)), values
-    at = int(drops.argmax())
-    return at + 1, float(drops[at]), values

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import lambertw
 
 from identify.problem.system import KKTSystem
-from identify.recovery.solution import RecoveryError
+from identify.recovery.solution import Failure, InapplicableError
 
 
 def fix_free_scale(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
@@ -22,7 +22,7 @@ def fix_free_scale(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.n
 
     Raises
     ------
-    RecoveryError
+    InapplicableError
         When a sample cannot meet its margin or closure at any scale.
     """
     if system.labels is None and system.loss != "logistic":  # the square loss leaves the scale free: responses are unknown
@@ -32,13 +32,13 @@ def fix_free_scale(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.n
     if system.labels is not None:
         size = np.abs(outputs)
         if size.min() < 1e-12:
-            raise RecoveryError("margins: a sample has output zero, so no scale gives it margin 1; it is no support sample")
+            raise InapplicableError.of(Failure.NO_MARGIN)
         t = size ** (-1 / p)
         evidence: dict = {"margin_before_scaling": [float(size.min()), float(size.max())]}
     else:
         roots = [_closure_roots(abs(float(w)), float(np.sign(w) * f), len(X)) for w, f in zip(c[:, 0], outputs, strict=True)]
         if not all(roots):
-            raise RecoveryError("closure: a sample cannot satisfy c = -loss'(f)/n at any scale; check the decay and the number of samples")
+            raise InapplicableError.of(Failure.NO_CLOSURE)
         t = np.array([max(r) if np.sign(w) * f > 0 else r[0] for r, w, f in zip(roots, c[:, 0], outputs, strict=True)]) ** (1 / p)
         evidence = {"samples_with_two_scales": sum(len(r) > 1 for r in roots)}
     return t[:, None] * X, t[:, None] ** float(-p) * c, evidence

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -10,23 +12,141 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.problem.ambiguity import Ambiguity, Match
+from identify.problem.uniqueness import NOT_JUDGED, Uniqueness
+
+
+class Failure(StrEnum):
+    """Why a method gave no data; the values are the sentences, with the numbers still open."""
+
+    FEW_EQUATIONS = "interpolation: {equations} equations for {moments} moments; the algebraic route needs a wider network (identify.check says how wide)"
+    MOMENTS = (
+        "interpolation: numerical rank {numerical_rank} of {moments}; the target does not determine the moments of the data, so the "
+        "algebraic route does not apply (identify.check says what would)"
+    )
+    MOMENT_MAP = (
+        "interpolation: the map from {moments} moments to {equations} numbers has no full column rank to working precision, so the "
+        "algebraic route does not apply (identify.check says what would)"
+    )
+    MANY_SAMPLES = "decomposition: {samples} samples in dimension {dimension}; simultaneous diagonalisation needs at most {dimension}"
+    DEPENDENT = (
+        "decomposition: the top moment has numerical rank below {samples}; there are fewer independent samples than asked for, and "
+        "simultaneous diagonalisation needs independent ones"
+    )
+    SINGULAR = "decomposition: every random contraction was singular; the samples are dependent"
+    INFINITE = "decomposition: a sample lies at infinity (its constant coordinate vanishes); the target is too noisy"
+    SCALES = (
+        "scale: no moment of a lower degree among {lower} has as many numbers as there are samples ({samples}), so none fixes their scales; "
+        "the algebraic route does not apply (identify.check says whether the data are determined)"
+    )
+    RESIDUAL = "the best {samples} samples leave a relative residual of {residual:.2g}, expected below {allowed:.2g}"
+    TIME = "{what} takes about {seconds:.2g} s, more than is left"
+    FIRST_LAYER = "the first layer was not observed"
+    FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
+    FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"
+    RANK = "the first-layer target does not have full rank"
+    NO_MARGIN = "margins: a sample has output zero, so no scale gives it margin 1; it is not a support sample"
+    NO_CLOSURE = "closure: a sample cannot satisfy c = -loss'(f)/n at any scale; check the decay and the number of samples"
+    NO_SIDE_EQUATIONS = "no side equations: give labels, or loss='logistic'"
+    NO_SOLUTION = "no solution from {starts} starts"
+    TOO_LARGE = "too large: {starts} starts would take a minute; pass starts=... or budget=... to search all the same"
+    NO_TIME = "too large for the time that was left"
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a method gave no data: the kind, and the numbers of its sentence."""
+
+    kind: Failure
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.kind.value.format(**self.numbers)
+
+
+class Family(StrEnum):
+    """Why (S) leaves a continuous family of data; the values are the sentences, with the numbers still open."""
+
+    ROTATION = (
+        "decomposition: degree 2 with one output; the data are not determined, the samples only up to a rotation (identify.check shows "
+        "it). Margins or logistic closures may fix it for at most 3 samples and an activation with a linear term: method 'joint'"
+    )
+    SCALES = (
+        "scale: the data are not determined: the moments below the top degree are {equations} numbers, too few for the scales of {samples} "
+        "samples, which leaves a family of data with the same target, of dimension at least {dimension} (identify.check shows it)"
+    )
+    COUNT = (
+        "count: {samples} samples have {unknowns} unknowns, and the target at most {numbers} independent numbers; the data are not "
+        "determined (identify.check shows it)"
+    )
 
 
 class RecoveryError(InputError):
-    """The data could not be recovered by this method. ``evidence`` holds the numbers behind the message."""
+    """The data could not be recovered.
+
+    Attributes
+    ----------
+    evidence
+        The numbers behind the message.
+    tried
+        For each method that was tried, why it gave no data.
+    """
 
     def __init__(self, message: str, **evidence: Any):
         super().__init__(message)
         self.evidence = evidence
+        self.tried: dict[str, Obstacle] = {}
 
 
-class BeyondAlgebraError(RecoveryError):
-    """The algebraic route does not reach this problem; a search may."""
+class InapplicableError(RecoveryError):
+    """A method that cannot be used for this problem, whatever the seed; another one may. ``obstacle`` says why."""
+
+    obstacle: Obstacle
+
+    @classmethod
+    def of(cls, kind: Failure, evidence: Mapping[str, Any] | None = None, **numbers: Any) -> InapplicableError:
+        """From the kind and the numbers of its sentence, with further evidence."""
+        obstacle = Obstacle(kind, numbers)
+        error = cls(str(obstacle), **{**(evidence or {}), **numbers})
+        error.obstacle = obstacle
+        return error
+
+
+class ResidualError(RecoveryError):
+    """The best data do not reproduce the target as well as its precision, or the given tolerance, asks for.
+
+    ``obstacle`` has the number of samples, their relative residual, and the largest that is allowed.
+    """
+
+    obstacle: Obstacle
+
+    @classmethod
+    def of(cls, obstacle: Obstacle, advice: str, **evidence: Any) -> ResidualError:
+        """With a sentence on what may be the reason, and what to do."""
+        error = cls(f"recovery: {obstacle}; {advice}", **evidence)
+        error.obstacle = obstacle
+        return error
+
+
+class NotDeterminedError(RecoveryError):
+    """The target does not determine the data: every method would return one member of a family, so none is tried.
+
+    ``family`` says which, and ``dimension`` how large it is, at least.
+    """
+
+    family: Family
+    dimension: int
+
+    @classmethod
+    def of(cls, family: Family, dimension: int, evidence: Mapping[str, Any] | None = None, **numbers: Any) -> NotDeterminedError:
+        """From the family and the numbers of its sentence, with further evidence."""
+        error = cls(family.value.format(dimension=dimension, **numbers), **{**(evidence or {}), **numbers})
+        error.family, error.dimension = family, dimension
+        return error
 
 
 @dataclass(frozen=True, eq=False)
 class Recovery:
-    """Recovered data, determined up to :attr:`ambiguity`.
+    """Recovered data. Whether they are the only ones with this target, :attr:`uniqueness` says; if so, up to :attr:`ambiguity`.
 
     Attributes
     ----------
@@ -36,11 +156,14 @@ class Recovery:
         Relative residual of (S) at (X, c), dimensionless.
     error_bars
         First-order standard error of each sample, in the units of the inputs: the noise level of the target, estimated
-        from the residual, carried through the pseudo-inverse of the Jacobian. It is no bound.
+        from the residual, carried through the pseudo-inverse of the Jacobian; at least the rounding of the sample. It is no bound, and
+        it says nothing of other data that solve the equations as well.
     method
         What was done.
     evidence
-        Numbers of each step: numerical ranks, condition numbers, residuals before and after the polish.
+        Numbers of each step: numerical ranks, condition numbers, residuals before and after the refinement.
+    uniqueness
+        Whether other data solve the equations as well, as far as that is known, and why.
     """
 
     X: Float[np.ndarray, "n d"]
@@ -51,6 +174,7 @@ class Recovery:
     ambiguity: Ambiguity
     seed: int
     evidence: dict[str, Any] = field(default_factory=dict)
+    uniqueness: Uniqueness = NOT_JUDGED
 
     @property
     def n_samples(self) -> int:
@@ -72,10 +196,19 @@ class Recovery:
         """Align these samples with reference data, one to one, modulo the ambiguity; ``.errors`` are relative."""
         return self.ambiguity.match(self.X, self.c, X, c)
 
+    def describe(self) -> tuple[str, str]:
+        """Two sentences for people: what is known of uniqueness, and up to what the data are determined, if they are."""
+        symmetries = "; ".join(self.ambiguity.describe())
+        lead = "Determined up to" if self.uniqueness.is_supported else "Symmetries of the equations"
+        return f"Uniqueness: {self.uniqueness}", f"{lead}: {symmetries}"
+
     def _one_output(self, name: str) -> None:
         if self.c.ndim > 1:
             raise InputError(f"{name}: this network has {self.c.shape[1]} outputs, so multipliers are vectors; use c")
 
     def __repr__(self) -> str:
         worst = f"{self.error_bars.max():.1e}" if len(self.error_bars) else "none"
-        return f"Recovery({self.n_samples} samples, residual {self.residual:.1e}, largest error bar {worst}, method {self.method})"
+        return (
+            f"Recovery({self.n_samples} samples, residual {self.residual:.1e}, largest error bar {worst}, method {self.method}, "
+            f"uniqueness {self.uniqueness.status})"
+        )

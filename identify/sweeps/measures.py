@@ -59,7 +59,8 @@ def recovery(task: Task) -> dict[str, Any]:
             starts=task.starts,
             seed=task.seed,
             budget=task.budget,
-            tolerance=max(TOLERANCE, SOLVED * task.noise),
+            tolerance=max(TOLERANCE, SOLVED * task.noise) if task.noise else None,
+            judge=False,
         )
     except RecoveryError as error:
         return {"success": False, "relative_error": None, "residual": None, "solved_by": "", "not_recovered": str(error)}

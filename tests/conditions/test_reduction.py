@@ -7,13 +7,13 @@ import pytest
 from support.oracles import random_network, system_of
 
 from identify.conditions.check import check
-from identify.conditions.reduction import numerical_rank, target_rows
 from identify.planting.configuration import Configuration
 from identify.problem.gradients import flatten, weighted_gradients
 from identify.problem.network import TwoLayerNetwork
+from identify.problem.rank import Spectrum, numerical_rank, target_rows
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Arithmetic, Verdict
-from identify.recovery.reduce import Reduced, estimate_samples, slopes
+from identify.recovery.reduce import Reduced, slopes
 
 CUBIC = "z + z^2 + z^3"
 
@@ -152,18 +152,18 @@ def test_number_of_samples_is_estimated(d, n, m, noise):
     system, _ = size(d, n, m).plant(0)
     perturbation = noise * np.linalg.norm(system.target) / np.sqrt(system.n_equations)
     noisy = system.with_target(system.target + perturbation * np.random.default_rng(1).standard_normal(system.n_equations))
-    assert estimate_samples(noisy)[0] == n
+    assert Spectrum.of(noisy).rank == n
 
 
 @pytest.mark.parametrize(("d", "n", "m"), [(40, 7, 50), (40, 7, 400), (8, 5, 200)])
 def test_number_of_samples_from_single_precision(d, n, m):
     system, _ = size(d, n, m).plant(0)
     rounded = system.with_target(system.target.astype(np.float32))
-    samples, gap, values = estimate_samples(rounded)
-    assert samples == n and gap > 1e3 and len(values) == d
+    spectrum = Spectrum.of(rounded)
+    assert spectrum.rank == n and spectrum.gap > 1e3 and len(spectrum.values) == d and not spectrum.is_full
 
 
 def test_number_of_samples_needs_the_first_layer():
     system, _ = size(3, 2, 30, layers="second").plant(0)
     with pytest.raises(ValueError, match="samples: the first layer was not observed.*pass samples=n"):
-        estimate_samples(system)
+        Spectrum.of(system)

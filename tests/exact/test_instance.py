@@ -8,12 +8,12 @@ import pytest
 from support.oracles import moments, random_network
 
 from identify.base.limits import TooLargeError
-from identify.conditions.reduction import target_rows
 from identify.exact.instance import Instance, dyadic_bits
 from identify.exact.modular import multiply, rank, residues
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
 from identify.problem.gradients import Observed
+from identify.problem.rank import target_rows
 
 Q = 2**31 - 1
 

@@ -1,4 +1,4 @@
-r"""One sample at a time: the slope vector of a sample lies in the column space of the first-layer target.
+r"""Separation, or per-sample column-space search: the slope vector of a sample lies in the column space of the first-layer target.
 
 Let the samples be independent, so that the first-layer target (with its bias column, where that is observed) is a
 product :math:`T = G \tilde X` of rank n, with columns :math:`G_{\cdot i} = \psi(x_i, \gamma_i)`,
@@ -28,6 +28,7 @@ from identify.problem.activation import horner
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.solution import Failure, InapplicableError
 from identify.recovery.starts import random_points
 
 STEPS = 150
@@ -46,7 +47,7 @@ MOST_CANDIDATES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """T, its column space, and how unknowns are read: ``lifted`` where T has a bias column."""
+    """T, its column space, and how unknowns are read: ``lifted`` when T has a bias column."""
 
     network: ReducedNetwork
     T: Float[np.ndarray, "m n"]
@@ -56,24 +57,30 @@ class Columns:
     condition: float
 
     @classmethod
-    def of(cls, reduced: Reduced, samples: int) -> Columns | str:
-        """The column space of a reduced system; or why this method cannot be used, in words."""
+    def of(cls, reduced: Reduced, samples: int) -> Columns:
+        """The column space of a reduced system.
+
+        Raises
+        ------
+        InapplicableError
+            When the target does not show the column space, or leaves too few equations for one sample.
+        """
         system, net = reduced.system, reduced.network
         if system.target_W is None:
-            return "the first layer was not observed"
+            raise InapplicableError.of(Failure.FIRST_LAYER)
         T = system.target_W @ reduced.Q
         lifted = system.target_bias is not None
         if system.target_bias is not None:
             T = np.hstack([T - system.target_bias[:, None] * (reduced.origin @ reduced.Q), system.target_bias[:, None]])
         m, space = T.shape
         if space != samples:
-            return f"{samples} samples cannot be independent in {space} coordinates"
+            raise InapplicableError.of(Failure.FEW_COORDINATES, samples=samples, coordinates=space)
         unknowns = reduced.dimension + net.n_outputs - 1 - int(len(system.degrees) == 1 and not net.offsets.any())
         if m - samples < unknowns:
-            return f"{m} neurons leave {m - samples} equations for the {unknowns} unknowns of one sample"
+            raise InapplicableError.of(Failure.FEW_NEURONS, neurons=m, equations=m - samples, unknowns=unknowns)
         U, values, _ = np.linalg.svd(T, full_matrices=True)
         if not values[-1] > INDEPENDENT * values[0]:
-            return "the first-layer target has not full rank"
+            raise InapplicableError.of(Failure.RANK)
         return cls(net, T, U[:, samples:].T, lifted, system.degrees, float(values[0] / values[-1]))
 
     def arrays(self) -> tuple:
@@ -121,15 +128,12 @@ def _cost(arrays, point, own):
 
 
 def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
-    """Data sets put together from samples that were found one by one; none where the method does not apply.
+    """Data sets put together from samples that were found one by one, by per-sample column-space search.
 
     A second data set with this target would have to be made of such samples as well, so how often each of them was found
     tells how much may have been missed. Cost O(m (m - n) (d + C)) for each step of each start.
     """
     columns = Columns.of(reduced, samples)
-    if isinstance(columns, str):
-        search.evidence["separate"] = columns
-        return
     with search.doubles():
         arrays = columns.arrays()
     accepted = min((10 * search.tolerance * columns.condition) ** 2, 1e-4)

@@ -1,0 +1,119 @@
+"""What is known of the uniqueness of recovered data: a status, the typed reason behind it, and the sentence made from both.
+
+A verdict of :func:`identify.check` about recovered data speaks of the target that these data give *exactly*. The given target
+differs from it by the residual, at rounding size or by noise. So the scope "this network, this data" is about the recovered numbers, and
+the sentence says by how much the two targets differ. Before a proof counts, its ranks are compared with the error bars of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from identify.problem.verdict import Scope, Witness, jsonable
+
+
+class UniquenessStatus(StrEnum):
+    """How far recovered data are known to be the only ones."""
+
+    PROVED = "PROVED"
+    """No other data of at most as many samples have their target, up to the ambiguity: a proof, for the scope beside it."""
+    EVIDENCE = "EVIDENCE"
+    """Enough random starts ended at these data, and none elsewhere: no proof."""
+    NOT_UNIQUE = "NOT_UNIQUE"
+    """Other data have the same target: a proof, with a witness."""
+    UNKNOWN = "UNKNOWN"
+    """Other data may solve the equations as well, so these need not be the ones."""
+
+
+class UniquenessReason(StrEnum):
+    """Why a status is what it is; the values are the sentences, with the numbers still open."""
+
+    DECIDED = "no other data set of at most {samples} samples gives exactly the target that these data give"
+    WITNESS = "other data give exactly the target that these data give: {witness}"
+    ONE_SOLUTION = "all {converged} of {starts} random starts that converged ended at these data"
+    SEVERAL_SOLUTIONS = "random starts ended at {solutions} different data sets that solve the equations; these are one of them"
+    FEW_STARTS = "{converged} of {starts} random starts converged, too few to say anything"
+    ISOLATED = "the data are proved to be isolated, but other data far away may give the same target"
+    ROUNDED = (
+        "a proof for the recovered numbers rests on digits beyond their error bars: samples that are dependent, or nearly so, within "
+        "these bars may have other data beside them"
+    )
+    FREE = "the equations do not fix the data to first order: their Jacobian is rank deficient to working precision"
+    UNDECIDED = "no condition decides whether other data give the same target"
+    RESIDUAL = (
+        "these data miss the target by {residual:.1e} relative, more than its precision allows ({allowed:.1e}): they are not the data"
+    )
+    TIME = "deciding takes longer than the time allowed for it here; identify.check with these data decides"
+    MEMORY = "deciding takes more memory than is allowed; identify.check with these data and a higher limit decides"
+    INTERRUPTED = "interrupted before it was decided"
+    NOT_ASKED = "not judged; identify.check with these data decides"
+
+
+@dataclass(frozen=True)
+class Uniqueness:
+    """Whether recovered data are the only ones that solve the equations.
+
+    Attributes
+    ----------
+    status
+        PROVED, EVIDENCE, NOT_UNIQUE or UNKNOWN. A proof that the data are isolated is not a proof of uniqueness: UNKNOWN, or EVIDENCE.
+    reason
+        What the status rests on.
+    scope
+        Of a proof: for which network and which data it holds. None without one.
+    witness
+        For NOT_UNIQUE: other data with the same target.
+    numbers
+        What the sentence of the reason mentions: counts of samples and starts, residuals.
+    """
+
+    status: UniquenessStatus
+    reason: UniquenessReason
+    scope: Scope | None = None
+    witness: Witness | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it is proved that no other data of at most this many samples give the target of these."""
+        return self.status is UniquenessStatus.PROVED
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether there is a proof or evidence that the data are determined, so that the ambiguity says up to what."""
+        return self.status in (UniquenessStatus.PROVED, UniquenessStatus.EVIDENCE)
+
+    def explain(self) -> str:
+        """The status, its scope and its reason in one sentence."""
+        words = {
+            UniquenessStatus.PROVED: "proved",
+            UniquenessStatus.EVIDENCE: "evidence, no proof",
+            UniquenessStatus.NOT_UNIQUE: "not unique",
+            UniquenessStatus.UNKNOWN: "not known",
+        }[self.status]
+        scope = "" if self.scope is None else f" ({self.scope})"
+        shown = {"witness": None if self.witness is None else self.witness.description, **self.numbers}
+        sentence = f"{words}{scope}: {self.reason.value.format(**shown)}"
+        if self.scope is not None and "residual" in self.numbers:
+            sentence += f"; the given target differs from that by {self.numbers['residual']:.1e} relative"
+        return sentence
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON values."""
+        return {
+            "status": self.status.value,
+            "reason": self.reason.name,
+            "statement": self.explain(),
+            "scope": None if self.scope is None else {"network": self.scope.network, "data": self.scope.data},
+            "witness": None if self.witness is None else self.witness.to_dict(),
+            **jsonable(self.numbers),
+        }
+
+    def __str__(self) -> str:
+        return self.explain()
+
+
+NOT_JUDGED = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.NOT_ASKED)
+"""The value of a recovery that was not asked to judge its data."""

@@ -1,0 +1,77 @@
+"""Whether recovered data are the only ones, judged by the exact conditions, and by the starts of a search where those do not decide.
+
+The conditions speak of the target that the recovered numbers give exactly, in that network. It differs from the given target by the
+residual; when that is more than the precision of the target explains, nothing is claimed. Nor is it when a proof rests on digits of the
+recovered numbers that their error bars do not confirm (:mod:`identify.recovery.robust`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from identify.base.errors import InputError
+from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
+from identify.conditions.check import check
+from identify.problem.precision import Precision, Source
+from identify.problem.system import KKTSystem
+from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
+from identify.problem.verdict import Arithmetic, Report, Verdict
+from identify.recovery.multistart import ENOUGH_CONVERGED
+from identify.recovery.robust import carries_over
+from identify.recovery.solution import Recovery
+
+SECONDS = 1.0
+"""Of wall-clock time for the conditions, at most: those that would take longer are left out."""
+
+
+def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float | None) -> Uniqueness:
+    """What is known of the uniqueness of recovered data. ``left``: seconds of the budget, None without one. Cost: about a second at most."""
+    missed = precision.source is not Source.FORMAT and found.residual > precision.allowed
+    if missed:
+        numbers = {"residual": found.residual, "allowed": precision.allowed}
+        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.RESIDUAL, numbers=numbers)
+    numbers = {"samples": found.n_samples, "residual": found.residual}
+    report, undecided = _report(system, found, SECONDS if left is None else min(SECONDS, left))
+    if report is not None and report.verdict is Verdict.NOT_UNIQUE:
+        return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
+    if report is not None and report.verdict is Verdict.UNIQUE:
+        if not carries_over(system, found, report):
+            return _by_starts(found, UniquenessReason.FREE if np.isinf(found.error_bars).any() else UniquenessReason.ROUNDED)
+        return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
+    return _by_starts(found, undecided)
+
+
+def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:
+    """The report about the recovered data, and why it does not decide if it does not."""
+    if seconds <= 0:
+        return None, UniquenessReason.TIME
+    try:
+        report = check(system, data=(found.X, found.c), seed=found.seed, budget=seconds)
+    except TooLargeError:
+        return None, UniquenessReason.MEMORY
+    except OutOfTimeError:
+        return None, UniquenessReason.TIME
+    except InputError:  # coincident samples whose multipliers have no exact sum, labels that do not fit: no question about exact data
+        return None, UniquenessReason.UNDECIDED
+    except KeyboardInterrupt:
+        found.evidence["interrupted"] = Stopped.INTERRUPTED
+        return None, UniquenessReason.INTERRUPTED
+    if report.verdict is Verdict.LOCALLY_UNIQUE:
+        return report, UniquenessReason.ISOLATED
+    late = any(each.arithmetic is Arithmetic.NONE and "estimated_seconds" in each.evidence for each in report.conditions)
+    return report, UniquenessReason.TIME if late else UniquenessReason.UNDECIDED
+
+
+def _by_starts(found: Recovery, undecided: UniquenessReason) -> Uniqueness:
+    """What the random starts of a search say when the conditions do not decide."""
+    starts = found.evidence.get("uniqueness")
+    if starts is None:
+        return Uniqueness(UniquenessStatus.UNKNOWN, undecided, numbers={"samples": found.n_samples, "residual": found.residual})
+    numbers = {name: starts[name] for name in ("starts", "converged", "solutions")}
+    if starts["solutions"] > 1:
+        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS, numbers=numbers)
+    if starts["converged"] >= ENOUGH_CONVERGED:
+        return Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION, numbers=numbers)
+    if undecided is UniquenessReason.UNDECIDED:
+        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.FEW_STARTS, numbers=numbers)
+    return Uniqueness(UniquenessStatus.UNKNOWN, undecided, numbers=numbers)

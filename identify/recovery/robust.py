@@ -1,0 +1,82 @@
+r"""Whether a proof about recovered numbers carries over to data within their error bars.
+
+Exact ranks see every rounding error: samples x, y and x + y that were recovered to sixteen digits are independent as numbers, though the data
+are dependent, and a proof that rests on it says nothing about them. So each independence that a proof of uniqueness rests on is looked at
+again in floating point: the smallest singular value of the (normalised) vectors must exceed what the error bars can do to them. The vectors
+are :math:`(x_i^{\otimes k})_{k \in S}`, times the multipliers in one factor, and enter by their Gram matrix
+:math:`\sum_{k \in S} (x_i \cdot x_j)^k`. Floating point: this withholds claims, and makes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.problem.system import KKTSystem
+from identify.problem.verdict import Report
+from identify.recovery.solution import Recovery
+
+SAFETY = 10.0
+"""Singular values must exceed the effect of the error bars by this factor: the bars are standard deviations, to first order."""
+LEAST = 1e-6
+"""Singular values below this count as zero: they come from Gram matrices in double precision."""
+SUBSETS = 3000
+"""Subsets looked at for a Kruskal rank, at most; larger ones are not claimed by the conditions either."""
+
+
+def carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
+    """Whether the conditions that prove uniqueness of the recovered numbers hold beyond their error bars.
+
+    Cost O(n^3), and that of up to 3000 small eigenvalue problems for each Kruskal rank.
+    """
+    size = float(np.sqrt((found.X**2).sum(axis=1).mean())) or 1.0
+    error = float(found.error_bars.max()) / size
+    degree = system.network.activation.degree
+    least = max(SAFETY * degree * error, LEAST)
+    if not least < 1:  # infinite, or not known
+        return False
+    X, c = found.X / size, found.c.reshape(found.n_samples, -1)
+    conditions = {condition.name: condition for condition in report.conditions}
+    if conditions["reduction"].holds and _smallest(_gram(X, (0, 1) if system.observed.bias else (1,))) <= least:
+        return False
+    evidence = conditions["decomposition"].evidence
+    for place, (degrees, rank) in enumerate(zip(evidence.get("degree_sets", ()), evidence.get("kruskal_ranks", ()), strict=True)):
+        multipliers = c if place == 0 and c.shape[1] > 1 else None
+        if not _has_kruskal_rank(_gram(X, degrees, multipliers), rank, least):
+            return False
+    fixing = set(conditions["scale"].evidence.get("fixing_degrees", ())) - set(evidence.get("fixed_degrees", ()))
+    return all(_smallest(_gram(X, (k,), c)) > least for k in fixing)
+
+
+def _gram(
+    X: Float[np.ndarray, "n d"], degrees: Sequence[int], multipliers: Float[np.ndarray, "n C"] | None = None
+) -> Float[np.ndarray, "n n"]:
+    """Inner products of the vectors, each of unit length unless it is zero."""
+    inner = X @ X.T
+    gram = np.sum([inner**k for k in degrees], axis=0)
+    if multipliers is not None:
+        gram = gram * (multipliers @ multipliers.T)
+    lengths = np.sqrt(np.diag(gram))
+    lengths = np.where(lengths > 0, lengths, 1.0)
+    return gram / lengths[:, None] / lengths
+
+
+def _smallest(gram: Float[np.ndarray, "n n"]) -> float:
+    """The smallest singular value of the vectors with these inner products."""
+    return float(np.sqrt(max(np.linalg.eigvalsh(gram)[0], 0.0)))
+
+
+def _has_kruskal_rank(gram: Float[np.ndarray, "n n"], rank: int, least: float) -> bool:
+    """Whether every so many of the vectors are independent, with singular values above ``least``."""
+    n = len(gram)
+    if rank == n:
+        return _smallest(gram) > least
+    if comb(n, rank) > SUBSETS:
+        return False
+    rows = np.array(list(combinations(range(n), rank)))
+    values = np.linalg.eigvalsh(gram[rows[:, :, None], rows[:, None, :]])
+    return bool(np.sqrt(np.maximum(values[:, 0], 0.0)).min() > least)
