@@ -40,7 +40,7 @@ def searched(tree: ast.Module) -> Iterator[str]:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=[_, *subjects]):
                 found = any(map(is_prose, subjects))
             case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in SEARCHES:
-                found = is_prose(value)
+                found = is_prose(value) and bool(node.args)  # split() without arguments only tidies the spaces
             case ast.Call(func=ast.Name(id="isinstance"), args=[value, kinds]):
                 found = "evidence" in ast.unparse(value) and "str" in [part.id for part in ast.walk(kinds) if isinstance(part, ast.Name)]
         if found:
