@@ -97,7 +97,6 @@ ARMS: dict[str, Callable[..., Outcome]] = {
     "2n": partial(attack, factor=2),
     "2n, row space": partial(attack, factor=2, rows=True),
     "corners": meeting_points,
-    "measure": partial(solver, method="measure"),
     "recover": partial(solver, method="auto"),
 }
 
@@ -108,7 +107,7 @@ def fits(arm: str, problem: Problem) -> bool:
         return problem.X.shape[1] <= 100
     if arm == "corners":
         return problem.network is not None
-    return problem.system is not None or arm not in ("measure", "recover")
+    return problem.system is not None or arm != "recover"
 
 
 def scored(problem: Problem, found: Outcome, *, chance: bool) -> dict[str, Any]:

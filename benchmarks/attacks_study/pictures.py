@@ -20,7 +20,6 @@ TITLES = {
     "2n": "2n candidates",
     "2n, row space": "2n, in the row space",
     "corners": "kinks and limits",
-    "measure": "measure solver",
     "recover": "recover",
 }
 

@@ -1,1 +1,1 @@
-"""Audits: what a checkpoint says of its training data, from one call: proofs where there are any, attacks elsewhere, a page for people."""
+"""Audits: one call asks how much a checkpoint reveals of its training data, with proofs if theorems apply and attacks otherwise."""

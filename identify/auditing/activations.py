@@ -1,4 +1,4 @@
-"""Activations that an audit knows by name, and how far polynomials are from them where pre-activations lie."""
+"""Activations that an audit knows by name, and the distance of polynomials from them in the range of the pre-activations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMOOTH: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 FUNCTIONS = {RELU: lambda z: np.maximum(z, 0)} | SMOOTH
 DEGREES = (3, 5, 7)
-"""Of the polynomials that stand in for other activations."""
+"""Degrees of the polynomials that replace other activations."""
 CANDIDATES = f"{', '.join(FUNCTIONS)}, or a polynomial such as 'z + z^2/2 + z^3'"
 
 

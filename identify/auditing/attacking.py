@@ -1,4 +1,4 @@
-"""The steps of an audit of every other network: what is not proved, polynomials close to the activation, and the published attacks."""
+"""The steps of an audit of every other network: the refusal of a proof, polynomials close to the activation, and published attacks."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from identify.report.html import Cell, show
 RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
 """Published learning rates."""
 SLOWER = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
-"""Parts of the published learning rate, tried until a run does not diverge: the published ones are for ReLU."""
+"""Fractions of the published learning rate, tried until a run does not diverge: the published ones are for ReLU."""
 OTHER_NETWORK = "with a polynomial of Activation.approximate for the activation, verdicts are about that other network"
 STATIONARY = 1e-2
-"""Relative residual up to which data count as a solution."""
+"""Largest relative residual of data that count as a solution."""
 STATIONARITY, ATTACK = "Does the equation hold at the known data?", "What does a published attack find?"
 POLYNOMIALS_RECOVER, POLYNOMIAL_SCOPE = "Do the polynomials recover data?", "this target, by the equations of another network"
 SHARE = 0.2
-"""Of the time that is left, for the polynomial of each degree."""
+"""Fraction of the remaining time for the polynomial of each degree."""
 COMPILING = 2.0
-"""Seconds that JAX may take before known data are examined."""
+"""Seconds that JAX may need before known data are examined."""
 SAMPLES = 20
-"""Taken where nothing tells their number."""
+"""Number of samples that is assumed if nothing determines it."""
 OPERATIONS_PER_SECOND = 1e9
 PASSES, OVERHEAD = 30, 1e5
-"""Operations of one iteration: passes through the network, for each candidate, and what does not depend on sizes."""
+"""Operations of one iteration: passes through the network, for each candidate, and a constant part."""
 FEWEST_STEPS = 100
 SPREAD = 3.0
-"""Without data, pre-activations are taken to lie within that many norms of a neuron: inputs of unit variance."""
+"""Range of pre-activations that is assumed without data, in norms of a neuron: inputs of unit variance."""
 
 
 def network_for(subject: Subject, layers: dict[str, np.ndarray]) -> MLP:
@@ -61,18 +61,18 @@ def network_for(subject: Subject, layers: dict[str, np.ndarray]) -> MLP:
 
 
 def interval_of(subject: Subject) -> tuple[tuple[float, float], str]:
-    """Where the pre-activations of the first layer lie, and how that is known."""
+    """The range of the pre-activations of the first layer, and its origin."""
     W, b = subject.layers["W1"], subject.layers.get("b1", 0.0)
     if subject.X is not None:
         Z = subject.X @ W.T + b
         reach = float(max(np.abs(Z).max(), 1e-3))
-        return (-reach, reach), "where the pre-activations of the given data lie"
+        return (-reach, reach), "the range of the pre-activations of the given data"
     reach = float(max((SPREAD * np.linalg.norm(W, axis=1) + np.abs(b)).max(), 1e-3))
     return (-reach, reach), f"assumed: {SPREAD:g} norms of the largest neuron, as for inputs of unit variance"
 
 
 def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Attack, str]:
-    """The published attack for a regime, with a part of its learning rate, and its name with the setting."""
+    """The published attack for a regime, with a fraction of its learning rate, and its name with the setting."""
     network = network_for(subject, subject.layers)
     if regime == "gradient":
         assert subject.gradient is not None
@@ -95,7 +95,7 @@ def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Atta
 
 
 def equations(work: Work) -> None:
-    """The regime, told from the data where it is not given."""
+    """The regime: given, or inferred from the data."""
     refuse_many(work)
     subject, how = work.subject, "given"
     if subject.gradient is not None:
@@ -105,7 +105,7 @@ def equations(work: Work) -> None:
     if not work.regime:
         if subject.X is None:
             raise unknown_regime(subject.name)
-        work.regime, how = "weight-decay", "taken, where labels or a single output do not tell"
+        work.regime, how = "weight-decay", "assumed, because neither labels nor a single output determine it"
         if subject.n_outputs == 1 and subject.y is not None and set(np.unique(subject.y)) <= {-1.0, 1.0}:
             network = network_for(subject, subject.layers)
             held = attack_stationarity(haim(network), subject.X, subject.y)
@@ -127,12 +127,12 @@ def equations(work: Work) -> None:
 
 
 def refusal(work: Work) -> None:
-    """Why there is no verdict."""
+    """The reason why there is no verdict."""
     subject, reasons = work.subject, []
     if subject.depth > 2:
         reasons.append(f"it has {subject.depth} layers of weights, and the theorems are about two")
     if not subject.is_polynomial:
-        reasons.append(f"{subject.activation} is no polynomial, so the equations are not polynomial ones")
+        reasons.append(f"{subject.activation} is not a polynomial, so the equations are not polynomial")
     work.add(
         Finding(
             "verdict",
@@ -141,7 +141,7 @@ def refusal(work: Work) -> None:
             "this network",
             Basis.REFUSED,
             (
-                "neither that the data are determined nor that they are not; an attack below that finds nothing is no sign of safety",
+                "neither that the data are determined nor that they are not; an attack below that finds nothing is not a sign of safety",
                 "verdicts, thresholds, certificates and error bars are for two-layer networks with polynomial activations",
             ),
         )
@@ -188,12 +188,12 @@ def _is_approximated(work: Work) -> bool:
 
 
 def approximate_recovery_seconds(degree: int, work: Work) -> float:
-    """It keeps to its part of the time by itself, but for compiling."""
+    """The step keeps to its part of the time by itself, except for compiling."""
     return LEAST_SEARCH * _is_approximated(work)
 
 
 def approximate_recovery(degree: int, work: Work) -> None:
-    """What algebra and searches make of the target of one network with the polynomial of another: the least residual so far."""
+    """The result of algebra and searches for the target of one network with the polynomial of another: the least residual so far."""
     subject = work.subject
     if not _is_approximated(work):
         return
@@ -223,19 +223,19 @@ def approximate_recovery(degree: int, work: Work) -> None:
         values["errors"] = errors
         answer += f"; beside the given data the relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
     draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
-    details = (f"the residual is not below {show(TOLERANCE)}, where data count as solutions",) * (made.residual > TOLERANCE)
+    details = (f"the residual is not below {show(TOLERANCE)}, so the data do not count as a solution",) * (made.residual > TOLERANCE)
     work.add(Finding("recovery", POLYNOMIALS_RECOVER, answer, POLYNOMIAL_SCOPE, Basis.OBSERVED, details, values, draw=draw))
 
 
 def diagnosis_seconds(work: Work) -> float:
-    """Of compiling, and of least squares in the gradients of all samples."""
+    """Seconds of compiling, and of least squares in the gradients of all samples."""
     if work.subject.X is None or not _is_diagnosable(work):
         return 0.0
     return COMPILING + _least_squares_seconds(work)
 
 
 def diagnosis(work: Work) -> None:
-    """What stands between the attack and known data."""
+    """Diagnosis: why the attack can or cannot find known data."""
     subject = work.subject
     if subject.X is None or not _is_diagnosable(work):
         return
@@ -261,7 +261,7 @@ def diagnosis(work: Work) -> None:
 
 
 def refuse_many(work: Work) -> None:
-    """Raise ValueError where the best multipliers of known data would take longer than the budget."""
+    """Raise ValueError if the best multipliers of known data would take longer than the budget."""
     subject = work.subject
     if subject.X is None:
         return
@@ -284,7 +284,7 @@ def _is_diagnosable(work: Work) -> bool:
 
 
 def attack(work: Work) -> None:
-    """The published attack for the regime, within what is left of the budget."""
+    """The published attack for the regime, within the rest of the budget."""
     subject = work.subject
     made, name = attack_for(subject, work.regime)
     samples, counted = work.samples, "given"
@@ -327,7 +327,7 @@ def attack(work: Work) -> None:
             f"this network, one run of {name}",
             Basis.OBSERVED,
             (
-                "other candidates may fit as well as the data, or better; what is not found is not safe",
+                "other candidates may fit as well as the data, or better; data that are not found are not safe",
                 f"for {samples} samples, {counted}; {made.steps} iterations are published",
                 *_stand_in(subject),
                 *slowed,
@@ -345,7 +345,7 @@ def _stand_in(subject: Subject) -> list[str]:
 
 STEPS: tuple[Step, ...] = (
     Step("equations", equations, decisive=True),
-    Step("what is proved", refusal),
+    Step("the verdict", refusal),
     Step("polynomials", approximation, finding="approximation", question="How close is a polynomial network?"),
     *(
         Step(

@@ -1,4 +1,4 @@
-"""``audit``: from a checkpoint to a report, step by step within a budget; what is done stays when it is interrupted."""
+"""``audit``: from a checkpoint to a report, step by step within a budget; an interrupt keeps the finished steps."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def audit(
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Audit:
-    """What a network, or one gradient of it, says of its training data: everything that applies, in one report.
+    """Report how much a network, or one gradient of it, reveals of its training data, by every method that applies.
 
-    Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and what defences
-    would do. Any other network: what is not proved and why, polynomials close to the activation, and the published attack for the regime.
+    Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and the effect of
+    defences. Any other network: the reason why nothing is proved, polynomials close to the activation, and the published attack for the
+    regime.
 
     Parameters
     ----------
@@ -48,33 +49,33 @@ def audit(
     data
         X (n, d), a pair (X, y), or a path or arrays by name with ``X``, and ``y``, ``c``, ``mean`` if known.
     activation
-        A polynomial in z, or relu, tanh, sigmoid, softplus, silu, gelu. Weights do not tell it: needed unless the file names it.
+        A polynomial in z, or relu, tanh, sigmoid, softplus, silu, gelu. Required unless the file names it.
     regime
-        ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``. None: by what is given, or told from the data.
+        ``"gradient"``, ``"lazy"``, ``"weight-decay"`` or ``"max-margin"``. None: from the other arguments, or from the data.
     weights
-        Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
+        Names of the weight arrays, from the first layer to the last, if names and shapes are ambiguous.
     trust
         Whether the files are known to be harmless, as for :func:`identify.load_problem`.
     samples
         n, at least 1. None: as many as the data, or the numerical rank of the target.
     budget
-        Seconds, above 0, shared out among the steps. What there is no time for is left out, and the report says so. Loading the
-        package, reading, and compiling (some seconds) come on top.
+        Seconds, above 0, divided among the steps. Steps without time are left out, and the report says so. Loading the
+        package, reading, and compiling (some seconds) are not included.
     seed
-        Of all random numbers.
+        Seed of all random numbers.
     progress
         Called with the name of each step.
 
     Returns
     -------
     Audit
-        ``.save(folder)`` writes the page, the JSON and the pictures. At a keyboard interrupt: the steps that were finished; at a
-        second one nothing, it is raised.
+        ``.save(folder)`` writes the page, the JSON and the pictures. After a keyboard interrupt it has the finished steps; a
+        second one is raised.
 
     Raises
     ------
     ValueError
-        For files that cannot be read or do not fit together, an activation or a regime that nothing tells, or numbers out of range.
+        For files that cannot be read or do not fit together, an activation or a regime that nothing determines, or numbers out of range.
 
     Notes
     -----

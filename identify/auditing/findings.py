@@ -1,4 +1,4 @@
-"""One answer of an audit: what was asked, what was found, for what it holds, and what it rests on."""
+"""One answer of an audit: the question, the finding, its scope, and its basis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Basis(StrEnum):
-    """What an answer rests on."""
+    """The basis of an answer."""
 
     PROOF = "proved in exact arithmetic"
     OPEN = "exact arithmetic, without a result"

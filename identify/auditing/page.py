@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from identify.auditing.result import Audit
 
 LONG = 24
-"""Lists of numbers beyond this are in report.json only."""
+"""Longest list of numbers on the page; longer ones are in report.json only."""
 
 
 def write_audit_page(folder: Path, audit: Audit) -> list[str]:
@@ -32,7 +32,7 @@ def write_audit_page(folder: Path, audit: Audit) -> list[str]:
 
 
 def _ordered(audit: Audit) -> list[Finding]:
-    """What a trained network hides and the main verdict first, the network and its equation last."""
+    """Findings in the order of the page: hidden parts and the main verdict first, the network and its equation last."""
     main = audit.report
     first = [f for f in audit.findings if f.name.startswith("verdict")]
     first.sort(key=lambda f: f.report is not main)
@@ -59,7 +59,7 @@ def _sentences(said: tuple[str, ...]) -> str:
 
 
 def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    """What a person can read: no arrays of data, no tables."""
+    """Values for readers: without arrays of data and tables."""
     return {name: value for name, value in values.items() if isinstance(value, (str, int, float, bool)) or _is_short(value)}
 
 

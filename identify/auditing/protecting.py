@@ -1,4 +1,4 @@
-"""What an owner could do about it: the defences, for data that are known, or that were recovered."""
+"""The defences that an owner could use, for known or recovered data."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ LEVELS: dict[str, Any] = {
     "degree": None,
     "batch": None,
 }
-"""Levels of each; None as :func:`identify.defences` chooses them."""
+"""Levels of each defence; None: those that :func:`identify.defences` chooses."""
 SPOT_CHECKS = 2
 OPERATIONS_PER_SECOND, LEAST = 5e9, 0.2
-"""For an estimate of the time of error bars, and the least seconds that a defence is begun for."""
+"""Constants for an estimate of the time of error bars, and the least seconds for which a defence starts."""
 SHARE = 0.1
-"""Of the time that is left, for one check or one recovery."""
+"""Fraction of the remaining time for one check or one recovery."""
 GIVEN, RECOVERED = "the given data", "the recovered samples, which need not be the data"
 
 
 def whose_data(work: Work) -> tuple[np.ndarray, np.ndarray] | None:
-    """What the defences are about: the given data, or what was recovered, if it solves the equations."""
+    """The data of the defences: the given ones, or the recovered ones if they solve the equations."""
     if work.data is not None or work.found is None or not work.found.residual <= TOLERANCE:
         return work.data
     disproved = any(report.verdict is Verdict.NOT_UNIQUE for report in work.reports.values())
@@ -46,16 +46,16 @@ def whose_data(work: Work) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def without_data(work: Work) -> None:
-    """Says why there is nothing about defences, where that is so."""
+    """The finding that gives the reason if there is nothing about defences."""
     if whose_data(work) is None:
         why = "the given data do not solve the equations" if work.subject.X is not None else "no data are given, and none were recovered"
         if work.subject.X is None and work.found is not None:
-            why = "no data are given, and what was recovered need not be the data"
+            why = "no data are given, and the recovered samples need not be the data"
         work.not_evaluated("defences", ADVICE, f"{why}; it takes the data (--data)")
 
 
 def advice_seconds(name: str, work: Work) -> float:
-    """Of the error bars: once for noise and rounding, for each level elsewhere about once more."""
+    """Seconds of the error bars: once for noise and rounding, and about once more for each level of the others."""
     data = whose_data(work)
     if data is None or work.system is None or not _applies(name, work):
         return 0.0
@@ -64,7 +64,7 @@ def advice_seconds(name: str, work: Work) -> float:
 
 
 def advice(name: str, work: Work) -> None:
-    """What one defence does, for as many levels as there is time."""
+    """The effect of one defence, for as many levels as there is time."""
     data = whose_data(work)
     if data is None or work.system is None or not _applies(name, work):
         return
@@ -94,7 +94,7 @@ def advice(name: str, work: Work) -> None:
                 *[f"{name}: {curve.cut}" for name, curve in work.curves.items() if curve.cut],
                 f"digits and error bars: {ESTIMATE_SCOPE}",
                 f"observed errors: {OBSERVED_SCOPE}",
-                "error bars that a defence raises are no proof of privacy, nor is a recovery that does not succeed",
+                "neither larger error bars nor a recovery that does not succeed prove privacy",
             ),
             {"data": known} | {name: curve.to_dict() for name, curve in work.curves.items()},
             table=_table(work.curves),
@@ -125,16 +125,16 @@ def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[Cell, ...], ...]:
 
 
 def _picture(curve: DefenceCurve, known: str) -> Picture:
-    """With the scope of everything that it shows."""
+    """The picture of a curve, with the scope of everything that it shows."""
     about = f"this network and {known}"
     if curve.hides:
         verdict = f"Verdict without it, exact, for {about}: {curve.verdicts[0]}"
     else:
         verdict = f"Verdicts above: exact, for each network, and {known} or generic data"
-    spots = "; points: what recover found from one perturbed target" if np.isfinite(curve.observed).any() else ""
+    spots = "; points: result of recover for one perturbed target" if np.isfinite(curve.observed).any() else ""
     caption = f"{verdict}. Line and band: first-order estimates for {about}{spots}. {curve.cut}".strip()
     return Picture(curve.name.capitalize(), curve.plot(), f"errors of the samples against {curve.axis}", caption)
 
 
 DEFENCES: dict[str, Callable[[Work], float]] = {name: partial(advice_seconds, name) for name in LEVELS}
-"""Each with an estimate of its time."""
+"""The defences, each with an estimate of its time."""

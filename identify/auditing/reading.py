@@ -1,4 +1,4 @@
-"""What an audit is about: the layers, the activation, the regime as far as it is given, and the data where they are known."""
+"""The subject of an audit: the layers, the activation, and the regime and data if they are given."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
 from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean")
-"""Arrays beside the layers that an audit reads."""
+"""Names of arrays that an audit reads besides the layers."""
 MAX_SHOWN = 6
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
-"""Regimes that another argument brings."""
+"""Regimes that follow from another argument."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Layers by name (``W1``, ``b1``, ``W2``, ...), and what else is known.
+    """Layers by name (``W1``, ``b1``, ``W2``, ...), and the other known quantities.
 
     Attributes
     ----------
@@ -37,13 +37,13 @@ class Subject:
     initial, gradient
         By the names of the layers; at most one of them.
     X, y, c, mean
-        The data (n, d), labels, signed multipliers, and what was subtracted from the data, where they are known.
+        The data (n, d), labels, signed multipliers, and the mean that was subtracted from the data, if they are known.
     regime, decay
-        As given; None where that is left to the audit.
+        The given values; None if the audit should find them.
     system
-        The equations, where a problem says them.
+        The equations, if a problem has them.
     notes
-        What was assumed or changed in reading.
+        Assumptions and changes in reading.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Subject:
 
     @property
     def is_provable(self) -> bool:
-        """Two layers and a polynomial: what the theorems are about."""
+        """Whether the theorems apply: two layers and a polynomial activation."""
         return self.is_polynomial and self.depth == 2
 
     @property
@@ -108,7 +108,7 @@ def read(
     Raises
     ------
     ValueError
-        For files that are no network, layers that do not fit together, arguments that contradict one another, and an activation that
+        For files that are not a network, layers that do not fit together, arguments that contradict one another, and an activation that
         neither the file nor the caller names.
     """
     if initial is not None and gradient is not None:
@@ -168,7 +168,7 @@ def _of_problem(named: str, problem: Problem) -> Subject:
 
 
 def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the file holds beside dense layers may be part of the function: that is said."""
+    """Note that other contents of the file, besides dense layers, may be part of the function."""
     others = [name for name in rest if name not in KNOWN]
     if not others:
         return ()
@@ -179,7 +179,7 @@ def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:
 def _network(
     argument: str, value, weights: Sequence[str] | None = None, trust: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Layers by name, with shapes that fit, and what else there is."""
+    """Layers by name, with shapes that fit, and the other arrays."""
     from identify.attacks.mlp import MLP
 
     if isinstance(value, MLP):
@@ -238,7 +238,7 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
 
 
 def _with_data(subject: Subject, data, trust: bool) -> Subject:
-    """X, and y, c and mean where there are any; labels of two classes as +1 and -1."""
+    """X, and y, c and mean if there are any; labels of two classes as +1 and -1."""
     if isinstance(data, (str, Path)):
         data = load_arrays(data, trust=trust)
     elif isinstance(data, (tuple, list)) and len(data) == 2:
@@ -259,5 +259,5 @@ def _with_data(subject: Subject, data, trust: bool) -> Subject:
         shape = (len(X),) if np.ndim(data["c"]) < 2 else (len(X), subject.n_outputs)
         c = finite_array("c", data["c"], shape, "signed multipliers of the samples")
     if "mean" in data:
-        mean = finite_array("mean", data["mean"], (subject.n_inputs,), "what was subtracted from every sample")
+        mean = finite_array("mean", data["mean"], (subject.n_inputs,), "the mean that was subtracted from every sample")
     return replace(subject, X=X, y=y, c=c, mean=mean, notes=notes)

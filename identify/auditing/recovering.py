@@ -22,22 +22,22 @@ from identify.report.plots import MAX_SAMPLES, compare, image_shape
 
 RECOVERY = "Can the data be recovered?"
 LEAST_SEARCH = 0.2
-"""Seconds that a recovery is begun for."""
+"""Least seconds for which a recovery starts."""
 MAX_CERTIFIED = 600
-"""Columns of the matrices in a proof of a verdict, at most; larger proofs are for ``Report.certificate``."""
+"""Largest number of columns of a matrix in a proof of a verdict; ``Report.certificate`` makes larger proofs."""
 CERTIFIED_CUBES_PER_SECOND, CERTIFIED_ENTRIES_PER_SECOND = 5e7, 3e4
 """Speed of the checkers, for columns^3 of the proof of a verdict, and for entries of the Jacobian of a solution."""
 FLOAT32_ERROR = 2.0**-20
-"""Relative error of a target whose numbers are float32: rounding, and what its computation adds."""
+"""Relative error of a float32 target: rounding, and the error of its computation."""
 
 
 def recovery_seconds(work: Work) -> float:
-    """It keeps to its part of the time by itself, but for compiling."""
+    """The step keeps to its part of the time by itself, except for compiling."""
     return LEAST_SEARCH
 
 
 def recovery(work: Work) -> None:
-    """The data, within half of what is left of the budget."""
+    """The data, within half of the remaining budget."""
     assert work.system is not None
     system, subject = work.system, work.subject
     tolerance, budget = None, 0.5 * work.left
@@ -85,7 +85,7 @@ def recovery(work: Work) -> None:
 
 
 def _standing(work: Work) -> str:
-    """What the verdict makes of a recovered data set."""
+    """The meaning of the verdict for a recovered data set."""
     verdict = work.reports["verdict"].verdict if "verdict" in work.reports else Verdict.UNDECIDED
     self_trained = work.regime in SELF_TRAINED
     if verdict is Verdict.UNIQUE:
@@ -97,7 +97,7 @@ def _standing(work: Work) -> str:
 
 
 def pictures(mean, original, found, errors, word: str) -> tuple[Picture, ...]:
-    """The data beside what was found, or what was found alone: as images where the size is that of one."""
+    """The data beside the recovered samples, or these alone; as images if the size permits."""
     shift, n = 0.0 if mean is None else mean, min(len(found), MAX_SAMPLES)
     shape = image_shape(found.shape[1])
     first = None if original is None else original[:n] + shift
@@ -125,7 +125,7 @@ def certificate_of(name: str, work: Work) -> None:
 
 
 def certificate_seconds(name: str, work: Work) -> float:
-    """Of the eliminations of its largest matrix, as the checker does them."""
+    """Seconds of the checker's elimination of the largest matrix."""
     report = work.reports.get(name)
     if report is None or report.verdict is Verdict.UNDECIDED or _size(work, report) > MAX_CERTIFIED:
         return 0.0
@@ -151,7 +151,7 @@ def certificate_of_the_solution(work: Work) -> None:
 
 
 def solution_certificate_seconds(work: Work) -> float:
-    """By the entries of the Jacobian; nothing where it is refused for its size."""
+    """Seconds, from the entries of the Jacobian; 0 if it is refused for its size."""
     if work.found is None or work.system is None:
         return 0.0
     unknowns = work.system.n_unknowns(len(work.found.X))
@@ -160,7 +160,7 @@ def solution_certificate_seconds(work: Work) -> float:
 
 
 def _certified(work: Work, claim: str = "", remark: str = "") -> None:
-    """What is certified so far."""
+    """The certificates so far."""
     work.certified += [claim] * bool(claim)
     work.remarks += [remark] * bool(remark)
     work.add(

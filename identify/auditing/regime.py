@@ -1,8 +1,8 @@
-r"""Which equation the parameters solve: given, or told from the data.
+r"""The equation that the parameters solve: given, or inferred from the data.
 
-At a stationary point of training :math:`\theta = \sum_i c_i \nabla f(x_i)` up to a factor, in both self-trained regimes. What tells them
-apart are the multipliers: with weight decay and the logistic loss :math:`\lambda_i \propto 1/(1 + e^{m_i})` for every sample of margin
-:math:`m_i`; at maximal margin :math:`\lambda_i > 0` only where :math:`m_i` is smallest. Floating point, so it supports no verdict.
+At a stationary point of training :math:`\theta = \sum_i c_i \nabla f(x_i)` up to a factor, in both self-trained regimes. They differ in
+the multipliers: with weight decay and the logistic loss :math:`\lambda_i \propto 1/(1 + e^{m_i})` for every sample of margin
+:math:`m_i`; at maximal margin :math:`\lambda_i > 0` only if :math:`m_i` is smallest. Floating point, so no verdict rests on it.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 
 MUCH, ROUNDING = 2.0, 1e-8
-"""A residual that many times the least one is not hardly larger; residuals below this part of the target are rounding."""
+"""Ratio to the least residual up to which another is hardly larger, and part of the target below which residuals are rounding errors."""
 OPERATIONS_PER_SECOND = 2e9
 FITS = 0.05
-"""Misfit up to which multipliers are taken to be those of a regime."""
-OPTIONS = "data (what it was trained on), gradient, initial (the network before training), or the regime: weight-decay or max-margin"
+"""Largest misfit at which multipliers count as those of a regime."""
+OPTIONS = "data (the training data), gradient, initial (the network before training), or the regime: weight-decay or max-margin"
 
 
 def closure_misfit(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, " n"]) -> float:
-    """How far the multipliers are from a multiple of 1/(1 + exp(margin)), from 0 to 1."""
+    """Distance of the multipliers from a multiple of 1/(1 + exp(margin)), from 0 to 1."""
     expected = expit(-margins)
     scale = float(multipliers @ expected) / max(float(expected @ expected), np.finfo(float).tiny)
     return float(np.linalg.norm(multipliers - scale * expected) / (np.linalg.norm(multipliers) or 1.0))
 
 
 def slackness(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, " n"]) -> float:
-    """Mean distance of the margins from the smallest one, relative to it, weighted by the multipliers; inf where it is not positive."""
+    """Mean distance of the margins from the smallest one, relative to it, weighted by the multipliers; inf if it is not positive."""
     smallest = margins.min()
     if smallest <= 0 or not multipliers.any():
         return float("inf")
@@ -45,9 +45,9 @@ def slackness(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, "
 
 
 def best_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"] | None, budget: float) -> np.ndarray:
-    """c, shape (n,) or (n, C), with the least residual of (S): of the signs of ``y`` where that hardly makes it larger.
+    """c, shape (n,) or (n, C), with the least residual of (S), and with the signs of ``y`` if that hardly makes it larger.
 
-    Cost O(equations · (n C)^2): a ValueError where that is estimated to exceed ``budget`` (seconds). TooLargeError before the gradients of
+    Cost O(equations · (n C)^2): a ValueError if the estimate exceeds ``budget`` (seconds). TooLargeError if the gradients of
     all samples would not fit in memory.
     """
     C = system.network.n_outputs
@@ -84,7 +84,7 @@ def told(c: Float[np.ndarray, " n"], outputs: Float[np.ndarray, " n"]) -> tuple[
 
 
 def how_told(fits: dict[str, float]) -> str:
-    """How well the data tell the two regimes apart, in words."""
+    """How well the data distinguish the two regimes, in words."""
     if max(fits.values()) <= FITS:
         return "taken: both fit, and their equations are the same up to the scale of the multipliers"
     if min(fits.values()) > FITS:

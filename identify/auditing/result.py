@@ -1,4 +1,4 @@
-"""What an audit leaves: its findings, as a page with pictures, as JSON with the same bytes for the same seed, and as text."""
+"""The result of an audit: its findings, as a page with pictures, as JSON with the same bytes for the same seed, and as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from identify.recovery.solution import Recovery
 
 VERSION = 1
-"""Of the layout of ``report.json``."""
+"""Version of the layout of ``report.json``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +33,13 @@ class Audit:
     Attributes
     ----------
     name
-        Of the file, or the type of the object.
+        Name of the file, or type of the object.
     findings
-        Each with its scope and what it rests on.
+        Answers, each with its scope and basis.
     certificates
         Files for :func:`identify.verify`, by name.
     recovery
-        What :func:`identify.recover` found; None where it did not.
+        The result of :func:`identify.recover`; None if it did not succeed.
     times
         Seconds of each step, and whatever else depends on the time that there was: ``left_out`` names the steps that there was none for.
     stopped
@@ -67,7 +67,7 @@ class Audit:
 
     @property
     def report(self) -> Report | None:
-        """The report with the main verdict: on the given data where that is decided, else for generic data or this target; or None."""
+        """The report with the main verdict: on the given data if that is decided, else for generic data or this target; or None."""
         found = [finding.report for finding in self.findings if finding.report is not None and finding.name.startswith("verdict")]
         decided = [report for report in found if report.verdict is not Verdict.UNDECIDED]
         return next(reversed(decided or found), None)
@@ -79,12 +79,12 @@ class Audit:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Those of the headline."""
+        """The sentences of the headline."""
         return tuple(part if isinstance(part, str) else f"{part.verdict} for {part.scope}: {part.verdict.meaning}." for part in self.answer)
 
     @property
     def answer(self) -> tuple[str | Report, ...]:
-        """What is hidden, the report with the main verdict, how precise it is, what was found by a run; sentences but for the report."""
+        """Parts of the headline: hidden parts, the report with the main verdict, its precision, the result of a run; else sentences."""
         if not self.findings:
             return (f"No step was finished: {self.stopped}.",)
         report = self.report
@@ -104,8 +104,8 @@ class Audit:
 
     @property
     def ended_early(self) -> str:
-        """What was not done, why, and what to do about it, in sentences; empty where everything was done."""
-        said = [f"Stopped early: {self.stopped}. What was finished is here."] if self.stopped else []
+        """Steps that are missing, the reason, and the remedy, in sentences; empty if the audit is complete."""
+        said = [f"Stopped early: {self.stopped}. The finished steps are here."] if self.stopped else []
         left_out = self.times.get("left_out", {})
         if left_out:
             budget = f"the budget of {self.budget:g} s"
@@ -113,12 +113,12 @@ class Audit:
         return " ".join(said)
 
     def said(self, finding: Finding) -> tuple[str, ...]:
-        """What a step said that depends on the time that there was."""
+        """The statements of a step that depend on the available time."""
         text = self.times.get("said", {}).get(finding.name)
         return (f"{text} (more time: --budget)",) if text else ()
 
     def explain(self, width: int = 100) -> str:
-        """The findings as text: question, answer, scope, what it rests on."""
+        """The findings as text: question, answer, scope, basis."""
         out = [f"Audit of {self.name}", *textwrap.wrap(self.headline, width)]
         out += textwrap.wrap(self.ended_early, width)
         for finding in self.findings:
@@ -151,7 +151,7 @@ class Audit:
     def save(self, folder: str | Path) -> list[Path]:
         """Write ``report.json``, certificates, ``report.html`` and its pictures into a folder, which is made.
 
-        They take the place of an older audit together, once all are written: its files that this one has not are removed.
+        Once all are written, they replace an older audit together; its other files are removed.
 
         Raises
         ------
@@ -198,7 +198,7 @@ class Audit:
 
 
 def older_files(folder: Path) -> list[Path]:
-    """What :meth:`Audit.save` has written there before."""
+    """The files that :meth:`Audit.save` has written there before."""
     try:
         older = json.loads((folder / "report.json").read_bytes())
         if "audit" not in older:  # of another program

@@ -1,4 +1,4 @@
-"""The first steps of an audit of a two-layer polynomial network: its equations, verdicts, what stays hidden, thresholds."""
+"""The first steps of an audit of a two-layer polynomial network: its equations, verdicts, hidden parts, thresholds."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ WHY_SHARED = (
 )
 NO_CLOSURE = "the loss is not known, so its equations for the multipliers are not used: they stay free"
 PRECISION = 1e-4
-"""Of trained parameters, relative: directions of the first layer that are smaller count as noise."""
+"""Relative size of directions of a trained first layer below which they count as noise."""
 RECOVERED = "Do other data have the target of the recovered samples?"
 THRESHOLDS = "For how many samples is the answer yes?"
 VERDICT_SHARE, VERDICT_LEAST = 0.3, 1.0
-"""Of the time that is left, for each verdict; and seconds that it has even where less is left."""
+"""Fraction of the remaining time for each verdict, and the seconds that it has in any case."""
 WORDS = {
     "gradient": "one observed gradient of the loss",
     "lazy": "the change of the parameters in training, with gradients at the first ones: exact for one step, or linearised training",
@@ -59,7 +59,7 @@ def equations(work: Work) -> None:
                 raise unknown_regime(subject.name)
             trial = system_of(subject, "weight-decay", subject.activation)
             c = best_multipliers(trial, subject.X, subject.y, work.budget)
-            work.regime, how = "weight-decay", "taken for several outputs, where the multipliers do not tell"
+            work.regime, how = "weight-decay", "assumed for several outputs, because the multipliers do not determine it"
             if subject.n_outputs == 1:
                 work.regime, numbers = told(c, trial.network(subject.X))
                 how = how_told(numbers)
@@ -140,14 +140,14 @@ def count_samples(work: Work) -> None:
             + ("; it is full, so there may be more" if full else f" (gap {show(gap)})"),
             "this target, if its samples are linearly independent",
             Basis.FLOAT,
-            ("every verdict below is for this number; give the true one where it is known",),
+            ("every verdict below is for this number; give the true one if you know it",),
             {"samples": work.samples, "gap": gap},
         )
     )
 
 
 def verdict(work: Work) -> None:
-    """For generic data, or this target."""
+    """The verdict for generic data, or for this target."""
     assert work.system is not None and work.samples is not None
     report = check(work.system, samples=work.samples, seed=work.seed, budget=_share(work), progress=work.progress)
     self_trained = work.system.regime in SELF_TRAINED
@@ -155,7 +155,7 @@ def verdict(work: Work) -> None:
 
 
 def verdict_for_data(work: Work) -> None:
-    """For the given data."""
+    """The verdict for the given data."""
     if work.data is None:
         return
     assert work.system is not None
@@ -164,7 +164,7 @@ def verdict_for_data(work: Work) -> None:
 
 
 def verdict_for_recovered(work: Work) -> None:
-    """For what was recovered, where that is not compared with given data: an exact verdict without an assumption on the data."""
+    """The exact verdict for the recovered samples, if there are no given data: without an assumption on the data."""
     if work.found is None or work.data is not None:
         return
     assert work.system is not None
@@ -201,7 +201,7 @@ def _verdict(work: Work, name: str, question: str, report: Report, about: tuple[
 
 
 def hidden(work: Work) -> None:
-    """What a trained network does not show, and why."""
+    """The parts of the data that a trained network hides, and the reason."""
     report = work.reports.get("verdict-data", work.reports.get("verdict"))
     if work.regime not in SELF_TRAINED or report is None:
         return
@@ -227,7 +227,7 @@ def hidden(work: Work) -> None:
 
 def _in_words(rank: int, d: int, n: int, counted: bool) -> str:
     seen = f"to a precision of {PRECISION:g} the first layer has rank {rank} of {d}"
-    outside = f"projecting every sample on these {rank} directions changes no equation by more, so what they have outside stays hidden"
+    outside = f"projecting every sample on these {rank} directions changes no equation by more, so their parts outside stay hidden"
     if rank == d:
         return f"{seen}: no direction of the inputs is hidden as a whole"
     if rank < n:
@@ -243,7 +243,7 @@ def _seen_directions(work: Work) -> int:
 
 
 def thresholds_seconds(work: Work) -> float:
-    """Of four ranks of the largest Jacobian that may be needed."""
+    """Seconds of four ranks of the largest Jacobian that may be needed."""
     assert work.system is not None
     if work.system.regime in SELF_TRAINED:
         return 0.0
@@ -252,7 +252,7 @@ def thresholds_seconds(work: Work) -> float:
 
 
 def thresholds(work: Work) -> None:
-    """For how many generic samples this network determines them."""
+    """The numbers of generic samples that this network determines."""
     assert work.system is not None
     if work.system.regime in SELF_TRAINED:
         return

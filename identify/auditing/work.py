@@ -1,4 +1,4 @@
-"""The state of an audit under way: what is known so far, the clock, and what there was no time for; and what a step is."""
+"""The state of a running audit: its results so far, the clock, and the steps without time; and the type of a step."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from identify.problem.verdict import Report
 from identify.recovery.solution import Recovery
 
 LEAST = 0.05
-"""Seconds that a step is given even where the budget is spent."""
+"""Seconds that a step has even after the budget is spent."""
 NOTHING = "–"
-"""Scope of what was not evaluated."""
+"""Scope of findings that were not evaluated."""
 
 
 @dataclass(eq=False)
@@ -37,23 +37,23 @@ class Work:
     regime: str = ""
     system: KKTSystem | None = None
     data: tuple[np.ndarray, np.ndarray] | None = None
-    """X and c that solve the equations, where they are known."""
+    """X and c that solve the equations, if they are known."""
     findings: list[Finding] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
     certificates: dict[str, Certificate] = field(default_factory=dict)
     certified: list[str] = field(default_factory=list)
-    """What each certificate proves."""
+    """The statement that each certificate proves."""
     remarks: list[str] = field(default_factory=list)
-    """What else is to be said of certificates."""
+    """Further remarks on certificates."""
     curves: dict[str, DefenceCurve] = field(default_factory=dict)
-    """What each defence does."""
+    """The effect of each defence."""
     found: Recovery | None = None
     candidates: np.ndarray | None = None
-    """Of the attack, (k, d)."""
+    """Candidates of the attack, (k, d)."""
     said: dict[str, str] = field(default_factory=dict)
-    """What depends on the time that there was."""
+    """Statements that depend on the available time."""
     left_out: dict[str, str] = field(default_factory=dict)
-    """Steps that there was no time for, and why."""
+    """Steps that were left out for lack of time, and the reason."""
     is_interrupted: bool = False
     """Whether a step noted a keyboard interrupt."""
 
@@ -81,7 +81,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Step(steps.Step[Work]):
-    """One part of an audit: what it adds to the findings, it adds when it is done, so that an interrupt loses this step only."""
+    """One part of an audit: it adds its findings at its end, so that an interrupt loses this step only."""
 
     finding: str = ""
     """The name of the finding that says when it was left out; without one only the list of what was left out does."""

@@ -1,1 +1,1 @@
-"""What everything rests on: options, limits, interrupts, files, optional packages, errors."""
+"""The ground of the package: options, limits, interrupts, files, optional packages, errors."""

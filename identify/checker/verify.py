@@ -93,7 +93,7 @@ def verify(certificate: Any) -> Verification:
     Returns
     -------
     Verification
-        True where the certificate proves its claim. Content that is no certificate gives False, with the reason.
+        True if the certificate proves its claim. Content that is not a certificate gives False, with the reason.
 
     Raises
     ------

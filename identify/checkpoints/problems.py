@@ -32,7 +32,7 @@ TEXTS = ("activation", "regime", "loss")
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What a problem file holds: the system, and the true data if it has them."""
+    """Content of a problem file: the system, and the true data if it has them."""
 
     system: KKTSystem
     X: Float[np.ndarray, "n d"] | None = None
@@ -139,7 +139,7 @@ def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
 
 
 def problem_arrays(system: KKTSystem, X=None, c=None) -> dict[str, Any]:
-    """What a problem file holds, by key."""
+    """Content of a problem file, by key."""
     net = system.network
     contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
     optional = {

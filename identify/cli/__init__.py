@@ -33,13 +33,13 @@ def main() -> None:
         except (KeyboardInterrupt, typer.Abort):
             status = 130
         except Exception as error:
-            fail(*_told(error))
+            fail(*_message_and_status(error))
         if status == 130:
             fail("interrupted", 130)
         raise SystemExit(status)
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def _message_and_status(error: Exception) -> tuple[str, int]:
     """The message for an error of the user, and the exit status; any other error is raised again."""
     from identify.base.errors import IdentifyError
     from identify.recovery.solution import RecoveryError

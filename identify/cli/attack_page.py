@@ -54,12 +54,12 @@ def write_attack_page(
 
 def _lead(found: Reconstruction, scored: Score | None) -> list[str]:
     """How close the candidates come, if that is known; that nothing is proved; and their origin."""
-    said = []
+    sentences = []
     if scored is not None:
-        said.append(f"{_recalled(scored)} of {scored.support.sum()} samples have a candidate less than 10 % of their norm away.")
+        sentences.append(f"{_recalled(scored)} of {scored.support.sum()} samples have a candidate less than 10 % of their norm away.")
     runs = f"{len(found.trials)} run" + "s" * (len(found.trials) > 1) + f", {found.diverged} more diverged" * (found.diverged > 0)
-    said += [NO_PROOF, f"The attack {found.attack}, {runs}: {len(found.X)} candidates."]
-    return [*said, f"Interrupted: {found.interrupted}."] if found.interrupted else said
+    sentences += [NO_PROOF, f"The attack {found.attack}, {runs}: {len(found.X)} candidates."]
+    return [*sentences, f"Interrupted: {found.interrupted}."] if found.interrupted else sentences
 
 
 def _recalled(scored: Score) -> int:

@@ -73,7 +73,7 @@ def audit(
     from identify.report.html import require_pages
 
     require_pages()  # before the work, not after it
-    with listening() as heard, progress(budget) as step, heard.deferring():
+    with listening() as interrupts, progress(budget) as step, interrupts.deferring():
         found = examine(
             model,
             initial=initial,
@@ -95,5 +95,5 @@ def audit(
             print_text(found.to_json() if as_json else found.explain())
     if not as_json:
         print_text("\nWritten: " + ", ".join(str(path) for path in written))
-    if found.stopped or heard.count:
+    if found.stopped or interrupts.count:
         fail(f"interrupted; the finished steps are in {out}", 130)

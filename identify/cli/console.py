@@ -37,12 +37,12 @@ def progress(budget: float | None = None) -> Iterator[Callable[[str], None]]:
     elif budget is None:
         yield lambda name: errors.print(name)
     else:
-        with _heard_from(budget) as tell:
+        with _repeating(budget) as tell:
             yield tell
 
 
 @contextmanager
-def _heard_from(budget: float) -> Iterator[Callable[[str], None]]:
+def _repeating(budget: float) -> Iterator[Callable[[str], None]]:
     """Lines with the elapsed time; the last one is repeated if nothing new comes. Silent while a library holds Python's lock."""
     began, done = time.monotonic(), threading.Event()
     last, step = began, "starting"

@@ -24,18 +24,18 @@ def ending() -> Iterator[None]:
     """
     if sys.stdout is None:  # closed by the caller
         sys.stdout = StringIO()
-    with listening(signal.SIGINT, signal.SIGTERM) as heard:
+    with listening(signal.SIGINT, signal.SIGTERM) as signals:
         try:
             with _written_out():
                 yield
         except SystemExit as stop:
-            if not heard.received:
+            if not signals.received:
                 raise
             if stop.code != 130:
                 tell("interrupted")
             # not through the end of the interpreter: libraries may still compute on threads of their own, and crash there
             sys.stderr.flush()
-            os._exit(128 + heard.received[0])
+            os._exit(128 + signals.received[0])
 
 
 @contextmanager

@@ -97,8 +97,8 @@ def check(
     Notes
     -----
     Cost: at most one rank modulo a prime of a matrix with N columns, the number of moments in coordinates on the span of the
-    samples, without that matrix (:func:`identify.exact.slices.expected_work`), and two of Jacobians with (n + 1)(d + C) columns. What
-    would not fit in memory is never begun: its condition is reported as not evaluated.
+    samples, without that matrix (:func:`identify.exact.slices.expected_work`), and two of Jacobians with (n + 1)(d + C) columns. A
+    matrix that would not fit in memory is never built: its condition is reported as not evaluated.
 
     Examples
     --------

@@ -141,7 +141,7 @@ def largest_identifiable(
     Notes
     -----
     Cost: one elimination of a Jacobian with about as many columns as the target has independent numbers, and a few ranks of that size.
-    What does not fit in memory is left out; the count of equations alone still says from which n on nothing is determined.
+    A matrix that does not fit in memory is left out; the count of equations alone still gives the n from which on nothing is determined.
 
     References
     ----------

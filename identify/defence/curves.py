@@ -84,13 +84,13 @@ class DefenceCurve:
         if verdict is Verdict.NOT_UNIQUE:
             return "not determined: other data give exactly this target; parts of the data may be determined all the same"
         known = ~np.isnan(self.bound[at])
-        kept, recoverable = self.digits(at), int((self.typical[at][known] < 1).sum())
+        digits_left, recoverable = self.digits(at), int((self.typical[at][known] < 1).sum())
         words = {Verdict.UNIQUE: "identifiable", Verdict.LOCALLY_UNIQUE: "locally identifiable"}
         word = words.get(verdict, "undecided in exact arithmetic")
-        if kept and verdict in words:
-            return f"{word}, to {kept} digit{'s' * (kept > 1)}"
-        if kept:
-            return f"{word}; to first order the target holds {kept} digit{'s' * (kept > 1)}"
+        if digits_left and verdict in words:
+            return f"{word}, to {digits_left} digit{'s' * (digits_left > 1)}"
+        if digits_left:
+            return f"{word}; to first order the target holds {digits_left} digit{'s' * (digits_left > 1)}"
         word += " in exact arithmetic" * (verdict in words)
         if recoverable:
             return f"{word}, but no digit of the worst sample is sure; typical errors of {recoverable} of {known.sum()} samples are below 1"
@@ -99,8 +99,8 @@ class DefenceCurve:
     def summary(self) -> str:
         """The level at which it begins to matter: by the first-order estimate for noise and rounding, by the verdicts otherwise."""
         if not self.hides:
-            said = _runs(self.levels, self.verdicts)
-            return said + f"; generic data {_runs(self.levels, self.generic)}" * (None in self.verdicts)
+            runs = _runs(self.levels, self.verdicts)
+            return runs + f"; generic data {_runs(self.levels, self.generic)}" * (None in self.verdicts)
         without = f"{self.verdicts[0]} without it; "
         if not np.isfinite(self.bound).any():
             return without + "no error bars, because the Jacobian is rank deficient"
@@ -158,12 +158,12 @@ class DefenceCurve:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{self.name}: {self.axis}"]
         lines += ["  " + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
-        said = None
+        previous = None
         for k, row in enumerate(rows[1:]):
             state = (self.verdicts[k], self.generic[k], self.digits(k) > 0, self.statement(k) if not self.digits(k) else "")
-            if state != said:
+            if state != previous:
                 lines += textwrap.wrap(f"{row[0]}: {self.statement(k)}", width, initial_indent="  - ", subsequent_indent="    ")
-            said = state
+            previous = state
         lines += textwrap.wrap(self.cut, width, initial_indent="  - ", subsequent_indent="    ") if self.cut else []
         return "\n".join(lines)
 

@@ -98,12 +98,12 @@ class Owner:
             if part is None:
                 return None
             axis = 0 if part is net.W else -1
-            kept = np.take(part, np.sort(order[:width]), axis)
+            remaining = np.take(part, np.sort(order[:width]), axis)
             rng, extra = np.random.default_rng([self.seed, child]), max(width - net.width, 0)
             added = rng.standard_normal((extra, part.size // net.width)) * _size(part)  # row by row: wider networks contain narrower ones
             shape = (extra, *part.shape[1:]) if axis == 0 else (extra, *part.shape[:-1])
             added = added.reshape(shape)
-            return np.concatenate([kept, added if axis == 0 or part.ndim == 1 else added.T], axis)
+            return np.concatenate([remaining, added if axis == 0 or part.ndim == 1 else added.T], axis)
 
         def problem(width: Level) -> Problem:
             parts = (resized(part, int(width), child) for child, part in enumerate((net.W, net.a, net.bias)))

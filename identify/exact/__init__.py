@@ -1,1 +1,1 @@
-"""The exact view of (S): matrices modulo primes, and ranks that prove something."""
+"""The exact view of (S): matrices modulo primes, and ranks that are proofs."""

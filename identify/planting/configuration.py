@@ -172,8 +172,10 @@ class Configuration:
         if self.depth == 2:
             return equations_in_words(self.regime, self.observed, self.bias, self.outputs, False, False)
         has_bias = [self.bias] * (self.depth - 1) + [False]
-        seen = layer_numbers(self.layers, self.depth)
-        return layers_in_words(self.regime, [(k in seen, k in seen and has) for k, has in enumerate(has_bias, 1)], has_bias, False, False)
+        observed_layers = layer_numbers(self.layers, self.depth)
+        return layers_in_words(
+            self.regime, [(k in observed_layers, k in observed_layers and has) for k, has in enumerate(has_bias, 1)], has_bias, False, False
+        )
 
     def plant(self, seed: int = 0, *, integers: bool = False, multipliers: str = "signed") -> tuple[KKTSystem, Truth]:
         """A generic instance with known data.
@@ -239,8 +241,8 @@ class Configuration:
             sign = rng.choice([-1.0, 1.0], (n, C))
             c = sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
         found = layer_updates(net.weights, net.biases, net.activations, X, c)
-        seen = {k: Update(*found[k - 1]) for k in layer_numbers(self.layers, self.depth)}
-        updates = {k: update if net.biases[k - 1] is not None else update._replace(bias=None) for k, update in seen.items()}
+        updates = {k: Update(*found[k - 1]) for k in layer_numbers(self.layers, self.depth)}
+        updates = {k: update if net.biases[k - 1] is not None else update._replace(bias=None) for k, update in updates.items()}
         return KKTSystem(net, updates, self.regime), Truth(X, c[:, 0] if C == 1 else c)
 
     @property

@@ -59,8 +59,8 @@ class MultiplierEquations:
             size = np.max(row_norms(step) / row_norms(z))
             if size < 1e-13:
                 break
-        kept = size < 1e-10 and np.max(row_norms(z - start) / row_norms(z)) < 0.1
-        return z, equations(self.gram, self.gamma(x), signs, z, self.degree)[1], bool(kept)
+        on_path = size < 1e-10 and np.max(row_norms(z - start) / row_norms(z)) < 0.1
+        return z, equations(self.gram, self.gamma(x), signs, z, self.degree)[1], bool(on_path)
 
     def residual(self, state, z, signs, J) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """n + 1 equations for (x, log decay), their Jacobian, and the derivatives of z by x."""
@@ -128,8 +128,8 @@ class MultiplierEquations:
         """Newton's method for residual = target; None if it fails or a neuron jumps to another path."""
         size = np.inf
         for _ in range(15):
-            z, J, kept = self.correct(state[:-1], z, signs)
-            if not kept:
+            z, J, on_path = self.correct(state[:-1], z, signs)
+            if not on_path:
                 return None
             R, dR, dz = self.residual(state, z, signs, J)
             if not (np.isfinite(dR).all() and np.isfinite(R).all()):

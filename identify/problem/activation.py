@@ -115,8 +115,8 @@ class Activation:
     def approximate(cls, f: Callable | Activation | str, degree: int, interval: tuple[float, float]) -> Activation:
         """A polynomial close to ``f`` on an interval: its interpolant at Chebyshev points (within a small factor of the best).
 
-        What that loses: statements about the polynomial network are exact, but about another network; how far the two
-        activations are apart is told by :meth:`deviation`. Outside the interval the polynomial may be arbitrarily far off.
+        Statements about the polynomial network are exact, but they are about another network; :meth:`deviation` gives the
+        distance of the two activations. Outside the interval the polynomial may be arbitrarily far off.
 
         Parameters
         ----------

@@ -226,7 +226,7 @@ class Network:
         return self.outputs(X)
 
     def forward(self, X: Float[np.ndarray, "n d"]) -> Forward:
-        """What enters each layer and what leaves its weights, at each sample; see :mod:`identify.problem.signals`."""
+        """The inputs of each layer and their products with its weights, at each sample; see :mod:`identify.problem.signals`."""
         X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
         return forward(self.weights, self.biases, self.activations, X)
 

@@ -156,8 +156,8 @@ class Recovery:
         Relative residual of (S) at (X, c), dimensionless.
     error_bars
         First-order standard error of each sample, in the units of the inputs: the noise level of the target, estimated
-        from the residual, carried through the pseudo-inverse of the Jacobian; at least the rounding of the sample. It is no bound, and
-        it says nothing of other data that solve the equations as well.
+        from the residual, propagated through the pseudo-inverse of the Jacobian; at least the rounding error of the sample. It is not a
+        bound, and it says nothing about other data that solve the equations equally well.
     method
         What was done.
     evidence

@@ -1,1 +1,1 @@
-"""Verdicts and the reports that carry them: as values, as text, as JSON, as a page, with pictures."""
+"""Renderers only: reports and other values as text, pages and pictures."""

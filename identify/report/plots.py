@@ -174,7 +174,7 @@ def family(frames: Sequence[Float[np.ndarray, "n d"]], labels: Sequence[str], *,
 
 
 def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"], *, shape: tuple[int, ...] | None = None) -> bytes:
-    """What differs between two data sets with the same target.
+    """Draw the differences between two data sets with the same target.
 
     Parameters
     ----------

@@ -37,12 +37,12 @@ def verdict_diagram(rows: Sequence[Row], x: str | None, y: str | None) -> Figure
     scopes = dict.fromkeys(row["scope"] for row in rows if row["state"] == "done")
     figure, grid, size = _canvas(panels, rows, across, along, f"Verdict for {' or '.join(scopes)}, up to the ambiguity")
     lettered = size >= LETTERS
-    seen: dict[str, None] = {}
+    shown_states: dict[str, None] = {}
     for axes, panel in zip(grid, panels, strict=True):
         for column, row, cell in _cells(panel, rows, across, along):
             states = {one["verdict"] if one["state"] == "done" else "failed" for one in cell}
             name = states.pop() if len(states) == 1 else "differs by seed"
-            seen[name] = None
+            shown_states[name] = None
             letter, colour, ink, hatch = VERDICTS[name]
             _box(axes, column, row, colour, "" if lettered else hatch)
             if lettered:
@@ -56,7 +56,7 @@ def verdict_diagram(rows: Sequence[Row], x: str | None, y: str | None) -> Figure
             label=f"{letter}  {name}" if lettered else name,
         )
         for name, (letter, colour, _, hatch) in VERDICTS.items()
-        if name in seen
+        if name in shown_states
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), fontsize=8.5, frameon=False)
     return figure

@@ -114,8 +114,8 @@ class Sweep:
             raise InputError(f"measure: no result of {measure} in {self.store.folder}; expected one that the grid asks for")
         axes = varying(rows)
         fixed = {name: rows[0][name] for name in PARAMETERS if name in rows[0] and name not in axes and rows[0][name] is not None}
-        kept = [*RESULTS[measure], "state", "seconds"]
-        content = [{name: row.get(name) for name in (*axes, *kept)} for row in rows]
+        columns = [*RESULTS[measure], "state", "seconds"]
+        content = [{name: row.get(name) for name in (*axes, *columns)} for row in rows]
         if not axes:
             return xarray.Dataset({name: content[0][name] for name in kept}, attrs=fixed)
         return pandas.DataFrame(content).set_index(axes)[kept].to_xarray().assign_attrs(fixed)

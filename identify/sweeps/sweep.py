@@ -109,18 +109,18 @@ def sweep(
     if not tasks:
         raise GridError("grid: no point satisfies where; expected at least one, relax the constraints")
     given = None if executor is None else Given(executor)
-    kept = Store.claim(store)
-    waiting, known_failures = _missing(kept, tasks, retry_failed)
-    tally = _Tally(kept, progress, len(tasks), len(tasks) - len(waiting), known_failures)
+    folder = Store.claim(store)
+    waiting, known_failures = _missing(folder, tasks, retry_failed)
+    tally = _Tally(folder, progress, len(tasks), len(tasks) - len(waiting), known_failures)
     if waiting:
         hired = given or Processes(min(workers or cores(), len(waiting)))
         try:
             with hired:
-                drive(_still_missing(kept, waiting, tally), hired, tally.finished)
+                drive(_still_missing(folder, waiting, tally), hired, tally.finished)
         except KeyboardInterrupt as interrupt:
-            interrupt.add_note(f"finished tasks are in {kept.folder}; the same sweep goes on from there")
+            interrupt.add_note(f"finished tasks are in {folder.folder}; the same sweep goes on from there")
             raise
-    return Sweep(kept, tuple(tasks))
+    return Sweep(folder, tuple(tasks))
 
 
 def _missing(store: Store, tasks: Mapping[str, Task], retry_failed: bool) -> tuple[list[Task], int]:

@@ -101,8 +101,8 @@ def case_of(config: Configuration, net: Network, X: np.ndarray, c: np.ndarray, s
     tW, tb, ta = weighted_gradients(A, B, b, sigma.coefficients, sigma.derivative(), Y, e)
     rows = config.observed
     floats = [part.astype(float) for part in (tW, tb, ta.reshape(net.a.shape))]
-    seen = [value if shown else None for value, shown in zip(floats, (rows.W, rows.bias, rows.a), strict=True)]
-    system = KKTSystem.gradient(net, W=seen[0], bias=seen[1], a=seen[2])
+    parts = [value if shown else None for value, shown in zip(floats, (rows.W, rows.bias, rows.a), strict=True)]
+    system = KKTSystem.gradient(net, W=parts[0], bias=parts[1], a=parts[2])
     exact = [Fraction(value) for value in system.target] == list(flatten((tW, tb, ta), rows))
     return Case(config, system, X, c, seed, exact)
 

@@ -54,12 +54,12 @@ def _determined(case: Case) -> Seen:
             gradients.append(case.target_of(x[None], gamma[None]))
             moments.append(terms(case, x[None], gamma[None])[0])
     visible, unknown = np.array(gradients), np.array(moments)
-    seen, both = rational_rank(visible), rational_rank(np.hstack([visible, unknown]))
+    rank, both = rational_rank(visible), rational_rank(np.hstack([visible, unknown]))
     if rational_rank(unknown) < instance.n_moments:
         return Seen(case.shows_its_moments, None, f"{len(visible)} single samples do not span the moments")
-    hidden = f"; {both - seen} independent changes of the moments leave the target" if both > seen else ""
-    evidence = f"gradients of {len(visible)} single samples have rank {seen}, with their moments {both}, over the rationals{hidden}"
-    return Seen(case.shows_its_moments, seen == both, evidence)
+    hidden = f"; {both - rank} independent changes of the moments leave the target" if both > rank else ""
+    evidence = f"gradients of {len(visible)} single samples have rank {rank}, with their moments {both}, over the rationals{hidden}"
+    return Seen(case.shows_its_moments, rank == both, evidence)
 
 
 def _narrower(config: Configuration, seed: int) -> Case | None:

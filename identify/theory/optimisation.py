@@ -51,12 +51,12 @@ def _expanded(case: Case) -> Seen:
     along = (before * _gradients(case, X[:1] + step, c[:1])).sum()
     curvature = -4 * along[2]
     first, second = change[1], change[2]
-    kept = change[0] == 0 and first == 0 and second == curvature / 2
+    agrees = change[0] == 0 and first == 0 and second == curvature / 2
     evidence = (
         f"shares {case.share} and {1 - case.share}: change of L in order 0, 1, 2 is {_brief(change[0])}, {_brief(first)}, "
         f"{_brief(second)}; vᵀS v / 2 = {_brief(curvature / 2)}; compared over the rationals"
     )
-    return Seen(case.share == HALF, bool(kept), evidence)
+    return Seen(case.share == HALF, bool(agrees), evidence)
 
 
 def _gradients(case: Case, X: np.ndarray, c: np.ndarray) -> np.ndarray:

@@ -44,9 +44,9 @@ def _generic_global(case: Case) -> Seen:
     setting = case.of_generic_data
     found = generic_global.generic_global(setting, reduce(setting)[1])
     unique, evidence = only_these_data(case)
-    seen = found.evidence
-    rank = f"rank {seen['rank']}" if "rank" in seen else f"not applicable, available {seen['available']}"
-    return Seen(found.is_proved, unique, f"Jacobian of {len(case.X) + 1} samples: {rank} of {seen['needed']}; {evidence}")
+    ranks = found.evidence
+    rank = f"rank {ranks['rank']}" if "rank" in ranks else f"not applicable, available {ranks['available']}"
+    return Seen(found.is_proved, unique, f"Jacobian of {len(case.X) + 1} samples: {rank} of {ranks['needed']}; {evidence}")
 
 
 _GROUP = "up to the order of the samples and the ambiguity group"

@@ -61,8 +61,8 @@ def undetermined(
 
     Notes
     -----
-    Cost: one singular value decomposition of at most 1000 columns for each precision. What would take more than 3e10
-    floating-point operations is left out.
+    Cost: one singular value decomposition of at most 1000 columns for each precision. A decomposition of more than
+    3e10 floating-point operations is left out.
     """
     net = system.network
     evidence: dict = {"width": net.width} | _exact(system, interpolation)
