@@ -9,6 +9,7 @@ import numpy as np
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
 from identify.certificates.certify import CertificateTooLargeError
+from identify.certificates.certify import certificate_seconds as estimate
 from identify.certificates.certify_solution import certify
 from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS
 from identify.conditions.check import INCONSISTENT
@@ -25,8 +26,8 @@ LEAST_SEARCH = 0.2
 """Seconds that a recovery is begun for."""
 MAX_CERTIFIED = 600
 """Columns of the matrices in a proof of a verdict, at most; larger proofs are for ``Report.certificate``."""
-CERTIFIED_CUBES_PER_SECOND, CERTIFIED_ENTRIES_PER_SECOND = 5e7, 3e4
-"""Speed of the checkers, for columns^3 of the proof of a verdict, and for entries of the Jacobian of a solution."""
+CERTIFIED_ENTRIES_PER_SECOND = 3e4
+"""Speed of the checker, for entries of the Jacobian of a solution."""
 FLOAT32_ERROR = 2.0**-20
 """Relative error of a target whose numbers are float32: rounding, and what its computation adds."""
 
@@ -125,11 +126,11 @@ def certificate_of(name: str, work: Work) -> None:
 
 
 def certificate_seconds(name: str, work: Work) -> float:
-    """Of the eliminations of its largest matrix, as the checker does them."""
+    """Of its largest matrix."""
     report = work.reports.get(name)
     if report is None or report.verdict is Verdict.UNDECIDED or _size(work, report) > MAX_CERTIFIED:
         return 0.0
-    return _size(work, report) ** 3 / CERTIFIED_CUBES_PER_SECOND
+    return estimate(report)
 
 
 def certificate_of_the_solution(work: Work) -> None:
