@@ -9,6 +9,7 @@ import numpy as np
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
 from identify.certificates.certify import CertificateTooLargeError
+from identify.certificates.certify import certificate_seconds as estimate
 from identify.certificates.certify_solution import certify
 from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS
 from identify.conditions.check import INCONSISTENT
@@ -25,8 +26,8 @@ LEAST_SEARCH = 0.2
 """Least seconds for which a recovery starts."""
 MAX_CERTIFIED = 600
 """Largest number of columns of a matrix in a proof of a verdict; ``Report.certificate`` makes larger proofs."""
-CERTIFIED_CUBES_PER_SECOND, CERTIFIED_ENTRIES_PER_SECOND = 5e7, 3e4
-"""Speed of the checkers, for columns^3 of the proof of a verdict, and for entries of the Jacobian of a solution."""
+CERTIFIED_ENTRIES_PER_SECOND = 3e4
+"""Speed of the checker, for entries of the Jacobian of a solution."""
 FLOAT32_ERROR = 2.0**-20
 """Relative error of a float32 target: rounding, and the error of its computation."""
 
@@ -125,11 +126,11 @@ def certificate_of(name: str, work: Work) -> None:
 
 
 def certificate_seconds(name: str, work: Work) -> float:
-    """Seconds of the checker's elimination of the largest matrix."""
+    """Seconds of the checker, for the largest matrix."""
     report = work.reports.get(name)
     if report is None or report.verdict is Verdict.UNDECIDED or _size(work, report) > MAX_CERTIFIED:
         return 0.0
-    return _size(work, report) ** 3 / CERTIFIED_CUBES_PER_SECOND
+    return estimate(report)
 
 
 def certificate_of_the_solution(work: Work) -> None:

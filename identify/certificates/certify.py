@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
-from identify.certificates.draft import Draft, hexadecimal
+from identify.base.limits import check_limits, limit_time, readable_seconds, refuse_late, seconds_left
+from identify.certificates.draft import PIVOT_LIMIT, Draft, by_tangents, hexadecimal, largest_jacobian
+from identify.checker.matrices import rank_seconds
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
 from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
+from identify.checker.watch import WORTH_TELLING, watched
 from identify.conditions.setting import Setting
+from identify.exact.modular import rank_seconds as exact_rank_seconds
 from identify.problem.network import Network
 from identify.problem.verdict import Report, Verdict
 
@@ -79,8 +84,9 @@ class CertificateTooLargeError(InputError):
     """The proof is so large that the checker would refuse it."""
 
 
-def certificate(report: Report) -> Certificate:
+def certificate(report: Report, *, budget: float | None = None, progress: Callable[[str], None] | None = None) -> Certificate:
     """The certificate of a proved report; see :meth:`identify.Report.certificate`."""
+    check_limits(budget)
     if report.verdict is Verdict.UNDECIDED:
         raise InputError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
     setting: Setting | None = report.question
@@ -88,6 +94,22 @@ def certificate(report: Report) -> Certificate:
         raise InputError("certificate: this report does not carry its question; expected one that identify.check returned")
     if setting.system is not None and setting.system.labels is not None and setting.system.regime != "max-margin":
         raise InputError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
+    seconds = certificate_seconds(report)
+
+    def tell(name: str, seconds: float) -> None:
+        if progress is not None:
+            progress(f"{name} (about {readable_seconds(seconds)})")
+
+    with limit_time(budget):
+        refuse_late(seconds, "the certificate")
+        if seconds > WORTH_TELLING:
+            tell("writing the certificate", seconds)
+        with watched(seconds_left(), lambda name, seconds: tell(f"checking it: {name}", seconds)):
+            return _accepted(report, setting)
+
+
+def _accepted(report: Report, setting: Setting) -> Certificate:
+    """The first draft that the checker accepts."""
     reason: Rejected | None = None
     for attempt in range(ATTEMPTS):
         try:
@@ -99,3 +121,28 @@ def certificate(report: Report) -> Certificate:
         except Rejected as error:
             reason = error
     raise InternalError(f"the checker refuses this proof ({reason})")
+
+
+def certificate_seconds(report: Report) -> float:
+    """An estimate of the CPU time of :func:`certificate`, with the check of it: of its largest matrix."""
+    setting: Setting | None = report.question
+    needed = largest_jacobian(report)
+    if report.verdict is Verdict.UNDECIDED or setting is None:
+        return 0.0
+    if report.verdict is Verdict.NOT_UNIQUE:
+        return _family_seconds(report, setting)
+    if needed > PIVOT_LIMIT and by_tangents(report):
+        return 2 * exact_rank_seconds(needed, needed) + 3e-7 * needed**2
+    moments = next((int(c.evidence["needed"]) for c in report.conditions if c.name == "interpolation" and c.is_proved), 0)
+    size = needed if by_tangents(report) else moments
+    return rank_seconds(size, size)
+
+
+def _family_seconds(report: Report, setting: Setting) -> float:
+    """Of a rank at the data, and at random points where no count bounds it; nothing for other families."""
+    ranks = next((c.evidence for c in report.conditions if c.name == "local" and "rank" in c.evidence), None)
+    counted = setting.scope.data == "generic data" and report["count"].evidence["excess"] > 0
+    if ranks is None or counted or report.witness is None or report.witness.kind != "fibre":
+        return 0.0
+    seconds = rank_seconds(ranks["rank"], ranks["unknowns"])
+    return seconds if ranks["rank"] == setting.instance.image_bound else seconds + 2 * rank_seconds(ranks["equations"], ranks["unknowns"])

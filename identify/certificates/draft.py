@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
+from random import Random
 from typing import Any
 
 import numpy as np
 from flint import ctx
 
+from identify.base.limits import refuse_late
 from identify.checker.matrices import need_fit
-from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
+from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes, need
+from identify.checker.secant import random_samples
+from identify.checker.solved import KEY, number_needed, right_hand_side, seed_of
 from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.box import BITS, free_entries, put
 from identify.conditions.witnesses.dependent import gradients
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import refine
-from identify.exact.elimination import to_flint, to_numpy
+from identify.exact.elimination import SMALL, Elimination, centred, to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
-from identify.exact.modular import pivots, random_prime, residues
+from identify.exact.modular import PRIME_BITS, pivots, random_prime, rank_seconds, residues
 from identify.problem.rank import target_rows
 from identify.problem.verdict import Report, Verdict
 
 SPARE = 20
 PIVOT_LIMIT = 1500
-"""Largest rank for which a minor is searched; above, random equations are stored, ``SPARE`` more than the rank."""
+"""Largest rank for which a minor is searched; above, more equations than the rank are stored, and for Jacobians solutions."""
 RADII = tuple(2.0**-k for k in (40, 30, 20, 46, 14, 10))
 """Relative radii of the box of a second solution, one for each attempt."""
 Step = dict[str, Any]
@@ -37,11 +42,14 @@ class Draft:
     def __init__(self, report: Report, setting: Setting, attempt: int):
         self.report, self.setting, self.instance, self.attempt = report, setting, setting.instance, attempt
         self.rng = np.random.default_rng([report.seed, 0xCE27, attempt])
-        self.q = random_prime(self.rng)
+        below = SMALL if largest_jacobian(report) > PIVOT_LIMIT else 2**PRIME_BITS  # half the time, as for the ranks of check
+        self.q = random_prime(self.rng, below)
         while any(s.denominator % self.q == 0 for s in self.instance.activation.coefficients):
-            self.q = random_prime(self.rng)
+            self.q = random_prime(self.rng, below)
         self.full: Residues = replace(self.instance, span="full", basis=None).at(self.q, self.rng)
         self.needs_point = True
+        self.unsolved: list[tuple[Step, Residues]] = []
+        """Steps with a large Jacobian, and its point with the neurons of its rows: solutions come last, when all else is known."""
 
     def content(self) -> dict[str, Any]:
         """The whole certificate, with its hashes. Raises Rejected if the checker would not take matrices of that size."""
@@ -55,6 +63,9 @@ class Draft:
             "point": self._point() if self.needs_point else None,
             "steps": steps,
         }
+        seed = seed_of(body)
+        for step, part in self.unsolved:
+            step[KEY] = solutions(part, seed, bool(group_dimension(self.setting)))
         given = [name for name, value in numbers.items() if value is not None]
         return body | {"sha256": hashes(claim, numbers, given) | {"content": canonical_hash(body)}}
 
@@ -102,7 +113,7 @@ class Draft:
 
     def _steps(self) -> list[Step]:
         if self.report.verdict is Verdict.UNIQUE:
-            return self._generic_global() if self._is_short_by_tangents else self._by_moments()
+            return self._generic_global() if by_tangents(self.report) else self._by_moments()
         if self.report.verdict is Verdict.LOCALLY_UNIQUE:
             return [*self._reduction(), self._local()]
         assert self.report.witness is not None
@@ -110,15 +121,6 @@ class Draft:
 
     def _has(self, name: str) -> bool:
         return any(c.name == name and c.is_proved for c in self.report.conditions)
-
-    @property
-    def _is_short_by_tangents(self) -> bool:
-        """Whether C5 is proved and, if the moments prove it too, the smaller matrix."""
-        if not self._has("generic-global"):
-            return False
-        if not all(self._has(name) for name in ("interpolation", "decomposition", "scale")):
-            return True
-        return self.report["generic-global"].evidence["needed"] < self.report["interpolation"].evidence["needed"]
 
     @property
     def _is_reduced(self) -> bool:
@@ -138,16 +140,16 @@ class Draft:
             assert self.setting.system is not None
             rows = residues(target_rows(self.setting.system), self.q)
         n = self.instance.n_samples
-        return [{"kind": "reduction", "neurons": self._independent(lambda: rows, len(rows), n, rows.shape[1])}]
+        return [{"kind": "reduction", "neurons": self._independent(lambda: rows, len(rows), n, rows.shape[1], limit=inf)}]
 
-    def _independent(self, matrix: Callable[[], np.ndarray], rows: int, rank: int, columns: int) -> list[int]:
-        """Indices of rows with that rank: a minor if it is small, otherwise random rows, and more of them if that failed."""
+    def _independent(self, matrix: Callable[[], np.ndarray], rows: int, rank: int, columns: int, limit: float = PIVOT_LIMIT) -> list[int]:
+        """Numbers of rows of that rank: a minor up to ``limit``; a random choice of rows, more of them if that failed."""
         chosen = np.arange(rows)
         wanted = rank * (self.attempt + 1) + SPARE
         if rows > wanted and self.attempt < 3:
             chosen = np.sort(self.rng.choice(rows, wanted, replace=False))
         need_fit(len(chosen), columns)
-        if rank > PIVOT_LIMIT:
+        if rank > limit:
             return chosen.tolist()
         return sorted(chosen[pivots(matrix()[chosen], self.q)[0]].tolist())
 
@@ -167,19 +169,28 @@ class Draft:
         reduced = evidence["coordinates"] < self.instance.n_inputs
         instance, point = self._where(reduced)
         n, size, rows = instance.n_samples + 1, instance.coordinates + instance.n_outputs, row_count(instance)
-        more = point.at_random_point(self.rng, n)
-        step = {
-            "kind": "generic-global",
-            "rows": self._independent(more.jacobian, rows, evidence["needed"], n * size),
+        X, c = random_samples(Random(0), n, instance.coordinates, instance.n_outputs, self.q)  # as the checker draws them
+        more = replace(point, X=np.array(X).reshape(n, -1), c=np.array(c))
+        step = self._jacobian_step("generic-global", more, rows, evidence["needed"]) | {
             "gauss": np.sort(self.rng.permutation(rows)[: (self.attempt + 3) * size]).tolist(),
             "moments": self._moments(instance, point)["rows"] if evidence["scales"] == "all moments are visible" else None,
         }
+        if self.unsolved:  # the step itself, not the copy that was made of it
+            self.unsolved = [(step, part) for _, part in self.unsolved]
         return [*(self._reduction() if reduced else []), step]
 
     def _local(self) -> Step:
         instance, point = self._where(self._is_reduced)
-        needed = self.report["local"].evidence["needed"]
-        return {"kind": "local", "rows": self._independent(point.jacobian, row_count(instance), needed, instance.n_unknowns)}
+        return self._jacobian_step("local", point, row_count(instance), self.report["local"].evidence["needed"])
+
+    def _jacobian_step(self, kind: str, point: Residues, rows: int, rank: int) -> Step:
+        """A step with rows of this Jacobian: a minor, or where it is large all rows of some neurons, to be solved with."""
+        if rank <= PIVOT_LIMIT:
+            return {"kind": kind, "rows": self._independent(point.jacobian, rows, rank, point.X.size + point.c.size)}
+        part, neurons = point.some_neurons_and_which((self.attempt + 1) * rank, self.rng)
+        step: Step = {"kind": kind, "rows": point.rows_of(neurons)}
+        self.unsolved.append((step, part))
+        return step
 
     def _rotation(self) -> list[Step]:
         self.needs_point = False
@@ -293,6 +304,47 @@ WITNESSES: dict[str, Callable[[Draft], list[Step]]] = {
     "second solution": Draft._second_solution,
 }
 """The steps for each kind of witness."""
+
+
+def solutions(part: Residues, seed: str, free_scale: bool) -> list[list[int]]:
+    """y with y J = b for each right-hand side b of the checker: the rows b, written in the others by elimination.
+
+    Raises Rejected where the columns of J are dependent.
+    """
+    matrix, q, size = part.jacobian(), part.q, part.X.shape[1] + part.c.shape[1]
+    if free_scale:
+        matrix = np.delete(matrix, np.arange(1, len(part.X) + 1) * size - 1, axis=1)
+    rows, columns = matrix.shape
+    refuse_late(2 * rank_seconds(rows, columns), f"equations with a {rows} by {columns} Jacobian")
+    wanted = [right_hand_side(seed, number, columns, q) for number in range(number_needed(q))]
+    eliminated = Elimination(np.vstack([centred(matrix, q), centred(np.array(wanted), q)]), q)
+    del matrix
+    leading = eliminated.run()
+    order = eliminated.order
+    need(len(leading) == columns and (order[:columns] < rows).all(), "these rows of the Jacobian are dependent")
+    found = np.zeros((len(wanted), rows), dtype=np.int64)
+    for place in range(columns, len(order)):
+        if order[place] >= rows:
+            found[order[place] - rows, order[:columns]] = eliminated.work[place, leading]
+    return np.mod(found, q).tolist()
+
+
+def by_tangents(report: Report) -> bool:
+    """Whether a proof goes by Jacobians: of isolation, or of C5 where the moments do not prove uniqueness too, or by a larger matrix."""
+    proved = {c.name: c for c in report.conditions if c.is_proved}
+    if report.verdict is not Verdict.UNIQUE or "generic-global" not in proved:
+        return report.verdict is Verdict.LOCALLY_UNIQUE
+    if not {"interpolation", "decomposition", "scale"} <= set(proved):
+        return True
+    return bool(proved["generic-global"].evidence["needed"] < proved["interpolation"].evidence["needed"])
+
+
+def largest_jacobian(report: Report) -> int:
+    """The rank that the proof needs of a Jacobian; 0 without one."""
+    proved = {c.name: c.evidence.get("needed", 0) for c in report.conditions if c.is_proved}
+    if report.verdict is Verdict.UNIQUE:
+        return int(proved.get("generic-global", 0))
+    return int(proved.get("local", 0)) if report.verdict is Verdict.LOCALLY_UNIQUE else 0
 
 
 def row_count(instance: Instance) -> int:

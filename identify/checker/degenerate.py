@@ -108,7 +108,7 @@ class _Frame:
         need_fit(len(every), len(X) * size)
         jacobian = nmod_mat(len(every), len(X) * size, q)
         for r, row in enumerate(replace(point, X=X, c=gamma).jacobian_rows(every)):
-            for k, value in row.items():
+            for k, value in enumerate(row):
                 jacobian[r, k] = value
         along = nmod_mat(len(X) * size, len(X) * height, q)
         for i in range(len(X)):

@@ -13,6 +13,7 @@ from flint import fmpq, fmpz
 
 from identify.checker.matrices import Exact, Point, dense_rank, monomial_count, rank_of_rows, residue
 from identify.checker.reading import DATA, NETWORK, Claim, Rejected, integer, integers, keys, need
+from identify.checker.solved import BITS, need_solutions
 
 Equation = tuple[str, int, int]
 """(part, neuron, coordinate or output)."""
@@ -21,8 +22,8 @@ Equation = tuple[str, int, int]
 class Examination:
     """What the steps share. They add to ``facts``, and ``fixed``: degrees k with every c_i x_i^(tensor k) known, sample by sample."""
 
-    def __init__(self, claim: Claim, numbers: dict[str, Any], point: Any):
-        self.claim, self.numbers = claim, numbers
+    def __init__(self, claim: Claim, numbers: dict[str, Any], point: Any, seed: str = ""):
+        self.claim, self.numbers, self.seed = claim, numbers, seed
         self.facts: set[str] = set()
         self.fixed: set[int] = set()
         self.reduced: Point | None = None
@@ -87,6 +88,15 @@ class Examination:
 
     def rank_of_jacobian(self, point: Point, equations: Sequence[Equation]) -> int:
         return rank_of_rows(point.jacobian_rows(equations), len(equations), len(point.X) * (point.d + self.claim.C), point.q)
+
+    def need_rank_of_jacobian(self, point: Point, equations: Sequence[Equation], needed: int, solutions: Any = None) -> str:
+        """Refuse unless these rows have that rank, the largest there is; returns what is to be said of how that is known."""
+        if solutions is None:
+            found = self.rank_of_jacobian(point, equations)
+            need(found == needed, f"these rows of the Jacobian have rank {found}, not {needed}")
+            return ""
+        need_solutions(point, equations, solutions, self.seed, self.claim.has_free_scale)
+        return f" ({len(solutions)} right-hand sides drawn from the SHA-256 of the rest have solutions; by chance: below 2^-{BITS})"
 
     def at(self, q: int, drawn: dict[str, Any]) -> Point:
         """The given numbers modulo q, and for what is generic the residues ``drawn``."""

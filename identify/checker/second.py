@@ -83,7 +83,7 @@ def _proved_box(e: Examination, point: Point, equations: list[Equation], centre:
 
     def derivatives(data: Matrix) -> Matrix:
         at = replace(point, X=[row[:d] for row in data], c=[row[d:] for row in data])
-        return [[row[k] for k in range(len(row))] for row in at.jacobian_rows(equations)]
+        return list(at.jacobian_rows(equations))
 
     def values(data: Matrix, table: Matrix) -> list[arb]:
         """(S) is linear in the multipliers."""

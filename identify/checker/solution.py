@@ -180,7 +180,7 @@ class _Krawczyk:
     def derivatives(self, flat: list[arb], equations: list[Equation]) -> Matrix:
         data, d = self.by_sample(flat), self.d
         at = replace(self.point, X=[row[:d] for row in data], c=[row[d:] for row in data])
-        return [[row[k] for k in range(len(row))] for row in at.jacobian_rows(equations)]
+        return list(at.jacobian_rows(equations))
 
     def values(self, table: Matrix) -> list[arb]:
         """(S) is linear in the multipliers: its derivatives by them, times the multipliers."""

@@ -11,6 +11,8 @@ from typing import Any
 from identify.checker import degenerate, families, moments, secant, second, solution, tangents
 from identify.checker.examination import Examination
 from identify.checker.reading import Rejected, keys, need
+from identify.checker.solved import KEY
+from identify.checker.watch import watch
 
 SUFFICIENT = {
     "UNIQUE": ({"interpolation", "decomposition", "scale"}, {"generic-global"}),
@@ -38,6 +40,8 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "solution": (solution.solution, ("rows", "X", "c", "X_radii", "c_radii")),
 }
 """Every kind of step: how it is checked, and its keys."""
+SOLVABLE = ("generic-global", "local")
+"""Steps that may have solutions in place of an elimination."""
 
 
 def run(examination: Examination, steps: Any) -> Iterator[str]:
@@ -46,9 +50,12 @@ def run(examination: Examination, steps: Any) -> Iterator[str]:
     for number, step in enumerate(steps, 1):
         need(type(step) is dict and type(step.get("kind")) is str and step["kind"] in STEPS, f"step {number}: no such kind")
         check, names = STEPS[step["kind"]]
-        keys(f"step {number}", step, ("kind", *names))
+        solved = (KEY,) if step["kind"] in SOLVABLE and KEY in step else ()
+        keys(f"step {number}", step, ("kind", *names, *solved))
+        need(not solved or type(step[KEY]) is list, f"step {number}: {KEY}: expected a list")
+        watch().look()
         try:
-            yield f"{step['kind']}: {check(examination, *(step[name] for name in names))}"
+            yield f"{step['kind']}: {check(examination, *(step[name] for name in (*names, *solved)))}"
         except Rejected as reason:
             raise type(reason)(f"step {number}, {step['kind']}: {reason}") from None
     claim, facts = examination.claim, examination.facts

@@ -22,13 +22,13 @@ PRIMES = 105_097_565 - 54_400_028
 """Number of primes between 2^30 and 2^31 (OEIS A007053)."""
 
 
-def local(e: Examination, rows: Any) -> str:
+def local(e: Examination, rows: Any, solutions: Any = None) -> str:
     """The Jacobian has full column rank modulo the tangent of the scales (inverse function theorem)."""
     e.need_data()
     point, needed = e.point, e.parameters(e.point.d)
-    need(e.rank_of_jacobian(point, e.equations(rows, point.d)) == needed, f"these rows have not rank {needed}")
+    how = e.need_rank_of_jacobian(point, e.equations(rows, point.d), needed, solutions)
     e.facts.add("local")
-    return f"{len(rows)} rows of the Jacobian have rank {needed} modulo {point.q}, the number of parameters"
+    return f"{len(rows)} rows of the Jacobian have rank {needed} modulo {point.q}, the number of parameters{how}"
 
 
 def count(e: Examination, coordinates: Any, parameters: Any, bound: Any) -> str:

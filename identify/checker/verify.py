@@ -1,7 +1,8 @@
 """The checker of certificates: it rebuilds every matrix from the raw numbers by its own formulas, and takes every rank again.
 
-The checker is this module and those that it imports: ``reading``, ``matrices``, ``examination``, ``steps``, and the seven with the
-steps themselves. They import nothing else of this package, so that an error there cannot hide here. What they trust: Python's
+The checker is this module and those that it imports: ``reading``, ``matrices``, ``solved``, ``watch``, ``examination``, ``steps``,
+and the seven with the steps themselves. They import nothing else of this package but its errors, so that a fault there cannot hide here.
+What they trust: Python's
 integers and fractions, python-flint's ranks modulo a prime and its balls, and the theorems named beside the steps. The
 reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero
 modulo q is non-zero over the rationals; and where network or data are generic, a minor that is non-zero at one point is
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,9 @@ from identify.checker.reading import (
     parse,
     plain,
 )
+from identify.checker.solved import seed_of
 from identify.checker.steps import run
+from identify.checker.watch import watched
 
 
 class CertificateFileError(InputError):
@@ -82,13 +87,17 @@ class Verification:
         return "\n".join([head, *(f"  - {reason}" for reason in self.reasons), *hashes])
 
 
-def verify(certificate: Any) -> Verification:
+def verify(certificate: Any, *, budget: float | None = None, progress: Callable[[str, float], None] | None = None) -> Verification:
     """Check a certificate from the raw numbers in it, by code that shares nothing with the code that wrote it.
 
     Parameters
     ----------
     certificate
         A path, the content as a dictionary, or a :class:`identify.Certificate`.
+    budget
+        Seconds of wall-clock time, above 0; None: no limit.
+    progress
+        Called with the name and the estimated seconds of each piece of work that takes more than half a second, before it begins.
 
     Returns
     -------
@@ -99,10 +108,15 @@ def verify(certificate: Any) -> Verification:
     ------
     CertificateFileError
         When the file cannot be opened.
+    OutOfTimeError
+        When it takes longer than the budget: then nothing is said of the certificate.
+    InputError
+        For a budget that is not a positive number.
 
     Notes
     -----
-    Cost: one elimination modulo a prime for each rank; the largest has N columns, the number of moments.
+    Cost: one elimination modulo a prime for each rank; the largest has N columns, the number of moments, and takes about 4 N^2 bytes and
+    N^3 / 2e9 seconds. Jacobians of large certificates come with solutions of equations instead, which take a moment.
 
     Examples
     --------
@@ -111,6 +125,13 @@ def verify(certificate: Any) -> Verification:
     >>> bool(identify.verify(report.certificate()))
     True
     """
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < inf):
+        raise InputError(f"budget: received {budget!r}, expected a positive number of seconds, or None")
+    with watched(budget, progress):
+        return _verify(certificate)
+
+
+def _verify(certificate: Any) -> Verification:
     if isinstance(certificate, (str, os.PathLike)):
         certificate = _content(Path(certificate))
     elif hasattr(certificate, "to_dict"):
@@ -123,7 +144,9 @@ def verify(certificate: Any) -> Verification:
         return Verification(True, claim, tuple(run(examination, content["steps"])), *named)
     except Rejected as reason:
         return Verification(False, claim, (str(reason),), *named)
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+    except MemoryError:
+        return Verification(False, claim, ("too large for the memory that is left to this process",), *named)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         return Verification(False, claim, (f"malformed: {type(error).__name__}: {error}"[:200],), *named)
 
 
@@ -157,4 +180,4 @@ def open_content(content: Any) -> Examination:
     numbers = {name: claim.array(name, value, name in claim.given, double) for name, value in content["numbers"].items()}
     for what, expected in hashes(content["claim"], content["numbers"], claim.given).items():
         need(content["sha256"][what] == expected, f"sha256: the {what} {'is' if what == 'network' else 'are'} not what was hashed")
-    return Examination(claim, numbers, content["point"])
+    return Examination(claim, numbers, content["point"], seed_of(body))

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import typer
 
+from identify.base.errors import OutOfTimeError
+
 from identify.cli import demo, check, recover, audit, attack, kkt, theorems, sweep, plot  # isort: skip
 from identify.cli.app import app
 from identify.cli.console import fail
@@ -46,6 +48,8 @@ def _message_and_status(error: Exception) -> tuple[str, int]:
 
     if isinstance(error, RecoveryError):
         return f"not recovered: {error}", 1
+    if isinstance(error, OutOfTimeError):
+        return f"out of time: {error}; a larger --budget makes room for it", 1
     if isinstance(error, (ValueError, TypeError)):
         return str(error), 2
     if isinstance(error, OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, OutOfTimeError
+from identify.base.limits import LEAST, readable_seconds
 from identify.cli.app import (
     ActivationText,
     Bias,
@@ -103,6 +105,7 @@ def check(
         return
     if problem is not None and samples is None and not known_data:
         raise InputError("--samples: missing; give the number of training samples, or judge those in the file with --known-data")
+    began = time.monotonic()
     with progress() as step:
         report = decide(
             subject,
@@ -116,7 +119,7 @@ def check(
         )
     _show(report, html, as_json, image_shape)
     if certificate is not None:
-        _certify(report, certificate)
+        _certify(report, certificate, None if budget is None else max(budget - (time.monotonic() - began), LEAST))
 
 
 @app.command(epilog=examples("identify verify proof.json", "identify verify proof.json --problem problem.npz"))
@@ -127,6 +130,7 @@ def verify(
         typer.Option(help="Also require that the certificate is about the network in this file.", show_default=False, **OLD_FILE),
     ] = None,
     trust: Trust = False,
+    budget: Budget = None,
     as_json: Json = False,
 ) -> None:
     """Check a certificate from the raw numbers in it.
@@ -135,7 +139,8 @@ def verify(
     """
     from identify.checker.verify import verify as examine
 
-    answer = examine(file)
+    with progress() as step:
+        answer = examine(file, budget=budget, progress=lambda name, seconds: step(f"{name} (about {readable_seconds(seconds)})"))
     if problem is not None:
         from identify.certificates.certify import network_hash
         from identify.checkpoints.problems import load_problem
@@ -153,16 +158,17 @@ def _bytes(gibibytes: float | None) -> int | None:
     return None if gibibytes is None else int(gibibytes * 2**30)
 
 
-def _certify(report: Report, path: Path) -> None:
-    """Write the certificate; exit status 1 if there is no proof, or if the checker cannot take it."""
+def _certify(report: Report, path: Path, budget: float | None) -> None:
+    """Write the certificate; a proof that cannot be had, or not be checked, or not in time, has exit status 1."""
     from identify.certificates.certify import CertificateTooLargeError
 
     if report.verdict == "UNDECIDED":
         fail("--certificate: nothing is proved, so no certificate was written", 1)
     try:
-        proof = report.certificate()
-    except CertificateTooLargeError as error:
-        fail(str(error), 1)
+        with progress() as step:
+            proof = report.certificate(budget=budget, progress=step)
+    except (CertificateTooLargeError, OutOfTimeError) as error:
+        fail(f"--certificate: {error}" if isinstance(error, OutOfTimeError) else str(error), 1)
     proof.save(path)
 
 

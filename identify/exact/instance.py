@@ -129,11 +129,21 @@ class Residues:
 
     def some_neurons(self, rows: int, rng: np.random.Generator) -> Residues:
         """A random part of the network whose neurons have a few more than that many equations; all of it if there are not as many."""
+        return self.some_neurons_and_which(rows, rng)[0]
+
+    def some_neurons_and_which(self, rows: int, rng: np.random.Generator) -> tuple[Residues, Int[np.ndarray, " neurons"]]:
+        """The same, and the numbers of these neurons."""
         count = ceil((rows + SPARE_ROWS) / self.equations_per_neuron) + 1
         if count >= len(self.W):
-            return self
+            return self, np.arange(len(self.W))
         chosen = np.sort(rng.choice(len(self.W), count, replace=False))
-        return replace(self, W=self.W[chosen], A=self.A[:, chosen], offsets=self.offsets[chosen])
+        return replace(self, W=self.W[chosen], A=self.A[:, chosen], offsets=self.offsets[chosen]), chosen
+
+    def rows_of(self, neurons: Int[np.ndarray, " neurons"]) -> list[int]:
+        """The numbers of all equations of these neurons: rows of the Jacobian, in order."""
+        numbers = np.arange(len(self.W) * self.equations_per_neuron)[:, None]
+        W, bias, a = self._by_layer(numbers, len(self.W))
+        return np.concatenate([W[neurons].ravel(), bias[neurons].ravel(), a[:, neurons].ravel()]).tolist()
 
     def on_span(self, point: np.ndarray, directions: np.ndarray, X: np.ndarray) -> Residues:
         """The same problem in coordinates z with x = point + z·directions; ``X`` are the samples in these coordinates."""

@@ -238,8 +238,15 @@ class Report:
 
         return write_page(path, [self], pictures=(*witness_pictures(self.witness, shape=image_shape), *pictures), title=title)
 
-    def certificate(self) -> Certificate:
+    def certificate(self, *, budget: float | None = None, progress: Callable[[str], None] | None = None) -> Certificate:
         """The proof as a file that :func:`identify.verify` re-checks from the raw numbers, by separate code.
+
+        Parameters
+        ----------
+        budget
+            Seconds of wall-clock time, above 0; None: no limit.
+        progress
+            Called with each piece of work that takes more than half a second, and its estimate, before it begins.
 
         Returns
         -------
@@ -252,15 +259,18 @@ class Report:
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
+        OutOfTimeError
+            When it takes longer than the budget, by its estimate or while it is made.
 
         Notes
         -----
-        Cost: a few times that of the check; minutes for thousands of moments, because the checker builds its matrices in plain
-        Python. A matrix of rank above 1500 is stored by a choice of its rows, not by a minor.
+        Cost: about twice that of the conditions it rests on. A Jacobian of rank above 1500 is not eliminated again by the checker: the
+        certificate holds solutions for right-hand sides drawn from its hash, which prove the rank up to a probability of 2⁻¹²⁸. The
+        checker does eliminate interpolation matrices, in minutes for thousands of moments.
         """
         from identify.certificates.certify import certificate
 
-        return certificate(self)
+        return certificate(self, budget=budget, progress=progress)
 
     def _repr_html_(self) -> str:
         from identify.report.html import fragment

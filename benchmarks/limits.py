@@ -1,0 +1,153 @@
+"""How well every verb keeps to its budget at sizes a hundred times too large, and how soon an interrupt ends it.
+
+``python benchmarks/limits.py`` runs each case in a new process, once to its end and once with Ctrl-C half a second in, and prints one
+markdown table. A verb has to end within twice its budget, or five seconds, in an answer or an error of this package, and within two
+seconds of the interrupt. ``--cases`` names some; without them all are run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from measuring import machine, significant
+
+CUBIC = "z + z^2/2 + z^3"
+WITHIN = 5.0
+"""Seconds that every verb may take, whatever its budget."""
+AFTER_INTERRUPT = 2.0
+MEMORY = "2"
+"""GiB that one piece of work may take (IDENTIFY_MEMORY)."""
+PLANTED = "system, truth = config({}, {}, {}).plant(seed=0); data = truth.X, truth.c"
+CASES: dict[str, tuple[str, str]] = {
+    "check, configuration": ("", "idf.check(config(784, 700, 1000), budget=budget)"),
+    "check, configuration, more samples": ("", "idf.check(config(784, 60000, 1000), budget=budget)"),
+    "check, configuration, everything": ("", "idf.check(config(784, 20000, 1000), budget=budget, conditions=idf_conditions)"),
+    "check, configuration, degree 2": ("", "idf.check(config(784, 20000, 1000, 'z + z^2'), budget=budget)"),
+    "check, configuration, just affordable": ("", "idf.check(config(60, 50, 300), budget=budget)"),
+    "check, many outputs": ("", "idf.check(config(100, 500, 400, outputs=100, layers='first'), budget=budget)"),
+    "check, system": (PLANTED.format(784, 300, 1000), "idf.check(system, samples=300, budget=budget)"),
+    "check, data": (PLANTED.format(784, 300, 1000), "idf.check(system, data=data, budget=budget)"),
+    "check, more data than inputs": (PLANTED.format(100, 4000, 1000), "idf.check(system, data=data, budget=budget)"),
+    "largest_identifiable": ("", "idf.largest_identifiable(config(784, 1, 1000), budget=budget)"),
+    "largest_identifiable, affordable memory": ("", "idf.largest_identifiable(config(60, 1, 200), budget=budget)"),
+    "recover": (PLANTED.format(784, 200, 1000), "idf.recover(system, samples=200, budget=budget)"),
+    "kkt_equations": ("", "idf.kkt_equations(config(784, 700, 1000))"),
+    "certify": (PLANTED.format(784, 200, 1000), "idf.certify(system, data)"),
+    "report.certificate": ("report = idf.check(config(30, 80, 140))", "report.certificate(budget=budget)"),
+    "verify": ("proof = idf.check(config(17, 60, 90)).certificate()", "idf.verify(proof, budget=budget / 10)"),
+    "defences": (PLANTED.format(200, 100, 400), "idf.defences(system, *data, budget=budget)"),
+    "audit": (PLANTED.format(784, 200, 1000), "idf.audit(system, budget=budget)"),
+    "reconstruct": (
+        "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
+        "idf.reconstruct(idf.attacks.haim(net), candidates=1000, budget=budget)",
+    ),
+    "plant": ("", "config(10**5, 10**5, 10**5).plant(seed=0)"),
+    "plant, weight decay": ("", "config(784, 500, 5000, 'z^3', regime='weight-decay').plant(seed=0)"),
+}
+"""What is prepared, and what is measured; without a budget a verb refuses by its estimate."""
+CHILD = """
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import identify as idf
+from identify.base.errors import IdentifyError
+from identify.base.options import CONDITIONS as idf_conditions
+
+def config(d, n, m, activation="z + z^2/2 + z^3", **options):
+    return idf.Configuration(inputs=d, samples=n, width=m, activation=activation, **options)
+
+budget = {budget}
+{prepare}
+print("begin", flush=True)
+began = time.monotonic()
+try:
+    outcome, is_typed = type({call}).__name__, True
+except IdentifyError as error:
+    outcome, is_typed = type(error).__name__, True
+except KeyboardInterrupt:
+    outcome, is_typed = "KeyboardInterrupt", True
+except BaseException as error:
+    outcome, is_typed = repr(error)[:200], False
+print(json.dumps([outcome, is_typed, time.monotonic() - began]), flush=True)
+import os, resource
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+os._exit(0)
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a case ended, after how many seconds (from the interrupt on, if there was one), and its peak memory in MiB."""
+
+    outcome: str
+    is_typed: bool
+    seconds: float
+    peak: float
+
+
+def measured(name: str, budget: float, *, interrupt: float | None = None, limit: float = 120.0) -> Measured:
+    """One case in a new process; with ``interrupt`` SIGINT comes so many seconds after it began. It is killed at the ``limit``."""
+    prepare, call = CASES[name]
+    code = CHILD.format(budget=budget, prepare=prepare, call=call)
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "IDENTIFY_MEMORY": MEMORY}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        if child.stdout.readline().strip() != "begin":
+            return Measured(f"not begun: {child.stderr.read()[-300:]}", False, 0.0, 0.0)
+        began = time.monotonic()
+        if interrupt is not None:
+            time.sleep(interrupt)
+            began = time.monotonic()
+            child.send_signal(signal.SIGINT)
+        try:
+            out, err = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return Measured(f"killed after {limit:g} s", False, limit, 0.0)
+        seconds = time.monotonic() - began
+    lines = out.splitlines()
+    if len(lines) != 2:
+        return Measured(f"died: {err[-300:]}", False, seconds, 0.0)
+    outcome, is_typed, took = json.loads(lines[0])
+    return Measured(
+        outcome, is_typed, seconds if interrupt is not None else took, int(lines[1]) / (2**20 if sys.platform == "darwin" else 2**10)
+    )
+
+
+def is_kept(found: Measured, budget: float) -> bool:
+    return found.is_typed and found.seconds <= max(2 * budget, WITHIN)
+
+
+def is_stopped(found: Measured) -> bool:
+    return found.is_typed and found.seconds <= AFTER_INTERRUPT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", type=float, default=3.0, help="seconds")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    options = parser.parse_args(arguments)
+    print(machine("numpy", "jax"), end="\n\n")
+    print("| case | ends in | after s | peak MiB | after Ctrl-C s | ends in |\n|---|---|---|---|---|---|")
+    failed = []
+    for name in options.cases:
+        whole, stopped = measured(name, options.budget), measured(name, options.budget, interrupt=0.5)
+        if not is_kept(whole, options.budget) or not is_stopped(stopped):
+            failed.append(name)
+        cells = [name, whole.outcome, significant(whole.seconds or 0.001), f"{whole.peak:.0f}", significant(stopped.seconds or 0.001)]
+        print("| " + " | ".join([*cells, stopped.outcome]) + " |", flush=True)
+    print(f"\nOver a limit: {', '.join(failed) or 'none'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
