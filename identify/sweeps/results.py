@@ -117,8 +117,8 @@ class Sweep:
         columns = [*RESULTS[measure], "state", "seconds"]
         content = [{name: row.get(name) for name in (*axes, *columns)} for row in rows]
         if not axes:
-            return xarray.Dataset({name: content[0][name] for name in kept}, attrs=fixed)
-        return pandas.DataFrame(content).set_index(axes)[kept].to_xarray().assign_attrs(fixed)
+            return xarray.Dataset({name: content[0][name] for name in columns}, attrs=fixed)
+        return pandas.DataFrame(content).set_index(axes)[columns].to_xarray().assign_attrs(fixed)
 
     def plot(
         self,
