@@ -154,7 +154,7 @@ class TestCheck:
             ({"budget": float("nan")}, "budget: received nan"),
             ({"budget": True}, "budget: received True"),
             ({"budget": "1"}, "budget: received '1'"),
-            ({"memory": 0}, "memory: received 0, expected a positive number of bytes"),
+            ({"memory": 0}, "memory: received 0, expected an integer of at least 1 [(]bytes[)]"),
             ({"memory": 1.5}, "memory: received 1.5"),
             ({"conditions": ["rank"]}, "conditions: received 'rank', expected one of interpolation, "),
             ({"conditions": "rank"}, "conditions: received 'rank'"),
