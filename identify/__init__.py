@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from identify.problem.network import Network, ShapeError, TwoLayerNetwork
     from identify.problem.refusals import UnsupportedError
     from identify.problem.system import KKTSystem
+    from identify.problem.uniqueness import Uniqueness
     from identify.problem.verdict import Condition, Report, Scope, Verdict, Witness
     from identify.recovery.recover import recover
     from identify.recovery.solution import Recovery, RecoveryError
@@ -89,6 +90,7 @@ _HOME = {
     "TooLargeError": "base.limits",
     "Truth": "planting.configuration",
     "TwoLayerNetwork": "problem.network",
+    "Uniqueness": "problem.uniqueness",
     "UnknownTheoremError": "theory.registry",
     "UnsupportedError": "problem.refusals",
     "Verdict": "problem.verdict",
@@ -154,6 +156,7 @@ __all__ = [
     "TooLargeError",
     "Truth",
     "TwoLayerNetwork",
+    "Uniqueness",
     "UnknownTheoremError",
     "UnsupportedError",
     "Verdict",

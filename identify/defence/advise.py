@@ -24,6 +24,7 @@ from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import normal_form
 from identify.problem.network import ShapeError
+from identify.problem.precision import LARGEST
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 from identify.problem.verdict import Verdict
@@ -224,7 +225,7 @@ class _Audit:
     def recovered(self, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
         """Relative errors of ``recover`` on the observed system, the reason if it did not succeed, and the part it had no time for."""
         assert problem.seen is not None and problem.data is not None
-        tolerance = max(TOLERANCE, 3 * problem.change) if problem.change else None
+        tolerance = min(max(TOLERANCE, 3 * problem.change), LARGEST) if problem.change else None
         try:
             found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=self.budget, judge=False)
         except (RecoveryError, TooLargeError) as error:

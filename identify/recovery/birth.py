@@ -1,4 +1,4 @@
-r"""Births and deaths: from a local minimum with n samples through n + 2 and back, keeping what is lower.
+r"""Births and deaths (of samples): from a local minimum with n samples through n + 2 and back, keeping what is lower.
 
 At a local minimum of the residual r a new sample is almost always a descent direction, since
 :math:`\eta(x) = \langle r, \nabla f(x)\rangle` vanishes at the candidates only. So two random samples are added, all are

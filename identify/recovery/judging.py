@@ -25,7 +25,10 @@ SECONDS = 1.0
 
 
 def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float | None) -> Uniqueness:
-    """What is known of the uniqueness of recovered data. ``left``: seconds of the budget, None without one. Cost: about a second at most."""
+    """What is known of the uniqueness of recovered data, at a cost of about a second at most.
+
+    ``left``: seconds of the budget, None without one.
+    """
     missed = precision.source is not Source.FORMAT and found.residual > precision.allowed
     if missed:
         numbers = {"residual": found.residual, "allowed": precision.allowed}

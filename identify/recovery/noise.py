@@ -35,7 +35,8 @@ class Noise:
         """
         w = self.weights(system.network.n_inputs, system.observed)
         freedom = max(len(w) - X.size - c.size + free, 1)
-        rounding = 2.0**-53 * np.linalg.norm(system.target * w) / np.sqrt(len(w))
+        # each of the products and powers that make a term is rounded
+        rounding = 2.0**-53 * np.sqrt(system.network.activation.degree + 1) * np.linalg.norm(system.target * w) / np.sqrt(len(w))
         return max(float(np.linalg.norm((system.right_hand_side(X, c) - system.target) * w)) / np.sqrt(freedom), float(rounding))
 
 

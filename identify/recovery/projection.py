@@ -10,8 +10,8 @@ For samples X the best multipliers are a linear least-squares problem; what is l
 (:math:`\alpha, \beta` = 1 where second-layer and bias rows are observed), and no Jacobian with all equations is ever formed.
 Columns are gradients of unit length, and two penalties can be added:
 
-- a weight for each sample times the square of its size :math:`\|c_i \nabla f(x_i)\|`, which :mod:`identify.recovery.measure` uses to make
-  samples disappear;
+- a weight for each sample times the square of its size :math:`\|c_i \nabla f(x_i)\|`, which keeps
+  multipliers from growing;
 - a decay times :math:`\sum_i \|x_i\|^2`.
 
 Both together make the cost coercive. Without them the infimum over n samples is seldom attained: sequences escape to infinity

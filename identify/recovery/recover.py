@@ -71,8 +71,16 @@ class Options:
     def search(self, starts: int, round: int, evidence: dict, *, one_is_enough: bool) -> Search:
         """A search with that many starts."""
         tolerance = TOLERANCE if self.tolerance is None else self.tolerance
-        clock = {"deadline": time_limit(), "progress": self.progress, "evidence": evidence}
-        return Search(self.seed, starts, tolerance, round, one_is_enough=one_is_enough, **clock)
+        return Search(
+            self.seed,
+            starts,
+            tolerance,
+            round,
+            one_is_enough=one_is_enough,
+            deadline=time_limit(),
+            progress=self.progress,
+            evidence=evidence,
+        )
 
 
 def recover(
@@ -265,8 +273,8 @@ def _nothing_found(work: Work, *, certain: bool) -> RecoveryError:
         message += f". The number of samples, {work.samples}, is the rank of the target, a lower bound: pass samples=n if it is known"
     if work.smallest_residual < np.inf:
         message += (
-            f". The best data leave a relative residual of {work.smallest_residual:.2g}, expected below {work.allowed:.2g}: if the target is "
-            "known no better than that, pass tolerance=..."
+            f". The best data leave a relative residual of {work.smallest_residual:.2g}, expected below {work.allowed:.2g}: if the target "
+            "is known no better than that, pass tolerance=..."
         )
     error = RecoveryError(message, **work.evidence)
     error.tried = dict(work.tried)

@@ -1,9 +1,9 @@
 r"""Whether a proof about recovered numbers carries over to data within their error bars.
 
-Exact ranks see every rounding error: samples x, y and x + y that were recovered to sixteen digits are independent as numbers, though the data
-are dependent, and a proof that rests on it says nothing about them. So each independence that a proof of uniqueness rests on is looked at
-again in floating point: the smallest singular value of the (normalised) vectors must exceed what the error bars can do to them. The vectors
-are :math:`(x_i^{\otimes k})_{k \in S}`, times the multipliers in one factor, and enter by their Gram matrix
+Exact ranks see every rounding error: samples x, y and x + y that were recovered to sixteen digits are independent as numbers,
+though the data are dependent, and a proof that rests on it says nothing about them. So each independence that a proof of uniqueness
+rests on is looked at again in floating point: the smallest singular value of the (normalised) vectors must exceed what the error bars
+can do to them. The vectors are :math:`(x_i^{\otimes k})_{k \in S}`, times the multipliers in one factor, and enter by their Gram matrix
 :math:`\sum_{k \in S} (x_i \cdot x_j)^k`. Floating point: this withholds claims, and makes none.
 """
 

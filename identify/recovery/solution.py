@@ -18,7 +18,10 @@ from identify.problem.uniqueness import NOT_JUDGED, Uniqueness
 class Failure(StrEnum):
     """Why a method gave no data; the values are the sentences, with the numbers still open."""
 
-    FEW_EQUATIONS = "interpolation: {equations} equations for {moments} moments; the algebraic route needs a wider network (identify.check says how wide)"
+    FEW_EQUATIONS = (
+        "interpolation: {equations} equations for {moments} moments; the algebraic route needs a wider network "
+        "(identify.check says how wide)"
+    )
     MOMENTS = (
         "interpolation: numerical rank {numerical_rank} of {moments}; the target does not determine the moments of the data, so the "
         "algebraic route does not apply (identify.check says what would)"
@@ -35,8 +38,8 @@ class Failure(StrEnum):
     SINGULAR = "decomposition: every random contraction was singular; the samples are dependent"
     INFINITE = "decomposition: a sample lies at infinity (its constant coordinate vanishes); the target is too noisy"
     SCALES = (
-        "scale: no moment of a lower degree among {lower} has as many numbers as there are samples ({samples}), so none fixes their scales; "
-        "the algebraic route does not apply (identify.check says whether the data are determined)"
+        "scale: no moment of a lower degree among {lower} has as many numbers as there are samples ({samples}), so none fixes their "
+        "scales; the algebraic route does not apply (identify.check says whether the data are determined)"
     )
     RESIDUAL = "the best {samples} samples leave a relative residual of {residual:.2g}, expected below {allowed:.2g}"
     TIME = "{what} takes about {seconds:.2g} s, more than is left"
@@ -157,7 +160,8 @@ class Recovery:
     error_bars
         First-order standard error of each sample, in the units of the inputs: the noise level of the target, estimated
         from the residual, propagated through the pseudo-inverse of the Jacobian; at least the rounding error of the sample. It is not a
-        bound, and it says nothing about other data that solve the equations equally well.
+        bound, and it says nothing about other data that solve the equations equally well. When a scale is free, the samples
+        have norm one, and so have the units: compare :attr:`relative_error_bars` with the relative errors of :meth:`match`.
     method
         What was done.
     evidence
@@ -179,6 +183,12 @@ class Recovery:
     @property
     def n_samples(self) -> int:
         return len(self.X)
+
+    @property
+    def relative_error_bars(self) -> Float[np.ndarray, " n"]:
+        """Error bars relative to the norms of the samples (dimensionless), whatever scale represents them; inf for a sample of zero."""
+        norms = np.linalg.norm(self.X, axis=1)
+        return np.divide(self.error_bars, norms, out=np.full(len(norms), np.inf), where=norms > 0)
 
     @property
     def labels(self) -> Float[np.ndarray, " n"]:

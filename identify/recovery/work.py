@@ -238,8 +238,8 @@ class Work:
             advice = "that is the tolerance given"
         else:
             advice = (
-                f"that is what {self.precision.source} allow{'s' * (self.precision.source is not Source.GAP)}. There may be more samples, or "
-                "dependent ones, than were looked for; if the target is known no better than that, pass tolerance=..."
+                f"that is what {self.precision.source} allow{'s' * (self.precision.source is not Source.GAP)}. There may be more "
+                "samples, or dependent ones, than were looked for; if the target is known no better than that, pass tolerance=..."
             )
         return ResidualError.of(Obstacle(Failure.RESIDUAL, numbers), advice, **self.evidence | {"residual": residual})
 

@@ -42,6 +42,7 @@ def thresholds(task: Task) -> dict[str, Any]:
 
 def recovery(task: Task) -> dict[str, Any]:
     """Plant an instance, perturb its target, recover, and compare with the planted data, modulo the ambiguity."""
+    from identify.problem.precision import LARGEST
     from identify.recovery.recover import TOLERANCE, recover
     from identify.recovery.solution import RecoveryError
 
@@ -59,7 +60,7 @@ def recovery(task: Task) -> dict[str, Any]:
             starts=task.starts,
             seed=task.seed,
             budget=task.budget,
-            tolerance=max(TOLERANCE, SOLVED * task.noise) if task.noise else None,
+            tolerance=min(max(TOLERANCE, SOLVED * task.noise), LARGEST) if task.noise else None,
             judge=False,
         )
     except RecoveryError as error:

@@ -216,6 +216,17 @@ class TestPrecision:
 
 
 class TestErrorBars:
+    @pytest.mark.parametrize("sizes", [(4, 3, 7), (10, 5, 20)])
+    def test_free_scales_at_rounding_size(self, sizes):
+        """Relative errors against relative bars: the planted samples are longer than the recovered ones, whose norm is one."""
+        ratios = []
+        for seed in range(10):
+            system, truth = size(*sizes, "z^3").plant(seed)
+            found = idf.recover(system, samples=sizes[1], judge=False)
+            match = found.match(truth.X, truth.c)
+            ratios.append(match.errors / found.relative_error_bars[match.order])
+        assert np.max(ratios) < 5 and 0.1 < np.sqrt(np.mean(np.square(ratios))) < 2
+
     def test_they_are_at_least_the_rounding_of_the_sample(self):
         for seed in range(10):
             found = idf.recover(size(5, 3, 20).plant(seed)[0], judge=False)
