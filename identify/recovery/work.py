@@ -68,7 +68,7 @@ class Work:
     ambiguity: Ambiguity = field(init=False)
     homogeneous: bool = field(init=False)
     moments_miss: float | None = field(init=False, default=None)
-    """Relative residual of the least-squares fit of the moments, once it was made."""
+    """Noise of the target, relative to it, by the least-squares fit of the moments; None before, and without spare equations."""
 
     def __post_init__(self) -> None:
         system = self.system
@@ -166,10 +166,10 @@ class Work:
 
     def _see_noise(self, moments: int, equations: int, residual: float) -> None:
         """Every data set, of any number of samples, has moments; so what their fit leaves of the target is noise, or another network."""
-        self.moments_miss = residual
-        if self.precision.source is Source.FORMAT and equations >= SPARE_MOMENTS * moments:
-            noise = residual / np.sqrt(1 - moments / equations)
-            self.precision = Precision(max(noise, self.precision.unit), self.precision.unit, Source.MOMENTS)
+        if equations >= SPARE_MOMENTS * moments:
+            self.moments_miss = residual / np.sqrt(1 - moments / equations)
+            if self.precision.source is Source.FORMAT:
+                self.precision = Precision(max(self.moments_miss, self.precision.unit), self.precision.unit, Source.MOMENTS)
 
     def polished(self, proposal: Found) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], float]:
         """The proposal of a search in full coordinates, after one polish, and its relative residual."""
@@ -246,10 +246,10 @@ class Work:
     def algebra_decides(self, obstacle: Obstacle, *, certain: bool) -> bool:
         """Whether it is clear, after the algebra left too large a residual, that no search can do better.
 
-        Either the target has no moments at all, so it comes from no data of any number; or so many samples are independent if they exist,
+        Either the target has no moments to that precision, so it comes from no data of any number; or so many samples are independent if they exist,
         and then the algebra would have come near them.
         """
-        if self.moments_miss is not None and self.moments_miss > self.allowed:
+        if self.moments_miss is not None and self.moments_miss > self.allowed / 2:
             return True
         if not is_affordable(0.0):
             return True
