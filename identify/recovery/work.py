@@ -246,8 +246,8 @@ class Work:
     def algebra_decides(self, obstacle: Obstacle, *, certain: bool) -> bool:
         """Whether it is clear, after the algebra left too large a residual, that no search can do better.
 
-        Either the target has no moments to that precision, so it comes from no data of any number; or so many samples are independent if they exist,
-        and then the algebra would have come near them.
+        Either the target has no moments to that precision, so it comes from no data of any number; or so many samples are independent
+        if they exist, and then the algebra would have come near them.
         """
         if self.moments_miss is not None and self.moments_miss > self.allowed / 2:
             return True
