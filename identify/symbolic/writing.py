@@ -19,7 +19,7 @@ class TooLongError(InputError):
 
     def __init__(self, characters: int, allowed: int) -> None:
         super().__init__(
-            f"the equations take about {characters:.2g} characters, more than the {allowed:.2g} that are written unless more are asked for; "
+            f"the equations take about {characters:.2g} characters, more than the {allowed:.2g} that are written without being asked; "
             "show fewer equations (limit=1, --limit 1), or allow more (max_characters=None, --max-characters)"
         )
         self.characters = characters

@@ -16,8 +16,7 @@ from support.command_line import LISTENING, run
 
 import identify as idf
 from identify.attacks import reconstruct as runs
-from identify.auditing import attacking, proofs
-from identify.auditing import saving
+from identify.auditing import attacking, proofs, saving
 from identify.auditing.work import Step
 from identify.base.interrupts import Interrupts, listening
 from identify.base.limits import OutOfTimeError, Stopped, limit_time, refuse_late
