@@ -6,6 +6,9 @@ The public names are loaded on first use, so that importing the package does not
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+"""The version of the distribution kkt-identify; pyproject.toml and CITATION.cff have it from here."""
+
 if TYPE_CHECKING:
     from identify import attacks as attacks
     from identify.attacks.reconstruct import reconstruct

@@ -49,7 +49,7 @@ def _sweep(folder: Path | None, k: int) -> Any:
             rows = [{name: value for name, value in each.items() if name != "seconds"} for each in found]
         else:
             from identify.sweeps.grid import Grid
-            from identify.sweeps.task import run_task
+            from identify.sweeps.measures import run_task
 
             for task in Grid.of(GRID | {"samples": [2, 3 + k]}).tasks():
                 rows.append({"samples": task.samples, "inputs": task.inputs, "verdict": run_task(task).result["verdict"]})

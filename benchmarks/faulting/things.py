@@ -17,14 +17,16 @@ import identify
 from identify.attacks.runs import Trial
 from identify.attacks.store import Store as Runs
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.result import Audit, older_files
+from identify.auditing.result import Audit
+from identify.auditing.saving import older_files
 from identify.base.files import claim_folder
 from identify.base.shards import read_shard, write_shard
 from identify.checkpoints.problems import load_problem, save_problem
 from identify.report.canvas import to_png
 from identify.report.html import Picture
+from identify.sweeps.measures import run_task
 from identify.sweeps.store import Store as Outcomes
-from identify.sweeps.task import Outcome, Task, run_task
+from identify.sweeps.task import Outcome, Task
 
 SIZES = {"inputs": 2, "width": 3, "activation": "z + z^2"}
 TASK = Task(measure="verdict", samples=1, **SIZES)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from identify.auditing.findings import Finding
+from identify.auditing.result import Audit
 from identify.report.html import Section, write_sections
-
-if TYPE_CHECKING:
-    from identify.auditing.result import Audit
 
 LONG = 24
 """Longest list of numbers on the page; longer ones are in report.json only."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
@@ -11,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.page import write_audit_page
-from identify.base.errors import InputError, UnknownNameError
-from identify.base.extras import MissingExtraError
-from identify.base.files import together
+from identify.base.errors import UnknownNameError
+from identify.base.options import natural
 from identify.problem.verdict import Report, Verdict
 from identify.report.html import fragment
 
@@ -136,7 +133,7 @@ class Audit:
             "version": VERSION,
             "headline": self.headline,
             "findings": [finding.to_dict() for finding in self.findings],
-            "certificates": sorted(self.certificates),
+            "certificates": sorted(self.certificates, key=natural),
             "stopped": self.stopped,
             "seed": self.seed,
             "budget": self.budget,
@@ -159,22 +156,9 @@ class Audit:
             When the folder cannot be written; what was there is as it was. Or, as ``MissingExtraError``, without jinja2 or matplotlib:
             what needs neither is written.
         """
-        folder, texts = Path(folder), {"report.json": self.to_json() + "\n"}
-        texts |= {f"{name}.certificate.json": proof.to_json() + "\n" for name, proof in sorted(self.certificates.items())}
-        missing, page = None, list[str]()
-        try:
-            with together(folder, older_files) as staged:
-                for name, text in texts.items():
-                    (staged / name).write_text(text, encoding="utf-8")
-                try:
-                    page = write_audit_page(staged, self)
-                except MissingExtraError as error:
-                    missing = error
-        except OSError as error:
-            raise InputError(f"out: {folder} cannot be written ({error.strerror}); choose another folder") from None
-        if missing is not None:
-            raise missing
-        return [folder / name for name in (*page, *texts)]
+        from identify.auditing.saving import save
+
+        return save(self, Path(folder))
 
     def _repr_html_(self) -> str:
         report = self.report
@@ -195,17 +179,3 @@ class Audit:
 
     def __repr__(self) -> str:
         return f"Audit({self.name}: {', '.join(finding.name for finding in self.findings)})"
-
-
-def older_files(folder: Path) -> list[Path]:
-    """The files that :meth:`Audit.save` has written there before."""
-    try:
-        older = json.loads((folder / "report.json").read_bytes())
-        if "audit" not in older:  # of another program
-            return []
-        findings = "|".join(re.escape(finding["name"]) for finding in older["findings"])
-        proofs = "|".join(map(re.escape, older["certificates"]))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # there is none
-        return []
-    own = re.compile(rf"report\.html|({findings})(-\d+)?\.png|({proofs})\.certificate\.json")
-    return [path for path in folder.iterdir() if own.fullmatch(path.name)]

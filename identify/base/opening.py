@@ -6,6 +6,7 @@ import re
 import stat
 import zipfile
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def shown(name: str | bytes) -> str:
 
 def reason_of(error: Exception) -> str:
     """The words of a library about a file, short and on one line; the kind of error if it has none. To be printed, never to be read."""
-    return shown(" ".join(str(error).split()) or type(error).__name__)
+    return shown(shorten(str(error), 60, placeholder="...") or type(error).__name__)
 
 
 def listing(arrays: dict[str, np.ndarray]) -> str:

@@ -35,6 +35,7 @@ def kkt(
     regime: Regime = "gradient",
     form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.", **one_of(FORMATS))] = "text",
     limit: Annotated[int | None, typer.Option(help="Equations to show of each group (text, latex).", show_default=False, **COUNT)] = None,
+    max_characters: Annotated[int, typer.Option(help="Longest text, LaTeX or JSON that is written.", **COUNT)] = 1_000_000,
     trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -58,10 +59,10 @@ def kkt(
             raise InputError("--samples: missing; give the number of training samples")
         system = kkt_equations(problem.system, samples=samples)
     if form == "json":
-        print_json(system.to_dict())
+        print_json(system.to_dict(max_characters=max_characters))
     elif form == "latex":
-        print_text(system.to_latex(6 if limit is None else limit))
+        print_text(system.to_latex(6 if limit is None else limit, max_characters=max_characters))
     elif form == "text":
-        print_text(system.to_text(limit))
+        print_text(system.to_text(limit, max_characters=max_characters))
     else:
         print_text(system.export(form))

@@ -6,12 +6,13 @@ statistic: success is judged against planted data, and proves nothing about othe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from identify.sweeps.task import Task
+from identify.sweeps.task import Outcome, Task
 
 SOLVED = 3.0
 """Factor of the relative noise below which a relative residual counts as solved."""
@@ -78,3 +79,17 @@ RESULTS = {
     "recovery": ("success", "relative_error", "residual", "solved_by", "not_recovered"),
 }
 """Columns of each measure, in the order of the table."""
+
+
+def run_task(task: Task) -> Outcome:
+    """Measure; an error becomes part of the outcome. Executors run this function."""
+    from identify.conditions.judgement import versions
+    from identify.problem.verdict import jsonable
+
+    started = time.perf_counter()
+    state, result, error = "done", {}, ""
+    try:
+        result = jsonable(MEASURES[task.measure](task))
+    except Exception as reason:  # whatever went wrong in one task must not end the sweep
+        state, error = "failed", f"{type(reason).__name__}: {reason}"
+    return Outcome(task=task, state=state, result=result, error=error, seconds=time.perf_counter() - started, versions=versions())

@@ -8,8 +8,7 @@ from typing import Any
 
 from identify.base.errors import InputError
 from identify.base.options import choice
-from identify.sweeps.results import varying
-from identify.sweeps.task import PARAMETERS
+from identify.sweeps.task import PARAMETERS, varying
 
 Row = dict[str, Any]
 MOST = 12

@@ -12,19 +12,15 @@ from identify.base.options import PICTURES, choice
 from identify.report.canvas import to_png, to_svg
 from identify.sweeps.curves import noise_curves, thresholds_curves
 from identify.sweeps.diagrams import recovery_diagram, verdict_diagram
-from identify.sweeps.panels import values_of
-from identify.sweeps.results import Sweep
+from identify.sweeps.panels import Row, values_of
 
 FORMS = dict(zip(PICTURES, (to_png, to_svg), strict=True))
 
 
-def write_pictures(
-    sweep: Sweep, folder: str | Path | None, *, x: str | None, y: str | None, where: str | Sequence[str], form: str
-) -> list[Path]:
-    """Draw the available results, and write the pictures; see :meth:`Sweep.plot`."""
+def write_pictures(rows: Sequence[Row], target: Path, source: Path, *, x: str | None, y: str | None, form: str) -> list[Path]:
+    """Draw the rows of a table, which are from the store ``source``, and write the pictures to ``target``; see ``Sweep.plot``."""
     needed("matplotlib", DRAWING)
     render = FORMS[choice("form", form, PICTURES)]
-    rows = sweep.table(where=where)
     of = {name: [row for row in rows if row["measure"] == name] for name in ("verdict", "thresholds", "recovery")}
     done = {name: [row for row in some if row["state"] == "done"] for name, some in of.items()}
     figures = {}
@@ -38,8 +34,7 @@ def write_pictures(
         if len(noises) > 1:
             figures["noise"] = noise_curves(of["recovery"])
     if not figures:
-        raise InputError(f"store: no results to draw in {sweep.store.folder}; sweep first, or choose other points with where")
-    target = sweep.store.folder if folder is None else Path(folder)
+        raise InputError(f"store: no results to draw in {source}; sweep first, or choose other points with where")
     try:
         with together(target) as staged:
             for name, figure in figures.items():

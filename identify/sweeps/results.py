@@ -15,7 +15,7 @@ from identify.base.options import choice
 from identify.sweeps.constraints import Constraint
 from identify.sweeps.measures import RESULTS
 from identify.sweeps.store import DamagedError, Store
-from identify.sweeps.task import PARAMETERS, Outcome
+from identify.sweeps.task import PARAMETERS, Outcome, varying
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -156,16 +156,12 @@ class Sweep:
         """
         from identify.sweeps.pictures import write_pictures
 
-        return write_pictures(self, folder, x=x, y=y, where=where, form=form)
+        source = self.store.folder
+        return write_pictures(self.table(where=where), source if folder is None else Path(folder), source, x=x, y=y, form=form)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {state}" for state, number in self.counts.items() if number or state == "done")
         return f"Sweep({self.store.folder}: {counts})"
-
-
-def varying(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Parameters with more than one value in these rows."""
-    return [name for name in PARAMETERS if len({row.get(name) for row in rows}) > 1]
 
 
 def _ending(outcome: Outcome) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -66,6 +65,11 @@ PARAMETERS = tuple(one.name for one in fields(Task) if one.name != "measure")
 """Parameters of a task besides its measure."""
 
 
+def varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Parameters with more than one value in these rows."""
+    return [name for name in PARAMETERS if len({row.get(name) for row in rows}) > 1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The outcome of a task.
@@ -93,21 +97,6 @@ class Outcome:
 def failed(task: Task, reason: str) -> Outcome:
     """The outcome of a task that could not be run."""
     return Outcome(task=task, state="failed", error=reason)
-
-
-def run_task(task: Task) -> Outcome:
-    """Measure; an error becomes part of the outcome. Executors run this function."""
-    from identify.conditions.judgement import versions
-    from identify.problem.verdict import jsonable
-    from identify.sweeps.measures import MEASURES
-
-    started = time.perf_counter()
-    state, result, error = "done", {}, ""
-    try:
-        result = jsonable(MEASURES[task.measure](task))
-    except Exception as reason:  # whatever went wrong in one task must not end the sweep
-        state, error = "failed", f"{type(reason).__name__}: {reason}"
-    return Outcome(task=task, state=state, result=result, error=error, seconds=time.perf_counter() - started, versions=versions())
 
 
 def canonical(content: Any) -> str:

@@ -21,7 +21,8 @@ from pathlib import Path
 from identify.base.errors import IdentifyError, InputError, WrongTypeError
 from identify.base.extras import needed
 from identify.base.limits import memory_allowed
-from identify.sweeps.task import Outcome, Task, run_task
+from identify.sweeps.measures import run_task
+from identify.sweeps.task import Outcome, Task
 
 AHEAD = 4096
 """Number of tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""

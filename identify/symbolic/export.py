@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import gcd, lcm
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from sympy import Expr, Poly, PolynomialError, Symbol, isprime, sympify
 from sympy.polys.rings import PolyElement
 
 from identify.base.errors import InputError
+from identify.base.files import replacing
 from identify.base.limits import refuse_above
-from identify.base.options import PROGRAMS, choice
-
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.base.options import PROGRAMS, choice, natural
+from identify.symbolic.system import SymbolicSystem
 
 SATURATION = Symbol("u")
 LARGEST_MODULUS = {"msolve": 1_500_000_000, "singular": 2**31, "macaulay2": 2**31, "sage": 2**31}
@@ -50,7 +49,13 @@ class Problem:
 
 
 def export(
-    system: SymbolicSystem, format: str, *, equations: Sequence[Expr] | None = None, saturate: bool = True, modulus: int | None = None
+    system: SymbolicSystem,
+    format: str,
+    *,
+    equations: Sequence[Expr] | None = None,
+    saturate: bool = True,
+    modulus: int | None = None,
+    path: str | Path | None = None,
 ) -> str:
     """The system as a file for another program, which prints the dimension and the degree of the solution set.
 
@@ -80,6 +85,9 @@ def export(
     modulus
         A prime p to compute modulo, for the four exact programs: below 1.5e9 for msolve, below 2^31 for the others. The
         dimension and the degree modulo p are those over the rationals for all but finitely many p.
+
+    path
+        Where to write the text, too: whole or not at all.
 
     Returns
     -------
@@ -120,7 +128,11 @@ def export(
             f"{format}: takes numbers only, but {len(problem.parameters)} parameters are symbols ({names}); "
             "give numbers by kkt_equations(KKTSystem, samples=n)"
         )
-    return WRITERS[format](problem)
+    text = WRITERS[format](problem)
+    if path is not None:
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return text
 
 
 def problem_of(
@@ -161,7 +173,7 @@ def _polynomials(system: SymbolicSystem, equations: Sequence[Expr] | None) -> It
     known = set(system.variables)
     for index, equation in enumerate(equations):
         expr = sympify(equation.as_expr() if isinstance(equation, PolyElement) else equation)
-        foreign = sorted(map(str, expr.free_symbols - known))
+        foreign = sorted(map(str, expr.free_symbols - known), key=natural)
         if foreign:
             raise InputError(f"equations[{index}]: contains {', '.join(foreign)}; expected only unknowns and parameters of the system")
         try:

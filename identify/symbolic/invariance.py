@@ -3,13 +3,11 @@ r"""The ambiguity group as substitutions that leave the equations as they are.""
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sympy import Expr, Integer, Symbol, expand
 
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.system import SymbolicSystem
 
 SCALE = Symbol("t")
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from flint import fmpq_mpoly
 from sympy import Expr, Integer, SparseMatrix, Symbol
 
 from identify.symbolic.polynomials import Polynomials, to_expression
-
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.system import SymbolicSystem
 
 
 @dataclass(frozen=True, eq=False)

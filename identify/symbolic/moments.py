@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from flint import fmpq
@@ -17,9 +17,8 @@ from sympy import Add, Expr, Mul, Symbol
 
 from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.symbolic.polynomials import to_expression
-
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.ring import polynomials_in, ring_of, ring_values
+from identify.symbolic.system import SymbolicSystem
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +43,8 @@ class MomentForm:
 
     @classmethod
     def of(cls, system: SymbolicSystem) -> MomentForm:
-        context, generators = system.in_ring()
-        W, A, offsets, _, _, *targets = system.ring_values(context, generators)
+        context, generators = ring_of(system)
+        W, A, offsets, _, _, *targets = ring_values(system, context, generators)
         order = system.activation.degree + 2
         derivatives = [[fmpq(s.numerator, s.denominator) for s in system.activation.derivative(k)] for k in range(order)]
         matrix = interpolation_matrix(W, A, offsets, derivatives, system.observed, system.degrees)
@@ -86,8 +85,8 @@ class MomentForm:
 
     def agrees(self) -> bool:
         """Whether replacing the moments by their definitions gives the stationarity equations, identically as polynomials."""
-        context, generators = self.system.in_ring()
-        _, _, _, X, c, *_ = self.system.ring_values(context, generators)
+        context, generators = ring_of(self.system)
+        _, _, _, X, c, *_ = ring_values(self.system, context, generators)
         values = []
         for o, e in self.exponents:
             total = context.constant(fmpq(0))
@@ -97,7 +96,7 @@ class MomentForm:
                     term = term * x**power
                 total = total + term
             values.append(total)
-        written = self.system.flint_polynomials(context, generators)[: self.system.n_stationarity]
+        written = polynomials_in(self.system, context, generators)[: self.system.n_stationarity]
         for row, target, equation in zip(self.matrix, self.targets, written, strict=True):
             total = -1 * target
             for coefficient, value in zip(row, values, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.problem.activation import horner
 from identify.problem.gradients import weighted_gradients
-
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.system import SymbolicSystem
 
 
 def lambdify(system: SymbolicSystem, backend: str = "numpy") -> Callable:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flint import fmpq, fmpq_mpoly
 from sympy import QQ, Add, Expr, Mul, Rational, Symbol
 from sympy.polys.orderings import grevlex
 from sympy.polys.rings import PolyRing
 
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.base.limits import refuse_above
+from identify.symbolic.ring import polynomials_in, ring_of
+from identify.symbolic.system import SymbolicSystem
+
+BYTES_PER_TERM = 400
+"""Measured memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,8 @@ class Polynomials(Sequence):
 
     @classmethod
     def of(cls, system: SymbolicSystem) -> Polynomials:
+        terms = system.n_terms()
+        refuse_above(BYTES_PER_TERM * terms, f"the expanded system ({terms} terms; the structured form .equations needs no expansion)")
         n = system.names
         if system.numbers is not None:
             flint = _in_one_ring(system)
@@ -112,7 +118,7 @@ SAMPLE = {"x": 0, "lambda": 0, "y": 0}
 
 
 def _in_one_ring(system: SymbolicSystem) -> tuple[fmpq_mpoly, ...]:
-    return tuple(system.flint_polynomials(*system.in_ring()))
+    return tuple(polynomials_in(system, *ring_of(system)))
 
 
 def _rename(symbol: Symbol, owned: dict[str, int], number: int) -> Symbol:

@@ -9,8 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import isfinite
-from typing import TYPE_CHECKING
 
 import numpy as np
 from flint import arb, ctx, fmpq
@@ -19,14 +17,12 @@ from scipy.optimize import linear_sum_assignment
 from sympy import Expr, Integer, Symbol
 
 from identify.base.errors import InputError
-from identify.base.options import choice
+from identify.base.options import choice, positive
 from identify.problem.system import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
 from identify.symbolic.groebner import solve_with_sympy
 from identify.symbolic.msolve import Interval, Roots, SolveLimitError, WrongSolutionError, msolve_program, solve_with_msolve
-
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.system import SymbolicSystem
 
 __all__ = ["RealSolution", "Solution", "SolveLimitError", "gauge_equations", "solve"]
 
@@ -195,8 +191,7 @@ def solve(system: SymbolicSystem, *, gauge: str | None = "auto", time_limit: flo
     if gauge is not None:
         choice("gauge", gauge, ("auto",))
     choice("method", method, METHODS)
-    if isinstance(time_limit, bool) or not isinstance(time_limit, (int, float)) or not (time_limit > 0 and isfinite(time_limit)):
-        raise InputError(f"time_limit: received {time_limit!r}, expected a positive number of seconds")
+    time_limit = positive("time_limit", time_limit, unit="seconds")
     if system.numbers is None:
         raise InputError("solve: the weights and targets are symbols; give numbers by kkt_equations(KKTSystem, samples=n)")
     program = None if method == "sympy" else msolve_program()

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 
-if TYPE_CHECKING:
-    from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.system import SymbolicSystem
 
 Node = tuple[str, int]
 

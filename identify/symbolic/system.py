@@ -2,8 +2,8 @@ r"""``kkt_equations``: the polynomial KKT system of a two-layer network, written
 
 Equations are kept structured: :math:`a_j \sum_i \lambda_i y_i\, \sigma'(w_j\cdot x_i)\, x_{i,k} - t_{j,k}` with the derivative of the
 activation as one factor; SymPy expressions are made when they are looked at. Expansion never touches expression trees: the
-right-hand side of (S) is evaluated in python-flint's multivariate polynomials, by the one definition in
-:mod:`identify.problem.system`, and handed out as SymPy polynomials.
+right-hand side of (S) is evaluated in python-flint's multivariate polynomials (:mod:`identify.symbolic.ring`), by the one
+definition in :mod:`identify.problem.gradients`, and handed out as SymPy polynomials.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from flint import Ordering, fmpq, fmpq_mpoly_ctx
-from sympy import Expr, Ge, Integer, Rational, Symbol
+from sympy import Expr, Ge, Symbol
 
 from identify.base.errors import InputError, WrongTypeError
-from identify.base.files import replacing
 from identify.base.limits import refuse_above
+from identify.base.options import whole
 from identify.planting.configuration import Configuration, is_lifted
-from identify.problem.activation import Activation, horner
+from identify.problem.activation import Activation
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.gradients import Observed, visible_degrees, weighted_gradients
+from identify.problem.gradients import Observed, visible_degrees
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, equations_in_words
 from identify.symbolic.names import Names
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
     from identify.symbolic.structure import Structure
 
 BYTES_PER_SYMBOL = 1000
-BYTES_PER_TERM = 400
-"""Measured memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
+MAX_CHARACTERS = 1_000_000
+"""Longer texts are written only on demand; a megabyte is hundreds of pages."""
 
 
 @dataclass(frozen=True)
@@ -193,56 +192,12 @@ class SymbolicSystem:
         """
         from identify.symbolic.polynomials import Polynomials
 
-        terms = self.n_terms()
-        refuse_above(BYTES_PER_TERM * terms, f"the expanded system ({terms} terms; the structured form .equations needs no expansion)")
         return Polynomials.of(self)
 
     @cached_property
     def variables(self) -> tuple[Symbol, ...]:
         """Unknowns, then parameters: the variables of the expanded polynomials."""
         return self.unknowns + self.parameters
-
-    def in_ring(self) -> tuple[Any, dict[Symbol, Any]]:
-        """A python-flint polynomial ring over the rationals in :attr:`variables`, and its generators by symbol."""
-        context = fmpq_mpoly_ctx.get([symbol.name for symbol in self.variables], Ordering.degrevlex)
-        return context, dict(zip(self.variables, context.gens(), strict=True))
-
-    def ring_values(self, context, generators) -> tuple[np.ndarray, ...]:
-        """W, A, offsets, X, signed multipliers, and targets (W, bias, a) as arrays of ring elements."""
-
-        def convert(array: np.ndarray) -> np.ndarray:
-            out = np.empty(array.shape, dtype=object)
-            for index, value in np.ndenumerate(array):
-                out[index] = to_ring(value, context, generators)
-            return out
-
-        c = np.empty(self.structured.signed.shape, dtype=object)
-        for index, factors in np.ndenumerate(self.structured.signed):
-            c[index] = to_ring(Integer(1), context, generators)
-            for factor in factors:
-                c[index] = c[index] * to_ring(factor, context, generators)
-        return (*map(convert, self.structured.weights), convert(self.names.x), c, *map(convert, self.structured.targets))
-
-    def flint_polynomials(self, context, generators) -> list:
-        """Every equation as a python-flint polynomial, through :func:`identify.problem.system.weighted_gradients`."""
-        W, A, offsets, X, c, tW, tb, ta = self.ring_values(context, generators)
-        s, ds = ([fmpq(v.numerator, v.denominator) for v in self.activation.derivative(order)] for order in (0, 1))
-        parts = weighted_gradients(W, A, offsets, s, ds, X, c)
-        out = []
-        for part, target, seen in zip(parts, (tW, tb, ta), self.observed, strict=True):
-            if seen:
-                out += list((part - target).ravel())
-        if self.has_margins or self.has_square_closure:
-            f = horner(s, X @ W.T + offsets) @ A.T
-            for i in range(self.names.samples):
-                factors = self.structured.signed[i, 0]
-                multiplier = to_ring(factors[0], context, generators)
-                if self.has_square_closure:
-                    out.append(multiplier + fmpq(2, self.names.samples) * (f[i, 0] - generators[self.structured.responses[i]]))
-                    continue
-                excess = to_ring(factors[1], context, generators) * f[i, 0] - 1
-                out.append(excess if self.labels is not None else multiplier * excess)
-        return out
 
     # --- derived views -----------------------------------------------------------------------------------------------
 
@@ -271,6 +226,8 @@ class SymbolicSystem:
         if self.has_square_closure:
             out.append(("closure of the square loss", n.samples))
         return out
+
+    # Thin doors to the modules that stand on this one; each loads what it needs when it is opened.
 
     def jacobian(self) -> SymbolicJacobian:
         """Derivatives of the expanded equations by the unknowns, sparse."""
@@ -308,33 +265,26 @@ class SymbolicSystem:
 
         return lambdify(self, backend)
 
-    def to_latex(self, limit: int = 6) -> str:
-        """The system in an ``align*`` environment; groups are cut after ``limit`` equations, with a count."""
-        from identify.symbolic.latex import to_latex
+    def to_latex(self, limit: int | None = 6, *, max_characters: int | None = MAX_CHARACTERS) -> str:
+        """The system in an ``align*`` environment; groups are cut after ``limit`` equations, with a count.
 
-        return to_latex(self, limit)
+        Raises :class:`~identify.symbolic.writing.TooLongError`, before any work, when that would take more than ``max_characters``.
+        """
+        from identify.symbolic.writing import to_latex
 
-    def to_text(self, limit: int | None = None) -> str:
-        """One line for each equation."""
-        from identify.symbolic.latex import to_text
+        return to_latex(self, limit, max_characters=max_characters)
 
-        return to_text(self, limit)
+    def to_text(self, limit: int | None = None, *, max_characters: int | None = MAX_CHARACTERS) -> str:
+        """One line for each equation; ``limit`` and ``max_characters`` as for :meth:`to_latex`."""
+        from identify.symbolic.writing import to_text
 
-    def to_dict(self) -> dict[str, Any]:
-        """The system as JSON values: sizes, names of the symbols, and every equation as text that SymPy reads."""
-        n = self.names
-        return {
-            "regime": self.regime,
-            "activation": str(self.activation),
-            "sizes": {"inputs": n.inputs, "samples": n.samples, "width": n.width, "outputs": n.outputs, "bias": n.bias},
-            "unknowns": [symbol.name for symbol in self.unknowns],
-            "parameters": [symbol.name for symbol in self.parameters],
-            "groups": [{"name": name, "equations": size} for name, size in self.groups()],
-            "equations": [str(equation) for equation in self.equations],
-            "inequalities": [str(relation) for relation in self.inequalities],
-            "side_conditions": [{"name": each.name, "text": each.text} for each in self.side_conditions],
-            "ambiguity": list(self.group.describe()),
-        }
+        return to_text(self, limit, max_characters=max_characters)
+
+    def to_dict(self, *, max_characters: int | None = MAX_CHARACTERS) -> dict[str, Any]:
+        """JSON values: sizes, names of the symbols, and every equation as text that SymPy reads; refusals as :meth:`to_latex`."""
+        from identify.symbolic.writing import to_dict
+
+        return to_dict(self, max_characters=max_characters)
 
     def solve(self, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Solution:
         """Exact solution of a small system: dimension, degree, real solutions in boxes (:func:`identify.symbolic.solve.solve`)."""
@@ -354,14 +304,14 @@ class SymbolicSystem:
         """The system as a file for an algebra program (:func:`identify.symbolic.export.export`), also written to ``path``."""
         from identify.symbolic.export import export
 
-        text = export(self, format, equations=equations, saturate=saturate, modulus=modulus)
-        if path is not None:
-            with replacing(Path(path)) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        return text
+        return export(self, format, equations=equations, saturate=saturate, modulus=modulus, path=path)
 
-    def _repr_latex_(self) -> str:
-        return self.to_latex()
+    def _repr_latex_(self) -> str | None:
+        """For notebooks, which show the plain text of a system that is too long."""
+        try:
+            return self.to_latex()
+        except InputError:
+            return None
 
     def __len__(self) -> int:
         return len(self.equations)
@@ -405,15 +355,14 @@ def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
         return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
-    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1")
+    samples = whole("samples", samples)
     if problem.labels is not None and len(problem.labels) != samples:
         raise InputError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
     net = problem.network
     require_polynomial("kkt_equations", net)
-    refuse_many(net.n_inputs, int(samples), net.width, net.n_outputs)
+    refuse_many(net.n_inputs, samples, net.width, net.n_outputs)
     signed = problem.labels is None and problem.regime != "max-margin"
-    names = Names(net.n_inputs, int(samples), net.width, net.n_outputs, net.has_bias, signed)
+    names = Names(net.n_inputs, samples, net.width, net.n_outputs, net.has_bias, signed)
     return SymbolicSystem(net.activation, names, problem.observed, problem.regime, problem)
 
 
@@ -421,15 +370,3 @@ def refuse_many(d: int, n: int, m: int, C: int) -> None:
     """Raise TooLargeError for more symbols than memory has room for: data, network and target."""
     count = n * (d + 2 * C) + 2 * m * (d + C + 1)
     refuse_above(BYTES_PER_SYMBOL * count, f"a system with {count} symbols")
-
-
-def to_ring(value, context, generators):
-    """A symbol, a rational, or a product of both, in the polynomial ring."""
-    if isinstance(value, Symbol):
-        return generators[value]
-    if isinstance(value, Rational):
-        return context.constant(fmpq(int(value.p), int(value.q)))
-    out = context.constant(fmpq(1))
-    for factor in value.args:
-        out = out * to_ring(factor, context, generators)
-    return out

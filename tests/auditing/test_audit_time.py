@@ -16,8 +16,7 @@ from support.command_line import LISTENING, run
 
 import identify as idf
 from identify.attacks import reconstruct as runs
-from identify.auditing import attacking, proofs
-from identify.auditing import result as results
+from identify.auditing import attacking, proofs, saving
 from identify.auditing.work import Step
 from identify.base.interrupts import Interrupts, listening
 from identify.base.limits import OutOfTimeError, Stopped, limit_time, refuse_late
@@ -130,7 +129,7 @@ class TestAnInterrupt:
             (folder / "report.html").write_text("a page")
             return [folder / "report.html"]
 
-        monkeypatch.setattr(results, "write_audit_page", write)
+        monkeypatch.setattr(saving, "write_audit_page", write)
         status, out, err = run(monkeypatch, capsys, "audit", path, "--samples", 2, "--out", tmp_path / "out")
         assert (
             status == expected

@@ -36,7 +36,6 @@ BUILTINS = {
     ("problem/activation.py", "AttributeError"): "what Python expects of __getattr__",
     ("problem/activation.py", "NotImplementedError"): "abstract methods: no activation lacks them",
     ("problem/network.py", "AttributeError"): "what Python expects of __getattr__",
-    ("recovery/count.py", "AssertionError"): "ends a loop without an end for the type checker; not reached",
     ("sweeps/constraints.py", "TypeError"): "becomes a GridError in the caller",
 }
 """Every builtin exception that leaves a function, with the reason."""

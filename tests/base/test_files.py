@@ -407,12 +407,12 @@ class TestAudits:
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
     def test_without_what_draws_pages_the_rest_is_written(self, audits, tmp_path, monkeypatch):
-        from identify.auditing import result
+        from identify.auditing import saving
 
         def missing(*_):
             raise MissingExtraError("jinja2", "pages")
 
-        monkeypatch.setattr(result, "write_audit_page", missing)
+        monkeypatch.setattr(saving, "write_audit_page", missing)
         with pytest.raises(MissingExtraError):
             audits[1].save(tmp_path)
         assert names(tmp_path) == {"report.json", "proof-1.certificate.json"}
