@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import run
+from support.marks import slow
 
 import identify as idf
 from identify.base.options import CONDITIONS
@@ -201,7 +202,7 @@ def test_counts_and_searches_agree(width, unique):
     assert "Gröbner" in counted[1] and "complex starts" in searched[1]
 
 
-@pytest.mark.parametrize("name", ["jennrich", "several-outputs", "joint-moments", "moments"])
+@pytest.mark.parametrize("name", ["jennrich", "several-outputs", "joint-moments", slow("moments")])
 def test_without_an_algebra_program(name, monkeypatch):
     monkeypatch.setattr("identify.symbolic.msolve.msolve_program", lambda: None)
     found = idf.theorems[name].verify(trials=2)
