@@ -123,6 +123,7 @@ def test_faults(tmp_path, monkeypatch):
     assert all(row[2] == row[3] + row[4] > 0 == row[5] for row in rows), rows
 
 
+@pytest.mark.smoke
 def test_faults_are_seen(tmp_path):
     """In a process without threads, which can fork."""
     subprocess.run([sys.executable, "-c", UNSAFE, BENCHMARKS, tmp_path], check=True, timeout=300)

@@ -33,6 +33,7 @@ def broken(name: str, conclusion: str, examine) -> idf.Theorem:
     return replace(idf.theorems[name], name="broken", conclusion=conclusion, examine=examine)
 
 
+@pytest.mark.smoke
 def test_registry():
     assert list(idf.theorems) == [theorem.name for theorem in idf.theorems.values()]
     assert "interpolation" in idf.theorems and "interpolatoin" not in idf.theorems and 3 not in idf.theorems
@@ -51,6 +52,7 @@ def test_unknown_names_are_listed(error):
     assert caught.value.name == "jenrich" and str(caught.value).startswith("theorem: ")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", list(idf.theorems))
 def test_every_entry_is_complete(name):
     entry = idf.theorems[name]
