@@ -72,6 +72,13 @@ def test_the_folders_are_those_of_the_order_and_the_tests_mirror_them():
     assert folders <= {*ORDER, "benchmarks", "docs"}
 
 
+def test_smoke_touches_every_folder():
+    """What ``pytest -m smoke`` runs, in a minute."""
+    folder = Path(__file__).parent
+    smoking = {path.parent.name for path in folder.glob("*/test_*.py") if "pytest.mark.smoke" in path.read_text(encoding="utf-8")}
+    assert smoking == {path.parent.name for path in folder.glob("*/test_*.py")}
+
+
 def test_no_file_imports_one_that_imports_it(modules):
     graph = modules.files(ROOT)
     loaded = nx.DiGraph((a, b) for a, b, at_once in graph.edges(data="loaded") if at_once)
@@ -115,6 +122,7 @@ def test_prose_that_a_template_reads_is_found():
     assert template_searches("a\n{% if said in paragraph %}{% endif %}\n{{ text.partition(x) }}{{ loop.index }}") == [2, 3]
 
 
+@pytest.mark.smoke
 def test_modules_import_only_from_rows_above_their_own(modules):
     graph = modules.imports(ROOT)
     returning = modules.against_the_order(graph)
@@ -169,6 +177,7 @@ def test_verdicts_are_made_in_one_place():
         assert made <= {"UNDECIDED"} or path == ROOT / "conditions" / "judgement.py", path
 
 
+@pytest.mark.smoke
 def test_public_names_are_listed_once_and_exist():
     assert sorted(identify.__all__) == identify.__all__ == sorted(identify._HOME)
     for name in identify.__all__:

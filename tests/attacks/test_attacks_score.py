@@ -12,6 +12,8 @@ from identify.attacks.scores import ImageShape, confidence, correlations, relati
 from identify.base.errors import InputError
 from identify.problem.network import ShapeError
 
+pytestmark = pytest.mark.smoke
+
 seeds = st.integers(0, 2**32 - 1)
 GROUPS = ("none", "sign", "scaling")
 

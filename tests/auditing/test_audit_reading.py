@@ -10,6 +10,8 @@ from identify.auditing.reading import read
 from identify.checkpoints import ProblemFileError
 from identify.planting.configuration import Configuration
 
+pytestmark = pytest.mark.smoke
+
 RNG = np.random.default_rng(0)
 LAYERS = {"fc1.weight": RNG.standard_normal((6, 8)), "fc2.weight": RNG.standard_normal((1, 6))}
 HEADS = {

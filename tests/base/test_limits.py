@@ -6,6 +6,8 @@ import pytest
 
 from identify.base.limits import TooLargeError, memory_allowed, readable, refuse_above
 
+pytestmark = pytest.mark.smoke
+
 
 def test_limit_from_the_environment(monkeypatch):
     monkeypatch.setenv("IDENTIFY_MEMORY", "0.5")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
 UNSAFE = """
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ for content in (b"1", b""):
 """
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+@pytest.mark.slow
 def test_symbolic():
     command = [sys.executable, "-W", "error", BENCHMARKS / "symbolic.py", "--quick"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
@@ -44,7 +45,6 @@ def test_symbolic():
     assert "The methods agree on the number of terms of every system." in out
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
 def test_check():
     command = [sys.executable, "-W", "error", BENCHMARKS / "check.py", "--quick"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
@@ -53,7 +53,7 @@ def test_check():
     assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+@pytest.mark.slow
 def test_ranks():
     command = [sys.executable, "-W", "error", BENCHMARKS / "ranks.py", "--quick"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
@@ -62,7 +62,6 @@ def test_ranks():
     assert "| 20, 150 | 1770 | 0.12, 1.8 |" in out
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
 def test_startup():
     command = [sys.executable, "-W", "error", BENCHMARKS / "startup.py", "--repeats", "1"]
     out = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout  # slow machines miss its targets
@@ -70,7 +69,7 @@ def test_startup():
     assert len(rows) == 5 and all(float(row[1]) > 0 for row in rows)
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+@pytest.mark.slow
 def test_budgets():
     command = [sys.executable, "-W", "error", BENCHMARKS / "budgets.py", "--budgets", "0.5", "--cases", "3 digits, width 40"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
@@ -78,7 +77,7 @@ def test_budgets():
     assert float(row[2]) > 0 and float(row[3]) < 60 and int(row[4]) >= 6
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+@pytest.mark.slow
 def test_attacks(tmp_path):
     """A slice of the study; a second call finds every result in the store."""
     command = [
@@ -102,7 +101,6 @@ def test_attacks(tmp_path):
     assert "done before" in again and {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()} == before
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
 def test_images():
     command = [sys.executable, "-W", "error", BENCHMARKS / "images.py", "--samples", "6", "--width", "60", "--side", "8"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
@@ -110,7 +108,7 @@ def test_images():
     assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+@pytest.mark.slow
 def test_faults(tmp_path, monkeypatch):
     """A slice; kills in a process without threads, which can fork."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
@@ -125,7 +123,31 @@ def test_faults(tmp_path, monkeypatch):
     assert all(row[2] == row[3] + row[4] > 0 == row[5] for row in rows), rows
 
 
-@pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+@pytest.mark.smoke
 def test_faults_are_seen(tmp_path):
     """In a process without threads, which can fork."""
     subprocess.run([sys.executable, "-c", UNSAFE, BENCHMARKS, tmp_path], check=True, timeout=300)
+
+
+HELP = """
+import runpy, sys
+
+sys.path.insert(0, sys.argv[1])
+for path in sys.argv[2:]:
+    sys.argv = [path, "--help"]
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as stop:
+        assert not stop.code
+    else:
+        raise AssertionError(path)
+"""
+
+
+def test_every_program_starts():
+    """All that the programs import is there; what they do is seen by the slow tests."""
+    programs = [path for path in sorted(BENCHMARKS.glob("*.py")) if "ArgumentParser" in path.read_text(encoding="utf-8")]
+    assert len(programs) > 10
+    command = [sys.executable, "-W", "error", "-c", HELP, BENCHMARKS, *programs]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    assert out.count("usage: ") == len(programs)

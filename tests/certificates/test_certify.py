@@ -195,6 +195,7 @@ class TestWhatItSays:
         assert outcomes == sorted(outcomes, key=stages.index) and set(outcomes) == set(stages)
         assert bounds == sorted(bounds)
 
+    @pytest.mark.smoke
     def test_exact_target(self):
         """Integer data have an exact target; an error of zero is one target."""
         net = random_network(np.random.default_rng(3), CUBIC, inputs=2, width=4, integers=True)
@@ -299,6 +300,7 @@ class TestRefusals:
         with pytest.raises(idf.NotCertifiedError):
             idf.certify(system_of(net, X, c), (X, c), relative_error=FLOAT32)
 
+    @pytest.mark.smoke
     def test_wrong_data(self):
         system, (X, c) = planted("plain")
         rng = np.random.default_rng(0)

@@ -130,6 +130,7 @@ class TestNpz:
             with pytest.raises(ProblemFileError, match=message):
                 read_arrays(tmp_path / name)
 
+    @pytest.mark.smoke
     def test_pickles_are_not_executed(self, tmp_path):
         flag = tmp_path / "executed"
 
@@ -193,6 +194,7 @@ class TestNpz:
                 load(tmp_path / name)
 
 
+@pytest.mark.smoke
 class TestShapes:
     def read(self, **arrays):
         named, rest = layers({name: np.asarray(value) for name, value in arrays.items()}, "file")

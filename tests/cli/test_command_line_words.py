@@ -32,6 +32,7 @@ def completed(monkeypatch, capsys, *words) -> list[str]:
     return out.split()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -77,6 +78,7 @@ def test_lists_of_names_are_those_of_what_they_name():
     assert options.AXES == PARAMETERS
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from support.marks import slow
 
 import identify as idf
 from identify import cli
@@ -17,7 +18,7 @@ def test_digits_from_weights_alone():
     assert act.system.regime == "max-margin" and act.system.network.n_inputs == 64
 
 
-@pytest.mark.parametrize(("dtype", "accuracy"), [("float32", 1e-4), ("float64", 1e-9)])
+@pytest.mark.parametrize(("dtype", "accuracy"), [("float32", 1e-4), slow("float64", 1e-9)])
 def test_digits_from_one_gradient(dtype, accuracy):
     act = demo.one_gradient(dtype=dtype)
     assert act.report.verdict is idf.Verdict.UNIQUE

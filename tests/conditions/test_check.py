@@ -55,6 +55,7 @@ class TestTruthTable:
         second = reports[2].witness is not None and reports[2].witness.kind == "second solution"
         assert reports[2].verdict is reports[0].verdict or reports[0]["generic-global"].is_proved or second
 
+    @pytest.mark.smoke
     @pytest.mark.parametrize("known", TRUTH_TABLE, ids=str)
     def test_every_row_is_decided(self, known):
         assert check(known.configuration).verdict is DECIDED[known.truth]
@@ -64,6 +65,7 @@ class TestTruthTable:
         condition = check(known.configuration)["generic-global"]
         assert condition.is_proved is known.generic_global and (known.solutions == known.orbit or not condition.holds)
 
+    @pytest.mark.smoke
     @pytest.mark.parametrize("known", TRUTH_TABLE, ids=str)
     def test_counts_are_those_of_the_group(self, known):
         n, signs = known.size[1], known.configuration.ambiguity.group == "sign"
@@ -177,7 +179,7 @@ class TestInvariance:
         activation=st.sampled_from(["z^3", "1 + z^3", "z + z^2", CUBIC]),
         outputs=st.integers(1, 2),
     )
-    @settings(max_examples=20)
+    @settings(max_examples=8)
     def test_more_neurons_never_take_uniqueness_away(self, d, n, activation, outputs):
         net = random_network(np.random.default_rng([d, n]), activation, inputs=d, width=9, outputs=outputs)
         rng = np.random.default_rng(0)

@@ -113,6 +113,7 @@ class TestVerdicts:
             ranks = [RANK[verdict] for verdict in verdicts]
             assert ranks == sorted(ranks, reverse=True)
 
+    @pytest.mark.smoke
     def test_are_those_of_check(self, cubic):
         system, truth = CONFIGS[0].plant(0)
         at = cubic["width"].levels.index(12)

@@ -22,7 +22,10 @@ PAGES = sorted(DOCS.rglob("*.md"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()\s]*\))?)\)")
 ADDRESS = re.compile(r"\b[a-z]+://[^\s<>\"'`|]+")
-pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the documentation is part of the repository, not of the package")
+pytestmark = [
+    pytest.mark.smoke,
+    pytest.mark.skipif(not DOCS.exists(), reason="the documentation is part of the repository, not of the package"),
+]
 
 
 @cache

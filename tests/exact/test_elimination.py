@@ -22,6 +22,8 @@ from identify.exact.kernel import Kernel, tall_rank
 from identify.exact.modular import certified_rank, random_prime, rank
 from identify.problem.verdict import Arithmetic
 
+pytestmark = pytest.mark.smoke
+
 Q = 4194301
 
 

@@ -27,6 +27,7 @@ def test_planted_data_solve_the_system_and_counts_agree(layers, bias, outputs, r
     assert system.describe() == config.describe()
 
 
+@pytest.mark.smoke
 def test_the_same_seed_gives_the_same_instance():
     config = Configuration(**SIZES)
     (first, truth), (second, again), (other, _) = (config.plant(seed) for seed in (1, 1, 2))
@@ -48,6 +49,7 @@ def test_self_trained_instances_are_stationary(layers, activation, bias, regime)
         assert np.allclose(truth.multipliers, 1 / (3 * (1 + np.exp(margins))), rtol=1e-9) and system.loss == "logistic"
 
 
+@pytest.mark.smoke
 def test_truth_splits_signed_multipliers():
     truth = Truth(np.eye(2), np.array([-2.0, 3.0]))
     assert truth.labels.tolist() == [-1, 1] and truth.multipliers.tolist() == [2, 3]

@@ -10,6 +10,8 @@ from numpy.polynomial import Polynomial
 
 from identify.problem.activation import MAX_DEGREE, Activation, ActivationError, horner, root_group
 
+pytestmark = pytest.mark.smoke
+
 rationals = st.fractions(min_value=-50, max_value=50, max_denominator=60)
 activations = st.lists(rationals, min_size=3, max_size=7).filter(lambda s: any(s[2:])).map(Activation)
 

@@ -11,6 +11,8 @@ from identify.exact.instance import Instance
 from identify.exact.modular import rank
 from identify.problem.gradients import Observed, jacobian
 
+pytestmark = pytest.mark.smoke
+
 Q = 2**31 - 1
 ACTIVATION = "1/2 + z - z^2/3 + z^4"
 

@@ -7,6 +7,8 @@ from support.oracles import random_network
 from identify.problem.activation import ActivationError
 from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("bias", [False, True])

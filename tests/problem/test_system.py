@@ -11,6 +11,8 @@ from identify.problem.gradients import Observed, flatten, visible_degrees, weigh
 from identify.problem.network import ShapeError, TwoLayerNetwork
 from identify.problem.system import KKTSystem, check_data, check_labels
 
+pytestmark = pytest.mark.smoke
+
 NET = TwoLayerNetwork([[1.0, 2.0], [0.0, 1.0], [3.0, 1.0]], [1.0, -1.0, 2.0], "z^3")
 BIASED = TwoLayerNetwork(NET.W, NET.a, "z^3", bias=[1.0, 0.0, -1.0])
 

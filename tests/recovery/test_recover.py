@@ -29,6 +29,7 @@ def worst(found, truth) -> float:
 
 
 class TestPlanted:
+    @pytest.mark.smoke
     @pytest.mark.parametrize("sizes", [*RECOVERABLE, (20, 20, 110)])
     def test_smooth_cubic(self, sizes):
         system, truth = size(*sizes).plant(0)
@@ -170,6 +171,7 @@ def noisy(system: KKTSystem, level: float, seed: int) -> KKTSystem:
 
 
 class TestSelfTrained:
+    @pytest.mark.smoke
     @pytest.mark.parametrize("n", MAX_MARGIN_WIDTHS)
     @pytest.mark.parametrize("d", [None, 20, 64])
     def test_max_margin_from_weights_and_labels_alone(self, n, d):

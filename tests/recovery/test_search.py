@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
+from support.marks import slow
 
 import identify as idf
 from identify.problem.ambiguity import Ambiguity
@@ -198,12 +199,12 @@ class TestSeparate:
         ("config", "seed"),
         [
             (size(8, 8, 16), 1),
-            (size(20, 6, 13), 0),
-            (size(6, 6, 13, bias=True), 0),
+            slow(size(20, 6, 13), 0),
+            slow(size(6, 6, 13, bias=True), 0),
             (size(5, 5, 12, "z + z^3"), 0),
-            (size(6, 5, 11, "z^3", layers="first"), 0),
+            slow(size(6, 5, 11, "z^3", layers="first"), 0),
             (size(6, 4, 12, "z + z^2 + z^3", outputs=2), 0),
-            (size(7, 6, 12, "z + z^4", bias=True), 3),
+            slow(size(7, 6, 12, "z + z^4", bias=True), 3),
         ],
     )
     def test_recovery(self, config, seed):
@@ -257,7 +258,7 @@ class TestBirth:
         with pytest.raises(idf.RecoveryError, match="splitting: no solution from 1 starts"):
             idf.recover(system, samples=3, method="splitting", starts=1)
 
-    @pytest.mark.parametrize(("inputs", "samples", "width"), [(6, 7, 12), (10, 12, 20)])
+    @pytest.mark.parametrize(("inputs", "samples", "width"), [(6, 7, 12), slow(10, 12, 20)])
     def test_more_samples_than_inputs(self, inputs, samples, width):
         """No factorisation of the target to start from, and hundreds of starts of variable projection find nothing."""
         system, truth = size(inputs, samples, width).plant(2)
@@ -279,7 +280,7 @@ class TestBirth:
 class TestCount:
     """How many samples, where the rank of the target is full."""
 
-    @pytest.mark.parametrize(("sizes", "seed"), [((5, 6, 12), 0), ((5, 5, 8), 1), ((5, 8, 24), 0)])
+    @pytest.mark.parametrize(("sizes", "seed"), [((5, 5, 8), 1), slow((5, 6, 12), 0), slow((5, 8, 24), 0)])
     def test_the_smallest_number_that_solves(self, sizes, seed):
         system, truth = size(*sizes).plant(seed)
         found = idf.recover(system)
@@ -302,6 +303,7 @@ class TestCount:
         with pytest.raises(RecoveryError, match="samples: the budget was spent before 3 to . samples solved"):
             idf.recover(wrong, method="birth", budget=0.3)
 
+    @pytest.mark.slow
     def test_noise_is_not_fitted_by_more_samples(self):
         system, _ = size(4, 4, 8).plant(0)
         noise = np.random.default_rng(0).standard_normal(system.n_equations)
@@ -438,6 +440,7 @@ class TestSearch:
             idf.recover(system, samples=8, budget=0.5)
         assert time.monotonic() - started < 60
 
+    @pytest.mark.slow
     def test_killed_and_resumed_bit_for_bit(self, tmp_path):
         """A process is killed in the middle of its starts; the next one goes on, to the bits of one that was never stopped."""
         script = tmp_path / "run.py"
@@ -463,6 +466,7 @@ class TestSearch:
 
 
 class TestDevices:
+    @pytest.mark.slow
     def test_starts_are_spread_over_devices(self, tmp_path):
         """Two devices (of the host) give the solutions that one gives."""
         script = tmp_path / "run.py"
@@ -516,11 +520,14 @@ class TestEvidence:
         assert tally.times == [2, 1] and tally.residuals == [1e-15, 1e-12]
         assert tally.evidence(9)["solutions"] == 2 and tally.evidence(9)["starts"] == 9 and tally.evidence(9)["unfinished"] == 0
 
+    @pytest.mark.slow
     def test_runs_that_have_not_ended_are_no_solutions(self):
         """Where others have a residual far smaller; not where all are as large, as with a noisy target."""
         config = idf.Configuration(inputs=3, samples=3, width=3, activation="z + z^3")
         evidence = idf.recover(config.plant(seed=0)[0], samples=3, method="projection", starts=256).evidence["uniqueness"]
         assert evidence["unfinished"] > 0 and evidence["solutions"] <= 4 and sum(evidence["times"]) == evidence["converged"]
+
+    def test_noisy_runs_are_counted_beside_others_as_large(self):
         noisy = Tally(Ambiguity("sign", 3), 1e-6)
         for k, residual in enumerate((1e-6, 3e-6, 2e-6)):
             noisy.add(np.full((1, 2), 1.0 + k), np.ones((1, 1)), residual)

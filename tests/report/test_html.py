@@ -116,6 +116,7 @@ def check_page(page: Page) -> None:
     assert page.all("html")[0]["lang"] == "en"
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_page_of_each_verdict(tmp_path, verdict, pictures):
     path = write_page(tmp_path / "report.html", [make_report(verdict)], pictures=pictures)
@@ -210,6 +211,7 @@ def test_sections(tmp_path, pictures):
     assert "Alone" in page.text
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_hostile_text_is_escaped(tmp_path, verdict, pictures):
     report = make_report(verdict, text=HOSTILE, equations=40)

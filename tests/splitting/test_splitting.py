@@ -50,6 +50,7 @@ def relative(found, expected) -> float:
 
 
 class TestClosedForms:
+    @pytest.mark.smoke
     def test_value_is_the_relative_residual(self, instance):
         objective, X, c = instance
         network = ReducedNetwork(objective.W, objective.A, objective.offsets, Activation(objective.derivatives[0]))

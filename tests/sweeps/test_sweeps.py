@@ -58,6 +58,7 @@ def counted(monkeypatch):
     return done
 
 
+@pytest.mark.smoke
 class TestGrid:
     def test_the_product_of_the_lists(self):
         tasks = list(Grid.of(SMALL | {"seeds": 2}).tasks())
@@ -206,6 +207,7 @@ class TestTask:
         assert not none["success"] and none["relative_error"] is None and "scale: the data are not determined" in none["not_recovered"]
 
 
+@pytest.mark.smoke
 class TestStore:
     @pytest.fixture
     def store(self, tmp_path):

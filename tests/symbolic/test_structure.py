@@ -39,6 +39,7 @@ DRAWINGS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_decomposition_by_hand(name):
     rows, rank, under, square, over, components = DRAWINGS[name]
@@ -69,6 +70,7 @@ def test_random_patterns():
             assert structural_rank(csr_matrix(pattern[np.ix_(r, u)])) == min(len(r), len(u)) if r and u else True
 
 
+@pytest.mark.smoke
 def test_edges_are_the_entries_of_the_jacobian():
     system = kkt_equations(Configuration(inputs=2, samples=2, width=3, activation="z + z^3", regime="max-margin"))
     found, pattern = system.structure(), system.jacobian().pattern()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import run
+from support.marks import slow
 
 import identify as idf
 from identify.base.options import CONDITIONS
@@ -32,6 +33,7 @@ def broken(name: str, conclusion: str, examine) -> idf.Theorem:
     return replace(idf.theorems[name], name="broken", conclusion=conclusion, examine=examine)
 
 
+@pytest.mark.smoke
 def test_registry():
     assert list(idf.theorems) == [theorem.name for theorem in idf.theorems.values()]
     assert "interpolation" in idf.theorems and "interpolatoin" not in idf.theorems and 3 not in idf.theorems
@@ -50,6 +52,7 @@ def test_unknown_names_are_listed(error):
     assert caught.value.name == "jenrich" and str(caught.value).startswith("theorem: ")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", list(idf.theorems))
 def test_every_entry_is_complete(name):
     entry = idf.theorems[name]
@@ -201,7 +204,7 @@ def test_counts_and_searches_agree(width, unique):
     assert "Gröbner" in counted[1] and "complex starts" in searched[1]
 
 
-@pytest.mark.parametrize("name", ["jennrich", "several-outputs", "joint-moments", "moments"])
+@pytest.mark.parametrize("name", ["jennrich", "several-outputs", "joint-moments", slow("moments")])
 def test_without_an_algebra_program(name, monkeypatch):
     monkeypatch.setattr("identify.symbolic.msolve.msolve_program", lambda: None)
     found = idf.theorems[name].verify(trials=2)

@@ -1,0 +1,12 @@
+"""Marks of single cases of a parametrised test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def slow(*values: Any):
+    """A case that takes more than 5 seconds of a processor, beside faster ones for the same claim."""
+    return pytest.param(*values, marks=pytest.mark.slow)
