@@ -14,6 +14,7 @@ from identify.conditions.judgement import judge
 from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.witness import SHOWN
 from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
@@ -162,7 +163,7 @@ def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report
 
 def _illustration(config: Configuration, seed: int):
     """A planted instance to show witnesses with; only the families of degree 2 and of constant terms need one."""
-    if config.activation.degree > 2 and len(config.degrees) != 2:
+    if (config.activation.degree > 2 and len(config.degrees) != 2) or config.samples > SHOWN:
         return None, None
     try:
         system, truth = config.plant(seed)

@@ -26,9 +26,10 @@ CUBIC = "z + z^2/2 + z^3"
 Q = 2**31 - 1
 
 
+@pytest.mark.parametrize("activation", [CUBIC, "z + z^2", "1 + z^3"])
 @pytest.mark.parametrize(("samples", "options"), [(60000, {}), (20000, {}), (2000, {"budget": 10.0}), (4000, {"budget": 10.0})])
-def test_counting_decides_alone(samples, options):
-    config = Configuration(inputs=784, samples=samples, width=1000, activation=CUBIC)
+def test_counting_decides_alone(samples, options, activation):
+    config = Configuration(inputs=784, samples=samples, width=1000, activation=activation)
     tracemalloc.start()
     began = time.monotonic()
     report = check(config, **options)

@@ -28,6 +28,8 @@ from identify.problem.verdict import Condition, Witness
 ROTATION = "invariance of a quadratic form under its orthogonal group; Cayley 1846 for the parametrisation"
 SCALING = "linear dependence of the lower moments (elementary)"
 FIBRE = "constant rank theorem"
+SHOWN = 1000
+"""Samples of generic data up to which a family in closed form is shown by an example; where counting decides, more need none."""
 
 
 def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witness | None]:
@@ -40,6 +42,8 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
     if setting.data_are_unknown:
         statement = "not looked for: a family through data needs data, and whether any produce this target is not known; pass data=(X, c)"
         return Condition("witness", None, statement, {}, Arithmetic.NONE, FIBRE), None
+    if n > SHOWN and setting.scope.data == "generic data" and count(setting).holds is False:
+        return _by_count(setting)
     if instance.activation.degree == 2 and instance.n_outputs == 1 and n >= 2:
         found = rotation(setting)
         return _condition(found, Arithmetic.PROOF, ROTATION), found
