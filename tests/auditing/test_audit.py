@@ -171,7 +171,7 @@ class TestTrainedWithDecay:
         assert fits["weight-decay"] < 0.01 < fits["max-margin"]
         hidden = found["hidden"]
         assert hidden.values["rank_W"] < 3 and hidden.values["hides"] and hidden.basis == "floating point, no proof"
-        assert found.headline.index("stays hidden") < found.headline.index("this network")
+        assert found.headline.index("stay hidden") < found.headline.index("this network")
         assert any("same equations" in detail for detail in hidden.details)
         assert found["verdict"].report.scope.data == "this target"
 

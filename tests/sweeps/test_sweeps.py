@@ -766,7 +766,7 @@ class TestCommand:
         [
             (["sweep", "none.toml"], 2, "grid: none.toml: no such file"),
             (["sweep", "grid.toml", "--workers", "0"], 2, "workers: received 0"),
-            (["sweep", "grid.toml", "--workers", "2", "--cluster", "tcp://h:1"], 2, "--workers: is for processes on this machine"),
+            (["sweep", "grid.toml", "--workers", "2", "--cluster", "tcp://h:1"], 2, "--workers: sets processes on this machine"),
             (["plot", "none"], 2, "store: none holds no sweep"),
         ],
     )
