@@ -25,15 +25,20 @@ CANDIDATES = f"{', '.join(FUNCTIONS)}, or a polynomial such as 'z + z^2/2 + z^3'
 
 def read_activation(value: Activation | str) -> Activation | str:
     """A polynomial, or one of the names in ``FUNCTIONS``. Raises ActivationError for anything else."""
-    if isinstance(value, Activation):
-        return value
     name = value.strip().lower() if isinstance(value, str) else ""
     if name in FUNCTIONS:
         return name
     try:
-        return Activation.parse(value)
+        sigma = value if isinstance(value, Activation) else Activation.parse(value)
     except ActivationError as error:
         raise ActivationError(f"{error}; the names that an audit knows: {', '.join(FUNCTIONS)}") from None
+    if sigma.kind == "polynomial":
+        return sigma
+    if str(sigma) in FUNCTIONS:  # another spelling, such as swish for silu
+        return str(sigma)
+    raise ActivationError(
+        f"activation: received {sigma}, expected a polynomial or one of the names that an audit knows: {', '.join(FUNCTIONS)}"
+    )
 
 
 def approximations(name: str, interval: tuple[float, float]) -> list[tuple[Activation, float]]:

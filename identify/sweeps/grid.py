@@ -46,7 +46,7 @@ def _activation(name: str, value: Any) -> str:
     try:
         sigma = as_activation(value)
     except ActivationError as error:
-        raise GridError(f"{name}: {error}") from None
+        raise GridError(str(error)) from None  # it begins with the name
     if sigma.kind != "polynomial":
         raise sigma.refusal("sweep")
     return str(sigma)

@@ -11,6 +11,7 @@ from support.command_line import run
 
 import identify as idf
 from identify.auditing.activations import FUNCTIONS
+from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
 
 CUBIC = "z + z^2/2 + z^3"
@@ -171,7 +172,7 @@ class TestTrainedWithDecay:
         assert fits["weight-decay"] < 0.01 < fits["max-margin"]
         hidden = found["hidden"]
         assert hidden.values["rank_W"] < 3 and hidden.values["hides"] and hidden.basis == "floating point, no proof"
-        assert found.headline.index("stays hidden") < found.headline.index("this network")
+        assert found.headline.index("stay hidden") < found.headline.index("this network")
         assert any("same equations" in detail for detail in hidden.details)
         assert found["verdict"].report.scope.data == "this target"
 
@@ -292,7 +293,9 @@ class TestTheResult:
     ("options", "message"),
     [
         ({}, "activation: weights do not say it, .* relu, tanh"),
-        ({"activation": "swish"}, "names that an audit knows"),
+        ({"activation": "celu"}, "names that an audit knows"),
+        ({"activation": "leaky_relu(0.1)"}, "names that an audit knows"),
+        ({"activation": idf.Activation.parse("erf")}, "names that an audit knows"),
         ({"activation": CUBIC, "regime": "lazy"}, "lazy needs initial"),
         ({"activation": CUBIC, "regime": "other"}, "expected one of gradient"),
         ({"activation": CUBIC, "initial": {}, "gradient": {}}, "received both"),
@@ -340,3 +343,9 @@ class TestTheCommand:
         assert status == 0 and "UNIQUE for this network, this data" in out
         status, _, err = run(monkeypatch, capsys, "audit", path, "-a", "z^3")
         assert status == 2 and "leave out initial, gradient" in err
+
+
+def test_other_spellings_of_an_activation():
+    W1, W2 = np.eye(3), np.ones((1, 3))
+    (swish, silu) = (read({"W1": W1, "W2": W2}, activation=name, regime="max-margin").activation for name in ("swish", "silu"))
+    assert swish == silu == "silu"

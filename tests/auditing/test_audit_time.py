@@ -147,7 +147,7 @@ class TestAnInterrupt:
             lines = []
             for line in process.stderr:
                 lines.append(line)
-                if line.strip().endswith("s: polishing"):  # JAX compiles now, for a second or so
+                if line.strip().endswith("s: refining"):  # JAX compiles now, for a second or so
                     process.send_signal(signal.SIGINT)
                     break
             rest = process.stderr.read()
