@@ -257,7 +257,7 @@ class TestSecondSolution:
         setting = planted(size(2, 2, 2, "z^3", layers="first"))
         rng = np.random.default_rng(0)
         search = _Search(setting)
-        found = [data for data in (search.descend(rng) for _ in range(24)) if data is not None]
+        found = [data for _, data in search.descend(rng, 24)]
         assert found and min(distance(setting.ambiguity, data, setting.data) for data in found) < 1e-6
         rows = square_rows(setting).rows
         assert all(certify(setting, rows, *data) is None for data in found)

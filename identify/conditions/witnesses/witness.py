@@ -19,7 +19,7 @@ from identify.conditions.setting import Setting
 from identify.conditions.witnesses.curve import follow
 from identify.conditions.witnesses.dependent import REFERENCE as DEPENDENT
 from identify.conditions.witnesses.dependent import dependent_gradients
-from identify.conditions.witnesses.families import rotation, scaling
+from identify.conditions.witnesses.families import Dimension, rotation, scaling
 from identify.conditions.witnesses.parts import moving_part
 from identify.exact.modular import Arithmetic, certified_rank
 from identify.problem.interpolation import moment_count
@@ -41,11 +41,9 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
         statement = "not looked for: a family through data needs data, and whether any produce this target is not known; pass data=(X, c)"
         return Condition("witness", None, statement, {}, Arithmetic.NONE, FIBRE), None
     if instance.activation.degree == 2 and instance.n_outputs == 1 and n >= 2:
-        found = rotation(setting)
-        return _condition(found, Arithmetic.PROOF, ROTATION), found
+        return _family_condition(*rotation(setting), ROTATION)
     if len(degrees) == 2 and not setting.is_lifted and n > moment_count(instance.n_inputs, degrees[:1], instance.n_outputs):
-        found = scaling(setting)
-        return _condition(found, Arithmetic.PROOF, SCALING), found
+        return _family_condition(*scaling(setting), SCALING)
     if jacobian_rank.holds is None and setting.scope.data == "generic data" and count(setting).holds is False:
         return _by_count(setting)
     if jacobian_rank.holds is not False:
@@ -109,6 +107,13 @@ def _fibre(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witne
     else:
         found = Witness("fibre", dimension, description + "one curve in it was followed numerically", *curve)
     return _condition(found, arithmetic, FIBRE, evidence), found
+
+
+def _family_condition(found: Witness, dimension: Dimension, reference: str) -> tuple[Condition, Witness]:
+    evidence: dict = {"dimension_is_lower_bound": True} if dimension.is_lower_bound else {}
+    if dimension.arithmetic is Arithmetic.MONTE_CARLO:
+        evidence["error_bound"] = dimension.error_bound
+    return _condition(found, dimension.arithmetic, reference, evidence), found
 
 
 def _condition(found: Witness, arithmetic: Arithmetic, reference: str, evidence: dict | None = None) -> Condition:
