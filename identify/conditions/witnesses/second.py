@@ -33,7 +33,7 @@ from identify.problem.verdict import Condition, Witness
 MAX_UNKNOWNS = 60
 MAX_ENTRIES = 40_000
 """Entries of an interpolation matrix whose rank over Q is computed."""
-STARTS, FIRST_STARTS, MORE_STARTS = 128, 8, 40
+STARTS, FIRST_STARTS, MORE_STARTS = 64, 8, 56
 """Random starts in all, and how many descend at once: few at first, because the first ones often find a second solution."""
 ENOUGH = 1e-13
 """The norm of the scaled equations at which a descent ends."""
