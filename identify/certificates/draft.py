@@ -65,7 +65,7 @@ class Draft:
         }
         seed = seed_of(body)
         for step, part in self.unsolved:
-            step[KEY] = solutions(part, seed, bool(group_dimension(self.setting)))
+            step[KEY] = solutions(part, seed, bool(self.setting.scales_per_sample))
         given = [name for name, value in numbers.items() if value is not None]
         return body | {"sha256": hashes(claim, numbers, given) | {"content": canonical_hash(body)}}
 
