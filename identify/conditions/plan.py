@@ -57,7 +57,7 @@ class Plan:
 def estimated_seconds(name: str, setting: Setting) -> float:
     """An estimate of the CPU time of one condition on one core, from the sizes of its largest matrix."""
     instance = setting.instance
-    n, m, d, C = instance.n_samples, instance.width, instance.coordinates, instance.n_outputs
+    n, d, C = instance.n_samples, instance.coordinates, instance.n_outputs
     if name == "reduction":
         return _reduction_seconds(setting)
     if name in ("decomposition", "scale") and instance.data_are_given and setting.independence is Arithmetic.NONE:
@@ -71,8 +71,6 @@ def estimated_seconds(name: str, setting: Setting) -> float:
     if name == "generic-global" and setting.scope.data == "generic data":
         needed = Secant.of(setting).needed
         return 0.0 if needed > instance.image_bound else certified_rank_seconds(instance.n_rows, needed)
-    if name == "witness" and setting.scope.data == "this data":
-        return multiplication_seconds(n, d, m)
     return 0.0
 
 

@@ -14,20 +14,23 @@ Isolated second solutions are another matter: see :mod:`identify.conditions.witn
 
 from __future__ import annotations
 
+from identify.base.limits import OPERATIONS_PER_SECOND
 from identify.conditions.count import count
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.curve import follow
+from identify.conditions.witnesses.curve import WORK_LIMIT, follow
 from identify.conditions.witnesses.dependent import REFERENCE as DEPENDENT
 from identify.conditions.witnesses.dependent import dependent_gradients
-from identify.conditions.witnesses.families import Dimension, rotation, scaling
-from identify.conditions.witnesses.parts import moving_part
-from identify.exact.modular import Arithmetic, certified_rank
+from identify.conditions.witnesses.families import LARGEST, Dimension, rotation, scaling
+from identify.conditions.witnesses.parts import MAX_UNKNOWNS, moving_part
+from identify.exact.modular import Arithmetic, certified_rank, certified_rank_seconds
 from identify.problem.interpolation import moment_count
 from identify.problem.verdict import Condition, Witness
 
 ROTATION = "invariance of a quadratic form under its orthogonal group; Cayley 1846 for the parametrisation"
 SCALING = "linear dependence of the lower moments (elementary)"
 FIBRE = "constant rank theorem"
+CURVE_FACTORISATIONS, PARTS = 60, 8
+"""For estimates: operations of the factorisations along a curve relative to rows · columns^2, and parts of the data that are tried."""
 
 
 def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witness | None]:
@@ -60,6 +63,24 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
         found, evidence, arithmetic = part
         return _condition(found, arithmetic, FIBRE, evidence), found
     return condition, None
+
+
+def witness_seconds(setting: Setting, jacobian_rank: Condition) -> float:
+    """An estimate of the CPU time of :func:`witness`, from sizes and from whether the Jacobian is deficient."""
+    instance = setting.instance
+    n, C = instance.n_samples, instance.n_outputs
+    if not setting.equations_are_complete or setting.data_are_unknown:
+        return 0.0
+    if jacobian_rank.holds is not False:
+        return min(n, LARGEST) ** 3 / OPERATIONS_PER_SECOND
+    rows, columns = max(instance.n_rows, 1), instance.n_unknowns
+    jacobian = certified_rank_seconds(max(rows, columns), min(rows, columns))
+    followed = rows * columns**2 if rows * columns**2 <= WORK_LIMIT else 0
+    total = jacobian + CURVE_FACTORISATIONS * followed / OPERATIONS_PER_SECOND
+    if setting.scope.data != "this data":
+        return total
+    parts = PARTS * jacobian if columns <= MAX_UNKNOWNS else 0.0
+    return total + certified_rank_seconds(max(rows, n * C), min(rows, n * C)) + parts
 
 
 def _by_count(setting: Setting) -> tuple[Condition, Witness]:
