@@ -15,7 +15,7 @@ from identify.conditions.witnesses.families import rotation_dimension
 from identify.conditions.witnesses.second import second_seconds, second_solution
 from identify.problem.gradients import Observed
 from identify.problem.verdict import Arithmetic
-from tests.support.oracles import exact_target
+from support.oracles import exact_target
 
 
 def system_of(net: TwoLayerNetwork, X, c) -> KKTSystem:

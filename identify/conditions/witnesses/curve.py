@@ -9,6 +9,7 @@ exactly, so no numerical rank is decided. The proof is the constant rank; the cu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +32,14 @@ CORRECTIONS = 30
 ROUNDING = 1e-12
 EXAMPLES = (0.3, -0.3, 0.1, -0.1, 0.03, -0.03)
 FAR = 1e-2
+
+
+class NoCurve(StrEnum):
+    """Why no curve was followed, as the end of a description."""
+
+    TOO_LARGE = "no curve was followed: the Jacobian is too large"
+    BADLY_SCALED = "no curve was followed: the data are too badly scaled for floating point"
+    NOT_CONVERGED = "no curve was followed: corrections in floating point did not reach rounding level"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,19 +136,19 @@ class Curve:
         return best if error <= ROUNDING and near else None
 
 
-def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float] | str:
+def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float] | NoCurve:
     """A curve through the data of the setting, its first point, another one and the residual; or why there is none."""
     instance = setting.instance
     rows, columns = instance.width * (instance.coordinates + 1 + instance.n_outputs), instance.n_unknowns
     if rows * columns**2 > WORK_LIMIT:
-        return f"no curve was followed: the Jacobian, {rows} by {columns}, is too large"
+        return NoCurve.TOO_LARGE
     system, X, c = _shown(setting)
     scales_are_free = bool(setting.scales_per_sample)
     with np.errstate(all="ignore"):  # what overflows has an infinite error, and is not accepted
         try:
             curve = Curve(system, Frame.of_data(setting, X), X, c, dimension=dimension, scales_are_free=scales_are_free, seed=setting.seed)
         except (ValueError, np.linalg.LinAlgError):
-            return "no curve was followed: the data are too badly scaled for floating point"
+            return NoCurve.BADLY_SCALED
         for s in EXAMPLES:
             try:
                 example = curve(s)
@@ -150,7 +159,7 @@ def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float
                 continue
             if distance(setting.ambiguity, example, (X, c)) >= FAR:
                 return curve, (X, c), example, residual
-    return "no curve was followed: corrections in floating point did not reach rounding level"
+    return NoCurve.NOT_CONVERGED
 
 
 def distance(ambiguity: Ambiguity, data: tuple, reference: tuple) -> float:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from identify.base.limits import OPERATIONS_PER_SECOND
 from identify.conditions.count import count
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.curve import WORK_LIMIT, follow
+from identify.conditions.witnesses.curve import WORK_LIMIT, NoCurve, follow
 from identify.conditions.witnesses.dependent import REFERENCE as DEPENDENT
 from identify.conditions.witnesses.dependent import dependent_gradients
 from identify.conditions.witnesses.families import LARGEST, Dimension, rotation, scaling
@@ -123,7 +123,7 @@ def _fibre(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witne
         f"the target has only {here} independent derivatives for {needed} parameters, at these data and at generic ones; "
     )
     curve = follow(setting, dimension)
-    if isinstance(curve, str):
+    if isinstance(curve, NoCurve):
         found = Witness("fibre", dimension, description + curve)
     else:
         found = Witness("fibre", dimension, description + "one curve in it was followed numerically", *curve)
