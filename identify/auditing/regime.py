@@ -17,6 +17,7 @@ from scipy.special import expit
 from identify.auditing.reading import Subject
 from identify.base.errors import InputError
 from identify.base.limits import refuse_above
+from identify.base.norms import size
 from identify.conditions.diagnostics.quality import gradients
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
@@ -33,7 +34,7 @@ def closure_misfit(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarr
     """Distance of the multipliers from a multiple of 1/(1 + exp(margin)), from 0 to 1."""
     expected = expit(-margins)
     scale = float(multipliers @ expected) / max(float(expected @ expected), np.finfo(float).tiny)
-    return float(np.linalg.norm(multipliers - scale * expected) / (np.linalg.norm(multipliers) or 1.0))
+    return size(multipliers - scale * expected) / (size(multipliers) or 1.0)
 
 
 def slackness(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, " n"]) -> float:
@@ -69,8 +70,8 @@ def best_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], y: Float[np
     if y is not None and set(np.unique(y)) <= {-1.0, 1.0}:
         with suppress(RuntimeError):  # the active-set iteration did not end
             signed, _ = nnls(R * y, t)
-            least = max(np.linalg.norm(R @ free - t), ROUNDING * np.linalg.norm(t))
-            if np.linalg.norm(R @ (y * signed) - t) <= MUCH * least:
+            least = max(size(R @ free - t), ROUNDING * size(t))
+            if size(R @ (y * signed) - t) <= MUCH * least:
                 free = y * signed
     return free / scales
 

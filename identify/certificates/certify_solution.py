@@ -19,7 +19,7 @@ from identify.checker.verify import open_content
 from identify.conditions.witnesses.box import put
 from identify.conditions.witnesses.solution_box import NotCertifiedError, SolutionBox
 from identify.planting.configuration import is_lifted
-from identify.problem.ambiguity import Ambiguity
+from identify.problem.ambiguity import Ambiguity, free_scales
 from identify.problem.network import ShapeError
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, check_data
@@ -148,7 +148,7 @@ def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float
 
 
 def _refuse(system: KKTSystem, samples: int) -> None:
-    E, U = system.n_equations, system.n_unknowns(samples) - samples * (len(system.degrees) == 1)
+    E, U = system.n_equations, system.n_unknowns(samples) - samples * free_scales(system.degrees)
     if U > MAX_UNKNOWNS or E * U > MAX_ENTRIES:
         raise CertificateTooLargeError(
             f"certify: {E} equations in {U} unknowns are too many; expected at most {MAX_UNKNOWNS} unknowns, "

@@ -16,7 +16,6 @@ from identify.checker.matrices import need_fit
 from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes, need
 from identify.checker.secant import random_samples
 from identify.checker.solved import KEY, number_needed, right_hand_side, seed_of
-from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.box import BITS, free_entries, put
 from identify.conditions.witnesses.dependent import gradients
@@ -25,6 +24,7 @@ from identify.conditions.witnesses.krawczyk import refine
 from identify.exact.elimination import SMALL, Elimination, centred, to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import PRIME_BITS, pivots, random_prime, rank_seconds, residues
+from identify.problem.interpolation import moment_count
 from identify.problem.rank import target_rows
 from identify.problem.verdict import Report, Verdict
 
@@ -65,7 +65,7 @@ class Draft:
         }
         seed = seed_of(body)
         for step, part in self.unsolved:
-            step[KEY] = solutions(part, seed, bool(group_dimension(self.setting)))
+            step[KEY] = solutions(part, seed, bool(self.setting.scales_per_sample))
         given = [name for name, value in numbers.items() if value is not None]
         return body | {"sha256": hashes(claim, numbers, given) | {"content": canonical_hash(body)}}
 
@@ -198,8 +198,8 @@ class Draft:
 
     def _scaling(self) -> list[Step]:
         self.needs_point = False
-        assert self.report.witness is not None
-        return [{"kind": "scaling", "dimension": self.report.witness.dimension, "example": self._example()}]
+        lower = moment_count(self.instance.n_inputs, self.instance.degrees[:1], self.instance.n_outputs)
+        return [{"kind": "scaling", "dimension": self.instance.n_samples - lower, "example": self._example()}]
 
     def _fibre(self) -> list[Step]:
         """Counts if they suffice for generic data, otherwise the rank at the data, which is the largest anywhere."""
@@ -236,7 +236,7 @@ class Draft:
         basis = (echelon != 0).argmax(axis=1)
         others = np.setdiff1d(np.arange(echelon.shape[1]), basis).tolist()
         found = sorted((sorted([*basis[echelon[:, k] != 0].tolist(), k]) for k in others), key=len)
-        if group_dimension(self.setting):  # the scale of a zero sample is free anyway
+        if self.setting.scales_per_sample:  # the scale of a zero sample is free anyway
             found = [columns for columns in found if full.X[columns[0] // outputs].any()] or found
         return [{"kind": "multipliers", "columns": found[self.attempt % len(found)]}]
 
@@ -246,11 +246,11 @@ class Draft:
         assert found is not None and found.example is not None and system is not None and data is not None
         rows = self.report["witness"].evidence["equations"]
         setting = self.setting
-        if self._is_reduced and len(rows) != self.instance.n_unknowns - self.instance.n_samples * group_dimension(setting):
+        if self._is_reduced and len(rows) != self.instance.n_unknowns - self.instance.n_samples * setting.scales_per_sample:
             setting = replace(setting, instance=self.instance.reduced())
         Z = Frame.of_data(setting, data[0]).coordinates(found.example[0])
         start, k = np.hstack([Z, found.example[1]]), Z.shape[1]
-        free = free_entries(Z, start.shape[1], bool(group_dimension(setting)))
+        free = free_entries(Z, start.shape[1], bool(setting.scales_per_sample))
         with ctx.workprec(BITS):
             exact = balls(data[0])
             equations = Equations.balls(system, Frame.of_data(setting, exact))

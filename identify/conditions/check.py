@@ -9,7 +9,7 @@ import numpy as np
 
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
-from identify.base.options import CONDITIONS, choice
+from identify.base.options import CONDITIONS, choice, whole
 from identify.conditions.judgement import judge
 from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
@@ -132,18 +132,12 @@ def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
     if data is None:
         if samples is None:
             raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
-        return _check_system(problem, _sample_count(samples), seed, plan)
+        return _check_system(problem, whole("samples", samples), seed, plan)
     try:
         X, c = data
     except (TypeError, ValueError):
         raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
     return _check_data(problem, X, c, samples, seed, plan)
-
-
-def _sample_count(samples) -> int:
-    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-        raise InputError(f"samples: received {samples!r}, expected an integer of at least 1")
-    return int(samples)
 
 
 def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report:
@@ -187,7 +181,7 @@ def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: P
     X, c, dropped, merged = normal_form(X, c)
     if not len(X):
         raise ShapeError("c: every multiplier is zero, so no sample enters the equations; expected at least one that is not")
-    if samples is not None and _sample_count(samples) != len(X):
+    if samples is not None and whole("samples", samples) != len(X):
         raise InputError(f"samples: {samples}, but the data have {len(X)} distinct samples with non-zero multipliers; leave samples out")
     if dropped:
         notes += (f"{dropped} samples with zero multiplier do not enter the equations and were left out",)

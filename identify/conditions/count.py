@@ -7,7 +7,6 @@ generic data set lies in a family of positive dimension with the same target.
 
 from __future__ import annotations
 
-from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.exact.modular import Arithmetic
 from identify.problem.verdict import Condition
@@ -18,7 +17,7 @@ REFERENCE = "dimension of the image and of generic fibres (generic smoothness in
 def count(setting: Setting) -> Condition:
     """Evaluate C6 by counting; it holds when counting does not exclude uniqueness."""
     instance = setting.instance
-    parameters = instance.n_samples * (instance.coordinates + instance.n_outputs - group_dimension(setting))
+    parameters = instance.n_samples * (instance.coordinates + instance.n_outputs - setting.scales_per_sample)
     bound = instance.image_bound
     evidence = {"parameters": parameters, "moments": instance.n_moments, "equations": instance.n_rows, "excess": max(parameters - bound, 0)}
     if parameters <= bound:

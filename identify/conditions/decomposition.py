@@ -20,6 +20,7 @@ import numpy as np
 
 from identify.base.limits import refuse_when_spent
 from identify.conditions.setting import Setting
+from identify.conditions.witnesses.families import rotation_dimension
 from identify.exact.elimination import Elimination, centred
 from identify.exact.modular import Arithmetic, certified_rank, random_prime, rank
 from identify.problem.interpolation import moment_count
@@ -92,11 +93,14 @@ def decomposition(setting: Setting) -> Condition:
     if n == 1:
         return _single(setting, evidence)
     if p == 2 and C == 1:
+        dimension = rotation_dimension(setting)
+        evidence |= {"dimension": dimension.value, "dimension_is_lower_bound": dimension.is_lower_bound}
+        if dimension.arithmetic is Arithmetic.MONTE_CARLO:
+            evidence["error_bound"] = dimension.error_bound
         statement = (
-            f"degree 2 and one output: the second moment of {n} samples is a matrix, and its decompositions form a family of "
-            f"dimension n(n−1)/2 = {n * (n - 1) // 2}"
+            f"degree 2 and one output: the moments of {n} samples form a matrix, and its decompositions a family of dimension {dimension}"
         )
-        return _condition(False, statement, evidence, KRUSKAL)
+        return _condition(False, statement, evidence, KRUSKAL, dimension.arithmetic)
     ranks = KruskalRanks(setting)
     best: dict = {}
     for split in splits(setting)[:SPLITS]:
@@ -120,9 +124,14 @@ def decomposition(setting: Setting) -> Condition:
 
 
 def _single(setting: Setting, evidence: dict) -> Condition:
-    if setting.instance.data_are_given and not setting.is_lifted and not np.any(setting.instance.X):
-        return _condition(False, "the single sample is zero, and so are its moments", evidence, KRUSKAL)
-    evidence |= {"criterion": "one sample", "fixed_degrees": list(setting.instance.degrees)}
+    instance = setting.instance
+    is_zero = instance.data_are_given and not np.any(instance.X)
+    if is_zero and 0 not in instance.degrees:
+        return _condition(False, "the single sample is zero, and so are its visible moments", evidence, KRUSKAL)
+    evidence |= {"criterion": "one sample", "fixed_degrees": list(instance.degrees)}
+    if is_zero:
+        statement = "a single sample that is zero: the moment of degree 0 is its multiplier, and the others are zero"
+        return _condition(True, statement, evidence, KRUSKAL)
     return _condition(True, "a single sample: a tensor of rank one determines its factors up to scale", evidence, KRUSKAL)
 
 

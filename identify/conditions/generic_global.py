@@ -14,7 +14,6 @@ from math import gcd
 
 import numpy as np
 
-from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.exact.instance import Residues
 from identify.exact.modular import Arithmetic, certified_rank, random_prime
@@ -51,7 +50,7 @@ class Secant:
     @classmethod
     def of(cls, setting: Setting) -> Secant:
         instance = setting.instance
-        tangent = instance.coordinates + instance.n_outputs - group_dimension(setting)
+        tangent = instance.coordinates + instance.n_outputs - setting.scales_per_sample
         return cls(tangent, (instance.n_samples + 1) * tangent, instance.image_bound)
 
 
@@ -94,7 +93,7 @@ def tangent_rank(setting: Setting, samples: int):
 
 def without_scales(setting: Setting, jacobian: np.ndarray, samples: int) -> np.ndarray:
     """Without one column for each sample where its scale is free: (x, -p c) is in the kernel, so the others span as much."""
-    if not group_dimension(setting):
+    if not setting.scales_per_sample:
         return jacobian
     return np.delete(jacobian, np.arange(1, samples + 1) * (jacobian.shape[1] // samples) - 1, axis=1)
 

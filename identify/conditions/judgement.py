@@ -18,8 +18,8 @@ from identify.conditions.plan import Plan, estimated_seconds
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.second import second_solution
-from identify.conditions.witnesses.witness import witness
+from identify.conditions.witnesses.second import may_have_second, second_seconds, second_solution
+from identify.conditions.witnesses.witness import witness, witness_seconds
 from identify.problem.verdict import Arithmetic, Condition, Report, Verdict, Witness
 
 GENERIC_MULTIPLIERS = (
@@ -35,15 +35,24 @@ def judge(
     where = _evaluate(setting, plan) if instance_known else setting
     unknown = Condition("local", None, "no instance to evaluate it at", {}, Arithmetic.NONE, "")
     found: Witness | None = None
+    rank = plan.found.get("local", unknown)
 
-    def other_data() -> Condition:
+    def family() -> Condition:
         nonlocal found
-        condition, found = witness(where, plan.found.get("local", unknown))
-        if found is None and not _is_unique(setting, plan.found):
-            condition, found = second_solution(where, seconds=seconds_left()) or (condition, None)
+        condition, found = witness(where, rank)
         return condition
 
-    plan.evaluate("witness", 0.0, other_data)
+    def isolated() -> Condition:
+        nonlocal found
+        condition, found = second_solution(where, seconds=seconds_left()) or (before, None)
+        return condition
+
+    before = plan.evaluate("witness", witness_seconds(where, rank), family)
+    if found is None and not _is_unique(setting, plan.found) and may_have_second(where):
+        left = seconds_left()  # the search ends by itself when the budget is spent
+        plan.evaluate("witness", second_seconds(where) if left is None else min(second_seconds(where), max(left, 0.0)), isolated)
+        if found is None:
+            plan.found["witness"] = before
     verdict, reasons = verdict_of(setting, plan.found)
     if setting.scope.data == "generic data" and setting.instance.n_outputs > 1:
         notes = (*notes, GENERIC_MULTIPLIERS)

@@ -16,7 +16,7 @@ REFERENCE = "inverse function theorem"
 def local(setting: Setting) -> Condition:
     """Evaluate C4 in the coordinates of the setting. Cost O(rows · unknowns^2) modulo a prime."""
     instance = setting.instance
-    unknowns, group = instance.n_unknowns, instance.n_samples * group_dimension(setting)
+    unknowns, group = instance.n_unknowns, instance.n_samples * setting.scales_per_sample
     needed = unknowns - group
     evidence: dict = {"needed": needed, "unknowns": unknowns, "equations": instance.n_rows, "coordinates": instance.coordinates}
     if group:
@@ -41,8 +41,3 @@ def local(setting: Setting) -> Condition:
     else:
         statement = f"rank {result.rank} of {needed}: {needed - result.rank} directions of change are invisible to first order"
     return Condition("local", result.is_full, statement, evidence, result.arithmetic, REFERENCE)
-
-
-def group_dimension(setting: Setting) -> int:
-    """Continuous dimension, per sample, of the group that (S) alone leaves: a scale, for one visible degree."""
-    return int(len(setting.instance.degrees) == 1 and not setting.is_lifted)

@@ -31,7 +31,7 @@ def scale(setting: Setting, decomposition: Condition) -> Condition:
     evidence: dict = {"degrees": list(degrees), "group": setting.ambiguity.group}
     if setting.is_lifted:
         return _condition(True, "the constant coordinate of (x, 1) fixes the scale of each sample", evidence)
-    if len(degrees) == 1:
+    if setting.scales_per_sample:
         fixed = "; the margins fix its size" if setting.ambiguity.group != "scaling" else ""
         return _condition(True, f"one visible degree: each sample is determined up to its scale{fixed}", evidence)
     fixing, arithmetic = list(known), Arithmetic.PROOF

@@ -9,7 +9,7 @@ import numpy as np
 from identify.exact.instance import Instance
 from identify.exact.modular import Arithmetic
 from identify.planting.configuration import is_lifted
-from identify.problem.ambiguity import Ambiguity
+from identify.problem.ambiguity import Ambiguity, free_scales
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Scope
 
@@ -47,6 +47,11 @@ class Setting:
     def is_lifted(self) -> bool:
         """Whether the visible moments are one tensor in the lifted inputs (x, 1)."""
         return is_lifted(self.instance.degrees)
+
+    @property
+    def scales_per_sample(self) -> int:
+        """1 where (S) alone leaves the scale of each sample free, else 0."""
+        return free_scales(self.instance.degrees)
 
     @property
     def tensor_inputs(self) -> int:

@@ -31,6 +31,7 @@ from math import exp
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.norms import relative_size
 from identify.base.options import choice, positive, whole
 from identify.planting.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
 from identify.planting.multipliers import MultiplierEquations, conditioning, moment_rows
@@ -287,7 +288,7 @@ def _assemble(problem: MultiplierEquations, state, z, signs, unit, X, activation
     groups = slice(None, None, 1 if bias else 2)
     target = decay * np.concatenate([part.ravel() for part in (net.W, net.offsets, net.A)[groups]])
     residual = target - np.concatenate([part.ravel() for part in gradients[groups]])
-    stationarity = float(np.linalg.norm(residual) / np.linalg.norm(target))
+    stationarity = relative_size(residual, target)
     margins = problem.labels * net(X)
     wanted = np.ones(len(X)) if problem.regime == "max-margin" else np.log(1 / (len(X) * multipliers) - 1)
     error = float(np.max(np.abs(margins - wanted) / np.maximum(1, np.abs(wanted))))

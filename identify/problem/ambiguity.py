@@ -7,6 +7,7 @@ visible degrees k, l. Over the reals that is nothing, a sign, or (for one visibl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +16,13 @@ import scipy
 from jaxtyping import Float, Int
 
 from identify.base.errors import InputError
+from identify.base.norms import exponent, row_sizes, scaled
 from identify.problem.activation import root_group
+
+
+def free_scales(degrees: Sequence[int]) -> int:
+    """How many numbers (S) alone leaves free for each sample: its scale, (t x_i, t^(-k) c_i), for a single visible degree k; else none."""
+    return int(len(degrees) == 1)
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Ambiguity:
         """One representative of each orbit: unit norm under scaling; the largest multiplier (or entry) positive under signs."""
         t = np.ones(len(X))
         if self.group == "scaling":
-            t = 1 / np.linalg.norm(X, axis=1)
+            t = 1 / row_sizes(X)
         if self.group != "none":
             lead = c if self.flips_multiplier else X
             pick = np.take_along_axis(lead, np.abs(lead).argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -113,7 +120,9 @@ class Ambiguity:
         The number of candidates may differ from that of the reference. Cost O(n^2 d + n^3).
         """
         X, Y = np.asarray(X, float), np.asarray(X_reference, float)
-        c = np.asarray(c, float).reshape(len(X), -1)
+        c, given = np.asarray(c, float).reshape(len(X), -1), X
+        above, below = exponent(Y), exponent(X) if self.group == "scaling" else exponent(Y)
+        X, Y = scaled(X, -below), scaled(Y, -above)
         norms = np.linalg.norm(Y, axis=1)
         inner = Y @ X.T
         if self.group == "scaling":
@@ -132,9 +141,9 @@ class Ambiguity:
         errors[rows] = cost[rows, columns]
         aligned_X = np.full(Y.shape, np.nan)
         aligned_c = np.full((len(Y), c.shape[1]), np.nan)
-        chosen_X, chosen_c = X[columns], c[columns]
+        chosen_X, chosen_c = given[columns], c[columns]
         if self.group != "none":
-            chosen_X, chosen_c = self.act(chosen_X, chosen_c, t[rows, columns])
+            chosen_X, chosen_c = self.act(chosen_X, chosen_c, scaled(t[rows, columns], above - below))
         aligned_X[rows], aligned_c[rows] = chosen_X, chosen_c
         return Match(order, aligned_X, aligned_c, errors)
 

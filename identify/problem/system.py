@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import InputError
+from identify.base.norms import relative_size, scaled
 from identify.base.options import LAYERS, REGIMES, choice, positive, whole
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
 from identify.problem.network import Network, ShapeError, TwoLayerNetwork, finite_array
@@ -261,9 +262,8 @@ class KKTSystem:
 
     def residual(self, X: Float[np.ndarray, "n d"], c) -> float:
         """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow)."""
-        t = self.target
         with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
-            return float(np.linalg.norm(t - self.right_hand_side(X, c)) / np.linalg.norm(t))
+            return relative_size(self.target - self.right_hand_side(X, c), self.target)
 
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
         """The same system with another target vector, given in the order of :attr:`target` (what-if noise, rounding)."""
@@ -271,6 +271,10 @@ class KKTSystem:
         shapes = [() if part is None else part.shape for update in self.updates for part in update]
         parts = unflatten(target, shapes, self._seen)
         return replace(self, updates=tuple(map(Update, parts[::2], parts[1::2])))
+
+    def rescaled(self, k: int) -> KKTSystem:
+        """The same system in other units: target and multipliers times 2^k, exactly where none of them over- or underflows."""
+        return self.with_target(scaled(self.target, k))
 
     def describe(self) -> tuple[str, ...]:
         """The equations in words and formulas, one line each, as reports and the command line print them."""

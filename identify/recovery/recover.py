@@ -11,6 +11,7 @@ import numpy as np
 
 from identify.base.errors import WrongTypeError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
+from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
@@ -50,6 +51,8 @@ SEARCHED_PER_SECOND = 2e10
 """Of these operations (measured: 2 to 5 of them)."""
 CHUNK, BLOCK_SHARE = 16, 0.02
 """Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
+FAR = 100
+"""Powers of two between one and the largest number of a target, from which it is recovered in other units: squares fit then."""
 TOLERANCE = 1e-6
 """Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
 
@@ -172,8 +175,13 @@ def recover(
         budget is None,
         progress,
     )
+    k = -exponent(system.target) if system.loss is None else 0  # closures hold in these units only
+    k = k if abs(k) > FAR else 0
+    if known is not None:
+        known = known[0], scaled(known[1], k)
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
-        work, found = _recover(system, options, known)
+        work, found = _recover(system.rescaled(k) if k else system, options, known)
+        found = replace(found, c=scaled(found.c, -k)) if k else found
         if not judge:
             return found
         progress("judging the data exactly")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from identify.base.norms import size as norm
 from identify.sweeps.task import Outcome, Task
 
 SOLVED = 3.0
@@ -51,7 +52,7 @@ def recovery(task: Task) -> dict[str, Any]:
     system, truth = task.configuration.plant(task.seed)
     if task.noise:
         direction = np.random.default_rng([task.seed, 1]).standard_normal(system.n_equations)
-        size = task.noise * np.linalg.norm(system.target) / np.linalg.norm(direction)
+        size = task.noise * norm(system.target) / np.linalg.norm(direction)
         system = system.with_target(system.target + size * direction)
     try:
         found = recover(

@@ -6,6 +6,7 @@ from support.oracles import random_network, system_of
 from support.zoo import MAX_MARGIN_WIDTHS, RECOVERABLE, SMOOTH_CUBIC
 
 from identify.base.limits import TooLargeError
+from identify.base.norms import scaled
 from identify.conditions.check import check
 from identify.planting.configuration import Configuration, Truth
 from identify.problem.system import KKTSystem
@@ -376,3 +377,15 @@ class TestFailures:
         net = random_network(np.random.default_rng(0), "1 + z^3", inputs=2, width=12)
         with pytest.raises(ValueError, match="samples"):
             recover(KKTSystem.gradient(net, W=np.zeros((12, 2)), a=np.ones(12)))
+
+
+@pytest.mark.parametrize("k", [-590, 590])
+@pytest.mark.parametrize(("activation", "method"), [(SMOOTH_CUBIC, "algebraic"), ("z^3", "auto"), (SMOOTH_CUBIC, "separate")])
+def test_targets_whose_squares_are_no_doubles(k, activation, method):
+    """In other units of target and multipliers: the same samples, and multipliers in these units."""
+    system, truth = size(4, 3, 14, activation).plant(1)
+    usual = recover(system, samples=3, method=method)
+    found = recover(system.rescaled(k), samples=3, method=method, data=(truth.X, scaled(truth.c, k)))
+    assert np.array_equal(found.X, usual.X) and np.array_equal(found.c, scaled(usual.c, k))
+    assert found.residual == usual.residual < 1e-14 and found.uniqueness.status is usual.uniqueness.status
+    assert max(found.evidence["errors"]) < 1e-9

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.base.limits import refuse_above
+from identify.base.norms import exponent, row_sizes, scaled, size
 from identify.conditions.diagnostics.gram import RESOLUTION, gram, reduced_gram
 from identify.conditions.diagnostics.perturbations import default_perturbations, stated_perturbations
 from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
@@ -122,10 +123,13 @@ def error_bars(
     sizes = None if perturbations is None else stated_perturbations(perturbations, system)
     _, memory, squared = cost(system, len(X))
     refuse_above(memory, f"the Jacobian of {system.n_equations} equations in {system.n_unknowns(len(X))} unknowns")
+    k = -exponent(system.target)
+    given, given_c = system, c
+    system, c = system.rescaled(k), scaled(c, k)  # the relative errors stay the same, and no square of c or of the target underflows
     with np.errstate(all="ignore"):
         T = changes(X, c, leaves_scale_free(system))
         inverse, values, resolution = (_by_squares if squared else _by_rows)(system, X, c, T)
-        sizes = default_perturbations(system, X, c) if sizes is None else sizes
+        sizes = default_perturbations(given, X, given_c) if sizes is None else sizes
         if inverse is None or not np.isfinite(inverse).all():
             unbounded = np.full(len(X), np.inf)
             return ErrorBars(sizes, unbounded, np.full(X.shape, np.inf), unbounded, values, resolution, reference_sizes(X))
@@ -152,7 +156,7 @@ Factored = tuple[Float[np.ndarray, "n D k"] | None, Float[np.ndarray, " k"], flo
 def _by_rows(system: KKTSystem, X: np.ndarray, c: np.ndarray, T: np.ndarray) -> Factored:
     net = system.network
     J = jacobian(net.W, net.A, net.offsets, [net.activation.floats(k) for k in range(3)], system.observed, X, c)
-    R = triangular_factor(J / scipy.linalg.norm(system.target), T)
+    R = triangular_factor(J / size(system.target), T)
     if not np.isfinite(R).all():
         raise NotFiniteError
     values = np.zeros(len(T) * T.shape[2])
@@ -163,16 +167,16 @@ def _by_rows(system: KKTSystem, X: np.ndarray, c: np.ndarray, T: np.ndarray) -> 
 
 
 def _by_squares(system: KKTSystem, X: np.ndarray, c: np.ndarray, T: np.ndarray) -> Factored:
-    G = reduced_gram(gram(system, X, c, float(scipy.linalg.norm(system.target))), T)
+    G = reduced_gram(gram(system, X, c, size(system.target)), T)
     if not np.isfinite(G).all():
         raise NotFiniteError
     values = np.sqrt(np.maximum(np.linalg.eigvalsh(G)[::-1], 0))
     return left_inverse(scipy.linalg.cholesky(G), T) if values[-1] > RESOLUTION * values[0] else None, values, RESOLUTION
 
 
-def times(bars: np.ndarray, size: float) -> np.ndarray:
+def times(bars: np.ndarray, amount: float) -> np.ndarray:
     """Bars for a perturbation of that size; what has no bound has none for size zero either."""
-    return np.where(np.isfinite(bars), bars, 1.0) * size + np.where(np.isfinite(bars), 0.0, np.inf)
+    return np.where(np.isfinite(bars), bars, 1.0) * amount + np.where(np.isfinite(bars), 0.0, np.inf)
 
 
 def digits(relative_error: float) -> int:
@@ -190,8 +194,8 @@ def digits(relative_error: float) -> int:
 
 def reference_sizes(X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """What errors are relative to: the norm of the sample; for one at the origin the root mean square norm, or else 1."""
-    norms = np.linalg.norm(X, axis=1)
-    typical = np.sqrt(np.mean(norms**2)) or 1.0
+    norms = row_sizes(X)
+    typical = size(norms) / np.sqrt(len(norms)) or 1.0
     return np.where(norms > 0, norms, typical)
 
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from numbers import Real
 
 import numpy as np
-import scipy
 from jaxtyping import Float
 
 from identify.base.errors import InputError
+from identify.base.norms import relative_size
 from identify.problem.network import Network, TwoLayerNetwork, finite_array
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
@@ -25,16 +25,15 @@ FLOAT32, RESIDUAL = "float32 target", "residual of these data"
 def default_perturbations(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> dict[str, float]:
     """Norms of the perturbations of the target that are looked at by default, relative to its own."""
     t = system.target
-    size = scipy.linalg.norm(t)
     residual = t - system.right_hand_side(X, c)
     sizes = {
-        FLOAT32: float(scipy.linalg.norm(2.0**-24 * t) / size),
-        RESIDUAL: float(scipy.linalg.norm(residual, check_finite=False) / size),
+        FLOAT32: 2.0**-24,
+        RESIDUAL: relative_size(residual, t),
     }
     for bits in WEIGHT_BITS:
         other = with_rounded_weights(system, bits)
         change = (_target_of(other, system, bits) - other.right_hand_side(X, c)) - residual
-        sizes[f"weights of {bits} bits"] = float(scipy.linalg.norm(change, check_finite=False) / size)
+        sizes[f"weights of {bits} bits"] = relative_size(change, t)
     return sizes
 
 
@@ -85,7 +84,7 @@ def stated_perturbations(perturbations: Mapping[str, float | np.ndarray], system
         label = f"perturbations[{name!r}]"
         if np.ndim(value):
             change = finite_array(label, value, (system.n_equations,), "one number for each equation")
-            sizes[name] = float(scipy.linalg.norm(change) / scipy.linalg.norm(system.target))
+            sizes[name] = relative_size(change, system.target)
         elif isinstance(value, Real) and 0 <= value < np.inf:
             sizes[name] = float(value)
         else:

@@ -12,6 +12,7 @@ import scipy
 from jaxtyping import Float
 
 from identify.base.limits import memory_allowed
+from identify.base.norms import relative_size, size
 from identify.exact.modular import Arithmetic
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 from identify.problem.verdict import Condition
@@ -88,7 +89,7 @@ def _residuals(system: KKTSystem, found: np.ndarray) -> tuple[float, dict[str, f
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> float:
     """Infinite or NaN where it overflows or the whole is zero."""
-    return float(np.divide(scipy.linalg.norm(part, check_finite=False), scipy.linalg.norm(whole)))
+    return relative_size(part, whole)
 
 
 def gradients(system: KKTSystem, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "equations nC"]:
@@ -101,19 +102,19 @@ def _best(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> dict:
     entries = float(system.n_equations) * c.size
     if entries > MAX_ENTRIES or 32 * entries > memory_allowed():
         return {}
-    size = scipy.linalg.norm(system.target)
+    unit = size(system.target)
     columns = gradients(system, X)
     scales = np.abs(columns).max(axis=0, initial=0)
     scales[scales == 0] = 1.0
-    stacked = np.hstack([columns / scales, system.target[:, None] / size])
+    stacked = np.hstack([columns / scales, system.target[:, None] / unit])
     if not np.isfinite(stacked).all():
         return {}
     R = np.asarray(np.linalg.qr(stacked, mode="r"))  # the small problem R has the residuals of the large one
     G, t = R[:, :-1], R[:, -1]
     free = np.linalg.lstsq(G, t, rcond=None)[0]
-    evidence = {"best_residual": float(scipy.linalg.norm(G @ free - t))}
+    evidence = {"best_residual": size(G @ free - t)}
     if c.size <= LISTED:
-        evidence["best_multipliers"] = (free / scales * size).reshape(c.shape).tolist()
+        evidence["best_multipliers"] = (free / scales * unit).reshape(c.shape).tolist()
     if system.regime in SELF_TRAINED and c.shape[1] == 1:
         y = np.where(c[:, 0] != 0, np.sign(c[:, 0]), np.where(free < 0, -1.0, 1.0))
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from identify.base.norms import row_sizes
 from identify.conditions.diagnostics.directions import blocks, groups, near_parallel, primitive
 from identify.conditions.diagnostics.findings import LISTED, Findings
 from identify.conditions.diagnostics.neurons import ANGLE
@@ -114,10 +115,10 @@ def activity(
     Z = net.W @ X.T + net.offsets[:, None]
     shares = np.zeros_like(Z)
     if seen.W or seen.bias:
-        size = np.hypot(np.linalg.norm(X, axis=1) * seen.W, float(seen.bias))
+        size = np.hypot(row_sizes(X) * seen.W, float(seen.bias))
         shares = np.abs((c @ net.A).T * net.activation(Z, order=1)) * size
     if seen.a:
-        shares = np.hypot(shares, np.abs(net.activation(Z)) * np.linalg.norm(c, axis=1))
+        shares = np.hypot(shares, np.abs(net.activation(Z)) * row_sizes(c))
     return shares
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from identify.planting.configuration import is_lifted
+from identify.base.norms import row_sizes
+from identify.problem.ambiguity import free_scales
 from identify.problem.system import KKTSystem
 
 DEFICIENT = 1e-14
@@ -21,7 +22,7 @@ DEFICIENT = 1e-14
 
 def leaves_scale_free(system: KKTSystem) -> bool:
     """Whether (S) alone leaves (t x_i, t^(-k) c_i) free for each sample: one visible degree k."""
-    return len(system.degrees) == 1 and not is_lifted(system.degrees)
+    return bool(free_scales(system.degrees))
 
 
 def changes(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], hold_scale: bool) -> Float[np.ndarray, "n unknowns k"]:
@@ -33,7 +34,7 @@ def changes(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], hold_scale
     d, size = X.shape[1], point.shape[1]
     sizes = np.ones_like(point)
     for part in (slice(None, d), slice(d, None)):
-        norms = np.linalg.norm(point[:, part], axis=1)
+        norms = row_sizes(point[:, part])
         sizes[:, part] = np.where(norms > 0, norms, 1.0)[:, None]
     blocks = np.tile(np.eye(size), (len(X), 1, 1))
     if hold_scale:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.limits import memory_allowed
+from identify.base.norms import row_sizes
 from identify.conditions.interpolation import REFERENCE
 from identify.exact.instance import Instance
 from identify.exact.slices import expected_work, interpolation_rank, interpolation_seconds
@@ -126,7 +127,7 @@ def _rank(values: Float[np.ndarray, " k"], tolerance: float) -> int:
 def _slopes(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> Float[np.ndarray, "m n"] | None:
     """H, its columns in proportion to the samples; zero where the first-layer weights were not trained, None on overflow."""
     net = system.network
-    H = (c @ net.A).T * net.activation(net.W @ X.T + net.offsets[:, None], order=1) * np.linalg.norm(X, axis=1)
+    H = (c @ net.A).T * net.activation(net.W @ X.T + net.offsets[:, None], order=1) * row_sizes(X)
     H = H if system.observed.W else np.zeros_like(H)
     return H / (np.abs(H).max() or 1.0) if np.isfinite(H).all() else None
 

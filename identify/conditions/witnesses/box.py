@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from flint import arb, ctx
 
-from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import contraction, refine
@@ -35,7 +34,7 @@ def certify(setting: Setting, rows: tuple[int, ...], X: np.ndarray, c: np.ndarra
     assert setting.system is not None and setting.data is not None
     Z = Frame.of_data(setting, setting.data[0]).coordinates(X)
     k = Z.shape[1]
-    free = free_entries(Z, k + c.shape[1], bool(group_dimension(setting)))
+    free = free_entries(Z, k + c.shape[1], bool(setting.scales_per_sample))
     sizes = np.hstack([np.full(Z.shape, np.abs(Z).max()), np.full(c.shape, np.abs(c).max())]).ravel()[free]
     with ctx.workprec(BITS):
         given = balls(setting.data[0]), balls(setting.data[1])

@@ -9,15 +9,16 @@ exactly, so no numerical rank is decided. The proof is the constant rank; the cu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.conditions.local import group_dimension
+from identify.base.norms import row_sizes
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import Equations, Frame
-from identify.conditions.witnesses.families import numbers
+from identify.conditions.witnesses.families import change_of_target, numbers
 from identify.conditions.witnesses.scaled import Scaled
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
@@ -31,6 +32,14 @@ CORRECTIONS = 30
 ROUNDING = 1e-12
 EXAMPLES = (0.3, -0.3, 0.1, -0.1, 0.03, -0.03)
 FAR = 1e-2
+
+
+class NoCurve(StrEnum):
+    """Why no curve was followed, as the end of a description."""
+
+    TOO_LARGE = "no curve was followed: the Jacobian is too large"
+    BADLY_SCALED = "no curve was followed: the data are too badly scaled for floating point"
+    NOT_CONVERGED = "no curve was followed: corrections in floating point did not reach rounding level"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,35 +136,36 @@ class Curve:
         return best if error <= ROUNDING and near else None
 
 
-def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float] | str:
+def follow(setting: Setting, dimension: int) -> tuple[Curve, tuple, tuple, float] | NoCurve:
     """A curve through the data of the setting, its first point, another one and the residual; or why there is none."""
     instance = setting.instance
     rows, columns = instance.width * (instance.coordinates + 1 + instance.n_outputs), instance.n_unknowns
     if rows * columns**2 > WORK_LIMIT:
-        return f"no curve was followed: the Jacobian, {rows} by {columns}, is too large"
+        return NoCurve.TOO_LARGE
     system, X, c = _shown(setting)
-    scales_are_free = bool(group_dimension(setting))
+    scales_are_free = bool(setting.scales_per_sample)
     with np.errstate(all="ignore"):  # what overflows has an infinite error, and is not accepted
         try:
             curve = Curve(system, Frame.of_data(setting, X), X, c, dimension=dimension, scales_are_free=scales_are_free, seed=setting.seed)
         except (ValueError, np.linalg.LinAlgError):
-            return "no curve was followed: the data are too badly scaled for floating point"
-        t = system.right_hand_side(X, c)
+            return NoCurve.BADLY_SCALED
         for s in EXAMPLES:
             try:
                 example = curve(s)
             except (ValueError, np.linalg.LinAlgError):
                 continue
-            residual = float(np.linalg.norm(system.right_hand_side(*example) - t) / np.linalg.norm(t))
-            if residual <= ROUNDING and distance(setting.ambiguity, example, (X, c)) >= FAR and np.abs(example[1]).max(axis=1).all():
+            residual = change_of_target(system, example, (X, c))
+            if residual is None or residual > ROUNDING or not np.abs(example[1]).max(axis=1).all():
+                continue
+            if distance(setting.ambiguity, example, (X, c)) >= FAR:
                 return curve, (X, c), example, residual
-    return "no curve was followed: corrections in floating point did not reach rounding level"
+    return NoCurve.NOT_CONVERGED
 
 
 def distance(ambiguity: Ambiguity, data: tuple, reference: tuple) -> float:
     """The largest relative change of a sample or of its multipliers, modulo the ambiguity (dimensionless)."""
     matched = ambiguity.match(*data, *reference)
-    changes = np.linalg.norm(matched.c - reference[1], axis=1) / np.linalg.norm(reference[1], axis=1)
+    changes = row_sizes(matched.c - reference[1]) / row_sizes(reference[1])
     return float(max(matched.errors.max(), changes.max()))
 
 

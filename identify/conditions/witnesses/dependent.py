@@ -16,9 +16,9 @@ from flint import fmpq, fmpq_mat
 from jaxtyping import Float, Int
 
 from identify.base.limits import TooLargeError, refuse_late
-from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import rational, rationals
+from identify.conditions.witnesses.families import change_of_target
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
 from identify.exact.modular import certified_rank, multiply, pivots
@@ -64,7 +64,7 @@ def dependent_gradients(setting: Setting) -> Witness | None:
         proved = list(_dependences(setting, found.primes[0]))
     except TooLargeError:
         return None
-    scales_of_zero = group_dimension(setting) * int(np.count_nonzero(~setting.data[0].any(axis=1)))
+    scales_of_zero = setting.scales_per_sample * int(np.count_nonzero(~setting.data[0].any(axis=1)))
     if len(proved) <= scales_of_zero:
         return None
     shown = next(each for each in proved if _leaves_the_orbit(setting, each))
@@ -142,7 +142,7 @@ def _leaves_the_orbit(setting: Setting, each: Dependence) -> bool:
     assert setting.data is not None
     X, c = setting.data
     sample = each.columns[0] // c.shape[1]
-    if not group_dimension(setting) or len(each.columns) > 1 or X[sample].any():
+    if not setting.scales_per_sample or len(each.columns) > 1 or X[sample].any():
         return True
     return np.flatnonzero(c[sample]).tolist() != [each.columns[0] % c.shape[1]]
 
@@ -156,11 +156,8 @@ def _witness(setting: Setting, each: Dependence, dimension: int) -> Witness:
         return X, c + s * k
 
     example = family(0.3)
-    with np.errstate(over="ignore", invalid="ignore"):
-        t = system.right_hand_side(X, c)
-        residual = float(np.linalg.norm(system.right_hand_side(*example) - t) / np.linalg.norm(t))
-    seen = residual if np.isfinite(residual) else None  # data too large for doubles
-    return Witness("multipliers", dimension, _described(each, c.shape[1]), family, (X, c), example, seen)
+    residual = change_of_target(system, example, (X, c))
+    return Witness("multipliers", dimension, _described(each, c.shape[1]), family, (X, c), example, residual)
 
 
 def _scaled(each: Dependence, c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:

@@ -20,7 +20,6 @@ from flint import fmpq_mat
 from jaxtyping import Int
 
 from identify.base.limits import TooLargeError
-from identify.conditions.local import group_dimension
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.equations import rationals
 from identify.exact.elimination import to_flint, to_numpy
@@ -138,7 +137,7 @@ def _groups(setting: Setting) -> list[tuple[int, ...]]:
 def _family(setting: Setting, part: Part) -> tuple[Witness, dict, Arithmetic] | None:
     """The family in which a part moves, by comparing its rank at the data with an upper bound on its rank anywhere."""
     small = part.setting(setting)
-    needed = small.instance.n_unknowns - len(part.samples) * group_dimension(small)
+    needed = small.instance.n_unknowns - len(part.samples) * small.scales_per_sample
     bound, arithmetic = small.instance.image_bound, Arithmetic.PROOF
     here = certified_rank(lambda q, rng: part.at(setting, q, rng).jacobian(), needed, seed=setting.seed + 13, most=bound)
     if here.is_full:

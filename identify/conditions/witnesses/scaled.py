@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.norms import row_sizes, size
 from identify.conditions.witnesses.equations import Equations
 
 
@@ -25,7 +26,7 @@ class Scaled:
         self.scale = np.hstack([np.full(part.shape, _size(part)) for part in kinds]).ravel()
         self.start = point.ravel() / self.scale
         self.target = equations.value(point)
-        norms = np.linalg.norm(equations.jacobian(point) * self.scale, axis=1)
+        norms = row_sizes(equations.jacobian(point) * self.scale)
         self.weights = 1 / np.where(norms > 0, norms, 1.0)
         self.gauge = np.zeros((0, point.size))
         if gauge is not None:
@@ -44,6 +45,17 @@ class Scaled:
     def jacobian(self, u: np.ndarray) -> np.ndarray:
         return np.vstack([self.weights[:, None] * self.equations.jacobian(self.point(u)) * self.scale, self.gauge])
 
+    def batch(self, u: Float[np.ndarray, "starts unknowns"]) -> tuple[np.ndarray, np.ndarray]:
+        """F and its Jacobian at many points at once: the columns of a Jacobian belong to one sample each, and F is linear in those of c."""
+        (n, columns), k = self.shape, self.equations.W.shape[1]
+        points = (u * self.scale).reshape(-1, columns)
+        J = self.equations.jacobian(points).reshape(-1, len(u), n, columns).transpose(1, 0, 2, 3)
+        values = np.einsum("bero,bro->be", J[..., k:], points.reshape(len(u), n, columns)[..., k:])
+        J = self.weights[:, None] * J.reshape(len(u), -1, n * columns) * self.scale
+        F = self.weights * (values - self.target)
+        held = np.broadcast_to(self.gauge, (len(u), *self.gauge.shape))
+        return np.hstack([F, u @ self.gauge.T - self.gauge_target]), np.concatenate([J, held], axis=1)
+
     def error(self, u: np.ndarray) -> float:
         """The largest entry of F; infinite where it overflows."""
         worst = float(np.abs(self.value(u)).max())
@@ -51,4 +63,4 @@ class Scaled:
 
 
 def _size(part: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(part**2))) or 1.0 if part.size else 1.0
+    return size(part) / np.sqrt(max(part.size, 1)) or 1.0

@@ -1,6 +1,6 @@
 r"""A second solution, certified: other data, isolated from the given ones, with exactly the same target.
 
-Found by least squares from random starts, proved in ball arithmetic. (S) is :math:`\mathcal A\,M(X, c) = t` with the
+Found by least squares from random starts, some at once, proved in ball arithmetic. (S) is :math:`\mathcal A\,M(X, c) = t` with the
 interpolation matrix :math:`\mathcal A`. When its rank is the number U of unknowns (modulo free scales, for which one
 coordinate of each sample is held fixed), U of its rows are a basis of its row space over Q; since t belongs to data,
 the other equations follow from those U, which are a square system. Krawczyk's test then proves a zero of all of (S) in
@@ -10,33 +10,43 @@ a box. The box is no image of the given data when one of its samples has, in eve
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
-import scipy
 from flint import fmpq_mat
 
-from identify.conditions.local import group_dimension
+from identify.base.limits import OPERATIONS_PER_SECOND
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.box import BITS, Proof, certify, free_entries, put
+from identify.conditions.witnesses.box import BITS, Proof, certify, free_entries
 from identify.conditions.witnesses.curve import distance
+from identify.conditions.witnesses.descent import descend
 from identify.conditions.witnesses.equations import Equations, Frame, rationals
+from identify.conditions.witnesses.families import change_of_target
 from identify.conditions.witnesses.krawczyk import REFERENCE
 from identify.conditions.witnesses.scaled import Scaled
+from identify.exact.instance import Instance
 from identify.exact.modular import Arithmetic, pivots, random_prime
 from identify.problem.verdict import Condition, Witness
 
 MAX_UNKNOWNS = 60
 MAX_ENTRIES = 40_000
 """Entries of an interpolation matrix whose rank over Q is computed."""
+STARTS, FIRST_STARTS, MORE_STARTS = 64, 8, 56
+"""Random starts in all, and how many descend at once: few at first, because the first ones often find a second solution."""
+ENOUGH = 1e-13
+"""The norm of the scaled equations at which a descent ends."""
 CLOSE = 1e-9
 """A search has converged when every equation holds to this relative error; the proof comes after it."""
 APART = 1e-3
 """Relative distance from the given data below which a candidate counts as found again."""
+TYPICAL_STEPS, STEP_SECONDS, EVALUATION_SECONDS, RATIONAL_SECONDS = 60, 1e-5, 2e-8, 3e-8
+"""Of a descent, for estimates: steps, seconds for a step of a start whatever its size, for an entry of a Jacobian, and for an operation
+on rational numbers."""
 
 
-def second_solution(setting: Setting, *, starts: int = 64, seconds: float | None = None) -> tuple[Condition, Witness] | None:
+def second_solution(setting: Setting, *, starts: int = STARTS, seconds: float | None = None) -> tuple[Condition, Witness] | None:
     """Look for another isolated real solution for given data, and prove it.
 
     Parameters
@@ -47,31 +57,52 @@ def second_solution(setting: Setting, *, starts: int = 64, seconds: float | None
     starts
         Random starts of the search, at least 1.
     seconds
-        No further start after this time; None for all starts, so that the answer does not depend on the machine.
+        The search ends after this time; None for all starts, so that the answer does not depend on the machine.
 
     Returns
     -------
     tuple of Condition and Witness, or None
         The condition ``witness`` with a proof, and both data sets. None proves nothing.
+
+    Notes
+    -----
+    Cost: :func:`second_seconds`.
     """
     square = square_rows(setting)
     if square is None:
         return None
     deadline = None if seconds is None else monotonic() + seconds
     rng = np.random.default_rng([setting.seed, 0x2ED])
+
+    def go_on() -> bool:
+        return deadline is None or monotonic() < deadline
+
     with np.errstate(all="ignore"):  # a search that overflows has failed
         search = _Search(setting)
-        for start in range(1, starts + 1):
-            if deadline is not None and monotonic() > deadline:
-                return None
-            candidate = search.descend(rng)
-            if candidate is None or not distance(setting.ambiguity, candidate, search.data) > APART:
-                continue
-            proof = certify(setting, square.rows, *candidate)
-            if proof is not None:
-                order = setting.ambiguity.match(proof.X, proof.c, *search.data).order
-                return _found(search, square, proof, order, start)
+        known, done = [search.data], 0
+        while done < starts and go_on():
+            size = min(FIRST_STARTS if not done else MORE_STARTS, starts - done)
+            for number, candidate in search.descend(rng, size, go_on):
+                if min(distance(setting.ambiguity, candidate, each) for each in known) <= APART or not go_on():
+                    continue
+                known.append(candidate)
+                proof = certify(setting, square.rows, *candidate)
+                if proof is not None:
+                    order = setting.ambiguity.match(proof.X, proof.c, *search.data).order
+                    return _found(search, square, proof, order, done + number)
+            done += size
     return None
+
+
+def second_seconds(setting: Setting) -> float:
+    """An estimate of the CPU time of :func:`second_solution` where it finds none, from sizes alone; 0 where it is left out."""
+    if not may_have_second(setting):
+        return 0.0
+    instance = setting.instance
+    unknowns, rows = instance.n_unknowns, _row_count(instance)
+    evaluation = rows * unknowns * (EVALUATION_SECONDS + 2 * unknowns / OPERATIONS_PER_SECOND)
+    basis = rows * instance.n_moments * unknowns * RATIONAL_SECONDS * (instance.image_bound > unknowns)
+    return STARTS * TYPICAL_STEPS * (evaluation + STEP_SECONDS) + basis
 
 
 @dataclass(frozen=True)
@@ -82,17 +113,29 @@ class Square:
     prime: int
 
 
-def square_rows(setting: Setting) -> Square | None:
-    """A basis over Q of the row space of the interpolation matrix, if it is as large as the number of unknowns."""
+def may_have_second(setting: Setting) -> bool:
+    """Whether a second solution is looked for, as far as the question and its sizes tell."""
     instance, system = setting.instance, setting.system
     if system is None or setting.data is None or setting.scope.data != "this data":
-        return None
+        return False
     if not setting.equations_are_complete or system.regime == "max-margin":  # far solutions may violate the margins
+        return False
+    unknowns = instance.n_unknowns - instance.n_samples * setting.scales_per_sample
+    fits = 0 < instance.n_unknowns <= MAX_UNKNOWNS and _row_count(instance) * instance.n_moments <= MAX_ENTRIES
+    return fits and instance.image_bound >= unknowns
+
+
+def _row_count(instance: Instance) -> int:
+    return instance.width * (instance.coordinates + 1 + instance.n_outputs)
+
+
+def square_rows(setting: Setting) -> Square | None:
+    """A basis over Q of the row space of the interpolation matrix, if it is as large as the number of unknowns."""
+    if not may_have_second(setting):
         return None
-    unknowns = instance.n_unknowns - instance.n_samples * group_dimension(setting)
-    rows = instance.width * (instance.coordinates + 1 + instance.n_outputs)
-    if not 0 < instance.n_unknowns <= MAX_UNKNOWNS or instance.image_bound < unknowns or rows * instance.n_moments > MAX_ENTRIES:
-        return None
+    instance, system = setting.instance, setting.system
+    assert system is not None and setting.data is not None
+    unknowns = instance.n_unknowns - instance.n_samples * setting.scales_per_sample
     rng = np.random.default_rng([setting.seed, 0xBA5])
     q = random_prime(rng)
     try:
@@ -118,39 +161,32 @@ class _Search:
         X, c = self.data
         self.frame = Frame.of_data(setting, X).orthonormal()
         self.scaled = Scaled(Equations.floats(self.system, self.frame), np.hstack([self.frame.coordinates(X), c]))
-        self.scales_are_free = bool(group_dimension(setting))
+        self.scales_are_free = bool(setting.scales_per_sample)
 
-    def descend(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
-        """One descent from random samples, with the multipliers that suit them best; None unless it ends at a solution."""
+    def descend(
+        self, rng: np.random.Generator, starts: int, go_on: Callable[[], bool] = lambda: True
+    ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+        """Descents from random samples, with the multipliers that suit them best: the solutions where they end, with their numbers."""
         scaled, (n, columns) = self.scaled, self.scaled.shape
         k = len(self.frame.directions)
-        start = rng.standard_normal((n, columns)) * 10 ** rng.uniform(-0.3, 0.3, (n, 1))
-        start[:, k:] = 0
-        u, is_multiplier = start.ravel(), np.tile(np.arange(columns) >= k, n)
-        free = free_entries(start[:, :k], columns, self.scales_are_free)
-
-        def value(v: np.ndarray) -> np.ndarray:
-            return np.nan_to_num(scaled.value(put(u, free, v)), nan=1e100, posinf=1e100, neginf=-1e100)
-
-        def jacobian(v: np.ndarray) -> np.ndarray:
-            return np.nan_to_num(scaled.jacobian(put(u, free, v))[:, free])
-
-        try:
-            u[is_multiplier] = np.linalg.lstsq(scaled.jacobian(u)[:, is_multiplier], -scaled.value(u), rcond=None)[0]
-            found = scipy.optimize.least_squares(
-                value, u[free], jac=jacobian, method="lm", max_nfev=200, xtol=1e-15, ftol=1e-15, gtol=1e-15
-            )
-        except (ValueError, np.linalg.LinAlgError):
-            return None
-        u = put(u, free, found.x)
-        point = scaled.point(u)
-        return (self.frame.points(point[:, :k]), point[:, k:]) if scaled.error(u) <= CLOSE else None
+        draws = rng.standard_normal((starts, n, columns)) * 10 ** rng.uniform(-0.3, 0.3, (starts, n, 1))
+        draws[:, :, k:] = 0
+        is_multiplier = np.tile(np.arange(columns) >= k, n)
+        free = np.stack([free_entries(start[:, :k], columns, self.scales_are_free) for start in draws])
+        points = draws.reshape(starts, -1)
+        F, J = scaled.batch(points)
+        finite = np.isfinite(F).all(axis=1) & np.isfinite(J).all(axis=(1, 2))
+        points[np.ix_(finite, is_multiplier)] = (np.linalg.pinv(J[finite][:, :, is_multiplier]) @ -F[finite][:, :, None])[:, :, 0]
+        points, _ = descend(scaled.batch, points, enough=ENOUGH, free=free, go_on=go_on)
+        for number, u in enumerate(points, start=1):
+            if scaled.error(u) <= CLOSE:
+                point = scaled.point(u)
+                yield number, (self.frame.points(point[:, :k]), point[:, k:])
 
 
 def _found(search: _Search, square: Square, proof: Proof, order: np.ndarray, start: int) -> tuple[Condition, Witness]:
     example = proof.X[order], proof.c[order]
-    t, again = (search.system.right_hand_side(*data) for data in (search.data, example))
-    residual = float(np.linalg.norm(again - t) / np.linalg.norm(t))
+    residual = change_of_target(search.system, example, search.data)
     description = (
         "these data and an isolated second solution have exactly the same target, and no permutation or symmetry takes one to the "
         f"other; it was found from random start {start} and proved to lie in a box of relative radius {proof.radius:.1e} around the "

@@ -13,6 +13,7 @@ from identify.base.errors import InputError
 from identify.conditions.witnesses.box import free_entries, put
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import image
+from identify.problem.ambiguity import free_scales
 from identify.problem.system import KKTSystem
 
 BITS = 192
@@ -37,7 +38,7 @@ class SolutionBox:
     def __init__(self, system: KKTSystem, X: np.ndarray, c: np.ndarray, error: float):
         self.system, self.error, self.given = system, error, np.hstack([X, c])
         n, d = X.shape
-        self.has_free_scale = len(system.degrees) == 1
+        self.has_free_scale = bool(free_scales(system.degrees))
         self.free = free_entries(X, self.given.shape[1], self.has_free_scale)
         self.unknowns = int(self.free.sum())
         E, U = system.n_equations, self.unknowns

@@ -14,14 +14,15 @@ Isolated second solutions are another matter: see :mod:`identify.conditions.witn
 
 from __future__ import annotations
 
+from identify.base.limits import OPERATIONS_PER_SECOND
 from identify.conditions.count import count
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.curve import follow
+from identify.conditions.witnesses.curve import WORK_LIMIT, NoCurve, follow
 from identify.conditions.witnesses.dependent import REFERENCE as DEPENDENT
 from identify.conditions.witnesses.dependent import dependent_gradients
-from identify.conditions.witnesses.families import rotation, scaling
-from identify.conditions.witnesses.parts import moving_part
-from identify.exact.modular import Arithmetic, certified_rank
+from identify.conditions.witnesses.families import LARGEST, Dimension, rotation, scaling
+from identify.conditions.witnesses.parts import MAX_UNKNOWNS, moving_part
+from identify.exact.modular import Arithmetic, certified_rank, certified_rank_seconds
 from identify.problem.interpolation import moment_count
 from identify.problem.verdict import Condition, Witness
 
@@ -30,6 +31,8 @@ SCALING = "linear dependence of the lower moments (elementary)"
 FIBRE = "constant rank theorem"
 SHOWN = 1000
 """Samples of generic data up to which a family in closed form is shown by an example; where counting decides, more need none."""
+CURVE_FACTORISATIONS, PARTS = 60, 8
+"""For estimates: operations of the factorisations along a curve relative to rows · columns^2, and parts of the data that are tried."""
 
 
 def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witness | None]:
@@ -45,11 +48,9 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
     if n > SHOWN and setting.scope.data == "generic data" and count(setting).holds is False:
         return _by_count(setting)
     if instance.activation.degree == 2 and instance.n_outputs == 1 and n >= 2:
-        found = rotation(setting)
-        return _condition(found, Arithmetic.PROOF, ROTATION), found
+        return _family_condition(*rotation(setting), ROTATION)
     if len(degrees) == 2 and not setting.is_lifted and n > moment_count(instance.n_inputs, degrees[:1], instance.n_outputs):
-        found = scaling(setting)
-        return _condition(found, Arithmetic.PROOF, SCALING), found
+        return _family_condition(*scaling(setting), SCALING)
     if jacobian_rank.holds is None and setting.scope.data == "generic data" and count(setting).holds is False:
         return _by_count(setting)
     if jacobian_rank.holds is not False:
@@ -66,6 +67,24 @@ def witness(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witn
         found, evidence, arithmetic = part
         return _condition(found, arithmetic, FIBRE, evidence), found
     return condition, None
+
+
+def witness_seconds(setting: Setting, jacobian_rank: Condition) -> float:
+    """An estimate of the CPU time of :func:`witness`, from sizes and from whether the Jacobian is deficient."""
+    instance = setting.instance
+    n, C = instance.n_samples, instance.n_outputs
+    if not setting.equations_are_complete or setting.data_are_unknown:
+        return 0.0
+    if jacobian_rank.holds is not False:
+        return min(n, LARGEST) ** 3 / OPERATIONS_PER_SECOND
+    rows, columns = max(instance.n_rows, 1), instance.n_unknowns
+    jacobian = certified_rank_seconds(max(rows, columns), min(rows, columns))
+    followed = rows * columns**2 if rows * columns**2 <= WORK_LIMIT else 0
+    total = jacobian + CURVE_FACTORISATIONS * followed / OPERATIONS_PER_SECOND
+    if setting.scope.data != "this data":
+        return total
+    parts = PARTS * jacobian if columns <= MAX_UNKNOWNS else 0.0
+    return total + certified_rank_seconds(max(rows, n * C), min(rows, n * C)) + parts
 
 
 def _by_count(setting: Setting) -> tuple[Condition, Witness]:
@@ -108,11 +127,18 @@ def _fibre(setting: Setting, jacobian_rank: Condition) -> tuple[Condition, Witne
         f"the target has only {here} independent derivatives for {needed} parameters, at these data and at generic ones; "
     )
     curve = follow(setting, dimension)
-    if isinstance(curve, str):
+    if isinstance(curve, NoCurve):
         found = Witness("fibre", dimension, description + curve)
     else:
         found = Witness("fibre", dimension, description + "one curve in it was followed numerically", *curve)
     return _condition(found, arithmetic, FIBRE, evidence), found
+
+
+def _family_condition(found: Witness, dimension: Dimension, reference: str) -> tuple[Condition, Witness]:
+    evidence: dict = {"dimension_is_lower_bound": True} if dimension.is_lower_bound else {}
+    if dimension.arithmetic is Arithmetic.MONTE_CARLO:
+        evidence["error_bound"] = dimension.error_bound
+    return _condition(found, dimension.arithmetic, reference, evidence), found
 
 
 def _condition(found: Witness, arithmetic: Arithmetic, reference: str, evidence: dict | None = None) -> Condition:

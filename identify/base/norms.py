@@ -1,0 +1,44 @@
+r"""Euclidean norms of numbers of any size: scaled by a power of two before they are squared.
+
+The squares of doubles below 1e-162 underflow, and those above 1e154 overflow, long before the numbers themselves do. A power of two
+changes no digit, so that a norm in the ordinary range is the one that NumPy computes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+
+def exponent(values: Float[np.ndarray, "*shape"]) -> int:
+    """k with the largest of the numbers between 2^(k-1) and 2^k in size; 0 for none, for zeros and where one is not finite."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
+
+
+def scaled(values: ArrayLike, k: int | Int[np.ndarray, "*_"]) -> np.ndarray:
+    """The numbers times 2^k, for every integer k, or for one k each; what does not fit overflows or underflows."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(np.asarray(values, dtype=float), k)
+
+
+def size(values: Float[np.ndarray, "*shape"]) -> float:
+    """The Euclidean norm of all numbers; infinite only where it is no double, and not a number where one is not."""
+    k = exponent(values)
+    return float(scaled(np.linalg.norm(scaled(values, -k)), k))
+
+
+def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """The Euclidean norm of each row."""
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    k = np.where(np.isfinite(largest), np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1], 0)
+    return scaled(np.linalg.norm(scaled(rows, -k[:, None]), axis=1), k)
+
+
+def relative_size(change: Float[np.ndarray, "*shape"], reference: Float[np.ndarray, "*shape"]) -> float:
+    """‖change‖ / ‖reference‖ (dimensionless), also where neither norm is a double; infinite for a reference of zeros."""
+    above, below = exponent(change), exponent(reference)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.linalg.norm(scaled(change, -above)) / np.linalg.norm(scaled(reference, -below))
+    return float(scaled(ratio, above - below))
