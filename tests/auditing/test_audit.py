@@ -292,7 +292,7 @@ class TestTheResult:
     ("options", "message"),
     [
         ({}, "activation: weights do not say it, .* relu, tanh"),
-        ({"activation": "swish"}, "names that an audit knows"),
+        ({"activation": "elu"}, "analytic on each side"),
         ({"activation": CUBIC, "regime": "lazy"}, "lazy needs initial"),
         ({"activation": CUBIC, "regime": "other"}, "expected one of gradient"),
         ({"activation": CUBIC, "initial": {}, "gradient": {}}, "received both"),
