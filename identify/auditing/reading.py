@@ -162,8 +162,15 @@ def _problem(model, trust: bool) -> Problem | None:
 
 def _of_problem(named: str, problem: Problem) -> Subject:
     system, net = problem.system, problem.system.network
-    found = {"W1": net.W, "W2": net.A} | ({} if net.bias is None else {"b1": net.bias})
+    found = net.parameters
     subject = Subject(named, found, net.activation, regime=system.regime, decay=system.decay, system=system)
+    if not subject.is_provable:
+        updates = {f"W{k}": update.W for k, update in system.layers.items()} | {f"b{k}": update.bias for k, update in system.layers.items()}
+        moved = {name: np.reshape(part, found[name].shape) for name, part in updates.items() if part is not None}
+        if system.regime == "gradient":
+            subject = replace(subject, gradient={name: -part for name, part in moved.items()})
+        elif system.regime == "lazy":
+            subject = replace(subject, layers={name: part + moved.get(name, 0.0) for name, part in found.items()}, initial=found)
     return subject if problem.X is None else replace(subject, X=problem.X, c=problem.c)
 
 
