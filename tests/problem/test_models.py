@@ -53,7 +53,8 @@ def test_outputs_and_gradients(activation):
     assert np.allclose(net(X.numpy()), outputs.detach().numpy(), rtol=1e-12, atol=1e-13)
     layers = idf.gradients_of(model)
     system = idf.KKTSystem.gradient(net, layers=layers)
-    assert set(layers) == {1, 2, 3} and system.residual(X.numpy(), -outputs.grad.numpy()) < 1e-12
+    tolerance = 1e-8 if isinstance(activation, nn.Hardsigmoid) else 1e-12  # PyTorch differentiates it with 1/6 in single precision
+    assert set(layers) == {1, 2, 3} and system.residual(X.numpy(), -outputs.grad.numpy()) < tolerance
     assert np.array_equal(layers[2][1], -model[2].bias.grad.numpy())
 
 
