@@ -94,9 +94,7 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
     return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
 
 
-def load_network(
-    path: str | Path, *, weights: Sequence[str] | None = None, trust: bool = False
-) -> tuple[Network, dict[str, np.ndarray]]:
+def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trust: bool = False) -> tuple[Network, dict[str, np.ndarray]]:
     """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
 
     Parameters

@@ -6,7 +6,7 @@ import pytest
 from flint import arb, ctx, fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problem.test_kinds import ANALYTIC, PIECEWISE, REFERENCE, piecewise
+from support.activations import ANALYTIC, PIECEWISE, REFERENCE, piecewise
 
 from identify.base.errors import InputError
 from identify.problem.activation import Activation
