@@ -130,7 +130,7 @@ def trained_networks(paths: list[Path], activation: str, noise: float, seconds: 
             search = RandomSearch(lambda make=make, net=network, **chosen: make(net, **chosen), ranges)
             found = identify.reconstruct(search, candidates=2 * len(X), steps=10_000, trials=24, precision="float32", budget=seconds)
             _print(f"{name}, {len(found.trials)} runs together", found.pooled, X, f"{found.trials[0].distance:.2g}")
-        if network.activation == "relu":
+        if str(network.activation) == "relu":
             points = corners(network, -mean, 1 - mean, noise=noise)
             _print("corners", points.X, X, "")
             _print("corners, the first 2n", points.X[: 2 * len(X)], X, "")

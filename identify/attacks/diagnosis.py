@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from identify.attacks.mlp import sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Objective
 from identify.attacks.rows import row_space
+from identify.attacks.smoothing import sigmoid_relu, softplus_relu
 from identify.attacks.stationary import Stationarity, labelled, stationarity
 
 KINK = 1e-3

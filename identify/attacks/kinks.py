@@ -26,11 +26,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from identify.attacks.mlp import MLP, RELU
 from identify.attacks.rows import row_space
+from identify.attacks.smoothing import RELU
 from identify.base.errors import InputError
 from identify.base.limits import Clock
 from identify.base.options import number, positive, whole
+from identify.problem.network import Network
 
 CHUNK, WORK = 1000, 2e9
 """Largest number of simultaneous starts, and of products in each of their steps; the budget is checked in between."""
@@ -63,7 +64,7 @@ class Corners:
 
 
 def corners(
-    network: MLP,
+    network: Network,
     low: ArrayLike,
     high: ArrayLike,
     *,
@@ -104,14 +105,14 @@ def corners(
     Examples
     --------
     >>> import numpy as np
-    >>> from identify.attacks import MLP
+    >>> from identify import Network
     >>> x = np.array([0.0, 0.0, 0.7, 0.0])
     >>> W1 = np.array([[1.0, 0, 1, 0], [1, 1, -1, 0]])
-    >>> found = corners(MLP({"W1": W1, "b1": -W1 @ x, "W2": np.ones((1, 2))}), 0, 1, starts=100)
+    >>> found = corners(Network([W1, np.ones((1, 2))], biases=[-W1 @ x, None], activation="relu"), 0, 1, starts=100)
     >>> found.dimension
     2
     """
-    if network.activation != RELU:
+    if network.activations[0] != RELU:
         raise InputError(f"network: received {network!r}, expected a ReLU network: the kinks are those of ReLU")
     lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
     if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
@@ -155,7 +156,7 @@ class _Search:
     kinks: Array
 
     @classmethod
-    def of(cls, network: MLP, basis: np.ndarray, low: np.ndarray, high: np.ndarray, kinks: float) -> _Search:
+    def of(cls, network: Network, basis: np.ndarray, low: np.ndarray, high: np.ndarray, kinks: float) -> _Search:
         W = network.parameters["W1"]
         sizes = np.linalg.norm(W, axis=1)
         alive = sizes > ALIVE * sizes.max()

@@ -11,7 +11,7 @@ M does not change, and shares w and bounds l pass to the children of a split can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +21,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from identify.attacks.mlp import Parameters, forward
-from identify.base.options import natural
+from identify.problem.signals import Nonlinearity, backward, forward, updates_from
 from identify.splitting.matrices import traceable
+
+Parameters = dict[str, Array]
+"""``W1``, ``b1``, ``W2``, ...: weights (out, in) and biases (out,) by layer; a bias that is absent is zero and not trained."""
 
 Scalars = Callable[[Array, Array], Array]
 """Outputs (k, C) and labels (k, ...) of the candidates -> the scalars (k, q) whose parameter gradients are summed."""
@@ -63,11 +65,11 @@ class Objective:
     def gradients(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Parameters:
         """The sum of weighted gradients, which is compared with the target."""
 
-        def weighted(parameters: Parameters, c: Array) -> Array:
-            return (c * self.scalars(self._outputs(parameters, X)[0], self.labels)).sum() / self.count
-
-        parts = [jax.grad(weighted)(at, own) for at, own in zip(self.at, self._by_network(c), strict=True)]
-        return jax.tree.map(lambda *each: sum(each), *parts)
+        parts = [
+            by_name(updates_from(entering, deltas))
+            for entering, deltas, _ in (self._signals(at, X, own) for at, own in zip(self.at, self._by_network(c), strict=True))
+        ]
+        return {name: sum(part[name] for part in parts[1:]) + parts[0][name] for name in self.target}
 
     def distance(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
         """The first term of L: the squared residual of stationarity."""
@@ -85,11 +87,11 @@ class Objective:
         total = jnp.zeros((), X.dtype)
         for name, target in self.target.items():
             layer = int(name[1:]) - 1
-            delta = jnp.concatenate([deltas[layer] for deltas, *_ in signals])
+            delta = jnp.concatenate([deltas[layer] for _, deltas, _ in signals])
             if name.startswith("b"):
                 total += ((target - delta.sum(axis=0)) ** 2).sum()
                 continue
-            h = jnp.concatenate([entering[layer] for _, entering, _ in signals])
+            h = jnp.concatenate([entering[layer] for entering, *_ in signals])
             if len(h) * sum(target.shape) < target.size:
                 seen = signals[0][2][layer] if self.change is None else h @ target.T
                 total += (target**2).sum() - 2 * (delta * seen).sum() + ((delta @ delta.T) * (h @ h.T)).sum()
@@ -98,18 +100,25 @@ class Objective:
         return total + self.outside
 
     def _signals(self, parameters: Parameters, X: Array, c: Array) -> tuple[list[Array], list[Array], list[Array]]:
-        """By layer: derivatives of the weighted sum by the pre-activations, the inputs, and their products with the weights."""
+        """By layer: what enters, derivatives of the weighted sum by the pre-activations, and products with the weights."""
+        weights, biases, sigma = self._layers(parameters)
+        entering, before = forward(weights, biases, sigma, X)
+        pull = jax.vjp(lambda outputs: self.scalars(outputs, self.labels), before[-1])[1]
+        deltas = backward(weights, sigma, before, pull(c)[0] / self.count)
+        products = [z if b is None else z - b for z, b in zip(before, biases, strict=True)]
+        return entering, deltas, products
 
-        def weighted(moves: list[Array]) -> tuple[Array, tuple[list[Array], list[Array]]]:
-            outputs, entering, products = self._outputs(parameters, X, moves)
-            return (c * self.scalars(outputs, self.labels)).sum() / self.count, (entering, products)
+    def _layers(self, parameters: Parameters) -> tuple[list[Array], list[Array | None], list[Nonlinearity]]:
+        def sigma(z: Array, order: int) -> Array:
+            if order == 0:
+                return self.nonlinearity(z, self.sharpness)
+            return jax.jvp(lambda z: self.nonlinearity(z, self.sharpness), (z,), (jnp.ones_like(z),))[1]
 
-        widths = [len(parameters[name]) for name in sorted(parameters, key=natural) if name.startswith("W")]
-        deltas, (entering, products) = jax.grad(weighted, has_aux=True)([jnp.zeros((len(X), width), X.dtype) for width in widths])
-        return deltas, entering, products
+        weights, biases = in_order(parameters)
+        return weights, biases, [sigma] * (len(weights) - 1)
 
-    def _outputs(self, parameters: Parameters, X: Array, moves: list[Array] | None = None) -> tuple[Array, list[Array], list[Array]]:
-        return forward(parameters, X, lambda z: self.nonlinearity(z, self.sharpness), moves)
+    def _outputs(self, parameters: Parameters, X: Array) -> Array:
+        return forward(*self._layers(parameters), X).outputs
 
     def _by_network(self, c: Array) -> list[Array]:
         return jnp.split(c, len(self.at), axis=1)
@@ -131,7 +140,7 @@ class Objective:
         """
 
         def scalars(at: Parameters) -> Array:
-            return self.scalars(self._outputs(at, U)[0], self.labels)
+            return self.scalars(self._outputs(at, U), self.labels)
 
         along = [jax.jvp(scalars, (at,), (rho,))[1] for at in self.at]
         inputs = U if self.basis is None else U @ self.basis
@@ -159,6 +168,17 @@ class Objective:
                 bounds=self.bounds[parents] * shares,
                 shares=self.shares[parents] * shares,
             )
+
+
+def in_order(parameters: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Weights and biases (None for a layer without) from the first layer to the last."""
+    layers = range(1, sum(name.startswith("W") for name in parameters) + 1)
+    return [parameters[f"W{k}"] for k in layers], [parameters.get(f"b{k}") for k in layers]
+
+
+def by_name(updates: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    """Updates of weights and biases as ``W1``, ``b1``, ``W2``, ..."""
+    return {f"{letter}{k}": part for k, pair in enumerate(updates, 1) for letter, part in zip("Wb", pair, strict=True)}
 
 
 @jax.jit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 
 import jax.numpy as jnp
@@ -11,13 +10,12 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from identify.attacks.descent import adam, momentum
-from identify.attacks.mlp import MLP, Polynomial, sigmoid_relu, softplus_relu
 from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
+from identify.attacks.smoothing import sigmoid_relu, smoothed, softplus_relu
 from identify.base.errors import InputError
 from identify.base.options import choice, number
-from identify.problem.activation import Activation
-from identify.problem.network import ShapeError
+from identify.problem.network import Network, ShapeError
 
 HINGE = 5.0
 """Weight of the penalty on multipliers below their bound."""
@@ -29,7 +27,7 @@ KINDS = ("multiclass", "weight-decay")
 
 
 def haim(
-    network: MLP,
+    network: Network,
     *,
     start_scale: float = 4.47e-3,
     rate: float = 0.346,
@@ -47,7 +45,8 @@ def haim(
     Parameters
     ----------
     network
-        One output. ReLU is smoothed in the backward pass only; polynomials are not smoothed.
+        One output, and one activation for all hidden layers. Kinks are smoothed in the backward pass only; smooth activations are
+        taken as they are.
     start_scale
         Standard deviation of the first candidates (units of the inputs), which are taken to lie in [-1, 1].
     rate, multiplier_rate
@@ -75,7 +74,7 @@ def haim(
             prior=Box() if prior is None else prior,
             penalty=_hinge,
             bound=bound,
-            nonlinearity=_smoothed(network, sigmoid_relu),
+            nonlinearity=smoothed(network.activation, sigmoid_relu),
             sharpness=sharpness,
         ),
         lambda rng, k: (start_scale * rng.standard_normal((k, network.n_inputs)), rng.uniform(0, 1, (k, 1))),
@@ -86,7 +85,7 @@ def haim(
 
 
 def buzaglo(
-    network: MLP,
+    network: Network,
     *,
     kind: str,
     start_scale: float = 0.0137,
@@ -134,7 +133,7 @@ def buzaglo(
             prior=Box() if prior is None else prior,
             penalty=_hinge if multiclass else no_penalty,
             bound=bound,
-            nonlinearity=_smoothed(network, sigmoid_relu),
+            nonlinearity=smoothed(network.activation, sigmoid_relu),
             sharpness=sharpness,
         ),
         start,
@@ -145,8 +144,8 @@ def buzaglo(
 
 
 def loo(
-    initial: MLP,
-    final: MLP,
+    initial: Network,
+    final: Network,
     *,
     linearised: bool = False,
     both_kernels: bool = False,
@@ -162,7 +161,7 @@ def loo(
     r"""Change of the parameters in lazy training (Loo et al. 2024).
 
     :math:`\theta_T - \theta_0 = \tfrac1{MC} \sum_j \alpha_j \cdot \nabla f(x_j)`. Multipliers have any sign, one for each output; labels
-    are not used. ReLU becomes softplus(βz)/β with a β that grows from 11 to 200 over 45,600 steps.
+    are not used. The ReLU of a kink becomes softplus(βz)/β with a β that grows from 11 to 200 over 45,600 steps.
 
     Parameters
     ----------
@@ -216,7 +215,7 @@ def loo(
             prior=prior,
             penalty=Sparse(sparsity / (k * C)) if sparsity else no_penalty,
             outputs=C,
-            nonlinearity=_smoothed(initial, softplus_relu),
+            nonlinearity=smoothed(initial.activation, softplus_relu),
             sharpness=11.0,
         ),
         lambda rng, k: (0.2 * rng.standard_normal((k, d)), rng.uniform(-0.5, 0.5, (k, C * len(at)))),
@@ -231,10 +230,6 @@ def loo(
 def _growing(step: Array) -> Array:
     """The sharpness of softplus that Loo et al. use: 11 at first, 200 after 45,600 steps."""
     return jnp.minimum(10.0 + 10.0 ** (step / 20_000), 200.0)
-
-
-def _smoothed(network: MLP, relu: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    return Polynomial(network.activation.floats()) if isinstance(network.activation, Activation) else relu
 
 
 def _hinge(c: Float[Array, "k 1"], bounds: Float[Array, " k"]) -> Float[Array, " k"]:

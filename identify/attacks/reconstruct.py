@@ -84,8 +84,9 @@ def reconstruct(
     Examples
     --------
     >>> import numpy as np
-    >>> from identify.attacks import MLP, buzaglo
-    >>> network = MLP({"W1": np.eye(2), "W2": np.ones((1, 2))}, "z + z^2/2")
+    >>> from identify import Network
+    >>> from identify.attacks import buzaglo
+    >>> network = Network([np.eye(2), np.ones((1, 2))], activation="z + z^2/2")
     >>> found = reconstruct(buzaglo(network, kind="weight-decay", rate=1e-3), candidates=2, steps=100)
     >>> found.X.shape, found.trials[0].iterations
     ((2, 2), 100)

@@ -63,8 +63,9 @@ def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = 
     Examples
     --------
     >>> import numpy as np
-    >>> from identify.attacks import MLP, buzaglo
-    >>> network = MLP({"W1": np.outer([1, 2, 3], [1, 0, 0, 1]), "W2": np.ones((1, 3))}, "z + z^2/2")
+    >>> from identify import Network
+    >>> from identify.attacks import buzaglo
+    >>> network = Network([np.outer([1, 2, 3], [1, 0, 0, 1]), np.ones((1, 3))], activation="z + z^2/2")
     >>> in_row_space(buzaglo(network, kind="weight-decay")).basis.shape
     (1, 4)
     """

@@ -13,11 +13,13 @@ import optax
 from jaxtyping import Array, Float
 
 from identify.attacks import descent
-from identify.attacks.mlp import MLP, RELU, Parameters, forward
+from identify.attacks.objectives import Parameters, in_order
+from identify.attacks.smoothing import RELU, exact
 from identify.base.errors import InputError
 from identify.base.options import choice, number, positive, whole
 from identify.problem.activation import Activation
-from identify.problem.network import ShapeError, finite_array
+from identify.problem.network import Network, ShapeError, finite_array, from_parameters
+from identify.problem.signals import forward
 from identify.splitting.matrices import traceable
 
 LOSSES = ("logistic", "square", "cross-entropy")
@@ -44,8 +46,8 @@ class Training:
         Steps taken.
     """
 
-    initial: MLP
-    final: MLP
+    initial: Network
+    final: Network
     loss: float
     gradient: float
     margins: Float[np.ndarray, "n ..."]
@@ -62,7 +64,7 @@ def random_network(
     biases: str = "first",
     first_scale: float | None = None,
     seed: int = 0,
-) -> MLP:
+) -> Network:
     """A network as the papers begin: later layers uniform in ± 1/sqrt(fan-in), the first layer Gaussian.
 
     Parameters
@@ -92,11 +94,11 @@ def random_network(
         parts[f"W{k}"] = scale * rng.standard_normal((out, inside)) if k == 1 else rng.uniform(-edge, edge, (out, inside))
         if k <= with_bias:
             parts[f"b{k}"] = scale * rng.standard_normal(out) if k == 1 else rng.uniform(-edge, edge, out)
-    return MLP(parts, activation)
+    return from_parameters(parts, activation)
 
 
 def train(
-    network: MLP,
+    network: Network,
     X: Float[np.ndarray, "n d"],
     y: Float[np.ndarray, " n"] | Float[np.ndarray, "n C"],
     *,
@@ -145,7 +147,7 @@ def train(
     optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
         start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
-        problem = _Problem(traceable(network.nonlinearity()), loss, linearised)
+        problem = _Problem(traceable(exact(network.activation)), loss, linearised)
         arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(decay))
         parameters, state, done = start, optimiser.init(start), 0
         first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
@@ -177,7 +179,8 @@ class _Problem:
         start, X, *_ = arrays
 
         def network(p: Parameters) -> Array:
-            return forward(p, X, self.nonlinearity)[0]
+            weights, biases = in_order(p)
+            return forward(weights, biases, [lambda z, order: self.nonlinearity(z)] * (len(weights) - 1), X).outputs
 
         if not self.linearised:
             return network(parameters)

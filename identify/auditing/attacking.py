@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from identify.attacks.diagnosis import diagnose
-from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack
 from identify.attacks.published import buzaglo, haim, loo
 from identify.attacks.reconstruct import reconstruct
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
-from identify.auditing.activations import DEGREES, RELU, SMOOTH, approximations
+from identify.auditing.activations import DEGREES, approximations
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, pictures
@@ -23,7 +22,7 @@ from identify.auditing.work import Step, Work
 from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
 from identify.base.options import BUZAGLO_PRESETS
-from identify.problem.network import ShapeError
+from identify.problem.network import Network, ShapeError, from_parameters
 from identify.problem.system import SELF_TRAINED
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
@@ -52,12 +51,9 @@ SPREAD = 3.0
 """Range of pre-activations that is assumed without data, in norms of a neuron: inputs of unit variance."""
 
 
-def network_for(subject: Subject, layers: dict[str, np.ndarray]) -> MLP:
-    """The network for an attack; a smooth activation is replaced by a polynomial close to it."""
-    sigma = subject.activation
-    if isinstance(sigma, str) and sigma != RELU:
-        sigma = approximations(sigma, interval_of(subject)[0])[-1][0]
-    return MLP(layers, sigma)
+def network_for(subject: Subject, layers: dict[str, np.ndarray]) -> Network:
+    """The network with these layers."""
+    return from_parameters(layers, subject.activation)
 
 
 def interval_of(subject: Subject) -> tuple[tuple[float, float], str]:
@@ -109,7 +105,7 @@ def equations(work: Work) -> None:
         if subject.n_outputs == 1 and subject.y is not None and set(np.unique(subject.y)) <= {-1.0, 1.0}:
             network = network_for(subject, subject.layers)
             held = attack_stationarity(haim(network), subject.X, subject.y)
-            work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network(subject.X)[:, 0])
+            work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network.outputs(subject.X)[:, 0])
             how = how_told(numbers)
     details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
     details.append(f"regime {work.regime}, {how}" + "".join(f"; misfit of {name} {show(value)}" for name, value in numbers.items()))
@@ -151,7 +147,7 @@ def refusal(work: Work) -> None:
 def approximation(work: Work) -> None:
     """Polynomials close to the activation, and how far their equations are from the data."""
     subject = work.subject
-    if not isinstance(subject.activation, str):
+    if subject.is_polynomial:
         return
     interval, known = interval_of(subject)
     rows: list[tuple[Cell, ...]] = [("degree", "largest deviation", "residual at the given data")]
@@ -164,7 +160,7 @@ def approximation(work: Work) -> None:
         rows.append((sigma.degree, deviation, residual))
         values.append({"degree": sigma.degree, "deviation": deviation, "residual": residual, "coefficients": list(sigma.floats())})
     (best, deviation), reach = min(close, key=lambda pair: pair[1]), show(interval[1])
-    kink = ["a polynomial is a poor likeness of a kink"] * (subject.activation == RELU)
+    kink = ["a polynomial is a poor likeness of a kink"] * (subject.activation.kind == "piecewise-linear")
     work.add(
         Finding(
             "approximation",
@@ -184,7 +180,7 @@ def approximation(work: Work) -> None:
 
 
 def _is_approximated(work: Work) -> bool:
-    return work.subject.depth == 2 and work.subject.activation in SMOOTH and work.regime not in SELF_TRAINED
+    return work.subject.depth == 2 and work.subject.activation.kind == "analytic" and work.regime not in SELF_TRAINED
 
 
 def approximate_recovery_seconds(degree: int, work: Work) -> float:
@@ -197,7 +193,6 @@ def approximate_recovery(degree: int, work: Work) -> None:
     subject = work.subject
     if not _is_approximated(work):
         return
-    assert isinstance(subject.activation, str)
     sigma, _ = approximations(subject.activation, interval_of(subject)[0])[DEGREES.index(degree)]
     system = system_of(subject, work.regime, sigma)
     samples = work.samples if work.samples is not None else None if subject.X is None else len(subject.X)
@@ -253,7 +248,7 @@ def diagnosis(work: Work) -> None:
             ("yes: " if residual <= STATIONARY else "no: ") + str(found.stationarity),
             "this network, the given data, the best multipliers, the smoothing of the attack",
             Basis.FLOAT,
-            (*str(found).splitlines()[1:], *_stand_in(subject)),
+            tuple(str(found).splitlines()[1:]),
             {"residual": residual, "by_parameter": found.stationarity.by_parameter, "kinks": found.kinks, "free": found.free}
             | {"dimension": found.dimension, "hidden": found.hidden, "objective": found.objective},
         )
@@ -329,18 +324,12 @@ def attack(work: Work) -> None:
             (
                 "other candidates may fit as well as the data, or better; data that are not found are not safe",
                 f"for {samples} samples, {counted}; {made.steps} iterations are published",
-                *_stand_in(subject),
                 *slowed,
             ),
             values,
             draw=partial(pictures, subject.mean, original, shown, errors, "found"),
         )
     )
-
-
-def _stand_in(subject: Subject) -> list[str]:
-    sigma = subject.activation
-    return [f"a polynomial stands in for {sigma} in the attack"] * (isinstance(sigma, str) and sigma != RELU)
 
 
 STEPS: tuple[Step, ...] = (

@@ -43,7 +43,7 @@ def audit(
     ----------
     model
         A path (.npz with ``W1``, ``b1``, ``W2``, ... or a problem file, .safetensors, a state_dict), arrays by name, a model with
-        ``state_dict``, a :class:`TwoLayerNetwork`, an ``attacks.MLP``, a :class:`KKTSystem` or a :class:`Problem`.
+        ``state_dict``, a :class:`TwoLayerNetwork`, a :class:`Network`, a :class:`KKTSystem` or a :class:`Problem`.
     initial, gradient
         The network before training (regime ``lazy``), or one gradient of the loss (regime ``gradient``; not minus it), like ``model``.
     data

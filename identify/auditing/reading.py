@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.auditing.activations import CANDIDATES, read_activation
+from identify.auditing.activations import CANDIDATES
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
-from identify.problem.activation import Activation
-from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.activation import Activation, as_activation
+from identify.problem.network import Network, ShapeError, finite_array, from_parameters
 from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean")
@@ -33,7 +33,7 @@ class Subject:
     Attributes
     ----------
     activation
-        A polynomial, or the name of another function.
+        Of all hidden layers, of any kind.
     initial, gradient
         By the names of the layers; at most one of them.
     X, y, c, mean
@@ -48,7 +48,7 @@ class Subject:
 
     name: str
     layers: dict[str, np.ndarray]
-    activation: Activation | str
+    activation: Activation
     initial: dict[str, np.ndarray] | None = None
     gradient: dict[str, np.ndarray] | None = None
     X: Float[np.ndarray, "n d"] | None = None
@@ -74,7 +74,7 @@ class Subject:
 
     @property
     def is_polynomial(self) -> bool:
-        return isinstance(self.activation, Activation)
+        return self.activation.kind == "polynomial"
 
     @property
     def is_provable(self) -> bool:
@@ -162,8 +162,15 @@ def _problem(model, trust: bool) -> Problem | None:
 
 def _of_problem(named: str, problem: Problem) -> Subject:
     system, net = problem.system, problem.system.network
-    found = {"W1": net.W, "W2": net.A} | ({} if net.bias is None else {"b1": net.bias})
+    found = net.parameters
     subject = Subject(named, found, net.activation, regime=system.regime, decay=system.decay, system=system)
+    if not subject.is_provable:
+        updates = {f"W{k}": update.W for k, update in system.layers.items()} | {f"b{k}": update.bias for k, update in system.layers.items()}
+        moved = {name: np.reshape(part, found[name].shape) for name, part in updates.items() if part is not None}
+        if system.regime == "gradient":
+            subject = replace(subject, gradient={name: -part for name, part in moved.items()})
+        elif system.regime == "lazy":
+            subject = replace(subject, layers={name: part + moved.get(name, 0.0) for name, part in found.items()}, initial=found)
     return subject if problem.X is None else replace(subject, X=problem.X, c=problem.c)
 
 
@@ -180,14 +187,10 @@ def _network(
     argument: str, value, weights: Sequence[str] | None = None, trust: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Layers by name, with shapes that fit, and the other arrays."""
-    from identify.attacks.mlp import MLP
-
-    if isinstance(value, MLP):
-        return dict(value.parameters), {"activation": value.activation}
-    if isinstance(value, TwoLayerNetwork):
-        return _network(argument, MLP.of(value))
+    if isinstance(value, Network):
+        return value.parameters, {"activation": value.activation}
     found, rest = layers(_arrays(argument, value, trust), argument if not isinstance(value, (str, Path)) else str(value), weights=weights)
-    return dict(MLP(found).parameters), rest
+    return from_parameters(found, "relu", argument=argument).parameters, rest
 
 
 def _arrays(argument: str, value, trust: bool) -> dict[str, np.ndarray]:
@@ -215,7 +218,7 @@ def _like(
     argument: str, value, found: dict[str, np.ndarray], weights: Sequence[str] | None, trust: bool, *, complete: bool
 ) -> dict[str, np.ndarray]:
     """Arrays with the names and shapes of the layers, all of them or some."""
-    if isinstance(value, TwoLayerNetwork):
+    if isinstance(value, Network):
         own = _network(argument, value)[0]
     else:
         own = layers(_arrays(argument, value, trust), str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
@@ -226,7 +229,7 @@ def _like(
     return {name: finite_array(name, part, found[name].shape, f"{argument}, shaped like the model") for name, part in shaped.items()}
 
 
-def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activation | str:
+def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activation:
     value = given if given is not None else rest.get("activation")
     if isinstance(value, np.ndarray):
         value = str(value)
@@ -234,7 +237,7 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
         raise InputError(
             f"activation: weights do not say it, and {named} does not name it; give the one it was trained with: {CANDIDATES}{more}"
         )
-    return read_activation(value)
+    return as_activation(value)
 
 
 def _with_data(subject: Subject, data, trust: bool) -> Subject:

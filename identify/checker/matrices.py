@@ -195,7 +195,7 @@ def _reduced(tiles: list[nmod_mat], done: list[list[nmod_mat]], start: int) -> l
 
 
 def _dense(row: Row, columns: int) -> list[int]:
-    if type(row) is list:
+    if isinstance(row, list):
         return row
     out = [0] * columns
     for k, value in row.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,11 +20,8 @@ from identify.base.opening import shown
 from identify.base.options import choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
-from identify.problem.network import TwoLayerNetwork
+from identify.problem.network import Network, TwoLayerNetwork, from_parameters
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
-
-if TYPE_CHECKING:
-    from identify.attacks.mlp import MLP
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
 TEXTS = ("activation", "regime", "loss")
@@ -97,7 +94,7 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
     return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
 
 
-def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trust: bool = False) -> tuple[MLP, dict[str, np.ndarray]]:
+def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trust: bool = False) -> tuple[Network, dict[str, np.ndarray]]:
     """A network for the attacks, of any depth, and what else the file has (``X``, ``y``, ``mean``, ...).
 
     Parameters
@@ -120,12 +117,10 @@ def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trus
     ShapeError, ActivationError, TooLargeError
         As :func:`load_problem`.
     """
-    from identify.attacks.mlp import MLP, RELU
-
     path = Path(path)
     found, rest = layers(read_arrays(path, trust=trust), str(path), weights=weights)
-    activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else RELU
-    return MLP(found, activation), rest
+    activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else "relu"
+    return from_parameters(found, activation), rest
 
 
 def load_arrays(path: str | Path, *, trust: bool = False) -> dict[str, np.ndarray]:

@@ -17,11 +17,11 @@ from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, OLD_FILE, SECON
 
 if TYPE_CHECKING:
     from identify.attacks.diagnosis import Diagnosis
-    from identify.attacks.mlp import MLP
     from identify.attacks.objectives import Attack
     from identify.attacks.runs import Reconstruction
     from identify.attacks.scores import Score
     from identify.attacks.tuning import RandomSearch
+    from identify.problem.network import Network
 
 PRESETS = (*HAIM_PRESETS, *BUZAGLO_PRESETS)
 
@@ -163,12 +163,12 @@ def _show_attack(found: Reconstruction, diagnosis: Diagnosis | None, rows: list[
         print_text(f"Interrupted: {found.interrupted}")
 
 
-def _network(file: Path, activation: str | None, weights: list[str] | None, trust: bool) -> tuple[MLP, dict[str, Any]]:
-    from identify.attacks.mlp import MLP
+def _network(file: Path, activation: str | None, weights: list[str] | None, trust: bool) -> tuple[Network, dict[str, Any]]:
     from identify.checkpoints.problems import load_network
+    from identify.problem.network import from_parameters
 
     network, rest = load_network(file, weights=weights or None, trust=trust)
-    return (network if activation is None else MLP(network.parameters, activation)), rest
+    return (network if activation is None else from_parameters(network.parameters, activation)), rest
 
 
 def _data(arrays: dict[str, Any], d: int) -> tuple[Any, Any, Any]:
@@ -201,7 +201,9 @@ def _in_row_space(made: Attack | RandomSearch, noise: float) -> Attack | RandomS
     return in_row_space(made, noise=noise)
 
 
-def _attack(network: MLP, method: str, initial: MLP | None, preset: str | None, settings: list[str], search: bool) -> Attack | RandomSearch:
+def _attack(
+    network: Network, method: str, initial: Network | None, preset: str | None, settings: list[str], search: bool
+) -> Attack | RandomSearch:
     """The attack of the given name, with a preset and single settings, or the search over its settings."""
     from identify.attacks import RandomSearch, published
 

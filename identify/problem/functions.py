@@ -78,7 +78,7 @@ FLOATS = Kernel(
     sin=np.sin,
     cos=np.cos,
     arctan=np.arctan,
-    inverse=lambda z: 1 / (1 + z * z),
+    inverse=lambda z: (1 / np.hypot(1, z)) ** 2,
     bounded=lambda z, size: np.clip(z, -size, size),
     two_over_root_pi=2 / sqrt(pi),
     root_two_over_pi=sqrt(2 / pi),
@@ -105,7 +105,7 @@ def jax_kernel() -> Kernel:
         sin=jnp.sin,
         cos=jnp.cos,
         arctan=jnp.arctan,
-        inverse=lambda z: 1 / (1 + z * z),
+        inverse=lambda z: (1 / jnp.hypot(1.0, z)) ** 2,
         bounded=lambda z, size: jnp.clip(z, -size, size),
         two_over_root_pi=2 / sqrt(pi),
         root_two_over_pi=sqrt(2 / pi),
@@ -205,7 +205,6 @@ def exp(k: Kernel, z, order: int):
 def arctan(k: Kernel, z, order: int):
     if order == 0:
         return k.arctan(z)
-    z = k.bounded(z, 1e150)
     w = k.inverse(z)
     return w if order == 1 else -2 * (z * w) * w if order == 2 else w * w * (6 - 8 * w)
 

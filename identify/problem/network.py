@@ -260,8 +260,8 @@ class Network:
     @property
     def offsets(self) -> Float[np.ndarray, " m"]:
         """First-layer biases of a two-layer network, zero where it has none."""
-        b = self.biases[0]
-        return np.zeros(len(self._first_layer("offsets"))) if b is None else b
+        W, b = self._first_layer("offsets"), self.biases[0]
+        return np.zeros(len(W)) if b is None else b
 
     def _first_layer(self, asked: str) -> Float[np.ndarray, "m d"]:
         if self.depth != 2:

@@ -55,7 +55,11 @@ def layer_updates(weights: Sequence[Any], biases: Sequence[Any], activations: Se
     Cost O(n · number of weights), for n samples.
     """
     entering, before = forward(weights, biases, activations, X)
-    signals = backward(weights, activations, before, c)
+    return updates_from(entering, backward(weights, activations, before, c))
+
+
+def updates_from(entering: Sequence[Any], signals: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """:func:`layer_updates` from what enters each layer and the signals."""
     return [(u.T @ h, u.sum(axis=0)) for u, h in zip(signals, entering, strict=True)]
 
 

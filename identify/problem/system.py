@@ -191,7 +191,7 @@ class KKTSystem:
     @property
     def layers(self) -> dict[int, Update]:
         """The targets of the observed layers, by number from 1; what :meth:`gradient` takes."""
-        return {k: update for k, update in enumerate(self.updates, 1) if update != (None, None)}
+        return {k: update for k, update in enumerate(self.updates, 1) if any(part is not None for part in update)}
 
     @property
     def parts(self) -> dict[str, np.ndarray]:

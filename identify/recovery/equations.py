@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identify.base.limits import memory_allowed
-from identify.problem.gradients import Observed, flatten, jacobian, weighted_gradients
+from identify.problem.gradients import Observed, flatten, jacobian, unflatten, weighted_gradients
 from identify.recovery.reduce import ReducedNetwork
 
 
@@ -44,11 +44,8 @@ class Equations:
 
     def parts(self, rows: Float[np.ndarray, " equations"]) -> list[np.ndarray]:
         """Rows as arrays (m, d), (m,) and (C, m), with zeros for what was not observed."""
-        found, start = [], 0
-        for like, seen in zip((self.network.W, self.network.offsets, self.network.A), self.observed, strict=True):
-            found.append(rows[start : start + like.size].reshape(like.shape) if seen else np.zeros(like.shape))
-            start += like.size * seen
-        return found
+        net = self.network
+        return unflatten(rows, (net.W.shape, net.offsets.shape, net.A.shape), self.observed, np.zeros)
 
     def rows_of(self, neurons: Int[np.ndarray, " k"]) -> Int[np.ndarray, " rows"]:
         """Which rows belong to these neurons, in the order that their own equations have."""

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from identify.base.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late, refuse_when_spent
-from identify.problem.gradients import Observed
+from identify.problem.gradients import Observed, unflatten
 from identify.problem.interpolation import Monomials, moment_count
 from identify.recovery.reduce import ReducedNetwork
 
@@ -103,11 +103,7 @@ class MomentMap:
     def transposed(self, t: Float[np.ndarray, " equations"]) -> Float[np.ndarray, " N"]:
         """The transposed map. Cost O(m N d)."""
         W, A = self.net.W, self.net.A
-        rows, start = [], 0
-        for like, seen in zip((W, self.slopes[0], A), self.observed, strict=True):
-            rows.append(t[start : start + like.size].reshape(like.shape) if seen else np.zeros_like(like))
-            start += like.size * seen
-        first, biases, second = rows
+        first, biases, second = unflatten(t, (W.shape, (len(W),), A.shape), self.observed, np.zeros)
         found = []
         for o in range(len(A)):
             for part in self.parts:

@@ -32,7 +32,7 @@ from jaxtyping import Float
 
 from identify.base.limits import memory_allowed
 from identify.problem.activation import horner
-from identify.problem.gradients import Observed
+from identify.problem.gradients import Observed, unflatten
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced, ReducedNetwork
@@ -67,12 +67,8 @@ class Projected:
     def of(cls, reduced: Reduced) -> Projected:
         net, observed, target = reduced.network, reduced.system.observed, reduced.target
         m, C = len(net.W), net.n_outputs
-        parts, start = [], 0
         size = float(np.linalg.norm(target)) or 1.0
-        for shape, seen in zip(((m, net.n_inputs), (m,), (C, m)), observed, strict=True):
-            count = int(np.prod(shape)) if seen else 0
-            parts.append(target[start : start + count].reshape(shape) / size if seen else np.zeros(shape))
-            start += count
+        parts = unflatten(target / size, ((m, net.n_inputs), (m,), (C, m)), observed, np.zeros)
         return cls(net, observed, (parts[0], parts[1], parts[2]), size, start_scale(net))
 
     def arrays(self) -> tuple:

@@ -14,32 +14,37 @@ from hypothesis import strategies as st
 from scipy.special import expit, log_softmax
 
 import identify as idf
-from identify.attacks import mlp, published
+from identify.attacks import MLP, published, smoothing
 from identify.attacks.descent import DivergedError
-from identify.attacks.mlp import MLP, forward
-from identify.attacks.objectives import Attack, objective
+from identify.attacks.objectives import Attack, in_order, objective
 from identify.attacks.priors import Box, no_penalty
 from identify.attacks.reconstruct import reconstruct
 from identify.attacks.runs import Splitting, Trial
 from identify.attacks.tuning import RandomSearch
 from identify.base.options import HAIM_PRESETS
-from identify.problem.network import ShapeError
+from identify.problem.network import Network, ShapeError, from_parameters
+from identify.problem.signals import forward
 from identify.splitting.matrices import splitting_matrices
 
 CUBIC = "z + z^2/2 + z^3"
 
 
-def network(seed=0, sizes=(4, 6, 5, 1), activation="relu", biases=(1,), scale=1.0) -> MLP:
+def network(seed=0, sizes=(4, 6, 5, 1), activation="relu", biases=(1,), scale=1.0) -> Network:
     rng = np.random.default_rng(seed)
     parts = {f"W{k}": scale * rng.standard_normal((out, inside)) for k, (inside, out) in enumerate(zip(sizes, sizes[1:], strict=False), 1)}
-    return MLP(parts | {f"b{k}": rng.standard_normal(sizes[k]) for k in biases}, activation)
+    return from_parameters(parts | {f"b{k}": rng.standard_normal(sizes[k]) for k in biases}, activation)
 
 
-def per_sample_gradients(net: MLP, x, nonlinearity):
+def outputs(parameters, X, nonlinearity):
+    weights, biases = in_order(parameters)
+    return forward(weights, biases, [lambda z, order: nonlinearity(z)] * (len(weights) - 1), X).outputs
+
+
+def per_sample_gradients(net: Network, x, nonlinearity):
     """By automatic differentiation, one sample at a time: the oracle."""
     with jax.enable_x64(True):
         parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
-        return jax.jacrev(lambda p: forward(p, jnp.asarray(x)[None], nonlinearity)[0][0])(parameters)
+        return jax.jacrev(lambda p: outputs(p, jnp.asarray(x)[None], nonlinearity)[0])(parameters)
 
 
 NETWORKS = [
@@ -58,25 +63,29 @@ class TestNetworks:
         for k in range(1, net.depth + 1):
             expected = expected @ net.parameters[f"W{k}"].T + net.parameters.get(f"b{k}", 0)
             if k < net.depth:
-                expected = np.maximum(expected, 0) if net.activation == "relu" else net.activation(expected)
+                expected = net.activation(expected)
         assert np.allclose(net(X), expected, rtol=1e-13)
-        assert repr(net) == f"MLP({'-'.join(map(str, kind['sizes']))}, {net.activation})"
+        assert repr(net).startswith(f"Network({'-'.join(map(str, kind['sizes']))}, {net.activation}, ")
 
     def test_two_layer_networks(self):
         two, truth = idf.Configuration(inputs=3, samples=2, width=5, activation=CUBIC, bias=True).plant(0)
-        assert np.allclose(MLP.of(two.network)(truth.X)[:, 0], two.network(truth.X))
+        assert MLP.of(two.network) is two.network
+        named = MLP(two.network.parameters, CUBIC)
+        assert isinstance(named, Network) and np.array_equal(named(truth.X)[:, 0], two.network(truth.X))
 
     @given(st.floats(-3, 3, allow_subnormal=False), st.floats(1, 200))  # XLA may flush subnormal numbers to zero
     @settings(max_examples=30)
     def test_smoothed_relu(self, z, sharpness):
         """Values of ReLU, slope sigmoid, curvature sharpness · s(1 - s); the outer derivative is not that of the hard step."""
         with jax.enable_x64(True):
-            slope = jax.grad(mlp.sigmoid_relu)
+            slope = jax.grad(smoothing.sigmoid_relu)
             s = expit(sharpness * z)
-            assert float(mlp.sigmoid_relu(z, sharpness)) == max(z, 0)
+            assert float(smoothing.sigmoid_relu(z, sharpness)) == max(z, 0)
             assert float(slope(z, sharpness)) == pytest.approx(s, rel=1e-9, abs=1e-12)
             assert float(jax.grad(slope)(z, sharpness)) == pytest.approx(sharpness * s * (1 - s), rel=1e-6, abs=1e-12)
-            assert float(mlp.softplus_relu(z, sharpness)) == pytest.approx(np.logaddexp(0, sharpness * z) / sharpness, rel=1e-9, abs=1e-12)
+            assert float(smoothing.softplus_relu(z, sharpness)) == pytest.approx(
+                np.logaddexp(0, sharpness * z) / sharpness, rel=1e-9, abs=1e-12
+            )
 
     @pytest.mark.parametrize(
         ("parameters", "message"),
@@ -109,7 +118,7 @@ class TestObjectives:
         attack = published.haim(net, bound=0.4, sharpness=7.0)
         X, c = 1.5 * np.random.default_rng(2).standard_normal((5, net.n_inputs)), np.random.default_rng(3).uniform(0, 1, (5, 1))
         labels = np.array([-1, -1, 1, 1, 1.0])
-        smooth = (lambda z: mlp.sigmoid_relu(z, 7.0)) if net.activation == "relu" else net.nonlinearity()
+        smooth = (lambda z: smoothing.sigmoid_relu(z, 7.0)) if net.activation == smoothing.RELU else smoothing.exact(net.activation)
         kkt = written_out(net, X, c, labels[:, None], smooth, 5, net.parameters)
         prior = (np.maximum(X - 1, 0) ** 2 + np.maximum(-1 - X, 0) ** 2).sum()
         hinge = 5 * (np.maximum(0.4 - c, 0) ** 2).sum()
@@ -123,7 +132,7 @@ class TestObjectives:
             max((o for o in range(3) if o != label), key=lambda o: f[o]) for label, f in zip(np.arange(6) // 2, net(X), strict=True)
         ]
         signs = np.eye(3)[np.arange(6) // 2] - np.eye(3)[runner_up]
-        kkt = written_out(net, X, c, signs, lambda z: mlp.sigmoid_relu(z, 9.0), 6, net.parameters)
+        kkt = written_out(net, X, c, signs, lambda z: smoothing.sigmoid_relu(z, 9.0), 6, net.parameters)
         attack = published.buzaglo(net, kind="multiclass", bound=0.1, sharpness=9.0)
         assert _distance(attack.objective(6), X, c) == pytest.approx(kkt, rel=1e-10)
 
@@ -134,7 +143,7 @@ class TestObjectives:
         attack = published.loo(start, end, linearised=linearised, both_kernels=both, low=-0.5, high=np.array([0.5, 1.0, 2.0]))
         X, c = np.random.default_rng(2).standard_normal((4, 3)), np.random.default_rng(3).standard_normal((4, 2 * (1 + both)))
         change = {name: end.parameters[name] - start.parameters[name] for name in start.parameters}
-        smooth = lambda z: mlp.softplus_relu(z, 11.0)  # noqa: E731
+        smooth = lambda z: smoothing.softplus_relu(z, 11.0)  # noqa: E731
         first = start if linearised else end
         at = [(first, x, row[:2]) for x, row in zip(X, c, strict=True)] + [(start, x, row[2:]) for x, row in zip(X, c, strict=True) if both]
         total = {name: value.copy() for name, value in change.items()}
@@ -188,7 +197,7 @@ class TestTruth:
             parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
 
             def loss(p):
-                return -jax.nn.log_softmax(forward(p, jnp.asarray(X), net.nonlinearity())[0])[jnp.arange(n), y].mean()
+                return -jax.nn.log_softmax(outputs(p, jnp.asarray(X), smoothing.exact(net.activation)))[jnp.arange(n), y].mean()
 
             target = jax.tree.map(lambda g: -g / decay, jax.grad(loss)(parameters))
         assert _distance(replace(made, change=target), X, gamma) < 1e-20
@@ -200,7 +209,7 @@ class TestTruth:
         X, y = rng.standard_normal((n, 3)), rng.standard_normal(n)
         rows = []
         for x in X:
-            gradients = per_sample_gradients(start, x, start.nonlinearity())
+            gradients = per_sample_gradients(start, x, smoothing.exact(start.activation))
             rows.append(np.concatenate([np.asarray(gradients[name])[0].ravel() for name in start.parameters]))
         J = np.array(rows)
         dual = np.linalg.solve(J @ J.T, y - start(X)[:, 0])
@@ -333,7 +342,7 @@ class TestReconstruct:
             published.buzaglo(network(), kind="svm")
         with pytest.raises(ValueError, match="needs several outputs"):
             published.buzaglo(network(), kind="multiclass")
-        with pytest.raises(ShapeError, match="has not the architecture"):
+        with pytest.raises(ShapeError, match="does not have the same architecture"):
             published.loo(network(), network(sizes=(4, 6, 1)))
         with pytest.raises(ValueError, match="cap > 1"):
             Splitting(cap=1)
@@ -400,12 +409,12 @@ def test_a_fourth_attack():
             scalars=lambda outputs, labels: outputs**2 / 2,
             prior=lambda X: 0.01 * (X**2).sum(axis=1),
             penalty=penalty,
-            nonlinearity=mlp.Polynomial(net.activation.floats()),
+            nonlinearity=smoothing.Polynomial(net.activation.floats()),
         )
 
     attack = Attack("own", own, lambda rng, k: (rng.standard_normal((k, 3)), rng.uniform(size=(k, 1))), optax.adam(1e-2), 100)
     X, c = attack.start(np.random.default_rng(0), 2)
-    expected = written_out(net, X, c, net(X), net.nonlinearity(), 2, net.parameters)
+    expected = written_out(net, X, c, net(X), smoothing.exact(net.activation), 2, net.parameters)
     assert _distance(own(2), X, c) == pytest.approx(expected, rel=1e-10)
     assert reconstruct(attack, candidates=4).trials[0].iterations == 100
     assert no_penalty(jnp.ones((3, 1)), jnp.zeros(3)).sum() == 0

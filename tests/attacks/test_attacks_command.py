@@ -68,7 +68,7 @@ class TestFiles:
         net, rest = load_network(tmp_path / "net.npz")
         assert repr(net) == repr(start) and set(rest) == {"X", "y"}
         np.savez(tmp_path / "relu.npz", **start.parameters)
-        assert load_network(tmp_path / "relu.npz")[0].activation == "relu"
+        assert str(load_network(tmp_path / "relu.npz")[0].activation) == "relu"
 
     @pytest.mark.parametrize(
         ("contents", "message"),

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import identify as idf
 from identify.attacks import MLP, HighFrequency, buzaglo, haim, in_row_space, loo, random_network, row_space, stationarity
-from identify.attacks.mlp import sigmoid_relu, softplus_relu
 from identify.attacks.priors import Box, Sum
 from identify.attacks.runs import Reconstruction, Trial
+from identify.attacks.smoothing import sigmoid_relu, softplus_relu
 from identify.problem.network import ShapeError
 from identify.splitting.matrices import smallest, splitting_matrices, traceable
 from identify.splitting.minimise import split

@@ -83,7 +83,7 @@ class TestRegimes:
         start = random_network((4, 8, 1))
         plain, heavy = (train(start, X, Y, steps=2000, momentum=momentum, progress=lines.append) for momentum in (0.0, 0.9))
         assert heavy.loss < plain.loss and any("2000 of 2000 steps" in line for line in lines)
-        assert repr(plain).startswith("Training(MLP(4-8-1, relu), 2000 steps")
+        assert repr(plain).startswith("Training(Network(4-8-1, relu, biases in layer 1), 2000 steps")
 
 
 class TestStarts:

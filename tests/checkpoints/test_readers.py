@@ -413,7 +413,7 @@ class TestOnnx:
             self.ARRAYS,
         )
         network, rest = assert_network(path)
-        assert network.activation == "relu" and not rest
+        assert str(network.activation) == "relu" and not rest
 
     @pytest.mark.parametrize(
         ("nodes", "constants", "expected"),

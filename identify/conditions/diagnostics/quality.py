@@ -14,6 +14,7 @@ from jaxtyping import Float
 from identify.base.limits import memory_allowed
 from identify.base.norms import relative_size, size
 from identify.exact.modular import Arithmetic
+from identify.problem.gradients import unflatten
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 from identify.problem.verdict import Condition
 
@@ -78,12 +79,9 @@ def stationarity_quality(
 def _residuals(system: KKTSystem, found: np.ndarray) -> tuple[float, dict[str, float]]:
     """Relative residual of all equations, and of each layer relative to its own target."""
     t = system.target
-    layers, start = {}, 0
-    for name, part in (("W", system.target_W), ("bias", system.target_bias), ("a", system.target_a)):
-        if part is not None:
-            rows = slice(start, start + part.size)
-            layers[name] = _ratio(found[rows] - t[rows], t[rows])
-            start += part.size
+    parts = system.parts
+    shares = unflatten(found, [part.shape for part in parts.values()], [True] * len(parts))
+    layers = {name: _ratio((share - part).reshape(-1), part.reshape(-1)) for share, (name, part) in zip(shares, parts.items(), strict=True)}
     return _ratio(found - t, t), layers
 
 

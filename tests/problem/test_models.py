@@ -1,0 +1,122 @@
+"""Networks and gradients read from PyTorch's models, against its own forward and backward passes."""
+
+import numpy as np
+import pytest
+
+import identify as idf
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+def model_of(*activations, sizes=(5, 7, 6, 3), bias=True, dtype=torch.float64):
+    torch.manual_seed(0)
+    layers = []
+    for k, (inside, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        layers += [nn.Linear(inside, out, bias=bias, dtype=dtype), *([activations[k % len(activations)]] if k < len(sizes) - 2 else [])]
+    return nn.Sequential(*layers)
+
+
+ACTIVATIONS = [
+    *(
+        nn.ReLU(),
+        nn.LeakyReLU(),
+        nn.LeakyReLU(0.25),
+        nn.PReLU(init=0.125, dtype=torch.float64),
+        nn.ReLU6(),
+        nn.Hardtanh(),
+        nn.Hardtanh(-0.5, 2.0),
+    ),
+    *(
+        nn.Hardsigmoid(),
+        nn.Softshrink(0.25),
+        nn.Tanh(),
+        nn.Sigmoid(),
+        nn.Softplus(),
+        nn.LogSigmoid(),
+        nn.SiLU(),
+        nn.Mish(),
+        nn.Tanhshrink(),
+    ),
+    *(nn.GELU(), nn.GELU(approximate="tanh")),
+]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_outputs_and_gradients(activation):
+    model = model_of(activation)
+    X, y = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 2, 1, 1])
+    outputs = model(X)
+    outputs.retain_grad()
+    nn.functional.cross_entropy(outputs, y).backward()
+    net = idf.Network.of(model)
+    assert np.allclose(net(X.numpy()), outputs.detach().numpy(), rtol=1e-12, atol=1e-13)
+    layers = idf.gradients_of(model)
+    system = idf.KKTSystem.gradient(net, layers=layers)
+    tolerance = 1e-8 if isinstance(activation, nn.Hardsigmoid) else 1e-12  # PyTorch differentiates it with 1/6 in single precision
+    assert set(layers) == {1, 2, 3} and system.residual(X.numpy(), -outputs.grad.numpy()) < tolerance
+    assert np.array_equal(layers[2][1], -model[2].bias.grad.numpy())
+
+
+def test_kinks_are_those_of_pytorch():
+    for module, name in ((nn.ReLU(), "relu"), (nn.LeakyReLU(), "leaky_relu"), (nn.ReLU6(), "relu6"), (nn.Hardtanh(), "hard_tanh")):
+        sigma = idf.Activation.parse(name)
+        for t in sigma.breakpoints:
+            z = torch.tensor(float(t), dtype=torch.float64, requires_grad=True)
+            module(z).backward()
+            assert float(z.grad) == sigma(float(t), order=1), (name, t)
+
+
+def test_what_computes_nothing_is_passed_over():
+    model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(4, 3), nn.ReLU()), nn.Dropout(0.5), nn.Identity(), nn.Linear(3, 2)).eval()
+    net = idf.Network.of(model)
+    X = torch.randn(2, 2, 2)
+    assert np.allclose(net(X.reshape(2, 4).numpy()), model(X).detach().numpy(), atol=1e-6)
+
+
+def test_state_dicts():
+    model = model_of(nn.ReLU(), bias=False)
+    net = idf.Network.of(model.state_dict(), activation="relu")
+    X = np.ones((1, 5))
+    assert np.allclose(net(X), model(torch.ones(1, 5, dtype=torch.float64)).detach().numpy())
+    with pytest.raises(idf.ActivationError, match="activation: arrays do not say it"):
+        idf.Network.of(model.state_dict())
+
+
+def test_layers_without_gradients():
+    model = model_of(nn.Tanh())
+    with pytest.raises(idf.ShapeError, match="no dense layer has a gradient"):
+        idf.gradients_of(model)
+    model[0].weight.requires_grad_(False)
+    model[2].weight.requires_grad_(False)
+    model[2].bias.requires_grad_(False)
+    model(torch.ones(1, 5, dtype=torch.float64)).sum().backward()
+    layers = idf.gradients_of(model)
+    assert set(layers) == {1, 3} and layers[1][0] is None and layers[1][1] is not None
+
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = model_of(nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Wrapped(), "expected a torch.nn.Sequential"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), "no activation between them"),
+        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh(), nn.Linear(2, 2)), "after the activation relu"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), "before the first dense layer"),
+        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Tanh()), "ends with tanh"),
+        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2, 2)), "is in training"),
+        (nn.Sequential(nn.Linear(2, 2), nn.ELU(), nn.Linear(2, 2)), "none of the three kinds"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta=2), nn.Linear(2, 2)), "beta = 2"),
+        (nn.Sequential(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(2, 2)), "Conv1d before the first dense layer"),
+        (nn.Sequential(nn.Linear(2, 2), nn.PReLU(2), nn.Linear(2, 2)), "2 slopes"),
+        (3, "received int, expected a torch.nn.Sequential"),
+    ],
+)
+def test_refused(model, message):
+    with pytest.raises(idf.InputError, match=message):
+        idf.Network.of(model)
