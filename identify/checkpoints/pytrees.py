@@ -6,7 +6,7 @@ Read with the package msgpack, under limits, and without Flax. Names are the key
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,9 @@ def read_pytree(path: Path, size: int, head: bytes) -> dict[str, np.ndarray]:
         raise ProblemFileError(path, f"cannot be read ({reason_of(error)})", EXPECTED) from None
 
 
-def _once(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+def _once(given: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     """A map, if its keys are texts or, as ``nnx.List`` has them, small integers, and each appears once."""
+    pairs = list(given)  # msgpack without its compiled part gives a generator
     if not all(isinstance(key, str) or (type(key) is int and 0 <= key < MAX_KEYS) for key, _ in pairs):
         raise InputError("a key that is neither a text nor the number of a layer")
     found = {str(key): value for key, value in pairs}
