@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.oracles import exact_target
 
 from identify import Configuration, KKTSystem, TwoLayerNetwork, Verdict, check, verify
 from identify.base.norms import scaled
@@ -15,7 +16,6 @@ from identify.conditions.witnesses.families import rotation_dimension
 from identify.conditions.witnesses.second import second_seconds, second_solution
 from identify.problem.gradients import Observed
 from identify.problem.verdict import Arithmetic
-from support.oracles import exact_target
 
 
 def system_of(net: TwoLayerNetwork, X, c) -> KKTSystem:
