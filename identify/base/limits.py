@@ -163,6 +163,11 @@ def readable(size: float) -> str:
     return f"{size:.1f} TiB" if size < 1e6 else f"{size:.1e} TiB"
 
 
+def about(seconds: float) -> str:
+    """An estimate of a time, as a person reads it."""
+    return readable_seconds(seconds) if seconds < 1 else f"about {readable_seconds(seconds)}"
+
+
 def readable_seconds(seconds: float) -> str:
     """A time as a person reads it."""
     if seconds < 1:

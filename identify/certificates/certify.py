@@ -15,7 +15,7 @@ from typing import Any
 
 from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
-from identify.base.limits import check_limits, limit_time, readable_seconds, refuse_late, seconds_left
+from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import PIVOT_LIMIT, Draft, by_tangents, hexadecimal, largest_jacobian
 from identify.checker.matrices import rank_seconds
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
@@ -98,7 +98,7 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
 
     def tell(name: str, seconds: float) -> None:
         if progress is not None:
-            progress(f"{name} (about {readable_seconds(seconds)})")
+            progress(f"{name} ({about(seconds)})")
 
     with limit_time(budget):
         refuse_late(seconds, "the certificate")
@@ -132,7 +132,7 @@ def certificate_seconds(report: Report) -> float:
     if report.verdict is Verdict.NOT_UNIQUE:
         return _family_seconds(report, setting)
     if needed > PIVOT_LIMIT and by_tangents(report):
-        return 2 * exact_rank_seconds(needed, needed) + 3e-7 * needed**2
+        return exact_rank_seconds(needed, needed)  # with its factors, modulo a small prime
     moments = next((int(c.evidence["needed"]) for c in report.conditions if c.name == "interpolation" and c.is_proved), 0)
     size = needed if by_tangents(report) else moments
     return rank_seconds(size, size)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from identify.base.errors import InputError, OutOfTimeError
-from identify.base.limits import LEAST, readable_seconds
+from identify.base.limits import LEAST, about
 from identify.cli.app import (
     ActivationText,
     Bias,
@@ -140,7 +140,7 @@ def verify(
     from identify.checker.verify import verify as examine
 
     with progress() as step:
-        answer = examine(file, budget=budget, progress=lambda name, seconds: step(f"{name} (about {readable_seconds(seconds)})"))
+        answer = examine(file, budget=budget, progress=lambda name, seconds: step(f"{name} ({about(seconds)})"))
     if problem is not None:
         from identify.certificates.certify import network_hash
         from identify.checkpoints.problems import load_problem

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from identify.base.limits import readable_seconds, seconds_left
+from identify.base.limits import about, readable_seconds, seconds_left
 from identify.base.steps import Ended, Outcome, Step, attempt
 from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale
 from identify.conditions.generic_global import Secant
@@ -51,7 +51,7 @@ class Plan:
 
     def _tell(self, name: str, seconds: float) -> None:
         if self.progress is not None and seconds > CHEAP:
-            self.progress(f"{name} (about {readable_seconds(seconds)})")
+            self.progress(f"{name} ({about(seconds)})")
 
 
 def estimated_seconds(name: str, setting: Setting) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from identify.base.errors import InputError
-from identify.base.limits import check_limits, limit_memory, limit_time, readable_seconds, seconds_left
+from identify.base.limits import about, check_limits, limit_memory, limit_time, seconds_left
 from identify.base.steps import Outcome, Step, attempt
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
@@ -165,7 +165,7 @@ def largest_identifiable(
 
     def tell(name: str, seconds: float) -> None:
         if progress is not None:
-            progress(name + (f" (about {readable_seconds(seconds)})" if seconds > CHEAP else ""))
+            progress(name + (f" ({about(seconds)})" if seconds > CHEAP else ""))
 
     with limit_memory(memory), limit_time(budget):
         for step in STEPS:

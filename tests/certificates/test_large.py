@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import tracemalloc
 from functools import cache
 
 import numpy as np
@@ -159,6 +160,18 @@ def test_right_hand_sides_depend_on_everything():
     body = {"claim": 1, "numbers": 2, "point": 3, "steps": [{"rows": [1], KEY: [[5]]}]}
     assert solved.seed_of(body) == solved.seed_of(body | {"steps": [{"rows": [1]}]}) != solved.seed_of(body | {"steps": [{"rows": [2]}]})
     assert all(solved.seed_of(body | {name: 9}) != solved.seed_of(body) for name in ("claim", "numbers", "point"))
+
+
+def test_a_large_jacobian_is_solved_and_not_eliminated():
+    report = generic(30, 55, 80)
+    proof = report.certificate()
+    assert len(proof.content["steps"][0][KEY]) == number_needed(proof.content["point"]["prime"])
+    tracemalloc.start()
+    began = time.process_time()
+    assert idf.verify(proof)
+    assert time.process_time() - began < 10, "an elimination of 1736 columns takes longer"
+    assert tracemalloc.get_traced_memory()[1] < 2**27
+    tracemalloc.stop()
 
 
 class TestTime:
