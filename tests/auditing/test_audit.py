@@ -353,4 +353,4 @@ class TestTheCommand:
 def test_other_spellings_of_an_activation():
     W1, W2 = np.eye(3), np.ones((1, 3))
     (swish, silu) = (read({"W1": W1, "W2": W2}, activation=name, regime="max-margin").activation for name in ("swish", "silu"))
-    assert swish == silu == "silu"
+    assert swish == silu and str(silu) == "silu"
