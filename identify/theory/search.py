@@ -14,6 +14,7 @@ from math import factorial, gcd
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from identify.conditions.witnesses.descent import descend
 from identify.problem.gradients import jacobian
 from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.theory.cases import Case
@@ -23,7 +24,6 @@ EXACT_UNKNOWNS = 9
 STARTS = 60
 SOLUTIONS = 6
 """Number of converged starts at which the search stops."""
-STEPS = 150
 ZERO = 1e-12
 """Relative residual below which a start has converged."""
 APART = 1e-4
@@ -38,27 +38,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 def zero_of(function: Function, derivative: Function, start: np.ndarray) -> tuple[np.ndarray, float]:
     """A zero near a start, by Levenberg-Marquardt over the complex numbers, and the norm of the function there."""
-    point, value = start, function(start)
-    size, damping = float(np.linalg.norm(value)), 1e-2
-    for _ in range(STEPS):
-        if not size > ZERO / 10:
-            break
-        J = derivative(point)
-        H, g = J.conj().T @ J, J.conj().T @ value
-        for _ in range(8):
-            try:
-                moved = point - np.linalg.solve(H + damping * np.diag(np.diag(H).real + 1e-12), g)
-            except np.linalg.LinAlgError:
-                damping *= 4
-                continue
-            after = function(moved)
-            if np.linalg.norm(after) < size:
-                point, value, size, damping = moved, after, float(np.linalg.norm(after)), max(damping / 5, 1e-16)
-                break
-            damping *= 4
-        else:
-            break
-    return point, size
+    points, sizes = descend(lambda at: (function(at[0])[None], derivative(at[0])[None]), start[None], enough=ZERO / 10)
+    return points[0], float(sizes[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,10 +129,10 @@ class TestDependentGradients:
         report = check(closed, data=(np.array(X, float), np.array(c, float)))
         assert report.verdict is Verdict.UNDECIDED and report.witness is None
 
-    @pytest.mark.parametrize(("factor", "overflows"), [(2.0**-200, False), (2.0**200, False), (2.0**600, True)])
-    def test_scale_of_the_data(self, factor, overflows):
+    @pytest.mark.parametrize("factor", [2.0**-200, 2.0**200, 2.0**330])
+    def test_scale_of_the_data(self, factor):
         found = dependent_gradients(question(network(ODD, 2), [[factor, 2 * factor], [-factor, -2 * factor]], [1, 2]))
-        assert found.dimension == 1 and (found.residual is None) == overflows
+        assert found.dimension == 1 and found.residual < 1e-14
 
     def test_long_dependences_and_large_matrices_are_left_alone(self, monkeypatch):
         setting = question(*DEPENDENT["opposite samples, odd"][:3])

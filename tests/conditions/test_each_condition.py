@@ -1,5 +1,6 @@
 """Each condition on an instance that meets it, and on one that just fails it."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from support.oracles import fractions, random_network, system_of
 from support.zoo import INTERPOLATION_RANKS
 
 from identify.conditions.check import check
-from identify.conditions.decomposition import kruskal_rank
+from identify.conditions.decomposition import decomposition, kruskal_rank
 from identify.conditions.interpolation import generic_width
 from identify.planting.configuration import Configuration
 from identify.problem.gradients import Observed, jacobian, weighted_gradients
@@ -186,10 +187,13 @@ class TestDecomposition:
             vectors = np.hstack([X**k for k in degrees])
             assert rank <= np.linalg.matrix_rank(vectors)
 
-    def test_nothing_is_claimed_of_a_zero_sample(self):
-        net = random_network(np.random.default_rng(0), "1 + z + z^3", inputs=2, width=5)
-        X, c = np.zeros((1, 2)), np.ones(1)
-        assert check(system_of(net, X, c), data=(X, c))["decomposition"].holds is False
+    @pytest.mark.parametrize(("activation", "shows"), [("1 + z + z^3", True), ("z + z^3", False)])
+    def test_a_zero_sample_shows_in_the_moment_of_degree_zero_only(self, activation, shows):
+        net = random_network(np.random.default_rng(0), activation, inputs=2, width=5)
+        X, c = np.ones((1, 2)), np.ones((1, 1))
+        setting = check(system_of(net, X, c), data=(X, c)).question
+        zero = replace(setting, instance=replace(setting.instance, X=0 * X), data=(0 * X, c))
+        assert decomposition(zero).holds is shows and decomposition(setting).holds
 
 
 def all_independent(X: np.ndarray, k: int) -> bool:
