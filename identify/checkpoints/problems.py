@@ -21,6 +21,7 @@ from identify.base.options import choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
 from identify.problem.network import Network, TwoLayerNetwork, from_parameters
+from identify.problem.refusals import Unsupported, refusal
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
@@ -136,6 +137,8 @@ def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
 def problem_arrays(system: KKTSystem, X=None, c=None) -> dict[str, Any]:
     """Content of a problem file, by key."""
     net = system.network
+    if not isinstance(net, TwoLayerNetwork):
+        raise refusal("save_problem", Unsupported.DEPTH if net.depth != 2 else Unsupported.OUTPUT_BIAS, net)
     contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
     optional = {
         "bias": net.bias,

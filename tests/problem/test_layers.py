@@ -311,3 +311,15 @@ def test_nor_about_such_configurations(options, verb):
 def test_sweeps_refuse_before_they_start(tmp_path):
     with pytest.raises(UnsupportedError):
         idf.sweep({"measure": "verdict", "inputs": [2], "samples": [1], "width": [3], "activation": ["relu"]}, store=tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", ["relu", "deep"])
+def test_problem_files_are_for_two_layers(name, tmp_path):
+    system, truth, _ = systems()[name]
+    if name == "deep":
+        with pytest.raises(UnsupportedError) as caught:
+            idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c)
+        assert caught.value.question == "save_problem" and caught.value.reason is Unsupported.DEPTH
+    else:
+        again = idf.load_problem(idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c)).system
+        assert again.network.activation == system.network.activation and np.array_equal(again.target, system.target)
