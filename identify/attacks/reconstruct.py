@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import Array
 
 from identify.attacks.descent import DivergedError
 from identify.attacks.objectives import Attack, Objective
@@ -137,7 +139,7 @@ def _run(
     splitting: Splitting | None,
     precision: str,
     clock: Clock,
-    progress,
+    progress: Callable[[str], None],
 ) -> Trial:
     X, c = attack.start(np.random.default_rng(seed), candidates)
     used = candidates
@@ -192,17 +194,19 @@ def _block(at: int, clock: Clock, pace: float) -> int:
 
 
 @jax.jit
-def _judged(objective: Objective, X, c):
+def _judged(objective: Objective, X: Array, c: Array) -> Any:
     """The first term of the objective, and all of it."""
     return objective.distance(X, c), objective(X, c)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _iterate(update: optax.TransformUpdateFn, sharpness, objective: Objective, point, state, used, at, count):
+def _iterate(
+    update: optax.TransformUpdateFn, sharpness: Any, objective: Objective, point: Any, state: Any, used: Any, at: Any, count: Any
+) -> Any:
     """``count`` iterations of the first ``used`` candidates; the point, the optimiser's state, the objective before the last of them."""
     free = jnp.arange(len(point["X"]))[:, None] < used
 
-    def body(i, carried):
+    def body(i: Any, carried: Any) -> Any:
         point, state, _ = carried
         current = _sharpened(objective, sharpness, at + i)
         value, gradient = jax.value_and_grad(lambda p: current(p["X"], p["c"]))(point)
@@ -213,13 +217,15 @@ def _iterate(update: optax.TransformUpdateFn, sharpness, objective: Objective, p
     return jax.lax.fori_loop(0, count, body, (point, state, jnp.zeros((), point["X"].dtype)))
 
 
-def _sharpened(objective: Objective, sharpness, at) -> Objective:
+def _sharpened(objective: Objective, sharpness: Any, at: Any) -> Objective:
     if sharpness is None:
         return objective
     return replace(objective, sharpness=jnp.asarray(sharpness(jnp.asarray(at, float)), objective.sharpness.dtype))
 
 
-def _split(objective: Objective, point: dict, used: int, splitting: Splitting, cap: int) -> tuple[Objective, dict, list[Split]]:
+def _split(
+    objective: Objective, point: dict[str, Any], used: int, splitting: Splitting, cap: int
+) -> tuple[Objective, dict[str, Any], list[Split]]:
     """One check: candidates at strict saddles become two, as many as allowed, each at the best step of a line search.
 
     The first check makes room for ``cap`` candidates, with multipliers and shares of zero, so that nothing is compiled again later.

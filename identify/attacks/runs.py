@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -56,7 +57,7 @@ class Trial:
     """Numbers of completed iterations, and the objective there."""
     splits: tuple[Split, ...] = ()
     """The gain of each split; ``resumed`` is the objective at the next check."""
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     """The hyper-parameters of this run."""
     agreement: float = np.nan
     """Share of the candidates that lie within 5 % of one of another run; nan with one run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -89,7 +90,7 @@ def random_network(
     scale = sizes[0] ** -0.5 if first_scale is None else first_scale
     with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]
     parts = {}
-    for k, (inside, out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for k, (inside, out) in enumerate(itertools.pairwise(sizes), 1):
         edge = inside**-0.5
         parts[f"W{k}"] = scale * rng.standard_normal((out, inside)) if k == 1 else rng.uniform(-edge, edge, (out, inside))
         if k <= with_bias:

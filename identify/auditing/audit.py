@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 from identify.auditing.reading import read
 from identify.auditing.result import Audit
@@ -14,17 +15,18 @@ from identify.base.limits import Stopped
 from identify.base.options import positive, whole
 from identify.base.steps import Ended, Outcome, attempt
 from identify.conditions.judgement import versions
+from identify.problem.activation import Activation
 
 BUDGET = 60.0
 
 
 def audit(
-    model,
+    model: Any,
     *,
-    initial=None,
-    gradient=None,
-    data=None,
-    activation=None,
+    initial: Any = None,
+    gradient: Any = None,
+    data: Any = None,
+    activation: Activation | str | None = None,
     regime: str | None = None,
     weights: Sequence[str] | None = None,
     trust: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class IdentifyError(Exception):
@@ -12,11 +13,11 @@ class IdentifyError(Exception):
     well; those about time that ran out are not.
     """
 
-    def __reduce__(self) -> tuple:  # the default would call __init__ with the message, in place of what it was made of
+    def __reduce__(self) -> tuple[Any, ...]:  # the default would call __init__ with the message, in place of what it was made of
         return _rebuilt, (type(self), self.args), self.__dict__
 
 
-def _rebuilt(cls: type[IdentifyError], args: tuple) -> IdentifyError:
+def _rebuilt(cls: type[IdentifyError], args: tuple[Any, ...]) -> IdentifyError:
     error = cls.__new__(cls)
     error.args = args
     return error

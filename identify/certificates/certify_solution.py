@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.errors import WrongTypeError
 from identify.base.options import number
@@ -20,9 +21,8 @@ from identify.conditions.witnesses.box import put
 from identify.conditions.witnesses.solution_box import NotCertifiedError, SolutionBox
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity, free_scales
-from identify.problem.network import ShapeError
 from identify.problem.refusals import require_polynomial
-from identify.problem.system import KKTSystem, check_data
+from identify.problem.system import KKTSystem, check_pair
 from identify.recovery.solution import Recovery
 
 DOUBLE_ROUNDING = 2.0**-46
@@ -63,7 +63,9 @@ class SolutionCertificate(Certificate):
         )
 
 
-def certify(system: KKTSystem, found: Recovery | tuple, *, relative_error: float | None = None) -> SolutionCertificate:
+def certify(
+    system: KKTSystem, found: Recovery | tuple[ArrayLike, ArrayLike], *, relative_error: float | None = None
+) -> SolutionCertificate:
     r"""Prove that data close to ``found`` solve (S) exactly, for a target that is known up to an error.
 
     The target is a box T: each number up to ``relative_error`` times the largest absolute value of its part (the
@@ -212,12 +214,9 @@ def _excluded(box: SolutionBox, proved: Proved) -> NotCertifiedError:
     )
 
 
-def _data(system: KKTSystem, found: Recovery | tuple) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(found, Recovery):
-        found = found.X, found.c
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise ShapeError(f"found: received {type(found).__name__}, expected a Recovery or a pair (X, c)")
-    return check_data(*found, system.network.n_inputs, system.network.n_outputs)
+def _data(system: KKTSystem, found: Recovery | tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    pair = (found.X, found.c) if isinstance(found, Recovery) else found
+    return check_pair("found", pair, system.network, "a Recovery or a pair (X, c)")
 
 
 def _error(value: float | None) -> float:

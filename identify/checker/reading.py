@@ -6,6 +6,7 @@ Part of the checker: imports the standard library only.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ def integers(name: str, value: Any, high: int) -> list[int]:
     need(type(value) is list, f"{name}: expected a list")
     for item in value:
         integer(name, item, 0, high - 1)
-    need(all(u < v for u, v in zip(value, value[1:], strict=False)), f"{name}: expected increasing numbers")
+    need(all(u < v for u, v in itertools.pairwise(value)), f"{name}: expected increasing numbers")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -55,7 +56,7 @@ def _named(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _framework(arrays: dict[str, np.ndarray], where: str, found: dict[str, np.ndarray]) -> tuple[dict, dict]:
     """The layers ``found``, (out, in) and in order, with the biases whose names go with theirs."""
     order = list(found)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         if len(found[before]) != found[after].shape[1]:
             reason = f"{shown(after)} does not take what {shown(before)} gives"
             raise ProblemFileError(where, reason, f"the file holds {listing(arrays)}; {ADVICE}")

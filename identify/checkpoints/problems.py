@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.files import replacing
 from identify.base.opening import shown
@@ -129,12 +130,12 @@ def load_arrays(path: str | Path, *, trust: bool = False) -> dict[str, np.ndarra
     return read_arrays(Path(path), trust=trust)
 
 
-def save_problem(path: str | Path, system: KKTSystem, X=None, c=None) -> Path:
+def save_problem(path: str | Path, system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike | None = None) -> Path:
     """Write a problem file; an existing one is replaced only when the new one is complete."""
     return save_arrays(path, problem_arrays(system, X, c))
 
 
-def problem_arrays(system: KKTSystem, X=None, c=None) -> dict[str, Any]:
+def problem_arrays(system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike | None = None) -> dict[str, Any]:
     """Content of a problem file, by key."""
     net = system.network
     if not isinstance(net, TwoLayerNetwork):
@@ -154,7 +155,7 @@ def problem_arrays(system: KKTSystem, X=None, c=None) -> dict[str, Any]:
     return contents | {name: value for name, value in optional.items() if value is not None}
 
 
-def save_arrays(path: str | Path, contents: dict) -> Path:
+def save_arrays(path: str | Path, contents: dict[str, Any]) -> Path:
     """Write an ``.npz`` archive through a temporary file beside it."""
     path = Path(path)
     if path.suffix != ".npz":

@@ -8,7 +8,7 @@ order decides: the numbers in the names, or the order in the file where the inpu
 from __future__ import annotations
 
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 Shapes = dict[str, tuple[int, ...]]
@@ -64,7 +64,7 @@ def readings(shapes: Shapes, weights: tuple[str, ...] | None = None) -> list[Rea
 def _networks(chain: tuple[str, ...], transposed: bool, vectors: list[str], shapes: Shapes) -> list[Reading]:
     """The networks of weights in that order."""
     sizes = [(1, *shapes[name]) if len(shapes[name]) == 1 else shapes[name][::-1] if transposed else shapes[name] for name in chain]
-    if any(len(shapes[name]) == 1 for name in chain[:-1]) or any(a[0] != b[1] for a, b in zip(sizes, sizes[1:], strict=False)):
+    if any(len(shapes[name]) == 1 for name in chain[:-1]) or any(a[0] != b[1] for a, b in pairwise(sizes)):
         return []
     outs = [size[0] for size in sizes]
     rest = [name for name in vectors if name not in chain]
@@ -80,10 +80,11 @@ def _networks(chain: tuple[str, ...], transposed: bool, vectors: list[str], shap
 
 def _biases(chain: tuple[str, ...], outs: list[int], free: list[str], shapes: Shapes) -> list[tuple[str | None, ...]]:
     """The ways to give each of these vectors to a layer, in order; one where order or numbers tell."""
-    ways: list[dict[int, str]] = []
-    for places in combinations(range(len(chain)), len(free)):
-        if all(shapes[name][0] == outs[place] for name, place in zip(free, places, strict=True)):
-            ways.append(dict(zip(places, free, strict=True)))
+    ways = [
+        dict(zip(places, free, strict=True))
+        for places in combinations(range(len(chain)), len(free))
+        if all(shapes[name][0] == outs[place] for name, place in zip(free, places, strict=True))
+    ]
     if len(ways) > 1:
         listed = list(shapes)
         after = [way for way in ways if all(listed.index(name) == listed.index(chain[k]) + 1 for k, name in way.items())]

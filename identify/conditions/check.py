@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
@@ -22,7 +24,7 @@ from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
-from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.system import SELF_TRAINED, KKTSystem, check_data, check_pair
 from identify.problem.verdict import Report, Scope, Verdict
 
 INCONSISTENT = 1e-2
@@ -49,7 +51,7 @@ def check(
     problem: Configuration | KKTSystem,
     *,
     samples: int | None = None,
-    data=None,
+    data: tuple[ArrayLike, ArrayLike] | None = None,
     seed: int = 0,
     budget: float | None = None,
     memory: int | None = None,
@@ -112,7 +114,7 @@ def check(
         return _check(problem, samples, data, seed, plan)
 
 
-def _plan(budget, memory, conditions, progress) -> Plan:
+def _plan(budget: float | None, memory: int | None, conditions: Sequence[str] | None, progress: Callable[[str], None] | None) -> Plan:
     check_limits(budget, memory)
     demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)
     for name in demanded:
@@ -120,7 +122,7 @@ def _plan(budget, memory, conditions, progress) -> Plan:
     return Plan(demanded, progress)
 
 
-def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
+def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) -> Report:
     if isinstance(problem, Configuration):
         if samples is not None or data is not None:
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
@@ -133,11 +135,7 @@ def _check(problem, samples: int | None, data, seed: int, plan: Plan) -> Report:
         if samples is None:
             raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
         return _check_system(problem, whole("samples", samples), seed, plan)
-    try:
-        X, c = data
-    except (TypeError, ValueError):
-        raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
-    return _check_data(problem, X, c, samples, seed, plan)
+    return _check_data(problem, *check_pair("data", data, problem.network), samples, seed, plan)
 
 
 def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report:
@@ -155,7 +153,7 @@ def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report
     return _check_data(system, truth.X, truth.c, None, seed, plan, (note,))
 
 
-def _illustration(config: Configuration, seed: int):
+def _illustration(config: Configuration, seed: int) -> Any:
     """A planted instance to show witnesses with; only the families of degree 2 and of constant terms need one."""
     if (config.activation.degree > 2 and len(config.degrees) != 2) or config.samples > SHOWN:
         return None, None
@@ -175,10 +173,9 @@ def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Rep
     return judge(setting, system_subject(system, samples), system.describe(), notes, plan)
 
 
-def _check_data(system: KKTSystem, X, c, samples: int | None, seed: int, plan: Plan, notes: tuple[str, ...] = ()) -> Report:
+def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: int, plan: Plan, notes: tuple[str, ...] = ()) -> Report:
     net = system.network
-    X, c = check_data(X, c, net.n_inputs, net.n_outputs)
-    X, c, dropped, merged = normal_form(X, c)
+    X, c, dropped, merged = normal_form(*check_data(X, c, net.n_inputs, net.n_outputs))
     if not len(X):
         raise ShapeError("c: every multiplier is zero, so no sample enters the equations; expected at least one that is not")
     if samples is not None and whole("samples", samples) != len(X):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class Thresholds:
             ]
         )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "scope": {"network": self.scope.network, "data": self.scope.data},
@@ -203,7 +204,7 @@ class _Question:
     arithmetic: Arithmetic = Arithmetic.EVIDENCE
     error_bound: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         secant = Secant.of(self.setting)
         self.most = secant.available // secant.tangent
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Stopped, TooLargeError, is_affordable
@@ -43,8 +44,8 @@ TRAINED_ANEW = "weights, width, degree, batch: left out, because a network train
 
 def defences(
     system: KKTSystem,
-    X: Float[np.ndarray, "n d"],
-    c: Float[np.ndarray, " n"] | Float[np.ndarray, "n C"],
+    X: ArrayLike,
+    c: ArrayLike,
     *,
     noise: Sequence[float] = NOISE,
     rounding: Sequence[int] = TARGET_BITS,
@@ -243,7 +244,7 @@ def _late(evidence: Mapping[str, Any]) -> str:
     return ", ".join(evidence.get("left_out", ()))
 
 
-def _owner(system: KKTSystem, X, c, precision: int, seed: int) -> tuple[Owner, tuple[str, ...]]:
+def _owner(system: KKTSystem, X: Any, c: Any, precision: int, seed: int) -> tuple[Owner, tuple[str, ...]]:
     """The exact problem of these data, and the changes that made it exact."""
     net = system.network
     X, c, dropped, merged = normal_form(*check_data(X, c, net.n_inputs, net.n_outputs))
@@ -263,7 +264,7 @@ def _owner(system: KKTSystem, X, c, precision: int, seed: int) -> tuple[Owner, t
     return Owner(system, X, c, precision, seed), tuple(notes)
 
 
-def _numbers(name: str, values: Sequence, low: int, most: int | None, *, falling: bool = False) -> tuple[Level, ...]:
+def _numbers(name: str, values: Sequence[Any], low: int, most: int | None, *, falling: bool = False) -> tuple[Level, ...]:
     """Distinct levels from weak to strong; integers unless everything above 0 is allowed."""
     words = "positive numbers" if low == 0 else f"integers from {low} on" if most is None else f"integers from {low} to {most}"
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):

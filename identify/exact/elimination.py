@@ -108,7 +108,7 @@ class Elimination:
         else:
             left = self._pivots(row, columns)
             rest = np.setdiff1d(columns, left)
-        if not left and len(columns) <= BASE or not len(rest):
+        if (not left and len(columns) <= BASE) or not len(rest):
             return left
         below = row + len(left)
         self._subtract(below, rest, left, row)

@@ -75,7 +75,7 @@ def _hessian(point: Residues, form: Int[np.ndarray, " equations"]) -> Int[np.nda
     x, gamma = point.X[0], point.c[0]
     on_W, on_b, on_a = _split(point, form)
     z = reduce(multiply(point.W, x[:, None], q)[:, 0] + point.offsets)
-    s0, s1, s2, s3 = (horner(point.derivatives[order], z, reduce) for order in range(4))
+    _s0, s1, s2, s3 = (horner(point.derivatives[order], z, reduce) for order in range(4))
     along = reduce(multiply(on_W, x[:, None], q)[:, 0] + on_b)  # l_j . x + l_j^b
     g, h = multiply(gamma[None], point.A, q)[0], multiply(gamma[None], on_a, q)[0]
     weights = reduce(reduce(reduce(g * s3) * along) + reduce(h * s2))

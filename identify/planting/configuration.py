@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -94,6 +94,21 @@ class Configuration:
     bias: bool = False
     layers: str | tuple[int, ...] = "both"
     regime: str = "gradient"
+
+    if TYPE_CHECKING:  # what the constructor takes, beside what it keeps
+
+        def __init__(
+            self,
+            *,
+            inputs: int,
+            samples: int,
+            width: int | Sequence[int],
+            activation: Activation | str,
+            outputs: int = 1,
+            bias: bool = False,
+            layers: str | Collection[int] = "both",
+            regime: str = "gradient",
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         for name in ("inputs", "samples", "outputs"):

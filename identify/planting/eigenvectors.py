@@ -92,7 +92,7 @@ def _follow(gram: np.ndarray, gamma: np.ndarray, p: int, phase: complex, toleran
     return z[t == 1]
 
 
-def equations(gram, gamma, signs, z, p: int) -> tuple[np.ndarray, np.ndarray]:
+def equations(gram: np.ndarray, gamma: np.ndarray, signs: np.ndarray, z: np.ndarray, p: int) -> tuple[np.ndarray, np.ndarray]:
     """z - sign G (gamma z^(p-1)) and its Jacobian, for every row of z."""
     power = signs[:, None] * gamma * z ** (p - 2)
     return z - (gram @ (power * z)[..., None])[..., 0], np.eye(len(gamma)) - (p - 1) * gram * power[:, None, :]

@@ -27,9 +27,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import exp
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.norms import relative_size
 from identify.base.options import choice, positive, whole
@@ -85,8 +87,8 @@ class KKTPoint:
 
 
 def max_margin_point(
-    X: Float[np.ndarray, "n d"],
-    labels: Float[np.ndarray, " n"],
+    X: ArrayLike,
+    labels: ArrayLike,
     activation: Activation | str,
     *,
     bias: bool = False,
@@ -130,8 +132,8 @@ def max_margin_point(
 
 
 def weight_decay_point(
-    X: Float[np.ndarray, "n d"],
-    labels: Float[np.ndarray, " n"],
+    X: ArrayLike,
+    labels: ArrayLike,
     activation: Activation | str,
     *,
     decay: float | None = None,
@@ -237,7 +239,9 @@ def generic_point(
     raise failure
 
 
-def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint, float]:
+def _plant(
+    X: ArrayLike, labels: ArrayLike, activation: Activation | str, bias: bool, width: int | None, regime: str, decay: float | None
+) -> tuple[KKTPoint, float]:
     """Steps 1 to 3, with fewer or other neurons if some of them prevent a solution."""
     degree, factor = _monomial(activation)
     X, y = finite_array("X", X, (None, None), "samples, one per row"), check_labels(labels)
@@ -275,7 +279,9 @@ def _plant(X, labels, activation, bias, width, regime, decay) -> tuple[KKTPoint,
     )
 
 
-def _assemble(problem: MultiplierEquations, state, z, signs, unit, X, activation, bias, available) -> tuple[KKTPoint, float]:
+def _assemble(
+    problem: MultiplierEquations, state: Any, z: Any, signs: Any, unit: Any, X: Any, activation: Any, bias: bool, available: int
+) -> tuple[KKTPoint, float]:
     """Weights and multipliers in the original coordinates; every equation is checked there."""
     p, d, x, decay = problem.degree, X.shape[1], state[:-1], exp(state[-1])
     q = signs * (z**p @ problem.gamma(x))

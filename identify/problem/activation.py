@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.polynomial import Chebyshev
 from numpy.polynomial import Polynomial as Series
+from numpy.typing import ArrayLike
 
 from identify.base.options import nearest, whole
 from identify.problem.catalogue import BUILDERS, REFUSED, known_names, normal, parameters
@@ -112,7 +113,7 @@ class Activation:
         return Polynomial(read_polynomial(text, _advice))
 
     @classmethod
-    def approximate(cls, f: Callable | Activation | str, degree: int, interval: tuple[float, float]) -> Activation:
+    def approximate(cls, f: Callable[..., Any] | Activation | str, degree: int, interval: tuple[float, float]) -> Activation:
         """A polynomial close to ``f`` on an interval: its interpolant at Chebyshev points (within a small factor of the best).
 
         Statements about the polynomial network are exact, but they are about another network; :meth:`deviation` gives the
@@ -139,8 +140,7 @@ class Activation:
         >>> sigma.degree, bool(sigma.deviation("tanh", (-2.0, 2.0)) < 0.02)
         (5, True)
         """
-        if isinstance(degree, bool) or not isinstance(degree, int) or not 2 <= degree <= MAX_DEGREE:
-            raise ActivationError(f"degree: received {degree!r}, expected an integer from 2 to {MAX_DEGREE}")
+        degree = whole("degree", degree, least=2, most=MAX_DEGREE, error=ActivationError)
         low, high = _interval(interval)
         function = _function(f)
         series = Chebyshev.interpolate(lambda z: np.asarray(function(z), dtype=float), degree, domain=[low, high])
@@ -152,17 +152,17 @@ class Activation:
         kept = np.where(np.abs(coefficients) * size > 1e-12 * np.abs(coefficients * size).max(), coefficients, 0.0)
         return Polynomial(kept.tolist())
 
-    def deviation(self, f: Callable | Activation | str, interval: tuple[float, float]) -> float:
+    def deviation(self, f: Callable[..., Any] | Activation | str, interval: tuple[float, float]) -> float:
         """The largest |sigma - f| on 2001 equally spaced points of the interval (dimensionless)."""
         low, high = _interval(interval)
         z = np.linspace(low, high, 2001)
         return float(np.max(np.abs(self(z) - np.asarray(_function(f)(z), dtype=float))))
 
-    def __call__(self, z, order: int = 0):
+    def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         """Value (or derivative of the given order) at z: a float, or an array of floats."""
         raise NotImplementedError
 
-    def jax(self, z, order: int = 0) -> Array:
+    def jax(self, z: Any, order: int = 0) -> Array:
         """Value (or derivative of the given order) at a JAX array; may be traced, and differentiated further.
 
         JAX is imported on first use. Derivatives that JAX takes of it are those of this class, with the slopes stated for kinks.
@@ -171,7 +171,7 @@ class Activation:
 
         return derivative_of(self, _order(order), z)
 
-    def ball(self, z, order: int = 0) -> arb:
+    def ball(self, z: Any, order: int = 0) -> arb:
         """An enclosure of the value (or derivative) on a ball ``z`` (``flint.arb``, or any real number), at Arb's working precision.
 
         Polynomials and piecewise-linear functions: any order. Analytic functions: order 0 to 3. A ball that touches a breakpoint
@@ -179,11 +179,11 @@ class Activation:
         """
         raise NotImplementedError
 
-    def exact(self, z, order: int = 0):
+    def exact(self, z: Any, order: int = 0) -> Any:
         """The exact value (or derivative) at a rational number or each entry of an array; UnsupportedError for analytic functions."""
         raise self.refusal("exact")
 
-    def _jax(self, z, order: int) -> Array:
+    def _jax(self, z: Any, order: int) -> Array:
         """The formula in JAX, without rules of its own for derivatives."""
         raise NotImplementedError
 
@@ -252,21 +252,21 @@ class Polynomial(Activation):
             raise ActivationError(f"activation of degree {degree}: expected a degree of at most {MAX_DEGREE}")
         object.__setattr__(self, "coefficients", tuple(values))
 
-    def __call__(self, z, order: int = 0):
+    def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         return horner(self.floats(order), z)
 
-    def exact(self, z, order: int = 0):
+    def exact(self, z: Any, order: int = 0) -> Any:
         coefficients = self.derivative(order)
         if isinstance(z, np.ndarray):
             return np.frompyfunc(lambda value: horner(coefficients, exact(value)), 1, 1)(z)
         return horner(coefficients, exact(z))
 
-    def ball(self, z, order: int = 0) -> arb:
+    def ball(self, z: Any, order: int = 0) -> arb:
         from identify.problem.balls import ball
 
         return horner([ball(s) for s in self.derivative(order)], ball(z))
 
-    def _jax(self, z, order: int) -> Array:
+    def _jax(self, z: Any, order: int) -> Array:
         return horner(self.floats(order), z)
 
     def __str__(self) -> str:
@@ -305,7 +305,7 @@ class PiecewiseLinear(Activation):
     lines: Lines
     kind = "piecewise-linear"
 
-    def __init__(self, breakpoints: Sequence, slopes: Sequence, value=0, *, kinks: Sequence | None = None):
+    def __init__(self, breakpoints: Sequence[Any], slopes: Sequence[Any], value: Any = 0, *, kinks: Sequence[Any] | None = None):
         object.__setattr__(self, "lines", Lines.of(breakpoints, slopes, value, kinks))
 
     @classmethod
@@ -332,19 +332,19 @@ class PiecewiseLinear(Activation):
         """The derivative that is used at each breakpoint."""
         return self.lines.kinks
 
-    def __call__(self, z, order: int = 0):
+    def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         return self.lines.evaluate(z, _order(order), np)
 
-    def exact(self, z, order: int = 0):
+    def exact(self, z: Any, order: int = 0) -> Any:
         return self.lines.exact(z, _order(order))
 
-    def ball(self, z, order: int = 0) -> arb:
+    def ball(self, z: Any, order: int = 0) -> arb:
         from identify.problem.balls import piecewise
 
         pieces = list(zip(self.slopes, self.intercepts, strict=True))
         return piecewise(self.breakpoints, pieces, self.kinks, z, _order(order))
 
-    def _jax(self, z, order: int) -> Array:
+    def _jax(self, z: Any, order: int) -> Array:
         import jax.numpy as jnp
 
         return self.lines.evaluate(jnp.asarray(z), order, jnp)
@@ -366,17 +366,17 @@ class Analytic(Activation):
     def __init__(self, name: str):
         object.__setattr__(self, "name", BUILDERS[normal(name)].name)
 
-    def __call__(self, z, order: int = 0):
+    def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         whole("order", order, least=0, most=HIGHEST_ORDER)
         with np.errstate(under="ignore"):
             return FORMULAS[self.name](FLOATS, z, order)
 
-    def ball(self, z, order: int = 0) -> arb:
+    def ball(self, z: Any, order: int = 0) -> arb:
         from identify.problem.balls import enclosure
 
         return enclosure(FORMULAS[self.name], z, whole("order", order, least=0, most=HIGHEST_ORDER))
 
-    def _jax(self, z, order: int) -> Array:
+    def _jax(self, z: Any, order: int) -> Array:
         whole("order", order, least=0, most=HIGHEST_ORDER)
         return FORMULAS[self.name](jax_kernel(), z, order)
 
@@ -397,7 +397,7 @@ def _order(order: int) -> int:
     return whole("order", order, least=0)
 
 
-def _function(f: Callable | Activation | str) -> Callable:
+def _function(f: Callable[..., Any] | Activation | str) -> Callable[..., Any]:
     return as_activation(f) if isinstance(f, str) else f
 
 
@@ -408,7 +408,7 @@ def _advice(name: str) -> str:
     return nearest(normal(name), known_names())
 
 
-def _interval(interval) -> tuple[float, float]:
+def _interval(interval: Any) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in interval)
     except (TypeError, ValueError):

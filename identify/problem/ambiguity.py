@@ -14,10 +14,13 @@ from fractions import Fraction
 import numpy as np
 import scipy
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.base.norms import exponent, row_sizes, scaled
 from identify.problem.activation import root_group
+
+_Data = tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]
 
 
 def free_scales(degrees: Sequence[int]) -> int:
@@ -97,13 +100,13 @@ class Ambiguity:
                 lines.append(f"the labels allow only sign patterns with {plus} positive and {minus} negative multipliers")
         return tuple(lines)
 
-    def act(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], t: Float[np.ndarray, " n"]):
+    def act(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], t: Float[np.ndarray, " n"]) -> _Data:
         """(t_i x_i, t_i^(-degree) c_i), for t_i in the group."""
         t = np.asarray(t, dtype=float)[:, None]
         factor = np.where(t < 0, (-1.0) ** self.degree, 1.0) if self.group == "sign" else t ** (-float(self.degree))
         return t * X, factor * c
 
-    def canonical(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
+    def canonical(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> _Data:
         """One representative of each orbit: unit norm under scaling; the largest multiplier (or entry) positive under signs."""
         t = np.ones(len(X))
         if self.group == "scaling":
@@ -114,7 +117,7 @@ class Ambiguity:
             t = t * np.where(pick < 0, -1.0, 1.0)
         return (X, c) if self.group == "none" else self.act(X, c, t)
 
-    def match(self, X, c, X_reference, c_reference) -> Match:
+    def match(self, X: ArrayLike, c: ArrayLike, X_reference: ArrayLike, c_reference: ArrayLike) -> Match:
         """Assign candidates to reference samples one to one, at least total relative error, modulo the group.
 
         The number of candidates may differ from that of the reference. Cost O(n^2 d + n^3).
@@ -148,7 +151,9 @@ class Ambiguity:
         return Match(order, aligned_X, aligned_c, errors)
 
 
-def normal_form(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
+def normal_form(
+    X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]
+) -> tuple[Float[np.ndarray, "atoms d"], Float[np.ndarray, "atoms C"], int, int]:
     """Distinct samples with non-zero multipliers: the atoms of the measure that (S) sees.
 
     Samples with zero multiplier do not enter (S); coincident samples enter only through the sum of their multipliers,
@@ -167,7 +172,7 @@ def normal_form(X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
         if Fraction(float(summed[atom, column])) != exact:
             where = np.flatnonzero(group.reshape(-1) == atom).tolist()
             raise InputError(
-                f"c: the multipliers of the coincident samples {where} add up to no double; merge these samples into one yourself"
+                f"c: the multipliers of the coincident samples {where} have a sum that is not a float64; merge these samples into one"
             )
     keep = np.abs(summed).max(axis=1) > 0
     order = np.argsort(first[keep])

@@ -17,6 +17,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from identify.base.options import LAYERS, choice
 from identify.problem.activation import Activation, horner
@@ -88,17 +89,17 @@ def unflatten(
 
 
 def jacobian(
-    W: np.ndarray,
-    A: np.ndarray,
-    offsets: np.ndarray,
+    W: Shaped[Any, "m d"],
+    A: Shaped[Any, "C m"],
+    offsets: Shaped[Any, " m"],
     derivatives: Sequence[Sequence],
     observed: Observed,
-    X: np.ndarray,
-    c: np.ndarray,
+    X: Shaped[Any, "n d"],
+    c: Shaped[Any, "n C"],
     multiply: Callable = np.matmul,
     reduce: Callable = lambda value: value,
     xp: Any = np,
-) -> np.ndarray:
+) -> Shaped[Any, "equations unknowns"]:
     """Jacobian with rows in the order of ``KKTSystem.target`` and columns (x_1, gamma_1, ..., x_n, gamma_n).
 
     Parameters

@@ -18,7 +18,7 @@ from itertools import combinations_with_replacement
 from math import comb, factorial
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from identify.problem.activation import horner
 from identify.problem.gradients import Observed
@@ -93,14 +93,14 @@ def digits(index: Int[np.ndarray, "k N"], base: int) -> Int[np.ndarray, " N"]:
 
 
 def interpolation_matrix(
-    W: np.ndarray,
-    A: np.ndarray,
-    offsets: np.ndarray,
+    W: Shaped[np.ndarray, "m d"],
+    A: Shaped[np.ndarray, "C m"],
+    offsets: Shaped[np.ndarray, " m"],
     derivatives: Sequence[Sequence],
     observed: Observed,
     degrees: Sequence[int],
     reduce: Callable = lambda value: value,
-) -> np.ndarray:
+) -> Shaped[np.ndarray, "equations coefficients"]:
     """The interpolation matrix, rows in the order of ``KKTSystem.target``, columns by output, degree, monomial.
 
     Parameters

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.problem.activation import Activation, ActivationError, as_activation
@@ -23,7 +24,7 @@ class ShapeError(InputError):
     """An array of the wrong shape, or with values that are not finite real numbers."""
 
 
-def finite_array(name: str, value, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
+def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
     """``value`` as a read-only float64 array of the given shape (``None``: any positive size).
 
     The conversion is exact: integers and floats of at most 64 bits only. Raises :class:`ShapeError` otherwise.
@@ -50,7 +51,7 @@ def finite_array(name: str, value, shape: tuple[int | None, ...], meaning: str) 
     return rounded
 
 
-def _ndim(value) -> int:
+def _ndim(value: Any) -> int:
     """Number of dimensions; 1 for what is no array, for :func:`finite_array` to refuse."""
     try:
         return np.ndim(value)
@@ -141,7 +142,7 @@ class Network:
         if len(set(kinds)) == 1:
             object.__setattr__(self, "activation", kinds[0])
 
-    def _set(self, weights: tuple, biases: tuple, activations: tuple) -> None:
+    def _set(self, weights: tuple[Any, ...], biases: tuple[Any, ...], activations: tuple[Activation, ...]) -> None:
         for name, value in (("weights", weights), ("biases", biases), ("activations", activations)):
             object.__setattr__(self, name, value)
 
@@ -217,20 +218,20 @@ class Network:
         """A network with these weights and biases, by name as in :attr:`parameters`, and the same activations."""
         return from_parameters(parameters, self.activations)
 
-    def outputs(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n C"]:
+    def outputs(self, X: ArrayLike) -> Float[np.ndarray, "n C"]:
         """Outputs in double precision. Cost O(n · number of weights)."""
         return self.forward(X).outputs
 
-    def __call__(self, X: Float[np.ndarray, "n d"]) -> np.ndarray:
+    def __call__(self, X: ArrayLike) -> np.ndarray:
         """Outputs at each sample, (n, C)."""
         return self.outputs(X)
 
-    def forward(self, X: Float[np.ndarray, "n d"]) -> Forward:
+    def forward(self, X: ArrayLike) -> Forward:
         """The inputs of each layer and their products with its weights, at each sample; see :mod:`identify.problem.signals`."""
         X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
         return forward(self.weights, self.biases, self.activations, X)
 
-    def signals(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> list[Float[np.ndarray, "n out"]]:
+    def signals(self, X: ArrayLike, c: ArrayLike) -> list[Float[np.ndarray, "n out"]]:
         """:math:`u_i^l` for each layer l: the derivatives of :math:`\\sum_o c_{io} f_o(x_i)` by the pre-activations."""
         X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
         c = finite_array("c", c, (len(X), self.n_outputs), "signed multipliers, one row per sample")
@@ -351,6 +352,10 @@ class TwoLayerNetwork(Network):
     activation: Activation
     bias: Float[np.ndarray, " m"] | None = None
 
+    if TYPE_CHECKING:  # what the constructor takes, beside what it keeps
+
+        def __init__(self, W: ArrayLike, a: ArrayLike, activation: Activation | str, bias: ArrayLike | None = None) -> None: ...
+
     def __post_init__(self) -> None:
         activation = as_activation(self.activation)
         W = finite_array("W", self.W, (None, None), "first-layer weights, shape (m neurons, d inputs)")
@@ -364,7 +369,7 @@ class TwoLayerNetwork(Network):
             object.__setattr__(self, name, value)
         self._set((W, a.reshape(-1, m)), (bias, None), (activation,))
 
-    def __call__(self, X: Float[np.ndarray, "n d"]) -> np.ndarray:
+    def __call__(self, X: ArrayLike) -> np.ndarray:
         """Outputs at each sample: shape ``(n,)`` for one output given as (m,), ``(n, C)`` otherwise."""
         out = self.outputs(X)
         return out[:, 0] if self.a.ndim == 1 else out

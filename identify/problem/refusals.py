@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from identify.base.errors import InputError
 
@@ -64,11 +64,13 @@ class UnsupportedError(InputError):
         super().__init__(f"{question}: received {network}; {question} {reason.covers}. {reason.instead}")
 
 
+@runtime_checkable
 class _Named(Protocol):
     @property
     def kind(self) -> str: ...
 
 
+@runtime_checkable
 class Sized(Protocol):
     """What a refusal looks at: a network, or a configuration."""
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.base.norms import relative_size, scaled
@@ -85,7 +86,15 @@ class KKTSystem:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def gradient(cls, network: Network, *, W=None, a=None, bias=None, layers: Mapping[int, Any] | None = None) -> KKTSystem:
+    def gradient(
+        cls,
+        network: Network,
+        *,
+        W: ArrayLike | None = None,
+        a: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        layers: Mapping[int, Any] | None = None,
+    ) -> KKTSystem:
         r"""One observed gradient (Wang, Lee & Lei 2023): :math:`t = -\nabla_\theta \mathrm{loss}`, :math:`c_i = -\ell'(f(x_i), y_i)/n`.
 
         Parameters
@@ -165,7 +174,7 @@ class KKTSystem:
         return cls._of_parameters(network, decay, layers, regime="weight-decay", loss=loss, decay=decay)
 
     @classmethod
-    def max_margin(cls, network: Network, *, labels=None, layers: str | Collection[int] = "both") -> KKTSystem:
+    def max_margin(cls, network: Network, *, labels: ArrayLike | None = None, layers: str | Collection[int] = "both") -> KKTSystem:
         r"""KKT point of the max-margin problem (Lyu & Li 2020; Haim et al. 2022): :math:`t = \theta`, :math:`\lambda_i \ge 0`.
 
         The parameters must be scaled so that the smallest margin is 1. ``labels`` (each +1 or -1, one for each support
@@ -181,7 +190,7 @@ class KKTSystem:
         return cls._of_parameters(network, 1.0, layers, regime="max-margin", labels=labels)
 
     @classmethod
-    def _of_parameters(cls, network: Network, factor: float, layers: str | Collection[int], **options) -> KKTSystem:
+    def _of_parameters(cls, network: Network, factor: float, layers: str | Collection[int], **options: Any) -> KKTSystem:
         updates = {
             k: (factor * network.weights[k - 1], None if (b := network.biases[k - 1]) is None else factor * b)
             for k in layer_numbers(layers, network.depth)
@@ -253,14 +262,14 @@ class KKTSystem:
     def _seen(self) -> list[bool]:
         return [part is not None for update in self.updates for part in update]
 
-    def right_hand_side(self, X: Float[np.ndarray, "n d"], c) -> Float[np.ndarray, " equations"]:
+    def right_hand_side(self, X: ArrayLike, c: ArrayLike) -> Float[np.ndarray, " equations"]:
         """Right-hand side of (S) at the given data, in the order of :attr:`target`, in double precision."""
         net = self.network
         X, c = check_data(X, c, net.n_inputs, net.n_outputs)
         updates = layer_updates(net.weights, net.biases, net.activations, X, c)
         return flatten([part for update in updates for part in update], self._seen)
 
-    def residual(self, X: Float[np.ndarray, "n d"], c) -> float:
+    def residual(self, X: ArrayLike, c: ArrayLike) -> float:
         """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow)."""
         with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
             return relative_size(self.target - self.right_hand_side(X, c), self.target)
@@ -362,13 +371,13 @@ def _listed(activations: Sequence[Any]) -> str:
     return ", ".join(dict.fromkeys(map(str, activations)))
 
 
-def check_network(name: str, value) -> None:
+def check_network(name: str, value: object) -> None:
     """Raise :class:`ShapeError` for what is not a network."""
     if not isinstance(value, Network):
         raise ShapeError(f"{name}: received {type(value).__name__}, expected a Network or a TwoLayerNetwork")
 
 
-def check_data(X, c, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
+def check_data(X: ArrayLike | None, c: ArrayLike | None, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
     """Data and multipliers as float64 arrays of shapes (n, d) and (n, C). Raises :class:`ShapeError`."""
     X = finite_array("X", X, (None, n_inputs), "samples, one per row")
     meaning = "signed multipliers, one for each sample" if n_outputs == 1 else "signed multipliers, one row per sample"
@@ -376,14 +385,25 @@ def check_data(X, c, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndar
     return X, finite_array("c", c, (len(X),) if flat else (len(X), n_outputs), meaning).reshape(len(X), n_outputs)
 
 
-def _is_matrix(value) -> bool:
+def check_pair(
+    name: str, value: Any, network: Network, expected: str = "a pair (X, c) of samples and multipliers"
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`check_data` of a pair (X, c) for this network; ``expected`` says so in the error."""
+    try:
+        X, c = value
+    except (TypeError, ValueError):
+        raise ShapeError(f"{name}: received {type(value).__name__}, expected {expected}") from None
+    return check_data(X, c, network.n_inputs, network.n_outputs)
+
+
+def _is_matrix(value: Any) -> bool:
     try:
         return np.ndim(value) == 2
     except ValueError:
         return False
 
 
-def check_labels(labels) -> np.ndarray:
+def check_labels(labels: ArrayLike) -> np.ndarray:
     """Labels as float64, each +1 or -1. Raises :class:`ShapeError` otherwise."""
     values = finite_array("labels", labels, (None,), "one label, +1 or -1, for each sample")
     wrong = np.setdiff1d(values, [-1.0, 1.0])

@@ -125,14 +125,14 @@ def projection_operations(m: int, N: int, d: int, C: int) -> float:
 
 
 def _features(arrays, X):
-    (W, A, offsets), _, derivatives, _ = arrays
+    (W, _A, offsets), _, derivatives, _ = arrays
     Z = X @ W.T + offsets
     return tuple(horner(derivative, Z, lambda value: value) for derivative in derivatives)
 
 
 def _solve(arrays, X, weights):
     """Best multipliers b (N, C) of the unit columns, the lengths of the columns, the Cholesky factor of their Gram matrix, features."""
-    (W, A, _), (tW, tb, ta), _, (on_W, on_b, on_a) = arrays
+    (_W, A, _), (tW, tb, ta), _, (on_W, on_b, on_a) = arrays
     s0, s1, s2 = _features(arrays, X)
     N, C = len(X), len(A)
     products = on_W * (X @ X.T) + on_b

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from identify.base.errors import WrongTypeError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
@@ -16,7 +18,7 @@ from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
-from identify.problem.system import KKTSystem, check_data
+from identify.problem.system import KKTSystem, check_pair
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
@@ -71,7 +73,7 @@ class Options:
     """Whether there is no budget: then every search runs once, with as many starts as a minute or so allows."""
     progress: Callable[[str], None]
 
-    def search(self, starts: int, round: int, evidence: dict, *, one_is_enough: bool) -> Search:
+    def search(self, starts: int, round: int, evidence: dict[str, Any], *, one_is_enough: bool) -> Search:
         """A search with that many starts."""
         tolerance = TOLERANCE if self.tolerance is None else self.tolerance
         return Search(
@@ -96,7 +98,7 @@ def recover(
     budget: float | None = None,
     tolerance: float | None = None,
     checkpoint: str | Path | None = None,
-    data=None,
+    data: tuple[ArrayLike, ArrayLike] | None = None,
     judge: bool = True,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Recovery:
@@ -191,7 +193,7 @@ def recover(
 def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.ndarray] | None) -> tuple[Work, Recovery]:
     if system.target_W is not None and not system.target_W.any():
         raise RecoveryError("target: every number of the first-layer target is zero, so there is nothing to recover the samples from")
-    evidence: dict = {}
+    evidence: dict[str, Any] = {}
     samples, spectrum = _samples(system, options.samples, evidence, options.progress)
     certain = samples is not None
     if samples is None:
@@ -225,7 +227,7 @@ def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.nd
     raise _nothing_found(work, certain=certain)
 
 
-def _by_algebra(work: Work, method: str, known: tuple | None, *, certain: bool) -> Recovery | None:
+def _by_algebra(work: Work, method: str, known: tuple[Any, ...] | None, *, certain: bool) -> Recovery | None:
     """What the algebraic route gives; None when a search may do better, with the reason among ``work.tried``."""
     try:
         return work.finished(*work.algebraic(), "algebraic", known)
@@ -258,7 +260,9 @@ def _first_number(work: Work) -> int | None:
     return work.samples if work.spectrum.is_full else None
 
 
-def _by_counting(work: Work, work_for: Callable[[int], Work], first: int, options: Options, known: tuple | None) -> tuple[Work, Recovery]:
+def _by_counting(
+    work: Work, work_for: Callable[[int], Work], first: int, options: Options, known: tuple[Any, ...] | None
+) -> tuple[Work, Recovery]:
     """The data with the smallest number of samples that solve the equations, from ``first`` on."""
 
     def tolerated(n: int) -> Work:
@@ -363,21 +367,19 @@ def _searched(work: Work, name: str, search: Search, *, stop_at_first: bool) -> 
     return best
 
 
-def _checked(system, method, data) -> tuple[np.ndarray, np.ndarray] | None:
+def _checked(system: Any, method: str, data: Any) -> tuple[np.ndarray, np.ndarray] | None:
     choice("method", method, METHODS)
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("recover", system.network)
     if data is None:
         return None
-    try:
-        X, c = data
-    except (TypeError, ValueError):
-        raise ShapeError(f"data: received {type(data).__name__}, expected a pair (X, c) of samples and multipliers") from None
-    return check_data(X, c, system.network.n_inputs, system.network.n_outputs)
+    return check_pair("data", data, system.network)
 
 
-def _samples(system: KKTSystem, samples: int | None, evidence: dict, progress: Callable[[str], None]) -> tuple[int | None, Spectrum | None]:
+def _samples(
+    system: KKTSystem, samples: int | None, evidence: dict[str, Any], progress: Callable[[str], None]
+) -> tuple[int | None, Spectrum | None]:
     """The number of samples, None where it is not known; and the spectrum of the first-layer target, if that was observed."""
     if system.labels is not None:
         if samples is not None and len(system.labels) != samples:

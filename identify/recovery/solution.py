@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.problem.ambiguity import Ambiguity, Match
@@ -202,7 +203,7 @@ class Recovery:
         self._one_output("multipliers")
         return np.abs(self.c)
 
-    def match(self, X: Float[np.ndarray, "n d"], c) -> Match:
+    def match(self, X: ArrayLike, c: ArrayLike) -> Match:
         """Align these samples with reference data, one to one, modulo the ambiguity; ``.errors`` are relative."""
         return self.ambiguity.match(self.X, self.c, X, c)
 

@@ -20,12 +20,12 @@ def explain(report: Report, width: int = 100) -> str:
         out += _wrap(report.precision + ".", width, "  ")
     out += ["", "Why"] + [line for reason in report.reasons for line in _wrap(reason, width, "  - ")]
     out += ["", "Up to"] + [f"  - {line}" for line in report.ambiguity]
-    out += ["", "Given"] + _wrap(", ".join(f"{k} {_short(v)}" for k, v in report.subject.items()), width, "  ")
+    out += ["", "Given", *_wrap(", ".join(f"{k} {_short(v)}" for k, v in report.subject.items()), width, "  ")]
     out += [f"  {line}" for line in report.equations]
     out += ["", "Conditions"] + [line for c in report.conditions for line in _condition(c, _MARK[c.holds], width)]
     if report.witness is not None:
         w = report.witness
-        out += ["", "Witness"] + _wrap(f"{w.kind}, dimension {w.dimension}: {w.description}", width, "  ")
+        out += ["", "Witness", *_wrap(f"{w.kind}, dimension {w.dimension}: {w.description}", width, "  ")]
         if w.residual is not None:
             out.append(f"  the other data set changes the target by {w.residual:.1e} relative (rounding)")
     if report.diagnostics:

@@ -144,7 +144,7 @@ class KKTObjective:
         Z = X @ self.W.T + self.offsets
         slope = horner(self.derivatives[1], Z).T[:, :, None] * self.A.T[:, None, :]
         value = horner(self.derivatives[0], Z).T
-        m, k, outputs = slope.shape
+        _m, k, outputs = slope.shape
         own = value[None, :, :, None] * jnp.eye(outputs)[:, None, None, :]
         parts = (slope[:, None] * X.T[None, :, :, None], slope, own)
         seen = [part.reshape(-1, k, outputs) for part, rows in zip(parts, self.observed, strict=True) if rows]

@@ -13,7 +13,7 @@ from identify.base.errors import InputError
 LENGTH = 500
 """Largest length of a constraint, in characters."""
 EXAMPLE = "expected a comparison such as 'samples <= inputs', 'width == 2*samples' or 'layers != \"second\"'"
-_COMPARISONS: dict[type, Callable] = {
+_COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -21,7 +21,12 @@ _COMPARISONS: dict[type, Callable] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-_ARITHMETIC: dict[type, Callable] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 _WORDS = {"true": True, "false": False}
 
 

@@ -60,7 +60,7 @@ class Given:
     def __enter__(self) -> Given:
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         pass
 
     def submit(self, task: Task) -> Future[Outcome]:
@@ -88,7 +88,7 @@ class Processes:
             self._ending = stack.pop_all()
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._pool.shutdown()
         self._open.close()  # ends the processes at once, in the middle of a task if they have one

@@ -51,7 +51,7 @@ class SideCondition:
     latex: str
 
 
-class Lazy(Sequence):
+class Lazy(Sequence[Any]):
     """A tuple whose members are made when they are asked for: kept when taken by index, not when iterated over."""
 
     def __init__(self, size: int, make: Callable[[int], Any]):
@@ -64,8 +64,8 @@ class Lazy(Sequence):
     @overload
     def __getitem__(self, index: int) -> Any: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple: ...
-    def __getitem__(self, index):
+    def __getitem__(self, index: slice) -> tuple[Any, ...]: ...
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return tuple(self[k] for k in range(*index.indices(self._size)))
         k = range(self._size)[index]
@@ -73,7 +73,7 @@ class Lazy(Sequence):
             self._made[k] = self._make(k)
         return self._made[k]
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return (self._made[k] if k in self._made else self._make(k) for k in range(self._size))
 
     def __repr__(self) -> str:
@@ -259,7 +259,7 @@ class SymbolicSystem:
 
         return is_invariant(self, substitution)
 
-    def lambdify(self, backend: str = "numpy") -> Callable:
+    def lambdify(self, backend: str = "numpy") -> Callable[..., Any]:
         """The equations as a function of two vectors (:func:`identify.symbolic.numeric.lambdify`)."""
         from identify.symbolic.numeric import lambdify
 
@@ -330,7 +330,7 @@ class SymbolicSystem:
 def kkt_equations(problem: Configuration) -> SymbolicSystem: ...
 @overload
 def kkt_equations(problem: KKTSystem, *, samples: int) -> SymbolicSystem: ...
-def kkt_equations(problem, *, samples: int | None = None) -> SymbolicSystem:
+def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = None) -> SymbolicSystem:
     """The KKT system of a configuration with symbols for weights and data, or of a system with its exact numbers.
 
     Parameters

@@ -59,8 +59,7 @@ def to_latex(system: SymbolicSystem, limit: int | None = 6, *, max_characters: i
         more = len(system.inequalities) - len(relations)
         rows = [latex(relation) for relation in relations] + [rf"\vdots \quad \text{{({more} more)}}"] * (more > 0)
         groups.append(" \\\\\n".join([r"&\text{feasibility}", *("& " + row for row in rows)]))
-    for condition in system.side_conditions:
-        groups.append(rf"&\text{{{condition.name} (not polynomial)}} \\" + "\n& " + condition.latex)
+    groups.extend(rf"&\text{{{condition.name} (not polynomial)}} \\" + "\n& " + condition.latex for condition in system.side_conditions)
     return "\\begin{align*}\n" + " \\\\[1ex]\n".join(groups) + "\n\\end{align*}"
 
 

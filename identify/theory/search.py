@@ -126,10 +126,10 @@ def distance_of_terms(case: Case, X: np.ndarray, c: np.ndarray) -> float:
 
 def terms(case: Case, X: np.ndarray, c: np.ndarray) -> np.ndarray:
     """For each sample the entries of c_i x_i^(tensor k), all visible k, which the group keeps."""
-    columns = []
+    columns: list[np.ndarray] = []
     for k in case.system.degrees:
-        for variables in combinations_with_replacement(range(X.shape[1]), k):
-            columns.append(np.prod(X[:, list(variables)], axis=1)[:, None] * c)
+        monomials = combinations_with_replacement(range(X.shape[1]), k)
+        columns.extend(np.prod(X[:, list(variables)], axis=1)[:, None] * c for variables in monomials)
     return np.concatenate(columns, axis=1)
 
 

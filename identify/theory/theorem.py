@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from identify.base.errors import InputError
 from identify.base.options import whole
@@ -122,7 +123,7 @@ class Theorem:
         seen = self.examine(case)
         return Trial(seed, f"{label}: {sizes_of(case.config)}", seen.hypothesis, seen.conclusion, seen.evidence)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The theorem as JSON values."""
         return {
             "name": self.name,

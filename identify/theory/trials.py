@@ -6,6 +6,7 @@ import json
 import textwrap
 from dataclasses import asdict, dataclass
 from html import escape
+from typing import Any
 
 WIDTH = 140
 """Width of a line in characters; longer evidence is wrapped."""
@@ -103,7 +104,7 @@ class TheoremTrials:
             parts.append(f"FAILS in {len(self.counterexamples)} (seeds {', '.join(str(row.seed) for row in self.counterexamples)})")
         return f"{', '.join(parts)}; violated in {len(self.violations)}: conclusion fails in {failed}"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The table as JSON values."""
         return {
             "theorem": self.theorem,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from functools import partial
 
@@ -31,7 +32,7 @@ CUBIC = "z + z^2/2 + z^3"
 
 def network(seed=0, sizes=(4, 6, 5, 1), activation="relu", biases=(1,), scale=1.0) -> Network:
     rng = np.random.default_rng(seed)
-    parts = {f"W{k}": scale * rng.standard_normal((out, inside)) for k, (inside, out) in enumerate(zip(sizes, sizes[1:], strict=False), 1)}
+    parts = {f"W{k}": scale * rng.standard_normal((out, inside)) for k, (inside, out) in enumerate(itertools.pairwise(sizes), 1)}
     return from_parameters(parts | {f"b{k}": rng.standard_normal(sizes[k]) for k in biases}, activation)
 
 

@@ -126,7 +126,7 @@ class TestCommand:
     def test_a_page_with_pictures(self, monkeypatch, capsys, files, lazy):
         """The data from a file of their own; candidates in the row space; the page says what stands before the attack."""
         pytest.importorskip("matplotlib"), pytest.importorskip("jinja2")
-        start, end, X, _ = lazy
+        _start, end, X, _ = lazy
         np.savez(files / "data.npz", X=X, mean=np.full(4, 0.5))
         np.savez(files / "weights.npz", **end.parameters)
         command = ["attack", files / "weights.npz", "-a", "z + z^2/2 + z^3", "--data", files / "data.npz", "--method", "loo"]

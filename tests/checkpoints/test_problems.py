@@ -85,7 +85,7 @@ def test_unreadable_files(tmp_path):
     whole = write(tmp_path).read_bytes()
     for cut in range(0, len(whole) - 1, 97):
         (tmp_path / "cut.npz").write_bytes(whole[:cut])
-        with pytest.raises(ValueError):
+        with pytest.raises(idf.ProblemFileError, match=r"cut\.npz"):
             idf.load_problem(tmp_path / "cut.npz")
 
 

@@ -193,6 +193,6 @@ def test_every_error_has_the_same_form():
                 text = node.exc.args[0]
                 parts = text.values if isinstance(text, ast.JoinedStr) else [text]
                 first, last = (one.value if isinstance(one, ast.Constant) else "" for one in (parts[0], parts[-1]))
-                if isinstance(first, str) and re.match(r"[A-Z](?!\w*:)", first) or str(last).endswith((".", "!")):
+                if (isinstance(first, str) and re.match(r"[A-Z](?!\w*:)", first)) or str(last).endswith((".", "!")):
                     wrong.append(f"{path.name}:{node.lineno} {ast.unparse(text)}")
     assert wrong == []

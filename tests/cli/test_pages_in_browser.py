@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import unicodedata
 
@@ -248,7 +249,7 @@ def test_a_screen_reader_is_told_everything(visit, name):
     assert [(role, text) for role, text, _ in tree if role in NAMED and not text.strip()] == []
     assert not any(role in ("group", "generic") and more.get("focusable") and not text for role, text, more in tree)
     levels = [int(more["level"]) for role, _, more in tree if role == "heading"]
-    assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in itertools.pairwise(levels))
     for landmark in ("banner", "main", "contentinfo"):
         assert roles.count(landmark) == 1
     regions = [text for role, text, _ in tree if role == "region"]

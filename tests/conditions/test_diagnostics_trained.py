@@ -168,7 +168,7 @@ class TestUndetermined:
         assert both["hidden"] == (4 - 2) * 3 and second["hidden"] == 4 * 3
 
     def test_exact_rank_when_no_condition_has_it(self, monkeypatch):
-        system, truth = Configuration(inputs=3, samples=3, width=7, activation="z^3", regime="max-margin").plant(0)
+        system, _truth = Configuration(inputs=3, samples=3, width=7, activation="z^3", regime="max-margin").plant(0)
         assert undetermined.undetermined(system).evidence["rank"] == 10
         narrow = KKTSystem.max_margin(TwoLayerNetwork(system.network.W[:2], system.network.a[:2], "z^3"))
         found = undetermined.undetermined(narrow)

@@ -71,7 +71,7 @@ class TestLarge:
 
     def test_parallel_neurons_do_not_count(self):
         config = Configuration(inputs=12, samples=12, width=50, activation="z^3")
-        system, truth = config.plant(0)
+        system, _truth = config.plant(0)
         setting = setting_of(system, 12, 0)
         W = system.network.W.copy()
         W[20:] = 2 * W[0]

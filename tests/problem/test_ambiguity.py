@@ -132,11 +132,11 @@ def test_normal_form_merges_and_drops():
 def test_normal_form_adds_exactly_or_refuses():
     X = np.array([[1.0], [2], [1]])
     assert normal_form(X, np.array([[1.0], [5], [-(2.0**-52)]]))[1].tolist() == [[1 - 2.0**-52], [5]]
-    with pytest.raises(ValueError, match=r"c: the multipliers of the coincident samples \[0, 2\] add up to no double"):
+    with pytest.raises(ValueError, match=r"c: the multipliers of the coincident samples \[0, 2\] have a sum that is not a float64"):
         normal_form(X, np.array([[1.0], [5], [2.0**-54]]))
 
 
 def test_normal_form_keeps_data_that_are_in_it():
-    system, truth = Configuration(inputs=3, samples=4, width=5, activation="z^3", outputs=2).plant(0)
+    _system, truth = Configuration(inputs=3, samples=4, width=5, activation="z^3", outputs=2).plant(0)
     atoms, summed, dropped, merged = normal_form(truth.X, truth.c)
     assert np.array_equal(atoms, truth.X) and np.array_equal(summed, truth.c) and dropped == merged == 0

@@ -73,7 +73,7 @@ class TestMatrixTimesMomentsIsTheRightHandSide:
 def test_three_ranks_agree_on_integer_networks(activation, bias, outputs, layers, width):
     net = random_network(np.random.default_rng(1), activation, inputs=2, width=width, outputs=outputs, bias=bias, integers=True)
     observed = Observed.of(layers, bias)
-    matrix, degrees = matrix_of(net, observed)
+    matrix, _degrees = matrix_of(net, observed)
     assert np.array_equal(matrix, np.rint(matrix))
     over_the_integers = fmpz_mat([[int(v) for v in row] for row in matrix]).rank()
     instance = Instance(net.activation, 2, 1, width, outputs, bias, observed, W=net.W, A=net.A, offsets=net.offsets)

@@ -209,8 +209,15 @@ class TestPiecewiseLinear:
 
     @pytest.mark.parametrize(
         ("name", "kinks"),
-        [("relu", (0,)), ("abs", (0,)), ("relu6", (0, 0)), ("hard_tanh", (0, 0)), ("hard_sigmoid", (0, 0)), ("soft_shrink", (0, 0))]
-        + [("leaky_relu(1/8)", (Fraction(1, 8),))],
+        [
+            ("relu", (0,)),
+            ("abs", (0,)),
+            ("relu6", (0, 0)),
+            ("hard_tanh", (0, 0)),
+            ("hard_sigmoid", (0, 0)),
+            ("soft_shrink", (0, 0)),
+            ("leaky_relu(1/8)", (Fraction(1, 8),)),
+        ],
     )
     def test_kinks_are_those_of_pytorch(self, name, kinks):
         sigma = Activation.parse(name)

@@ -1,6 +1,7 @@
 """Networks of any depth, their two passes, and systems with updates by layer."""
 
 import copy
+import itertools
 import pickle
 from fractions import Fraction
 
@@ -25,7 +26,7 @@ SHAPES = [
 
 def build(sizes, activation, biases, seed=0) -> Network:
     rng = np.random.default_rng(seed)
-    weights = [rng.standard_normal((out, inside)) / np.sqrt(inside) for inside, out in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.standard_normal((out, inside)) / np.sqrt(inside) for inside, out in itertools.pairwise(sizes)]
     return Network(
         weights, biases=[rng.standard_normal(len(W)) if k in biases else None for k, W in enumerate(weights, 1)], activation=activation
     )

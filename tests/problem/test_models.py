@@ -1,5 +1,7 @@
 """Networks and gradients read from PyTorch's models, against its own forward and backward passes."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ nn = torch.nn
 def model_of(*activations, sizes=(5, 7, 6, 3), bias=True, dtype=torch.float64):
     torch.manual_seed(0)
     layers = []
-    for k, (inside, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (inside, out) in enumerate(itertools.pairwise(sizes)):
         layers += [nn.Linear(inside, out, bias=bias, dtype=dtype), *([activations[k % len(activations)]] if k < len(sizes) - 2 else [])]
     return nn.Sequential(*layers)
 

@@ -140,7 +140,7 @@ def test_what_the_target_does_not_determine_is_noticed(monkeypatch):
 
 def test_error_bars_from_a_sketch(monkeypatch):
     """Within a few percent of those of the matrix, once there are many unknowns."""
-    system, truth = Configuration(inputs=40, samples=12, width=150, activation=SMOOTH_CUBIC).plant(0)
+    system, _truth = Configuration(inputs=40, samples=12, width=150, activation=SMOOTH_CUBIC).plant(0)
     rng = np.random.default_rng(0)
     system = system.with_target(system.target + 1e-9 * np.abs(system.target).mean() * rng.standard_normal(len(system.target)))
     exact = recover(system, samples=12)

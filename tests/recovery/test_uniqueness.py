@@ -92,7 +92,7 @@ class TestStatus:
     @pytest.mark.parametrize("kind", ["multiple", "sum"])
     def test_a_proof_that_rests_on_rounding_does_not_count(self, kind):
         """As exact numbers the recovered samples are independent; the data are not, and for 2 x_1 they are not determined."""
-        system, X, c = dependent(kind, 0)
+        system, _X, _c = dependent(kind, 0)
         found = idf.recover(system, samples=4)
         assert found.residual < 1e-13
         assert idf.check(system, data=(found.X, found.c)).verdict == "UNIQUE"

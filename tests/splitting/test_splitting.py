@@ -39,7 +39,7 @@ def planted(d=4, n=3, m=9, seed=0, activation=SMOOTH_CUBIC, **options):
 def instance(request):
     """A weighted objective and five random candidates."""
     rng = np.random.default_rng(1)
-    _, equations, truth = planted(**request.param)
+    _, equations, _truth = planted(**request.param)
     weights = rng.uniform(0.5, 2.0, len(equations.target))
     objective = KKTObjective.of(Equations(equations.network, equations.observed, equations.target, weights))
     return objective, rng.standard_normal((5, objective.n_inputs)), rng.standard_normal((5, len(objective.A)))
@@ -301,7 +301,7 @@ class TestRung:
         assert hits[10] >= hits[0] + 4 and hits[10] >= 8
 
     def test_two_outputs_with_bias(self):
-        _, equations, truth = planted(3, 2, 8, bias=True, outputs=2, activation="z + z^2")
+        _, equations, _truth = planted(3, 2, 8, bias=True, outputs=2, activation="z + z^2")
         best = solve_by_splitting(equations, 2, np.random.default_rng(0), starts=10)[0]
         assert best[2] < 1e-12
 
@@ -314,7 +314,7 @@ class TestRung:
         assert len(solve_by_splitting(equations, 4, np.random.default_rng(5), starts=50, deadline=0.0)) == 1
 
     @pytest.mark.parametrize(
-        "options, match",
+        ("options", "match"),
         [({"samples": 0}, "samples: received 0"), ({"starts": 0}, "starts, cycles"), ({"spread": -1.0}, "spread: received -1")],
     )
     def test_refusals(self, options, match):

@@ -123,8 +123,10 @@ def moments(X, c, degrees) -> list:
     out = []
     for o in range(c.shape[1]):
         for k in degrees:
-            for monomial in combinations_with_replacement(range(X.shape[1]), k):
-                out.append(sum(gamma[o] * prod(x[v] for v in monomial) for x, gamma in zip(X, c, strict=True)))
+            out.extend(
+                sum(gamma[o] * prod(x[v] for v in monomial) for x, gamma in zip(X, c, strict=True))
+                for monomial in combinations_with_replacement(range(X.shape[1]), k)
+            )
     return out
 
 

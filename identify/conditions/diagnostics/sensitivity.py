@@ -58,7 +58,7 @@ def triangular_factor(J: Float[np.ndarray, "equations unknowns"], T: Float[np.nd
 
 def left_inverse(R: Float[np.ndarray, "rows k"], T: Float[np.ndarray, "n D k"]) -> Float[np.ndarray, "n D unknowns"] | None:
     """T R^(-1), sample by sample: J^+ but for an orthogonal factor on the right. None for a rank-deficient R."""
-    n, size, kept = T.shape
+    n, _size, kept = T.shape
     norms = np.abs(R).max(axis=0, initial=0)  # not Euclidean: squares of extreme numbers overflow
     if len(R) < n * kept or not norms.all():
         return None

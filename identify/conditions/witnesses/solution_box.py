@@ -37,7 +37,7 @@ class SolutionBox:
 
     def __init__(self, system: KKTSystem, X: np.ndarray, c: np.ndarray, error: float):
         self.system, self.error, self.given = system, error, np.hstack([X, c])
-        n, d = X.shape
+        _n, d = X.shape
         self.has_free_scale = bool(free_scales(system.degrees))
         self.free = free_entries(X, self.given.shape[1], self.has_free_scale)
         self.unknowns = int(self.free.sum())
