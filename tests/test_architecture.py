@@ -86,6 +86,9 @@ def test_no_file_imports_one_that_imports_it(modules):
     kept = graph.copy()
     kept.remove_edges_from((f"identify.{a}", f"identify.{b}") for a, b in FACADES_OF_FILES)
     assert [sorted(part) for part in nx.strongly_connected_components(kept) if len(part) > 1] == []
+    for a, b in FACADES_OF_FILES:  # each is one, and is needed
+        assert not graph.edges[f"identify.{a}", f"identify.{b}"]["loaded"], (a, b)
+        assert nx.has_path(graph, f"identify.{b}", f"identify.{a}"), (a, b)
 
 
 def test_control_reads_no_prose():
