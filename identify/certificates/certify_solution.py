@@ -21,6 +21,7 @@ from identify.conditions.witnesses.box import put
 from identify.conditions.witnesses.solution_box import NotCertifiedError, SolutionBox
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity, free_scales
+from identify.problem.network import ShapeError
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, check_pair
 from identify.recovery.solution import Recovery
@@ -215,8 +216,11 @@ def _excluded(box: SolutionBox, proved: Proved) -> NotCertifiedError:
 
 
 def _data(system: KKTSystem, found: Recovery | tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    expected = "a Recovery or a pair (X, c)"
     pair = (found.X, found.c) if isinstance(found, Recovery) else found
-    return check_pair("found", pair, system.network, "a Recovery or a pair (X, c)")
+    if not isinstance(pair, (tuple, list)):  # the rows of an array of two are no pair
+        raise ShapeError(f"found: received {type(found).__name__}, expected {expected}")
+    return check_pair("found", pair, system.network, expected)
 
 
 def _error(value: float | None) -> float:

@@ -111,7 +111,7 @@ def _groups(point: Residues) -> Iterator[Forms]:
 
 def _values(point: Residues, monomials: Monomials, order: int) -> Int[np.ndarray, "m N"]:
     r""":math:`\sigma^{(order)}(b_j)\, w_j^f / f!` for all monomials f of one degree."""
-    inverse = np.array([pow(int(f), -1, point.q) for f in monomials.factorials()])
+    inverse = np.array([pow(int(f), -1, point.q) for f in monomials.factorials()], dtype=np.int64)
     at_bias = horner(point.derivatives[order], point.offsets, point.reduce)[:, None]
     return point.reduce(point.reduce(monomials.values(point.W, point.reduce) * at_bias) * inverse)
 

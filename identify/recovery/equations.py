@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from identify.base.limits import memory_allowed
 from identify.problem.gradients import Observed, flatten, jacobian, unflatten, weighted_gradients
@@ -42,7 +42,7 @@ class Equations:
         rows = len(self.target)
         return rows * unknowns**2 <= operations and 24 * rows * unknowns <= memory_allowed()
 
-    def parts(self, rows: Float[np.ndarray, " equations"]) -> list[np.ndarray]:
+    def parts(self, rows: Shaped[np.ndarray, " equations"]) -> list[np.ndarray]:
         """Rows as arrays (m, d), (m,) and (C, m), with zeros for what was not observed."""
         net = self.network
         return unflatten(rows, (net.W.shape, net.offsets.shape, net.A.shape), self.observed, np.zeros)

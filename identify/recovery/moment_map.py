@@ -22,6 +22,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from identify.base.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_late, refuse_when_spent
 from identify.problem.gradients import Observed, unflatten
 from identify.problem.interpolation import Monomials, moment_count
+from identify.problem.network import TwoLayerNetwork
 from identify.recovery.reduce import ReducedNetwork
 
 ROUND = 1e-7
@@ -73,7 +74,7 @@ class DegreePart:
 class MomentMap:
     """From orthonormal coordinates of the visible moments to the rows of (S): the interpolation matrix with scaled columns."""
 
-    def __init__(self, net: ReducedNetwork, observed: Observed, degrees: tuple[int, ...]) -> None:
+    def __init__(self, net: TwoLayerNetwork | ReducedNetwork, observed: Observed, degrees: tuple[int, ...]) -> None:
         refuse_above(map_bytes(net, degrees), "the monomials of the neurons")
         self.net, self.observed = net, observed
         self.parts = [DegreePart(net.W, k) for k in degrees]
@@ -127,7 +128,7 @@ class MomentMap:
         return np.where(norms > 0, norms, 1.0)
 
 
-def map_bytes(net: ReducedNetwork, degrees: tuple[int, ...]) -> int:
+def map_bytes(net: TwoLayerNetwork | ReducedNetwork, degrees: tuple[int, ...]) -> int:
     """Memory of a :class:`MomentMap` and of a solve with it."""
     lower = [moment_count(net.n_inputs, (max(k - 1, 0),)) for k in degrees]
     per_degree = max(size * max(net.n_inputs, 1) for size in lower) * 8 * (degrees[-1] + 6)
@@ -135,7 +136,11 @@ def map_bytes(net: ReducedNetwork, degrees: tuple[int, ...]) -> int:
 
 
 def solve_by_map(
-    net: ReducedNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"], seed: int = 0
+    net: TwoLayerNetwork | ReducedNetwork,
+    observed: Observed,
+    degrees: tuple[int, ...],
+    target: Float[np.ndarray, " equations"],
+    seed: int = 0,
 ) -> tuple[Float[np.ndarray, " N"] | None, dict]:
     """Least-squares moments in orthonormal coordinates by LSMR (Fong & Saunders 2011), or None; and evidence.
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.problem.activation import Activation
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.rank import Spectrum
 from identify.problem.system import KKTSystem
 
@@ -126,6 +127,6 @@ def _coordinates(V: Float[np.ndarray, "D n"], affine: bool) -> tuple[np.ndarray,
     return directions[:-1], (V @ last / (last @ last))[:-1]
 
 
-def slopes(net: ReducedNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
+def slopes(net: TwoLayerNetwork | ReducedNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
     """G: the factor g_ij sigma'(z_ij) of x_i in the first-layer equation of neuron j."""
     return ((c @ net.A) * net.activation(X @ net.W.T + net.offsets, order=1)).T

@@ -18,6 +18,7 @@ from identify.problem.gradients import flatten
 ROOT = Path(idf.__file__).parent
 PYPROJECT = ROOT.parent / "pyproject.toml"
 OWN = {
+    "checker/verify.py": "the checker stands alone",
     "base/options.py": "the one place",
     "planting/configuration.py": "a truth value",
     "sweeps/grid.py": "a truth value",
