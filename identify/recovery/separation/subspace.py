@@ -1,0 +1,85 @@
+r"""The row and column space of one layer's update, and what is left of them when some samples are known.
+
+With n samples the update of a layer is :math:`G = \sum_i u_i \tilde h_i^\top`. If its rank is n, the singular value decomposition
+:math:`G = U\Sigma R` gives every sample coordinates: its lifted input is :math:`\tilde h_i = R^\top\eta_i`, its signal
+:math:`u_i = U y_i`, and from :math:`\tilde h_i^\top G^+ u_k = \delta_{ik}` follows
+
+.. math:: \delta_i\cdot\eta_k = 0 \quad (k \ne i), \qquad \delta_i \propto \Sigma^{-1} y_i .
+
+So a known sample is taken out (*deflation*, Wedderburn's rank reduction) by one linear condition: the inputs of all others lie in
+:math:`\{\eta : \delta_i\cdot\eta = 0\}`, their signals in :math:`\{y : y\cdot\Sigma^{-1}\eta_i = 0\}`. The update and its one
+decomposition stay as they are, so small signals are not lost in a subtraction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import qr
+
+ROUNDING = 2.0**-52
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    r"""The leading n singular triples of one update, and what the samples known so far say of the others.
+
+    Attributes
+    ----------
+    left, values, right
+        U, the diagonal of Sigma, R.
+    noise
+        Spectral norm of what is no signal in the update, in its units: the first singular value beyond n, at least rounding.
+    inputs_avoid, signals_avoid
+        One unit row for each known sample: the coordinates of all other inputs are orthogonal to the first (they are the duals
+        :math:`\Sigma^{-1} y_i`), those of all other signals to the second (:math:`\Sigma^{-1}\eta_i`).
+    """
+
+    left: Float[np.ndarray, "m n"]
+    values: Float[np.ndarray, " n"]
+    right: Float[np.ndarray, "n columns"]
+    noise: float
+    inputs_avoid: Float[np.ndarray, "known n"]
+    signals_avoid: Float[np.ndarray, "known n"]
+
+    @classmethod
+    def of(cls, update: Float[np.ndarray, "m columns"], samples: int) -> Subspace:
+        """The leading ``samples`` triples. Cost O(m D min(m, D))."""
+        U, values, R = np.linalg.svd(update, full_matrices=False)
+        beyond = values[samples] if len(values) > samples else 0.0
+        noise = max(beyond, 4 * ROUNDING * values[0])
+        none = np.zeros((0, samples))
+        return cls(U[:, :samples], values[:samples], R[:samples], float(noise), none, none)
+
+    @property
+    def n_unknown(self) -> int:
+        """How many samples are not known yet."""
+        return len(self.values) - len(self.inputs_avoid)
+
+    def without(self, input: Float[np.ndarray, " n"], signal: Float[np.ndarray, " n"]) -> Subspace:
+        """With one more known sample: the coordinates of its input and of its signal, each up to scale."""
+        return replace(
+            self,
+            inputs_avoid=np.vstack([self.inputs_avoid, _unit(signal / self.values)]),
+            signals_avoid=np.vstack([self.signals_avoid, _unit(input / self.values)]),
+        )
+
+    def uncertainty(self, coordinates: Float[np.ndarray, "starts n"]) -> Float[np.ndarray, " starts"]:
+        r"""How far a vector with these coordinates in the row space may lie off the true one: :math:`\nu\,\|\Sigma^{-1}\eta\|`.
+
+        The computed rows are :math:`\Sigma^{-1}U^\top(G + E)`, so noise E moves the k-th by at most :math:`\|E\| / \sigma_k`.
+        """
+        return self.noise * np.linalg.norm(coordinates / self.values, axis=-1)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def complement(rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "rest n"]:
+    """An orthonormal basis, row by row, of the vectors that are orthogonal to these independent rows."""
+    if not len(rows):
+        return np.eye(rows.shape[1])
+    return qr(rows.T)[0][:, len(rows) :].T
