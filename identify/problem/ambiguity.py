@@ -46,7 +46,8 @@ class Ambiguity:
     Attributes
     ----------
     group
-        ``"none"``, ``"sign"`` (t = 1, -1) or ``"scaling"`` (every real t except 0), acting by (t x_i, t^(-k) c_i).
+        ``"none"``, ``"sign"`` (t = 1, -1), ``"scaling"`` (every real t except 0) or ``"positive scaling"`` (every t > 0), acting by
+        (t x_i, t^(-k) c_i).
     degree
         k in that action (modulo 2 for a sign): the highest visible degree.
     label_counts
@@ -80,12 +81,17 @@ class Ambiguity:
     @property
     def flips_multiplier(self) -> bool:
         """Whether a negative t changes the sign of c_i."""
-        return self.group != "none" and self.degree % 2 == 1
+        return self.group in ("sign", "scaling") and self.degree % 2 == 1
 
     @property
     def dimension_per_sample(self) -> int:
         """Continuous dimension of the group, per sample."""
-        return int(self.group == "scaling")
+        return int(self.has_free_scale)
+
+    @property
+    def has_free_scale(self) -> bool:
+        """Whether t is any number, or any positive one."""
+        return self.group in ("scaling", "positive scaling")
 
     def describe(self) -> tuple[str, ...]:
         """One line for each generator, in words."""
@@ -93,6 +99,8 @@ class Ambiguity:
         c = "−c_i" if self.flips_multiplier else "c_i"
         if self.group == "scaling":
             lines.append(f"scale of each sample: (x_i, c_i) ~ (t x_i, t^−{self.degree} c_i) for every real t ≠ 0")
+        if self.group == "positive scaling":
+            lines.append(f"scale of each sample: (x_i, c_i) ~ (t x_i, t^−{self.degree} c_i) for every t > 0")
         if self.group == "sign":
             lines.append(f"sign of each sample: (x_i, c_i) ~ (−x_i, {c})")
             if self.label_counts is not None and self.flips_multiplier:
@@ -109,9 +117,9 @@ class Ambiguity:
     def canonical(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> _Data:
         """One representative of each orbit: unit norm under scaling; the largest multiplier (or entry) positive under signs."""
         t = np.ones(len(X))
-        if self.group == "scaling":
+        if self.has_free_scale:
             t = 1 / row_sizes(X)
-        if self.group != "none":
+        if self.group in ("sign", "scaling"):
             lead = c if self.flips_multiplier else X
             pick = np.take_along_axis(lead, np.abs(lead).argmax(axis=1)[:, None], axis=1)[:, 0]
             t = t * np.where(pick < 0, -1.0, 1.0)
@@ -124,18 +132,18 @@ class Ambiguity:
         """
         X, Y = np.asarray(X, float), np.asarray(X_reference, float)
         c, given = np.asarray(c, float).reshape(len(X), -1), X
-        above, below = exponent(Y), exponent(X) if self.group == "scaling" else exponent(Y)
+        above, below = exponent(Y), exponent(X) if self.has_free_scale else exponent(Y)
         X, Y = scaled(X, -below), scaled(Y, -above)
         norms = np.linalg.norm(Y, axis=1)
         inner = Y @ X.T
-        if self.group == "scaling":
+        if self.has_free_scale:
             t = inner / np.maximum((X**2).sum(axis=1), 1e-300)
-            t = np.where(t == 0, 1e-300, t)
+            t = np.where(t == 0, 1e-300, t) if self.group == "scaling" else np.maximum(t, 1e-300)
         elif self.group == "sign":
             t = np.where(inner < 0, -1.0, 1.0)
         else:
             t = np.ones_like(inner)
-        distance = np.sqrt(((Y[:, None, :] - t[:, :, None] * X[None, :, :]) ** 2).sum(axis=2))
+        distance = np.array([np.linalg.norm(y - scale[:, None] * X, axis=1) for y, scale in zip(Y, t, strict=True)])
         cost = distance / np.maximum(norms, 1e-300)[:, None]
         rows, columns = scipy.optimize.linear_sum_assignment(cost)
         order = np.full(len(Y), -1)

@@ -34,6 +34,11 @@ class UniquenessReason(StrEnum):
     WITNESS = "other data give exactly the target that these data give: {witness}"
     ONE_SOLUTION = "all {converged} of {starts} random starts that converged ended at these data"
     SEVERAL_SOLUTIONS = "random starts ended at {solutions} different data sets that solve the equations; these are one of them"
+    SEPARATED = (
+        "each of the {samples} samples that the rank of the updates counts was found by itself and taken out; {converged} of {starts} "
+        "descents ended at one of them"
+    )
+    PARTIAL = "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise"
     FEW_STARTS = "{converged} of {starts} random starts converged, too few to say anything"
     ISOLATED = "the data are proved to be isolated, but other data far away may give the same target"
     ROUNDED = (

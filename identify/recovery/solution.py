@@ -45,6 +45,15 @@ class Failure(StrEnum):
     RESIDUAL = "the best {samples} samples leave a relative residual of {residual:.2g}, expected below {allowed:.2g}"
     TIME = "{what} takes about {seconds:.2g} s, more than is left"
     FIRST_LAYER = "the first layer was not observed"
+    TWO_LAYERS = (
+        "separation: received the updates of {observed}; the weights of the first two layers are needed, because it looks for samples whose "
+        "hidden activations lie in the row space of the second update"
+    )
+    NARROW = (
+        "separation: {samples} samples behind an update of {rows} neurons and {columns} columns; it needs fewer samples than columns, and at "
+        "most as many as neurons"
+    )
+    NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
     FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"
     RANK = "the first-layer target does not have full rank"

@@ -95,6 +95,30 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
     return matrix, gradient
 
 
+def deviations(
+    images: Images, subspaces: Sequence[np.ndarray], at: Position, shares: Sequence[Float[np.ndarray, " starts"]]
+) -> Float[np.ndarray, " starts"]:
+    r"""First-order standard deviation of the points in all unknowns together, :math:`\sqrt{\operatorname{tr}\operatorname{Cov}}`.
+
+    ``shares`` are the standard deviations of one entry of :math:`v_l - R_l^\top R_l v_l` relative to :math:`\|v_l\|`, independent of each
+    other. Infinite if the equations do not fix a point to first order.
+    """
+    grams = []
+    for J, R, v in zip(images.jacobians(at.points), subspaces, at.vectors, strict=True):
+        inside = R[:, : J.shape[1]] @ J
+        gram = np.matmul(J.transpose(0, 2, 1), J) - np.matmul(inside.transpose(0, 2, 1), inside)
+        grams.append(gram / _squares(v)[:, None, None])
+    middle = sum(gram * share[:, None, None] ** 2 for gram, share in zip(grams, shares, strict=True))
+    out = np.full(len(at.points), np.inf)
+    for k, (whole, part) in enumerate(zip(sum(grams), middle, strict=True)):
+        try:
+            inverse = np.linalg.inv(whole)
+        except np.linalg.LinAlgError:
+            continue
+        out[k] = np.sqrt(max(np.einsum("ij,jk,ki->", inverse, part, inverse, optimize=True), 0.0))
+    return out
+
+
 def descend(
     images: Images,
     subspaces: Sequence[Float[np.ndarray, "n size"]],

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, signals
-from identify.recovery.separation.membership import Position, descend
+from identify.recovery.separation.membership import Position, descend, deviations
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
 STARTS, MOST_STARTS = 16, 256
@@ -43,6 +43,10 @@ SAME = 1e-4
 TOLD_APART, APART = 10.0, 1e-12
 """A sample stands alone if the second smallest singular value of the equations for its signals is more than the first times the
 smallest, and more than the second relative to the largest."""
+PATIENCE, FEW = 40, 3
+"""Rounds without a new sample after which the search ends; after the second if all hits were mixtures and there are more equations."""
+FORWARD = 3.0
+"""Relative error of the hidden activations that whoever computed the updates made, in units of rounding (measured)."""
 FEW_ROWS = 1024
 """Rows of the first update that are screened in one round."""
 
@@ -54,6 +58,10 @@ class Peeled:
     coordinates: Float[np.ndarray, "found r"]
     misfits: list[float] = field(default_factory=list)
     """Relative distance of each from the subspaces (dimensionless)."""
+    signals: list[Float[np.ndarray, " m"]] = field(default_factory=list)
+    """The signal of each at the layer after the hidden ones, if it is determined by itself (deflation)."""
+    bars: list[float] = field(default_factory=list)
+    """First-order standard error of each sample, in the units of the inputs."""
     uncertainties: list[float] = field(default_factory=list)
     """What noise explains of it (dimensionless)."""
     starts: int = 0
@@ -91,8 +99,12 @@ class Peeling:
     subspaces: list[Subspace]
     lifted: Sequence[bool]
     seed: int = 0
+    unit_roundoff: float = ROUNDING / 2
+    """Of the arithmetic in which the updates were computed."""
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
+    gives_up_on_mixtures: bool = False
+    """End after a few rounds in which all hits are mixtures: for a caller that has more equations."""
 
     def __post_init__(self) -> None:
         first = self.subspaces[0]
@@ -109,7 +121,7 @@ class Peeling:
 
     def run(self) -> Peeled:
         """Search until all samples are found, or ``go_on`` says no."""
-        n, per = self.n_samples, STARTS
+        n, per, barren = self.n_samples, STARTS, 0
         while len(self.found.coordinates) < n and self.go_on():
             before = len(self.found.coordinates)
             self.found.rounds += 1
@@ -118,6 +130,9 @@ class Peeling:
                 self._accept(hits)
             new = len(self.found.coordinates) - before
             per = STARTS if new else min(2 * per, MOST_STARTS)
+            barren = 0 if new else barren + 1
+            if barren >= PATIENCE or (self.gives_up_on_mixtures and barren >= FEW and self.found.mixed):
+                break
             if new:
                 self.progress(f"{before + new} of {n} samples")
         return self.found
@@ -155,10 +170,16 @@ class Peeling:
             starts = rows[fresh] if fresh else self._mixtures(rows, per)
             reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
             self.found.starts += len(starts)
-            good = np.flatnonzero(reached.costs < HIT)
+            good = np.flatnonzero(reached.costs < np.maximum(HIT, self._explained(chart, reached.points)))
             self.found.converged += len(good)
             hits = _distinct(np.vstack([hits, reached.points[good[np.argsort(reached.costs[good], kind="stable")]]]), MOST_STARTS)
         return chart.coordinates(hits)
+
+    def _explained(self, chart: Chart, points: np.ndarray) -> Float[np.ndarray, " starts"]:
+        """The cost that noise explains at these points of the chart, in the equations as they were given; at most that of HIDDEN."""
+        vectors = self._images(chart).values(points)
+        shares = [s.uncertainty(v @ s.right.T) / np.linalg.norm(v, axis=1) for s, v in zip(self.subspaces[1:], vectors, strict=True)]
+        return np.minimum(ACCEPTED * np.linalg.norm(shares, axis=0), HIDDEN) ** 2
 
     def _rows(self, chart: Chart) -> tuple[Float[np.ndarray, "rows unknowns"], np.ndarray]:
         """Rows of the first update without the share of the known samples, as points of the chart, and which neurons they are."""
@@ -207,8 +228,10 @@ class Peeling:
             for space, c, v in zip(self.subspaces[1:], at.coordinates, at.vectors, strict=True)
         ]
         uncertain = np.linalg.norm(shares, axis=0)
+        coordinates = chart.coordinates(at.points)
+        bars = self._bars(images, spaces, at, coordinates)
         for k in np.argsort(misfits, kind="stable"):
-            eta = chart.coordinates(at.points[k])
+            eta = coordinates[k]
             if len(found.coordinates) == self.n_samples:
                 return
             if any(np.linalg.norm(eta - other) < SAME * np.linalg.norm(other) for other in found.coordinates):
@@ -224,14 +247,28 @@ class Peeling:
                 continue
             found.coordinates = np.vstack([found.coordinates, eta])
             found.misfits.append(float(misfits[k]))
+            found.bars.append(float(bars[k]))
             found.uncertainties.append(float(uncertain[k]))
 
+
+    def _bars(self, images: HiddenActivations, spaces: list[np.ndarray], at: Position, coordinates: np.ndarray) -> np.ndarray:
+        """Standard errors: within the row space of the first update by the equations, outside it by the noise of that row space."""
+        shares = [
+            np.hypot(space.deviation(c) / np.linalg.norm(v, axis=1), FORWARD * self.unit_roundoff / v.shape[1] ** 0.5)
+            for space, c, v in zip(self.subspaces[1:], at.coordinates, at.vectors, strict=True)
+        ]
+        first = self.subspaces[0]
+        outside = first.right.shape[1] - len(first.values)
+        across = first.deviation(coordinates) * np.sqrt(outside)
+        return np.hypot(deviations(images, spaces, at, shares), across)
 
     def _deflated(self, slopes: list[np.ndarray], inputs: list[np.ndarray]) -> bool:
         """Take a sample out, unless its signals are not determined."""
         own = signals(self.layers, slopes, self.subspaces, self.W_next)
         if self.subspaces[0].n_unknown > 1 and own.kernel[1] < max(TOLD_APART * own.kernel[0], APART):
             return False
+        last, y = self.subspaces[-1], own.coordinates[-1]
+        self.found.signals.append(last.left @ y / (inputs[-1] @ (y / last.values)))
         self.subspaces = [space.without(h, y) for space, h, y in zip(self.subspaces, inputs, own.coordinates, strict=True)]
         return True
 

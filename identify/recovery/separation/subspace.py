@@ -20,6 +20,10 @@ from jaxtyping import Float
 from scipy.linalg import qr
 
 ROUNDING = 2.0**-52
+ABOVE_ROUNDING = 30.0
+"""Noise of so many units of rounding is not rounding."""
+DECOMPOSITION = 4.0
+"""Backward error of a singular value decomposition, in units of rounding of the largest singular value (measured)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,12 @@ class Subspace:
     left, values, right
         U, the diagonal of Sigma, R.
     noise
-        Spectral norm of what is no signal in the update, in its units: the first singular value beyond n, at least rounding.
+        Spectral norm of the part of the update that is not signal, in its units: the first singular value beyond n, at least rounding.
+    spread
+        Standard deviation of the noise in the entries of each row. Noise well above rounding is taken to be alike in all entries; rounding is
+        relative to each entry, so rows of large numbers carry more of it.
+    relative_noise
+        Root mean square of the noise relative to that of the update (dimensionless).
     inputs_avoid, signals_avoid
         One unit row for each known sample: the coordinates of all other inputs are orthogonal to the first (they are the duals
         :math:`\Sigma^{-1} y_i`), those of all other signals to the second (:math:`\Sigma^{-1}\eta_i`).
@@ -41,17 +50,28 @@ class Subspace:
     values: Float[np.ndarray, " n"]
     right: Float[np.ndarray, "n columns"]
     noise: float
+    spread: Float[np.ndarray, " m"]
+    relative_noise: float
     inputs_avoid: Float[np.ndarray, "known n"]
     signals_avoid: Float[np.ndarray, "known n"]
 
     @classmethod
-    def of(cls, update: Float[np.ndarray, "m columns"], samples: int) -> Subspace:
-        """The leading ``samples`` triples. Cost O(m D min(m, D))."""
+    def of(cls, update: Float[np.ndarray, "m columns"], samples: int, unit: float = ROUNDING / 2) -> Subspace:
+        """The leading ``samples`` triples. ``unit``: unit roundoff of the numbers of the update. Cost O(m D min(m, D))."""
         U, values, R = np.linalg.svd(update, full_matrices=False)
-        beyond = values[samples] if len(values) > samples else 0.0
-        noise = max(beyond, 4 * ROUNDING * values[0])
+        rest = values[samples:]
+        noise = max(rest.max(initial=0.0), 4 * ROUNDING * values[0])
+        m, columns = update.shape
+        free = max((m - samples) * (columns - samples), 1)  # entries of noise that are alike fill the dimensions beyond the signal
+        size = np.linalg.norm(values) / update.size**0.5
+        outside = np.linalg.norm(rest) / free**0.5
+        if outside > ABOVE_ROUNDING * unit * size:
+            spread = np.full(m, outside)
+        else:
+            own = np.linalg.norm(update, axis=1) / columns**0.5
+            spread = np.hypot(max(unit, outside / size) * own, DECOMPOSITION * ROUNDING * values[0] / max(m, columns) ** 0.5)
         none = np.zeros((0, samples))
-        return cls(U[:, :samples], values[:samples], R[:samples], float(noise), none, none)
+        return cls(U[:, :samples], values[:samples], R[:samples], float(noise), spread, float(max(outside / size, unit)), none, none)
 
     @property
     def n_unknown(self) -> int:
@@ -72,6 +92,10 @@ class Subspace:
         The computed rows are :math:`\Sigma^{-1}U^\top(G + E)`, so noise E moves the k-th by at most :math:`\|E\| / \sigma_k`.
         """
         return self.noise * np.linalg.norm(coordinates / self.values, axis=-1)
+
+    def deviation(self, coordinates: Float[np.ndarray, "starts n"]) -> Float[np.ndarray, " starts"]:
+        """Standard deviation of each entry of such a vector outside the row space."""
+        return np.linalg.norm((coordinates / self.values) @ (self.left * self.spread[:, None]).T, axis=-1)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

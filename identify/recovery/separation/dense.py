@@ -1,0 +1,265 @@
+r"""The batch behind the updates of dense layers: how many samples, each of them, their multipliers, and how precise all that is.
+
+The rank of every layer's update is the number of samples (:math:`G_l = \sum_i u_i^l (\tilde h_i^{l-1})^\top` with independent factors), so two
+layers must agree on it. :mod:`~identify.recovery.separation.peel` finds the samples one after the other. Their signals follow from the
+duals, :math:`u_i = U y_i / (\eta_i\cdot\Sigma^{-1} y_i)`, and the multipliers from the signals by the layers above,
+:math:`u_i^l = D_l W_{l+1}^\top \cdots W_L^\top \gamma_i`, a small least-squares problem for each sample.
+
+Two layers may be too few: samples with the same slopes in every neuron of the first hidden layer enter :math:`G_1` and :math:`G_2` through
+their span alone. If more layers were observed, the search is repeated with their equations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.base.limits import refuse_above
+from identify.problem.activation import MAX_DEGREE, Activation
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
+from identify.problem.rank import numerical_rank
+from identify.problem.system import KKTSystem
+from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
+from identify.recovery.multistart import ENOUGH_CONVERGED
+from identify.recovery.separation.forward import Layer
+from identify.recovery.separation.peel import Peeled, Peeling
+from identify.recovery.separation.subspace import Subspace
+from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+
+METHOD = "forward separation"
+SIGNAL = 10.0
+"""A singular value counts as signal above so many units of rounding, relative to the largest."""
+MOST_LAYERS = 4
+"""Hidden layers whose equations are used, at most."""
+LARGEST = 0.1
+"""Relative residual above which samples never count as a solution, unless a tolerance is given."""
+DROP = 3.0
+"""Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Updates:
+    """The observed updates of consecutive dense layers from the first on, with bias columns if they were observed."""
+
+    matrices: list[Float[np.ndarray, "out in"]]
+    lifted: list[bool]
+    layers: list[Layer]
+    """The hidden layers between them."""
+    W_next: list[Float[np.ndarray, "out in"]]
+    """Weights of the layer after each hidden layer."""
+
+    @classmethod
+    def of(cls, system: KKTSystem) -> Updates:
+        """Raises :class:`InapplicableError` unless the first two layers were observed."""
+        net, matrices, lifted = system.network, [], []
+        for update in system.updates:
+            if update.W is None:
+                break
+            W = update.W.reshape(-1, update.W.shape[-1])
+            matrices.append(W if update.bias is None else np.hstack([W, update.bias[:, None]]))
+            lifted.append(update.bias is not None)
+        if len(matrices) < 2:
+            raise InapplicableError.of(Failure.TWO_LAYERS, observed=", ".join(system.parts))
+        hidden = len(matrices) - 1
+        biases = [np.zeros(len(W)) if b is None else b for W, b in zip(net.weights, net.biases, strict=True)]
+        layers = [Layer(W, b, sigma) for W, b, sigma in zip(net.weights, biases, net.activations, strict=False)][:hidden]
+        return cls(matrices, lifted, layers, list(net.weights[1 : hidden + 1]))
+
+    def prefix(self, hidden: int) -> Updates:
+        """With the equations of the first hidden layers only."""
+        return Updates(self.matrices[: hidden + 1], self.lifted[: hidden + 1], self.layers[:hidden], self.W_next[:hidden])
+
+
+def separated(
+    system: KKTSystem,
+    *,
+    samples: int | None,
+    seed: int,
+    tolerance: float | None = None,
+    evidence: dict[str, Any] | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Recovery:
+    """Recover the batch by forward separation.
+
+    Parameters
+    ----------
+    system
+        Updates of a network of any depth, of which at least the first two layers of weights were observed.
+    samples
+        n; None reads it off the ranks of the updates.
+    seed
+        Of the random starts.
+    tolerance
+        Relative residual at which a recovery of all samples is accepted; None: what the number format and the noise of the updates allow.
+    evidence
+        Takes the numbers of each step.
+    go_on
+        Asked between steps; on False the samples found so far are returned.
+
+    Returns
+    -------
+    Recovery
+        With all samples, or with those that could be told apart; ``evidence["separation"]`` counts the others and says why.
+
+    Raises
+    ------
+    InapplicableError
+        When two layers were not observed, or one is too narrow for so many samples.
+    ResidualError
+        When no sample was found, or all that were found do not reproduce the updates.
+
+    Notes
+    -----
+    Cost: one singular value decomposition of each update; then about O(m k^2) for each step of each start and k samples that are not
+    known yet. Memory: 16 starts of m k numbers each, stated before anything is allocated.
+    """
+    evidence = {} if evidence is None else evidence
+    updates = Updates.of(system)
+    unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
+    progress("singular values of the updates")
+    spectra = [np.linalg.svd(matrix, compute_uv=False) for matrix in updates.matrices]
+    ranks = [_rank(values, unit) for values in spectra]
+    n = _samples(ranks, samples, updates, evidence)
+    widest = max(len(layer.W) for layer in updates.layers)
+    refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
+    usable = 1
+    while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and ranks[usable + 1] >= n:
+        usable += 1
+    peeling, found = None, None
+    for hidden in range(1, min(usable, MOST_LAYERS) + 1):
+        part = updates.prefix(hidden)
+        counts = [min(n, ranks[0]), *([n] * hidden)]
+        spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(part.matrices, counts, strict=True)]
+        attempt = Peeling(part.layers, part.W_next[-1], spaces, part.lifted, seed, unit, go_on=go_on, progress=progress)
+        attempt.gives_up_on_mixtures = hidden < min(usable, MOST_LAYERS)
+        result = attempt.run()
+        if found is None or len(result.coordinates) > len(found.coordinates):
+            peeling, found = attempt, result
+        if len(found.coordinates) == n or not result.mixed or not go_on():
+            break
+    assert peeling is not None and found is not None
+    return _finished(system, peeling, found, unit, tolerance, evidence)
+
+
+def _rank(values: Float[np.ndarray, " k"], unit: float) -> int:
+    """How many singular values are signals: those above rounding, or if all are, those before the largest drop."""
+    above = int(np.sum(values > SIGNAL * unit * values[0]))
+    if above < len(values):
+        return above
+    rank, _ = numerical_rank(values)
+    if rank < len(values):
+        return rank
+    drops = values[:-1] / values[1:]
+    return int(drops.argmax()) + 1 if len(drops) and drops.max() >= DROP else len(values)
+
+
+def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: dict[str, Any]) -> int:
+    evidence["ranks"] = ranks
+    n = max(ranks[:2]) if samples is None else samples
+    inputs, hidden = updates.matrices[0].shape[1], min(updates.matrices[1].shape)
+    if samples is None and ranks[0] < ranks[1] and ranks[0] < inputs - 1:
+        n = ranks[1]  # dependent samples, which the hidden layer tells apart
+    if n >= updates.matrices[1].shape[1] or n > hidden:
+        raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=updates.matrices[1].shape[0], columns=updates.matrices[1].shape[1])
+    return n
+
+
+def _finished(
+    system: KKTSystem, peeling: Peeling, found: Peeled, unit: float, tolerance: float | None, evidence: dict[str, Any]
+) -> Recovery:
+    net, n = system.network, peeling.n_samples
+    numbers = {name: getattr(found, name) for name in ("starts", "converged", "rounds", "rejected", "mixed", "hidden")}
+    evidence["separation"] = numbers | {"samples": n, "found": len(found.coordinates), "hidden_layers": len(peeling.layers)}
+    if not len(found.coordinates):
+        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
+    X = found.coordinates @ peeling.subspaces[0].right[:, : net.n_inputs]
+    c, signal_sizes = _multipliers(system, peeling, found, X)
+    ambiguity = _ambiguity(system)
+    if ambiguity.group != "none":
+        X, c = ambiguity.canonical(X, c)
+    order = np.argsort(-signal_sizes, kind="stable")
+    X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], np.array(found.bars)[order]
+    evidence["separation"]["signals"] = (signal_sizes / signal_sizes[0]).tolist()
+    residual = system.residual(X, c)
+    noise = max(space.relative_noise for space in peeling.subspaces)
+    shares = signal_sizes / np.linalg.norm(signal_sizes)
+    carried = float(np.linalg.norm(shares * bars / np.linalg.norm(X, axis=1)))
+    allowed = min(max(SLACK * noise, SLACK * carried, unit**DIGITS_KEPT), LARGEST) if tolerance is None else tolerance
+    evidence["precision"] = {"noise": noise, "allowed": allowed}
+    complete = len(X) == n
+    if complete and residual > allowed:
+        obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": allowed})
+        raise ResidualError.of(obstacle, "the updates belong to another network, or there are more samples", **evidence)
+    bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
+    if net.n_outputs == 1:
+        c = c[:, 0]
+    return Recovery(X, c, residual, bars, METHOD, ambiguity, peeling.seed, evidence, _uniqueness(found, n))
+
+
+def _multipliers(
+    system: KKTSystem, peeling: Peeling, found: Peeled, X: Float[np.ndarray, "found d"]
+) -> tuple[Float[np.ndarray, "found C"], Float[np.ndarray, " found"]]:
+    """The multipliers of each sample, and the size of its contribution to the update of the layer that shows its signal."""
+    net = system.network
+    passed = net.forward(X)
+    at = len(peeling.layers)  # signals are known at the layer with this index, from 0
+    last = peeling.subspaces[-1]
+    H = passed.entering[at]
+    H = np.hstack([H, np.ones((len(H), 1))]) if peeling.lifted[-1] else H
+    if peeling.is_deflating:
+        signals = np.array(found.signals)
+    else:  # all samples are needed: those that are missing would be fitted by the others
+        update = (last.left * last.values) @ last.right
+        signals = np.linalg.lstsq(H.T, update.T, rcond=None)[0]
+    sizes = np.linalg.norm(signals, axis=1) * np.linalg.norm(H, axis=1)
+    if at == net.depth - 1:
+        return signals, sizes
+    multipliers = np.empty((len(X), net.n_outputs))
+    for i, signal in enumerate(signals):
+        through = np.eye(net.n_outputs)
+        for k in range(net.depth - 1, at, -1):
+            through = net.activations[k - 1](passed.before[k - 1][i], order=1)[:, None] * (net.weights[k].T @ through)
+        multipliers[i] = np.linalg.lstsq(through, signal, rcond=None)[0]
+    return multipliers, sizes
+
+
+def _ambiguity(system: KKTSystem) -> Ambiguity:
+    """What these updates leave open for each sample: nothing if a bias enters, a scale or a sign for activations that have it."""
+    net = system.network
+    if net.biases[0] is not None or any(update.bias is not None for update in system.updates[1:]):
+        return Ambiguity("none", 1)
+    degrees = [_homogeneity(sigma) for sigma in net.activations]
+    if None not in degrees:
+        return Ambiguity("positive scaling", int(np.prod(degrees)))
+    z = np.linspace(0.1, 3.0, 30)
+    return Ambiguity("sign" if all(np.allclose(sigma(-z), -sigma(z), rtol=1e-14, atol=0) for sigma in net.activations) else "none", 1)
+
+
+def _homogeneity(sigma: Activation) -> int | None:
+    """k if sigma(t z) = t^k sigma(z) for t > 0, as far as values at some points show; None otherwise."""
+    z = np.linspace(-3.0, 3.0, 31)
+    for k in range(1, MAX_DEGREE + 1):
+        if np.allclose(sigma(2 * z), 2.0**k * sigma(z), rtol=1e-14, atol=0):
+            return k
+    return None
+
+
+def _uniqueness(found: Peeled, n: int) -> Uniqueness:
+    numbers = {"found": len(found.coordinates), "samples": n, "starts": found.starts, "converged": found.converged}
+    if len(found.coordinates) < n:
+        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=numbers)
+    return Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
+
+
+def _advice(found: Peeled) -> str:
+    if found.mixed:
+        return "these layers do not tell the samples from mixtures of each other; observe more layers"
+    if found.hidden:
+        return "every signal that was found is below the noise of the updates"
+    return "the updates belong to another network or to permuted layers, the number of samples is wrong, or the layers are too narrow"
