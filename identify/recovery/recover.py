@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from identify.base.errors import WrongTypeError
-from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
+from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.network import ShapeError
@@ -29,6 +29,7 @@ from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.backward import separate, separate_operations
+from identify.recovery.separation.dense import separated
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
@@ -166,6 +167,8 @@ def recover(
     >>> bool(found.match(truth.X, truth.c).errors.max() < 1e-9), found.uniqueness.status.value
     (True, 'PROVED')
     """
+    if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
+        return _by_separation(system, samples, method, seed, budget, tolerance, data, progress)
     known = _checked(system, method, data)
     options = Options(
         None if samples is None else whole("samples", samples, advice=", or None to estimate it"),
@@ -188,6 +191,46 @@ def recover(
             return found
         progress("judging the data exactly")
         return replace(found, uniqueness=judged(system, found, work.precision, seconds_left()))
+
+
+def is_beyond_polynomials(system: KKTSystem) -> bool:
+    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by forward separation."""
+    net = system.network
+    return net.depth != 2 or net.has_output_bias or any(sigma.kind != "polynomial" for sigma in net.activations)
+
+
+def _by_separation(
+    system: KKTSystem,
+    samples: int | None,
+    method: str,
+    seed: int,
+    budget: float | None,
+    tolerance: float | None,
+    data: Any,
+    progress: Callable[[str], None],
+) -> Recovery:
+    """Networks of any depth and activation; ``method`` is ``"auto"`` or ``"separate"``."""
+    choice("method", choice("method", method, METHODS), ("auto", "separate"))
+    known = None if data is None else check_pair("data", data, system.network)
+    evidence: dict[str, Any] = {}
+    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+        clock = Clock(deadline=time_limit())
+        try:
+            found = separated(
+                system,
+                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
+                seed=seed,
+                tolerance=None if tolerance is None else positive("tolerance", tolerance),
+                evidence=evidence,
+                go_on=clock.go_on,
+                progress=progress,
+            )
+        finally:
+            if clock.interrupted:
+                evidence["interrupted"] = clock.interrupted
+    if known is not None:
+        evidence["errors"] = found.match(*known).errors.tolist()
+    return found
 
 
 def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.ndarray] | None) -> tuple[Work, Recovery]:
@@ -372,9 +415,7 @@ def _checked(system: Any, method: str, data: Any) -> tuple[np.ndarray, np.ndarra
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"recover: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("recover", system.network)
-    if data is None:
-        return None
-    return check_pair("data", data, system.network)
+    return None if data is None else check_pair("data", data, system.network)
 
 
 def _samples(

@@ -46,12 +46,12 @@ class Failure(StrEnum):
     TIME = "{what} takes about {seconds:.2g} s, more than is left"
     FIRST_LAYER = "the first layer was not observed"
     TWO_LAYERS = (
-        "separation: received the updates of {observed}; the weights of the first two layers are needed, because it looks for samples whose "
-        "hidden activations lie in the row space of the second update"
+        "separation: received the updates of {observed}; expected those of the weights of the first two layers at least, because the hidden "
+        "activations of a sample lie in the row space of the second update"
     )
     NARROW = (
-        "separation: {samples} samples behind an update of {rows} neurons and {columns} columns; it needs fewer samples than columns, and at "
-        "most as many as neurons"
+        "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as rows, "
+        "and fewer than columns"
     )
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
@@ -202,9 +202,20 @@ class Recovery:
 
     @property
     def labels(self) -> Float[np.ndarray, " n"]:
-        """y_i = sign c_i. One output only; with a sign ambiguity in c_i, one admissible choice."""
-        self._one_output("labels")
-        return np.sign(self.c)
+        """y_i = sign c_i for one output; with a sign ambiguity in c_i, one admissible choice.
+
+        For several outputs the class of each sample, from 0, read off a softmax loss: its multipliers (minus the derivatives of the loss by
+        the outputs) are positive for the class of the sample and negative for all others. Raises :class:`InputError` when they are not.
+        """
+        if self.c.ndim == 1:
+            return np.sign(self.c)
+        positive = self.c > 0
+        if not np.all(positive.sum(axis=1) == 1):
+            raise InputError(
+                "labels: these multipliers are not those of a softmax loss (one positive for each sample), expected minus the gradient of "
+                "such a loss; use c"
+            )
+        return positive.argmax(axis=1).astype(float)
 
     @property
     def multipliers(self) -> Float[np.ndarray, " n"]:

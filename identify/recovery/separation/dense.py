@@ -1,6 +1,7 @@
 r"""The batch behind the updates of dense layers: how many samples, each of them, their multipliers, and how precise all that is.
 
-The rank of every layer's update is the number of samples (:math:`G_l = \sum_i u_i^l (\tilde h_i^{l-1})^\top` with independent factors), so two
+The rank of every layer's update is the number of samples (:math:`G_l = \sum_i u_i^l (\tilde h_i^{l-1})^\top` with independent factors),
+so two
 layers must agree on it. :mod:`~identify.recovery.separation.peel` finds the samples one after the other. Their signals follow from the
 duals, :math:`u_i = U y_i / (\eta_i\cdot\Sigma^{-1} y_i)`, and the multipliers from the signals by the layers above,
 :math:`u_i^l = D_l W_{l+1}^\top \cdots W_L^\top \gamma_i`, a small least-squares problem for each sample.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,6 @@ from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.multistart import ENOUGH_CONVERGED
 from identify.recovery.separation.forward import Layer
 from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.subspace import Subspace
@@ -131,12 +132,12 @@ def separated(
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and ranks[usable + 1] >= n:
         usable += 1
-    peeling, found = None, None
+    peeling, found, group = None, None, _ambiguity(system).group
     for hidden in range(1, min(usable, MOST_LAYERS) + 1):
         part = updates.prefix(hidden)
         counts = [min(n, ranks[0]), *([n] * hidden)]
         spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(part.matrices, counts, strict=True)]
-        attempt = Peeling(part.layers, part.W_next[-1], spaces, part.lifted, seed, unit, go_on=go_on, progress=progress)
+        attempt = Peeling(part.layers, part.W_next[-1], spaces, part.lifted, seed, unit, go_on=go_on, progress=progress, group=group)
         attempt.gives_up_on_mixtures = hidden < min(usable, MOST_LAYERS)
         result = attempt.run()
         if found is None or len(result.coordinates) > len(found.coordinates):
@@ -166,7 +167,8 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
     if samples is None and ranks[0] < ranks[1] and ranks[0] < inputs - 1:
         n = ranks[1]  # dependent samples, which the hidden layer tells apart
     if n >= updates.matrices[1].shape[1] or n > hidden:
-        raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=updates.matrices[1].shape[0], columns=updates.matrices[1].shape[1])
+        rows, columns = updates.matrices[1].shape
+        raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=rows, columns=columns)
     return n
 
 
@@ -235,8 +237,9 @@ def _ambiguity(system: KKTSystem) -> Ambiguity:
     if net.biases[0] is not None or any(update.bias is not None for update in system.updates[1:]):
         return Ambiguity("none", 1)
     degrees = [_homogeneity(sigma) for sigma in net.activations]
-    if None not in degrees:
-        return Ambiguity("positive scaling", int(np.prod(degrees)))
+    known = [degree for degree in degrees if degree is not None]
+    if len(known) == len(degrees):
+        return Ambiguity("positive scaling", prod(known))
     z = np.linspace(0.1, 3.0, 30)
     return Ambiguity("sign" if all(np.allclose(sigma(-z), -sigma(z), rtol=1e-14, atol=0) for sigma in net.activations) else "none", 1)
 

@@ -1,6 +1,7 @@
 r"""Forward separation: the hidden activations of every sample lie in the row space of the next layer's update.
 
-Let two dense layers or more be observed, :math:`G_l = \sum_i u_i^l (\tilde h_i^{l-1})^\top`, with rank n from the second on. Then every sample
+Let two dense layers or more be observed, :math:`G_l = \sum_i u_i^l (\tilde h_i^{l-1})^\top`, with rank n from the second on. Then every
+sample
 of every data set with these updates satisfies, for each such layer,
 
 .. math:: \tilde h^{l-1}(x) \in \operatorname{row}(G_l), \qquad \tilde x \in \operatorname{row}(G_1) \text{ if that has rank n as well,}
@@ -45,7 +46,8 @@ class Layer:
 class Chart:
     r"""Unknowns of one sample: :math:`\eta = \eta_0 + N t`, first pre-activations :math:`z_0 + B t`.
 
-    ``origin`` and ``basis`` hold :math:`\eta_0` and the columns of N; coordinates :math:`\eta` are those in the row space of the first update,
+    ``origin`` and ``basis`` hold :math:`\eta_0` and the columns of N; coordinates :math:`\eta` are those in the row space of the first
+    update,
     or the inputs themselves.
     """
 
@@ -143,4 +145,3 @@ def signals(
     size = max(values[0], np.linalg.norm(V))
     kernel = (float(values[-1] / size), float(values[-2] / size) if len(values) > 1 else 1.0)
     return Signals([*(within @ y for within in reversed(parts)), inner.T @ y], kernel)
-

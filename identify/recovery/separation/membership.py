@@ -1,6 +1,7 @@
 r"""Points whose images lie in known subspaces: batched Levenberg-Marquardt on normal equations in closed form.
 
-Every form of separation asks for points p such that vectors :math:`v_l(p)` lie in known row spaces :math:`R_l` (orthonormal rows). The cost is
+Every form of separation asks for points p such that vectors :math:`v_l(p)` lie in known row spaces :math:`R_l` (orthonormal rows). The
+cost is
 scale-free, :math:`F(p) = \sum_l \|v_l - R_l^\top R_l v_l\|^2 / \|v_l\|^2`. With :math:`J = \partial v_l`, :math:`r` the part of :math:`v_l`
 outside and :math:`\nu = \|v_l\|`, each term contributes
 
@@ -63,8 +64,8 @@ class Position:
         return cls(points, vectors, coordinates, outside, np.where(np.isfinite(costs), costs, np.inf))
 
     def __getitem__(self, rows) -> Position:
-        parts = ([part[rows] for part in parts] for parts in (self.vectors, self.coordinates, self.outside))
-        return Position(self.points[rows], *parts, self.costs[rows])
+        vectors, coordinates, outside = ([part[rows] for part in parts] for parts in (self.vectors, self.coordinates, self.outside))
+        return Position(self.points[rows], vectors, coordinates, outside, self.costs[rows])
 
     def put(self, rows: np.ndarray, other: Position) -> None:
         """Overwrite these starts."""
@@ -96,12 +97,17 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
 
 
 def deviations(
-    images: Images, subspaces: Sequence[np.ndarray], at: Position, shares: Sequence[Float[np.ndarray, " starts"]]
+    images: Images,
+    subspaces: Sequence[np.ndarray],
+    at: Position,
+    shares: Sequence[Float[np.ndarray, " starts"]],
+    free: Float[np.ndarray, "starts unknowns"] | None = None,
 ) -> Float[np.ndarray, " starts"]:
     r"""First-order standard deviation of the points in all unknowns together, :math:`\sqrt{\operatorname{tr}\operatorname{Cov}}`.
 
     ``shares`` are the standard deviations of one entry of :math:`v_l - R_l^\top R_l v_l` relative to :math:`\|v_l\|`, independent of each
-    other. Infinite if the equations do not fix a point to first order.
+    other. ``free`` are directions in which points may move without changing the equations; they do not count. Infinite if the equations do
+    not fix a point to first order.
     """
     grams = []
     for J, R, v in zip(images.jacobians(at.points), subspaces, at.vectors, strict=True):
@@ -111,6 +117,8 @@ def deviations(
     middle = sum(gram * share[:, None, None] ** 2 for gram, share in zip(grams, shares, strict=True))
     out = np.full(len(at.points), np.inf)
     for k, (whole, part) in enumerate(zip(sum(grams), middle, strict=True)):
+        if free is not None:
+            whole = whole + np.trace(whole) * np.outer(free[k], free[k]) / (free[k] @ free[k])
         try:
             inverse = np.linalg.inv(whole)
         except np.linalg.LinAlgError:

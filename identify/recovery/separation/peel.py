@@ -6,7 +6,8 @@ because every hit is refined on the equations as they were given, and is accepte
 leaves *it*: an exact sample with coordinates :math:`\eta` misses the computed row space by about
 :math:`\nu\,\|\Sigma^{-1}\eta\|`, more for small signals than for large ones.
 
-Starts are the rows of the first update: neuron j saw :math:`\sum_i u_{ij}\tilde x_i`, which is close to one sample if few of the remaining ones
+Starts are the rows of the first update: neuron j saw :math:`\sum_i u_{ij}\tilde x_i`, which is close to one sample if few of the
+remaining ones
 move it, and is one sample exactly if only one does. All rows are screened by their cost, which takes one product; rows that solve the
 equations already need no descent.
 """
@@ -103,6 +104,8 @@ class Peeling:
     """Of the arithmetic in which the updates were computed."""
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
+    group: str = "none"
+    """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
     gives_up_on_mixtures: bool = False
     """End after a few rounds in which all hits are mixtures: for a caller that has more equations."""
 
@@ -162,7 +165,7 @@ class Peeling:
         screened = Position.of(images, spaces, rows)
         order = np.argsort(screened.costs, kind="stable")
         exact = order[screened.costs[order] < EXACT]
-        hits = _distinct(screened.points[exact], MOST_STARTS)
+        hits = _distinct(self._representatives(screened.points[exact]), MOST_STARTS)
         if len(hits) < max(3, self.subspaces[-1].n_unknown // STARTS):
             known = len(self.found.coordinates) if self.is_deflating else 0
             fresh = [k for k in order[len(exact) :] if (int(numbers[k]), known) not in self.tried][:per]
@@ -172,8 +175,18 @@ class Peeling:
             self.found.starts += len(starts)
             good = np.flatnonzero(reached.costs < np.maximum(HIT, self._explained(chart, reached.points)))
             self.found.converged += len(good)
-            hits = _distinct(np.vstack([hits, reached.points[good[np.argsort(reached.costs[good], kind="stable")]]]), MOST_STARTS)
+            best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")]]
+            hits = _distinct(np.vstack([hits, self._representatives(best_first)]), MOST_STARTS)
         return chart.coordinates(hits)
+
+    def _representatives(self, points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "points unknowns"]:
+        """One of all points that the group exchanges: unit length, or positive along a fixed direction. Charts of such problems are linear."""
+        if self.group == "positive scaling":
+            return points / np.linalg.norm(points, axis=1, keepdims=True)
+        if self.group == "sign":
+            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
+            return points * np.where(along < 0, -1.0, 1.0)[:, None]
+        return points
 
     def _explained(self, chart: Chart, points: np.ndarray) -> Float[np.ndarray, " starts"]:
         """The cost that noise explains at these points of the chart, in the equations as they were given; at most that of HIDDEN."""
@@ -220,7 +233,8 @@ class Peeling:
         found, chart = self.found, self.everywhere
         images = self._images(chart)
         spaces = [space.right for space in self.subspaces[1:]]
-        at = descend(images, spaces, chart.points(hits), steps=REFINEMENT_STEPS, damping=1e-12)
+        refined = descend(images, spaces, chart.points(hits), steps=REFINEMENT_STEPS, damping=1e-12)
+        at = Position.of(images, spaces, self._representatives(refined.points))
         slopes = images.slopes(at.points)
         misfits = np.sqrt(at.costs)
         shares = [
@@ -250,7 +264,6 @@ class Peeling:
             found.bars.append(float(bars[k]))
             found.uncertainties.append(float(uncertain[k]))
 
-
     def _bars(self, images: HiddenActivations, spaces: list[np.ndarray], at: Position, coordinates: np.ndarray) -> np.ndarray:
         """Standard errors: within the row space of the first update by the equations, outside it by the noise of that row space."""
         shares = [
@@ -260,7 +273,8 @@ class Peeling:
         first = self.subspaces[0]
         outside = first.right.shape[1] - len(first.values)
         across = first.deviation(coordinates) * np.sqrt(outside)
-        return np.hypot(deviations(images, spaces, at, shares), across)
+        free = at.points if self.group == "positive scaling" else None
+        return np.hypot(deviations(images, spaces, at, shares, free), across)
 
     def _deflated(self, slopes: list[np.ndarray], inputs: list[np.ndarray]) -> bool:
         """Take a sample out, unless its signals are not determined."""

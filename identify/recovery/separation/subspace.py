@@ -37,7 +37,8 @@ class Subspace:
     noise
         Spectral norm of the part of the update that is not signal, in its units: the first singular value beyond n, at least rounding.
     spread
-        Standard deviation of the noise in the entries of each row. Noise well above rounding is taken to be alike in all entries; rounding is
+        Standard deviation of the noise in the entries of each row. Noise well above rounding is taken to be alike in all entries;
+        rounding is
         relative to each entry, so rows of large numbers carry more of it.
     relative_noise
         Root mean square of the noise relative to that of the update (dimensionless).
