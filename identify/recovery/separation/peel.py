@@ -48,6 +48,8 @@ PATIENCE, FEW = 40, 3
 """Rounds without a new sample after which the search ends; after the second if all hits were mixtures and there are more equations."""
 FORWARD = 3.0
 """Relative error of the hidden activations that whoever computed the updates made, in units of rounding (measured)."""
+SPARE = 16
+"""Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 FEW_ROWS = 1024
 """Rows of the first update that are screened in one round."""
 
@@ -265,14 +267,22 @@ class Peeling:
             found.uncertainties.append(float(uncertain[k]))
 
     def _bars(self, images: HiddenActivations, spaces: list[np.ndarray], at: Position, coordinates: np.ndarray) -> np.ndarray:
-        """Standard errors: within the row space of the first update by the equations, outside it by the noise of that row space."""
-        shares = [
-            np.hypot(space.deviation(c) / np.linalg.norm(v, axis=1), FORWARD * self.unit_roundoff / v.shape[1] ** 0.5)
-            for space, c, v in zip(self.subspaces[1:], at.coordinates, at.vectors, strict=True)
-        ]
+        """Standard errors: within the row space of the first update by the equations, outside it by the noise of that row space.
+
+        How far a refined sample misses the row spaces shows the noise of its own equations, whatever its cause (rounding of the updates, or
+        of the activations that they were computed from), if there are enough equations. It is no less than what noise and the rounding of
+        the computation here predict; few equations are also helped by the rounding of whoever computed the updates.
+        """
+        shares = []
+        for space, v, c, outside in zip(self.subspaces[1:], at.vectors, at.coordinates, at.outside, strict=True):
+            size = np.linalg.norm(v, axis=1)
+            spare = v.shape[1] - len(space.values) - at.points.shape[1] / len(at.vectors)
+            share = np.linalg.norm(outside, axis=1) / size / max(spare, 1.0) ** 0.5
+            evaluation = FORWARD * (ROUNDING / 2 if spare >= SPARE else self.unit_roundoff) / v.shape[1] ** 0.5
+            shares.append(np.maximum(share, np.hypot(space.deviation(c) / size, evaluation)))
         first = self.subspaces[0]
-        outside = first.right.shape[1] - len(first.values)
-        across = first.deviation(coordinates) * np.sqrt(outside)
+        beyond = first.right.shape[1] - len(first.values)
+        across = first.deviation(coordinates) * np.sqrt(beyond)
         free = at.points if self.group == "positive scaling" else None
         return np.hypot(deviations(images, spaces, at, shares, free), across)
 

@@ -1,0 +1,212 @@
+"""The batch behind one update: planted instances of every kind, what cannot be told apart, and what must be refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import identify as idf
+from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
+from identify.recovery.solution import Failure, InapplicableError, ResidualError
+
+SIZES = {"inputs": 30, "samples": 8, "width": (48, 40), "outputs": 4, "bias": True}
+
+
+def planted(seed=0, **changes):
+    return idf.Configuration(**{"activation": "relu", **SIZES, **changes}).plant(seed)
+
+
+def changed(system, change):
+    """The same question about updates that went through ``change``."""
+    layers = {k: tuple(None if part is None else change(part) for part in update) for k, update in system.layers.items()}
+    return idf.KKTSystem.gradient(system.network, layers=layers)
+
+
+def updated(net, X, c):
+    """The question about the exact updates that these data give."""
+    pairs = zip(net.signals(X, c), net.forward(X).entering, net.biases, strict=True)
+    layers = {k: (u.T @ h, None if b is None else u.sum(axis=0)) for k, (u, h, b) in enumerate(pairs, 1)}
+    return idf.KKTSystem.gradient(net, layers=layers)
+
+
+def worst(found, truth):
+    return found.match(truth.X, truth.c).errors.max()
+
+
+class TestPlanted:
+    @pytest.mark.parametrize("activation", ["relu", "leaky_relu(0.1)", "abs", "gelu", "tanh", "silu", "softplus", "sigmoid", "z + z^2/2"])
+    @pytest.mark.parametrize("width", [(48, 40), (48, 40, 32)], ids=["three layers", "four layers"])
+    def test_every_activation_and_depth(self, activation, width):
+        system, truth = planted(activation=activation, width=width)
+        found = idf.recover(system, data=(truth.X, truth.c))
+        assert found.method == "forward separation" and found.n_samples == 8
+        assert worst(found, truth) < 1e-10 and found.residual < 1e-10
+        match = found.match(truth.X, truth.c)
+        assert np.abs(match.c - truth.c).max() < 1e-9 * np.abs(truth.c).max()
+        assert found.uniqueness.status is UniquenessStatus.EVIDENCE and found.uniqueness.reason is UniquenessReason.SEPARATED
+        assert found.evidence["errors"] == pytest.approx(match.errors.tolist())
+
+    def test_more_samples_than_inputs(self):
+        system, truth = planted(inputs=6, samples=25, width=(120, 90), activation="gelu")
+        found = idf.recover(system)
+        assert found.n_samples == 25 and worst(found, truth) < 1e-9
+
+    def test_two_layers_with_as_many_outputs_as_samples(self):
+        system, truth = planted(width=48, samples=4, outputs=6)
+        assert worst(idf.recover(system), truth) < 1e-10
+
+    def test_first_two_layers_are_enough(self):
+        system, truth = planted()
+        two = idf.KKTSystem.gradient(system.network, layers={k: system.layers[k] for k in (1, 2)})
+        found = idf.recover(two)
+        assert worst(found, truth) < 1e-10 and np.abs(found.match(truth.X, truth.c).c - truth.c).max() < 1e-9
+
+    @pytest.mark.parametrize(("activation", "group"), [("relu", "positive scaling"), ("tanh", "sign"), ("gelu", "none")])
+    def test_networks_without_biases(self, activation, group):
+        system, truth = planted(bias=False, activation=activation)
+        found = idf.recover(system)
+        assert found.ambiguity.group == group and worst(found, truth) < 1e-9
+        assert found.residual < 1e-10 and found.error_bars.max() < 1e-6
+
+    def test_biases_that_were_not_observed(self):
+        system, truth = planted(activation="gelu")
+        found = idf.recover(idf.KKTSystem.gradient(system.network, layers={k: update.W for k, update in system.layers.items()}))
+        assert worst(found, truth) < 1e-9
+
+    def test_labels_of_a_softmax_loss(self):
+        rng = np.random.default_rng(5)
+        system, truth = planted()
+        net, labels = system.network, rng.integers(0, 4, 8)
+        p = np.exp(net(truth.X))
+        c = (np.eye(4)[labels] - p / p.sum(axis=1, keepdims=True)) / 8
+        found = idf.recover(updated(net, truth.X, c))
+        assert np.array_equal(found.labels[found.match(truth.X, c).order], labels)
+        minus = idf.recover(updated(net, truth.X, -c))
+        with pytest.raises(idf.InputError, match="minus the gradient"):
+            _ = minus.labels
+
+    def test_same_seed_same_bits(self):
+        system, _ = planted()
+        one, two = (idf.recover(system, seed=3) for _ in range(2))
+        assert np.array_equal(one.X, two.X) and np.array_equal(one.c, two.c) and one.evidence == two.evidence
+
+    def test_a_change_of_weights_in_lazy_training(self):
+        system, truth = planted(activation="tanh")
+        net = system.network
+        names = {f"{letter}{k}": part for k, update in system.layers.items() for letter, part in zip("Wb", update, strict=True)}
+        final = net.with_parameters({name: net.parameters[name] + names[name] for name in net.parameters})
+        assert worst(idf.recover(idf.KKTSystem.lazy(net, final)), truth) < 1e-7
+
+
+class TestPrecision:
+    """Errors against error bars: root mean square between 0.5 and 2 for each class."""
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("float64", lambda part, rng: part),
+            ("float32", lambda part, rng: part.astype(np.float32).astype(float)),
+            ("noise", lambda part, rng: part + 1e-4 * np.sqrt(np.mean(part**2)) * rng.standard_normal(part.shape)),
+        ],
+    )
+    def test_error_bars_are_calibrated(self, name, change):
+        ratios = []
+        for seed in range(8):
+            system, truth = planted(seed, activation="gelu" if seed % 2 else "relu", samples=6, width=(80, 60))
+            rng = np.random.default_rng(seed)
+            found = idf.recover(changed(system, lambda part, rng=rng: change(part, rng)), samples=6)
+            match = found.match(truth.X, truth.c)
+            ratios.extend(match.errors * np.linalg.norm(truth.X, axis=1) / found.error_bars[match.order])
+        assert 0.5 < np.sqrt(np.mean(np.square(ratios))) < 2, name
+
+    def test_small_signals(self):
+        """Multipliers over nine orders of magnitude: every sample is found, the weak ones to fewer digits, as their bars say."""
+        system, truth = planted(width=(80, 60), activation="gelu")
+        c = truth.c * np.logspace(0, -9, 8)[:, None]
+        net = system.network
+        found = idf.recover(updated(net, truth.X, c))
+        match = found.match(truth.X, c)
+        assert found.n_samples == 8 and match.errors.max() < 1e-4
+        assert (match.errors * np.linalg.norm(truth.X, axis=1) < 10 * found.error_bars[match.order]).all()
+        assert found.evidence["separation"]["signals"][-1] < 1e-8
+
+
+class TestNotDetermined:
+    def twins(self, layers=3):
+        """Two samples with the same activation pattern in the first hidden layer, close to each other."""
+        system, truth = planted(width=(48, 40) if layers == 3 else (48, 40, 36))
+        net = system.network
+        X = truth.X.copy()
+        direction = np.random.default_rng(0).standard_normal(30)
+        z, slope = net.forward(X[:1]).before[0][0], net.weights[0] @ direction
+        X[1] = X[0] + direction * 0.5 * np.abs(z / slope).min()
+        return updated(net, X, truth.c), X, truth.c
+
+    def test_samples_on_one_pattern_are_named_and_the_others_returned(self):
+        system, X, c = self.twins()
+        two = idf.KKTSystem.gradient(system.network, layers={k: system.layers[k] for k in (1, 2)})
+        found = idf.recover(two)
+        assert found.n_samples == 6 and found.evidence["separation"]["mixed"] > 0
+        assert found.uniqueness.status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.PARTIAL
+        errors = found.match(X, c).errors
+        assert np.isinf(errors[:2]).all() and errors[2:].max() < 1e-9
+
+    def test_copies_count_once(self):
+        system, truth = planted()
+        X, c = np.vstack([truth.X, truth.X[:1]]), np.vstack([truth.c, truth.c[:1]])
+        net = system.network
+        found = idf.recover(updated(net, X, c))
+        assert found.n_samples == 8 and found.residual < 1e-10
+
+    def test_a_budget_returns_what_there_is(self):
+        system, _ = planted(samples=30, inputs=60, width=(90, 80))
+        try:
+            found = idf.recover(system, budget=1e-6)
+        except ResidualError as error:
+            assert error.obstacle.kind is Failure.NO_SAMPLE
+        else:
+            assert found.uniqueness.status is UniquenessStatus.UNKNOWN
+
+
+class TestRefused:
+    def test_updates_of_another_network(self):
+        system, _ = planted(0)
+        other, _ = planted(1)
+        with pytest.raises(ResidualError) as caught:
+            idf.recover(idf.KKTSystem.gradient(other.network, layers=system.layers), budget=20)
+        assert caught.value.obstacle.kind in (Failure.NO_SAMPLE, Failure.RESIDUAL)
+
+    def test_neurons_in_another_order(self):
+        system, _ = planted()
+        (W1, b1), (W2, b2) = system.layers[1], system.layers[2]
+        with pytest.raises(ResidualError):
+            idf.recover(idf.KKTSystem.gradient(system.network, layers={1: (W1[::-1], b1[::-1]), 2: (W2, b2)}), budget=20)
+
+    @pytest.mark.parametrize("samples", [6, 10])
+    def test_a_wrong_number_of_samples_gives_no_wrong_data(self, samples):
+        system, truth = planted()
+        try:
+            found = idf.recover(system, samples=samples, budget=20)
+        except ResidualError:
+            return
+        assert found.uniqueness.status is UniquenessStatus.UNKNOWN
+        assert min(found.match(truth.X, truth.c).errors) < 1e-6
+        nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
+        assert max(nearest) < 1e-6
+
+    def test_one_layer_is_not_enough(self):
+        system, _ = planted()
+        with pytest.raises(InapplicableError) as caught:
+            idf.recover(idf.KKTSystem.gradient(system.network, layers={1: system.layers[1]}))
+        assert caught.value.obstacle.kind is Failure.TWO_LAYERS
+
+    def test_too_narrow(self):
+        system, _ = planted(width=48, samples=8, outputs=4)
+        with pytest.raises(InapplicableError) as caught:
+            idf.recover(system)
+        assert caught.value.obstacle.kind is Failure.NARROW
+
+    def test_methods_of_polynomial_networks(self):
+        system, _ = planted()
+        with pytest.raises(idf.InputError, match="method: received 'algebraic', expected one of auto, separate"):
+            idf.recover(system, method="algebraic")

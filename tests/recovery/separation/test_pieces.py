@@ -1,0 +1,140 @@
+"""The parts of separation against definitions and other code: subspaces, normal equations, hidden activations, signals."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import identify as idf
+from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, signals
+from identify.recovery.separation.membership import Position, descend, normal_equations
+from identify.recovery.separation.subspace import Subspace, complement
+
+SIGMA = idf.Activation.parse("gelu")
+
+
+def product(rng, m, columns, n):
+    U, H = rng.standard_normal((m, n)), rng.standard_normal((n, columns))
+    return U, H, U.T.T @ H
+
+
+class TestSubspace:
+    def test_duals_leave_exactly_the_other_samples(self):
+        rng = np.random.default_rng(0)
+        U, H, G = product(rng, 12, 15, 5)
+        space = Subspace.of(G, 5)
+        for i in range(4):
+            eta, y = space.right @ H[i], space.left.T @ U[:, i]
+            assert eta @ (y / space.values) == pytest.approx(1)
+            space = space.without(eta, y)
+            rest = complement(space.inputs_avoid) @ space.right
+            others = H[i + 1 :]
+            assert np.abs(others - others @ rest.T @ rest).max() < 1e-12
+            assert np.abs(H[i] - H[i] @ rest.T @ rest).max() > 1e-3
+            inner = space.left @ complement(space.signals_avoid).T
+            assert np.abs(U[:, i + 1 :] - inner @ inner.T @ U[:, i + 1 :]).max() < 1e-12
+        assert space.n_unknown == 1
+
+    @pytest.mark.parametrize("scale", [1.0, 1e-9])
+    def test_uncertainty_bounds_how_far_a_sample_lies_off_and_deviation_is_its_size(self, scale):
+        rng = np.random.default_rng(1)
+        U, H, G = product(rng, 60, 80, 4)
+        U[:, 3] *= 1e-3  # a small signal lies off farther
+        seen = []
+        for _ in range(30):
+            space = Subspace.of(scale * (U @ H + 1e-6 * rng.standard_normal(G.shape)), 4)
+            c = H @ space.right.T
+            outside = H - c @ space.right
+            assert (np.linalg.norm(outside, axis=1) <= 1.1 * space.uncertainty(c)).all()
+            seen.append(outside / space.deviation(c)[:, None])
+        rms = np.sqrt(np.mean(np.square(seen), axis=(0, 2)) * 80 / 76)
+        assert np.allclose(rms, 1, atol=0.1)
+        assert space.uncertainty(c)[3] > 100 * space.uncertainty(c)[:3].max()
+
+
+def images(rng, sizes, unknowns, lifted):
+    layers = [Layer(rng.standard_normal((o, i)) / i**0.5, rng.standard_normal(o), SIGMA) for i, o in zip(sizes, sizes[1:], strict=False)]
+    first = layers[0]
+    chart = Chart.of(first.W, first.bias, rng.standard_normal(sizes[0]), rng.standard_normal((sizes[0], unknowns)))
+    return layers, chart, HiddenActivations(layers, chart, lifted)
+
+
+class TestMembership:
+    def test_values_and_jacobians_are_those_of_the_network(self):
+        rng = np.random.default_rng(2)
+        layers, chart, own = images(rng, [5, 9, 8], 4, [True, False])
+        points = rng.standard_normal((3, 4))
+        net = idf.Network(
+            [*(layer.W for layer in layers), np.ones((1, 8))], biases=[*(layer.bias for layer in layers), None], activation=SIGMA
+        )
+        passed = net.forward(chart.coordinates(points))
+        first, second = own.values(points)
+        assert np.allclose(first, np.hstack([passed.entering[1], np.ones((3, 1))])) and np.allclose(second, passed.entering[2])
+        for k, J in enumerate(own.jacobians(points)):
+            step = 1e-6
+            moved = [(own.values(points + step * e)[k] - own.values(points - step * e)[k]) / (2 * step) for e in np.eye(4)]
+            assert np.allclose(np.moveaxis(moved, 0, 2)[:, : J.shape[1]], J, atol=1e-8)
+
+    def test_normal_equations_are_those_of_the_cost(self):
+        """Against JAX: the residuals are P v / |v|, whose Jacobian is never formed here."""
+        rng = np.random.default_rng(3)
+        layers, chart, own = images(rng, [5, 9, 8], 4, [True, False])
+        spaces = [np.linalg.qr(rng.standard_normal((10, 3)))[0].T, np.linalg.qr(rng.standard_normal((8, 2)))[0].T]
+        points = rng.standard_normal((2, 4))
+
+        def residuals(t):
+            z, out = chart.offset + chart.slopes @ t, []
+            for k, layer in enumerate(layers):
+                z = z if k == 0 else layer.W @ h + layer.bias  # noqa: F821
+                h = jax.nn.gelu(z, approximate=False)
+                v = jnp.append(h, 1.0) if k == 0 else h
+                out.append((v - spaces[k].T @ (spaces[k] @ v)) / jnp.linalg.norm(v))
+            return jnp.concatenate(out)
+
+        at = Position.of(own, spaces, points)
+        matrix, gradient = normal_equations(own, spaces, at)
+        with jax.enable_x64(True):
+            for k, t in enumerate(points):
+                r, J = np.asarray(residuals(t)), np.asarray(jax.jacfwd(residuals)(jnp.asarray(t)))
+                assert at.costs[k] == pytest.approx(r @ r)
+                assert np.allclose(gradient[k], J.T @ r) and np.allclose(matrix[k], J.T @ J)
+
+    def test_costs_never_rise_and_singular_equations_do_no_harm(self):
+        rng = np.random.default_rng(4)
+        layers, chart, _ = images(rng, [5, 9], 4, [True])
+        flat = Chart(chart.origin, chart.basis, chart.offset, np.zeros_like(chart.slopes))  # nothing depends on the unknowns
+        space = [np.linalg.qr(rng.standard_normal((10, 3)))[0].T]
+        points = rng.standard_normal((6, 4))
+        for one in (chart, flat):
+            own = HiddenActivations(layers, one, [True])
+            before = Position.of(own, space, points).costs
+            assert (descend(own, space, points, steps=10).costs <= before).all()
+        stopped = descend(own, space, points, steps=10, go_on=lambda: False)
+        assert np.array_equal(stopped.points, points)
+
+
+class TestSignals:
+    def planted(self, seed=0, samples=6):
+        system, truth = idf.Configuration(inputs=20, samples=samples, width=(40, 30), activation="relu", outputs=4, bias=True).plant(seed)
+        net = system.network
+        lifted = [np.hstack([update.W, update.bias[:, None]]) for update in system.updates[:2]]
+        layers = [Layer(net.weights[0], net.biases[0], net.activations[0])]
+        slopes = net.activations[0](net.forward(truth.X).before[0], order=1)
+        return net, truth, layers, [Subspace.of(G, samples) for G in lifted], slopes
+
+    def test_signals_are_those_of_the_backward_pass(self):
+        net, truth, layers, spaces, slopes = self.planted()
+        true = net.signals(truth.X, truth.c)
+        for i in range(len(truth.X)):
+            found = signals(layers, [slopes[i]], spaces, net.weights[1])
+            assert found.kernel[0] < 1e-13 < 1e-4 < found.kernel[1]
+            for space, y, u in zip(spaces, found.coordinates, true, strict=False):
+                own = space.left @ y
+                assert abs(own @ u[i]) == pytest.approx(np.linalg.norm(own) * np.linalg.norm(u[i]), rel=1e-10)
+
+    def test_a_sample_that_is_not_there_has_no_signals(self):
+        net, truth, layers, spaces, slopes = self.planted()
+        absent = net.activations[0](net.forward(truth.X[:1] + 3.0).before[0], order=1)
+        assert signals(layers, [absent[0]], spaces, net.weights[1]).kernel[0] > 1e-4
