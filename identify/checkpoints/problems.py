@@ -1,12 +1,15 @@
 """Problem files: one ``.npz`` archive with a network, a target, and the true data when they are known.
 
-Keys: ``W``, ``a``, ``bias``, ``target_W``, ``target_a``, ``target_bias``, ``activation`` (text), ``regime`` (text), and
-optionally ``labels``, ``decay``, ``loss`` (text), ``X``, ``c``. Targets may be left out for the self-trained regimes,
-where they are the parameters themselves. Files are read without pickles, and written whole or not at all.
+Keys of two layers: ``W``, ``a``, ``bias``, ``target_W``, ``target_a``, ``target_bias``. Of any depth: ``W1``, ``b1``, ``W2``, ... for the
+weights and biases of each layer, ``target_W1``, ``target_b1``, ... for the updates that were observed (minus the gradient). In both
+cases ``activation`` (text), ``regime`` (text), and optionally ``X``, ``c``; for two layers also ``labels``, ``decay``, ``loss`` (text).
+Targets may be left out for the self-trained regimes, where they are the parameters themselves. Files are read without pickles, and
+written whole or not at all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.base.opening import shown
 from identify.base.options import choice, natural
@@ -67,6 +71,8 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
     """
     path = Path(path)
     contents = read_arrays(path, trust=trust)
+    if "W1" in contents:
+        return _of_any_depth(path, contents)
     unknown = sorted(set(contents) - {*ARRAYS, *TEXTS}, key=natural)
     missing = [name for name in ("W", "a", "activation") if name not in contents]
     if unknown or missing:
@@ -88,10 +94,36 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
             system = KKTSystem.weight_decay(net, decay=decay, loss=text.get("loss"))
     else:
         system = KKTSystem(net, targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
+    return _with_data(path, system, contents)
+
+
+def _of_any_depth(path: Path, contents: dict[str, np.ndarray]) -> Problem:
+    """A problem whose layers are numbered; every regime but those of the network's own parameters needs targets."""
+    layer = re.compile("[Wb][1-9][0-9]?")
+    own = {name: value for name, value in contents.items() if layer.fullmatch(name)}
+    targets = {name.removeprefix("target_"): value for name, value in contents.items() if layer.fullmatch(name.removeprefix("target_"))}
+    targets = {name: value for name, value in targets.items() if f"target_{name}" in contents}
+    unknown = sorted(set(contents) - set(own) - {f"target_{name}" for name in targets} - {"X", "c", "activation", "regime"}, key=natural)
+    if unknown or "activation" not in contents or not targets:
+        wrong = [f"unknown keys {', '.join(map(shown, unknown))}"] * bool(unknown) + ["no key activation"] * ("activation" not in contents)
+        wrong += ["no key target_W1, target_b1, ..."] * (not targets)
+        advice = "a problem of numbered layers has W1, b1, W2, ..., target_W1, target_b1, target_W2, ..., activation, regime, X, c"
+        raise ProblemFileError(path, " and ".join(wrong), advice)
+    regime = choice("regime", _text(path, "regime", contents["regime"]) if "regime" in contents else "gradient", ("gradient", "lazy"))
+    net = from_parameters(own, Activation.parse(_text(path, "activation", contents["activation"])), argument=str(path))
+    layers = {k: (targets.pop(f"W{k}", None), targets.pop(f"b{k}", None)) for k in range(1, net.depth + 1)}
+    if targets:
+        advice = "expected targets for layers that the network has"
+        raise ProblemFileError(path, f"has targets {', '.join(f'target_{name}' for name in targets)} beyond its {net.depth} layers", advice)
+    return _with_data(path, KKTSystem(net, layers, regime), contents)
+
+
+def _with_data(path: Path, system: KKTSystem, contents: dict[str, np.ndarray]) -> Problem:
     if ("X" in contents) != ("c" in contents):
         raise ProblemFileError(path, f"has {'X' if 'X' in contents else 'c'} only", "expected both X and c, or neither")
     if "X" not in contents:
         return Problem(system)
+    net = system.network
     X, c = check_data(contents["X"], contents["c"], net.n_inputs, net.n_outputs)
     return Problem(system, X, c[:, 0] if net.n_outputs == 1 else c)
 
@@ -139,7 +171,14 @@ def problem_arrays(system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike |
     """Content of a problem file, by key."""
     net = system.network
     if not isinstance(net, TwoLayerNetwork):
-        raise refusal("save_problem", Unsupported.DEPTH if net.depth != 2 else Unsupported.OUTPUT_BIAS, net)
+        if len(set(net.activations)) > 1:
+            names = ", ".join(map(str, net.activations))
+            raise InputError(f"activation: received {names} in different layers, expected one for all, which is what a problem file holds")
+        numbered = {f"target_{name}": part for name, part in system.parts.items()}
+        contents = dict(net.parameters) | numbered | {"activation": str(net.activations[0]), "regime": system.regime}
+        if X is not None or c is not None:
+            contents["X"], contents["c"] = check_data(X, c, net.n_inputs, net.n_outputs)
+        return contents
     contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
     optional = {
         "bias": net.bias,

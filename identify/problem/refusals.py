@@ -14,12 +14,12 @@ class Unsupported(Enum):
 
     ACTIVATION = (
         "is for polynomial activations",
-        "identify.audit and identify.attacks take this network as it is; Activation.approximate gives a polynomial close to the "
-        "activation, and answers about that other network",
+        "identify.recover, identify.audit and identify.attacks take this network as it is; Activation.approximate gives a polynomial "
+        "close to the activation, and answers about that other network",
     )
     DEPTH = (
         "is for two layers of weights",
-        "identify.audit and identify.attacks take networks of any depth",
+        "identify.recover, identify.audit and identify.attacks take networks of any depth",
     )
     OUTPUT_BIAS = (
         "is for updates without that of the output bias",

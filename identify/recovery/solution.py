@@ -46,12 +46,12 @@ class Failure(StrEnum):
     TIME = "{what} takes about {seconds:.2g} s, more than is left"
     FIRST_LAYER = "the first layer was not observed"
     TWO_LAYERS = (
-        "separation: received the updates of {observed}; expected those of the weights of the first two layers at least, because the hidden "
-        "activations of a sample lie in the row space of the second update"
+        "separation: received the updates of {observed}; expected those of the weights of the first two layers at least, because the "
+        "hidden activations of a sample lie in the row space of the second update"
     )
     NARROW = (
-        "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as rows, "
-        "and fewer than columns"
+        "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as "
+        "rows, and fewer than columns"
     )
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"

@@ -28,7 +28,7 @@ from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.forward import Layer
-from identify.recovery.separation.peel import Peeled, Peeling
+from identify.recovery.separation.peel import Deeper, Peeled, Peeling
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
@@ -39,6 +39,8 @@ MOST_LAYERS = 4
 """Hidden layers whose equations are used, at most."""
 LARGEST = 0.1
 """Relative residual above which samples never count as a solution, unless a tolerance is given."""
+ATTEMPTS = 3
+"""Searches with other random starts, if the one before did not find all samples: one that is not there may have been taken for one."""
 DROP = 3.0
 """Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
 
@@ -132,17 +134,30 @@ def separated(
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and ranks[usable + 1] >= n:
         usable += 1
-    peeling, found, group = None, None, _ambiguity(system).group
-    for hidden in range(1, min(usable, MOST_LAYERS) + 1):
+    most, group = min(usable, MOST_LAYERS), _ambiguity(system).group
+    counts = [min(n, ranks[0]), *([n] * most)]
+    spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(updates.matrices, counts, strict=False)]
+    peeling, found = None, None
+    for hidden, attempt in [(hidden, attempt) for hidden in range(1, most + 1) for attempt in range(ATTEMPTS)]:
         part = updates.prefix(hidden)
-        counts = [min(n, ranks[0]), *([n] * hidden)]
-        spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(part.matrices, counts, strict=True)]
-        attempt = Peeling(part.layers, part.W_next[-1], spaces, part.lifted, seed, unit, go_on=go_on, progress=progress, group=group)
-        attempt.gives_up_on_mixtures = hidden < min(usable, MOST_LAYERS)
-        result = attempt.run()
+        deeper = None if hidden == most else Deeper(updates.layers[:most], updates.lifted[1 : most + 1], spaces[1:])
+        search = Peeling(
+            part.layers,
+            part.W_next[-1],
+            spaces[: hidden + 1],
+            part.lifted,
+            seed + attempt,
+            unit,
+            go_on=go_on,
+            progress=progress,
+            deeper=deeper,
+            group=group,
+            gives_up_on_mixtures=deeper is not None,
+        )
+        result = search.run()
         if found is None or len(result.coordinates) > len(found.coordinates):
-            peeling, found = attempt, result
-        if len(found.coordinates) == n or not result.mixed or not go_on():
+            peeling, found = search, result
+        if len(found.coordinates) == n or not go_on() or (attempt and not result.coordinates.size):
             break
     assert peeling is not None and found is not None
     return _finished(system, peeling, found, unit, tolerance, evidence)
@@ -187,12 +202,13 @@ def _finished(
         X, c = ambiguity.canonical(X, c)
     order = np.argsort(-signal_sizes, kind="stable")
     X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], np.array(found.bars)[order]
-    evidence["separation"]["signals"] = (signal_sizes / signal_sizes[0]).tolist()
+    evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
     residual = system.residual(X, c)
     noise = max(space.relative_noise for space in peeling.subspaces)
     shares = signal_sizes / np.linalg.norm(signal_sizes)
     carried = float(np.linalg.norm(shares * bars / np.linalg.norm(X, axis=1)))
-    allowed = min(max(SLACK * noise, SLACK * carried, unit**DIGITS_KEPT), LARGEST) if tolerance is None else tolerance
+    usual = max(SLACK * noise, unit**DIGITS_KEPT)
+    allowed = min(max(usual, min(SLACK * carried, SLACK * usual)), LARGEST) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
     complete = len(X) == n
     if complete and residual > allowed:

@@ -48,6 +48,9 @@ PATIENCE, FEW = 40, 3
 """Rounds without a new sample after which the search ends; after the second if all hits were mixtures and there are more equations."""
 FORWARD = 3.0
 """Relative error of the hidden activations that whoever computed the updates made, in units of rounding (measured)."""
+LOOSELY, DEEP = 30.0, 1e4
+"""A sample fits a deeper layer if it misses its row space by at most the first times its uncertainty, or the second times rounding: errors
+of the sample grow on the way."""
 SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 FEW_ROWS = 1024
@@ -78,6 +81,18 @@ class Peeled:
     """Hits whose signal is too small for this precision."""
 
 
+@dataclass(frozen=True, eq=False)
+class Deeper:
+    """Further hidden layers, and the subspaces of the updates of the layers after them."""
+
+    layers: Sequence[Layer]
+    """All hidden layers, those that are searched included."""
+    lifted: Sequence[bool]
+    """For each, whether the update of the next layer has a bias column."""
+    subspaces: Sequence[Subspace]
+    """Of the updates of the layers after them, those that are searched included."""
+
+
 @dataclass(eq=False)
 class Peeling:
     """The search for all samples behind the updates of some dense layers.
@@ -106,6 +121,8 @@ class Peeling:
     """Of the arithmetic in which the updates were computed."""
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
+    deeper: Deeper | None = None
+    """The hidden layers beyond, if their updates were observed too: they are not searched, but every sample must fit them."""
     group: str = "none"
     """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
     gives_up_on_mixtures: bool = False
@@ -182,7 +199,7 @@ class Peeling:
         return chart.coordinates(hits)
 
     def _representatives(self, points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "points unknowns"]:
-        """One of all points that the group exchanges: unit length, or positive along a fixed direction. Charts of such problems are linear."""
+        """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""
         if self.group == "positive scaling":
             return points / np.linalg.norm(points, axis=1, keepdims=True)
         if self.group == "sign":
@@ -239,6 +256,7 @@ class Peeling:
         at = Position.of(images, spaces, self._representatives(refined.points))
         slopes = images.slopes(at.points)
         misfits = np.sqrt(at.costs)
+        fits = self._fits_deeper(at.points)
         shares = [
             space.uncertainty(c) / np.linalg.norm(v, axis=1)
             for space, c, v in zip(self.subspaces[1:], at.coordinates, at.vectors, strict=True)
@@ -255,6 +273,9 @@ class Peeling:
             if misfits[k] > max(ACCEPTED * uncertain[k], ROUNDED):
                 found.rejected += 1
                 continue
+            if not fits[k]:
+                found.mixed += 1
+                continue
             if uncertain[k] > HIDDEN:
                 found.hidden += 1
                 continue
@@ -265,6 +286,19 @@ class Peeling:
             found.misfits.append(float(misfits[k]))
             found.bars.append(float(bars[k]))
             found.uncertainties.append(float(uncertain[k]))
+
+    def _fits_deeper(self, points: np.ndarray) -> np.ndarray:
+        """Whether samples that fit the layers that are searched fit the deeper ones as well, up to noise and how it grows on the way."""
+        if self.deeper is None:
+            return np.ones(len(points), dtype=bool)
+        vectors = HiddenActivations(self.deeper.layers, self.everywhere, self.deeper.lifted).values(points)
+        fits = np.ones(len(points), dtype=bool)
+        for v, space in zip(vectors, self.deeper.subspaces, strict=True):
+            size, c = np.linalg.norm(v, axis=1), v @ space.right.T
+            fits &= np.linalg.norm(v - c @ space.right, axis=1) <= np.maximum(
+                LOOSELY * space.uncertainty(c), DEEP * self.unit_roundoff * size
+            )
+        return fits
 
     def _bars(self, images: HiddenActivations, spaces: list[np.ndarray], at: Position, coordinates: np.ndarray) -> np.ndarray:
         """Standard errors: within the row space of the first update by the equations, outside it by the noise of that row space.

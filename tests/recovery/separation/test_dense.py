@@ -128,7 +128,7 @@ class TestPrecision:
         match = found.match(truth.X, c)
         assert found.n_samples == 8 and match.errors.max() < 1e-4
         assert (match.errors * np.linalg.norm(truth.X, axis=1) < 10 * found.error_bars[match.order]).all()
-        assert found.evidence["separation"]["signals"][-1] < 1e-8
+        assert found.evidence["separation"]["smallest_signal"] < 1e-8
 
 
 class TestNotDetermined:

