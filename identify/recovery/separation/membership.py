@@ -28,6 +28,8 @@ TRIALS = 8
 """Dampings tried for one step; a start that none improves is at rest."""
 PROGRESS = 1e-3
 """Relative decrease of the cost below which a start is at rest."""
+FLAT = 1e-12
+"""Smallest eigenvalue of the normal equations relative to the largest from which on they fix a point."""
 FLOOR = 1e-12
 """Added to the diagonal relative to its mean, so that a direction without influence stays where it is."""
 
@@ -107,7 +109,7 @@ def deviations(
 
     ``shares`` are the standard deviations of one entry of :math:`v_l - R_l^\top R_l v_l` relative to :math:`\|v_l\|`, independent of each
     other. ``free`` are directions in which points may move without changing the equations; they do not count. Infinite if the equations do
-    not fix a point to first order.
+    not fix a point to first order, as far as double precision tells: normal equations square the condition number.
     """
     grams = []
     for J, R, v in zip(images.jacobians(at.points), subspaces, at.vectors, strict=True):
@@ -119,10 +121,10 @@ def deviations(
     for k, (whole, part) in enumerate(zip(sum(grams), middle, strict=True)):
         if free is not None:
             whole = whole + np.trace(whole) * np.outer(free[k], free[k]) / (free[k] @ free[k])
-        try:
-            inverse = np.linalg.inv(whole)
-        except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(whole)
+        if len(values) and values[0] <= FLAT * values[-1]:
             continue
+        inverse = (vectors / values) @ vectors.T
         out[k] = np.sqrt(max(np.einsum("ij,jk,ki->", inverse, part, inverse, optimize=True), 0.0))
     return out
 

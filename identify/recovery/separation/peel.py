@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, signals
-from identify.recovery.separation.membership import Position, descend, deviations
+from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend, deviations
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
 STARTS, MOST_STARTS = 16, 256
@@ -252,7 +252,7 @@ class Peeling:
         found, chart = self.found, self.everywhere
         images = self._images(chart)
         spaces = [space.right for space in self.subspaces[1:]]
-        refined = descend(images, spaces, chart.points(hits), steps=REFINEMENT_STEPS, damping=1e-12)
+        refined = descend(images, spaces, chart.points(hits), steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
         at = Position.of(images, spaces, self._representatives(refined.points))
         slopes = images.slopes(at.points)
         misfits = np.sqrt(at.costs)
@@ -278,6 +278,9 @@ class Peeling:
                 continue
             if uncertain[k] > HIDDEN:
                 found.hidden += 1
+                continue
+            if not np.isfinite(bars[k]):  # on a line of mixtures of samples, or too close to one for this precision
+                found.mixed += 1
                 continue
             if self.is_deflating and not self._deflated([slope[k] for slope in slopes], [eta, *(c[k] for c in at.coordinates)]):
                 found.mixed += 1
