@@ -26,7 +26,6 @@ from identify.base.options import choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
 from identify.problem.network import Network, TwoLayerNetwork, from_parameters
-from identify.problem.refusals import Unsupported, refusal
 from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")

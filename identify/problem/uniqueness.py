@@ -38,6 +38,10 @@ class UniquenessReason(StrEnum):
         "each of the {samples} samples that the rank of the updates counts was found by itself and taken out; {converged} of {starts} "
         "descents ended at one of them"
     )
+    ALIKE = (
+        "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
+        "may admit combinations in their place"
+    )
     PARTIAL = "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise"
     FEW_STARTS = "{converged} of {starts} random starts converged, too few to say anything"
     ISOLATED = "the data are proved to be isolated, but other data far away may give the same target"

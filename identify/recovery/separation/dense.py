@@ -18,7 +18,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from identify.base.limits import refuse_above
 from identify.problem.activation import MAX_DEGREE, Activation
@@ -137,7 +137,8 @@ def separated(
     most, group = min(usable, MOST_LAYERS), _ambiguity(system).group
     counts = [min(n, ranks[0]), *([n] * most)]
     spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(updates.matrices, counts, strict=False)]
-    peeling, found = None, None
+    best: Recovery | None = None
+    failure: ResidualError | None = None
     for hidden, attempt in [(hidden, attempt) for hidden in range(1, most + 1) for attempt in range(ATTEMPTS)]:
         part = updates.prefix(hidden)
         deeper = None if hidden == most else Deeper(updates.layers[:most], updates.lifted[1 : most + 1], spaces[1:])
@@ -155,12 +156,20 @@ def separated(
             gives_up_on_mixtures=deeper is not None,
         )
         result = search.run()
-        if found is None or len(result.coordinates) > len(found.coordinates):
-            peeling, found = search, result
-        if len(found.coordinates) == n or not go_on() or (attempt and not result.coordinates.size):
+        try:
+            made = _finished(system, search, result, unit, tolerance, seed, evidence)
+        except ResidualError as error:
+            failure = failure or error
+        else:
+            best = made if best is None or made.n_samples > best.n_samples else best
+            if len(result.coordinates) == n:
+                return made
+        if not go_on():
             break
-    assert peeling is not None and found is not None
-    return _finished(system, peeling, found, unit, tolerance, evidence)
+    if best is not None:
+        return best
+    assert failure is not None
+    raise failure
 
 
 def _rank(values: Float[np.ndarray, " k"], unit: float) -> int:
@@ -188,10 +197,11 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
 
 
 def _finished(
-    system: KKTSystem, peeling: Peeling, found: Peeled, unit: float, tolerance: float | None, evidence: dict[str, Any]
+    system: KKTSystem, peeling: Peeling, found: Peeled, unit: float, tolerance: float | None, seed: int, evidence: dict[str, Any]
 ) -> Recovery:
     net, n = system.network, peeling.n_samples
     numbers = {name: getattr(found, name) for name in ("starts", "converged", "rounds", "rejected", "mixed", "hidden")}
+    evidence = dict(evidence)
     evidence["separation"] = numbers | {"samples": n, "found": len(found.coordinates), "hidden_layers": len(peeling.layers)}
     if not len(found.coordinates):
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
@@ -217,7 +227,36 @@ def _finished(
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
     if net.n_outputs == 1:
         c = c[:, 0]
-    return Recovery(X, c, residual, bars, METHOD, ambiguity, peeling.seed, evidence, _uniqueness(found, n))
+    alike = _alike(system, len(peeling.layers), X, n)
+    evidence["separation"]["alike"] = alike.tolist()
+    if not complete:  # what is missing may have been taken for one of these
+        keep = np.ones(len(X), dtype=bool)
+        keep[alike] = False
+        X, c, bars = X[keep], c[keep], bars[keep]
+        if not len(X):
+            raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
+    return Recovery(X, c, residual, bars, METHOD, ambiguity, seed, evidence, _uniqueness(found, n, len(X), alike))
+
+
+def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: int) -> Int[np.ndarray, " alike"]:
+    r"""Samples for which the layers that were used may admit impostors, as counts of neurons tell.
+
+    An impostor is a point whose hidden activations are a combination of those of a set E of samples. For almost every piecewise-linear
+    network with these slopes there is none if at least n + |E| - 1 neurons see a sample of E, and, for two samples or more, at least
+    |E| neurons have other slopes at some of E than at others. Both hold for all sets if every sample has 2n - 1 neurons that see it, and
+    differs from its k-th nearest neighbour in more than k neurons, for every k. For other activations almost every network admits
+    none if its first hidden layer has 2n - 1 neurons. Deeper layers, if they were used, count for as many neurons as they have.
+    """
+    layers = system.network.forward(X).before[:hidden]
+    if any(sigma.kind != "piecewise-linear" for sigma in system.network.activations[:hidden]):
+        enough = sum(z.shape[1] for z in layers) >= 2 * n - 1
+        return np.arange(0 if enough else len(X))
+    slopes = np.hstack([sigma(z, order=1) for sigma, z in zip(system.network.activations, layers, strict=False)])
+    seen = np.sum(slopes != 0, axis=1)
+    apart = np.array([np.sum(slopes != own, axis=1) for own in slopes])
+    nearest = np.sort(apart, axis=1)[:, 1:]
+    crowded = (nearest <= np.arange(1, nearest.shape[1] + 1)).any(axis=1)
+    return np.flatnonzero(crowded | (seen < 2 * n - 1))
 
 
 def _multipliers(
@@ -269,10 +308,12 @@ def _homogeneity(sigma: Activation) -> int | None:
     return None
 
 
-def _uniqueness(found: Peeled, n: int) -> Uniqueness:
-    numbers = {"found": len(found.coordinates), "samples": n, "starts": found.starts, "converged": found.converged}
+def _uniqueness(found: Peeled, n: int, returned: int, alike: Int[np.ndarray, " alike"]) -> Uniqueness:
+    numbers = {"found": returned, "samples": n, "starts": found.starts, "converged": found.converged, "alike": len(alike)}
     if len(found.coordinates) < n:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=numbers)
+    if len(alike):
+        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.ALIKE, numbers=numbers)
     return Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
 
 
