@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +57,7 @@ class TestSubspace:
 
 
 def images(rng, sizes, unknowns, lifted):
-    layers = [Layer(rng.standard_normal((o, i)) / i**0.5, rng.standard_normal(o), SIGMA) for i, o in zip(sizes, sizes[1:], strict=False)]
+    layers = [Layer(rng.standard_normal((o, i)) / i**0.5, rng.standard_normal(o), SIGMA) for i, o in itertools.pairwise(sizes)]
     first = layers[0]
     chart = Chart.of(first.W, first.bias, rng.standard_normal(sizes[0]), rng.standard_normal((sizes[0], unknowns)))
     return layers, chart, HiddenActivations(layers, chart, lifted)
@@ -87,7 +89,7 @@ class TestMembership:
         def residuals(t):
             z, out = chart.offset + chart.slopes @ t, []
             for k, layer in enumerate(layers):
-                z = z if k == 0 else layer.W @ h + layer.bias  # noqa: F821
+                z = z if k == 0 else layer.W @ h + layer.bias
                 h = jax.nn.gelu(z, approximate=False)
                 v = jnp.append(h, 1.0) if k == 0 else h
                 out.append((v - spaces[k].T @ (spaces[k] @ v)) / jnp.linalg.norm(v))
@@ -135,6 +137,6 @@ class TestSignals:
                 assert abs(own @ u[i]) == pytest.approx(np.linalg.norm(own) * np.linalg.norm(u[i]), rel=1e-10)
 
     def test_a_sample_that_is_not_there_has_no_signals(self):
-        net, truth, layers, spaces, slopes = self.planted()
+        net, truth, layers, spaces, _slopes = self.planted()
         absent = net.activations[0](net.forward(truth.X[:1] + 3.0).before[0], order=1)
         assert signals(layers, [absent[0]], spaces, net.weights[1]).kernel[0] > 1e-4
