@@ -42,7 +42,10 @@ class UniquenessReason(StrEnum):
         "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
         "may admit combinations in their place"
     )
-    PARTIAL = "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise"
+    PARTIAL = (
+        "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
+        "combination of those may have been taken for a sample"
+    )
     FEW_STARTS = "{converged} of {starts} random starts converged, too few to say anything"
     ISOLATED = "the data are proved to be isolated, but other data far away may give the same target"
     ROUNDED = (

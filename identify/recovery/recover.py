@@ -225,11 +225,14 @@ def _by_separation(
                 go_on=clock.go_on,
                 progress=progress,
             )
-        finally:
+        except RecoveryError as error:
             if clock.interrupted:
-                evidence["interrupted"] = clock.interrupted
+                error.evidence["interrupted"] = clock.interrupted
+            raise
+    if clock.interrupted:
+        found.evidence["interrupted"] = clock.interrupted
     if known is not None:
-        evidence["errors"] = found.match(*known).errors.tolist()
+        found.evidence["errors"] = found.match(*known).errors.tolist()
     return found
 
 

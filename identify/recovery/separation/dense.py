@@ -227,7 +227,7 @@ def _finished(
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
     if net.n_outputs == 1:
         c = c[:, 0]
-    alike = _alike(system, len(peeling.layers), X, n)
+    alike = _alike(system, len(peeling.layers), X, n)  # with room for the samples that are missing
     evidence["separation"]["alike"] = alike.tolist()
     if not complete:  # what is missing may have been taken for one of these
         keep = np.ones(len(X), dtype=bool)
@@ -255,7 +255,8 @@ def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: i
     seen = np.sum(slopes != 0, axis=1)
     apart = np.array([np.sum(slopes != own, axis=1) for own in slopes])
     nearest = np.sort(apart, axis=1)[:, 1:]
-    crowded = (nearest <= np.arange(1, nearest.shape[1] + 1)).any(axis=1)
+    missing = n - len(X)
+    crowded = (nearest <= np.arange(1, nearest.shape[1] + 1) + missing).any(axis=1)
     return np.flatnonzero(crowded | (seen < 2 * n - 1))
 
 

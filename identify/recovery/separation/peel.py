@@ -34,8 +34,8 @@ SOLVED = 1e-22
 """Cost at which a descent ends."""
 SEARCH_STEPS, REFINEMENT_STEPS = 60, 4
 ACCEPTED = 4.0
-"""A sample is accepted if it misses the subspaces by at most so many times its uncertainty."""
-ROUNDED = 1e-13
+"""A sample is accepted if it misses the subspaces by at most so many times what noise leaves (up to 1.2 times was measured)."""
+ROUNDED = 2e-14
 """Relative distance from the subspaces that rounding of the evaluation explains."""
 HIDDEN = 3e-2
 """Relative uncertainty from which on a sample cannot be told from noise."""
@@ -256,6 +256,7 @@ class Peeling:
         at = Position.of(images, spaces, self._representatives(refined.points))
         slopes = images.slopes(at.points)
         misfits = np.sqrt(at.costs)
+        expected = self._expected(at)
         fits = self._fits_deeper(at.points)
         shares = [
             space.uncertainty(c) / np.linalg.norm(v, axis=1)
@@ -270,7 +271,7 @@ class Peeling:
                 return
             if any(np.linalg.norm(eta - other) < SAME * np.linalg.norm(other) for other in found.coordinates):
                 continue
-            if misfits[k] > max(ACCEPTED * uncertain[k], ROUNDED):
+            if misfits[k] > max(ACCEPTED * expected[k], ROUNDED):
                 found.rejected += 1
                 continue
             if not fits[k]:
@@ -289,6 +290,14 @@ class Peeling:
             found.misfits.append(float(misfits[k]))
             found.bars.append(float(bars[k]))
             found.uncertainties.append(float(uncertain[k]))
+
+    def _expected(self, at: Position) -> Float[np.ndarray, " starts"]:
+        """The misfit that noise leaves an exact sample, in the root mean square, and that of evaluating the network in this precision."""
+        terms = []
+        for space, v, c in zip(self.subspaces[1:], at.vectors, at.coordinates, strict=True):
+            beyond = max(v.shape[1] - len(space.values), 1)
+            terms.append(np.hypot(space.deviation(c) * beyond**0.5 / np.linalg.norm(v, axis=1), FORWARD * self.unit_roundoff))
+        return np.linalg.norm(terms, axis=0)
 
     def _fits_deeper(self, points: np.ndarray) -> np.ndarray:
         """Whether samples that fit the layers that are searched fit the deeper ones as well, up to noise and how it grows on the way."""
