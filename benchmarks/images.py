@@ -93,7 +93,7 @@ def measure(samples: int, width: int, side: int, seed: int) -> dict[str, float]:
         "moments": found.evidence["moments"],
         "iterations": found.evidence.get("iterations", 0),
         "moment seconds": spent["solving for the moments"],
-        "polish seconds": spent["polishing"],
+        "polish seconds": spent["refining"],
         "bar seconds": spent["error bars"],
     }
 

@@ -73,6 +73,7 @@ def network_hash(network: Network) -> str:
 
     Examples
     --------
+    >>> from identify.problem.network import TwoLayerNetwork
     >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "z^3"))[:16]
     'abb0838d3c3e7868'
     """

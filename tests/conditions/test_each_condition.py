@@ -151,7 +151,7 @@ class TestDecomposition:
     def test_degree_two_needs_multipliers_that_are_not_parallel(self):
         net = random_network(np.random.default_rng(0), "z + z^2", inputs=3, width=30, outputs=2)
         X, c = np.eye(3), np.array([[1.0, 2], [2, 4], [1, 0]])
-        for given_c, holds in ((c, False), ([*c, [0, 0], [0, 1e-09], [0, 0]], True)):
+        for given_c, holds in ((c, False), (c + np.array([[0, 0], [0, 1e-9], [0, 0]]), True)):
             condition = check(system_of(net, X, given_c), data=(X, given_c))["decomposition"]
             assert condition.holds is holds and condition.evidence["kruskal_ranks"][0] == 1 + holds
 

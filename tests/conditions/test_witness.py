@@ -287,7 +287,7 @@ class TestSecondSolution:
         each = SYSTEMS["z+z^2+z^3-both-2x2x2"]
         W, a = np.array(each.W, float), np.array(each.a, float)
         dead = np.zeros((1, 2))
-        for w, b, square in ((W[:1], 3.0, True), ([*W[:1], [1, 0]], 3.0, False), (dead, 0.0, True), (dead, 3.0, False)):
+        for w, b, square in ((W[:1], 3.0, True), (W[:1] + np.array([[1, 0]]), 3.0, False), (dead, 0.0, True), (dead, 3.0, False)):
             net = TwoLayerNetwork(np.vstack([W, w]), np.append(a, b), each.activation)
             setting = question(system_of(net, each.X, each.c), each.X, each.c)
             assert (square_rows(setting) is not None) is square and (second_solution(setting) is not None) is square

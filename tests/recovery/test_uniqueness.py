@@ -172,7 +172,7 @@ class TestNumberOfSamples:
         rounded = system.with_target(system.target.astype(np.float32))
         rank = Spectrum.of(rounded)
         assert rank.rank == 5 and idf.recover(rounded).evidence["rank_gap"] == pytest.approx(rank.gap)
-        stationary = size(5, 3, 12, "z^3", regime="max-margin").plant(0)[0]
+        stationary = size(5, 3, 6, "z^3", regime="max-margin").plant(0)[0]
         evidence = idf.check(stationary, samples=3)["reduction"].evidence
         assert evidence["numerical_rank"] == Spectrum.of(stationary).rank == 3 and evidence["gap"] == pytest.approx(
             Spectrum.of(stationary).gap
