@@ -20,9 +20,13 @@ LARGEST = 1e-2
 """Relative residual above which data never count as a solution, unless a tolerance is given."""
 SLACK = 10.0
 """A residual may exceed the noise by this factor: the noise of other rows than those that show it is not known."""
+ROUNDED = 10.0
+"""Singular values of rounded numbers are at most so many units of rounding, relative to the largest."""
 DIGITS_KEPT = 2 / 3
 """Share of the digits of a number format that is left after cancellation, at least."""
-FULL_MANTISSAS = 0.25
+LEAST_BITS = 8
+"""Of a mantissa that is taken for a number format: that of bfloat16."""
+FULL_MANTISSAS = 0.35
 """Share of the numbers that must use the last bit of a format: of rounded numbers a half does, of small integers hardly any."""
 
 
@@ -58,9 +62,14 @@ class Precision:
         return min(max(SLACK * self.noise, self.unit**DIGITS_KEPT), LARGEST)
 
     @classmethod
-    def of(cls, system: KKTSystem, spectrum: Spectrum | None = None) -> Precision:
-        """From the number format, and from the spectrum of the first-layer target, if it is given and shows noise."""
+    def of(cls, system: KKTSystem, spectrum: Spectrum | None = None, samples: int | None = None) -> Precision:
+        """From the number format, and from the spectrum of the first-layer target, if it is given and shows noise.
+
+        ``samples``: their number, if it is known: what lies behind it is rounding if it is as small as that of the number format.
+        """
         unit = roundoff(system)
+        if spectrum is not None and samples is not None:
+            spectrum = spectrum.behind(samples, ROUNDED * unit)
         noise = None if spectrum is None else spectrum.noise
         if noise is None:
             return cls(unit, unit, Source.FORMAT)
@@ -83,12 +92,16 @@ def roundoff(system: KKTSystem) -> float:
 
 
 def format_of(numbers: Float[np.ndarray, " k"]) -> float:
-    """Unit roundoff of float16, bfloat16, float32 or float64: the shortest that holds all of these numbers and is used by them."""
-    numbers = numbers[numbers != 0]
-    mantissas = np.frexp(numbers)[0]
-    for bits in (8, 11, 24):
-        scaled = mantissas * 2.0**bits
-        whole = np.rint(scaled)
-        if np.array_equal(scaled, whole) and np.mean(whole % 2 != 0) >= FULL_MANTISSAS:
-            return 2.0**-bits
-    return 2.0**-53
+    """Unit roundoff of the shortest mantissa that holds all of these numbers and is used by them; 1.1e-16 if there is none below a double.
+
+    Float32 (24 bits), float16 (11), bfloat16 (8), and any other number of bits from 8 on: of rounded numbers half use the last bit whatever
+    their exponent, of integers few of the smaller ones do.
+    """
+    mantissas = np.abs(np.frexp(numbers[numbers != 0])[0] * 2.0**53).astype(np.int64)
+    if not len(mantissas):
+        return 2.0**-53
+    lowest = mantissas & -mantissas
+    last = int(lowest.min())
+    bits = 54 - last.bit_length()
+    used = float(np.mean(lowest == last))
+    return 2.0**-bits if LEAST_BITS <= bits and used >= FULL_MANTISSAS else 2.0**-53

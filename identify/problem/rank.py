@@ -8,7 +8,7 @@ evidence, never proof.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -37,7 +37,7 @@ class Spectrum:
     directions
         Right singular vectors, one for each row; None when only the values were asked for.
     shape
-        Of the lifted target: neurons, and inputs (plus one with observed biases).
+        Of the lifted target without its zero rows and columns: neurons, and inputs (plus one with observed biases).
     """
 
     rank: int
@@ -56,17 +56,35 @@ class Spectrum:
             When the first layer was not observed.
         """
         rows = target_rows(system)
+        # silent inputs (the blank border of images) and dead neurons would add exact zeros behind the noise, and hide where that begins
+        inputs, neurons = rows.any(axis=0), rows.any(axis=1)
+        if not inputs.any():
+            inputs, neurons = np.ones_like(inputs), np.ones_like(neurons)
+        live = rows[neurons][:, inputs]
+        vectors = None
         if directions:
-            _, values, vectors = np.linalg.svd(rows, full_matrices=False)
+            _, values, own = np.linalg.svd(live, full_matrices=False)
+            vectors = np.zeros((len(own), rows.shape[1]))
+            vectors[:, inputs] = own
         else:
-            values, vectors = np.linalg.svd(rows, compute_uv=False), None
+            values = np.linalg.svd(live, compute_uv=False)
         rank, gap = numerical_rank(values)
-        return cls(rank, gap, values, vectors, (rows.shape[0], rows.shape[1]))
+        return cls(rank, gap, values, vectors, (live.shape[0], live.shape[1]))
 
     @property
     def is_full(self) -> bool:
         """Whether every singular value counts, so that more samples would not show."""
         return self.rank == len(self.values)
+
+    def behind(self, samples: int, level: float) -> Spectrum:
+        """With that many samples as the rank, if all singular values behind them are below ``level``, relative to the largest.
+
+        Rounding to few bits leaves a gap below :data:`GAP`, and its own singular values may drop far more: for someone who knows the number
+        of samples the first of these places is where the noise begins.
+        """
+        if samples >= len(self.values) or samples == self.rank or not self.values[samples] <= level * self.values[0]:
+            return self
+        return replace(self, rank=samples, gap=float(self.values[samples - 1] / max(self.values[samples], np.finfo(float).tiny)))
 
     @property
     def noise(self) -> float | None:

@@ -74,7 +74,7 @@ class Work:
         system = self.system
         if self.spectrum is None and system.target_W is not None:
             self.spectrum = Spectrum.of(system, directions=True)
-        self.precision = Precision.of(system, self.spectrum)
+        self.precision = Precision.of(system, self.spectrum, self.samples)
         self.homogeneous = system.network.activation.is_monomial and not system.network.has_bias
         self.ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, self.homogeneous)
         self.reduced = Reduced.of(system, self.samples, self.spectrum)
