@@ -104,4 +104,4 @@ def format_of(numbers: Float[np.ndarray, " k"]) -> float:
     last = int(lowest.min())
     bits = 54 - last.bit_length()
     used = float(np.mean(lowest == last))
-    return 2.0**-bits if LEAST_BITS <= bits and used >= FULL_MANTISSAS else 2.0**-53
+    return 2.0**-bits if bits >= LEAST_BITS and used >= FULL_MANTISSAS else 2.0**-53

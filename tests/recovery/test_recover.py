@@ -363,9 +363,10 @@ class TestFailures:
     def test_labels_and_multipliers_are_for_one_output(self):
         system, _ = size(5, 4, 12, "z + z^2", outputs=2).plant(0)
         found = recover(system)
-        for name in ("labels", "multipliers"):
-            with pytest.raises(ValueError, match=f"{name}: this network has 2 outputs"):
-                getattr(found, name)
+        with pytest.raises(ValueError, match="multipliers: this network has 2 outputs"):
+            _ = found.multipliers
+        with pytest.raises(ValueError, match="labels: these multipliers are not those of a softmax loss"):
+            _ = found.labels
 
     def test_what_does_not_fit_in_memory_is_refused(self, monkeypatch):
         system, _ = size(8, 8, 30).plant(0)

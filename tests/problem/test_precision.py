@@ -1,0 +1,54 @@
+"""How precisely a target is known: number formats, and noise behind the rank."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import identify as idf
+from identify.problem.precision import Precision, Source, format_of
+from identify.problem.rank import Spectrum
+
+
+def to_bits(values, bits):
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+
+
+class TestFormats:
+    @pytest.mark.parametrize("bits", [8, 11, 14, 24, 40])
+    def test_bits_of_rounded_numbers(self, bits):
+        assert format_of(to_bits(np.random.default_rng(0).standard_normal(300), bits)) == 2.0**-bits
+
+    def test_doubles_integers_and_nothing(self):
+        rng = np.random.default_rng(1)
+        assert format_of(rng.standard_normal(300)) == 2.0**-53
+        assert format_of(rng.integers(-500, 500, 300).astype(float)) == 2.0**-53
+        assert format_of(np.zeros(5)) == 2.0**-53
+
+
+class TestNoise:
+    def blank(self, bits):
+        """A target whose samples have a blank border: inputs that are zero in every sample."""
+        system, truth = idf.Configuration(inputs=12, samples=4, width=30, activation="z + z^2/2 + z^3").plant(0)
+        X = truth.X.copy()
+        X[:, 8:] = 0
+        target = system.right_hand_side(X, truth.c)
+        return system.with_target(to_bits(target, bits) if bits else target), X, truth.c
+
+    @pytest.mark.parametrize("bits", [16, 24])
+    def test_silent_inputs_do_not_hide_the_noise(self, bits):
+        rounded, X, c = self.blank(bits)
+        spectrum = Spectrum.of(rounded, directions=True)
+        assert spectrum.rank == 4 and spectrum.shape == (30, 8) and 0.1 < spectrum.noise * 2**bits < 10
+        assert np.abs(spectrum.directions[:, 8:]).max() == 0
+        found = idf.recover(rounded)
+        assert found.match(X, c).errors.max() < 1e4 * 2.0**-bits
+
+    def test_a_known_number_of_samples_says_where_noise_begins(self):
+        rounded, *_ = self.blank(8)
+        spectrum = Spectrum.of(rounded)
+        assert spectrum.rank != 4  # a gap of less than a hundred
+        precision = Precision.of(rounded, spectrum, 4)
+        assert precision.source is Source.GAP and 2.0**-11 < precision.noise < 2.0**-6
+        assert Precision.of(rounded, spectrum, 2).noise == Precision.of(rounded, spectrum).noise
