@@ -49,11 +49,11 @@ DROP = 3.0
 class Updates:
     """The observed updates of consecutive dense layers from the first on, with bias columns if they were observed."""
 
-    matrices: list[Float[np.ndarray, "out in"]]
+    matrices: list[Float[np.ndarray, "_ _"]]
     lifted: list[bool]
     layers: list[Layer]
     """The hidden layers between them."""
-    W_next: list[Float[np.ndarray, "out in"]]
+    W_next: list[Float[np.ndarray, "_ _"]]
     """Weights of the layer after each hidden layer."""
 
     @classmethod

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +34,7 @@ FLOOR = 1e-12
 """Added to the diagonal relative to its mean, so that a direction without influence stays where it is."""
 
 
+@runtime_checkable
 class Images(Protocol):
     """The vectors v_l of a batch of points, and their derivatives."""
 
