@@ -160,6 +160,9 @@ def separated(
             made = _finished(system, search, result, unit, tolerance, seed, evidence)
         except ResidualError as error:
             failure = failure or error
+            if not go_on() and not len(result.coordinates):
+                numbers = {"samples": n, "starts": result.starts}
+                failure = ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)
         else:
             best = made if best is None or made.n_samples > best.n_samples else best
             if len(result.coordinates) == n:
@@ -185,13 +188,11 @@ def _rank(values: Float[np.ndarray, " k"], unit: float) -> int:
 
 
 def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: dict[str, Any]) -> int:
+    """n, which the ranks of the first two updates count: the larger one, as samples may be dependent, or more than inputs."""
     evidence["ranks"] = ranks
     n = max(ranks[:2]) if samples is None else samples
-    inputs, hidden = updates.matrices[0].shape[1], min(updates.matrices[1].shape)
-    if samples is None and ranks[0] < ranks[1] and ranks[0] < inputs - 1:
-        n = ranks[1]  # dependent samples, which the hidden layer tells apart
-    if n >= updates.matrices[1].shape[1] or n > hidden:
-        rows, columns = updates.matrices[1].shape
+    rows, columns = updates.matrices[1].shape
+    if n >= columns or n > rows:
         raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=rows, columns=columns)
     return n
 
@@ -213,7 +214,7 @@ def _finished(
     order = np.argsort(-signal_sizes, kind="stable")
     X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], np.array(found.bars)[order]
     evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
-    residual = system.residual(X, c)
+    residual = system.residual(X, c) if np.isfinite(c).all() else float("nan")
     noise = max(space.relative_noise for space in peeling.subspaces)
     shares = signal_sizes / np.linalg.norm(signal_sizes)
     carried = float(np.linalg.norm(shares * bars / np.linalg.norm(X, axis=1)))
@@ -272,7 +273,9 @@ def _multipliers(
     H = np.hstack([H, np.ones((len(H), 1))]) if peeling.lifted[-1] else H
     if peeling.is_deflating:
         signals = np.array(found.signals)
-    else:  # all samples are needed: those that are missing would be fitted by the others
+    elif len(X) < peeling.n_samples:  # what is missing would be fitted by the others
+        return np.full((len(X), net.n_outputs), np.nan), np.full(len(X), np.nan)
+    else:
         update = (last.left * last.values) @ last.right
         signals = np.linalg.lstsq(H.T, update.T, rcond=None)[0]
     sizes = np.linalg.norm(signals, axis=1) * np.linalg.norm(H, axis=1)
