@@ -198,7 +198,7 @@ def stand_in(tmp_path, monkeypatch, script):
 def test_nothing_runs_on_after_the_time_limit(tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, f"sleep 60 &\necho $$ $! > {tmp_path}/pids\nwait\n")
     start = time.monotonic()
-    with pytest.raises(SolveLimitError, match="msolve: stopped at the time limit of 0.5 s; 10 equations in 7 unknowns") as caught:
+    with pytest.raises(SolveLimitError, match="msolve: stopped at the time limit of 0[.][45]\\d* s; 10 equations in 7 unknowns") as caught:
         solve(SYSTEMS[SMALL].system, time_limit=0.5)
     assert time.monotonic() - start < 5
     assert caught.value.dimension is None
@@ -226,7 +226,7 @@ def test_a_program_that_fails(tmp_path, monkeypatch):
 
 def test_sympy_stops_at_the_time_limit():
     start = time.monotonic()
-    with pytest.raises(SolveLimitError, match="sympy: stopped at the time limit of 1.5 s, without a Gröbner basis of 7 equations"):
+    with pytest.raises(SolveLimitError, match="sympy: stopped at the time limit of 1[.][45]\\d* s, without a Gröbner basis of 7 equations"):
         solve(SYSTEMS[HARD].system, method="sympy", time_limit=1.5)
     assert time.monotonic() - start < 6
 
