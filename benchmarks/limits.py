@@ -27,7 +27,7 @@ MEMORY = "2"
 """GiB that one piece of work may take (IDENTIFY_MEMORY)."""
 PLANTED = "system, truth = config({}, {}, {}).plant(seed=0); data = truth.X, truth.c"
 JAX = "import jax.numpy; "
-"""Loading it is no part of any budget; compiling is."""
+"""Loading it does not count against a budget; compiling does."""
 CASES: dict[str, tuple[str, str]] = {
     "check, configuration": ("", "idf.check(config(784, 700, 1000), budget=budget)"),
     "check, configuration, more samples": ("", "idf.check(config(784, 60000, 1000), budget=budget)"),

@@ -9,7 +9,7 @@ outside and :math:`\nu = \|v_l\|`, each term contributes
           g = \nu^{-2} J^\top r,\; q = \nu^{-2} J^\top v
 
 to :math:`J_F^\top J_F` and :math:`g - F q` to the gradient, so the projected Jacobian is never formed. All starts are carried in one array;
-those at rest leave it after every step. The products are batched BLAS calls: on a CPU they run three to four times faster than the same
+those at rest leave it after every step. The products are batched BLAS calls: on a CPU they run about twice as fast as the same
 contractions compiled by XLA (``python benchmarks/batches.py --products``), and nothing is compiled for sizes that change with every round.
 """
 
