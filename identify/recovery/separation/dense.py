@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.linalg import cho_factor, cho_solve
 
 from identify.base.limits import refuse_above
 from identify.problem.activation import MAX_DEGREE, Activation
@@ -27,8 +28,8 @@ from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.forward import Layer
-from identify.recovery.separation.peel import Deeper, Peeled, Peeling
+from identify.recovery.separation.forward import Layer, Stack
+from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
@@ -39,8 +40,10 @@ MOST_LAYERS = 4
 """Hidden layers whose equations are used, at most."""
 LARGEST = 0.1
 """Relative residual above which samples never count as a solution, unless a tolerance is given."""
-ATTEMPTS = 3
-"""Searches with other random starts, if the one before did not find all samples: one that is not there may have been taken for one."""
+MOST_MULTIPLIERS = 6000
+"""Multipliers whose normal equations are formed."""
+RIDGE, REFINEMENTS = 1e-13, 5
+"""Added to their diagonal relative to it, and steps of refinement."""
 DROP = 3.0
 """Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
 
@@ -51,10 +54,8 @@ class Updates:
 
     matrices: list[Float[np.ndarray, "_ _"]]
     lifted: list[bool]
-    layers: list[Layer]
-    """The hidden layers between them."""
-    W_next: list[Float[np.ndarray, "_ _"]]
-    """Weights of the layer after each hidden layer."""
+    stack: Stack
+    """The whole network."""
 
     @classmethod
     def of(cls, system: KKTSystem) -> Updates:
@@ -68,14 +69,9 @@ class Updates:
             lifted.append(update.bias is not None)
         if len(matrices) < 2:
             raise InapplicableError.of(Failure.TWO_LAYERS, observed=", ".join(system.parts))
-        hidden = len(matrices) - 1
         biases = [np.zeros(len(W)) if b is None else b for W, b in zip(net.weights, net.biases, strict=True)]
-        layers = [Layer(W, b, sigma) for W, b, sigma in zip(net.weights, biases, net.activations, strict=False)][:hidden]
-        return cls(matrices, lifted, layers, list(net.weights[1 : hidden + 1]))
-
-    def prefix(self, hidden: int) -> Updates:
-        """With the equations of the first hidden layers only."""
-        return Updates(self.matrices[: hidden + 1], self.lifted[: hidden + 1], self.layers[:hidden], self.W_next[:hidden])
+        layers = [Layer(W, b, sigma) for W, b, sigma in zip(net.weights, biases, net.activations, strict=False)]
+        return cls(matrices, lifted, Stack(layers, net.weights[-1]))
 
 
 def separated(
@@ -129,50 +125,37 @@ def separated(
     spectra = [np.linalg.svd(matrix, compute_uv=False) for matrix in updates.matrices]
     ranks = [_rank(values, unit) for values in spectra]
     n = _samples(ranks, samples, updates, evidence)
-    widest = max(len(layer.W) for layer in updates.layers)
+    widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
+    counts = [min(n, rank) for rank in ranks]
     usable = 1
-    while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and ranks[usable + 1] >= n:
+    while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
     most, group = min(usable, MOST_LAYERS), _ambiguity(system).group
-    counts = [min(n, ranks[0]), *([n] * most)]
-    spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(updates.matrices, counts, strict=False)]
-    best: Recovery | None = None
-    failure: ResidualError | None = None
-    for hidden, attempt in [(hidden, attempt) for hidden in range(1, most + 1) for attempt in range(ATTEMPTS)]:
-        part = updates.prefix(hidden)
-        deeper = None if hidden == most else Deeper(updates.layers[:most], updates.lifted[1 : most + 1], spaces[1:])
+    spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(updates.matrices[: most + 1], counts, strict=False)]
+    result, search, known = None, None, None
+    for hidden in range(1, most + 1):
         search = Peeling(
-            part.layers,
-            part.W_next[-1],
-            spaces[: hidden + 1],
-            part.lifted,
-            seed + attempt,
+            updates.stack,
+            hidden,
+            list(spaces),
+            updates.lifted[: most + 1],
+            seed,
             unit,
             go_on=go_on,
             progress=progress,
-            deeper=deeper,
             group=group,
-            gives_up_on_mixtures=deeper is not None,
+            gives_up_on_mixtures=hidden < most,
         )
-        result = search.run()
-        try:
-            made = _finished(system, search, result, unit, tolerance, seed, evidence)
-        except ResidualError as error:
-            failure = failure or error
-            if not go_on() and not len(result.coordinates):
-                numbers = {"samples": n, "starts": result.starts}
-                failure = ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)
-        else:
-            best = made if best is None or made.n_samples > best.n_samples else best
-            if len(result.coordinates) == n:
-                return made
-        if not go_on():
+        result = search.run(known)
+        known = result.coordinates
+        if len(known) == n or not go_on():
             break
-    if best is not None:
-        return best
-    assert failure is not None
-    raise failure
+    assert search is not None and result is not None
+    if not len(result.coordinates) and not go_on():
+        numbers = {"samples": n, "starts": result.starts}
+        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)
+    return _finished(system, search, result, n, unit, tolerance, seed, evidence)
 
 
 def _rank(values: Float[np.ndarray, " k"], unit: float) -> int:
@@ -198,12 +181,12 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
 
 
 def _finished(
-    system: KKTSystem, peeling: Peeling, found: Peeled, unit: float, tolerance: float | None, seed: int, evidence: dict[str, Any]
+    system: KKTSystem, peeling: Peeling, found: Peeled, n: int, unit: float, tolerance: float | None, seed: int, evidence: dict[str, Any]
 ) -> Recovery:
-    net, n = system.network, peeling.n_samples
-    numbers = {name: getattr(found, name) for name in ("starts", "converged", "rounds", "rejected", "mixed", "hidden")}
+    net = system.network
+    numbers = {name: getattr(found, name) for name in ("starts", "converged", "rounds", "rejected", "mixed", "impostors", "held", "hidden")}
     evidence = dict(evidence)
-    evidence["separation"] = numbers | {"samples": n, "found": len(found.coordinates), "hidden_layers": len(peeling.layers)}
+    evidence["separation"] = numbers | {"samples": n, "found": len(found.coordinates), "hidden_layers": peeling.hidden}
     if not len(found.coordinates):
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
     X = found.coordinates @ peeling.subspaces[0].right[:, : net.n_inputs]
@@ -214,7 +197,9 @@ def _finished(
     order = np.argsort(-signal_sizes, kind="stable")
     X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], np.array(found.bars)[order]
     evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
-    residual = system.residual(X, c) if np.isfinite(c).all() else float("nan")
+    if len(X) == n:
+        c = _refined_multipliers(system, X, c)
+    residual = system.residual(X, c)
     noise = max(space.relative_noise for space in peeling.subspaces)
     shares = signal_sizes / np.linalg.norm(signal_sizes)
     carried = float(np.linalg.norm(shares * bars / np.linalg.norm(X, axis=1)))
@@ -228,14 +213,8 @@ def _finished(
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
     if net.n_outputs == 1:
         c = c[:, 0]
-    alike = _alike(system, len(peeling.layers), X, n)  # with room for the samples that are missing
+    alike = _alike(system, peeling.hidden, X, n)  # with room for the samples that are missing
     evidence["separation"]["alike"] = alike.tolist()
-    if not complete:  # what is missing may have been taken for one of these
-        keep = np.ones(len(X), dtype=bool)
-        keep[alike] = False
-        X, c, bars = X[keep], c[keep], bars[keep]
-        if not len(X):
-            raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
     return Recovery(X, c, residual, bars, METHOD, ambiguity, seed, evidence, _uniqueness(found, n, len(X), alike))
 
 
@@ -245,16 +224,18 @@ def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: i
     An impostor is a point whose hidden activations are a combination of those of a set E of samples. For almost every piecewise-linear
     network with these slopes there is none if at least n + |E| - 1 neurons see a sample of E, and, for two samples or more, at least
     |E| neurons have other slopes at some of E than at others. Both hold for all sets if every sample has 2n - 1 neurons that see it, and
-    differs from its k-th nearest neighbour in more than k neurons, for every k. For other activations almost every network admits
-    none if its first hidden layer has 2n - 1 neurons. Deeper layers, if they were used, count for as many neurons as they have.
+    differs from its k-th nearest neighbour in more than k neurons, for every k. An impostor must also have signals, by its own slopes in
+    all layers, so the neurons of all hidden layers tell samples apart. For other activations almost every network admits none if its
+    first hidden layer has 2n - 1 neurons; deeper layers that were searched count for as many neurons as they have.
     """
-    layers = system.network.forward(X).before[:hidden]
-    if any(sigma.kind != "piecewise-linear" for sigma in system.network.activations[:hidden]):
-        enough = sum(z.shape[1] for z in layers) >= 2 * n - 1
+    before = system.network.forward(X).before[:-1]
+    sigmas = system.network.activations
+    if any(sigma.kind != "piecewise-linear" for sigma in sigmas[:hidden]):
+        enough = sum(z.shape[1] for z in before[:hidden]) >= 2 * n - 1
         return np.arange(0 if enough else len(X))
-    slopes = np.hstack([sigma(z, order=1) for sigma, z in zip(system.network.activations, layers, strict=False)])
-    seen = np.sum(slopes != 0, axis=1)
-    apart = np.array([np.sum(slopes != own, axis=1) for own in slopes])
+    slopes = [sigma(z, order=1) for sigma, z in zip(sigmas, before, strict=True)]
+    seen = sum(np.sum(own != 0, axis=1) for own in slopes[:hidden])
+    apart = sum(np.array([np.sum(layer != own, axis=1) for own in layer]) for layer in slopes)
     nearest = np.sort(apart, axis=1)[:, 1:]
     missing = n - len(X)
     crowded = (nearest <= np.arange(1, nearest.shape[1] + 1) + missing).any(axis=1)
@@ -264,30 +245,63 @@ def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: i
 def _multipliers(
     system: KKTSystem, peeling: Peeling, found: Peeled, X: Float[np.ndarray, "found d"]
 ) -> tuple[Float[np.ndarray, "found C"], Float[np.ndarray, " found"]]:
-    """The multipliers of each sample, and the size of its contribution to the update of the layer that shows its signal."""
-    net = system.network
-    passed = net.forward(X)
-    at = len(peeling.layers)  # signals are known at the layer with this index, from 0
-    last = peeling.subspaces[-1]
+    """The multipliers of each sample, and the size of its contribution to the deepest update that counts the samples."""
+    passed, at = system.network.forward(X), len(peeling.subspaces) - 1
     H = passed.entering[at]
-    H = np.hstack([H, np.ones((len(H), 1))]) if peeling.lifted[-1] else H
-    if peeling.is_deflating:
-        signals = np.array(found.signals)
-    elif len(X) < peeling.n_samples:  # what is missing would be fitted by the others
-        return np.full((len(X), net.n_outputs), np.nan), np.full(len(X), np.nan)
-    else:
-        update = (last.left * last.values) @ last.right
-        signals = np.linalg.lstsq(H.T, update.T, rcond=None)[0]
-    sizes = np.linalg.norm(signals, axis=1) * np.linalg.norm(H, axis=1)
-    if at == net.depth - 1:
-        return signals, sizes
-    multipliers = np.empty((len(X), net.n_outputs))
-    for i, signal in enumerate(signals):
-        through = np.eye(net.n_outputs)
-        for k in range(net.depth - 1, at, -1):
-            through = net.activations[k - 1](passed.before[k - 1][i], order=1)[:, None] * (net.weights[k].T @ through)
-        multipliers[i] = np.linalg.lstsq(through, signal, rcond=None)[0]
-    return multipliers, sizes
+    H = np.hstack([H, np.ones((len(H), 1))]) if peeling.lifted[at] else H
+    c = np.array(found.multipliers)
+    slopes = [sigma(z, order=1) for sigma, z in zip(system.network.activations, passed.before, strict=False)]
+    sizes = [np.linalg.norm(peeling.stack.backward([own[i] for own in slopes], at) @ c[i]) for i in range(len(X))]
+    return c, np.array(sizes) * np.linalg.norm(H, axis=1)
+
+
+def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:
+    r"""Least-squares multipliers for all observed layers together, by iterative refinement.
+
+    The updates are linear in them, :math:`G_l = \sum_i M_i^l \gamma_i (\tilde h_i^{l-1})^\top`, so their normal equations are Hadamard
+    products of Gram matrices. In deep networks :math:`M_i^l` loses digits on the way down, which the upper layers still have.
+    """
+    net, (n, C) = system.network, c.shape
+    if n * C > MOST_MULTIPLIERS:
+        return c
+    passed = net.forward(X)
+    slopes = [sigma(z, order=1) for sigma, z in zip(net.activations, passed.before, strict=False)]
+    through, layers, gram = np.tile(np.eye(C), (n, 1, 1)), [], np.zeros((n, C, n, C))
+    for k in range(net.depth - 1, -1, -1):
+        if k < net.depth - 1:
+            through = slopes[k][:, :, None] * np.einsum("ba,nbc->nac", net.weights[k + 1], through, optimize=True)
+        update = system.updates[k]
+        if update.W is None and update.bias is None:
+            continue
+        H = np.zeros((n, 0)) if update.W is None else passed.entering[k]
+        H = H if update.bias is None else np.hstack([H, np.ones((n, 1))])
+        parts = [part.reshape(len(net.weights[k]), -1) for part in (update.W, update.bias) if part is not None]
+        wide = through.transpose(1, 0, 2).reshape(-1, n * C)
+        gram += (wide.T @ wide).reshape(n, C, n, C) * (H @ H.T)[:, None, :, None]
+        layers.append((through, H, np.hstack(parts)))
+
+    def missing(c: np.ndarray) -> tuple[float, np.ndarray]:
+        total, gradient = 0.0, np.zeros((n, C))
+        for through, H, update in layers:
+            rest = update - np.einsum("nac,nc->an", through, c) @ H
+            total += float(np.sum(rest * rest))
+            gradient += np.einsum("nac,an->nc", through, rest @ H.T, optimize=True)
+        return total, gradient
+
+    normal = gram.reshape(n * C, n * C)
+    normal[np.diag_indices(n * C)] *= 1 + RIDGE
+    try:
+        factor = cho_factor(normal, overwrite_a=True)
+    except np.linalg.LinAlgError:
+        return c
+    total, gradient = missing(c)
+    for _ in range(REFINEMENTS):
+        trial = c + cho_solve(factor, gradient.reshape(-1)).reshape(n, C)
+        better, downhill = missing(trial)
+        if not better < total:
+            break
+        c, total, gradient = trial, better, downhill
+    return c
 
 
 def _ambiguity(system: KKTSystem) -> Ambiguity:

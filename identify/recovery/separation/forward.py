@@ -10,12 +10,14 @@ where :math:`h^{l}` is the network's own map and :math:`\tilde h = (h, 1)` if th
 :math:`m_{l-1} + 1 - n` equations in the unknowns of *one* sample: its n coordinates in the row space of :math:`G_1`, less one if these are
 normalised by the bias, or its d inputs.
 
-A known sample's signals follow from the same updates: with :math:`D_l = \operatorname{diag}\sigma'(z^l)` they are
+A known sample's signals follow from the same updates. Its slopes :math:`D_l = \operatorname{diag}\sigma'(z^l)` are known in *every* layer,
+observed or not, so with its multipliers :math:`\gamma` (C numbers for C outputs)
 
-.. math:: u^{L} = U_L y, \qquad u^{l} = D_l W_{l+1}^\top u^{l+1} \in \operatorname{col}(G_l),
+.. math:: u^l = D_l W_{l+1}^\top D_{l+1} \cdots W_L^\top \gamma \in \operatorname{col}(G_l) \qquad \text{for every observed layer } l,
 
-linear equations in y with a kernel of dimension one, unless these layers do not tell the sample from a mixture of others: samples with the
-same slopes in every neuron that was used (for ReLU: the same activation pattern) enter these updates through their span alone.
+linear equations in :math:`\gamma` with a kernel of dimension one, unless the network does not tell the sample from a mixture of others:
+samples with the same slopes in every neuron of every layer (for ReLU: the same activation pattern) enter all updates through their span
+alone. A point that is not a sample has no solution, although its hidden activations may be combinations of those of samples.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr
 
-from identify.recovery.separation.subspace import Subspace, complement
+from identify.recovery.separation.subspace import ROUNDING, Subspace
 
 Activation = Callable[..., np.ndarray]
 """``sigma(z, order=k)``: the k-th derivative at every entry."""
@@ -40,6 +42,26 @@ class Layer:
     W: Float[np.ndarray, "m d"]
     bias: Float[np.ndarray, " m"]
     activation: Activation
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """All hidden layers of a network, and the weights of its output layer."""
+
+    layers: Sequence[Layer]
+    output: Float[np.ndarray, "C m"]
+
+    def backward(self, slopes: Sequence[Float[np.ndarray, " m"]], down_to: int) -> Float[np.ndarray, "m C"]:
+        """How the signal of the layer with this index, from 0, depends on the multipliers, for one sample with these slopes."""
+        through = np.eye(len(self.output))
+        for k in range(len(self.layers), down_to, -1):
+            through = self.down(through, slopes, k - 1)
+        return through
+
+    def down(self, signals: Float[np.ndarray, "k q"], slopes: Sequence[Float[np.ndarray, " m"]], k: int) -> Float[np.ndarray, "m q"]:
+        """Signals of the hidden layer with index k from those of the layer after it."""
+        W = self.output if k + 1 == len(self.layers) else self.layers[k + 1].W
+        return slopes[k][:, None] * (W.T @ signals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +99,11 @@ class HiddenActivations:
     """For each layer, whether the update of the next one has a bias column, so that a 1 is appended."""
 
     def values(self, points: np.ndarray) -> list[np.ndarray]:
-        pairs = zip(self._passed(points), self.lifted, strict=True)
+        pairs = zip(self.passed(points), self.lifted, strict=True)
         return [np.concatenate([h, np.ones((len(h), 1))], axis=1) if lifted else h for (_, h), lifted in pairs]
 
-    def _passed(self, points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(z^l, h^l) for each layer."""
+    def passed(self, points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The pre-activations and activations of each layer."""
         out: list[tuple[np.ndarray, np.ndarray]] = []
         for layer in self.layers:
             z = out[-1][1] @ layer.W.T + layer.bias if out else self.chart.offset + points @ self.chart.slopes.T
@@ -90,7 +112,7 @@ class HiddenActivations:
 
     def slopes(self, points: np.ndarray) -> list[np.ndarray]:
         """sigma'(z^l), one array (starts, m_l) for each layer."""
-        return [layer.activation(z, order=1) for layer, (z, _) in zip(self.layers, self._passed(points), strict=True)]
+        return [layer.activation(z, order=1) for layer, (z, _) in zip(self.layers, self.passed(points), strict=True)]
 
     def jacobians(self, points: np.ndarray) -> list[np.ndarray]:
         J, out = self.chart.slopes, []
@@ -102,46 +124,63 @@ class HiddenActivations:
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """Signals of one known sample, in coordinates of the column spaces, layer by layer, and how well they are determined.
-
-    ``kernel`` holds the smallest singular values of the equations for them relative to the largest: one at rounding, the next well above.
-    """
+    """Signals of one known sample, in coordinates of the column spaces, layer by layer, and how well they are determined."""
 
     coordinates: list[Float[np.ndarray, " n"]]
+    multipliers: Float[np.ndarray, " C"]
+    """Of the same scale as the coordinates, which is arbitrary."""
+    misfits: Float[np.ndarray, " layers"]
+    """For each layer, how far its signal is from the column space, relative to its size: zero for a sample, up to rounding."""
     kernel: tuple[float, float]
+    """The two smallest singular values of the equations relative to the largest: one at rounding, the next well above."""
 
 
-def signals(
-    layers: Sequence[Layer], slopes: Sequence[Float[np.ndarray, " m"]], subspaces: Sequence[Subspace], W_next: Float[np.ndarray, "k m"]
-) -> Signals:
-    r"""The signals of a known sample from its slopes :math:`\sigma'(z^l)`.
+def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " m"]], subspaces: Sequence[Subspace], complete: Sequence[bool]) -> Signals:
+    r"""The signals of a known sample from its slopes :math:`\sigma'(z^l)` in all hidden layers.
 
     Parameters
     ----------
-    layers, slopes
-        The hidden layers that were used, and the sample's slopes in each.
+    stack, slopes
+        The network, and the sample's slopes in each hidden layer.
     subspaces
-        Of the updates of these layers and of the next: one more than layers.
-    W_next
-        Weights of that next layer.
+        Of the updates of the first layers.
+    complete
+        Which of them have as many triples as there are samples, so that every signal lies in the column space.
 
     Notes
     -----
-    Cost O(m n k) for k samples that are not known yet: the signal lies in what they leave of the last column space.
+    Cost O(m q (n + q)) for each layer, q the number of outputs, or of samples, if this is less.
     """
-    last = subspaces[-1]
-    inner = complement(last.signals_avoid)
-    V = last.left @ inner.T
-    parts, equations = [], []
-    for k in range(len(layers) - 1, -1, -1):
-        W = W_next if k == len(layers) - 1 else layers[k + 1].W
-        V = slopes[k][:, None] * (W.T @ V)
+    top = len(subspaces) - 1
+    last = subspaces[top]
+    through = stack.backward(slopes, top)
+    left, values, right = np.linalg.svd(through, full_matrices=False)
+    kept = values > values[0] * len(left) * ROUNDING
+    if not kept.any():  # no neuron passes anything on
+        none = [np.zeros(len(space.values)) for space in subspaces]
+        return Signals(none, np.zeros(through.shape[1]), np.full(len(subspaces), np.inf), (0.0, 0.0))
+    reached = left[:, kept]
+    if reached.shape[1] <= len(last.values):
+        V, equations = reached, []
+    else:
+        V = last.left
+        equations = [V - reached @ (reached.T @ V)]
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for k in range(top, -1, -1):
+        if k < top:
+            V = stack.down(V, slopes, k)
+        else:
+            start = V
         within = subspaces[k].left.T @ V
-        parts.append(within)
-        equations.append(V - subspaces[k].left @ within)
+        parts.append((V, within))
+        if complete[k]:
+            equations.append(V - subspaces[k].left @ within)
     triangle = qr(np.vstack(equations), mode="r", check_finite=False)[0][: V.shape[1]]
-    _, values, right = np.linalg.svd(triangle)
-    y = right[-1]
-    size = max(values[0], np.linalg.norm(V))
-    kernel = (float(values[-1] / size), float(values[-2] / size) if len(values) > 1 else 1.0)
-    return Signals([*(within @ y for within in reversed(parts)), inner.T @ y], kernel)
+    _, singular, rows = np.linalg.svd(triangle)
+    y = rows[-1]
+    size = max(singular[0], np.linalg.norm(V))
+    kernel = (float(singular[-1] / size), float(singular[-2] / size) if len(singular) > 1 else 1.0)
+    own = [(V @ y, w @ y) for V, w in reversed(parts)]
+    misfits = [np.linalg.norm(u - space.left @ c) / np.linalg.norm(u) for (u, c), space in zip(own, subspaces, strict=True)]
+    multipliers = right[kept].T @ ((reached.T @ (start @ y)) / values[kept])
+    return Signals([c for _, c in own], multipliers, np.array(misfits) * np.array(complete), kernel)

@@ -21,6 +21,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrcon
 
 FIRST_DAMPING, DAMPING_UP, DAMPING_DOWN, LEAST_DAMPING = 1e-3, 4.0, 5.0, 1e-15
 """Relative to the diagonal of the normal equations."""
@@ -28,8 +30,8 @@ TRIALS = 8
 """Dampings tried for one step; a start that none improves is at rest."""
 PROGRESS = 1e-3
 """Relative decrease of the cost below which a start is at rest."""
-FLAT = 1e-12
-"""Smallest eigenvalue of the normal equations relative to the largest from which on they fix a point."""
+FLAT = 1e-13
+"""Reciprocal condition number of the equations from which on they fix a point."""
 FLOOR = 1e-12
 """Added to the diagonal relative to its mean, so that a direction without influence stays where it is."""
 
@@ -99,35 +101,68 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
     return matrix, gradient
 
 
-def deviations(
-    images: Images,
-    subspaces: Sequence[np.ndarray],
-    at: Position,
-    shares: Sequence[Float[np.ndarray, " starts"]],
-    free: Float[np.ndarray, "starts unknowns"] | None = None,
-) -> Float[np.ndarray, " starts"]:
-    r"""First-order standard deviation of the points in all unknowns together, :math:`\sqrt{\operatorname{tr}\operatorname{Cov}}`.
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """The equations of one point to first order, by orthogonal factors of their Jacobian: its condition number is not squared."""
 
-    ``shares`` are the standard deviations of one entry of :math:`v_l - R_l^\top R_l v_l` relative to :math:`\|v_l\|`, independent of each
-    other. ``free`` are directions in which points may move without changing the equations; they do not count. Infinite if the equations do
-    not fix a point to first order, as far as double precision tells: normal equations square the condition number.
-    """
-    grams = []
-    for J, R, v in zip(images.jacobians(at.points), subspaces, at.vectors, strict=True):
-        inside = R[:, : J.shape[1]] @ J
-        gram = np.matmul(J.transpose(0, 2, 1), J) - np.matmul(inside.transpose(0, 2, 1), inside)
-        grams.append(gram / _squares(v)[:, None, None])
-    middle = sum(gram * share[:, None, None] ** 2 for gram, share in zip(grams, shares, strict=True))
-    out = np.full(len(at.points), np.inf)
-    for k, (whole, part) in enumerate(zip(sum(grams), middle, strict=True)):
+    outside: Float[np.ndarray, " equations"]
+    factors: list[Float[np.ndarray, "_ unknowns"]]
+    """Orthonormal columns, the rows of each l by themselves."""
+    triangle: Float[np.ndarray, "unknowns unknowns"]
+    fixes: bool
+    """Whether the equations fix the point to first order, as far as double precision tells."""
+
+    @classmethod
+    def of(
+        cls, images: Images, subspaces: Sequence[np.ndarray], at: Position, free: Float[np.ndarray, " unknowns"] | None = None
+    ) -> Linearised:
+        """At one point. ``free`` is a direction in which it may move without changing the equations: it is left alone.
+
+        Cost O(|v| k^2) for k unknowns.
+        """
+        blocks, outside = [], []
+        for J, R, v, r in zip(images.jacobians(at.points), subspaces, at.vectors, at.outside, strict=True):
+            J, v, r = J[0], v[0], r[0]
+            size = np.linalg.norm(v)
+            part = -R.T @ (R[:, : len(J)] @ J)
+            part[: len(J)] += J
+            blocks.append((part - np.outer(r, (v[: len(J)] @ J) / size**2)) / size)
+            outside.append(r / size)
+        rows = [len(block) for block in blocks]
         if free is not None:
-            whole = whole + np.trace(whole) * np.outer(free[k], free[k]) / (free[k] @ free[k])
-        values, vectors = np.linalg.eigh(whole)
-        if len(values) and values[0] <= FLAT * values[-1]:
-            continue
-        inverse = (vectors / values) @ vectors.T
-        out[k] = np.sqrt(max(np.einsum("ij,jk,ki->", inverse, part, inverse, optimize=True), 0.0))
-    return out
+            blocks.append(np.linalg.norm(blocks[0]) * free[None] / np.linalg.norm(free))
+            outside.append(np.zeros(1))
+        Q, triangle = np.linalg.qr(np.vstack(blocks))
+        reciprocal, _ = dtrcon(triangle) if triangle.size else (1.0, 0)
+        return cls(np.concatenate(outside), np.split(Q, np.cumsum(rows))[: len(rows)], triangle, bool(reciprocal > FLAT))
+
+    def step(self) -> Float[np.ndarray, " unknowns"]:
+        """The move that makes the equations hold to first order."""
+        Q = np.vstack(self.factors)
+        return solve_triangular(self.triangle, Q.T @ self.outside[: len(Q)], check_finite=False)
+
+    def weakest(self) -> Float[np.ndarray, " unknowns"]:
+        """A unit direction that the equations fix least, nearly: by a few steps of inverse iteration."""
+        v = np.ones(len(self.triangle))
+        for _ in range(3):
+            for transposed in (1, 0):
+                v = solve_triangular(self.triangle, v, trans=transposed, check_finite=False)
+                v /= np.linalg.norm(v)
+        return v
+
+    def deviation(self, shares: Sequence[float]) -> float:
+        r"""Standard deviation of the point in all unknowns together, :math:`\sqrt{\operatorname{tr}\operatorname{Cov}}`.
+
+        ``shares`` are the standard deviations of one entry of :math:`v_l - R_l^\top R_l v_l` relative to :math:`\|v_l\|`, independent of
+        each other. Infinite if the equations do not fix the point.
+        """
+        if not self.fixes:
+            return float("inf")
+        parts = [
+            share * np.linalg.norm(solve_triangular(self.triangle, Q.T, check_finite=False))
+            for Q, share in zip(self.factors, shares, strict=True)
+        ]
+        return float(np.linalg.norm(parts))
 
 
 def descend(
@@ -168,7 +203,7 @@ def descend(
             break
         matrix, gradient = normal_equations(images, subspaces, at[moving])
         diagonal = np.einsum("sii->si", matrix)
-        scale = diagonal + FLOOR * diagonal.mean(axis=1, keepdims=True) + np.finfo(float).tiny
+        scale = diagonal + FLOOR * diagonal.sum(axis=1, keepdims=True) / max(diagonal.shape[1], 1) + np.finfo(float).tiny
         waiting, fall = np.arange(len(moving)), np.zeros(len(moving))
         for _ in range(TRIALS):
             rows = moving[waiting]

@@ -6,6 +6,10 @@ because every hit is refined on the equations as they were given, and is accepte
 leaves *it*: an exact sample with coordinates :math:`\eta` misses the computed row space by about
 :math:`\nu\,\|\Sigma^{-1}\eta\|`, more for small signals than for large ones.
 
+A hit may solve the equations along a whole line: samples with the same slopes in the first hidden layers enter their row spaces through
+their span alone. Its signals may be determined all the same, by the slopes in the layers above. Then it is *held*: its signals are taken
+out, and when those of all samples on the line are known, each sample is the point that is orthogonal to the duals of the others.
+
 Starts are the rows of the first update: neuron j saw :math:`\sum_i u_{ij}\tilde x_i`, which is close to one sample if few of the
 remaining ones
 move it, and is one sample exactly if only one does. All rows are screened by their cost, which takes one product; rows that solve the
@@ -20,8 +24,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, signals
-from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend, deviations
+from identify.recovery.separation.forward import Chart, HiddenActivations, Signals, Stack, signals
+from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
 STARTS, MOST_STARTS = 16, 256
@@ -32,13 +36,17 @@ HIT = 1e-7
 """Cost in the deflated spaces at which a start is refined."""
 SOLVED = 1e-22
 """Cost at which a descent ends."""
-SEARCH_STEPS, REFINEMENT_STEPS = 60, 4
+SEARCH_STEPS, REFINEMENT_STEPS, POLISHING_STEPS = 60, 4, 3
 ACCEPTED = 4.0
 """A sample is accepted if it misses the subspaces by at most so many times what noise leaves (up to 1.2 times was measured)."""
+NEARLY, NEAR = 30.0, 1e-9
+"""Before it is polished, a hit is passed on if it misses the subspaces by at most the first times what noise leaves, or the second."""
 ROUNDED = 2e-14
 """Relative distance from the subspaces that rounding of the evaluation explains."""
 HIDDEN = 3e-2
 """Relative uncertainty from which on a sample cannot be told from noise."""
+UNDETERMINED = 0.1
+"""Relative standard error from which on a point counts as not fixed by the equations that are searched."""
 SAME = 1e-4
 """Relative distance at which two samples count as one: for the search only; duplicates count once in the rank as well."""
 TOLD_APART, APART = 10.0, 1e-12
@@ -51,6 +59,12 @@ FORWARD = 3.0
 LOOSELY, DEEP = 30.0, 1e4
 """A sample fits a deeper layer if it misses its row space by at most the first times its uncertainty, or the second times rounding: errors
 of the sample grow on the way."""
+SLOPES = 5.0
+"""Standard errors by which pre-activations may be off when the uncertainty of slopes is taken."""
+BESIDE = 1e-7
+"""Relative distance to which a point is known at most, when kinks beside it are looked for."""
+KINK = 0.1
+"""Relative change of a slope that is a kink."""
 SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 FEW_ROWS = 1024
@@ -64,12 +78,9 @@ class Peeled:
     coordinates: Float[np.ndarray, "found r"]
     misfits: list[float] = field(default_factory=list)
     """Relative distance of each from the subspaces (dimensionless)."""
-    signals: list[Float[np.ndarray, " m"]] = field(default_factory=list)
-    """The signal of each at the layer after the hidden ones, if it is determined by itself (deflation)."""
+    multipliers: list[Float[np.ndarray, " C"]] = field(default_factory=list)
     bars: list[float] = field(default_factory=list)
     """First-order standard error of each sample, in the units of the inputs."""
-    uncertainties: list[float] = field(default_factory=list)
-    """What noise explains of it (dimensionless)."""
     starts: int = 0
     converged: int = 0
     rounds: int = 0
@@ -77,20 +88,29 @@ class Peeled:
     """Hits that do not solve the original equations to their precision."""
     mixed: int = 0
     """Hits that solve them, but are not told apart from mixtures with other samples."""
+    impostors: int = 0
+    """Hits that solve them, but have no signals, or do not fit the deeper layers."""
+    held: int = 0
+    """Samples whose signals are determined, although the equations leave them a line."""
     hidden: int = 0
     """Hits whose signal is too small for this precision."""
 
 
 @dataclass(frozen=True, eq=False)
-class Deeper:
-    """Further hidden layers, and the subspaces of the updates of the layers after them."""
+class Known:
+    """A point that was taken out, with everything that the network says about it."""
 
-    layers: Sequence[Layer]
-    """All hidden layers, those that are searched included."""
-    lifted: Sequence[bool]
-    """For each, whether the update of the next layer has a bias column."""
-    subspaces: Sequence[Subspace]
-    """Of the updates of the layers after them, those that are searched included."""
+    coordinates: Float[np.ndarray, " r"]
+    bar: float
+    """Standard error; infinite if the equations that are searched leave it a line."""
+    misfit: float
+    entering: list[np.ndarray]
+    """Coordinates of what enters each layer in the row space of its update."""
+    distances: list[float]
+    """Of the same from the row space, relative to its size."""
+    blur: float
+    """Relative uncertainty of the slopes in all hidden layers."""
+    signals: Signals
 
 
 @dataclass(eq=False)
@@ -99,21 +119,21 @@ class Peeling:
 
     Attributes
     ----------
-    layers
-        The hidden layers that are used, from the first on.
-    W_next
-        Weights of the layer after them.
+    stack
+        The network.
+    hidden
+        How many hidden layers are searched, from the first on. Further ones, if their updates were observed, only test what was found.
     subspaces
-        Of the updates of these layers and of the next, from the first on. All but the first have as many triples as there are samples;
-        the first may have fewer, and then nothing is deflated (more samples than inputs, or dependent ones).
+        Of the updates, from the first on. The second has as many triples as there are samples to be found, those beyond have as many or
+        more; the first may have fewer (more samples than inputs, or dependent ones).
     lifted
         For each update, whether it has a bias column.
     seed
         Of the random starts.
     """
 
-    layers: Sequence[Layer]
-    W_next: Float[np.ndarray, "k m"]
+    stack: Stack
+    hidden: int
     subspaces: list[Subspace]
     lifted: Sequence[bool]
     seed: int = 0
@@ -121,42 +141,49 @@ class Peeling:
     """Of the arithmetic in which the updates were computed."""
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
-    deeper: Deeper | None = None
-    """The hidden layers beyond, if their updates were observed too: they are not searched, but every sample must fit them."""
     group: str = "none"
     """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
     gives_up_on_mixtures: bool = False
     """End after a few rounds in which all hits are mixtures: for a caller that has more equations."""
 
     def __post_init__(self) -> None:
-        first = self.subspaces[0]
-        self.map = self.layers[0].W @ first.right[:, : self.layers[0].W.shape[1]].T
-        self.offset = self.layers[0].bias
+        first, layer = self.subspaces[0], self.stack.layers[0]
+        self.map = layer.W @ first.right[:, : layer.W.shape[1]].T
+        self.offset = layer.bias
         self.unit = first.right[:, -1] if self.lifted[0] else None
         """The bias coordinate of a point with coordinates eta is unit·eta, and is 1."""
         self.rng = np.random.default_rng(self.seed)
-        self.n_samples = len(self.subspaces[-1].values)
-        self.is_deflating = len(first.values) == self.n_samples
+        self.n_samples = len(self.subspaces[1].values)
+        self.complete = [len(space.values) >= self.n_samples for space in self.subspaces]
         self.found = Peeled(np.zeros((0, len(first.values))))
+        self.known: list[Known] = []
         self.everywhere = self._chart(np.zeros((0, len(first.values))))
         self.tried: set[tuple[int, int]] = set()
 
-    def run(self) -> Peeled:
-        """Search until all samples are found, or ``go_on`` says no."""
+    @property
+    def searched(self) -> list[Subspace]:
+        """Whose row spaces are searched."""
+        return self.subspaces[1 : self.hidden + 1]
+
+    def run(self, known: Float[np.ndarray, "known n"] | None = None) -> Peeled:
+        """Search until all samples are found, or ``go_on`` says no. ``known`` are coordinates of samples from an earlier search."""
         n, per, barren = self.n_samples, STARTS, 0
-        while len(self.found.coordinates) < n and self.go_on():
-            before = len(self.found.coordinates)
+        if known is not None and len(known):
+            self._accept(known)
+        while len(self.known) < n and self.go_on():
+            before = len(self.known)
             self.found.rounds += 1
             hits = self._hits(per)
             if len(hits):
                 self._accept(hits)
-            new = len(self.found.coordinates) - before
+            new = len(self.known) - before
             per = STARTS if new else min(2 * per, MOST_STARTS)
             barren = 0 if new else barren + 1
             if barren >= PATIENCE or (self.gives_up_on_mixtures and barren >= FEW and self.found.mixed):
                 break
             if new:
                 self.progress(f"{before + new} of {n} samples")
+        self._release()
         return self.found
 
     def _chart(self, avoided: Float[np.ndarray, "known n"]) -> Chart:
@@ -171,13 +198,13 @@ class Peeling:
         return Chart.of(self.map, self.offset, direction / size**2, basis)
 
     def _images(self, chart: Chart) -> HiddenActivations:
-        return HiddenActivations(self.layers, chart, self.lifted[1:])
+        return HiddenActivations(self.stack.layers[: self.hidden], chart, self.lifted[1 : self.hidden + 1])
 
     def _hits(self, per: int) -> Float[np.ndarray, "hits n"]:
         """Coordinates of distinct points that solve the equations in the spaces that the known samples leave."""
-        chart = self._chart(self.subspaces[0].inputs_avoid) if self.is_deflating else self.everywhere
+        chart = self._chart(self.subspaces[0].avoid)
         images = self._images(chart)
-        spaces = [complement(space.inputs_avoid) @ space.right for space in self.subspaces[1:]]
+        spaces = [complement(space.avoid) @ space.right for space in self.searched]
         if not chart.basis.shape[1]:
             return chart.origin[None]
         rows, numbers = self._rows(chart)
@@ -185,8 +212,8 @@ class Peeling:
         order = np.argsort(screened.costs, kind="stable")
         exact = order[screened.costs[order] < EXACT]
         hits = _distinct(self._representatives(screened.points[exact]), MOST_STARTS)
-        if len(hits) < max(3, self.subspaces[-1].n_unknown // STARTS):
-            known = len(self.found.coordinates) if self.is_deflating else 0
+        if len(hits) < max(3, self.subspaces[1].n_unknown // STARTS):
+            known = len(self.known)
             fresh = [k for k in order[len(exact) :] if (int(numbers[k]), known) not in self.tried][:per]
             self.tried.update((int(numbers[k]), known) for k in fresh)
             starts = rows[fresh] if fresh else self._mixtures(rows, per)
@@ -209,21 +236,21 @@ class Peeling:
 
     def _explained(self, chart: Chart, points: np.ndarray) -> Float[np.ndarray, " starts"]:
         """The cost that noise explains at these points of the chart, in the equations as they were given; at most that of HIDDEN."""
-        vectors = self._images(chart).values(points)
-        shares = [s.uncertainty(v @ s.right.T) / np.linalg.norm(v, axis=1) for s, v in zip(self.subspaces[1:], vectors, strict=True)]
-        return np.minimum(ACCEPTED * np.linalg.norm(shares, axis=0), HIDDEN) ** 2
+        at = Position.of(self._images(chart), [s.right for s in self.searched], points)
+        return np.minimum(ACCEPTED * self._uncertain(at), HIDDEN) ** 2
 
     def _rows(self, chart: Chart) -> tuple[Float[np.ndarray, "rows unknowns"], np.ndarray]:
         """Rows of the first update without the share of the known samples, as points of the chart, and which neurons they are."""
-        first, known = self.subspaces[0], self.found.coordinates
+        first = self.subspaces[0]
         rows = first.left * first.values
         numbers = np.arange(len(rows))
         if len(rows) > FEW_ROWS:
             numbers = np.sort(self.rng.choice(len(rows), FEW_ROWS, replace=False))
             rows = rows[numbers]
-        if len(known) and self.is_deflating:
-            avoid = first.inputs_avoid
-            rows = rows - (rows @ avoid.T) @ np.linalg.solve(avoid @ known.T, np.eye(len(known))).T @ known
+        if len(first.avoid):  # the known samples' shares, as far as they are known
+            avoid = first.avoid
+            points = np.array([own.coordinates for own in self.known])
+            rows = rows - rows @ avoid.T @ np.linalg.pinv(points @ avoid.T) @ points
         if self.unit is not None:
             weight = rows @ self.unit
             clear = np.abs(weight) > 1e-6 * np.abs(weight).max(initial=0.0)
@@ -251,96 +278,205 @@ class Peeling:
         """Refine hits on the original equations; keep those that solve them, and deflate."""
         found, chart = self.found, self.everywhere
         images = self._images(chart)
-        spaces = [space.right for space in self.subspaces[1:]]
-        refined = descend(images, spaces, chart.points(hits), steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
-        at = Position.of(images, spaces, self._representatives(refined.points))
-        slopes = images.slopes(at.points)
+        spaces = [space.right for space in self.searched]
+        at = Position.of(images, spaces, self._representatives(chart.points(hits)))
+        far = np.flatnonzero(np.sqrt(at.costs) > self._nearly(at))  # the others would only move along lines that the equations leave
+        refined = descend(images, spaces, at.points[far], steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
+        at.put(far, Position.of(images, spaces, self._representatives(refined.points)))
         misfits = np.sqrt(at.costs)
-        expected = self._expected(at)
-        fits = self._fits_deeper(at.points)
-        shares = [
-            space.uncertainty(c) / np.linalg.norm(v, axis=1)
-            for space, c, v in zip(self.subspaces[1:], at.coordinates, at.vectors, strict=True)
-        ]
-        uncertain = np.linalg.norm(shares, axis=0)
-        coordinates = chart.coordinates(at.points)
-        bars = self._bars(images, spaces, at, coordinates)
-        for k in np.argsort(misfits, kind="stable"):
-            eta = coordinates[k]
-            if len(found.coordinates) == self.n_samples:
+        near = misfits <= self._nearly(at)
+        found.rejected += int(np.sum(~near))
+        for k in np.argsort(misfits, kind="stable")[: int(np.sum(near))]:
+            if len(self.known) == self.n_samples:
                 return
-            if any(np.linalg.norm(eta - other) < SAME * np.linalg.norm(other) for other in found.coordinates):
+            point, bar = self._polished(chart, spaces, at[k : k + 1])
+            eta = chart.coordinates(point.points)[0]
+            if any(np.linalg.norm(eta - own.coordinates) < SAME * np.linalg.norm(eta) for own in self.known):
                 continue
-            if misfits[k] > max(ACCEPTED * expected[k], ROUNDED):
+            misfit = float(np.sqrt(point.costs[0]))
+            if misfit > max(ACCEPTED * self._expected(point)[0], ROUNDED):
                 found.rejected += 1
-                continue
-            if not fits[k]:
-                found.mixed += 1
-                continue
-            if uncertain[k] > HIDDEN:
+            elif self._uncertain(point)[0] > HIDDEN:
                 found.hidden += 1
+            else:
+                self._take(eta, bar, misfit)
+
+    def _nearly(self, at: Position) -> Float[np.ndarray, " starts"]:
+        """The misfit up to which points are polished."""
+        return np.maximum(NEARLY * self._expected(at), NEAR)
+
+    def _polished(self, chart: Chart, spaces: list[np.ndarray], at: Position) -> tuple[Position, float]:
+        """One hit after Gauss-Newton steps by orthogonal factors, which do not square the condition number, and its standard error."""
+        images = self._images(chart)
+        for _ in range(POLISHING_STEPS):
+            line = Linearised.of(images, spaces, at, at.points[0] if self.group == "positive scaling" else None)
+            if not line.fixes:
+                break
+            moved = Position.of(images, spaces, self._representatives(at.points - line.step()))
+            if moved.costs[0] > at.costs[0]:
+                break
+            at = moved
+        coordinates = chart.coordinates(at.points)
+        size, bar = float(np.linalg.norm(coordinates)), self._bar(line, at, coordinates)
+        if np.isfinite(bar) and at.points.size:
+            for beside in self._beyond_kinks(images, at, line.weakest() * max(SLOPES * bar, BESIDE * size)):
+                other = Linearised.of(images, spaces, Position.of(images, spaces, beside))
+                bar = max(bar, self._bar(other, at, coordinates))
+        return at, bar if bar <= UNDETERMINED * size else float("inf")
+
+    @staticmethod
+    def _beyond_kinks(images: HiddenActivations, at: Position, move: np.ndarray) -> list[np.ndarray]:
+        """Points beside this one that have other slopes: if it lies on a kink, to the precision of this noise, both sides count."""
+        beside = at.points + np.array([[0.0], [1.0], [-1.0]]) * move
+        slopes = np.hstack(images.slopes(beside))
+        jumps = np.abs(slopes[1:] - slopes[0]).max(axis=1) > KINK * np.abs(slopes[0]).max()
+        return [beside[1 + k : 2 + k] for k in np.flatnonzero(jumps)]
+
+    def _take(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> None:
+        """Take the sample with these coordinates out, if its signals are determined; hold it, if its equations leave it a line."""
+        found = self.found
+        own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
+        if own.signals.kernel[1] < max(TOLD_APART * own.signals.kernel[0], APART):
+            found.mixed += 1
+            return
+        if not self._is_sample(own):
+            found.impostors += 1
+            return
+        if not np.isfinite(bar):  # on a line of mixtures of samples, or too close to one for this precision
+            if any(_alike(own.signals.coordinates[-1], other.signals.coordinates[-1]) for other in self.known):
+                return
+            found.held += 1
+        self.known.append(own)
+        self.subspaces = [
+            space.without(y) if complete else space
+            for space, y, complete in zip(self.subspaces, own.signals.coordinates, self.complete, strict=True)
+        ]
+        if np.isfinite(bar):
+            self._keep(own)
+
+    def _evaluated(self, eta: Float[np.ndarray, " n"], bar: float) -> tuple[list[np.ndarray], list[float], float, Signals]:
+        """One point on its way through the whole network: for each observed update the coordinates of what enters the layer and its
+        distance from the row space, the uncertainty of all slopes, and the signals."""
+        layers = self.stack.layers
+        images = HiddenActivations(layers, self.everywhere, [*self.lifted[1:], *[False] * (1 + len(layers) - len(self.lifted))])
+        point = self.everywhere.points(eta[None])
+        passed = images.passed(point)
+        entering, distances = [eta], [0.0]
+        for v, space in zip(images.values(point), self.subspaces[1:], strict=False):
+            c = v[0] @ space.right.T
+            entering.append(c)
+            distances.append(float(np.linalg.norm(v[0] - c @ space.right) / np.linalg.norm(v[0])))
+        blur, share = 0.0, SLOPES * bar / np.linalg.norm(eta) if np.isfinite(bar) else 0.0
+        slopes = []
+        for layer, (z, _) in zip(layers, passed, strict=True):
+            slopes.append(layer.activation(z[0], order=1))
+            about = share * np.sqrt(np.mean(z[0] ** 2))
+            change = layer.activation(z[0] + about, order=1) - layer.activation(z[0] - about, order=1)
+            blur += float(np.linalg.norm(change)) / max(float(np.linalg.norm(slopes[-1])), ROUNDING)
+        return entering, distances, blur, signals(self.stack, slopes, self.subspaces, self.complete)
+
+    def _is_sample(self, own: Known) -> bool:
+        """Whether a point that fits the layers that are searched fits the deeper ones, and has signals in every column space.
+
+        Both up to noise and how it grows on the way; slopes are as uncertain as the point is.
+        """
+        deeper = self.hidden + 1
+        for space, c, distance in zip(self.subspaces[deeper:], own.entering[deeper:], own.distances[deeper:], strict=True):
+            size = float(np.linalg.norm(c))
+            if distance > max(LOOSELY * float(space.uncertainty(c)) / size, DEEP * self.unit_roundoff):
+                return False
+        for space, y, misfit in zip(self.subspaces, own.signals.coordinates, own.signals.misfits, strict=True):
+            noise = float(space.uncertainty(y)) / max(float(np.linalg.norm(y)), ROUNDING)
+            if float(misfit) > max(LOOSELY * noise, DEEP * self.unit_roundoff) + own.blur:
+                return False
+        return True
+
+    def _keep(self, own: Known) -> None:
+        """Add a sample to the answer, with its multipliers: duals fix the scale of its signals."""
+        found, y = self.found, own.signals.coordinates[-1]
+        found.coordinates = np.vstack([found.coordinates, own.coordinates])
+        found.multipliers.append(own.signals.multipliers / (own.entering[-1] @ (y / self.subspaces[-1].values)))
+        found.bars.append(own.bar)
+        found.misfits.append(own.misfit)
+
+    def _release(self) -> None:
+        """Find the samples that were held in what the signals of all others leave."""
+        for k, held in enumerate(self.known):
+            if np.isfinite(held.bar):
                 continue
-            if not np.isfinite(bars[k]):  # on a line of mixtures of samples, or too close to one for this precision
-                found.mixed += 1
-                continue
-            if self.is_deflating and not self._deflated([slope[k] for slope in slopes], [eta, *(c[k] for c in at.coordinates)]):
-                found.mixed += 1
-                continue
-            found.coordinates = np.vstack([found.coordinates, eta])
-            found.misfits.append(float(misfits[k]))
-            found.bars.append(float(bars[k]))
-            found.uncertainties.append(float(uncertain[k]))
+            avoid = [
+                np.delete(space.avoid, k, axis=0) if complete else space.avoid
+                for space, complete in zip(self.subspaces, self.complete, strict=True)
+            ]
+            chart = self._chart(avoid[0])
+            images = self._images(chart)
+            spaces = [complement(rows) @ space.right for rows, space in zip(avoid[1:], self.searched, strict=False)]
+            at = descend(images, spaces, chart.points(held.coordinates[None]), steps=SEARCH_STEPS, damping=LEAST_DAMPING)
+            at, bar = self._polished(chart, spaces, at)
+            eta = chart.coordinates(at.points)[0]
+            bar = float(np.hypot(bar, self._from_others(k, eta)))
+            everywhere = Position.of(self._images(self.everywhere), [s.right for s in self.searched], self.everywhere.points(eta[None]))
+            misfit = float(np.sqrt(everywhere.costs[0]))
+            own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
+            good = misfit <= max(ACCEPTED * self._expected(everywhere)[0], ROUNDED) + bar / np.linalg.norm(eta)
+            if good and np.isfinite(bar) and _alike(own.signals.coordinates[-1], held.signals.coordinates[-1]) and self._is_sample(own):
+                self._keep(own)
+
+    def _from_others(self, k: int, eta: Float[np.ndarray, " n"]) -> float:
+        """Standard error of a sample with these coordinates by that of the signals of the others: it is orthogonal to their duals.
+
+        With the signals of all samples the inputs are linear, X = U^+ G_1, so errors dU of the signals move them by -U^+ dU X.
+        """
+        last = self.subspaces[-1]
+        spread = np.sqrt(np.mean(last.spread**2))
+        own = self.known[k]
+        dual = np.linalg.norm(own.entering[-1] / last.values)  # of the k-th row of U^+
+        total = 0.0
+        for j, other in enumerate(self.known):
+            if j != k:
+                y = other.signals.coordinates[-1] / last.values
+                total += (spread * np.linalg.norm(y) / abs(other.entering[-1] @ y) * np.linalg.norm(other.coordinates)) ** 2
+        return float(dual * np.sqrt(total))
 
     def _expected(self, at: Position) -> Float[np.ndarray, " starts"]:
         """The misfit that noise leaves an exact sample, in the root mean square, and that of evaluating the network in this precision."""
         terms = []
-        for space, v, c in zip(self.subspaces[1:], at.vectors, at.coordinates, strict=True):
+        for space, v, c in zip(self.searched, at.vectors, at.coordinates, strict=True):
+            c = v @ space.right.T
             beyond = max(v.shape[1] - len(space.values), 1)
             terms.append(np.hypot(space.deviation(c) * beyond**0.5 / np.linalg.norm(v, axis=1), FORWARD * self.unit_roundoff))
         return np.linalg.norm(terms, axis=0)
 
-    def _fits_deeper(self, points: np.ndarray) -> np.ndarray:
-        """Whether samples that fit the layers that are searched fit the deeper ones as well, up to noise and how it grows on the way."""
-        if self.deeper is None:
-            return np.ones(len(points), dtype=bool)
-        vectors = HiddenActivations(self.deeper.layers, self.everywhere, self.deeper.lifted).values(points)
-        fits = np.ones(len(points), dtype=bool)
-        for v, space in zip(vectors, self.deeper.subspaces, strict=True):
-            size, c = np.linalg.norm(v, axis=1), v @ space.right.T
-            fits &= np.linalg.norm(v - c @ space.right, axis=1) <= np.maximum(
-                LOOSELY * space.uncertainty(c), DEEP * self.unit_roundoff * size
-            )
-        return fits
+    def _uncertain(self, at: Position) -> Float[np.ndarray, " starts"]:
+        """How far noise may have moved the row spaces at these points, relative to their vectors."""
+        shares = [
+            space.uncertainty(v @ space.right.T) / np.linalg.norm(v, axis=1) for space, v in zip(self.searched, at.vectors, strict=True)
+        ]
+        return np.linalg.norm(shares, axis=0)
 
-    def _bars(self, images: HiddenActivations, spaces: list[np.ndarray], at: Position, coordinates: np.ndarray) -> np.ndarray:
-        """Standard errors: within the row space of the first update by the equations, outside it by the noise of that row space.
+    def _bar(self, line: Linearised, at: Position, coordinates: Float[np.ndarray, "1 n"]) -> float:
+        """Standard error: within the row space of the first update by the equations, outside it by the noise of that row space.
 
         How far a refined sample misses the row spaces shows the noise of its own equations, whatever its cause (rounding of the updates, or
-        of the activations that they were computed from), if there are enough equations. It is no less than what noise and the rounding of
-        the computation here predict; few equations are also helped by the rounding of whoever computed the updates.
+        of the activations that they were computed from), if there are enough equations. With few of them it is no less than what the
+        noise of the update predicts: they are also helped by the rounding of whoever computed it.
         """
         shares = []
-        for space, v, c, outside in zip(self.subspaces[1:], at.vectors, at.coordinates, at.outside, strict=True):
-            size = np.linalg.norm(v, axis=1)
+        for space, v, outside in zip(self.searched, at.vectors, at.outside, strict=True):
+            size = np.linalg.norm(v)
             spare = v.shape[1] - len(space.values) - at.points.shape[1] / len(at.vectors)
-            share = np.linalg.norm(outside, axis=1) / size / max(spare, 1.0) ** 0.5
-            evaluation = FORWARD * (ROUNDING / 2 if spare >= SPARE else self.unit_roundoff) / v.shape[1] ** 0.5
-            shares.append(np.maximum(share, np.hypot(space.deviation(c) / size, evaluation)))
+            share = np.linalg.norm(outside) / size / max(spare, 1.0) ** 0.5
+            evaluation = FORWARD * self.unit_roundoff / v.shape[1] ** 0.5
+            predicted = 0.0 if spare >= SPARE else float(np.hypot(space.deviation(v @ space.right.T)[0] / size, evaluation))
+            shares.append(max(share, predicted))
         first = self.subspaces[0]
         beyond = first.right.shape[1] - len(first.values)
-        across = first.deviation(coordinates) * np.sqrt(beyond)
-        free = at.points if self.group == "positive scaling" else None
-        return np.hypot(deviations(images, spaces, at, shares, free), across)
+        return float(np.hypot(line.deviation(shares), first.deviation(coordinates)[0] * np.sqrt(beyond)))
 
-    def _deflated(self, slopes: list[np.ndarray], inputs: list[np.ndarray]) -> bool:
-        """Take a sample out, unless its signals are not determined."""
-        own = signals(self.layers, slopes, self.subspaces, self.W_next)
-        if self.subspaces[0].n_unknown > 1 and own.kernel[1] < max(TOLD_APART * own.kernel[0], APART):
-            return False
-        last, y = self.subspaces[-1], own.coordinates[-1]
-        self.found.signals.append(last.left @ y / (inputs[-1] @ (y / last.values)))
-        self.subspaces = [space.without(h, y) for space, h, y in zip(self.subspaces, inputs, own.coordinates, strict=True)]
-        return True
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two vectors have the same direction, or opposite ones."""
+    return bool(1 - abs(one @ other) / (np.linalg.norm(one) * np.linalg.norm(other)) < SAME**2)
 
 
 def _distinct(points: Float[np.ndarray, "points unknowns"], most: int) -> Float[np.ndarray, "distinct unknowns"]:

@@ -22,7 +22,7 @@ from scipy.linalg import qr
 ROUNDING = 2.0**-52
 ABOVE_ROUNDING = 30.0
 """Noise of so many units of rounding is not rounding."""
-DECOMPOSITION = 4.0
+DECOMPOSITION = 0.25
 """Backward error of a singular value decomposition, in units of rounding of the largest singular value (measured)."""
 
 
@@ -42,9 +42,9 @@ class Subspace:
         relative to each entry, so rows of large numbers carry more of it.
     relative_noise
         Root mean square of the noise relative to that of the update (dimensionless).
-    inputs_avoid, signals_avoid
-        One unit row for each known sample: the coordinates of all other inputs are orthogonal to the first (they are the duals
-        :math:`\Sigma^{-1} y_i`), those of all other signals to the second (:math:`\Sigma^{-1}\eta_i`).
+    avoid
+        One unit row for each known sample, to which the coordinates of all other inputs are orthogonal: the dual
+        :math:`\Sigma^{-1} y_i` of its signal's coordinates.
     """
 
     left: Float[np.ndarray, "m n"]
@@ -53,8 +53,7 @@ class Subspace:
     noise: float
     spread: Float[np.ndarray, " m"]
     relative_noise: float
-    inputs_avoid: Float[np.ndarray, "known n"]
-    signals_avoid: Float[np.ndarray, "known n"]
+    avoid: Float[np.ndarray, "known n"]
 
     @classmethod
     def of(cls, update: Float[np.ndarray, "m columns"], samples: int, unit: float = ROUNDING / 2) -> Subspace:
@@ -71,21 +70,17 @@ class Subspace:
         else:
             own = np.linalg.norm(update, axis=1) / columns**0.5
             spread = np.hypot(max(unit, outside / size) * own, DECOMPOSITION * ROUNDING * values[0] / max(m, columns) ** 0.5)
-        none = np.zeros((0, samples))
-        return cls(U[:, :samples], values[:samples], R[:samples], float(noise), spread, float(max(outside / size, unit)), none, none)
+        known = np.zeros((0, samples))
+        return cls(U[:, :samples], values[:samples], R[:samples], float(noise), spread, float(max(outside / size, unit)), known)
 
     @property
     def n_unknown(self) -> int:
         """How many samples are not known yet."""
-        return len(self.values) - len(self.inputs_avoid)
+        return len(self.values) - len(self.avoid)
 
-    def without(self, input: Float[np.ndarray, " n"], signal: Float[np.ndarray, " n"]) -> Subspace:
-        """With one more known sample: the coordinates of its input and of its signal, each up to scale."""
-        return replace(
-            self,
-            inputs_avoid=np.vstack([self.inputs_avoid, _unit(signal / self.values)]),
-            signals_avoid=np.vstack([self.signals_avoid, _unit(input / self.values)]),
-        )
+    def without(self, signal: Float[np.ndarray, " n"]) -> Subspace:
+        """With one more known sample: the coordinates of its signal, up to scale."""
+        return replace(self, avoid=np.vstack([self.avoid, _unit(signal / self.values)]))
 
     def uncertainty(self, coordinates: Float[np.ndarray, "starts n"]) -> Float[np.ndarray, " starts"]:
         r"""How far a vector with these coordinates in the row space may lie off the true one: :math:`\nu\,\|\Sigma^{-1}\eta\|`.

@@ -7,6 +7,7 @@ import pytest
 
 import identify as idf
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
+from identify.recovery.separation.dense import _refined_multipliers
 from identify.recovery.solution import Failure, InapplicableError, ResidualError
 
 SIZES = {"inputs": 30, "samples": 8, "width": (48, 40), "outputs": 4, "bias": True}
@@ -131,25 +132,65 @@ class TestPrecision:
         assert found.evidence["separation"]["smallest_signal"] < 1e-8
 
 
+class TestMultipliers:
+    def test_refinement_is_least_squares_on_all_layers(self):
+        system, truth = planted(samples=4)
+        rng = np.random.default_rng(0)
+        noisy = changed(system, lambda part: part + 1e-3 * rng.standard_normal(part.shape))
+        columns = []
+        for k in range(truth.c.size):
+            layers = updated(system.network, truth.X, np.eye(truth.c.size)[k].reshape(truth.c.shape)).layers
+            columns.append(np.concatenate([part.reshape(-1) for update in layers.values() for part in update if part is not None]))
+        target = np.concatenate([part.reshape(-1) for update in noisy.layers.values() for part in update if part is not None])
+        oracle = np.linalg.lstsq(np.array(columns).T, target, rcond=None)[0]
+        refined = _refined_multipliers(noisy, truth.X, np.zeros_like(truth.c))
+        assert np.allclose(refined.reshape(-1), oracle, rtol=1e-9, atol=1e-12)
+
+
 class TestNotDetermined:
-    def twins(self, layers=3):
-        """Two samples with the same activation pattern in the first hidden layer, close to each other."""
-        system, truth = planted(width=(48, 40) if layers == 3 else (48, 40, 36))
+    def twins(self, told_apart_by):
+        """Two samples with the same activation pattern in the first hidden layer; the second tells them apart if it is to."""
+        system, truth = planted(width=(48, 40))
         net = system.network
         X = truth.X.copy()
-        direction = np.random.default_rng(0).standard_normal(30)
-        z, slope = net.forward(X[:1]).before[0][0], net.weights[0] @ direction
-        X[1] = X[0] + direction * 0.5 * np.abs(z / slope).min()
-        return updated(net, X, truth.c), X, truth.c
+        for seed in range(20):
+            direction = np.random.default_rng(seed).standard_normal(30)
+            passed = [net.forward(X[:1] + t * direction).before[:2] for t in np.linspace(0, 1, 2001)]
+            differ = np.array([[np.sum((z > 0) != (start > 0)) for z, start in zip(step, passed[0], strict=True)] for step in passed])
+            told = differ[:, 1] >= 1 if told_apart_by == 2 else differ[:, 1] == 0
+            wanted = np.flatnonzero((differ[:, 0] == 0) & told)
+            if len(wanted) and wanted[-1]:
+                break
+        X[1] = X[0] + wanted[-1] / 2000 * direction
+        whole = updated(net, X, truth.c)
+        return idf.KKTSystem.gradient(net, layers={k: whole.layers[k] for k in (1, 2)}), X, truth.c
 
     def test_samples_on_one_pattern_are_named_and_the_others_returned(self):
-        system, X, c = self.twins()
-        two = idf.KKTSystem.gradient(system.network, layers={k: system.layers[k] for k in (1, 2)})
-        found = idf.recover(two)
+        system, X, c = self.twins(told_apart_by=None)
+        found = idf.recover(system)
         assert found.n_samples == 6 and found.evidence["separation"]["mixed"] > 0
         assert found.uniqueness.status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.PARTIAL
         errors = found.match(X, c).errors
         assert np.isinf(errors[:2]).all() and errors[2:].max() < 1e-9
+
+    def test_a_layer_above_whose_slopes_differ_tells_them_apart_although_its_rows_do_not(self):
+        """The equations leave both of them the same line; their signals differ, and each is orthogonal to the other's dual."""
+        system, X, c = self.twins(told_apart_by=2)
+        found = idf.recover(system)
+        assert found.n_samples == 8 and found.evidence["separation"]["held"] == 2
+        match = found.match(X, c)
+        assert match.errors.max() < 1e-8
+        assert (match.errors * np.linalg.norm(X, axis=1) < 10 * found.error_bars[match.order]).all()
+
+    def test_parallel_signals_hide_samples_from_the_second_layer(self):
+        """One output: samples with the same slopes above the first hidden layer count once there, and the others are returned."""
+        system, truth = planted(outputs=1, samples=5, width=(40, 6), inputs=12, seed=4)
+        found = idf.recover(system)
+        ranks = found.evidence["ranks"]
+        assert ranks[1] < ranks[0] == 5
+        assert found.n_samples <= ranks[1] and found.uniqueness.reason is UniquenessReason.PARTIAL
+        errors = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
+        assert max(errors) < 1e-9
 
     def test_copies_count_once(self):
         system, truth = planted()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import identify as idf
-from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, signals
-from identify.recovery.separation.membership import Position, descend, normal_equations
+from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, Stack, signals
+from identify.recovery.separation.membership import Linearised, Position, descend, normal_equations
 from identify.recovery.separation.subspace import Subspace, complement
 
 SIGMA = idf.Activation.parse("gelu")
@@ -30,13 +30,11 @@ class TestSubspace:
         for i in range(4):
             eta, y = space.right @ H[i], space.left.T @ U[:, i]
             assert eta @ (y / space.values) == pytest.approx(1)
-            space = space.without(eta, y)
-            rest = complement(space.inputs_avoid) @ space.right
+            space = space.without(y)
+            rest = complement(space.avoid) @ space.right
             others = H[i + 1 :]
             assert np.abs(others - others @ rest.T @ rest).max() < 1e-12
             assert np.abs(H[i] - H[i] @ rest.T @ rest).max() > 1e-3
-            inner = space.left @ complement(space.signals_avoid).T
-            assert np.abs(U[:, i + 1 :] - inner @ inner.T @ U[:, i + 1 :]).max() < 1e-12
         assert space.n_unknown == 1
 
     @pytest.mark.parametrize("scale", [1.0, 1e-9])
@@ -117,26 +115,78 @@ class TestMembership:
         assert np.array_equal(stopped.points, points)
 
 
+class TestLinearised:
+    def planted(self):
+        """Equations that a known point solves, and others with the same solution up to noise."""
+        rng = np.random.default_rng(7)
+        _, _, own = images(rng, [5, 30, 20], 4, [True, False])
+        point = rng.standard_normal((1, 4))
+        spaces = [np.linalg.qr(np.vstack([v, rng.standard_normal((2, v.shape[1]))]).T)[0].T for v in own.values(point)]
+        return rng, own, spaces, point
+
+    def test_steps_solve_what_normal_equations_would_square(self):
+        _rng, own, spaces, point = self.planted()
+        at = Position.of(own, spaces, point + 1e-5)
+        for _ in range(3):
+            at = Position.of(own, spaces, at.points - Linearised.of(own, spaces, at).step())
+        assert np.abs(at.points - point).max() < 1e-13
+
+    def test_deviation_is_that_of_repetitions(self):
+        rng, own, spaces, point = self.planted()
+        at = Position.of(own, spaces, point)
+        line, sizes = Linearised.of(own, spaces, at), [np.linalg.norm(v) for v in at.vectors]
+        shares, moves = [1e-6, 3e-6], []
+        for _ in range(300):
+            noise = [s * rng.standard_normal(v.shape) * size for s, v, size in zip(shares, at.vectors, sizes, strict=True)]
+            outside = [n - n @ R.T @ R for n, R in zip(noise, spaces, strict=True)]
+            moved = Position(at.points, at.vectors, at.coordinates, outside, at.costs)
+            moves.append(Linearised.of(own, spaces, moved).step())
+        assert line.deviation(shares) == pytest.approx(np.sqrt(np.mean(np.sum(np.square(moves), axis=1))), rel=0.1)
+
+    def test_a_direction_without_influence_is_infinite_unless_it_is_free(self):
+        _rng, own, spaces, point = self.planted()
+        flat = Chart(own.chart.origin, own.chart.basis, own.chart.offset, own.chart.slopes @ np.diag([1.0, 1, 1, 0]))
+        other = HiddenActivations(own.layers, flat, own.lifted)
+        at = Position.of(other, spaces, point)
+        assert Linearised.of(other, spaces, at).deviation([1e-6, 1e-6]) == np.inf
+        free = Linearised.of(other, spaces, at, np.array([0.0, 0, 0, 1]))
+        assert np.isfinite(free.deviation([1e-6, 1e-6]))
+
+    def test_the_weakest_direction(self):
+        _rng, own, spaces, point = self.planted()
+        line = Linearised.of(own, spaces, Position.of(own, spaces, point))
+        size = np.linalg.norm(line.triangle @ line.weakest())
+        assert size == pytest.approx(np.linalg.svd(line.triangle, compute_uv=False)[-1], rel=0.1)
+
+
 class TestSignals:
     def planted(self, seed=0, samples=6):
         system, truth = idf.Configuration(inputs=20, samples=samples, width=(40, 30), activation="relu", outputs=4, bias=True).plant(seed)
         net = system.network
         lifted = [np.hstack([update.W, update.bias[:, None]]) for update in system.updates[:2]]
-        layers = [Layer(net.weights[0], net.biases[0], net.activations[0])]
-        slopes = net.activations[0](net.forward(truth.X).before[0], order=1)
-        return net, truth, layers, [Subspace.of(G, samples) for G in lifted], slopes
+        layers = [Layer(W, b, sigma) for W, b, sigma in zip(net.weights, net.biases, net.activations, strict=False)]
+        slopes = [sigma(z, order=1) for sigma, z in zip(net.activations, net.forward(truth.X).before, strict=False)]
+        return net, truth, Stack(layers, net.weights[-1]), [Subspace.of(G, samples) for G in lifted], slopes
 
-    def test_signals_are_those_of_the_backward_pass(self):
-        net, truth, layers, spaces, slopes = self.planted()
+    @pytest.mark.parametrize("samples", [6, 3], ids=["fewer outputs than samples", "more"])
+    def test_signals_are_those_of_the_backward_pass(self, samples):
+        net, truth, stack, spaces, slopes = self.planted(samples=samples)
         true = net.signals(truth.X, truth.c)
         for i in range(len(truth.X)):
-            found = signals(layers, [slopes[i]], spaces, net.weights[1])
-            assert found.kernel[0] < 1e-13 < 1e-4 < found.kernel[1]
-            for space, y, u in zip(spaces, found.coordinates, true, strict=False):
-                own = space.left @ y
-                assert abs(own @ u[i]) == pytest.approx(np.linalg.norm(own) * np.linalg.norm(u[i]), rel=1e-10)
+            found = signals(stack, [own[i] for own in slopes], spaces, [True, True])
+            assert found.kernel[0] < 1e-13 < 1e-4 < found.kernel[1] and found.misfits.max() < 1e-13
+            pairs = [(space.left @ y, u[i]) for space, y, u in zip(spaces, found.coordinates, true, strict=False)]
+            for own, u in [*pairs, (found.multipliers, truth.c[i])]:
+                assert abs(own @ u) == pytest.approx(np.linalg.norm(own) * np.linalg.norm(u), rel=1e-10)
 
     def test_a_sample_that_is_not_there_has_no_signals(self):
-        net, truth, layers, spaces, _slopes = self.planted()
-        absent = net.activations[0](net.forward(truth.X[:1] + 3.0).before[0], order=1)
-        assert signals(layers, [absent[0]], spaces, net.weights[1]).kernel[0] > 1e-4
+        net, truth, stack, spaces, _slopes = self.planted()
+        before = net.forward(truth.X[:1] + 3.0).before
+        absent = [sigma(z[0], order=1) for sigma, z in zip(net.activations, before, strict=False)]
+        found = signals(stack, absent, spaces, [True, True])
+        assert found.kernel[0] > 1e-4 and found.misfits.max() > 1e-4
+
+    def test_a_network_that_passes_nothing_on(self):
+        _net, _truth, stack, spaces, slopes = self.planted()
+        found = signals(stack, [np.zeros_like(own[0]) for own in slopes], spaces, [True, True])
+        assert found.kernel == (0.0, 0.0)
