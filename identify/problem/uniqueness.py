@@ -46,6 +46,10 @@ class UniquenessReason(StrEnum):
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"
     )
+    ONE_REGION = (
+        "{found} of {samples} samples were found one by one; the other {together} have the same slopes as one another in every layer, so "
+        "the updates determine no more of them than what they span"
+    )
     FEW_STARTS = "{converged} of {starts} random starts converged, too few to say anything"
     ISOLATED = "the data are proved to be isolated, but other data far away may give the same target"
     ROUNDED = (

@@ -149,7 +149,7 @@ def separated(
         )
         result = search.run(known)
         known = result.coordinates
-        if len(known) == n or not go_on():
+        if len(known) + result.together == n or not go_on():
             break
     assert search is not None and result is not None
     if not len(result.coordinates) and not go_on():
@@ -184,7 +184,10 @@ def _finished(
     system: KKTSystem, peeling: Peeling, found: Peeled, n: int, unit: float, tolerance: float | None, seed: int, evidence: dict[str, Any]
 ) -> Recovery:
     net = system.network
-    numbers = {name: getattr(found, name) for name in ("starts", "converged", "rounds", "rejected", "mixed", "impostors", "held", "hidden")}
+    numbers = {
+        name: getattr(found, name)
+        for name in ("starts", "converged", "rounds", "rejected", "mixed", "impostors", "together", "held", "hidden")
+    }
     evidence = dict(evidence)
     evidence["separation"] = numbers | {"samples": n, "found": len(found.coordinates), "hidden_layers": peeling.hidden}
     if not len(found.coordinates):
@@ -328,6 +331,10 @@ def _homogeneity(sigma: Activation) -> int | None:
 
 def _uniqueness(found: Peeled, n: int, returned: int, alike: Int[np.ndarray, " alike"]) -> Uniqueness:
     numbers = {"found": returned, "samples": n, "starts": found.starts, "converged": found.converged, "alike": len(alike)}
+    numbers["together"] = found.together
+    if returned + found.together == n > returned:
+        status = UniquenessStatus.UNKNOWN if len(alike) else UniquenessStatus.EVIDENCE
+        return Uniqueness(status, UniquenessReason.ONE_REGION, numbers=numbers)
     if len(found.coordinates) < n:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=numbers)
     if len(alike):

@@ -31,6 +31,10 @@ from scipy.linalg import qr
 
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 
+TOLD_APART, APART = 10.0, 1e-12
+"""Signals are determined if the second smallest singular value of their equations is more than the first times the smallest, and more than
+the second relative to the largest."""
+
 Activation = Callable[..., np.ndarray]
 """``sigma(z, order=k)``: the k-th derivative at every entry."""
 
@@ -133,6 +137,8 @@ class Signals:
     """For each layer, how far its signal is from the column space, relative to its size: zero for a sample, up to rounding."""
     kernel: tuple[float, float]
     """The two smallest singular values of the equations relative to the largest: one at rounding, the next well above."""
+    group: Float[np.ndarray, "n freedom"]
+    """Coordinates of all signals in the kernel, orthonormal: one column if they are determined."""
 
 
 def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " m"]], subspaces: Sequence[Subspace], complete: Sequence[bool]) -> Signals:
@@ -158,7 +164,7 @@ def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " m"]], subspaces: 
     kept = values > values[0] * len(left) * ROUNDING
     if not kept.any():  # no neuron passes anything on
         none = [np.zeros(len(space.values)) for space in subspaces]
-        return Signals(none, np.zeros(through.shape[1]), np.full(len(subspaces), np.inf), (0.0, 0.0))
+        return Signals(none, np.zeros(through.shape[1]), np.full(len(subspaces), np.inf), (0.0, 0.0), np.zeros((len(last.values), 0)))
     reached = left[:, kept]
     if reached.shape[1] <= len(last.values):
         V, equations = reached, []
@@ -180,7 +186,14 @@ def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " m"]], subspaces: 
     y = rows[-1]
     size = max(singular[0], np.linalg.norm(V))
     kernel = (float(singular[-1] / size), float(singular[-2] / size) if len(singular) > 1 else 1.0)
+    freedom = int(np.sum(singular <= size * max(TOLD_APART * kernel[0], APART)))
     own = [(V @ y, w @ y) for V, w in reversed(parts)]
     misfits = [np.linalg.norm(u - space.left @ c) / np.linalg.norm(u) for (u, c), space in zip(own, subspaces, strict=True)]
     multipliers = right[kept].T @ ((reached.T @ (start @ y)) / values[kept])
-    return Signals([c for _, c in own], multipliers, np.array(misfits) * np.array(complete), kernel)
+    return Signals(
+        [c for _, c in own],
+        multipliers,
+        np.array(misfits) * np.array(complete),
+        kernel,
+        last.left.T @ (start @ rows[len(rows) - freedom :].T),
+    )

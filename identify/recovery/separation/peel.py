@@ -49,9 +49,6 @@ UNDETERMINED = 0.1
 """Relative standard error from which on a point counts as not fixed by the equations that are searched."""
 SAME = 1e-4
 """Relative distance at which two samples count as one: for the search only; duplicates count once in the rank as well."""
-TOLD_APART, APART = 10.0, 1e-12
-"""A sample stands alone if the second smallest singular value of the equations for its signals is more than the first times the
-smallest, and more than the second relative to the largest."""
 PATIENCE, FEW = 40, 3
 """Rounds without a new sample after which the search ends; after the second if all hits were mixtures and there are more equations."""
 FORWARD = 3.0
@@ -65,6 +62,8 @@ BESIDE = 1e-7
 """Relative distance to which a point is known at most, when kinks beside it are looked for."""
 KINK = 0.1
 """Relative change of a slope that is a kink."""
+STRIDES = 24
+"""Points on each side of a hit at which a line of mixtures is looked at."""
 SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 FEW_ROWS = 1024
@@ -90,6 +89,8 @@ class Peeled:
     """Hits that solve them, but are not told apart from mixtures with other samples."""
     impostors: int = 0
     """Hits that solve them, but have no signals, or do not fit the deeper layers."""
+    together: int = 0
+    """Samples that have the same slopes as one another in every layer."""
     held: int = 0
     """Samples whose signals are determined, although the equations leave them a line."""
     hidden: int = 0
@@ -159,6 +160,9 @@ class Peeling:
         self.known: list[Known] = []
         self.everywhere = self._chart(np.zeros((0, len(first.values))))
         self.tried: set[tuple[int, int]] = set()
+        self.groups: list[Float[np.ndarray, "n freedom"]] = []
+        self.barren = 0
+        """Rounds since the last new sample."""
 
     @property
     def searched(self) -> list[Subspace]:
@@ -167,7 +171,7 @@ class Peeling:
 
     def run(self, known: Float[np.ndarray, "known n"] | None = None) -> Peeled:
         """Search until all samples are found, or ``go_on`` says no. ``known`` are coordinates of samples from an earlier search."""
-        n, per, barren = self.n_samples, STARTS, 0
+        n, per = self.n_samples, STARTS
         if known is not None and len(known):
             self._accept(known)
         while len(self.known) < n and self.go_on():
@@ -178,8 +182,10 @@ class Peeling:
                 self._accept(hits)
             new = len(self.known) - before
             per = STARTS if new else min(2 * per, MOST_STARTS)
-            barren = 0 if new else barren + 1
-            if barren >= PATIENCE or (self.gives_up_on_mixtures and barren >= FEW and self.found.mixed):
+            self.barren = 0 if new else self.barren + 1
+            if len(self.known) + self.found.together == n:
+                break
+            if self.barren >= PATIENCE or (self.gives_up_on_mixtures and self.barren >= FEW and self.found.mixed):
                 break
             if new:
                 self.progress(f"{before + new} of {n} samples")
@@ -212,7 +218,7 @@ class Peeling:
         order = np.argsort(screened.costs, kind="stable")
         exact = order[screened.costs[order] < EXACT]
         hits = _distinct(self._representatives(screened.points[exact]), MOST_STARTS)
-        if len(hits) < max(3, self.subspaces[1].n_unknown // STARTS):
+        if self.barren or len(hits) < max(FEW, self.subspaces[1].n_unknown // STARTS):
             known = len(self.known)
             fresh = [k for k in order[len(exact) :] if (int(numbers[k]), known) not in self.tried][:per]
             self.tried.update((int(numbers[k]), known) for k in fresh)
@@ -286,26 +292,42 @@ class Peeling:
         misfits = np.sqrt(at.costs)
         near = misfits <= self._nearly(at)
         found.rejected += int(np.sum(~near))
-        for k in np.argsort(misfits, kind="stable")[: int(np.sum(near))]:
+        walks = FEW if self.barren < FEW else 0
+        for k in [k for k in np.argsort(misfits, kind="stable") if near[k]]:
             if len(self.known) == self.n_samples:
                 return
-            point, bar = self._polished(chart, spaces, at[k : k + 1])
+            point, bar, line = self._polished(chart, spaces, at[k : k + 1])
             eta = chart.coordinates(point.points)[0]
             if any(np.linalg.norm(eta - own.coordinates) < SAME * np.linalg.norm(eta) for own in self.known):
                 continue
             misfit = float(np.sqrt(point.costs[0]))
-            if misfit > max(ACCEPTED * self._expected(point)[0], ROUNDED):
+            if misfit > self._tolerated(point)[0]:
                 found.rejected += 1
             elif self._uncertain(point)[0] > HIDDEN:
                 found.hidden += 1
-            else:
-                self._take(eta, bar, misfit)
+            elif not self._take(eta, bar, misfit) and not np.isfinite(bar) and walks:
+                walks -= 1
+                self._walk(chart, spaces, point, np.linalg.svd(line.triangle)[2][-1])
+
+    def _walk(self, chart: Chart, spaces: list[np.ndarray], at: Position, direction: Float[np.ndarray, " unknowns"]) -> None:
+        """Look along a line of mixtures for a point that has signals: those of a sample do not change until a slope does."""
+        lengths = np.linalg.norm(chart.coordinates(at.points)) * np.logspace(-5, 0, STRIDES)
+        steps = np.stack([lengths, -lengths], axis=1).reshape(-1, 1)
+        beside = Position.of(self._images(chart), spaces, self._representatives(at.points + steps * direction))
+        misfits = np.sqrt(beside.costs)
+        for k in np.flatnonzero(misfits <= self._tolerated(beside)):
+            if self._take(chart.coordinates(beside.points[k : k + 1])[0], float("inf"), float(misfits[k])):
+                return
+
+    def _tolerated(self, at: Position) -> Float[np.ndarray, " starts"]:
+        """The misfit up to which points solve the equations."""
+        return np.maximum(ACCEPTED * self._expected(at), ROUNDED)
 
     def _nearly(self, at: Position) -> Float[np.ndarray, " starts"]:
         """The misfit up to which points are polished."""
         return np.maximum(NEARLY * self._expected(at), NEAR)
 
-    def _polished(self, chart: Chart, spaces: list[np.ndarray], at: Position) -> tuple[Position, float]:
+    def _polished(self, chart: Chart, spaces: list[np.ndarray], at: Position) -> tuple[Position, float, Linearised]:
         """One hit after Gauss-Newton steps by orthogonal factors, which do not square the condition number, and its standard error."""
         images = self._images(chart)
         for _ in range(POLISHING_STEPS):
@@ -322,7 +344,7 @@ class Peeling:
             for beside in self._beyond_kinks(images, at, line.weakest() * max(SLOPES * bar, BESIDE * size)):
                 other = Linearised.of(images, spaces, Position.of(images, spaces, beside))
                 bar = max(bar, self._bar(other, at, coordinates))
-        return at, bar if bar <= UNDETERMINED * size else float("inf")
+        return at, bar if bar <= UNDETERMINED * size else float("inf"), line
 
     @staticmethod
     def _beyond_kinks(images: HiddenActivations, at: Position, move: np.ndarray) -> list[np.ndarray]:
@@ -332,19 +354,22 @@ class Peeling:
         jumps = np.abs(slopes[1:] - slopes[0]).max(axis=1) > KINK * np.abs(slopes[0]).max()
         return [beside[1 + k : 2 + k] for k in np.flatnonzero(jumps)]
 
-    def _take(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> None:
-        """Take the sample with these coordinates out, if its signals are determined; hold it, if its equations leave it a line."""
+    def _take(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> bool:
+        """Take the sample with these coordinates out, if its signals are determined; hold it, if its equations leave it a line.
+
+        Returns whether there is nothing more to be learned here: it was taken, or is known, or two samples are the same to all layers.
+        """
         found = self.found
         own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
-        if own.signals.kernel[1] < max(TOLD_APART * own.signals.kernel[0], APART):
+        if own.signals.group.shape[1] != 1:
             found.mixed += 1
-            return
+            return self._is_sample(own) and self._together(own.signals.group)
         if not self._is_sample(own):
             found.impostors += 1
-            return
+            return False
         if not np.isfinite(bar):  # on a line of mixtures of samples, or too close to one for this precision
             if any(_alike(own.signals.coordinates[-1], other.signals.coordinates[-1]) for other in self.known):
-                return
+                return True
             found.held += 1
         self.known.append(own)
         self.subspaces = [
@@ -353,6 +378,14 @@ class Peeling:
         ]
         if np.isfinite(bar):
             self._keep(own)
+        return True
+
+    def _together(self, group: Float[np.ndarray, "n freedom"]) -> bool:
+        """Note samples that have the same slopes in every layer: these updates hold no more of them than what they span."""
+        if all(np.linalg.norm(group - known @ (known.T @ group)) > SAME * np.linalg.norm(group) for known in self.groups):
+            self.groups.append(group)
+            self.found.together = sum(known.shape[1] for known in self.groups)
+        return True
 
     def _evaluated(self, eta: Float[np.ndarray, " n"], bar: float) -> tuple[list[np.ndarray], list[float], float, Signals]:
         """One point on its way through the whole network: for each observed update the coordinates of what enters the layer and its
@@ -412,13 +445,13 @@ class Peeling:
             images = self._images(chart)
             spaces = [complement(rows) @ space.right for rows, space in zip(avoid[1:], self.searched, strict=False)]
             at = descend(images, spaces, chart.points(held.coordinates[None]), steps=SEARCH_STEPS, damping=LEAST_DAMPING)
-            at, bar = self._polished(chart, spaces, at)
+            at, bar, _ = self._polished(chart, spaces, at)
             eta = chart.coordinates(at.points)[0]
             bar = float(np.hypot(bar, self._from_others(k, eta)))
             everywhere = Position.of(self._images(self.everywhere), [s.right for s in self.searched], self.everywhere.points(eta[None]))
             misfit = float(np.sqrt(everywhere.costs[0]))
             own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
-            good = misfit <= max(ACCEPTED * self._expected(everywhere)[0], ROUNDED) + bar / np.linalg.norm(eta)
+            good = misfit <= self._tolerated(everywhere)[0] + bar / np.linalg.norm(eta)
             if good and np.isfinite(bar) and _alike(own.signals.coordinates[-1], held.signals.coordinates[-1]) and self._is_sample(own):
                 self._keep(own)
 

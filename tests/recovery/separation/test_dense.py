@@ -169,7 +169,8 @@ class TestNotDetermined:
         system, X, c = self.twins(told_apart_by=None)
         found = idf.recover(system)
         assert found.n_samples == 6 and found.evidence["separation"]["mixed"] > 0
-        assert found.uniqueness.status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.PARTIAL
+        assert found.uniqueness.status is UniquenessStatus.EVIDENCE and found.uniqueness.reason is UniquenessReason.ONE_REGION
+        assert found.uniqueness.numbers["together"] == 2
         errors = found.match(X, c).errors
         assert np.isinf(errors[:2]).all() and errors[2:].max() < 1e-9
 
