@@ -64,6 +64,8 @@ KINK = 0.1
 """Relative change of a slope that is a kink."""
 STRIDES = 24
 """Points on each side of a hit at which a line of mixtures is looked at."""
+SHORT = 1e-5
+"""Relative length of a Gauss-Newton step after which another one is not needed: its error is of second order."""
 SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 FEW_ROWS = 1024
@@ -334,10 +336,13 @@ class Peeling:
             line = Linearised.of(images, spaces, at, at.points[0] if self.group == "positive scaling" else None)
             if not line.fixes:
                 break
-            moved = Position.of(images, spaces, self._representatives(at.points - line.step()))
+            step = line.step()
+            moved = Position.of(images, spaces, self._representatives(at.points - step))
             if moved.costs[0] > at.costs[0]:
                 break
             at = moved
+            if np.linalg.norm(step) < SHORT * np.linalg.norm(at.points):  # the equations are the same there to first order
+                break
         coordinates = chart.coordinates(at.points)
         size, bar = float(np.linalg.norm(coordinates)), self._bar(line, at, coordinates)
         if np.isfinite(bar) and at.points.size:
