@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 
 import identify as idf
@@ -51,6 +52,7 @@ ROWS = (
     Row((10, 256, 256, 5), "gelu", 64, "normal"),
     Row(MNIST, "relu", 32, training_steps=2000),
     Row(MNIST, "relu", 32, precision="float32", training_steps=500),
+    Row(MNIST, "relu", 16, precision="bfloat16"),
 )
 
 
@@ -77,9 +79,9 @@ def patches(rng: np.random.Generator, count: int, side: int = 32) -> np.ndarray:
 
 
 def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
-    """The update of one batch, computed in the precision of the row, and the batch."""
+    """The update of one batch, and the batch: computed in the precision of the row, or in float32 and sent in bfloat16."""
     rng = np.random.default_rng(seed)
-    kind = np.dtype(row.precision)
+    kind = np.dtype("float32" if row.precision == "bfloat16" else row.precision)
     weights, biases = [], []
     for inputs, outputs in zip(row.sizes, row.sizes[1:], strict=False):
         weights.append(rng.uniform(-1, 1, (outputs, inputs)).astype(kind) / kind.type(inputs**0.5))
@@ -97,6 +99,8 @@ def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
         y = rng.integers(0, row.sizes[-1], row.samples)
     X = X.astype(kind)
     layers = dict(enumerate(updates(row.activation, weights, biases, X, y), 1))
+    if row.precision == "bfloat16":
+        layers = {k: tuple(part.astype(ml_dtypes.bfloat16).astype(kind) for part in update) for k, update in layers.items()}
     return idf.KKTSystem.gradient(idf.Network(weights, biases=biases, activation=row.activation), layers=layers), X.astype(float)
 
 

@@ -123,7 +123,7 @@ def separated(
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the updates")
     spectra = [np.linalg.svd(matrix, compute_uv=False) for matrix in updates.matrices]
-    ranks = [_rank(values, unit) for values in spectra]
+    ranks = [_rank(values, unit, matrix.shape) for values, matrix in zip(spectra, updates.matrices, strict=True)]
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
@@ -158,11 +158,21 @@ def separated(
     return _finished(system, search, result, n, unit, tolerance, seed, evidence)
 
 
-def _rank(values: Float[np.ndarray, " k"], unit: float) -> int:
-    """How many singular values are signals: those above rounding, or if all are, those before the largest drop."""
-    above = int(np.sum(values > SIGNAL * unit * values[0]))
-    if above < len(values):
-        return above
+def _rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
+    """How many singular values are signals: those above rounding, or if all are, those before the largest drop.
+
+    Rounding of a format may add up to singular values of some units, but independent errors of all entries spread over all of them, and
+    those are much smaller. Between the two the largest drop decides.
+    """
+    m, columns = shape
+    spread = unit * np.linalg.norm(values) * (m**0.5 + columns**0.5) / (m * columns) ** 0.5
+    surely = int(np.sum(values > SIGNAL * unit * values[0]))
+    perhaps = int(np.sum(values > SIGNAL * min(spread, unit * values[0])))
+    if perhaps < len(values):
+        drops = values[max(surely, 1) - 1 : perhaps] / np.maximum(values[max(surely, 1) : perhaps + 1], np.finfo(float).tiny)
+        return max(surely, 1) + int(drops.argmax())
+    if surely < len(values):
+        return surely
     rank, _ = numerical_rank(values)
     if rank < len(values):
         return rank

@@ -31,7 +31,7 @@ from scipy.linalg import qr
 
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 
-TOLD_APART, APART = 10.0, 1e-12
+TOLD_APART, APART = 3.0, 1e-12
 """Signals are determined if the second smallest singular value of their equations is more than the first times the smallest, and more than
 the second relative to the largest."""
 

@@ -53,9 +53,9 @@ PATIENCE, FEW = 40, 3
 """Rounds without a new sample after which the search ends; after the second if all hits were mixtures and there are more equations."""
 FORWARD = 3.0
 """Relative error of the hidden activations that whoever computed the updates made, in units of rounding (measured)."""
-LOOSELY, DEEP = 30.0, 1e4
-"""A sample fits a deeper layer if it misses its row space by at most the first times its uncertainty, or the second times rounding: errors
-of the sample grow on the way."""
+LOOSELY, DEEP, DEEPEST = 30.0, 1e4, 1e-2
+"""A sample fits a deeper layer, or has signals, if it misses their spaces by at most the first times its uncertainty, or the second times
+rounding, at most the third: errors of the sample grow on the way."""
 SLOPES = 5.0
 """Standard errors by which pre-activations may be off when the uncertainty of slopes is taken."""
 BESIDE = 1e-7
@@ -368,7 +368,8 @@ class Peeling:
         own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
         if own.signals.group.shape[1] != 1:
             found.mixed += 1
-            return self._is_sample(own) and self._together(own.signals.group)
+            exact = own.signals.kernel[1] <= min(DEEP * self.unit_roundoff, DEEPEST)
+            return exact and self._is_sample(own) and self._together(own.signals.group)
         if not self._is_sample(own):
             found.impostors += 1
             return False
@@ -418,14 +419,14 @@ class Peeling:
 
         Both up to noise and how it grows on the way; slopes are as uncertain as the point is.
         """
-        deeper = self.hidden + 1
+        deeper, rounding = self.hidden + 1, min(DEEP * self.unit_roundoff, DEEPEST)
         for space, c, distance in zip(self.subspaces[deeper:], own.entering[deeper:], own.distances[deeper:], strict=True):
             size = float(np.linalg.norm(c))
-            if distance > max(LOOSELY * float(space.uncertainty(c)) / size, DEEP * self.unit_roundoff):
+            if distance > max(LOOSELY * float(space.uncertainty(c)) / size, rounding):
                 return False
         for space, y, misfit in zip(self.subspaces, own.signals.coordinates, own.signals.misfits, strict=True):
             noise = float(space.uncertainty(y)) / max(float(np.linalg.norm(y)), ROUNDING)
-            if float(misfit) > max(LOOSELY * noise, DEEP * self.unit_roundoff) + own.blur:
+            if float(misfit) > max(LOOSELY * noise, rounding) + own.blur:
                 return False
         return True
 
