@@ -122,8 +122,8 @@ def separated(
     updates = Updates.of(system)
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the updates")
-    spectra = [np.linalg.svd(matrix, compute_uv=False) for matrix in updates.matrices]
-    ranks = [_rank(values, unit, matrix.shape) for values, matrix in zip(spectra, updates.matrices, strict=True)]
+    factors = [np.linalg.svd(matrix, full_matrices=False) for matrix in updates.matrices]
+    ranks = [_rank(values, unit, matrix.shape) for (_, values, _), matrix in zip(factors, updates.matrices, strict=True)]
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
@@ -132,7 +132,7 @@ def separated(
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
     most, group = min(usable, MOST_LAYERS), _ambiguity(system).group
-    spaces = [Subspace.of(matrix, count, unit) for matrix, count in zip(updates.matrices[: most + 1], counts, strict=False)]
+    spaces = [Subspace.of(*each[:2], unit, each[2]) for each in zip(updates.matrices[: most + 1], counts, factors, strict=False)]
     result, search, known = None, None, None
     for hidden in range(1, most + 1):
         search = Peeling(
