@@ -29,6 +29,7 @@ from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.forward import Layer, Stack
+from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
@@ -44,6 +45,8 @@ MOST_MULTIPLIERS = 6000
 """Multipliers whose normal equations are formed."""
 RIDGE, REFINEMENTS = 1e-13, 5
 """Added to their diagonal relative to it, and steps of refinement."""
+JOINTLY = 1e-6
+"""Relative noise of the updates from which on all samples are refined together."""
 DROP = 3.0
 """Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
 
@@ -155,7 +158,16 @@ def separated(
     if not len(result.coordinates) and not go_on():
         numbers = {"samples": n, "starts": result.starts}
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)
-    return _finished(system, search, result, n, unit, tolerance, seed, evidence)
+    observed = Observed(updates.stack, updates.matrices, updates.lifted, _noise(updates, spaces))
+    return _finished(system, observed, search, result, n, unit, tolerance, seed, evidence, go_on)
+
+
+def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:
+    """The standard deviation of the noise in the entries of each update; those without a dimension to spare show none of their own."""
+    relative = max(space.relative_noise for space in spaces)
+    own = [float(np.sqrt(np.mean(space.spread**2))) for space in spaces]
+    shared = [relative * np.linalg.norm(matrix) / matrix.size**0.5 for matrix in updates.matrices[len(spaces) :]]
+    return [max(size, np.finfo(float).tiny) for size in [*own, *shared]]
 
 
 def _rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
@@ -191,7 +203,16 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
 
 
 def _finished(
-    system: KKTSystem, peeling: Peeling, found: Peeled, n: int, unit: float, tolerance: float | None, seed: int, evidence: dict[str, Any]
+    system: KKTSystem,
+    observed: Observed,
+    peeling: Peeling,
+    found: Peeled,
+    n: int,
+    unit: float,
+    tolerance: float | None,
+    seed: int,
+    evidence: dict[str, Any],
+    go_on: Callable[[], bool],
 ) -> Recovery:
     net = system.network
     numbers = {
@@ -204,16 +225,20 @@ def _finished(
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
     X = found.coordinates @ peeling.subspaces[0].right[:, : net.n_inputs]
     c, signal_sizes = _multipliers(system, peeling, found, X)
+    noise, bars = max(space.relative_noise for space in peeling.subspaces), np.array(found.bars)
+    if len(X) == n:
+        c = _refined_multipliers(system, X, c)
+        if noise > JOINTLY:
+            X, c, jointly_bars = jointly(observed, X, c, np.random.default_rng(seed), go_on)
+            bars = bars if jointly_bars is None else jointly_bars
+            evidence["separation"]["refined_jointly"] = jointly_bars is not None
     ambiguity = _ambiguity(system)
     if ambiguity.group != "none":
         X, c = ambiguity.canonical(X, c)
     order = np.argsort(-signal_sizes, kind="stable")
-    X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], np.array(found.bars)[order]
+    X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], bars[order]
     evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
-    if len(X) == n:
-        c = _refined_multipliers(system, X, c)
     residual = system.residual(X, c)
-    noise = max(space.relative_noise for space in peeling.subspaces)
     shares = signal_sizes / np.linalg.norm(signal_sizes)
     carried = float(np.linalg.norm(shares * bars / np.linalg.norm(X, axis=1)))
     usual = max(SLACK * noise, unit**DIGITS_KEPT)
