@@ -125,7 +125,9 @@ class Passed:
         other = np.linalg.norm(entering[last], axis=1) * ratio / self.observed.noise[last]
         return own[:, None], other[:, None]
 
-    def solve(self, rows: Float[np.ndarray, " equations"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
+    def solve(
+        self, rows: Float[np.ndarray, " equations"], accuracy: float = ACCURACY
+    ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
         """The change that explains weighted updates best."""
         (n, d), (own, other) = self.X.shape, self.scales()
         tiny = np.finfo(float).tiny
@@ -140,7 +142,7 @@ class Passed:
 
         shape = (len(rows), self.X.size + self.c.size)
         operator = LinearOperator(shape, matvec=lambda v: self.times(*apart(v)), rmatvec=back, dtype=float)
-        return apart(lsmr(operator, rows, atol=ACCURACY, btol=ACCURACY, conlim=0, maxiter=ITERATIONS)[0])
+        return apart(lsmr(operator, rows, atol=accuracy, btol=accuracy, conlim=0, maxiter=ITERATIONS)[0])
 
 
 def jointly(

@@ -52,9 +52,9 @@ class TestJacobian:
         units = np.eye(truth.X.size + truth.c.size)
         J = np.array([at.times(u[: truth.X.size].reshape(truth.X.shape), u[truth.X.size :].reshape(truth.c.shape)) for u in units]).T
         rest = at.missing()
-        dX, dc = at.solve(rest)
+        dX, dc = at.solve(rest, accuracy=1e-10)
         oracle = np.linalg.lstsq(J, rest, rcond=None)[0]
-        assert np.allclose(np.concatenate([dX.reshape(-1), dc.reshape(-1)]), oracle, atol=1e-3 * np.abs(oracle).max())
+        assert np.allclose(np.concatenate([dX.reshape(-1), dc.reshape(-1)]), oracle, atol=1e-6 * np.abs(oracle).max())
 
 
 @pytest.mark.parametrize(("activation", "least"), [("relu", 1.2), ("gelu", 1.6)])
