@@ -121,11 +121,22 @@ def updates(activation: str, weights: list, biases: list, X: np.ndarray, y: np.n
     return out[::-1]
 
 
+def determined(network: idf.Network, X: np.ndarray) -> int:
+    """Samples that are alone in their linear region: updates hold no more of the others than what they span (docs/theory.md)."""
+    if any(sigma.kind != "piecewise-linear" for sigma in network.activations):
+        return len(X)
+    slopes = zip(network.activations, network.forward(X).before, strict=False)
+    patterns = np.hstack([sigma(z, order=1) for sigma, z in slopes])
+    _, region, members = np.unique(patterns, axis=0, return_inverse=True, return_counts=True)
+    return int(np.sum(members[region.reshape(-1)] == 1))
+
+
 def measure(row: Row, seeds: int, budget: float) -> str:
     """One line of the table: the worst over all seeds."""
-    found, worst, ratios, seconds = [], [], [], []
+    found, alone, worst, ratios, seconds = [], [], [], [], []
     for seed in range(seeds):
         system, X = instance(row, seed)
+        alone.append(determined(system.network, X))
         began = time.perf_counter()
         try:
             result = idf.recover(system, budget=budget, seed=seed)
@@ -138,7 +149,9 @@ def measure(row: Row, seeds: int, budget: float) -> str:
         worst.append(match.errors[there].max(initial=0.0))
         ratios.extend(match.errors[there] * np.linalg.norm(X[there], axis=1) / result.error_bars[match.order[there]])
     bars = np.sqrt(np.mean(np.square(ratios))) if ratios else np.nan
-    return f"| {row} | {min(found)} of {row.samples} | {max(worst):.0e} | {bars:.2f} | {np.median(seconds):.1f} |"
+    least = min(zip(found, alone, strict=True))
+    of = row.samples if least[1] == row.samples else f"{row.samples} ({least[1]})"
+    return f"| {row} | {least[0]} of {of} | {max(worst):.0e} | {bars:.2f} | {np.median(seconds):.1f} |"
 
 
 def products() -> None:

@@ -19,7 +19,7 @@ equations already need no descent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -317,9 +317,15 @@ class Peeling:
         steps = np.stack([lengths, -lengths], axis=1).reshape(-1, 1)
         beside = Position.of(self._images(chart), spaces, self._representatives(at.points + steps * direction))
         misfits = np.sqrt(beside.costs)
-        for k in np.flatnonzero(misfits <= self._tolerated(beside)):
-            if self._take(chart.coordinates(beside.points[k : k + 1])[0], float("inf"), float(misfits[k])):
-                return
+        near = [k for k in range(len(steps)) if misfits[k] <= self._tolerated(beside)[k]]
+        etas = [chart.coordinates(beside.points[k : k + 1])[0] for k in near]
+        groups = len(self.groups)
+        for eta in etas:  # samples that nothing tells apart make signals of others up beyond their own region
+            self._shares_region(self._known(eta, float("inf"), 0.0))
+        if len(self.groups) == groups:
+            for eta, k in zip(etas, near, strict=True):
+                if self._take(eta, float("inf"), float(misfits[k])):
+                    return
 
     def _tolerated(self, at: Position) -> Float[np.ndarray, " starts"]:
         """The misfit up to which points solve the equations."""
@@ -340,41 +346,37 @@ class Peeling:
             moved = Position.of(images, spaces, self._representatives(at.points - step))
             if moved.costs[0] > at.costs[0]:
                 break
+            jumped = _have_kinks(images, np.vstack([moved.points, at.points]))[0]
             at = moved
-            if np.linalg.norm(step) < SHORT * np.linalg.norm(at.points):  # the equations are the same there to first order
+            if not jumped and np.linalg.norm(step) < SHORT * np.linalg.norm(at.points):  # the equations are the same to first order
                 break
+        else:
+            line = Linearised.of(images, spaces, at, at.points[0] if self.group == "positive scaling" else None)
         coordinates = chart.coordinates(at.points)
         size, bar = float(np.linalg.norm(coordinates)), self._bar(line, at, coordinates)
         if np.isfinite(bar) and at.points.size:
-            for beside in self._beyond_kinks(images, at, line.weakest() * max(SLOPES * bar, BESIDE * size)):
-                other = Linearised.of(images, spaces, Position.of(images, spaces, beside))
+            move = line.weakest() * max(SLOPES * bar, BESIDE * size)
+            beside = at.points + np.array([[0.0], [1.0], [-1.0]]) * move
+            for k in np.flatnonzero(_have_kinks(images, beside)):  # on a kink, to the precision of this noise, both sides count
+                other = Linearised.of(images, spaces, Position.of(images, spaces, beside[k + 1 : k + 2]))
                 bar = max(bar, self._bar(other, at, coordinates))
         return at, bar if bar <= UNDETERMINED * size else float("inf"), line
-
-    @staticmethod
-    def _beyond_kinks(images: HiddenActivations, at: Position, move: np.ndarray) -> list[np.ndarray]:
-        """Points beside this one that have other slopes: if it lies on a kink, to the precision of this noise, both sides count."""
-        beside = at.points + np.array([[0.0], [1.0], [-1.0]]) * move
-        slopes = np.hstack(images.slopes(beside))
-        jumps = np.abs(slopes[1:] - slopes[0]).max(axis=1) > KINK * np.abs(slopes[0]).max()
-        return [beside[1 + k : 2 + k] for k in np.flatnonzero(jumps)]
 
     def _take(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> bool:
         """Take the sample with these coordinates out, if its signals are determined; hold it, if its equations leave it a line.
 
         Returns whether there is nothing more to be learned here: it was taken, or is known, or two samples are the same to all layers.
         """
-        found = self.found
-        own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
+        found, own = self.found, self._known(eta, bar, misfit)
         if own.signals.group.shape[1] != 1:
             found.mixed += 1
-            exact = own.signals.kernel[1] <= min(DEEP * self.unit_roundoff, DEEPEST)
-            return exact and self._is_sample(own) and self._together(own.signals.group)
+            return self._shares_region(own)
         if not self._is_sample(own):
             found.impostors += 1
             return False
         if not np.isfinite(bar):  # on a line of mixtures of samples, or too close to one for this precision
-            if any(_alike(own.signals.coordinates[-1], other.signals.coordinates[-1]) for other in self.known):
+            y = own.signals.coordinates[-1]
+            if any(_alike(y, other.signals.coordinates[-1]) for other in self.known) or any(_within(y, group) for group in self.groups):
                 return True
             found.held += 1
         self.known.append(own)
@@ -386,11 +388,26 @@ class Peeling:
             self._keep(own)
         return True
 
-    def _together(self, group: Float[np.ndarray, "n freedom"]) -> bool:
-        """Note samples that have the same slopes in every layer: these updates hold no more of them than what they span."""
-        if all(np.linalg.norm(group - known @ (known.T @ group)) > SAME * np.linalg.norm(group) for known in self.groups):
+    def _known(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> Known:
+        return Known(eta, bar, misfit, *self._evaluated(eta, bar))
+
+    def _shares_region(self, own: Known) -> bool:
+        """Whether a point lies in one linear region with several samples: these updates hold no more of them than what they span.
+
+        Notes their signals, and drops what was held in their name.
+        """
+        group, exact = own.signals.group, own.signals.kernel[1] <= min(DEEP * self.unit_roundoff, DEEPEST)
+        if group.shape[1] < 2 or not exact or not self._is_sample(own):
+            return False
+        if not any(_within(column, known) for known in self.groups for column in group.T):
             self.groups.append(group)
             self.found.together = sum(known.shape[1] for known in self.groups)
+            made_up = [not np.isfinite(other.bar) and _within(other.signals.coordinates[-1], group) for other in self.known]
+            if any(made_up):
+                self.known = [other for other, gone in zip(self.known, made_up, strict=True) if not gone]
+                self.found.held -= sum(made_up)
+                kept = ~np.array(made_up)
+                self.subspaces = [replace(space, avoid=space.avoid[kept]) if len(space.avoid) else space for space in self.subspaces]
         return True
 
     def _evaluated(self, eta: Float[np.ndarray, " n"], bar: float) -> tuple[list[np.ndarray], list[float], float, Signals]:
@@ -456,7 +473,7 @@ class Peeling:
             bar = float(np.hypot(bar, self._from_others(k, eta)))
             everywhere = Position.of(self._images(self.everywhere), [s.right for s in self.searched], self.everywhere.points(eta[None]))
             misfit = float(np.sqrt(everywhere.costs[0]))
-            own = Known(eta, bar, misfit, *self._evaluated(eta, bar))
+            own = self._known(eta, bar, misfit)
             good = misfit <= self._tolerated(everywhere)[0] + bar / np.linalg.norm(eta)
             if good and np.isfinite(bar) and _alike(own.signals.coordinates[-1], held.signals.coordinates[-1]) and self._is_sample(own):
                 self._keep(own)
@@ -511,6 +528,17 @@ class Peeling:
         first = self.subspaces[0]
         beyond = first.right.shape[1] - len(first.values)
         return float(np.hypot(line.deviation(shares), first.deviation(coordinates)[0] * np.sqrt(beyond)))
+
+
+def _have_kinks(images: HiddenActivations, points: Float[np.ndarray, "points unknowns"]) -> np.ndarray:
+    """For each point but the first, whether its slopes differ from those of the first by a kink."""
+    slopes = np.hstack(images.slopes(points))
+    return np.abs(slopes[1:] - slopes[0]).max(axis=1) > KINK * np.abs(slopes[0]).max()
+
+
+def _within(y: Float[np.ndarray, " n"], group: Float[np.ndarray, "n k"]) -> bool:
+    """Whether a vector lies in the span of orthonormal columns."""
+    return bool(np.linalg.norm(y - group @ (group.T @ y)) < SAME * np.linalg.norm(y))
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
