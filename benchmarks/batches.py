@@ -50,6 +50,7 @@ ROWS = (
     Row((3072, 1024, 1024, 10), "relu", 100, "patches", "float32", slow=True),
     *(Row((3072, *[200] * 6, 10), "relu", n, "patches", slow=n == 80) for n in (20, 50, 80)),
     Row((10, 256, 256, 5), "gelu", 64, "normal"),
+    *(Row((30, width, width, 5), name, 20, "normal") for name, width in (("relu", 45), ("relu", 64), ("gelu", 45))),
     Row(MNIST, "relu", 32, training_steps=2000),
     Row(MNIST, "relu", 32, precision="float32", training_steps=500),
     Row(MNIST, "relu", 16, precision="bfloat16"),

@@ -252,3 +252,24 @@ class TestRefused:
         system, _ = planted()
         with pytest.raises(idf.InputError, match="method: received 'algebraic', expected one of auto, separate"):
             idf.recover(system, method="algebraic")
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_evidence_is_never_wrong_for_narrow_networks(depth):
+    """Widths around the least that counts allow, where impostors and lines of mixtures exist: what is called evidence holds."""
+    statuses = []
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(2, 9))
+        system, truth = planted(
+            seed, inputs=int(rng.integers(2, 12)), samples=n, width=tuple(int(n + rng.integers(1, 25)) for _ in range(depth)), outputs=2
+        )
+        try:
+            found = idf.recover(system, budget=5, seed=seed)
+        except idf.RecoveryError:
+            continue
+        statuses.append(found.uniqueness.status)
+        if found.uniqueness.status is UniquenessStatus.EVIDENCE:
+            nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
+            assert (nearest <= 20 * found.error_bars + 1e-9).all(), seed
+    assert statuses.count(UniquenessStatus.EVIDENCE) >= 3
