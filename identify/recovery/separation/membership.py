@@ -30,6 +30,8 @@ TRIALS = 8
 """Dampings tried for one step; a start that none improves is at rest."""
 PROGRESS = 1e-3
 """Relative decrease of the cost below which a start is at rest."""
+LARGE = 20_000
+"""Entries of one Jacobian from which on its rows of zeros are left out."""
 FLAT = 1e-13
 """Reciprocal condition number of the equations from which on they fix a point."""
 FLOOR = 1e-12
@@ -90,15 +92,30 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
     matrix, gradient = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))
     for J, R, v, r in zip(images.jacobians(at.points), subspaces, at.vectors, at.outside, strict=True):
         size = _squares(v)
-        inside = R[:, : J.shape[1]] @ J  # rows of J beyond are those of the constant 1, and zero
+        matrix += _projected_gram(J, R) / size[:, None, None]
         g = np.matmul(r[:, None, : J.shape[1]], J)[:, 0] / size[:, None]
         q = np.matmul(v[:, None, : J.shape[1]], J)[:, 0] / size[:, None]
         cost = _squares(r) / size
-        matrix += (np.matmul(J.transpose(0, 2, 1), J) - np.matmul(inside.transpose(0, 2, 1), inside)) / size[:, None, None]
         cross = g[:, :, None] * q[:, None]
         matrix += cost[:, None, None] * (q[:, :, None] * q[:, None]) - cross - cross.transpose(0, 2, 1)
         gradient += g - cost[:, None] * q
     return matrix, gradient
+
+
+def _projected_gram(J: Float[np.ndarray, "starts rows unknowns"], R: Float[np.ndarray, "n size"]) -> np.ndarray:
+    """J^T J - (R J)^T (R J) for every start. R has a column more where a constant 1 is lifted, whose row of J is zero."""
+    starts, rows, unknowns = J.shape
+    if rows * unknowns > LARGE:  # neurons that a sample does not activate have rows of zeros: leaving them out repays a copy
+        out = np.empty((starts, unknowns, unknowns))
+        for k, own in enumerate(J):
+            live = np.flatnonzero(own.any(axis=1))
+            part = own[live]
+            inside = R[:, live] @ part
+            np.matmul(part.T, part, out=out[k])
+            out[k] -= inside.T @ inside
+        return out
+    inside = R[:, :rows] @ J
+    return np.matmul(J.transpose(0, 2, 1), J) - np.matmul(inside.transpose(0, 2, 1), inside)
 
 
 @dataclass(frozen=True, eq=False)
