@@ -21,7 +21,7 @@ from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
 from identify.base.limits import Clock, Stopped
-from identify.base.options import PRECISIONS, choice, positive, whole
+from identify.base.options import PRECISIONS, choice, positive, valid_seed, whole
 from identify.splitting.matrices import smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 
@@ -54,7 +54,7 @@ def reconstruct(
     steps
         Iterations, at least 1; None: as published.
     trials
-        Runs, with the seeds ``seed``, ``seed`` + 1, ...
+        Runs, with the seeds ``seed``, ``seed`` + 1, ..., each from 0 to 2^53 - 1.
     splitting
         Splits candidates at strict saddles. None: their number is constant.
     precision
@@ -93,8 +93,9 @@ def reconstruct(
     >>> found.X.shape, found.trials[0].iterations
     ((2, 2), 100)
     """
-    first = _drawn(attack, seed)
     candidates, trials = whole("candidates", candidates), whole("trials", trials)
+    seed = valid_seed(seed, runs=trials)
+    first = _drawn(attack, seed)
     total = whole("steps", first.steps if steps is None else steps)
     budget = None if budget is None else positive("budget", budget, unit="seconds")
     choice("precision", precision, PRECISIONS)
