@@ -25,6 +25,8 @@ FLOOR = 1e-9
 STALLED = 0.8
 """A start whose cost a block of steps leaves above this share is at rest."""
 SMALLEST_BATCH = 8
+WORTH_COMPILING = 1e9
+"""Operations of a block, at least, for which a smaller batch repays the second or two that its program takes to compile."""
 
 Normal = Callable[..., tuple[Array, Array, Array]]
 """(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
@@ -32,34 +34,34 @@ Cost = Callable[..., Array]
 """The same -> the cost alone."""
 
 
-@partial(jax.jit, static_argnums=(0, 1, 6))
-def descend(
-    cost: Cost,
-    normal: Normal,
-    arrays: Any,
-    points: Float[Array, "starts unknowns"],
-    own: Float[Array, "starts constants"],
-    damping: Float[Array, " starts"],
-    steps: int,
-) -> tuple[Float[Array, "starts unknowns"], Float[Array, " starts"], Float[Array, " starts"]]:
-    """``steps`` damped Gauss-Newton steps of every start; returns points, damping and costs. Costs never rise."""
+State = tuple[Float[Array, "starts unknowns"], Float[Array, "starts unknowns"], Float[Array, " starts"], Float[Array, " starts"]]
+"""Points, the trials that follow them, dampings, and the costs of the points."""
 
-    def one(point, own, damping):
+
+@partial(jax.jit, static_argnums=(0, 1, 5))
+def descend(cost: Cost, normal: Normal, arrays: Any, state: State, own: Float[Array, "starts constants"], steps: int) -> State:
+    """``steps`` damped Gauss-Newton steps of every start. Costs never rise.
+
+    A step judges the trial of the one before and makes the next, so that the program holds ``cost`` and ``normal`` once: compiling
+    them takes longer than most descents.
+    """
+
+    def one(point, trial, damping, value, own):
         def step(state, _):
-            point, damping, value = state
+            point, trial, damping, value = state
+            new = cost(arrays, trial, own)
+            better = new < value
+            point, value = jnp.where(better, trial, point), jnp.where(better, new, value)
+            damping = jnp.clip(jnp.where(better, damping / 4, damping * 3), LEAST_DAMPING, MOST_DAMPING)
             _, gradient, matrix = normal(arrays, point, own)
             diagonal = jnp.diag(matrix)
             diagonal = diagonal + FLOOR * diagonal.mean() + jnp.finfo(diagonal.dtype).tiny
             trial = point - cho_solve(cho_factor(matrix + damping * jnp.diag(diagonal)), gradient)
-            new = cost(arrays, trial, own)
-            better = new < value
-            damping = jnp.clip(jnp.where(better, damping / 4, damping * 3), LEAST_DAMPING, MOST_DAMPING)
-            return (jnp.where(better, trial, point), damping, jnp.where(better, new, value)), None
+            return (point, trial, damping, value), None
 
-        state, _ = jax.lax.scan(step, (point, damping, cost(arrays, point, own)), None, length=steps)
-        return state
+        return jax.lax.scan(step, (point, trial, damping, value), None, length=steps)[0]
 
-    return jax.vmap(one)(points, own, damping)
+    return jax.vmap(one)(*state, own)
 
 
 def _spread(starts: np.ndarray) -> Array:
@@ -89,25 +91,26 @@ def minimise(
     starts give the same bits on the same machine.
     """
     constants = np.zeros((len(points), 0)) if own is None else own
-    damping = np.full(len(points), FIRST_DAMPING)
     at, costs, moving = np.array(points, float), np.full(len(points), np.inf), np.arange(len(points))
+    trials, damping = at.copy(), np.full(len(points), 4 * FIRST_DAMPING)  # the first step judges the start
+    operations = block * (at.shape[1] + 1) ** 3
     with jax.enable_x64(True):
         for _ in range(0, steps, block):
-            rows = np.resize(moving, _batch(len(moving), len(points)))
-            new, dampings, values = map(
-                np.asarray, descend(cost, normal, arrays, _spread(at[rows]), _spread(constants[rows]), _spread(damping[rows]), block)
-            )
-            stays = ~(values < STALLED * costs[rows])
-            at[rows], damping[rows], costs[rows] = new, dampings, values
+            rows = np.resize(moving, _batch(len(moving), len(points), operations))
+            state = tuple(_spread(part[rows]) for part in (at, trials, damping, costs))
+            new = [np.asarray(part) for part in descend(cost, normal, arrays, state, _spread(constants[rows]), block)]
+            stays = ~(new[3] < STALLED * costs[rows])
+            at[rows], trials[rows], damping[rows], costs[rows] = new
+            values = new[3]
             moving = rows[: len(moving)][((values > enough) & ~stays)[: len(moving)]]
             if not len(moving) or not go_on():
                 break
     return at, costs
 
 
-def _batch(wanted: int, most: int) -> int:
-    """How many starts to map at once: few different numbers, since each is compiled anew."""
+def _batch(wanted: int, most: int, operations: float) -> int:
+    """How many starts to map at once: few different numbers, since each is compiled anew, and only where that is repaid."""
     size = most
-    while size >= 2 * max(wanted, SMALLEST_BATCH):
+    while size >= 2 * max(wanted, SMALLEST_BATCH) and size * operations > WORTH_COMPILING:
         size = -(-size // 2)
     return size
