@@ -14,6 +14,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,23 +117,31 @@ def measured(name: str, budget: float, *, interrupt: float | None = None, number
     prepare, call = CASES[name]
     code = CHILD.format(budget=budget, prepare=prepare, call=call)
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "IDENTIFY_MEMORY": MEMORY}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as child:
-        assert child.stdout is not None and child.stderr is not None
-        if child.stdout.readline().strip() != "begin":
-            return Measured(f"not begun: {child.stderr.read()[-300:]}", False, 0.0, 0.0)
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=said, text=True, env=environment, start_new_session=True
+        ) as child,
+    ):
+        assert child.stdout is not None
+        killing = threading.Timer(limit, os.killpg, (child.pid, signal.SIGKILL))
+        has_begun = child.stdout.readline().strip() == "begin"
+        killing.start()
         began = time.monotonic()
-        if interrupt is not None:
+        if has_begun and interrupt is not None:
             time.sleep(interrupt)
             began = time.monotonic()
             child.send_signal(number)
-        try:
-            out, err = child.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            return Measured(f"killed after {limit:g} s", False, limit, 0.0)
+        out = child.stdout.read()  # up to the end of the processes that it started, which have this end of the pipe as well
         seconds = time.monotonic() - began
+        if not killing.is_alive():
+            return Measured(f"killed after {limit:g} s", False, limit, 0.0)
+        killing.cancel()
+        child.wait()
+        said.seek(0)
+        err = said.read()
+    if not has_begun:
+        return Measured(f"not begun: {err[-300:]}", False, 0.0, 0.0)
     lines = out.splitlines()
     if len(lines) != 2:
         return Measured(f"died: {err[-300:]}", False, seconds, 0.0)

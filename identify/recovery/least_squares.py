@@ -1,11 +1,13 @@
 r"""Levenberg-Marquardt from many starts at once, on normal equations in closed form.
 
 One start is a vector of unknowns; a problem gives the cost and the normal equations :math:`J^\top J,\ J^\top r` there, and JAX maps them
-over the starts. The damping of every start is its own. Steps come in blocks, between which the caller looks at the clock.
+over the starts. The damping of every start is its own. Steps come in blocks, after which starts at rest are left out, and a block in
+slices of a fraction of a second, between which the caller looks at the clock and an interrupt is heard.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,6 +27,8 @@ FLOOR = 1e-9
 STALLED = 0.8
 """A start whose cost a block of steps leaves above this share is at rest."""
 SMALLEST_BATCH = 8
+SLICE = 0.25
+"""Seconds between two looks at the clock, once the speed is known."""
 WORTH_COMPILING = 1e9
 """Operations of a block, at least, for which a smaller batch repays the second or two that its program takes to compile."""
 
@@ -38,8 +42,8 @@ State = tuple[Float[Array, "starts unknowns"], Float[Array, "starts unknowns"], 
 """Points, the trials that follow them, dampings, and the costs of the points."""
 
 
-@partial(jax.jit, static_argnums=(0, 1, 5))
-def descend(cost: Cost, normal: Normal, arrays: Any, state: State, own: Float[Array, "starts constants"], steps: int) -> State:
+@partial(jax.jit, static_argnums=(0, 1))
+def descend(cost: Cost, normal: Normal, arrays: Any, state: State, own: Float[Array, "starts constants"], steps: int | Array) -> State:
     """``steps`` damped Gauss-Newton steps of every start. Costs never rise.
 
     A step judges the trial of the one before and makes the next, so that the program holds ``cost`` and ``normal`` once: compiling
@@ -47,7 +51,7 @@ def descend(cost: Cost, normal: Normal, arrays: Any, state: State, own: Float[Ar
     """
 
     def one(point, trial, damping, value, own):
-        def step(state, _):
+        def step(_, state):
             point, trial, damping, value = state
             new = cost(arrays, trial, own)
             better = new < value
@@ -57,9 +61,9 @@ def descend(cost: Cost, normal: Normal, arrays: Any, state: State, own: Float[Ar
             diagonal = jnp.diag(matrix)
             diagonal = diagonal + FLOOR * diagonal.mean() + jnp.finfo(diagonal.dtype).tiny
             trial = point - cho_solve(cho_factor(matrix + damping * jnp.diag(diagonal)), gradient)
-            return (point, trial, damping, value), None
+            return point, trial, damping, value
 
-        return jax.lax.scan(step, (point, trial, damping, value), None, length=steps)[0]
+        return jax.lax.fori_loop(0, steps, step, (point, trial, damping, value))
 
     return jax.vmap(one)(*state, own)
 
@@ -94,18 +98,36 @@ def minimise(
     at, costs, moving = np.array(points, float), np.full(len(points), np.inf), np.arange(len(points))
     trials, damping = at.copy(), np.full(len(points), 4 * FIRST_DAMPING)  # the first step judges the start
     operations = block * (at.shape[1] + 1) ** 3
+    pace: dict[int, float] = {}
     with jax.enable_x64(True):
         for _ in range(0, steps, block):
             rows = np.resize(moving, _batch(len(moving), len(points), operations))
-            state = tuple(_spread(part[rows]) for part in (at, trials, damping, costs))
-            new = [np.asarray(part) for part in descend(cost, normal, arrays, state, _spread(constants[rows]), block)]
-            stays = ~(new[3] < STALLED * costs[rows])
-            at[rows], trials[rows], damping[rows], costs[rows] = new
-            values = new[3]
+            state = (_spread(at[rows]), _spread(trials[rows]), _spread(damping[rows]), _spread(costs[rows]))
+            state = _in_slices(partial(descend, cost, normal, arrays, own=_spread(constants[rows])), state, block, pace, go_on)
+            values = np.asarray(state[3])
+            stays = ~(values < STALLED * costs[rows])
+            at[rows], trials[rows], damping[rows], costs[rows] = map(np.asarray, state)
             moving = rows[: len(moving)][((values > enough) & ~stays)[: len(moving)]]
             if not len(moving) or not go_on():
                 break
     return at, costs
+
+
+def _in_slices(run: Callable[..., State], state: State, steps: int, pace: dict[int, float], go_on: Callable[[], bool]) -> State:
+    """``steps`` steps, or fewer when ``go_on()`` says no; the slices make no difference to the result.
+
+    ``pace``: seconds of a step by the number of starts, 0 after the first one, which also compiles.
+    """
+    size, done = len(state[0]), 0
+    while done < steps:
+        count = int(np.clip(SLICE / pace[size], 1, steps - done)) if pace.get(size) else 1
+        began = time.monotonic()
+        state = jax.block_until_ready(run(state=state, steps=count))
+        pace[size] = (time.monotonic() - began) / count if size in pace else 0.0
+        done += count
+        if not go_on():
+            break
+    return state
 
 
 def _batch(wanted: int, most: int, operations: float) -> int:
