@@ -1,8 +1,9 @@
-"""How well every verb keeps to its budget at sizes a hundred times too large, and how soon an interrupt ends it.
+"""How well every verb keeps to its budget at sizes a hundred times too large, and how soon an interrupt or a termination ends it.
 
-``python benchmarks/limits.py`` runs each case in a new process, once to its end and once with Ctrl-C half a second in, and prints one
-markdown table. A verb has to end within twice its budget, or five seconds, in an answer or an error of this package, and within two
-seconds of the interrupt. ``--cases`` names some; without them all are run.
+``python benchmarks/limits.py`` runs each case in a new process: once to its end, once with Ctrl-C half a second in, and once with
+SIGTERM, and prints one markdown table. The process takes the signals as the command line does. A verb has to end within twice its
+budget, or five seconds, in an answer or an error of this package, and within two seconds of the signal; so have the processes that it
+started. ``--cases`` names some; without them all are run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +26,13 @@ CUBIC = "z + z^2/2 + z^3"
 WITHIN = 5.0
 """Seconds that every verb may take, whatever its budget."""
 AFTER_INTERRUPT = 2.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MEMORY = "2"
 """GiB that one piece of work may take (IDENTIFY_MEMORY)."""
+SWEEP = (
+    "import tempfile; from concurrent.futures import ThreadPoolExecutor; store = tempfile.mkdtemp(); "
+    "grid = dict(measure={}, inputs={}, {}, width={}, activation='z + z^2/2 + z^3')"
+)
 PLANTED = "system, truth = config({}, {}, {}).plant(seed=0); data = truth.X, truth.c"
 JAX = "import jax.numpy; "
 """Loading it does not count against a budget; compiling does."""
@@ -51,6 +59,12 @@ CASES: dict[str, tuple[str, str]] = {
         JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
         "idf.reconstruct(idf.attacks.haim(net), candidates=1000, budget=budget)",
     ),
+    "sweep, verdicts": (SWEEP.format("'verdict'", 784, "samples=60000", 1000), "idf.sweep(grid, store=store, workers=1)"),
+    "sweep, thresholds": (SWEEP.format("'thresholds'", 60, "seeds=1", 200), "idf.sweep(grid, store=store, workers=1)"),
+    "sweep, recoveries": (
+        JAX + SWEEP.format("'recovery'", 784, "samples=200, budget=budget", 1000),
+        "idf.sweep(grid, store=store, executor=ThreadPoolExecutor(1))",
+    ),
     "plant": ("", "config(10**5, 10**5, 10**5).plant(seed=0)"),
     "plant, weight decay": ("", "config(784, 500, 5000, 'z^3', regime='weight-decay').plant(seed=0)"),
 }
@@ -61,6 +75,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy
 import identify as idf
 from identify.base.errors import IdentifyError
+from identify.base.interrupts import listening
 from identify.base.options import CONDITIONS as idf_conditions
 
 def config(d, n, m, activation="z + z^2/2 + z^3", **options):
@@ -71,7 +86,8 @@ budget = {budget}
 print("begin", flush=True)
 began, worked = time.monotonic(), time.process_time()
 try:
-    outcome, is_typed = type({call}).__name__, True
+    with listening(signal.SIGINT, signal.SIGTERM):
+        outcome, is_typed = type({call}).__name__, True
 except IdentifyError as error:
     outcome, is_typed = type(error).__name__, True
 except KeyboardInterrupt:
@@ -87,7 +103,7 @@ os._exit(0)
 
 @dataclass(frozen=True)
 class Measured:
-    """How a case ended, after how many seconds (from the interrupt on, if there was one), its peak memory in MiB and its CPU seconds."""
+    """How a case ended, after how many seconds (from the signal on, if there was one), its peak memory in MiB and its CPU seconds."""
 
     outcome: str
     is_typed: bool
@@ -96,28 +112,36 @@ class Measured:
     cpu: float = 0.0
 
 
-def measured(name: str, budget: float, *, interrupt: float | None = None, limit: float = 120.0) -> Measured:
-    """One case in a new process; with ``interrupt`` SIGINT comes so many seconds after it began. It is killed at the ``limit``."""
+def measured(name: str, budget: float, *, interrupt: float | None = None, number: int = signal.SIGINT, limit: float = 120.0) -> Measured:
+    """One case in a new process; with ``interrupt`` the signal comes so many seconds after it began. It is killed at the ``limit``."""
     prepare, call = CASES[name]
     code = CHILD.format(budget=budget, prepare=prepare, call=call)
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "IDENTIFY_MEMORY": MEMORY}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as child:
-        assert child.stdout is not None and child.stderr is not None
-        if child.stdout.readline().strip() != "begin":
-            return Measured(f"not begun: {child.stderr.read()[-300:]}", False, 0.0, 0.0)
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=said, text=True, env=environment, start_new_session=True
+        ) as child,
+    ):
+        assert child.stdout is not None
+        killing = threading.Timer(limit, os.killpg, (child.pid, signal.SIGKILL))
+        has_begun = child.stdout.readline().strip() == "begin"
+        killing.start()
         began = time.monotonic()
-        if interrupt is not None:
+        if has_begun and interrupt is not None:
             time.sleep(interrupt)
             began = time.monotonic()
-            child.send_signal(signal.SIGINT)
-        try:
-            out, err = child.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            return Measured(f"killed after {limit:g} s", False, limit, 0.0)
+            child.send_signal(number)
+        out = child.stdout.read()  # up to the end of the processes that it started, which have this end of the pipe as well
         seconds = time.monotonic() - began
+        if not killing.is_alive():
+            return Measured(f"killed after {limit:g} s", False, limit, 0.0)
+        killing.cancel()
+        child.wait()
+        said.seek(0)
+        err = said.read()
+    if not has_begun:
+        return Measured(f"not begun: {err[-300:]}", False, 0.0, 0.0)
     lines = out.splitlines()
     if len(lines) != 2:
         return Measured(f"died: {err[-300:]}", False, seconds, 0.0)
@@ -144,14 +168,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     options = parser.parse_args(arguments)
     print(machine("numpy", "jax"), end="\n\n")
-    print("| case | ends in | after s | CPU s | peak MiB | after Ctrl-C s | ends in |\n|---|---|---|---|---|---|---|")
+    print("| case | ends in | after s | CPU s | peak MiB | after Ctrl-C s | ends in | after SIGTERM s | ends in |\n" + "|---" * 9 + "|")
     failed = []
     for name in options.cases:
-        whole, stopped = measured(name, options.budget), measured(name, options.budget, interrupt=0.5)
-        if not is_kept(whole, options.budget) or not is_stopped(stopped):
+        whole = measured(name, options.budget)
+        stopped = [measured(name, options.budget, interrupt=0.5, number=number) for number in SIGNALS]
+        if not is_kept(whole, options.budget) or not all(map(is_stopped, stopped)):
             failed.append(name)
         cells = [name, whole.outcome, *map(_time, (whole.seconds, whole.cpu)), f"{whole.peak:.0f}"]
-        print("| " + " | ".join([*cells, _time(stopped.seconds), stopped.outcome]) + " |", flush=True)
+        cells += [cell for one in stopped for cell in (_time(one.seconds), one.outcome)]
+        print("| " + " | ".join(cells) + " |", flush=True)
     print(f"\nOver a limit: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
 

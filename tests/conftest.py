@@ -4,12 +4,12 @@ import os
 
 # Read when NumPy and JAX are imported, so before everything else; for the processes that tests start, too.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are taken by the other workers
-    os.environ.setdefault("NPROC", "1")  # of XLA
 
 from hypothesis import settings
-from support import executed
+from support import compiling, executed
 from support.golden import golden, pytest_addoption, pytest_configure, pytest_sessionfinish  # noqa: F401
+
+compiling.set_up()
 
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")

@@ -30,7 +30,7 @@ from identify.attacks.rows import row_space
 from identify.attacks.smoothing import RELU
 from identify.base.errors import InputError
 from identify.base.limits import Clock
-from identify.base.options import number, positive, whole
+from identify.base.options import number, positive, valid_seed, whole
 from identify.problem.network import Network
 
 CHUNK, WORK = 1000, 2e9
@@ -90,6 +90,8 @@ def corners(
         κ, the weight of all kinks together, in numbers of inputs; at least 0 (dimensionless).
     starts
         Number of random starts, at least 1.
+    seed
+        Of these starts, from 0 to 2^53 - 1.
     budget
         Seconds of wall-clock time; when it is spent, or at a keyboard interrupt, the candidates so far are returned.
 
@@ -117,7 +119,7 @@ def corners(
     lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
     if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
         raise InputError("low, high: expected finite limits of the inputs, each low below its high")
-    starts, kinks = whole("starts", starts), number("kinks", kinks)
+    starts, kinks, seed = whole("starts", starts), number("kinks", kinks), valid_seed(seed)
     budget = None if budget is None else positive("budget", budget, unit="seconds")
     basis = row_space(network.parameters["W1"], noise=noise, dimension=dimension)
     search, rng = _Search.of(network, basis, lowest, highest, kinks), np.random.default_rng(seed)

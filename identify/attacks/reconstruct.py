@@ -21,12 +21,15 @@ from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
 from identify.base.limits import Clock, Stopped
-from identify.base.options import PRECISIONS, choice, positive, whole
+from identify.base.options import PRECISIONS, choice, positive, valid_seed, whole
 from identify.splitting.matrices import smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 
-BLOCK, FIRST = 250, 10
-"""Iterations between two looks at the clock, if there is time; with a budget the first block measures their speed."""
+BLOCK = 250
+"""Iterations between two looks at the clock, if there is time. With a budget the first block is one iteration, and the second, after
+which nothing more is compiled for them, measures their speed."""
+JUDGING = 0.25
+"""Seconds to judge the result, relative to the first iteration: mostly those of compiling."""
 
 
 def reconstruct(
@@ -54,7 +57,7 @@ def reconstruct(
     steps
         Iterations, at least 1; None: as published.
     trials
-        Runs, with the seeds ``seed``, ``seed`` + 1, ...
+        Runs, with the seeds ``seed``, ``seed`` + 1, ..., each from 0 to 2^53 - 1.
     splitting
         Splits candidates at strict saddles. None: their number is constant.
     precision
@@ -93,8 +96,9 @@ def reconstruct(
     >>> found.X.shape, found.trials[0].iterations
     ((2, 2), 100)
     """
-    first = _drawn(attack, seed)
     candidates, trials = whole("candidates", candidates), whole("trials", trials)
+    seed = valid_seed(seed, runs=trials)
+    first = _drawn(attack, seed)
     total = whole("steps", first.steps if steps is None else steps)
     budget = None if budget is None else positive("budget", budget, unit="seconds")
     choice("precision", precision, PRECISIONS)
@@ -150,10 +154,10 @@ def _run(
         rough = jax.tree.map(lambda array: array.astype(precision), objective)
         point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
         state = attack.optimiser.init(point)
-        at, pace = 0, 0.0
-        while at < total and (clock.go_on() or not history):
+        at, pace, reserved = 0, 0.0, 0.0
+        while at < total and (_go_on(clock, reserved) or not history):
             until_check = splitting.every - at % splitting.every if splitting else total
-            count = min(_block(at, clock, pace), total - at, until_check)
+            count = min(_block(at, clock, pace, reserved), total - at, until_check)
             started = time.monotonic()
             try:
                 new = _iterate(attack.optimiser.update, attack.sharpness, rough, point, state, used, at, count)
@@ -165,8 +169,12 @@ def _run(
                 break
             point, state, _ = new
             at += count
+            seconds = time.monotonic() - started
+            if history:
+                pace = seconds / count
+            elif clock.deadline is not None:
+                reserved = JUDGING * seconds
             history.append((at, reached))
-            pace = (time.monotonic() - started) / count
             if not np.isfinite(history[-1][1]):
                 break
             progress(f"{attack.name}, seed {seed}: {at} of {total} iterations, objective {history[-1][1]:.4g}")
@@ -185,12 +193,19 @@ def _run(
     return Trial(seed, attack.lifted(X[:used]), c[:used], value, distance, np.array(history), tuple(splits), dict(attack.settings))
 
 
-def _block(at: int, clock: Clock, pace: float) -> int:
-    """Iterations to the next multiple of ``BLOCK``, or fewer if time is short; ``pace``: seconds of one, 0 before the first."""
+def _go_on(clock: Clock, reserved: float) -> bool:
+    """Whether there is time left beside the ``reserved`` seconds."""
+    if clock.deadline is not None and time.monotonic() > clock.deadline - reserved:
+        clock.interrupted = clock.interrupted or Stopped.OUT_OF_TIME
+    return clock.go_on()
+
+
+def _block(at: int, clock: Clock, pace: float, reserved: float) -> int:
+    """Iterations to the next multiple of ``BLOCK``, or fewer if time is short; ``pace``: seconds of one, 0 while it is not known."""
     whole = BLOCK - at % BLOCK
     if clock.deadline is None:
         return whole
-    return min(whole, max(int((clock.deadline - time.monotonic()) / pace), 1) if pace else FIRST)
+    return min(whole, max(int((clock.deadline - reserved - time.monotonic()) / pace), 1) if pace else 1)
 
 
 @jax.jit

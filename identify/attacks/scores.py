@@ -12,7 +12,7 @@ from identify.attacks.intervals import Estimate, confidence, wilson
 from identify.attacks.similarity import aligned, check_group, correlations, image_rows, paired_correlations, paired_errors, relative_errors
 from identify.attacks.ssim import ImageShape, check_ssim, paired_ssim, ssim
 from identify.base.errors import InputError
-from identify.base.options import whole
+from identify.base.options import valid_seed, whole
 from identify.problem.network import ShapeError, finite_array
 
 __all__ = ["Chance", "Estimate", "ImageShape", "Score", "confidence", "correlations", "relative_errors", "score", "ssim", "wilson"]
@@ -167,7 +167,7 @@ def score(
         Images like the true ones that were not in the training data, at least as many as candidates. In ``trials`` draws without
         replacement they take the place of the candidates, which gives the chance baseline.
     trials, seed
-        Number of such draws, and their seed.
+        Number of such draws, and their seed from 0 to 2^53 - 1.
     stretch
         Stretch each reconstruction from its least and greatest value to the data range before SSIM, as Haim et al. do.
     window, data_range
@@ -203,6 +203,7 @@ def score(
     if pictures is not None and not pictures.holds(window):
         pictures = None
     judge = _Judge(Y, shift, _read_support(support, n), group, pictures, stretch, window, data_range)
+    trials, seed = whole("trials", trials), valid_seed(seed)
     chance = None if held_out is None else _chance(judge, held_out, len(X), trials, seed)
     found = judge.score(X, judge.costs(X))
     order = found.order.copy()

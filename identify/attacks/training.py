@@ -17,7 +17,7 @@ from identify.attacks import descent
 from identify.attacks.objectives import Parameters, in_order
 from identify.attacks.smoothing import RELU, exact
 from identify.base.errors import InputError
-from identify.base.options import choice, number, positive, whole
+from identify.base.options import choice, number, positive, valid_seed, whole
 from identify.problem.activation import Activation
 from identify.problem.network import Network, ShapeError, finite_array, from_parameters
 from identify.problem.signals import forward
@@ -76,6 +76,8 @@ def random_network(
         ``"first"`` (Haim, Buzaglo), ``"hidden"``, ``"all"`` (Loo) or ``"none"``.
     first_scale
         Standard deviation of the first layer and its bias; small (1e-4) for the max-margin regime, None for 1/sqrt(d).
+    seed
+        Of all random numbers, from 0 to 2^53 - 1.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def random_network(
     sizes = [whole(f"sizes[{k}]", size) for k, size in enumerate(sizes)]
     if len(sizes) < 3:
         raise InputError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive integers")
-    rng, depth = np.random.default_rng(seed), len(sizes) - 1
+    rng, depth = np.random.default_rng(valid_seed(seed)), len(sizes) - 1
     scale = sizes[0] ** -0.5 if first_scale is None else first_scale
     with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]
     parts = {}

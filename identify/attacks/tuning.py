@@ -10,6 +10,7 @@ import numpy as np
 
 from identify.attacks.objectives import Attack
 from identify.base.errors import InputError
+from identify.base.options import valid_seed
 
 LOGARITHMIC = ("start_scale", "rate", "multiplier_rate")
 """Settings that are drawn on a logarithmic scale; others uniformly."""
@@ -50,8 +51,8 @@ class RandomSearch:
                 raise InputError(f"ranges: received {name} from {low} to {high}, expected {wanted}, the smaller first")
 
     def draw(self, seed: int) -> Attack:
-        """The attack of the run with that seed."""
-        rng = np.random.default_rng([seed, len(self.ranges)])
+        """The attack of the run with that seed, from 0 to 2^53 - 1."""
+        rng = np.random.default_rng([valid_seed(seed), len(self.ranges)])
         drawn = {name: _between(rng, low, high, name in LOGARITHMIC) for name, (low, high) in sorted(self.ranges.items())}
         return self.make(**drawn, **self.fixed)
 

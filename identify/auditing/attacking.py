@@ -249,7 +249,13 @@ def diagnosis(work: Work) -> None:
             "this network, the given data, the best multipliers, the smoothing of the attack",
             Basis.FLOAT,
             tuple(str(found).splitlines()[1:]),
-            {"residual": residual, "by_parameter": found.stationarity.by_parameter, "kinks": found.kinks, "free": found.free}
+            {
+                "holds": bool(residual <= STATIONARY),
+                "residual": residual,
+                "by_parameter": found.stationarity.by_parameter,
+                "kinks": found.kinks,
+                "free": found.free,
+            }
             | {"dimension": found.dimension, "hidden": found.hidden, "objective": found.objective},
         )
     )

@@ -12,7 +12,7 @@ from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
 from identify.base.interrupts import Interrupts, listening
 from identify.base.limits import Stopped
-from identify.base.options import positive, whole
+from identify.base.options import positive, valid_seed, whole
 from identify.base.steps import Ended, Outcome, attempt
 from identify.conditions.judgement import versions
 from identify.problem.activation import Activation
@@ -64,7 +64,7 @@ def audit(
         Seconds, above 0, divided among the steps. Steps without time are left out, and the report says so. Loading the
         package, reading, and compiling (some seconds) are not included.
     seed
-        Seed of all random numbers.
+        Seed of all random numbers, from 0 to 2^53 - 1.
     progress
         Called with the name of each step.
 
@@ -97,6 +97,7 @@ def audit(
     """
     budget = positive("budget", budget, unit="seconds")
     samples = None if samples is None else whole("samples", samples, advice=", or None to estimate it")
+    seed = valid_seed(seed)
     began = time.monotonic()
     with listening() as heard:
         with heard.deferring(False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,13 @@ OPERATIONS_PER_SECOND, LEAST = 5e9, 0.2
 """Constants for an estimate of the time of error bars, and the least seconds for which a defence starts."""
 SHARE = 0.1
 """Fraction of the remaining time for one check or one recovery."""
-GIVEN, RECOVERED = "the given data", "the recovered samples, which need not be the data"
+
+
+class Whose(StrEnum):
+    """The data that defences are about."""
+
+    GIVEN = "the given data"
+    RECOVERED = "the recovered samples, which need not be the data"
 
 
 def whose_data(work: Work) -> tuple[np.ndarray, np.ndarray] | None:
@@ -80,7 +87,7 @@ def advice(name: str, work: Work) -> None:
             progress=lambda step: work.progress(f"defence: {step}"),
         )
     work.curves[name] = made[name]
-    known = GIVEN if work.data is not None else RECOVERED
+    known = Whose.GIVEN if work.data is not None else Whose.RECOVERED
     work.add(
         Finding(
             "defences",
@@ -124,7 +131,7 @@ def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[Cell, ...], ...]:
     return tuple(rows)
 
 
-def _picture(curve: DefenceCurve, known: str) -> Picture:
+def _picture(curve: DefenceCurve, known: Whose) -> Picture:
     """The picture of a curve, with the scope of everything that it shows."""
     about = f"this network and {known}"
     if curve.hides:

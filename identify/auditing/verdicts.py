@@ -110,7 +110,7 @@ def stationarity(work: Work) -> None:
             f"this network, the given data, {multipliers}",
             Basis.FLOAT,
             (),
-            {name: value for name, value in found.evidence.items() if name != "best_multipliers"},
+            {"holds": bool(found.holds)} | {name: value for name, value in found.evidence.items() if name != "best_multipliers"},
         )
     )
     if not found.holds:

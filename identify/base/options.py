@@ -53,6 +53,8 @@ BUZAGLO_PRESETS = {
     "weight-decay-3": {"start_scale": 3.5e-6, "rate": 0.949, "sharpness": 103.7},
 }
 """Settings of :func:`~identify.attacks.published.buzaglo`; a name begins with the kind."""
+LARGEST_SEED = 2**53 - 1
+"""Results keep their seeds in JSON, and many readers of JSON round integers beyond this one."""
 
 
 def choice(name: str, value: Name, options: Iterable[Name]) -> Name:
@@ -75,6 +77,14 @@ def whole(
         expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
         raise error(f"{name}: received {value!r}, expected {expected}{advice}")
     return integer
+
+
+def valid_seed(value: object, *, name: str = "seed", runs: int = 1, error: type[InputError] = InputError) -> int:
+    """``value`` as an int if it is a seed, from 0 to :data:`LARGEST_SEED`; an ``error`` otherwise.
+
+    With ``runs`` all of value, value + 1, ... have to be seeds.
+    """
+    return whole(name, value, least=0, most=LARGEST_SEED - runs + 1, error=error)
 
 
 def positive(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from identify.base.options import CONDITIONS, LAYERS, REGIMES, choice
+from identify.base.options import CONDITIONS, LARGEST_SEED, LAYERS, REGIMES, choice
 from identify.cli.console import print_text
 from identify.cli.values import COUNT, GIBIBYTES, SECONDS, SIZES, between, new_file, one_of
 
@@ -72,7 +72,7 @@ Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **COUNT)]
 Bias = Annotated[bool, typer.Option("--bias", help="First-layer biases.")]
 Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.", **one_of(LAYERS))]
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0))]
+Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0, LARGEST_SEED))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Proof = Annotated[
     Path | None, typer.Option("--certificate", help="Also write the proof (.json), for identify verify.", show_default=False, **new_file())

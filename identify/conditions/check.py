@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
-from identify.base.options import CONDITIONS, choice, whole
+from identify.base.options import CONDITIONS, choice, valid_seed, whole
 from identify.conditions.judgement import judge
 from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
@@ -72,7 +72,7 @@ def check(
         ``(X, c)``: these data, taken as the exact numbers that they are, of shapes (n, d) and (n,) or (n, C). Samples
         with zero multiplier are dropped and coincident ones merged, because (S) does not see them apart.
     seed
-        Of the random primes and points; the same seed gives the same report.
+        Of the random primes and points, from 0 to 2^53 - 1; the same seed gives the same report.
     budget
         Seconds of wall-clock time, above 0. Conditions whose estimated cost exceeds what is left are reported as not evaluated.
     memory
@@ -109,7 +109,7 @@ def check(
     >>> report.verdict, str(report.scope)
     (<Verdict.UNIQUE: 'UNIQUE'>, 'generic network, generic data')
     """
-    plan = _plan(budget, memory, conditions, progress)
+    seed, plan = valid_seed(seed), _plan(budget, memory, conditions, progress)
     with limit_memory(memory), limit_time(budget):
         return _check(problem, samples, data, seed, plan)
 

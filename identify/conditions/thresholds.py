@@ -14,6 +14,7 @@ import numpy as np
 
 from identify.base.errors import InputError
 from identify.base.limits import about, check_limits, limit_memory, limit_time, seconds_left
+from identify.base.options import valid_seed
 from identify.base.steps import Outcome, Step, attempt
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
@@ -120,7 +121,7 @@ def largest_identifiable(
         A :class:`Configuration` (a generic network; its ``samples`` are not used), or a :class:`KKTSystem` (this network), of
         regime ``gradient`` or ``lazy``.
     seed
-        Of the random primes and points.
+        Of the random primes and points, from 0 to 2^53 - 1.
     budget
         Seconds of wall-clock time, above 0; None: no limit. Steps that would take longer are left out, and the answer says so.
     memory
@@ -161,6 +162,7 @@ def largest_identifiable(
             "can be said of generic data: use check(system, data=(X, c))"
         )
     check_limits(budget, memory)
+    seed = valid_seed(seed)
     question = _Question(setting_of(problem, 1, seed))
     left_out: dict[str, str] = {}
 

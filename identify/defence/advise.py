@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Stopped, TooLargeError, is_affordable
-from identify.base.options import positive, whole
+from identify.base.options import positive, valid_seed, whole
 from identify.conditions.check import INCONSISTENT, InconsistentDataError, check
 from identify.conditions.diagnostics.error_bars import ErrorBars, error_bars, times
 from identify.conditions.generic_global import Secant
@@ -89,7 +89,7 @@ def defences(
     spot_checks
         Levels of noise and of rounding, evenly spread, at which :func:`identify.recover` is run; at least 0.
     seed
-        Seed of all random numbers; the same seed gives the same result.
+        Seed of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
         Seconds, above 0, for one check and for the searches of one recovery; None for no limit.
     progress
@@ -134,7 +134,7 @@ def defences(
         raise WrongTypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("defences", system.network)
     bits = _numbers("precision", (precision,), 1, MOST_BITS)[0]
-    spot_checks = whole("spot_checks", spot_checks, least=0)
+    spot_checks, seed = whole("spot_checks", spot_checks, least=0), valid_seed(seed)
     budget = None if budget is None else positive("budget", budget, unit="seconds", advice=", or None")
     owner, notes = _owner(system, X, c, int(bits), seed)
     chosen = [

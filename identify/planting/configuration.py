@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from identify.base.errors import InputError
 from identify.base.limits import refuse_above
-from identify.base.options import REGIMES, choice, whole
+from identify.base.options import REGIMES, choice, valid_seed, whole
 from identify.planting.eigenvectors import PlantingError
 from identify.planting.kkt_points import generic_point
 from identify.problem.activation import Activation, as_activation
@@ -205,7 +205,7 @@ class Configuration:
         Parameters
         ----------
         seed
-            Of all random numbers.
+            Of all random numbers, from 0 to 2^53 - 1.
         integers
             The numbers are random integers from -5 to 5 (multipliers not 0), so that the target is exact.
         multipliers
@@ -229,7 +229,7 @@ class Configuration:
             8 * (2 * weights + self.samples * (self.inputs + 2 * sum(self.widths))),
             f"an instance with {sum(self.widths)} neurons, {self.inputs} inputs and {self.samples} samples",
         )
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(valid_seed(seed))
         choice("multipliers", multipliers, MULTIPLIERS)
         if integers and (self.regime in SELF_TRAINED or not self._has_integers):
             raise InputError(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import WrongTypeError
 from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
-from identify.base.options import METHODS, choice, positive, whole
+from identify.base.options import METHODS, choice, positive, valid_seed, whole
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
@@ -125,7 +125,7 @@ def recover(
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
     seed
-        Of all random numbers; the same seed gives the same result.
+        Of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
         Seconds of wall-clock time, above 0. Searches go on in rounds until they succeed or it is spent; then, or at a keyboard
         interrupt, the best result so far is returned, with ``evidence["interrupted"]``. Algebra, refinement and error bars (NaN without)
@@ -167,6 +167,7 @@ def recover(
     >>> bool(found.match(truth.X, truth.c).errors.max() < 1e-9), found.uniqueness.status.value
     (True, 'PROVED')
     """
+    seed = valid_seed(seed)
     if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
         return _by_separation(system, samples, method, seed, budget, tolerance, data, progress)
     known = _checked(system, method, data)

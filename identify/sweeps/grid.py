@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from identify.base.options import LAYERS, METHODS, REGIMES, number, positive, whole
+from identify.base.options import LAYERS, METHODS, REGIMES, number, positive, valid_seed, whole
 from identify.problem.activation import ActivationError, as_activation
 from identify.problem.system import SELF_TRAINED
 from identify.sweeps.constraints import Constraint, GridError
@@ -63,7 +63,7 @@ READ: dict[str, Callable[[str, Any], Any]] = {
     "bias": _truth,
     "layers": _word(LAYERS),
     "regime": _word(REGIMES),
-    "seed": partial(_integer, least=0),
+    "seed": lambda name, value: valid_seed(value, name=name, error=GridError),
     "noise": partial(number, advice=", relative to the target", error=GridError),
     "method": _word(METHODS),
     "starts": _integer,

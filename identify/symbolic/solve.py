@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from sympy import Expr, Integer, Symbol
 
 from identify.base.errors import InputError
-from identify.base.options import choice, positive
+from identify.base.options import choice, positive, valid_seed
 from identify.problem.system import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
 from identify.symbolic.groebner import solve_with_sympy
@@ -127,8 +127,9 @@ def gauge_equations(system: SymbolicSystem, seed: int = 0) -> tuple[Expr, ...]:
 
     l has random coefficients from -99 to 99, none zero, the same for every sample, so that permutations of solutions remain
     solutions. The data are then found modulo scale; solutions in which l(x_i) = 0 for some sample are missed (none for generic data).
+    ``seed`` is an integer from 0 to 2^53 - 1.
     """
-    form = _form(system, seed)
+    form = _form(system, valid_seed(seed))
     if form is None:
         return ()
     return tuple(sum((k * x for k, x in zip(form, row, strict=True)), Integer(-1)) for row in system.names.x)

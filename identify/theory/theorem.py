@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from identify.base.errors import InputError
-from identify.base.options import whole
+from identify.base.options import valid_seed, whole
 from identify.planting.configuration import Configuration
 from identify.problem.system import SELF_TRAINED
 from identify.theory.cases import Case
@@ -81,7 +81,7 @@ class Theorem:
         trials
             Instances drawn as configured, at least 1, and as many nearest violations.
         seed
-            Seed of the first instance, at least 0; the others follow.
+            Seed of the first instance; the others follow. All are from 0 to 2^53 - 1.
         progress
             Called before each instance.
 
@@ -95,13 +95,14 @@ class Theorem:
         Raises
         ------
         ValueError
-            For sizes outside the scope of the theorem, a self-trained regime, fewer than one trial, or a negative seed.
+            For sizes outside the scope of the theorem, a self-trained regime, fewer than one trial, or a seed out of range.
 
         Notes
         -----
         Cost: milliseconds to seconds for each instance of the default sizes; others may wait a minute for a Gröbner basis.
         """
-        trials, seed = whole("trials", trials), whole("seed", seed, least=0)
+        trials = whole("trials", trials)
+        seed = valid_seed(seed, runs=trials)
         if config is not None and not isinstance(config, Configuration):
             raise InputError(f"config: received {type(config).__name__}, expected a Configuration, or None for the default sizes")
         sizes = self.configuration if config is None else config

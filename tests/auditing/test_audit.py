@@ -10,6 +10,8 @@ from scipy.optimize import minimize
 from support.command_line import run
 
 import identify as idf
+from identify.auditing.findings import Basis
+from identify.auditing.protecting import Whose
 from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
 from identify.base.errors import InputError
@@ -66,7 +68,7 @@ class TestAGradient:
         assert max(audited["recovery"].values["errors"]) < 1e-9
         assert audited["recovery"].basis == "observed in a run, no proof"
         assert audited["thresholds"].values["unique"] == 14
-        assert audited["stationarity"].answer.startswith("yes")
+        assert audited["stationarity"].values["holds"] is True
         assert "UNIQUE for this network, this data" in audited.headline
 
     def test_its_certificates_are_valid(self, audited, tmp_path):
@@ -83,7 +85,7 @@ class TestAGradient:
         found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC)
         assert found["samples"].values["samples"] == 3 and "numerical rank" in found["samples"].answer
         assert found.recovery.match(leak[2].X, leak[2].c).errors.max() < 1e-9
-        assert found["defences"].values["data"].startswith("the recovered samples") and "recovered samples" in found["defences"].scope
+        assert found["defences"].values["data"] is Whose.RECOVERED and Whose.RECOVERED in found["defences"].scope
         assert found["defences"].values["noise"]["rows"][0]["verdict_these_data"] == "UNIQUE"
 
     def test_the_recovered_samples_have_a_verdict_of_their_own(self, leak, audited, tmp_path):
@@ -100,11 +102,11 @@ class TestAGradient:
     def test_without_any_data_nothing_is_said_of_defences(self):
         system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
         found = idf.audit(system, samples=5, budget=2.0)
-        assert found["defences"].answer.startswith("not evaluated: no data are given") and "--data" in found["defences"].answer
+        assert found["defences"].basis is Basis.NONE and found.recovery is None and not found["defences"].values
 
     def test_other_data_are_refused(self, leak):
         found = idf.audit(leak[0], gradient=leak[1], data=RNG.standard_normal((3, 9)), activation=CUBIC)
-        assert found["stationarity"].answer.startswith("no") and "verdict-data" not in found and "errors" not in found["recovery"].values
+        assert found["stationarity"].values["holds"] is False and "verdict-data" not in found and "errors" not in found["recovery"].values
 
     def test_before_and_after_a_step(self, leak):
         weights, gradient, truth = leak
@@ -155,13 +157,13 @@ class TestAGradient:
     def test_a_step_that_cannot_be_made_is_said(self):
         system, _ = idf.Configuration(inputs=4, samples=2, width=3, activation="z^3", regime="max-margin").plant(seed=0)
         found = idf.audit(system, samples=3, budget=2.0)
-        assert "not evaluated: samples: 3, but the system has 2 labels" in found["verdict"].answer and found.report is None
+        assert found["verdict"].basis is Basis.NONE and found.report is None
 
     def test_a_network_too_narrow(self):
         system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
         found = idf.audit(system, samples=5, budget=2.0)
         assert found.report.verdict == "NOT_UNIQUE" and found.recovery is None
-        assert found["recovery"].answer.startswith("not recovered")
+        assert found["recovery"].basis is Basis.OBSERVED and not found["recovery"].values
 
 
 class TestTrainedWithDecay:
@@ -198,7 +200,7 @@ class TestNothingIsProved:
     def nothing(self, found):
         text = found.to_json()
         assert found.report is None and not found.certificates and '"UNIQUE"' not in text and "proved in exact arithmetic" not in text
-        assert found["verdict"].answer.startswith("nothing is proved") and found["verdict"].basis == "no theorem applies"
+        assert found["verdict"].basis is Basis.REFUSED and found["verdict"].report is None
         assert "Nothing is proved" in found.headline
 
     def test_relu(self, tmp_path):
@@ -206,7 +208,7 @@ class TestNothingIsProved:
         X, y = RNG.uniform(-1, 1, (3, 4)), np.array([1, 0, 1])
         found = idf.audit(layers, data=(X, y), activation="relu", regime="max-margin", budget=2.0)
         self.nothing(found)
-        assert found["attack"].values["attack"].startswith("haim") and len(found["attack"].values["errors"]) == 3
+        assert found["attack"].values["attack"] == "haim, preset cifar-2" and len(found["attack"].values["errors"]) == 3
         assert any("kink" in detail for detail in found["approximation"].details)
         assert any("0 and 1" in detail for detail in found["equations"].details)
         assert {path.name for path in found.save(tmp_path)} == {"report.html", "report.json", "attack.png"}
@@ -216,7 +218,7 @@ class TestNothingIsProved:
         gradient = {name: part / 10 for name, part in layers.items()}
         found = idf.audit(layers, gradient=gradient, activation="z + z^2/10", samples=2, budget=1.0)
         self.nothing(found)
-        assert "3 layers" in found["verdict"].answer and found["attack"].values["attack"].startswith("loo")
+        assert "3 layers" in found["verdict"].answer and found["attack"].values["attack"] == "loo, gradients at the given parameters"
         with pytest.raises(ValueError, match="lacks W3"):
             idf.audit({k: layers[k] for k in layers}, gradient={"W1": layers["W1"], "W2": layers["W2"]}, activation="z^2", samples=2)
 

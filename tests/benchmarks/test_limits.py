@@ -33,10 +33,22 @@ def test_a_budget_is_kept_and_the_answer_is_typed(name):
     assert found.peak < 6 * 1024, found
 
 
+@pytest.mark.parametrize("number", LIMITS.SIGNALS)
 @pytest.mark.parametrize("name", cases(quick=False))
-def test_an_interrupt_ends_it(name):
-    found = LIMITS.measured(name, 60.0, interrupt=0.5)
+def test_a_signal_ends_it(name, number):
+    found = LIMITS.measured(name, 60.0, interrupt=0.5, number=number)
     assert found.is_typed and found.seconds < LOADED * LIMITS.AFTER_INTERRUPT, found
+
+
+@pytest.mark.parametrize("number", LIMITS.SIGNALS)
+def test_a_signal_ends_a_sweep_and_its_processes(number):
+    """A task that takes longer than the test: the processes of the sweep are waited for, so they have ended, too."""
+    LIMITS.CASES["a long sweep"] = (
+        LIMITS.SWEEP.format("'verdict'", 60, "samples=50, bias=[False, True]", 300),
+        "idf.sweep(grid, store=store, workers=1)",
+    )
+    found = LIMITS.measured("a long sweep", 60.0, interrupt=1.0, number=number)
+    assert found.outcome == "KeyboardInterrupt" and found.seconds < LOADED * LIMITS.AFTER_INTERRUPT, found
 
 
 def test_what_fails_is_seen():

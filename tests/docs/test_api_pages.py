@@ -3,10 +3,10 @@
 import ast
 import json
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+from support.public import listed, resolved
 
 import identify as idf
 
@@ -19,25 +19,6 @@ CONTRIBUTORS = {DOCS / "architecture.md", DOCS / "CONTRIBUTING.md", *(DOCS / "la
 PAGES = sorted(set(DOCS.rglob("*.md")) - CONTRIBUTORS - set((DOCS / "api").glob("*.md")))
 DOTTED = re.compile(r"\bidentify(?:\.[A-Za-z_]\w*)+")
 FILE = re.compile(r"`((?:identify|tests|docs|benchmarks|notebooks)/[\w/.-]*\w/?)(?: [^`]*)?`")
-
-
-def resolved(name: str):
-    """The module or attribute that a dotted name stands for."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            value = import_module(".".join(parts[:length]))
-        except ModuleNotFoundError:
-            continue
-        for attribute in parts[length:]:
-            value = getattr(value, attribute)
-        return value
-    raise ModuleNotFoundError(name)
-
-
-def listed() -> list[str]:
-    """Every name of the API pages, as written there."""
-    return [name for path in sorted((DOCS / "api").glob("*.md")) for name in re.findall(r"^::: (\S+)", path.read_text("utf-8"), re.M)]
 
 
 def test_every_listed_name_exists_and_is_listed_once():

@@ -21,6 +21,7 @@ from identify.problem.ambiguity import Ambiguity
 from identify.recovery import projection as vp
 from identify.recovery.birth import birth
 from identify.recovery.count import counted
+from identify.recovery.least_squares import _batch as least_squares_batch
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Search, Tally, unseen
 from identify.recovery.recover import AUTO, SEARCHES, _samples
@@ -104,6 +105,25 @@ class TestProjection:
         held, _ = problem.minimised(X, Search(0, 32, 1e-6), weights=1e-5, decay=1e-5, steps=100)
         largest = [np.median(np.linalg.norm(each, axis=2).max(axis=1)) / problem.scale for each in (free, held)]
         assert largest[0] > 1e3 and largest[1] < 1e2
+
+    def test_slices_make_no_difference_and_a_clock_ends_the_descent_within_a_block(self, monkeypatch):
+        system, _ = size(4, 3, 8).plant(0)
+        problem = vp.Projected.of(Reduced.of(system, 3))
+        with jax.enable_x64(True):
+            arrays = problem.arrays()
+        X = random_points(problem.network, np.random.default_rng(0), 8 * 3).reshape(8, -1)
+        options = {"own": np.zeros((8, 4)), "steps": 50}
+        whole = minimise(vp.cost, vp.normal, arrays, X, **options)
+        monkeypatch.setattr("identify.recovery.least_squares.SLICE", 0.0)  # every step is a slice
+        looks = []
+        sliced = minimise(vp.cost, vp.normal, arrays, X, **options, go_on=lambda: not looks.append(1))
+        assert np.array_equal(whole[0], sliced[0]) and np.array_equal(whole[1], sliced[1]) and len(looks) >= 25
+        few = minimise(vp.cost, vp.normal, arrays, X, **options, go_on=lambda: False)
+        assert (few[1] >= whole[1]).all() and (few[1] > whole[1]).any()
+
+    def test_batches_shrink_only_where_it_repays_compiling(self):
+        assert least_squares_batch(10, 64, 1e5) == 64 and least_squares_batch(10, 64, 1e9) == 16
+        assert least_squares_batch(1, 64, 1e9) == 8 and least_squares_batch(64, 64, 1e9) == 64
 
     def test_a_start_agrees_with_scipy(self):
         """From the same point both end at the same local minimum, or at the same solution."""

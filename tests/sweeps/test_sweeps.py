@@ -129,7 +129,7 @@ class TestGrid:
             ({"bias": ["yes"]}, r"bias: received 'yes', expected true or false"),
             ({"layers": "third"}, r"layers: received 'third', expected some of both, first, second"),
             ({"seeds": 0}, r"seeds \(how many\): received 0, expected an integer of at least 1"),
-            ({"seeds": [-1]}, r"seeds: received -1, expected an integer of at least 0"),
+            ({"seeds": [-1]}, r"seeds: received -1, expected an integer from 0 to 9007199254740991"),
             ({"measure": "speed"}, r"measure: received 'speed', expected some of verdict, thresholds, recovery"),
             ({"measure": ["verdict", "verdict"]}, r"measure: received \['verdict', 'verdict'\], expected each once"),
             ({"noise": [0.1]}, r"noise given, but nothing of measure = \['verdict'\] depends on it"),

@@ -170,7 +170,7 @@ def test_table():
     [
         ({"trials": 0}, "trials: received 0, expected an integer of at least 1"),
         ({"trials": True}, "trials: received True"),
-        ({"seed": -1}, "seed: received -1, expected an integer of at least 0"),
+        ({"seed": -1}, "seed: received -1, expected an integer from 0 to 9007199254740972"),
         ({"config": "z^3"}, "config: received str, expected a Configuration"),
         ({"config": idf.Configuration(inputs=2, samples=2, width=3, activation="z^3", regime="max-margin")}, "received regime max-margin"),
         (

@@ -1,0 +1,39 @@
+"""How XLA compiles for the tests: quickly, and each program once for all the processes of a run.
+
+The programs of the tests are small, and many of them run once: most of the time of the tests would go into optimising them. Variables
+that are set already stay. ``tests/conftest.py`` calls this before JAX is imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+QUICK = "--xla_cpu_use_fusion_emitters=false"
+"""The emitters of fused kernels take most of the time that is left without optimisations."""
+
+
+def set_up() -> None:
+    """In the first process of a run; those that it starts inherit the variables."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("NPROC", "1")  # threads of XLA: the other cores are taken by the other workers
+        return
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    if "XLA_FLAGS" not in os.environ and is_known(QUICK):
+        os.environ["XLA_FLAGS"] = QUICK
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="identify-tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def is_known(flag: str) -> bool:
+    """Whether this version of XLA has the flag: a process with one that it does not know dies at its first computation."""
+    probe = [sys.executable, "-c", "import jax; jax.devices()"]
+    return subprocess.run(probe, env=os.environ | {"XLA_FLAGS": flag}, capture_output=True, check=False).returncode == 0
