@@ -105,14 +105,18 @@ def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
 
 
 def updates(activation: str, weights: list, biases: list, X: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Minus the gradient of the mean softmax loss by each layer, in the precision of the arguments."""
+    """Minus the gradient of the mean softmax loss (logistic for one output) by each layer, in the precision of the arguments."""
     sigma, entering, before = as_activation(activation), [X], []
     for k, (W, b) in enumerate(zip(weights, biases, strict=True)):
         before.append(entering[-1] @ W.T + b)
         if k + 1 < len(weights):
             entering.append(sigma(before[-1]).astype(X.dtype))
-    p = np.exp(before[-1] - before[-1].max(axis=1, keepdims=True))
-    signal = (np.eye(p.shape[1])[y] - p / p.sum(axis=1, keepdims=True)).astype(X.dtype) / X.dtype.type(len(X))
+    if before[-1].shape[1] == 1:  # a logistic loss: even against odd
+        sign = np.where(y % 2, 1, -1)[:, None].astype(X.dtype)
+        signal = sign / (1 + np.exp(sign * before[-1])) / X.dtype.type(len(X))
+    else:
+        p = np.exp(before[-1] - before[-1].max(axis=1, keepdims=True))
+        signal = (np.eye(p.shape[1])[y] - p / p.sum(axis=1, keepdims=True)).astype(X.dtype) / X.dtype.type(len(X))
     out = []
     for k in range(len(weights) - 1, -1, -1):
         out.append((signal.T @ entering[k], signal.sum(axis=0)))

@@ -30,6 +30,7 @@ from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.backward import separate, separate_operations
 from identify.recovery.separation.dense import separated
+from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
@@ -56,6 +57,8 @@ CHUNK, BLOCK_SHARE = 16, 0.02
 """Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 FAR = 100
 """Powers of two between one and the largest number of a target, from which it is recovered in other units: squares fit then."""
+FORWARD = "the updates of the first two layers were observed"
+"""Why forward separation was chosen, in the evidence."""
 TOLERANCE = 1e-6
 """Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
 
@@ -194,7 +197,7 @@ def recover(
 
 
 def is_beyond_polynomials(system: KKTSystem) -> bool:
-    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by forward separation."""
+    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by separation."""
     net = system.network
     return net.depth != 2 or net.has_output_bias or any(sigma.kind != "polynomial" for sigma in net.activations)
 
@@ -215,10 +218,13 @@ def _by_separation(
     evidence: dict[str, Any] = {}
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
         clock = Clock(deadline=time_limit())
+        samples = None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks")
+        why = why_one_layer(system, samples)
+        evidence["chosen"] = FORWARD if why is None else why
         try:
-            found = separated(
+            found = (separated if why is None else separated_from_one_layer)(
                 system,
-                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
+                samples=samples,
                 seed=seed,
                 tolerance=None if tolerance is None else positive("tolerance", tolerance),
                 evidence=evidence,
