@@ -65,6 +65,7 @@ class Failure(StrEnum):
         "singular value {samples} from the end is {last:.1e} and the one before it {following:.1e}, relative to the others; the activation "
         "patterns are too few or too much alike, or the update is too noisy, for the data to be determined by this method"
     )
+    NO_KERNEL = "the quadrics do not have {samples} solutions: their smallest {samples} singular values reach {last:.1e} of the usual ones"
     NOT_PIECES = "{refused} of {samples} samples do not have the slopes, or the signals, that the kernel of the quadrics gives them"
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"

@@ -35,6 +35,9 @@ INDEPENDENT = 1e-9
 """Ratio of singular values below which columns count as dependent."""
 MOST_SIGNS = 16
 """Samples whose signs are tried one after the other, if no linear equations tell them."""
+SOLVED = 1e-2
+"""Singular value from which on a vector does not solve the quadrics, relative to the usual ones."""
+WRONG = "the update belongs to another network or to permuted neurons, the number of samples is wrong, or it is too noisy"
 ATTEMPTS = 4
 """Simultaneous diagonalisations with other random elements of the kernel."""
 
@@ -230,6 +233,8 @@ def _by_quadrics(
         raise ResidualError.of(obstacle, "the budget is spent; allow more time", **evidence)
     numbers |= {"kernel": kernel.last, "next": kernel.next}
     evidence["quadrics"] = numbers
+    if kernel.last > SOLVED:
+        raise ResidualError.of(Obstacle(Failure.NO_KERNEL, {"samples": n, "last": kernel.last}), WRONG, **evidence)
     if not kernel.next > GAP * kernel.last:
         raise InapplicableError.of(Failure.KERNEL, evidence, samples=n, neurons=m, last=kernel.last, following=kernel.next)
     progress("simultaneous diagonalisation")
@@ -241,7 +246,7 @@ def _by_quadrics(
     if best is None or not good.any():
         raise ResidualError.of(
             Obstacle(Failure.NOT_PIECES, {"refused": bad, "samples": n}),
-            "the update belongs to another network or to permuted neurons, the number of samples is wrong, or it is too noisy",
+            WRONG,
             **evidence,
         )
     best = best[good]
