@@ -28,7 +28,7 @@ from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
-from identify.recovery.separation.backward import separate, separate_operations
+from identify.recovery.separation.cliques import separate, separate_operations
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError

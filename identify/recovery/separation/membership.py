@@ -110,8 +110,8 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
         gradient += g - cost[:, None] * q
     if isinstance(images, Gauged):
         d = images.gauge(at.points)
-        weight = np.einsum("sii->s", matrix) / np.maximum(_squares(d), np.finfo(float).tiny)
-        matrix += weight[:, None, None] * (d[:, :, None] * d[:, None])
+        d = d / np.sqrt(np.maximum(_squares(d), np.finfo(float).tiny))[:, None]
+        matrix += np.einsum("sii->s", matrix)[:, None, None] * (d[:, :, None] * d[:, None])
     return matrix, gradient
 
 
