@@ -23,7 +23,9 @@ from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, STARTS, ColumnSearch
-from identify.recovery.separation.dense import LARGEST, _rank
+from identify.recovery.separation.dense import JOINTLY, LARGEST, _rank
+from identify.recovery.separation.forward import Layer, Stack
+from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.subspace import ROUNDING, Subspace
@@ -64,7 +66,7 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     if second.W is None:
         return Why.ALONE.value
     matrix = _matrix(system)
-    n = samples or _rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)))
+    n = samples or _rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
     rows = system.network.n_outputs
     return Why.NARROW.value.format(rows=rows, samples=n) if n > rows else None
 
@@ -128,7 +130,8 @@ def separated_from_one_layer(
     net, update = system.network, _matrix(system)
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the update")
-    rank = _rank(np.linalg.svd(update, compute_uv=False), unit)
+    factors = np.linalg.svd(update, full_matrices=False)
+    rank = _rank(factors[1], unit, update.shape)
     n = rank if samples is None else samples
     evidence["ranks"] = [rank]
     if n > rank:
@@ -136,7 +139,7 @@ def separated_from_one_layer(
     bias = np.zeros(len(update)) if net.biases[0] is None else net.biases[0]
     layer = OneLayer(
         update,
-        Subspace.of(update, n, unit),
+        Subspace.of(update, n, unit, factors),
         net.weights[0],
         bias,
         cast(PiecewiseLinear, net.activations[0]),
@@ -202,7 +205,27 @@ def _by_columns(
     shown = {"found": len(X), "samples": n, "starts": found.starts, "converged": found.converged, "neurons": m, "needed": needed}
     known = Uniqueness(status, reason, numbers=shown)
     batch = _settled(system, batch, n, ambiguity)
+    if len(X) == n and layer.space.relative_noise > JOINTLY:
+        progress("refining all samples together")
+        batch = _refined(system, layer, batch, np.random.default_rng(seed), go_on)
     return _finished(system, layer, batch, Method.BACKWARD, known, ambiguity, seed, tolerance, evidence, go_on)
+
+
+def _refined(system: KKTSystem, layer: OneLayer, batch: Batch, rng: np.random.Generator, go_on: Callable[[], bool]) -> Batch:
+    """All samples by least squares on all updates together, with the error bars of that."""
+    W, bias = system.updates[1]
+    matrices, lifted, noise = [layer.update], [layer.is_lifted], layer.space.relative_noise
+    if W is not None:
+        W = W.reshape(layer.output.shape)
+        matrices.append(W if bias is None else np.hstack([W, bias[:, None]]))
+        lifted.append(bias is not None)
+    stack = Stack([Layer(layer.W, layer.bias, layer.activation)], layer.output)
+    spreads = [noise * float(np.linalg.norm(matrix)) / matrix.size**0.5 for matrix in matrices]
+    X, c, bars = jointly(Observed(stack, matrices, lifted, spreads), batch.X, batch.c, rng, go_on)
+    if bars is None:
+        return batch
+    slopes = layer.activation(X @ layer.W.T + layer.bias, order=1)
+    return Batch(X, c, (c @ layer.output) * slopes, slopes, bars, batch.numbers | {"refined_jointly": True})
 
 
 def _by_quadrics(
