@@ -124,6 +124,9 @@ def recover(
         ``"auto"``: these in this order, until one succeeds; ``evidence["tried"]`` says why the others did not.
         ``"splitting"``: sample splitting. ``"joint"``: (S) together with margins or closures; ``"auto"`` takes it when (S) alone leaves
         a family: for degree 2 with at most three samples, and when the moments are too few for the scales.
+        Other networks (any depth and activation) have ``"separate"``, which ``"auto"`` takes: forward separation if the first two layers
+        of weights were observed; for two layers with fewer outputs than samples, or of which the first alone was observed, backward
+        separation, or for piecewise-linear activations quadrics. ``evidence["chosen"]`` says why.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
@@ -220,7 +223,8 @@ def _by_separation(
         clock = Clock(deadline=time_limit())
         samples = None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks")
         why = why_one_layer(system, samples)
-        evidence["chosen"] = FORWARD if why is None else why
+        if why is not None or all(update.W is not None for update in system.updates[:2]):
+            evidence["chosen"] = FORWARD if why is None else why
         try:
             found = (separated if why is None else separated_from_one_layer)(
                 system,

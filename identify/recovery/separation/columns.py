@@ -111,6 +111,8 @@ class SignalColumns:
         if len(points) > most:
             return np.vstack([self.with_multipliers(space, points[i : i + most]) for i in range(0, len(points), most)])
         slopes = self.activation(self.chart.offset + points @ self.chart.slopes.T, order=1)
+        largest = np.abs(slopes).max(axis=1, keepdims=True)
+        slopes = np.where(np.isfinite(largest) & (largest > 0), slopes, 1.0) / np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
         back = slopes[:, :, None] * self.output.T
         gram = np.matmul(back.transpose(0, 2, 1), back)
         size = np.maximum(np.einsum("scc->s", gram), np.finfo(float).tiny)[:, None, None]
@@ -190,6 +192,10 @@ class ColumnSearch:
 
     def run(self) -> Columns:
         """Search until all samples are found, or ``go_on`` says no. Cost O(m (n + C)^2) for each step of each start."""
+        with np.errstate(over="ignore", invalid="ignore"):  # starts at which numbers overflow have an infinite cost
+            return self._run()
+
+    def _run(self) -> Columns:
         n, per, barren, found = len(self.space.values), STARTS, 0, self.found
         while len(found.inputs) < n and self.go_on() and barren < PATIENCE:
             before = len(found.inputs)

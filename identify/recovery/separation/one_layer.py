@@ -20,10 +20,11 @@ from identify.base.limits import refuse_above
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
+from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, STARTS, ColumnSearch
-from identify.recovery.separation.dense import JOINTLY, LARGEST, _rank
+from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _rank
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
@@ -39,7 +40,6 @@ MOST_SIGNS = 16
 """Samples whose signs are tried one after the other, if no linear equations tell them."""
 SOLVED = 1e-2
 """Singular value from which on a vector does not solve the quadrics, relative to the usual ones."""
-WRONG = "the update belongs to another network or to permuted neurons, the number of samples is wrong, or it is too noisy"
 ATTEMPTS = 4
 """Simultaneous diagonalisations with other random elements of the kernel."""
 
@@ -66,9 +66,15 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     if second.W is None:
         return Why.ALONE.value
     matrix = _matrix(system)
-    n = samples or _rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+    n = samples or _count(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
     rows = system.network.n_outputs
     return Why.NARROW.value.format(rows=rows, samples=n) if n > rows else None
+
+
+def _count(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
+    """The rank; a single update of full rank needs a large gap to be taken for one of lower rank and noise."""
+    rank = _rank(values, unit, shape)
+    return numerical_rank(values)[0] if values[-1] > SIGNAL * unit * values[0] else rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +137,7 @@ def separated_from_one_layer(
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the update")
     factors = np.linalg.svd(update, full_matrices=False)
-    rank = _rank(factors[1], unit, update.shape)
+    rank = _count(factors[1], unit, update.shape)
     n = rank if samples is None else samples
     evidence["ranks"] = [rank]
     if n > rank:
@@ -195,7 +201,7 @@ def _by_columns(
     slopes = layer.activation(X @ layer.W.T + layer.bias, order=1)
     signals = found.signals @ layer.space.left.T
     batch = Batch(X, _multipliers(layer, slopes, signals), signals, slopes, np.array(found.bars), numbers)
-    needed = 2 * n + C - 1
+    needed = 2 * n + C - layer.is_lifted  # docs/theory.md, "The first layer alone"
     if len(X) < n:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL
     elif m < needed:
@@ -257,7 +263,7 @@ def _by_quadrics(
     numbers |= {"kernel": kernel.last, "next": kernel.next}
     evidence["quadrics"] = numbers
     if kernel.last > SOLVED:
-        raise ResidualError.of(Obstacle(Failure.NO_KERNEL, {"samples": n, "last": kernel.last}), WRONG, **evidence)
+        raise ResidualError.of(Obstacle(Failure.NO_KERNEL, {"samples": n, "last": kernel.last}), _advice(layer), **evidence)
     if not kernel.next > GAP * kernel.last:
         raise InapplicableError.of(Failure.KERNEL, evidence, samples=n, neurons=m, last=kernel.last, following=kernel.next)
     progress("simultaneous diagonalisation")
@@ -269,7 +275,7 @@ def _by_quadrics(
     if best is None or not good.any():
         raise ResidualError.of(
             Obstacle(Failure.NOT_PIECES, {"refused": bad, "samples": n}),
-            WRONG,
+            _advice(layer),
             **evidence,
         )
     best = best[good]
@@ -288,6 +294,15 @@ def _by_quadrics(
     if bad:
         known = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=shown | {"found": n - bad})
     return _finished(system, layer, batch, Method.QUADRICS, known, ambiguity, seed, tolerance, evidence, go_on)
+
+
+def _advice(layer: OneLayer) -> str:
+    if len(layer.space.values) == min(layer.update.shape):
+        return (
+            "the update has full rank, so there may be more samples than it can show; or it belongs to another network or to permuted "
+            "neurons, or is too noisy"
+        )
+    return "the update belongs to another network or to permuted neurons, the number of samples is wrong, or it is too noisy"
 
 
 def _is_bad(misfit: float, wrong: int) -> bool:
@@ -399,8 +414,7 @@ def _finished(
     evidence["separation"] = batch.numbers | {"samples": n, "found": found}
     if not found:
         obstacle = Obstacle(Failure.NO_SAMPLE, {"samples": n, "starts": batch.numbers["starts"]})
-        advice = "the update belongs to another network or to permuted neurons, or the number of samples is wrong"
-        raise ResidualError.of(obstacle, advice if go_on() else "the budget is spent; allow more time", **evidence)
+        raise ResidualError.of(obstacle, _advice(layer) if go_on() else "the budget is spent; allow more time", **evidence)
     residual = _residual(system, batch)
     lengths = np.linalg.norm(batch.X, axis=1)
     sizes = np.linalg.norm(batch.signals, axis=1) * (np.hypot(lengths, 1) if layer.is_lifted else lengths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -15,8 +16,8 @@ from identify.recovery.separation.quadrics import Quadrics, kernel_of, unknowns
 from identify.recovery.solution import Failure, InapplicableError, ResidualError
 
 SIZES = {"inputs": 30, "samples": 6, "width": 160, "bias": True}
-ANALYTIC = ("gelu", "tanh", "silu", "sigmoid", "softplus", "cos")
-PIECES = ("relu", "leaky_relu(0.1)", "abs", "hard_tanh")
+ANALYTIC = ("gelu", "tanh", "silu", "sigmoid", "softplus", "cos", "exp")
+PIECES = ("relu", "leaky_relu(0.1)", "abs", "hard_tanh", "relu6")
 
 
 def planted(seed=0, *, bias=True, second=False, **changes):
@@ -113,6 +114,15 @@ class TestPlanted:
                 with pytest.raises(idf.InputError, match="minus the gradient"):
                     _ = found.labels
 
+    @pytest.mark.parametrize("activation", ["gelu", "relu"])
+    @pytest.mark.parametrize("samples", [1, 2])
+    def test_one_sample_and_two(self, activation, samples):
+        for outputs in (1, 3):
+            system, truth = planted(activation=activation, samples=samples, outputs=outputs)
+            assert worst(idf.recover(system), truth) < 1e-13
+            system, truth = unbiased(activation, False, samples=samples)
+            assert worst(idf.recover(system), truth) < 1e-13
+
     def test_same_seed_same_bits(self):
         for activation in ("relu", "gelu"):
             system, _ = planted(activation=activation)
@@ -127,8 +137,8 @@ class TestPlanted:
         assert idf.recover(system, method="separate").method == "quadrics"
 
 
-def unbiased(activation, second):
-    full, truth = idf.Configuration(**SIZES | {"bias": False}, activation=activation, outputs=3).plant(0)
+def unbiased(activation, second, **changes):
+    full, truth = idf.Configuration(**SIZES | {"bias": False} | changes, activation=activation, outputs=3).plant(0)
     first, last = full.updates
     return idf.KKTSystem.gradient(full.network, layers={1: first.W} | ({2: last.W} if second else {})), truth
 
@@ -140,6 +150,7 @@ class TestPrecision:
         [
             ("float64", lambda part, rng: part),
             ("float32", lambda part, rng: part.astype(np.float32).astype(float)),
+            ("bfloat16", lambda part, rng: part.astype(ml_dtypes.bfloat16).astype(float)),
             ("noise", lambda part, rng: part + 1e-5 * np.sqrt(np.mean(part**2)) * rng.standard_normal(part.shape)),
         ],
     )
@@ -242,6 +253,25 @@ class TestRefused:
         if signs < 0:
             assert found.uniqueness.status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.PARTIAL
             assert found.evidence["quadrics"]["mixed"] == 1
+
+    @pytest.mark.parametrize("activation", ["hard_sigmoid", "soft_shrink(0.1)"])
+    def test_neurons_that_never_leave_one_piece(self, activation):
+        """All patterns are the same, so everything in the column space solves the quadrics."""
+        system, _ = planted(activation=activation)
+        with pytest.raises(InapplicableError) as caught:
+            idf.recover(system)
+        numbers = caught.value.obstacle.numbers
+        assert caught.value.obstacle.kind is Failure.KERNEL and numbers["following"] < 1e-10 and numbers["samples"] == 6
+
+    @pytest.mark.parametrize("activation", ["gelu", "relu"])
+    def test_more_samples_than_the_rank_can_show(self, activation):
+        """As many as columns are found; with one more, the column space is that of mixtures, and no sample lies in it."""
+        sizes = {"inputs": 6, "outputs": 1, "activation": activation}
+        system, truth = planted(samples=7, **sizes)
+        assert worst(idf.recover(system), truth) < 1e-11
+        system, _ = planted(samples=8, **sizes)
+        with pytest.raises(ResidualError, match="there may be more samples than it can show"):
+            idf.recover(system, budget=10)
 
     def test_three_slopes(self):
         system, _ = planted(activation="piecewise_linear([-1, 1], [0, 1, 2], 0)")
