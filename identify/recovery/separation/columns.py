@@ -176,6 +176,7 @@ class ColumnSearch:
     unit_roundoff: float = ROUNDING / 2
     group: str = "none"
     seed: int = 0
+    patience: int = PATIENCE
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
 
@@ -197,7 +198,7 @@ class ColumnSearch:
 
     def _run(self) -> Columns:
         n, per, barren, found = len(self.space.values), STARTS, 0, self.found
-        while len(found.inputs) < n and self.go_on() and barren < PATIENCE:
+        while len(found.inputs) < n and self.go_on() and barren < self.patience:
             before = len(found.inputs)
             found.rounds += 1
             self._accept(self._hits(per))

@@ -9,7 +9,7 @@ has too few rows to count the samples; it fixes what the first leaves open (the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
@@ -23,8 +23,8 @@ from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.columns import MOST_NUMBERS, STARTS, ColumnSearch
-from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _rank
+from identify.recovery.separation.columns import MOST_NUMBERS, PATIENCE, STARTS, ColumnSearch
+from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _rank, _refined_multipliers
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
@@ -38,6 +38,10 @@ INDEPENDENT = 1e-9
 """Ratio of singular values below which columns count as dependent."""
 MOST_SIGNS = 16
 """Samples whose signs are tried one after the other, if no linear equations tell them."""
+FEW = 2
+"""Singular values behind a gap and above rounding that are taken for samples, if those before them are not enough."""
+IMPATIENCE = 6
+"""Rounds without a sample after which another number of samples is tried."""
 SOLVED = 1e-2
 """Singular value from which on a vector does not solve the quadrics, relative to the usual ones."""
 ATTEMPTS = 4
@@ -138,24 +142,38 @@ def separated_from_one_layer(
     progress("singular values of the update")
     factors = np.linalg.svd(update, full_matrices=False)
     rank = _count(factors[1], unit, update.shape)
-    n = rank if samples is None else samples
+    shown = max(rank, int(np.sum(factors[1] > SIGNAL * unit * factors[1][0])))
     evidence["ranks"] = [rank]
-    if n > rank:
-        raise InapplicableError.of(Failure.LOW_RANK, evidence, samples=n, rank=rank)
-    bias = np.zeros(len(update)) if net.biases[0] is None else net.biases[0]
-    layer = OneLayer(
-        update,
-        Subspace.of(update, n, unit, factors),
-        net.weights[0],
-        bias,
-        cast(PiecewiseLinear, net.activations[0]),
-        net.weights[1],
-        system.updates[0].bias is not None,
-        unit,
-    )
-    if isinstance(layer.activation, PiecewiseLinear):
-        return _by_quadrics(system, layer, seed, tolerance, evidence, go_on, progress)
-    return _by_columns(system, layer, seed, tolerance, evidence, go_on, progress)
+    if samples is not None and samples > shown:
+        raise InapplicableError.of(Failure.LOW_RANK, evidence, samples=samples, rank=shown)
+    # samples that are nearly dependent look like one less, and noise
+    numbers = [samples] if samples is not None else [rank, shown] if rank < shown <= rank + FEW else [rank]
+    failure: ResidualError | None = None
+    for n in numbers:
+        layer = OneLayer(
+            update,
+            Subspace.of(update, n, unit, factors),
+            net.weights[0],
+            np.zeros(len(update)) if net.biases[0] is None else net.biases[0],
+            cast(PiecewiseLinear, net.activations[0]),
+            net.weights[1],
+            system.updates[0].bias is not None,
+            unit,
+        )
+        own = dict(evidence)
+        try:
+            if isinstance(layer.activation, PiecewiseLinear):
+                found = _by_quadrics(system, layer, seed, tolerance, own, go_on, progress)
+            else:
+                patience = PATIENCE if n == numbers[-1] else IMPATIENCE
+                found = _by_columns(system, layer, seed, patience, tolerance, own, go_on, progress)
+        except ResidualError as error:
+            failure = failure or error
+            continue
+        if found.n_samples == n or n == numbers[-1]:
+            return found
+    assert failure is not None
+    raise failure
 
 
 def _matrix(system: KKTSystem) -> Float[np.ndarray, "m D"]:
@@ -169,6 +187,7 @@ def _by_columns(
     system: KKTSystem,
     layer: OneLayer,
     seed: int,
+    patience: int,
     tolerance: float | None,
     evidence: dict[str, Any],
     go_on: Callable[[], bool],
@@ -191,6 +210,7 @@ def _by_columns(
         layer.unit_roundoff,
         _ambiguity(system, alone=True).group,
         seed,
+        patience,
         go_on,
         progress,
     )
@@ -211,6 +231,9 @@ def _by_columns(
     shown = {"found": len(X), "samples": n, "starts": found.starts, "converged": found.converged, "neurons": m, "needed": needed}
     known = Uniqueness(status, reason, numbers=shown)
     batch = _settled(system, batch, n, ambiguity)
+    if len(X) == n:  # of samples that are nearly dependent, those of one rest on the others'
+        c = _refined_multipliers(system, batch.X, batch.c)
+        batch = replace(batch, c=c, signals=(c @ layer.output) * batch.slopes)
     if len(X) == n and layer.space.relative_noise > JOINTLY:
         progress("refining all samples together")
         batch = _refined(system, layer, batch, np.random.default_rng(seed), go_on)

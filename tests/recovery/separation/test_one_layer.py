@@ -273,6 +273,17 @@ class TestRefused:
         with pytest.raises(ResidualError, match="there may be more samples than it can show"):
             idf.recover(system, budget=10)
 
+    @pytest.mark.parametrize("activation", ["gelu", "relu"])
+    def test_samples_that_are_nearly_dependent(self, activation):
+        """The update of the last one looks like noise, and is not."""
+        system, truth = planted(samples=5, inputs=5, outputs=1, activation=activation, width=120)
+        net, X = system.network, truth.X.copy()
+        X[4] = X[:4].T @ [0.4, 0.3, 0.2, 0.1] + 1e-3 * X[4]
+        u = net.signals(X, truth.c[:, None])[0]
+        biased = idf.KKTSystem.gradient(net, layers={1: u.T @ X})
+        found = idf.recover(updated(net, X, truth.c[:, None]) if activation == "relu" else biased)
+        assert found.n_samples == 5 and found.match(X, truth.c).errors.max() < 1e-8
+
     def test_three_slopes(self):
         system, _ = planted(activation="piecewise_linear([-1, 1], [0, 1, 2], 0)")
         with pytest.raises(InapplicableError) as caught:
