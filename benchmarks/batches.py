@@ -32,10 +32,13 @@ class Row:
     precision: str = "float64"
     training_steps: int = 0
     slow: bool = False
+    first_only: bool = False
+    """Whether only the update of the first layer is observed."""
 
     def __str__(self) -> str:
         trained = f", after {self.training_steps} steps" if self.training_steps else ""
-        return f"{self.activation} {'-'.join(map(str, self.sizes))}, {self.samples} {self.data}, {self.precision}{trained}"
+        layer = ", first layer" if self.first_only else ""
+        return f"{self.activation} {'-'.join(map(str, self.sizes))}, {self.samples} {self.data}, {self.precision}{trained}{layer}"
 
 
 MNIST = (784, 512, 256, 10)
@@ -54,6 +57,13 @@ ROWS = (
     Row(MNIST, "relu", 32, training_steps=2000),
     Row(MNIST, "relu", 32, precision="float32", training_steps=500),
     Row(MNIST, "relu", 16, precision="bfloat16"),
+    *(Row((784, 1000, 10), "relu", 20, precision=precision, first_only=True) for precision in ("float64", "float32")),
+    *(Row((784, 500, 10), name, 20, first_only=True) for name in ("gelu", "tanh", "silu", "sigmoid")),
+    Row((784, 500, 10), "gelu", 20, precision="float32", first_only=True),
+    Row((784, 2000, 1), "relu", 50, first_only=True),
+    Row((784, 500, 10), "gelu", 100, first_only=True),
+    *(Row((784, 500, 10), "gelu", 20, precision=precision, training_steps=500, first_only=True) for precision in ("float64", "float32")),
+    Row((784, 1000, 10), "relu", 20, training_steps=500, first_only=True),
 )
 
 
@@ -102,18 +112,23 @@ def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
     layers = dict(enumerate(updates(row.activation, weights, biases, X, y), 1))
     if row.precision == "bfloat16":
         layers = {k: tuple(part.astype(ml_dtypes.bfloat16).astype(kind) for part in update) for k, update in layers.items()}
+    layers = {1: layers[1]} if row.first_only else layers
     return idf.KKTSystem.gradient(idf.Network(weights, biases=biases, activation=row.activation), layers=layers), X.astype(float)
 
 
 def updates(activation: str, weights: list, biases: list, X: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Minus the gradient of the mean softmax loss by each layer, in the precision of the arguments."""
+    """Minus the gradient of the mean softmax loss (logistic for one output) by each layer, in the precision of the arguments."""
     sigma, entering, before = as_activation(activation), [X], []
     for k, (W, b) in enumerate(zip(weights, biases, strict=True)):
         before.append(entering[-1] @ W.T + b)
         if k + 1 < len(weights):
             entering.append(sigma(before[-1]).astype(X.dtype))
-    p = np.exp(before[-1] - before[-1].max(axis=1, keepdims=True))
-    signal = (np.eye(p.shape[1])[y] - p / p.sum(axis=1, keepdims=True)).astype(X.dtype) / X.dtype.type(len(X))
+    if before[-1].shape[1] == 1:  # a logistic loss: even against odd
+        sign = np.where(y % 2, 1, -1)[:, None].astype(X.dtype)
+        signal = sign / (1 + np.exp(sign * before[-1])) / X.dtype.type(len(X))
+    else:
+        p = np.exp(before[-1] - before[-1].max(axis=1, keepdims=True))
+        signal = (np.eye(p.shape[1])[y] - p / p.sum(axis=1, keepdims=True)).astype(X.dtype) / X.dtype.type(len(X))
     out = []
     for k in range(len(weights) - 1, -1, -1):
         out.append((signal.T @ entering[k], signal.sum(axis=0)))

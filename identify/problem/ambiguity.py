@@ -46,8 +46,8 @@ class Ambiguity:
     Attributes
     ----------
     group
-        ``"none"``, ``"sign"`` (t = 1, -1), ``"scaling"`` (every real t except 0) or ``"positive scaling"`` (every t > 0), acting by
-        (t x_i, t^(-k) c_i).
+        ``"none"``, ``"sign"`` (t = 1, -1), ``"scaling"`` (every real t except 0), ``"positive scaling"`` (every t > 0), acting by
+        (t x_i, t^(-k) c_i); or ``"even scaling"`` (every real t except 0), acting by (t x_i, abs(t)^(-k) c_i).
     degree
         k in that action (modulo 2 for a sign): the highest visible degree.
     label_counts
@@ -91,7 +91,7 @@ class Ambiguity:
     @property
     def has_free_scale(self) -> bool:
         """Whether t is any number, or any positive one."""
-        return self.group in ("scaling", "positive scaling")
+        return self.group in ("scaling", "positive scaling", "even scaling")
 
     def describe(self) -> tuple[str, ...]:
         """One line for each generator, in words."""
@@ -99,6 +99,8 @@ class Ambiguity:
         c = "−c_i" if self.flips_multiplier else "c_i"
         if self.group == "scaling":
             lines.append(f"scale of each sample: (x_i, c_i) ~ (t x_i, t^−{self.degree} c_i) for every real t ≠ 0")
+        if self.group == "even scaling":
+            lines.append(f"scale of each sample: (x_i, c_i) ~ (t x_i, |t|^−{self.degree} c_i) for every real t ≠ 0")
         if self.group == "positive scaling":
             lines.append(f"scale of each sample: (x_i, c_i) ~ (t x_i, t^−{self.degree} c_i) for every t > 0")
         if self.group == "sign":
@@ -111,7 +113,10 @@ class Ambiguity:
     def act(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], t: Float[np.ndarray, " n"]) -> _Data:
         """(t_i x_i, t_i^(-degree) c_i), for t_i in the group."""
         t = np.asarray(t, dtype=float)[:, None]
-        factor = np.where(t < 0, (-1.0) ** self.degree, 1.0) if self.group == "sign" else t ** (-float(self.degree))
+        if self.group == "sign":
+            factor = np.where(t < 0, (-1.0) ** self.degree, 1.0)
+        else:
+            factor = (np.abs(t) if self.group == "even scaling" else t) ** (-float(self.degree))
         return t * X, factor * c
 
     def canonical(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> _Data:
@@ -119,7 +124,7 @@ class Ambiguity:
         t = np.ones(len(X))
         if self.has_free_scale:
             t = 1 / row_sizes(X)
-        if self.group in ("sign", "scaling"):
+        if self.group in ("sign", "scaling", "even scaling"):
             lead = c if self.flips_multiplier else X
             pick = np.take_along_axis(lead, np.abs(lead).argmax(axis=1)[:, None], axis=1)[:, 0]
             t = t * np.where(pick < 0, -1.0, 1.0)
@@ -138,7 +143,7 @@ class Ambiguity:
         inner = Y @ X.T
         if self.has_free_scale:
             t = inner / np.maximum((X**2).sum(axis=1), 1e-300)
-            t = np.where(t == 0, 1e-300, t) if self.group == "scaling" else np.maximum(t, 1e-300)
+            t = np.maximum(t, 1e-300) if self.group == "positive scaling" else np.where(t == 0, 1e-300, t)
         elif self.group == "sign":
             t = np.where(inner < 0, -1.0, 1.0)
         else:

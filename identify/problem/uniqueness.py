@@ -42,6 +42,17 @@ class UniquenessReason(StrEnum):
         "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
         "may admit combinations in their place"
     )
+    KERNEL = (
+        "the quadrics of all columns, with {unknowns} unknowns, have a kernel of dimension {samples}, the number of samples: singular "
+        "values of at most {last:.1e} there, and at least {following:.1e} beyond, in floating point"
+    )
+    INTERVALS = (
+        "the {samples} samples are determined up to their scales, which these layers leave open within intervals, in which no slope changes"
+    )
+    FEW_NEURONS = (
+        "the {samples} samples were found one by one, but with {neurons} neurons other points may solve the same equations; from {needed} "
+        "neurons on almost no network has any"
+    )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"

@@ -28,8 +28,9 @@ from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
-from identify.recovery.separation.backward import separate, separate_operations
+from identify.recovery.separation.cliques import separate, separate_operations
 from identify.recovery.separation.dense import separated
+from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
@@ -56,6 +57,8 @@ CHUNK, BLOCK_SHARE = 16, 0.02
 """Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 FAR = 100
 """Powers of two between one and the largest number of a target, from which it is recovered in other units: squares fit then."""
+FORWARD = "the updates of the first two layers were observed"
+"""Why forward separation was chosen, in the evidence."""
 TOLERANCE = 1e-6
 """Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
 
@@ -121,6 +124,9 @@ def recover(
         ``"auto"``: these in this order, until one succeeds; ``evidence["tried"]`` says why the others did not.
         ``"splitting"``: sample splitting. ``"joint"``: (S) together with margins or closures; ``"auto"`` takes it when (S) alone leaves
         a family: for degree 2 with at most three samples, and when the moments are too few for the scales.
+        Other networks (any depth and activation) have ``"separate"``, which ``"auto"`` takes: forward separation if the first two layers
+        of weights were observed; for two layers with fewer outputs than samples, or of which the first alone was observed, backward
+        separation, or for piecewise-linear activations quadrics. ``evidence["chosen"]`` says why.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
@@ -195,7 +201,7 @@ def recover(
 
 
 def is_beyond_polynomials(system: KKTSystem) -> bool:
-    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by forward separation."""
+    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by separation."""
     net = system.network
     return net.depth != 2 or net.has_output_bias or any(sigma.kind != "polynomial" for sigma in net.activations)
 
@@ -216,10 +222,14 @@ def _by_separation(
     evidence: dict[str, Any] = {}
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
         clock = Clock(deadline=time_limit())
+        samples = None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks")
+        why = why_one_layer(system, samples)
+        if why is not None or all(update.W is not None for update in system.updates[:2]):
+            evidence["chosen"] = FORWARD if why is None else why
         try:
-            found = separated(
+            found = (separated if why is None else separated_from_one_layer)(
                 system,
-                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
+                samples=samples,
                 seed=seed,
                 tolerance=None if tolerance is None else positive("tolerance", tolerance),
                 evidence=evidence,

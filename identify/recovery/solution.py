@@ -53,6 +53,20 @@ class Failure(StrEnum):
         "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as "
         "rows, and fewer than columns"
     )
+    LOW_RANK = (
+        "separation: {samples} samples, and a first update of rank {rank}; expected at most as many samples as that, which are independent"
+    )
+    SLOPES = "quadrics: an activation with {slopes} slopes; expected two, such as ReLU, leaky ReLU, the absolute value or hard tanh have"
+    QUADRICS_NARROW = (
+        "quadrics: {unknowns} unknowns for {samples} samples, and {neurons} neurons that some sample activates; expected at least {needed}"
+    )
+    KERNEL = (
+        "quadrics: a kernel of dimension above {samples}, the number of samples: with {neurons} neurons that some sample activates, "
+        "singular value {samples} from the end is {last:.1e} and the one before it {following:.1e}, relative to the others; the activation "
+        "patterns are too few or too much alike, or the update is too noisy, for the data to be determined by this method"
+    )
+    NO_KERNEL = "the quadrics do not have {samples} solutions: their smallest {samples} singular values reach {last:.1e} of the usual ones"
+    NOT_PIECES = "{refused} of {samples} samples do not have the slopes, or the signals, that the kernel of the quadrics gives them"
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
     FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy
 from scipy.optimize import least_squares
 from support.marks import slow
 
@@ -26,7 +27,8 @@ from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Search, Tally, unseen
 from identify.recovery.recover import AUTO, SEARCHES, _samples
 from identify.recovery.reduce import Reduced
-from identify.recovery.separation import backward as sep
+from identify.recovery.separation import cliques as sep
+from identify.recovery.separation.membership import Position, normal_equations
 from identify.recovery.solution import Failure, InapplicableError, RecoveryError
 from identify.recovery.starts import random_points
 from identify.recovery.work import Work
@@ -188,18 +190,24 @@ class TestSeparate:
             columns = sep.Columns.of(Reduced.of(system, 3 + bool(kind.get("bias"))), 3 + bool(kind.get("bias")))
         except InapplicableError:
             columns = sep.Columns.of(Reduced.of(system, 3), 3)
+        point = np.random.default_rng(1).standard_normal((1, columns.unknowns()))
+        at = Position.of(columns.images, [columns.space], point)
+        matrix, gradient = normal_equations(columns.images, [columns.space], at)
+        net, sigma = columns.network, columns.network.activation
+        complement = scipy.linalg.null_space(columns.space)
         with jax.enable_x64(True):
-            arrays = columns.arrays()
-            point = jnp.asarray(np.random.default_rng(1).standard_normal(columns.unknowns()))
 
             def residual(v):
-                psi, _, complement = sep._slopes(arrays, v)
-                return complement @ psi / jnp.linalg.norm(psi)
+                z = net.W @ v[: net.n_inputs] + net.offsets
+                mixed = v[net.n_inputs :] @ net.A if net.n_outputs > 1 else net.A[0]
+                psi = mixed * sigma.jax(z, order=1)
+                return complement.T @ psi / jnp.linalg.norm(psi)
 
-            value, gradient, matrix = sep._normal(arrays, point, jnp.zeros(0))
-            J, r = jax.jacfwd(residual)(point), residual(point)
-            assert value == pytest.approx(float(r @ r)) and value == pytest.approx(float(sep._cost(arrays, point, jnp.zeros(0))))
-            assert np.allclose(gradient, J.T @ r) and np.allclose(matrix, J.T @ J)
+            J, r = np.asarray(jax.jacfwd(residual)(jnp.asarray(point[0]))), np.asarray(residual(jnp.asarray(point[0])))
+        gauge = columns.images.gauge(point)[0]  # its weight is added to the normal equations
+        held = np.outer(gauge, gauge) * np.trace(J.T @ J) / max(gauge @ gauge, 1e-300)
+        assert at.costs[0] == pytest.approx(float(r @ r))
+        assert np.allclose(gradient[0], J.T @ r) and np.allclose(matrix[0], J.T @ J + held)
 
     @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.get("layers") != "second"])
     def test_planted_samples_solve_their_equations(self, kind):
@@ -210,9 +218,7 @@ class TestSeparate:
         Z = reduced.project(truth.X)
         c = truth.c.reshape(3, -1)
         points = np.hstack([Z, c]) if c.shape[1] > 1 else Z
-        with jax.enable_x64(True):
-            arrays = columns.arrays()
-            costs = [float(sep._cost(arrays, jnp.asarray(point), jnp.zeros(0))) for point in (*points, points[0] + 0.1)]
+        costs = Position.of(columns.images, [columns.space], np.vstack([points, points[:1] + 0.1])).costs
         assert max(costs[:3]) < 1e-20 < 1e-6 < costs[3]
 
     @pytest.mark.parametrize(
@@ -440,7 +446,7 @@ class TestSearch:
     def test_an_interrupted_recovery_returns_its_best(self, monkeypatch):
         system, truth = size(4, 4, 12).plant(0)
         calls = []
-        whole = sep.minimise
+        whole = sep.descend
 
         def interrupting(*arguments, **options):
             calls.append(1)
@@ -448,7 +454,7 @@ class TestSearch:
                 raise KeyboardInterrupt
             return whole(*arguments, **options)
 
-        monkeypatch.setattr(sep, "minimise", interrupting)
+        monkeypatch.setattr(sep, "descend", interrupting)
         found = idf.recover(system, samples=4, method="separate", starts=5000)
         assert found.evidence["interrupted"] == "interrupted from the keyboard" and found.evidence["uniqueness"]["starts"] == 1024
         assert found.match(truth.X, truth.c).errors.max() < 1e-9

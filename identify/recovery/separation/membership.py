@@ -51,6 +51,15 @@ class Images(Protocol):
         ...
 
 
+@runtime_checkable
+class Gauged(Protocol):
+    """Images that a change of the points leaves as they are, up to scale: steps do not go that way."""
+
+    def gauge(self, points: np.ndarray) -> np.ndarray:
+        """The direction of that change at each point: an array (starts, unknowns)."""
+        ...
+
+
 @dataclass(eq=False)
 class Position:
     """Where every start is: its point and, for each l, v_l, its coordinates in the subspace and its part outside."""
@@ -92,6 +101,7 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
     matrix, gradient = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))
     for J, R, v, r in zip(images.jacobians(at.points), subspaces, at.vectors, at.outside, strict=True):
         size = _squares(v)
+        r = r - (r @ R.T) @ R  # what rounding left inside meets the large part of J there, and weak directions would take it for a slope
         matrix += _projected_gram(J, R) / size[:, None, None]
         g = np.matmul(r[:, None, : J.shape[1]], J)[:, 0] / size[:, None]
         q = np.matmul(v[:, None, : J.shape[1]], J)[:, 0] / size[:, None]
@@ -99,6 +109,10 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
         cross = g[:, :, None] * q[:, None]
         matrix += cost[:, None, None] * (q[:, :, None] * q[:, None]) - cross - cross.transpose(0, 2, 1)
         gradient += g - cost[:, None] * q
+    if isinstance(images, Gauged):
+        d = images.gauge(at.points)
+        d = d / np.sqrt(np.maximum(_squares(d), np.finfo(float).tiny))[:, None]
+        matrix += np.einsum("sii->s", matrix)[:, None, None] * (d[:, :, None] * d[:, None])
     return matrix, gradient
 
 

@@ -243,7 +243,7 @@ class TestRefused:
         assert caught.value.obstacle.kind is Failure.TWO_LAYERS
 
     def test_too_narrow(self):
-        system, _ = planted(width=48, samples=8, outputs=4)
+        system, _ = planted(width=(48, 6), samples=8)
         with pytest.raises(InapplicableError) as caught:
             idf.recover(system)
         assert caught.value.obstacle.kind is Failure.NARROW

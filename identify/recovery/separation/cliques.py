@@ -1,4 +1,7 @@
-r"""Separation, or per-sample column-space search: the slope vector of a sample lies in the column space of the first-layer target.
+r"""Data sets from single samples: backward separation of polynomial networks as narrow as they can be.
+
+The images are those of :mod:`~identify.recovery.separation.columns`. With hardly more equations than unknowns there are other solutions
+beside the samples, so nothing is taken out: all solutions are collected, and those that belong together are found as a clique.
 
 Let the samples be independent, so that the first-layer target (with its bias column, where that is observed) is a
 product :math:`T = G \tilde X` of rank n, with columns :math:`G_{\cdot i} = \psi(x_i, \gamma_i)`,
@@ -19,15 +22,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
-from identify.problem.activation import horner
-from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.separation.columns import SignalColumns
+from identify.recovery.separation.forward import Chart
+from identify.recovery.separation.membership import descend
 from identify.recovery.solution import Failure, InapplicableError
 from identify.recovery.starts import random_points
 
@@ -47,11 +50,11 @@ MOST_CANDIDATES = 2000
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """T, its column space, and how unknowns are read: ``lifted`` when T has a bias column."""
+    """T, an orthonormal basis of its column space, and how unknowns are read: ``lifted`` when T has a bias column."""
 
     network: ReducedNetwork
     T: Float[np.ndarray, "m n"]
-    complement: Float[np.ndarray, "k m"]
+    space: Float[np.ndarray, "n m"]
     lifted: bool
     degrees: tuple[int, ...]
     condition: float
@@ -78,16 +81,16 @@ class Columns:
         unknowns = reduced.dimension + net.n_outputs - 1 - int(len(system.degrees) == 1 and not net.offsets.any())
         if m - samples < unknowns:
             raise InapplicableError.of(Failure.FEW_NEURONS, neurons=m, equations=m - samples, unknowns=unknowns)
-        U, values, _ = np.linalg.svd(T, full_matrices=True)
+        U, values, _ = np.linalg.svd(T, full_matrices=False)
         if not values[-1] > INDEPENDENT * values[0]:
             raise InapplicableError.of(Failure.RANK)
-        return cls(net, T, U[:, samples:].T, lifted, system.degrees, float(values[0] / values[-1]))
+        return cls(net, T, U.T, lifted, system.degrees, float(values[0] / values[-1]))
 
-    def arrays(self) -> tuple:
-        sigma = self.network.activation
-        derivatives = tuple(tuple(jnp.asarray(s) for s in sigma.floats(order)) for order in (1, 2))
+    @property
+    def images(self) -> SignalColumns:
+        """The signals of single samples, whose multipliers are unknown if there are several outputs."""
         net = self.network
-        return tuple(jnp.asarray(part) for part in (net.W, net.A, net.offsets, self.complement)), derivatives
+        return SignalColumns(Chart.of(net.W, net.offsets, np.zeros(net.n_inputs), np.eye(net.n_inputs)), net.A, net.activation)
 
     def unknowns(self) -> int:
         return self.network.n_inputs + self.network.n_outputs * (self.network.n_outputs > 1)
@@ -98,35 +101,6 @@ def separate_operations(m: int, n: int, d: int, C: int) -> float:
     return STEPS * (m * max(m - n, 1) * (d + C) + (d + C) ** 3)
 
 
-def _slopes(arrays, point):
-    """psi and its derivative at one point (x, gamma); one output has gamma = 1."""
-    (W, A, offsets, complement), derivatives = arrays
-    d = W.shape[1]
-    x, gamma = point[:d], point[d:]
-    z = W @ x + offsets
-    s1, s2 = (horner(derivative, z, lambda value: value) for derivative in derivatives)
-    mixed = gamma @ A if len(A) > 1 else A[0]
-    columns = (mixed * s2)[:, None] * W
-    if len(A) > 1:
-        columns = jnp.concatenate([columns, (A * s1).T], axis=1)
-    return mixed * s1, columns, complement
-
-
-def _normal(arrays, point, own):
-    psi, columns, complement = _slopes(arrays, point)
-    size = jnp.linalg.norm(psi) + jnp.finfo(psi.dtype).tiny
-    direction = psi / size
-    columns = (columns - direction[:, None] * (direction @ columns)) / size
-    r, J = complement @ direction, complement @ columns
-    return r @ r, J.T @ r, J.T @ J
-
-
-def _cost(arrays, point, own):
-    psi, _, complement = _slopes(arrays, point)
-    r = complement @ psi
-    return (r @ r) / (psi @ psi + jnp.finfo(psi.dtype).tiny)
-
-
 def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     """Data sets put together from samples that were found one by one, by per-sample column-space search.
 
@@ -134,20 +108,19 @@ def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     tells how much may have been missed. Cost O(m (m - n) (d + C)) for each step of each start.
     """
     columns = Columns.of(reduced, samples)
-    with search.doubles():
-        arrays = columns.arrays()
+    images = columns.images
     accepted = min((10 * search.tolerance * columns.condition) ** 2, 1e-4)
     candidates = Candidates(columns)
-    evidence: dict = {"equations": len(columns.complement), "unknowns_of_a_sample": columns.unknowns()}
+    evidence: dict = {"equations": len(columns.T) - samples, "unknowns_of_a_sample": columns.unknowns()}
     search.evidence["separate"] = evidence
 
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
         points = random_points(columns.network, rng, size)
         if columns.network.n_outputs > 1:
             points = np.hstack([points, rng.standard_normal((size, columns.network.n_outputs))])
-        found, costs = minimise(_cost, _normal, arrays, points, steps=STEPS, enough=1e-28, go_on=search.go_on)
-        good = costs <= min(accepted, max(EXACT, SPREAD * costs.min(initial=np.inf)))
-        return {"points": found[good], "costs": costs[good]}
+        reached = descend(images, [columns.space], points, steps=STEPS, enough=1e-28, go_on=search.go_on)
+        good = reached.costs <= min(accepted, max(EXACT, SPREAD * reached.costs.min(initial=np.inf)))
+        return {"points": reached.points[good], "costs": reached.costs[good]}
 
     for outcome in search.chunks("separate", chunk, CHUNK):
         candidates.add(outcome["points"], outcome["costs"])

@@ -1,0 +1,395 @@
+r"""Backward separation: the signal of every sample lies in the column space of the first update.
+
+Let the first layer of a network of two layers be observed, :math:`G = \sum_i u_i\tilde x_i^\top` of rank n. Then every sample of every data
+set with this update satisfies
+
+.. math:: (A^\top\gamma)\circ\sigma'(Wx + b) \in \operatorname{col}(G), \qquad \tilde x \in \operatorname{row}(G),
+
+m - n equations in n - 1 unknowns for x (n without an observed bias) and C - 1 for the direction of its multipliers :math:`\gamma`. The
+multipliers stay among the unknowns, and start at their best values for the x of a start: the largest generalised singular vector of
+:math:`(U^\top D A^\top, D A^\top)`, :math:`D = \operatorname{diag}\sigma'(Wx + b)`, U a basis of the column space.
+
+A sample that is found is taken out exactly, as in :mod:`~identify.recovery.separation.peel`: with coordinates :math:`\eta` of its input in
+the row space and y of its signal in the column space, those of all others are orthogonal to :math:`\Sigma^{-1}y` and
+:math:`\Sigma^{-1}\eta`. Here the signal is the image itself. Every hit is refined on the equations as they were given, and accepted if it
+misses them by no more than noise explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import qr, solve_triangular
+from scipy.linalg.lapack import dtrcon
+
+from identify.recovery.separation.forward import Activation, Chart
+from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend
+from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
+
+STARTS, MOST_STARTS = 16, 256
+"""Descents in one round; doubled after a round without a hit, up to the second."""
+EXACT = 1e-14
+"""Cost at which a row solves the equations as it stands."""
+HIT = 1e-7
+"""Cost in the deflated spaces at which a start is refined."""
+SOLVED = 1e-22
+"""Cost at which a descent ends."""
+SEARCH_STEPS, REFINEMENT_STEPS = 60, 6
+ACCEPTED = 4.0
+"""A sample is accepted if it misses the column space by at most so many times what noise leaves (up to 1.5 times was measured)."""
+ROUNDED = 2e-14
+"""Relative distance from the column space that rounding of the evaluation explains."""
+HIDDEN = 3e-2
+"""Relative uncertainty from which on a sample cannot be told from noise."""
+SAME = 1e-4
+"""Relative distance at which two samples count as one."""
+PATIENCE = 40
+"""Rounds without a new sample after which the search ends."""
+EVALUATION = 3.0
+"""Relative error of the signals that whoever computed the update made, in units of rounding."""
+SPARE = 16
+"""Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
+LOUD = 100.0
+"""Units of rounding from which on the rest of an update is not that of its decomposition."""
+FLAT = 1e-13
+"""Reciprocal condition number of the equations from which on they fix a point."""
+FEW_ROWS = 1024
+"""Rows of the update that are screened in one round."""
+MOST_NUMBERS = 2**22
+"""In one array of the search for multipliers."""
+
+
+@dataclass(frozen=True, eq=False)
+class SignalColumns:
+    r"""The vectors :math:`(A^\top\gamma)\circ\sigma'(z)` of a batch of points: images in the sense of
+    :mod:`~identify.recovery.separation.membership`.
+
+    A point is that of a chart, followed by :math:`\gamma` if there are several outputs; one output has :math:`\gamma = 1`.
+    """
+
+    chart: Chart
+    output: Float[np.ndarray, "C m"]
+    activation: Activation
+
+    @property
+    def n_coordinates(self) -> int:
+        """Unknowns of the chart: the first of a point."""
+        return self.chart.basis.shape[1]
+
+    def _parts(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(z, A^T gamma)."""
+        k = self.n_coordinates
+        z = self.chart.offset + points[:, :k] @ self.chart.slopes.T
+        return z, points[:, k:] @ self.output if len(self.output) > 1 else self.output
+
+    def values(self, points: np.ndarray) -> list[np.ndarray]:
+        z, back = self._parts(points)
+        return [back * self.activation(z, order=1)]
+
+    def jacobians(self, points: np.ndarray) -> list[np.ndarray]:
+        z, back = self._parts(points)
+        J = (back * self.activation(z, order=2))[:, :, None] * self.chart.slopes
+        if len(self.output) > 1:
+            J = np.concatenate([J, self.activation(z, order=1)[:, :, None] * self.output.T], axis=2)
+        return [J]
+
+    def gauge(self, points: np.ndarray) -> np.ndarray:
+        """The scale of the multipliers."""
+        direction = points.copy()
+        direction[:, : self.n_coordinates] = 0.0
+        return direction
+
+    def with_multipliers(self, space: Float[np.ndarray, "n m"], points: Float[np.ndarray, "starts _"]) -> Float[np.ndarray, "starts _"]:
+        """Points of the chart with their best multipliers, of unit length, behind. Cost O(m n C) for each."""
+        C, m = self.output.shape
+        if C == 1:
+            return points
+        most = max(MOST_NUMBERS // (m * C), 1)
+        if len(points) > most:
+            return np.vstack([self.with_multipliers(space, points[i : i + most]) for i in range(0, len(points), most)])
+        slopes = self.activation(self.chart.offset + points @ self.chart.slopes.T, order=1)
+        largest = np.abs(slopes).max(axis=1, keepdims=True)
+        slopes = np.where(np.isfinite(largest) & (largest > 0), slopes, 1.0) / np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
+        back = slopes[:, :, None] * self.output.T
+        gram = np.matmul(back.transpose(0, 2, 1), back)
+        size = np.maximum(np.einsum("scc->s", gram), np.finfo(float).tiny)[:, None, None]
+        lower = np.linalg.cholesky(gram / size + 1e-14 * np.eye(C))
+        share = np.linalg.solve(lower, np.matmul(space, back).transpose(0, 2, 1) / np.sqrt(size))
+        gamma = np.linalg.solve(lower.transpose(0, 2, 1), np.linalg.svd(share)[0][:, :, :1])[:, :, 0]
+        return np.hstack([points, gamma / np.linalg.norm(gamma, axis=1, keepdims=True)])
+
+
+@dataclass(eq=False)
+class Columns:
+    """What is known of all samples behind one update, in coordinates of its row space and of its column space.
+
+    Attributes
+    ----------
+    inputs, signals
+        Of each sample, the second scaled so that the sum of the products is the update.
+    bars
+        First-order standard error of each input, in its units.
+    """
+
+    inputs: Float[np.ndarray, "found n"]
+    signals: Float[np.ndarray, "found n"]
+    bars: list[float] = field(default_factory=list)
+    starts: int = 0
+    converged: int = 0
+    rounds: int = 0
+    rejected: int = 0
+    """Hits that do not solve the original equations to their precision."""
+    mixed: int = 0
+    """Hits that the equations do not fix."""
+    hidden: int = 0
+    """Hits whose signal is too small for this precision."""
+
+
+@dataclass(eq=False)
+class ColumnSearch:
+    """The search for all samples behind the update of the first of two layers.
+
+    Attributes
+    ----------
+    update
+        With its bias column, if ``is_lifted``.
+    space
+        Its leading singular triples, as many as there are samples.
+    W, bias, activation, output
+        The network.
+    group
+        What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it.
+    seed
+        Of the random starts.
+    """
+
+    update: Float[np.ndarray, "m D"]
+    space: Subspace
+    W: Float[np.ndarray, "m d"]
+    bias: Float[np.ndarray, " m"]
+    activation: Activation
+    output: Float[np.ndarray, "C m"]
+    is_lifted: bool
+    unit_roundoff: float = ROUNDING / 2
+    group: str = "none"
+    seed: int = 0
+    patience: int = PATIENCE
+    go_on: Callable[[], bool] = lambda: True
+    progress: Callable[[str], None] = lambda step: None
+
+    def __post_init__(self) -> None:
+        n = len(self.space.values)
+        self.map = self.W @ self.space.right[:, : self.W.shape[1]].T
+        self.unit = self.space.right[:, -1] if self.is_lifted else None
+        """The bias coordinate of a point with coordinates eta is unit·eta, and is 1."""
+        self.rng = np.random.default_rng(self.seed)
+        self.found = Columns(np.zeros((0, n)), np.zeros((0, n)))
+        self.spreads = spreads(self.update, self.space)
+        self.everywhere = self._chart(np.zeros((0, n)))
+        self.tried: set[tuple[int, int]] = set()
+
+    def run(self) -> Columns:
+        """Search until all samples are found, or ``go_on`` says no. Cost O(m (n + C)^2) for each step of each start."""
+        with np.errstate(over="ignore", invalid="ignore"):  # starts at which numbers overflow have an infinite cost
+            return self._run()
+
+    def _run(self) -> Columns:
+        n, per, barren, found = len(self.space.values), STARTS, 0, self.found
+        while len(found.inputs) < n and self.go_on() and barren < self.patience:
+            before = len(found.inputs)
+            found.rounds += 1
+            self._accept(self._hits(per))
+            new = len(found.inputs) - before
+            per = STARTS if new else min(2 * per, MOST_STARTS)
+            barren = 0 if new else barren + 1
+            if new:
+                self.progress(f"{before + new} of {n} samples")
+        return found
+
+    def _chart(self, avoided: Float[np.ndarray, "known n"]) -> Chart:
+        """The coordinates that known samples leave, normalised by the bias if it was observed."""
+        within = complement(avoided)
+        if self.unit is None:
+            return Chart.of(self.map, self.bias, np.zeros(len(within.T)), within.T)
+        direction = within.T @ (within @ self.unit)
+        size = np.linalg.norm(direction)
+        return Chart.of(self.map, self.bias, direction / size**2, complement(np.vstack([avoided, direction / size])).T)
+
+    def _images(self, chart: Chart) -> SignalColumns:
+        return SignalColumns(chart, self.output, self.activation)
+
+    def _hits(self, per: int) -> Float[np.ndarray, "hits n"]:
+        """Coordinates of distinct points that solve the equations in the spaces that the known samples leave."""
+        values, found = self.space.values, self.found
+        chart = self._chart(_units(found.signals / values))
+        images, spaces = self._images(chart), [complement(_units(found.inputs / values)) @ self.space.left.T]
+        k = images.n_coordinates
+        if not k:
+            return chart.origin[None]
+        rows, numbers = self._rows(chart)
+        screened = Position.of(images, spaces, images.with_multipliers(spaces[0], rows))
+        order = np.argsort(screened.costs, kind="stable")
+        exact = order[screened.costs[order] < EXACT]
+        hits = _distinct(self._representatives(rows[exact]))
+        if len(hits) < max(3, k // STARTS):
+            known = len(found.inputs)
+            fresh = [j for j in order[len(exact) :] if (int(numbers[j]), known) not in self.tried][:per]
+            self.tried.update((int(numbers[j]), known) for j in fresh)
+            starts = screened.points[fresh] if fresh else images.with_multipliers(spaces[0], self._mixtures(rows, per))
+            reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
+            found.starts += len(starts)
+            good = np.flatnonzero(reached.costs < np.maximum(HIT, self._explained(images, reached.points)))
+            found.converged += len(good)
+            best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")], :k]
+            hits = _distinct(np.vstack([hits, self._representatives(best_first)]))
+        return chart.coordinates(hits)
+
+    def _representatives(self, points: Float[np.ndarray, "points k"]) -> Float[np.ndarray, "points k"]:
+        """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""
+        if self.group == "positive scaling":
+            return _units(points)
+        if self.group == "sign":
+            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
+            return points * np.where(along < 0, -1.0, 1.0)[:, None]
+        return points
+
+    def _explained(self, images: SignalColumns, points: np.ndarray) -> Float[np.ndarray, " starts"]:
+        """The cost that noise explains at these points, in the equations as they were given; at most that of HIDDEN."""
+        return np.minimum(ACCEPTED * self._uncertain(images.values(points)[0]), HIDDEN) ** 2
+
+    def _uncertain(self, v: Float[np.ndarray, "starts m"]) -> Float[np.ndarray, " starts"]:
+        """How far noise may have moved the column space at these vectors, relative to them."""
+        return self.space.uncertainty(v @ self.space.left) / np.linalg.norm(v, axis=1)
+
+    def _rows(self, chart: Chart) -> tuple[Float[np.ndarray, "rows k"], np.ndarray]:
+        """Rows of the update without the share of the known samples, as points of the chart, and which neurons they are."""
+        rows, found = self.space.left * self.space.values, self.found
+        numbers = np.arange(len(rows))
+        if len(rows) > FEW_ROWS:
+            numbers = np.sort(self.rng.choice(len(rows), FEW_ROWS, replace=False))
+            rows = rows[numbers]
+        if len(found.inputs):
+            avoid = found.signals / self.space.values
+            rows = rows - rows @ avoid.T @ np.linalg.pinv(found.inputs @ avoid.T) @ found.inputs
+        if self.unit is not None:
+            weight = rows @ self.unit
+            clear = np.abs(weight) > 1e-6 * np.abs(weight).max(initial=0.0)
+            rows, numbers = rows[clear] / weight[clear, None], numbers[clear]
+        else:
+            size = np.linalg.norm(rows, axis=1)
+            clear = size > 1e-6 * size.max(initial=0.0)
+            signs = self.rng.choice([-1.0, 1.0], int(clear.sum()))
+            rows, numbers = rows[clear] * (signs / size[clear])[:, None] * self._typical_size(), numbers[clear]
+        return chart.points(rows), numbers
+
+    def _typical_size(self) -> float:
+        """Of the coordinates of a start whose scale no bias fixes: pre-activations of size one."""
+        spread = np.linalg.norm(self.map) / np.sqrt(self.map.size)
+        return float(self.rng.lognormal(0.0, 1.0) / max(spread, ROUNDING) / self.map.shape[1] ** 0.25)
+
+    def _mixtures(self, rows: Float[np.ndarray, "rows k"], per: int) -> Float[np.ndarray, "starts k"]:
+        """Affine combinations of two or three rows, for when all rows were tried."""
+        chosen = self.rng.integers(len(rows), size=(per, 3))
+        weights = self.rng.standard_normal((per, 3))
+        weights[:, 0] = 1 - weights[:, 1:].sum(axis=1)
+        return np.einsum("sk,sku->su", weights, rows[chosen])
+
+    def _accept(self, hits: Float[np.ndarray, "hits n"]) -> None:
+        """Refine hits on the original equations; keep those that solve them."""
+        if not len(hits):
+            return
+        found, space, images = self.found, self.space, self._images(self.everywhere)
+        spaces = [space.left.T]
+        starts = images.with_multipliers(spaces[0], self.everywhere.points(hits))
+        refined = descend(images, spaces, starts, steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
+        k = images.n_coordinates
+        refined.points[:, :k] = self._representatives(refined.points[:, :k])
+        at = Position.of(images, spaces, refined.points)
+        misfits, uncertain = np.sqrt(at.costs), self._uncertain(at.vectors[0])
+        expected = self.expected(at.coordinates[0], at.vectors[0])
+        for j in np.argsort(misfits, kind="stable"):
+            eta, y = self.everywhere.coordinates(at.points[[j], :k])[0], at.coordinates[0][j]
+            if len(found.inputs) == len(space.values):
+                return
+            if len(found.inputs) and np.linalg.norm(found.inputs - eta, axis=1).min() < SAME * np.linalg.norm(eta):
+                continue
+            if not misfits[j] <= max(ACCEPTED * expected[j], ROUNDED):
+                found.rejected += 1
+                continue
+            if uncertain[j] > HIDDEN:
+                found.hidden += 1
+                continue
+            bar = self._bar(images, at[[j]], eta)
+            if not np.isfinite(bar):
+                found.mixed += 1
+                continue
+            found.inputs = np.vstack([found.inputs, eta])
+            found.signals = np.vstack([found.signals, y / (eta @ (y / space.values))])
+            found.bars.append(bar)
+
+    def expected(self, y: Float[np.ndarray, "starts n"], v: Float[np.ndarray, "starts m"]) -> Float[np.ndarray, " starts"]:
+        """The misfit that noise leaves an exact sample, in the root mean square, and that of evaluating the network in this precision."""
+        beyond = max(v.shape[1] - len(self.space.values), 1)
+        return np.hypot(self._deviation(y) * beyond**0.5 / np.linalg.norm(v, axis=1), EVALUATION * self.unit_roundoff)
+
+    def _deviation(self, y: Float[np.ndarray, "starts n"]) -> Float[np.ndarray, " starts"]:
+        """Standard deviation of each entry of a signal with these coordinates outside the column space."""
+        return np.linalg.norm((y / self.space.values) @ (self.space.right * self.spreads[1]), axis=-1)
+
+    def _bar(self, images: SignalColumns, at: Position, eta: Float[np.ndarray, " n"]) -> float:
+        """Standard error of one input: within the row space by the equations, outside it by the noise of that row space.
+
+        The misfit shows the noise of the equations, whatever its cause, if there are enough of them. With few it is no less than predicted.
+        """
+        J, v, r, y = images.jacobians(at.points)[0][0], at.vectors[0][0], at.outside[0][0], at.coordinates[0]
+        left, size, k = self.space.left, np.linalg.norm(v), images.n_coordinates
+        outside = (J - left @ (left.T @ J) - np.outer(r, v @ J) / size**2) / size
+        free = [images.gauge(at.points)[0]] if len(self.output) > 1 else []
+        if self.group == "positive scaling":
+            free.append(at.points[0] - images.gauge(at.points)[0] if len(self.output) > 1 else at.points[0])
+        fixed = [np.linalg.norm(outside) * direction[None] / np.linalg.norm(direction) for direction in free]
+        triangle = qr(np.vstack([outside, *fixed]), mode="r", check_finite=False)[0][: J.shape[1]]
+        if triangle.size and not dtrcon(triangle)[0] > FLAT:
+            return float("inf")
+        inverse = solve_triangular(triangle, np.eye(len(triangle)), check_finite=False)[:k]
+        spare = len(v) - len(self.space.values) - len(triangle)
+        share = np.linalg.norm(r) / size / max(spare, 1.0) ** 0.5
+        if spare < SPARE:
+            share = max(share, np.hypot(self._deviation(y)[0] / size, EVALUATION * self.unit_roundoff / len(v) ** 0.5))
+        across = np.linalg.norm((eta / self.space.values) @ (left * self.spreads[0][:, None]).T)
+        beyond = self.space.right.shape[1] - len(self.space.values)
+        return float(np.hypot(share * np.linalg.norm(inverse), across * beyond**0.5))
+
+
+def spreads(update: Float[np.ndarray, "m D"], space: Subspace) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " D"]]:
+    """Standard deviations of the noise in the entries of each row and of each column: what the samples leave of the update shows them.
+
+    With few rows or columns beyond the samples, or at the rounding of doubles, the whole tells more than each.
+    """
+    m, D = update.shape
+    n = len(space.values)
+    rest = update - (space.left * space.values) @ space.right
+    least = float(space.spread.min())
+    if min(m, D) - n < SPARE or np.linalg.norm(rest) <= LOUD * ROUNDING * np.linalg.norm(update):
+        size = np.linalg.norm(update, axis=0)
+        across = size * np.sqrt(np.mean(space.spread**2) * D) / max(float(np.linalg.norm(size)), np.finfo(float).tiny)
+        return space.spread, np.maximum(across, least)
+    return np.linalg.norm(rest, axis=1) / (D - n) ** 0.5, np.linalg.norm(rest, axis=0) / (m - n) ** 0.5
+
+
+def _units(rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _distinct(points: Float[np.ndarray, "points k"]) -> Float[np.ndarray, "distinct k"]:
+    """The first of each group of points that agree to a relative distance of :data:`SAME`."""
+    kept: list[int] = []
+    for j, point in enumerate(points):
+        if len(kept) == MOST_STARTS:
+            break
+        if not kept or np.linalg.norm(points[kept] - point, axis=1).min() > SAME * np.linalg.norm(point):
+            kept.append(j)
+    return points[kept]
