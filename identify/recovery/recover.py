@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from identify.base.errors import WrongTypeError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
@@ -30,6 +30,7 @@ from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.cliques import separate, separate_operations
 from identify.recovery.separation.dense import separated
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
@@ -129,7 +130,7 @@ def recover(
         separation, or for piecewise-linear activations quadrics. ``evidence["chosen"]`` says why.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
-        many as are needed, up to what a minute or so allows; a search that could afford few only is left out.
+        many as are needed, up to what a minute or so allows; a search that could afford few only is left out. Other networks: None.
     seed
         Of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
@@ -140,7 +141,8 @@ def recover(
         Relative residual, above 0, below which data solve the equations. None: what the precision of the target allows, estimated from its
         number format and from the noise behind the numerical rank (:mod:`identify.problem.precision`); ``evidence["precision"]`` has it.
     checkpoint
-        A folder: searches save every chunk of starts there, and go on from it to the same bits.
+        A folder: searches save every chunk of starts there, and go on from it to the same bits; separation saves the samples that it has
+        found, and begins with them.
     data
         ``(X, c)``, if known: only used to put the errors into ``evidence["errors"]``.
     judge
@@ -175,7 +177,7 @@ def recover(
     """
     seed = valid_seed(seed)
     if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
-        return _by_separation(system, samples, method, seed, budget, tolerance, data, progress)
+        return _by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
     known = _checked(system, method, data)
     options = Options(
         None if samples is None else whole("samples", samples, advice=", or None to estimate it"),
@@ -210,14 +212,18 @@ def _by_separation(
     system: KKTSystem,
     samples: int | None,
     method: str,
+    starts: int | None,
     seed: int,
     budget: float | None,
     tolerance: float | None,
+    checkpoint: str | Path | None,
     data: Any,
     progress: Callable[[str], None],
 ) -> Recovery:
     """Networks of any depth and activation; ``method`` is ``"auto"`` or ``"separate"``."""
     choice("method", choice("method", method, METHODS), ("auto", "separate"))
+    if starts is not None:
+        raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
     known = None if data is None else check_pair("data", data, system.network)
     evidence: dict[str, Any] = {}
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
@@ -235,6 +241,7 @@ def _by_separation(
                 evidence=evidence,
                 go_on=clock.go_on,
                 progress=progress,
+                kept=Kept.of(None if checkpoint is None else Path(checkpoint), system, samples),
             )
         except RecoveryError as error:
             if clock.interrupted:

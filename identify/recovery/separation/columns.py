@@ -26,6 +26,7 @@ from scipy.linalg import qr, solve_triangular
 from scipy.linalg.lapack import dtrcon
 
 from identify.recovery.separation.forward import Activation, Chart
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
@@ -179,6 +180,8 @@ class ColumnSearch:
     patience: int = PATIENCE
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
+    kept: Kept = field(default_factory=Kept)
+    """Takes what was found after each round; a search begins with what an earlier one left there."""
 
     def __post_init__(self) -> None:
         n = len(self.space.values)
@@ -197,7 +200,9 @@ class ColumnSearch:
             return self._run()
 
     def _run(self) -> Columns:
-        n, per, barren, found = len(self.space.values), STARTS, 0, self.found
+        n, per, barren, found, right = len(self.space.values), STARTS, 0, self.found, self.space.right
+        if len(earlier := self.kept.read(right.shape[1])):
+            self._accept(earlier @ right.T)
         while len(found.inputs) < n and self.go_on() and barren < self.patience:
             before = len(found.inputs)
             found.rounds += 1
@@ -206,6 +211,7 @@ class ColumnSearch:
             per = STARTS if new else min(2 * per, MOST_STARTS)
             barren = 0 if new else barren + 1
             if new:
+                self.kept.write(found.inputs @ right)
                 self.progress(f"{before + new} of {n} samples")
         return found
 

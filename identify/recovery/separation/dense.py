@@ -30,6 +30,7 @@ from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
@@ -86,6 +87,7 @@ def separated(
     evidence: dict[str, Any] | None = None,
     go_on: Callable[[], bool] = lambda: True,
     progress: Callable[[str], None] = lambda step: None,
+    kept: Kept = Kept(),  # noqa: B008 (immutable)
 ) -> Recovery:
     """Recover the batch by forward separation.
 
@@ -103,6 +105,8 @@ def separated(
         Takes the numbers of each step.
     go_on
         Asked between steps; on False the samples found so far are returned.
+    kept
+        Takes what was found; the search begins with what an earlier one left there.
 
     Returns
     -------
@@ -147,6 +151,7 @@ def separated(
             unit,
             go_on=go_on,
             progress=progress,
+            kept=kept,
             group=group,
             gives_up_on_mixtures=hidden < most,
         )

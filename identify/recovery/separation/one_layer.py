@@ -27,6 +27,7 @@ from identify.recovery.separation.columns import MOST_NUMBERS, PATIENCE, STARTS,
 from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _rank, _refined_multipliers
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.subspace import ROUNDING, Subspace
@@ -104,6 +105,7 @@ def separated_from_one_layer(
     evidence: dict[str, Any] | None = None,
     go_on: Callable[[], bool] = lambda: True,
     progress: Callable[[str], None] = lambda step: None,
+    kept: Kept = Kept(),  # noqa: B008 (immutable)
 ) -> Recovery:
     """Recover the batch by backward separation or by quadrics.
 
@@ -121,6 +123,8 @@ def separated_from_one_layer(
         Takes the numbers of each step.
     go_on
         Asked between steps; on False the samples found so far are returned.
+    kept
+        Takes what was found; the search begins with what an earlier one left there.
 
     Raises
     ------
@@ -166,7 +170,7 @@ def separated_from_one_layer(
                 found = _by_quadrics(system, layer, seed, tolerance, own, go_on, progress)
             else:
                 patience = PATIENCE if n == numbers[-1] else IMPATIENCE
-                found = _by_columns(system, layer, seed, patience, tolerance, own, go_on, progress)
+                found = _by_columns(system, layer, seed, patience, tolerance, own, go_on, progress, kept)
         except ResidualError as error:
             failure = failure or error
             continue
@@ -192,6 +196,7 @@ def _by_columns(
     evidence: dict[str, Any],
     go_on: Callable[[], bool],
     progress: Callable[[str], None],
+    kept: Kept,
 ) -> Recovery:
     (m, d), C, n = layer.W.shape, len(layer.output), len(layer.space.values)
     ambiguity = _ambiguity(system)
@@ -213,6 +218,7 @@ def _by_columns(
         patience,
         go_on,
         progress,
+        kept,
     )
     found = search.run()
     names = ("starts", "converged", "rounds", "rejected", "mixed", "hidden")

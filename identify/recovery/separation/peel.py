@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.recovery.separation.forward import Chart, HiddenActivations, Signals, Stack, signals
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
@@ -144,6 +145,8 @@ class Peeling:
     """Of the arithmetic in which the updates were computed."""
     go_on: Callable[[], bool] = lambda: True
     progress: Callable[[str], None] = lambda step: None
+    kept: Kept = field(default_factory=Kept)
+    """Takes what was found after each round; a search begins with what an earlier one left there."""
     group: str = "none"
     """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
     gives_up_on_mixtures: bool = False
@@ -173,8 +176,9 @@ class Peeling:
 
     def run(self, known: Float[np.ndarray, "known n"] | None = None) -> Peeled:
         """Search until all samples are found, or ``go_on`` says no. ``known`` are coordinates of samples from an earlier search."""
-        n, per = self.n_samples, STARTS
-        if known is not None and len(known):
+        n, per, right = self.n_samples, STARTS, self.subspaces[0].right
+        known = self.kept.read(right.shape[1]) @ right.T if known is None else known
+        if len(known):
             self._accept(known)
         while len(self.known) < n and self.go_on():
             before = len(self.known)
@@ -183,6 +187,8 @@ class Peeling:
             if len(hits):
                 self._accept(hits)
             new = len(self.known) - before
+            if new:
+                self.kept.write(self.found.coordinates @ right)
             per = STARTS if new else min(2 * per, MOST_STARTS)
             self.barren = 0 if new else self.barren + 1
             if len(self.known) + self.found.together == n:
@@ -192,6 +198,7 @@ class Peeling:
             if new:
                 self.progress(f"{before + new} of {n} samples")
         self._release()
+        self.kept.write(self.found.coordinates @ right)
         return self.found
 
     def _chart(self, avoided: Float[np.ndarray, "known n"]) -> Chart:

@@ -273,3 +273,39 @@ def test_evidence_is_never_wrong_for_narrow_networks(depth):
             nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
             assert (nearest <= 20 * found.error_bars + 1e-9).all(), seed
     assert statuses.count(UniquenessStatus.EVIDENCE) >= 3
+
+
+class TestCheckpoints:
+    @pytest.mark.parametrize("layers", [(1, 2), (1,)], ids=["forward", "backward"])
+    def test_a_search_begins_with_what_an_earlier_one_found(self, layers, tmp_path):
+        system, truth = planted(activation="gelu", width=(48, 40) if len(layers) > 1 else 60)
+        part = idf.KKTSystem.gradient(system.network, layers={k: system.layers[k] for k in layers})
+        first = idf.recover(part, checkpoint=tmp_path)
+        (path,) = tmp_path.glob("*.npz")
+        kept = np.load(path)["rows"]
+        np.savez(path, rows=kept[:5])  # as an interruption leaves it
+        second = idf.recover(part, checkpoint=tmp_path)
+        assert worst(second, truth) < 1e-9 and worst(first, truth) < 1e-9
+        whole = idf.recover(part, checkpoint=tmp_path)
+        assert len(np.load(path)["rows"]) == 8
+        numbers = next(value for value in whole.evidence.values() if isinstance(value, dict) and "rounds" in value)
+        assert numbers["rounds"] == 0 and worst(whole, truth) < 1e-9
+
+    def test_a_folder_belongs_to_its_question(self, tmp_path):
+        system, _ = planted()
+        idf.recover(system, checkpoint=tmp_path)
+        other, _ = planted(1)
+        with pytest.raises(idf.InputError, match="checkpoint"):
+            idf.recover(other, checkpoint=tmp_path)
+
+    def test_rows_that_are_no_samples_do_no_harm(self, tmp_path):
+        system, truth = planted()
+        idf.recover(system, checkpoint=tmp_path)
+        (path,) = tmp_path.glob("*.npz")
+        np.savez(path, rows=np.random.default_rng(0).standard_normal((6, 31)))
+        assert worst(idf.recover(system, checkpoint=tmp_path), truth) < 1e-10
+
+    def test_starts_are_not_for_separation(self):
+        system, _ = planted()
+        with pytest.raises(idf.InputError, match="starts"):
+            idf.recover(system, starts=10)
