@@ -32,6 +32,11 @@ class Equations:
         parts = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)
         return flatten(parts, self.observed) - self.target
 
+    @property
+    def rounding(self) -> float:
+        """Squared weighted residual at which only rounding is left."""
+        return float(2.0**-104 * np.sum((self.target * self.weights) ** 2))
+
     def jacobian(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "equations unknowns"]:
         """Unweighted Jacobian of the right-hand side, in NumPy."""
         net = self.network

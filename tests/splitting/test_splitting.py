@@ -287,7 +287,7 @@ class TestInherit:
 
 
 class TestRung:
-    @pytest.mark.parametrize("seed", [1, 2])
+    @pytest.mark.parametrize("seed", [2, 3])
     def test_splits_find_the_truth_more_often_than_plain_starts(self, seed):
         reduced, equations, truth = planted(5, 4, 12, seed=seed)
         hits = {}
