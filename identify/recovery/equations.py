@@ -9,20 +9,20 @@ from jaxtyping import Float, Int, Shaped
 
 from identify.base.limits import memory_allowed
 from identify.problem.gradients import Observed, flatten, jacobian, unflatten, weighted_gradients
-from identify.recovery.reduce import ReducedNetwork
+from identify.problem.network import TwoLayerNetwork
 
 
 @dataclass(frozen=True, eq=False)
 class Equations:
     """A network, the observed rows, their target, and a weight for every row."""
 
-    network: ReducedNetwork
+    network: TwoLayerNetwork
     observed: Observed
     target: Float[np.ndarray, " equations"]
     weights: Float[np.ndarray, " equations"]
 
     @classmethod
-    def of(cls, network: ReducedNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
+    def of(cls, network: TwoLayerNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
         """With equal weights unless others are given."""
         return cls(network, observed, target, np.ones(len(target)) if weights is None else weights)
 

@@ -34,9 +34,10 @@ from identify.base.least_squares import Rest
 from identify.base.limits import memory_allowed
 from identify.problem.activation import horner
 from identify.problem.gradients import Observed, unflatten
+from identify.problem.network import TwoLayerNetwork
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
-from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points, start_scale
 
 STEPS = 300
@@ -56,7 +57,7 @@ RIDGE = 1e-13
 class Projected:
     """(S) with the multipliers projected out, for any number of candidate samples."""
 
-    network: ReducedNetwork
+    network: TwoLayerNetwork
     observed: Observed
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]
     """Target for W (m, d), biases (m,) and the second layer (C, m), of norm one together; zeros where not observed."""

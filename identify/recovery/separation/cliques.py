@@ -26,8 +26,9 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
+from identify.problem.network import TwoLayerNetwork
 from identify.recovery.multistart import Found, Search
-from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.reduce import Reduced
 from identify.recovery.separation.columns import SignalColumns
 from identify.recovery.separation.forward import Chart
 from identify.recovery.separation.membership import descend
@@ -52,7 +53,7 @@ MOST_CANDIDATES = 2000
 class Columns:
     """T, an orthonormal basis of its column space, and how unknowns are read: ``lifted`` when T has a bias column."""
 
-    network: ReducedNetwork
+    network: TwoLayerNetwork
     T: Float[np.ndarray, "m n"]
     space: Float[np.ndarray, "n m"]
     lifted: bool
