@@ -19,11 +19,9 @@ from measuring import machine, peak, significant
 from sklearn.datasets import load_sample_images
 
 import identify
-from identify.problem.activation import Activation
 from identify.problem.gradients import Observed
 from identify.problem.interpolation import moment_count
 from identify.recovery.moment_map import MomentMap
-from identify.recovery.reduce import ReducedNetwork
 
 ROWS = [(10, 200, 32), (20, 400, 32), (30, 600, 32), (40, 800, 32), (50, 1000, 32), (50, 1000, 16), (50, 1000, 8)]
 COLUMNS = (
@@ -115,7 +113,7 @@ def growth() -> None:
     rng, operations, seconds = np.random.default_rng(0), [], []
     for n in PRODUCTS:
         m = 20 * n
-        net = ReducedNetwork(rng.standard_normal((m, n)), rng.standard_normal((1, m)), np.zeros(m), Activation.parse(ACTIVATION))
+        net = identify.TwoLayerNetwork(rng.standard_normal((m, n)), rng.standard_normal((1, m)), ACTIVATION)
         whole = MomentMap(net, Observed(True, False, True), (1, 2, 3))
         v, times = rng.standard_normal(whole.shape[1]), []
         for _ in range(5):

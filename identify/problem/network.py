@@ -369,6 +369,21 @@ class TwoLayerNetwork(Network):
             object.__setattr__(self, name, value)
         self._set((W, a.reshape(-1, m)), (bias, None), (activation,))
 
+    @classmethod
+    def _of_arrays(
+        cls,
+        W: Float[np.ndarray, "m d"],
+        A: Float[np.ndarray, "C m"],
+        activation: Activation,
+        offsets: Float[np.ndarray, " m"],
+    ) -> TwoLayerNetwork:
+        """A network in the coordinates of a computation, which may be none: the arrays as they are, neither checked nor copied."""
+        net = object.__new__(cls)
+        for name, value in (("activation", activation), ("W", W), ("a", A), ("bias", offsets)):
+            object.__setattr__(net, name, value)
+        net._set((W, A), (offsets, None), (activation,))
+        return net
+
     def __call__(self, X: ArrayLike) -> np.ndarray:
         """Outputs at each sample: shape ``(n,)`` for one output given as (m,), ``(n, C)`` otherwise."""
         out = self.outputs(X)

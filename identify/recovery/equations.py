@@ -9,20 +9,20 @@ from jaxtyping import Float, Int, Shaped
 
 from identify.base.limits import memory_allowed
 from identify.problem.gradients import Observed, flatten, jacobian, unflatten, weighted_gradients
-from identify.recovery.reduce import ReducedNetwork
+from identify.problem.network import TwoLayerNetwork
 
 
 @dataclass(frozen=True, eq=False)
 class Equations:
     """A network, the observed rows, their target, and a weight for every row."""
 
-    network: ReducedNetwork
+    network: TwoLayerNetwork
     observed: Observed
     target: Float[np.ndarray, " equations"]
     weights: Float[np.ndarray, " equations"]
 
     @classmethod
-    def of(cls, network: ReducedNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
+    def of(cls, network: TwoLayerNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
         """With equal weights unless others are given."""
         return cls(network, observed, target, np.ones(len(target)) if weights is None else weights)
 
@@ -31,6 +31,11 @@ class Equations:
         net, sigma = self.network, self.network.activation
         parts = weighted_gradients(net.W, net.A, net.offsets, sigma.floats(), sigma.floats(1), X, c)
         return flatten(parts, self.observed) - self.target
+
+    @property
+    def rounding(self) -> float:
+        """Squared weighted residual at which only rounding is left."""
+        return float(2.0**-104 * np.sum((self.target * self.weights) ** 2))
 
     def jacobian(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "equations unknowns"]:
         """Unweighted Jacobian of the right-hand side, in NumPy."""

@@ -132,10 +132,9 @@ def gauss_newton(
 
     d, point = X.shape[1], np.hstack([X, c])
     r, cost = at(point)
-    rounding = float(2.0**-104 * np.sum((equations.target * equations.weights) ** 2))
     R, steps = None, 0
     factoring = 3 * OVERSAMPLING * point.size**3 / OPERATIONS_PER_SECOND
-    while steps < MAX_STEPS and cost > rounding and is_affordable(factoring if R is None else 0.0):
+    while steps < MAX_STEPS and cost > equations.rounding and is_affordable(factoring if R is None else 0.0):
         here = Linearised(equations, point[:, :d], point[:, d:])
         R = here.factor(np.random.default_rng(0)) if R is None else R
         change = here.step(r, R)

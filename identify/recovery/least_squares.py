@@ -1,8 +1,9 @@
-r"""Levenberg-Marquardt from many starts at once, on normal equations in closed form.
+r"""Levenberg-Marquardt from many starts at once in JAX, on normal equations in closed form.
 
-One start is a vector of unknowns; a problem gives the cost and the normal equations :math:`J^\top J,\ J^\top r` there, and JAX maps them
-over the starts. The damping of every start is its own. Steps come in blocks, after which starts at rest are left out, and a block in
-slices of a fraction of a second, between which the caller looks at the clock and an interrupt is heard.
+One start is a vector of unknowns; a problem gives the cost and the normal equations :math:`J^\top J,\ J^\top r` there, and JAX maps the
+steps of :mod:`identify.splitting.traced` over the starts. They come in batches of one size, for which they are compiled, and in blocks,
+after which starts at rest are left out; a block comes in slices of a fraction of a second, between which the caller looks at the clock and
+an interrupt is heard.
 """
 
 from __future__ import annotations
@@ -15,57 +16,39 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_factor, cho_solve
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-FIRST_DAMPING = 1e-1
-"""Relative to the diagonal of the normal equations."""
-LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e8
-FLOOR = 1e-9
-"""Of the diagonal, relative to its mean: unknowns that nothing depends on stay where they are."""
+from identify.base.least_squares import Rest, State
+from identify.base.least_squares import descend as advance_all
+from identify.splitting.traced import damped_step, descend
 
-STALLED = 0.8
-"""A start whose cost a block of steps leaves above this share is at rest."""
-SMALLEST_BATCH = 8
+SMALLEST_BATCH, BATCH, LARGE_BATCH = 8, 64, 512
+"""Starts mapped at once on a CPU, least and most, and on an accelerator. Fewer are filled up: compiling takes seconds for each size."""
+OPERATIONS = 1e9
+"""Of a block of a batch on a CPU, about, unless the batch is the smallest: what filling up may cost."""
 SLICE = 0.25
 """Seconds between two looks at the clock, once the speed is known."""
-WORTH_COMPILING = 1e9
-"""Operations of a block, at least, for which a smaller batch repays the second or two that its program takes to compile."""
 
 Normal = Callable[..., tuple[Array, Array, Array]]
 """(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
-Cost = Callable[..., Array]
-"""The same -> the cost alone."""
+Here = tuple[Any, State]
+"""Points with their gradients and matrices, and the state of the descent."""
 
 
-State = tuple[Float[Array, "starts unknowns"], Float[Array, "starts unknowns"], Float[Array, " starts"], Float[Array, " starts"]]
-"""Points, the trials that follow them, dampings, and the costs of the points."""
+@partial(jax.jit, static_argnums=0)
+def _attempts(normal: Normal, arrays: Any, own: Float[Array, "starts constants"], rest: Rest, here: Here, steps: Any) -> Here:
+    """That many attempts of every start."""
 
+    def one(own, point, state):
+        def attempt(here, damping):
+            point, gradient, matrix = here
+            trial = point - damped_step(matrix, gradient, damping)
+            cost, gradient, matrix = normal(arrays, trial, own)
+            return (trial, gradient, matrix), cost
 
-@partial(jax.jit, static_argnums=(0, 1))
-def descend(cost: Cost, normal: Normal, arrays: Any, state: State, own: Float[Array, "starts constants"], steps: int | Array) -> State:
-    """``steps`` damped Gauss-Newton steps of every start. Costs never rise.
+        return descend(attempt, point, state, rest, steps)
 
-    A step judges the trial of the one before and makes the next, so that the program holds ``cost`` and ``normal`` once: compiling
-    them takes longer than most descents.
-    """
-
-    def one(point, trial, damping, value, own):
-        def step(_, state):
-            point, trial, damping, value = state
-            new = cost(arrays, trial, own)
-            better = new < value
-            point, value = jnp.where(better, trial, point), jnp.where(better, new, value)
-            damping = jnp.clip(jnp.where(better, damping / 4, damping * 3), LEAST_DAMPING, MOST_DAMPING)
-            _, gradient, matrix = normal(arrays, point, own)
-            diagonal = jnp.diag(matrix)
-            diagonal = diagonal + FLOOR * diagonal.mean() + jnp.finfo(diagonal.dtype).tiny
-            trial = point - cho_solve(cho_factor(matrix + damping * jnp.diag(diagonal)), gradient)
-            return point, trial, damping, value
-
-        return jax.lax.fori_loop(0, steps, step, (point, trial, damping, value))
-
-    return jax.vmap(one)(*state, own)
+    return jax.vmap(one)(own, *here)
 
 
 def _spread(starts: np.ndarray) -> Array:
@@ -78,61 +61,72 @@ def _spread(starts: np.ndarray) -> Array:
 
 
 def minimise(
-    cost: Cost,
     normal: Normal,
     arrays: Any,
     points: Float[np.ndarray, "starts unknowns"],
     *,
     steps: int,
+    rest: Rest,
     own: Float[np.ndarray, "starts constants"] | None = None,
     block: int = 25,
-    enough: float = 0.0,
     go_on: Callable[[], bool] = lambda: True,
 ) -> tuple[Float[np.ndarray, "starts unknowns"], Float[np.ndarray, " starts"]]:
-    """Descend from every start until ``steps`` are done, its cost is at most ``enough`` or stays, or ``go_on()`` says no.
+    """Descend from every start until ``steps`` are done, it is at rest, or ``go_on()`` says no.
 
-    Starts that are at rest are left out of the next block. ``own``: constants of each start. Returns points and costs; the same
-    starts give the same bits on the same machine.
+    ``own``: constants of each start. Returns points, and costs: infinite ones of starts that were not reached. The same starts give the
+    same bits on the same machine.
     """
     constants = np.zeros((len(points), 0)) if own is None else own
-    at, costs, moving = np.array(points, float), np.full(len(points), np.inf), np.arange(len(points))
-    trials, damping = at.copy(), np.full(len(points), 4 * FIRST_DAMPING)  # the first step judges the start
-    operations = block * (at.shape[1] + 1) ** 3
-    pace: dict[int, float] = {}
+    at, unknowns = np.array(points, float), points.shape[1]
+    size = min(len(at), _batch(block * (unknowns + 1) ** 3))
+    pace: list[float] = []
+    is_over = False
+
+    def look() -> bool:
+        nonlocal is_over
+        is_over = is_over or not go_on()
+        return not is_over
+
+    def batch(rows: Int[np.ndarray, " live"], state: State) -> State:
+        if is_over:
+            return state
+        filled = np.resize(np.arange(len(rows)), size)
+        first = State(*(_spread(part[filled]) for part in state._replace(cost=np.full(len(rows), np.inf))))
+        flat = np.zeros((size, unknowns)), np.broadcast_to(np.eye(unknowns), (size, unknowns, unknowns))
+        run = partial(_attempts, normal, arrays, _spread(constants[rows[filled]]), rest)
+        (moved, *_), new = _in_slices(run, ((_spread(at[rows[filled]]), *map(_spread, flat)), first), block + 1, pace, look)
+        at[rows] = np.asarray(moved)[: len(rows)]
+        return State(*(np.asarray(part)[: len(rows)] for part in new))
+
+    def advance(live: Int[np.ndarray, " live"], state: State) -> State:
+        parts = [slice(begin, begin + size) for begin in range(0, len(live), size)]
+        return State(*map(np.concatenate, zip(*(batch(live[own], State(*(part[own] for part in state))) for own in parts), strict=True)))
+
     with jax.enable_x64(True):
-        for _ in range(0, steps, block):
-            rows = np.resize(moving, _batch(len(moving), len(points), operations))
-            state = (_spread(at[rows]), _spread(trials[rows]), _spread(damping[rows]), _spread(costs[rows]))
-            state = _in_slices(partial(descend, cost, normal, arrays, own=_spread(constants[rows])), state, block, pace, go_on)
-            values = np.asarray(state[3])
-            stays = ~(values < STALLED * costs[rows])
-            at[rows], trials[rows], damping[rows], costs[rows] = map(np.asarray, state)
-            moving = rows[: len(moving)][((values > enough) & ~stays)[: len(moving)]]
-            if not len(moving) or not go_on():
-                break
+        state = State.first(np.full(len(at), np.inf))
+        costs = advance_all(advance, state, rounds=-(-steps // block), go_on=lambda: not is_over)
     return at, costs
 
 
-def _in_slices(run: Callable[..., State], state: State, steps: int, pace: dict[int, float], go_on: Callable[[], bool]) -> State:
-    """``steps`` steps, or fewer when ``go_on()`` says no; the slices make no difference to the result.
+def _in_slices(run: Callable[[Here, int], Here], here: Here, steps: int, pace: list[float], go_on: Callable[[], bool]) -> Here:
+    """``steps`` attempts, or fewer when ``go_on()`` says no; the slices make no difference to the result.
 
-    ``pace``: seconds of a step by the number of starts, 0 after the first one, which also compiles.
+    ``pace``: seconds of an attempt, after one that also compiles.
     """
-    size, done = len(state[0]), 0
+    done = 0
     while done < steps:
-        count = int(np.clip(SLICE / pace[size], 1, steps - done)) if pace.get(size) else 1
+        count = int(np.clip(SLICE / max(pace[-1], 1e-9), 1, steps - done)) if len(pace) > 1 else 1
         began = time.monotonic()
-        state = jax.block_until_ready(run(state=state, steps=count))
-        pace[size] = (time.monotonic() - began) / count if size in pace else 0.0
+        here = jax.block_until_ready(run(here, count))
+        pace.append((time.monotonic() - began) / count)
         done += count
         if not go_on():
             break
-    return state
+    return here
 
 
-def _batch(wanted: int, most: int, operations: float) -> int:
-    """How many starts to map at once: few different numbers, since each is compiled anew, and only where that is repaid."""
-    size = most
-    while size >= 2 * max(wanted, SMALLEST_BATCH) and size * operations > WORTH_COMPILING:
-        size = -(-size // 2)
-    return size
+def _batch(operations: float) -> int:
+    """How many starts to map at once, if a block of one takes so many operations."""
+    if jax.default_backend() != "cpu":
+        return LARGE_BATCH
+    return int(np.clip(OPERATIONS / operations, SMALLEST_BATCH, BATCH))

@@ -23,7 +23,6 @@ from identify.base.limits import OPERATIONS_PER_SECOND, refuse_above, refuse_lat
 from identify.problem.gradients import Observed, unflatten
 from identify.problem.interpolation import Monomials, moment_count
 from identify.problem.network import TwoLayerNetwork
-from identify.recovery.reduce import ReducedNetwork
 
 ROUND = 1e-7
 """Relative accuracy of one round; the next solves for the correction."""
@@ -74,7 +73,7 @@ class DegreePart:
 class MomentMap:
     """From orthonormal coordinates of the visible moments to the rows of (S): the interpolation matrix with scaled columns."""
 
-    def __init__(self, net: TwoLayerNetwork | ReducedNetwork, observed: Observed, degrees: tuple[int, ...]) -> None:
+    def __init__(self, net: TwoLayerNetwork, observed: Observed, degrees: tuple[int, ...]) -> None:
         refuse_above(map_bytes(net, degrees), "the monomials of the neurons")
         self.net, self.observed = net, observed
         self.parts = [DegreePart(net.W, k) for k in degrees]
@@ -128,7 +127,7 @@ class MomentMap:
         return np.where(norms > 0, norms, 1.0)
 
 
-def map_bytes(net: TwoLayerNetwork | ReducedNetwork, degrees: tuple[int, ...]) -> int:
+def map_bytes(net: TwoLayerNetwork, degrees: tuple[int, ...]) -> int:
     """Memory of a :class:`MomentMap` and of a solve with it."""
     lower = [moment_count(net.n_inputs, (max(k - 1, 0),)) for k in degrees]
     per_degree = max(size * max(net.n_inputs, 1) for size in lower) * 8 * (degrees[-1] + 6)
@@ -136,7 +135,7 @@ def map_bytes(net: TwoLayerNetwork | ReducedNetwork, degrees: tuple[int, ...]) -
 
 
 def solve_by_map(
-    net: TwoLayerNetwork | ReducedNetwork,
+    net: TwoLayerNetwork,
     observed: Observed,
     degrees: tuple[int, ...],
     target: Float[np.ndarray, " equations"],

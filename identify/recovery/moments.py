@@ -15,7 +15,6 @@ from identify.problem.gradients import Observed
 from identify.problem.interpolation import Monomials, digits, interpolation_matrix, moment_count
 from identify.problem.network import TwoLayerNetwork
 from identify.recovery.moment_map import solve_by_map
-from identify.recovery.reduce import ReducedNetwork
 from identify.recovery.solution import Failure, InapplicableError
 
 MATRIX_FLOPS = 1e11
@@ -53,7 +52,7 @@ class Moments:
 
 
 def solve_moments(
-    net: TwoLayerNetwork | ReducedNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
+    net: TwoLayerNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
 ) -> tuple[Moments, dict]:
     """Least-squares moments, and evidence (numerical rank, residual, and what an iterative solve says of the condition).
 
@@ -92,7 +91,7 @@ def solve_moments(
 
 
 def _solve_by_matrix(
-    net: TwoLayerNetwork | ReducedNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
+    net: TwoLayerNetwork, observed: Observed, degrees: tuple[int, ...], target: Float[np.ndarray, " equations"]
 ) -> tuple[Float[np.ndarray, " N"], dict]:
     """In orthonormal coordinates of symmetric tensors; columns are scaled to unit norm for the rank."""
     activation = net.activation

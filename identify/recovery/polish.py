@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.least_squares import Rest, State, by_attempts, descend
 from identify.problem.gradients import Observed, jacobian, weighted_gradients
 from identify.recovery.equations import Equations
 from identify.recovery.gauss_newton import CONVERGED, MAX_STEPS, gauss_newton
 
-FIRST_DAMPING = 1e-9
+FIRST_DAMPING = 1e-12
 """Relative to Jacobian columns of unit norm: the start is close to the solution."""
-LAST_DAMPING = 1e3
 MATRIX_FLOPS = 1e8
 """Equations · unknowns^2 up to which the Jacobian is factorised in every step."""
 
@@ -65,21 +65,24 @@ def polish(
         linearise = partial(
             _linearise, equations.observed, *arrays, derivatives, jnp.asarray(equations.target), jnp.asarray(equations.weights)
         )
-        shape = (len(X), -1)
-        point = np.hstack([X, c])
-        split = X.shape[1]
-        r, J, norms = linearise(X, c)
-        cost, damping, steps = float(r @ r), FIRST_DAMPING, 0
-        while steps < MAX_STEPS and damping <= LAST_DAMPING and cost > 0:
+        shape, split, steps = (len(X), -1), X.shape[1], 0
+        here = np.hstack([X, c]), *linearise(X, c)
+        there = here
+
+        def attempt(_rows: np.ndarray, damping: np.ndarray) -> np.ndarray:
+            nonlocal there, steps
+            point, r, J, norms = here
+            trial = point + np.asarray(_step(J, r, damping[0]) / norms).reshape(shape)
+            there = trial, *linearise(trial[:, :split], trial[:, split:])
             steps += 1
-            trial = point + np.asarray(_step(J, r, damping) / norms).reshape(shape)
-            new = linearise(trial[:, :split], trial[:, split:])
-            new_cost = float(new[0] @ new[0])
-            if not new_cost < cost:
-                damping *= 100
-                continue
-            gain = 1 - new_cost / cost
-            point, (r, J, norms), cost, damping = trial, new, new_cost, damping / 10
-            if gain < CONVERGED:
-                break
+            return np.array([float(there[1] @ there[1])])
+
+        def take(_rows: np.ndarray, better: np.ndarray) -> None:
+            nonlocal here
+            here = there if better[0] else here
+
+        state = State.first(np.array([float(here[1] @ here[1])]), FIRST_DAMPING)
+        rest = Rest(equations.rounding, 1, 1 - CONVERGED)
+        descend(by_attempts(attempt, take, rest), state, rounds=MAX_STEPS)
+    point = here[0]
     return point[:, :split], point[:, split:], steps

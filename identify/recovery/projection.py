@@ -30,12 +30,14 @@ import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
+from identify.base.least_squares import Rest
 from identify.base.limits import memory_allowed
 from identify.problem.activation import horner
 from identify.problem.gradients import Observed, unflatten
+from identify.problem.network import TwoLayerNetwork
 from identify.recovery.least_squares import minimise
 from identify.recovery.multistart import Found, Search
-from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points, start_scale
 
 STEPS = 300
@@ -43,7 +45,7 @@ PENALISED_STEPS = 100
 """The first of them."""
 WEAKEST, STRONGEST = 1e-8, 1e-3
 """Penalties, relative to the target and the scale of the starts; each start draws its own, since none serves all systems."""
-ENOUGH = 1e-26
+REST = Rest(enough=1e-26)
 BLOCK = 25
 CHUNK = 128
 """Starts mapped at once."""
@@ -55,7 +57,7 @@ RIDGE = 1e-13
 class Projected:
     """(S) with the multipliers projected out, for any number of candidate samples."""
 
-    network: ReducedNetwork
+    network: TwoLayerNetwork
     observed: Observed
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]
     """Target for W (m, d), biases (m,) and the second layer (C, m), of norm one together; zeros where not observed."""
@@ -95,9 +97,8 @@ class Projected:
         own[:, N] = np.asarray(decay) / (d * self.scale**2)
         with jax.enable_x64(True):
             arrays = self.arrays()
-        found, costs = minimise(
-            cost, normal, arrays, X.reshape(starts, -1), own=own, steps=steps, block=min(block, steps), enough=ENOUGH, go_on=search.go_on
-        )
+        points = X.reshape(starts, -1)
+        found, costs = minimise(normal, arrays, points, own=own, steps=steps, block=min(block, steps), rest=REST, go_on=search.go_on)
         return found.reshape(X.shape), np.where(np.isfinite(costs), costs, np.inf)
 
     def multipliers(
@@ -174,14 +175,6 @@ def _residual(arrays, X, c, s0, s1):
 
 def _value(r, b, X, weights, decay):
     return sum((part**2).sum() for part in r) + (weights[:, None] * b**2).sum() + decay * (X**2).sum()
-
-
-def cost(arrays, point, own):
-    """Squared residual relative to the target, and the penalties: a weight for each sample, and the decay."""
-    weights, decay = own[:-1], own[-1]
-    X = point.reshape(len(weights), -1)
-    b, lengths, _, (s0, s1, _) = _solve(arrays, X, weights)
-    return _value(_residual(arrays, X, b / lengths, s0, s1), b, X, weights, decay)
 
 
 def normal(arrays, point, own):

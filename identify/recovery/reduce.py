@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from identify.problem.activation import Activation
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.rank import Spectrum
 from identify.problem.system import KKTSystem
@@ -59,10 +58,10 @@ class Reduced:
         return self.dimension == self.system.network.n_inputs
 
     @property
-    def network(self) -> ReducedNetwork:
-        """The network on reduced inputs."""
+    def network(self) -> TwoLayerNetwork:
+        """The network on reduced inputs, of which there may be none; its biases are the offsets at the origin."""
         net = self.system.network
-        return ReducedNetwork(net.W @ self.Q, net.A, net.offsets + net.W @ self.origin, net.activation)
+        return TwoLayerNetwork._of_arrays(net.W @ self.Q, net.A, net.activation, net.offsets + net.W @ self.origin)
 
     @property
     def target(self) -> Float[np.ndarray, " equations"]:
@@ -100,24 +99,6 @@ class Reduced:
         return Reduced(self.system, *_coordinates(np.linalg.qr(rows.T)[0], affine))
 
 
-@dataclass(frozen=True, eq=False)
-class ReducedNetwork:
-    """A network on reduced inputs, possibly none: what the numerical steps need of a TwoLayerNetwork."""
-
-    W: Float[np.ndarray, "m r"]
-    A: Float[np.ndarray, "C m"]
-    offsets: Float[np.ndarray, " m"]
-    activation: Activation
-
-    @property
-    def n_inputs(self) -> int:
-        return self.W.shape[1]
-
-    @property
-    def n_outputs(self) -> int:
-        return len(self.A)
-
-
 def _coordinates(V: Float[np.ndarray, "D n"], affine: bool) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal directions and origin of the span of the columns of V, or of its points with last coordinate 1."""
     if not affine:
@@ -127,6 +108,6 @@ def _coordinates(V: Float[np.ndarray, "D n"], affine: bool) -> tuple[np.ndarray,
     return directions[:-1], (V @ last / (last @ last))[:-1]
 
 
-def slopes(net: TwoLayerNetwork | ReducedNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
+def slopes(net: TwoLayerNetwork, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "m n"]:
     """G: the factor g_ij sigma'(z_ij) of x_i in the first-layer equation of neuron j."""
     return ((c @ net.A) * net.activation(X @ net.W.T + net.offsets, order=1)).T

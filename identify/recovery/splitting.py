@@ -119,7 +119,7 @@ def solve_by_splitting(
         raise InputError(f"spread: received {spread:g}, expected a positive number, the scale of the inputs")
     objective = KKTObjective.of(equations)
     d, outputs = objective.n_inputs, equations.network.n_outputs
-    inner = LevenbergMarquardt(steps=STEPS, capacity=samples + 1, stationary=1e-6, radius=RADIUS * spread * d**0.5, gain=LOWER / 100)
+    inner = LevenbergMarquardt(steps=STEPS, capacity=samples + 1, radius=RADIUS * spread * d**0.5, gain=LOWER / 100)
     norm = np.linalg.norm(equations.target)
     found: list[tuple[np.ndarray, np.ndarray, float]] = []
     for start in range(starts):

@@ -6,13 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.problem.network import TwoLayerNetwork
-from identify.recovery.reduce import ReducedNetwork
 
 SPREAD = 0.5
 """Scales are spread over this many decades to either side."""
 
 
-def random_points(net: TwoLayerNetwork | ReducedNetwork, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count d"]:
+def random_points(net: TwoLayerNetwork, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count d"]:
     """Random samples in the coordinates of the network.
 
     Directions are Gaussian; the root mean square of w x is the size at which the linear and the top term of the derivative are
@@ -22,12 +21,12 @@ def random_points(net: TwoLayerNetwork | ReducedNetwork, rng: np.random.Generato
     return directions * start_scale(net) * 10 ** rng.uniform(-SPREAD, SPREAD, (count, 1))
 
 
-def start_scale(net: TwoLayerNetwork | ReducedNetwork) -> float:
+def start_scale(net: TwoLayerNetwork) -> float:
     """The standard deviation of the coordinates of a start, in the units of the inputs."""
     return _balance(net) / (float(np.sqrt((net.W**2).sum() / max(len(net.W), 1))) or 1.0)
 
 
-def _balance(net: TwoLayerNetwork | ReducedNetwork) -> float:
+def _balance(net: TwoLayerNetwork) -> float:
     """The size of z at which the lowest and the highest power in the activation are equal."""
     powers = [(k, abs(float(s))) for k, s in enumerate(net.activation.coefficients) if k and s]
     (low, first), (high, last) = powers[0], powers[-1]

@@ -13,15 +13,16 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from identify.base.errors import WrongTypeError
+from identify.base.least_squares import Rest, State
 from identify.splitting.matrices import Objective, traceable
 from identify.splitting.objective import KKTObjective
+from identify.splitting.traced import damped_step, descend
 
 Inner = Callable[[Objective, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """``inner(objective, X, c)`` returns a better (X, c) with the same number of candidates, close to a stationary point."""
 
 RIDGE = 1e-12
-"""Ridge relative to atoms of unit norm, which keeps the multipliers of coincident candidates determined."""
-LAST_DAMPING = 1e10
+"""Damping of the multipliers, which keeps those of coincident candidates determined."""
 
 
 @dataclass(frozen=True)
@@ -31,28 +32,25 @@ class LevenbergMarquardt:
     Parameters
     ----------
     steps
-        Largest number of steps, accepted or not.
+        Largest number of steps, taken or not.
     capacity
         Number of candidates in the compiled code; fewer are padded with silent ones, so that growing does not
         compile again. None: the given number.
-    stationary
-        Stops if the residual has a cosine below this with every column of the Jacobian.
     tolerance
         Stops if the objective is below this.
     radius
         Candidates stay within this distance of the origin (units of the inputs). With too few candidates the infimum often
         lies at infinity: x diverges along a line while c tends to zero, and does not return.
     gain
-        Stops if an accepted step lowers the objective by less than this fraction.
+        Stops if a step that is taken lowers the objective by less than this fraction.
 
     Notes
     -----
-    Cost per step O(equations · k^2 (d + C)^2), by normal equations of unit columns.
+    Cost per step O(equations · k^2 (d + C)^2), by normal equations.
     """
 
     steps: int = 300
     capacity: int | None = None
-    stationary: float = 1e-9
     tolerance: float = 1e-26
     radius: float = np.inf
     gain: float = 0.0
@@ -62,56 +60,36 @@ class LevenbergMarquardt:
             raise WrongTypeError(f"objective: received {type(objective).__name__}, expected a KKTObjective; use lbfgs for any other")
         k = len(X)
         spare = max((self.capacity or k) - k, 0)
+        rest = Rest(self.tolerance, 1, 1 - self.gain)
         with jax.enable_x64(True):
             padded = [jnp.asarray(np.pad(np.asarray(part, float), ((0, spare), (0, 0)))) for part in (X, c)]
-            live = np.arange(k + spare) < k
-            X, c = _levenberg_marquardt(objective, *padded, live, self.steps, self.stationary, self.tolerance, self.radius, self.gain)
+            X, c = _levenberg_marquardt(objective, *padded, np.arange(k + spare) < k, self.radius, rest, self.steps)
             return np.asarray(X)[:k], np.asarray(c)[:k]
 
 
 @jax.jit
-def _levenberg_marquardt(objective, X, c, live, steps, stationary, tolerance, radius, gain):
+def _levenberg_marquardt(objective, X, c, live, radius, rest, steps):
     (k, d), outputs = X.shape, c.shape[1]
-
-    def unit(J):
-        norms = jnp.linalg.norm(J, axis=0)
-        norms = jnp.where(norms > 0, norms, 1.0)
-        return J / norms, norms
-
-    def solve(H, g, damping):
-        return -jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(H + damping * jnp.eye(len(H))), g)
 
     def refit(X, c):
         """Least squares in the multipliers (variable projection), as a correction to c, so that no precision of c is lost."""
-        F, norms = unit((objective.atoms(X) * live[None, :, None]).reshape(-1, k * outputs))
+        F = (objective.atoms(X) * live[None, :, None]).reshape(-1, k * outputs)
+        return c - damped_step(F.T @ F, F.T @ objective.residual(X, c), RIDGE).reshape(k, outputs)
+
+    def attempt(here, damping):
+        X, c, gradient, matrix = here
+        move = -damped_step(matrix, gradient, damping).reshape(k, d + outputs)
+        X = X + move[:, :d]
+        X = X * jnp.minimum(1.0, radius / jnp.maximum(jnp.linalg.norm(X, axis=1, keepdims=True), 1e-300))
+        c = refit(X, c + move[:, d:])
+        J = (objective.jacobian(X, c).reshape(-1, k, d + outputs) * live[None, :, None]).reshape(-1, k * (d + outputs))
         r = objective.residual(X, c)
-        return c + (solve(F.T @ F, F.T @ r, RIDGE) / norms).reshape(k, outputs)
+        return (X, c, J.T @ r, J.T @ J), r @ r
 
-    def linearise(X, c):
-        J = objective.jacobian(X, c).reshape(-1, k, d + outputs) * live[None, :, None]
-        J, norms = unit(J.reshape(-1, k * (d + outputs)))
-        r = objective.residual(X, c)
-        return r @ r, J.T @ J, J.T @ r, norms
-
-    def body(state):
-        X, c, (value, H, g, norms), damping, step, _ = state
-        move = (solve(H, g, damping) / norms).reshape(k, d + outputs)
-        new_X = X + move[:, :d]
-        new_X = new_X * jnp.minimum(1.0, radius / jnp.maximum(jnp.linalg.norm(new_X, axis=1, keepdims=True), 1e-300))
-        new_c = refit(new_X, c + move[:, d:])
-        new = linearise(new_X, new_c)
-        better = new[0] < value
-        X, c, linear = jax.tree.map(lambda a, b: jnp.where(better, a, b), (new_X, new_c, new), (X, c, (value, H, g, norms)))
-        stalled = better & (new[0] > (1 - gain) * value)
-        return X, c, linear, jnp.where(better, jnp.maximum(damping / 3, 1e-14), damping * 2.5), step + 1, stalled
-
-    def goes_on(state):
-        _, _, (value, _, g, _), damping, step, stalled = state
-        moving = jnp.abs(g).max() > stationary * jnp.sqrt(value)
-        return (step < steps) & (value > tolerance) & moving & (damping < LAST_DAMPING) & ~stalled
-
-    fitted = refit(X, c)
-    return jax.lax.while_loop(goes_on, body, (X, fitted, linearise(X, fitted), jnp.array(1e-1), 0, False))[:2]
+    unknowns = k * (d + outputs)
+    start = X, c, jnp.zeros(unknowns), jnp.eye(unknowns)
+    (X, c, *_), _ = descend(attempt, start, jax.tree.map(lambda part: part[0], State.first(np.full(1, np.inf))), rest, steps + 1)
+    return X, c
 
 
 @jax.jit

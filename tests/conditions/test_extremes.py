@@ -147,7 +147,8 @@ class TestSearch:
             return np.stack([x * y - 2], axis=1), np.stack([y, x], axis=1)[:, None, :]
 
         points, sizes = descend(products, np.array([[4.0, 1.0]] * 2), enough=1e-13, free=np.array([[True, False], [False, True]]))
-        assert points.tolist() == [[2.0, 1.0], [4.0, 0.5]] and (sizes <= 1e-13).all()
+        assert np.allclose(points, [[2.0, 1.0], [4.0, 0.5]], rtol=0, atol=1e-13) and (sizes <= 1e-13).all()
+        assert points[0, 1] == 1.0 and points[1, 0] == 4.0
 
     def test_no_zero_and_no_number(self):
         points, sizes = descend(lambda z: (z**2 + 1, 2 * z[:, :, None]), np.array([[3.0], [np.nan]]), enough=1e-13)

@@ -3,7 +3,8 @@ r"""One curve of data with the same target, followed from given data in floating
 Where the Jacobian has constant rank, the data with the same target form a manifold whose tangent space is its kernel.
 The curve leaves the data in one direction of that kernel (modulo free scales, which a linear form for each sample
 fixes). Each step goes along the kernel and returns by Gauss-Newton corrections of least norm; the rank is known
-exactly, so no numerical rank is decided. The proof is the constant rank; the curve shows it.
+exactly, so no numerical rank is decided. (A damped search would end anywhere on the manifold; these corrections end at the point next to
+the step, with the factors of the point before.) The proof is the constant rank; the curve shows it.
 """
 
 from __future__ import annotations

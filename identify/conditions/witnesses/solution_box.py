@@ -1,4 +1,7 @@
-"""A box around given data in which a solution can be proved for every target within an error: found in floats, tried in balls."""
+"""A box around given data in which a solution can be proved for every target within an error: found in floats, tried in balls.
+
+The Gauss-Newton steps that improve the data are few and not damped: data that need more are not next to a solution, and are refused.
+"""
 
 from __future__ import annotations
 

@@ -26,8 +26,10 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
+from identify.problem.network import TwoLayerNetwork
+from identify.base.least_squares import FIRST_DAMPING
 from identify.recovery.multistart import Found, Search
-from identify.recovery.reduce import Reduced, ReducedNetwork
+from identify.recovery.reduce import Reduced
 from identify.recovery.separation.columns import SignalColumns
 from identify.recovery.separation.forward import Chart
 from identify.recovery.separation.membership import descend
@@ -52,7 +54,7 @@ MOST_CANDIDATES = 2000
 class Columns:
     """T, an orthonormal basis of its column space, and how unknowns are read: ``lifted`` when T has a bias column."""
 
-    network: ReducedNetwork
+    network: TwoLayerNetwork
     T: Float[np.ndarray, "m n"]
     space: Float[np.ndarray, "n m"]
     lifted: bool
@@ -118,7 +120,7 @@ def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
         points = random_points(columns.network, rng, size)
         if columns.network.n_outputs > 1:
             points = np.hstack([points, rng.standard_normal((size, columns.network.n_outputs))])
-        reached = descend(images, [columns.space], points, steps=STEPS, enough=1e-28, go_on=search.go_on)
+        reached = descend(images, [columns.space], points, steps=STEPS, enough=1e-28, damping=FIRST_DAMPING, go_on=search.go_on)
         good = reached.costs <= min(accepted, max(EXACT, SPREAD * reached.costs.min(initial=np.inf)))
         return {"points": reached.points[good], "costs": reached.costs[good]}
 

@@ -8,8 +8,8 @@ outside and :math:`\nu = \|v_l\|`, each term contributes
 .. math:: \nu^{-2}\bigl(J^\top J - (R J)^\top (R J)\bigr) - g q^\top - q g^\top + F q q^\top, \qquad
           g = \nu^{-2} J^\top r,\; q = \nu^{-2} J^\top v
 
-to :math:`J_F^\top J_F` and :math:`g - F q` to the gradient, so the projected Jacobian is never formed. All starts are carried in one array;
-those at rest leave it after every step. The products are batched BLAS calls: on a CPU they run about twice as fast as the same
+to :math:`J_F^\top J_F` and :math:`g - F q` to the gradient, so the projected Jacobian is never formed. The loop is that of
+:mod:`identify.base.least_squares`. The products are batched BLAS calls: on a CPU they run about twice as fast as the same
 contractions compiled by XLA (``python benchmarks/batches.py --products``), and nothing is compiled for sizes that change with every round.
 """
 
@@ -24,18 +24,17 @@ from jaxtyping import Float
 from scipy.linalg import qr, solve_triangular
 from scipy.linalg.lapack import dtrcon
 
-FIRST_DAMPING, DAMPING_UP, DAMPING_DOWN, LEAST_DAMPING = 1e-3, 4.0, 5.0, 1e-15
-"""Relative to the diagonal of the normal equations."""
-TRIALS = 8
-"""Dampings tried for one step; a start that none improves is at rest."""
-PROGRESS = 1e-3
-"""Relative decrease of the cost below which a start is at rest."""
+from identify.base.least_squares import LEAST_DAMPING as LEAST_DAMPING
+from identify.base.least_squares import Rest, State, by_attempts, damped_steps
+from identify.base.least_squares import descend as advance_all
+
+FIRST_DAMPING = 1e-3
+STALLED = 1, 0.999
+"""A start is at rest when one step leaves more than this share of its cost."""
 LARGE = 20_000
 """Entries of one Jacobian from which on its rows of zeros are left out."""
 FLAT = 1e-13
 """Reciprocal condition number of the equations from which on they fix a point."""
-FLOOR = 1e-12
-"""Added to the diagonal relative to its mean, so that a direction without influence stays where it is."""
 
 
 @runtime_checkable
@@ -234,34 +233,23 @@ def descend(
     Cost of a step: :math:`4 \\sum_l |v_l| k^2` multiplications for each start and k unknowns.
     """
     at = Position.of(images, subspaces, np.array(points, dtype=float))
-    dampings = np.full(len(points), damping)
-    moving = np.arange(len(points))
-    for _ in range(steps):
-        moving = moving[at.costs[moving] > enough]
-        if not len(moving) or not go_on():
-            break
-        matrix, gradient = normal_equations(images, subspaces, at[moving])
-        diagonal = np.einsum("sii->si", matrix)
-        scale = diagonal + FLOOR * diagonal.sum(axis=1, keepdims=True) / max(diagonal.shape[1], 1) + np.finfo(float).tiny
-        waiting, fall = np.arange(len(moving)), np.zeros(len(moving))
-        for _ in range(TRIALS):
-            rows = moving[waiting]
-            damped = matrix[waiting]
-            np.einsum("sii->si", damped)[...] += dampings[rows, None] * scale[waiting]
-            try:
-                move = np.linalg.solve(damped, gradient[waiting][..., None])[..., 0]
-            except np.linalg.LinAlgError:  # one singular matrix fails the whole batch: more damping mends it
-                dampings[rows] = DAMPING_UP * np.maximum(dampings[rows], FLOOR)
-                continue
-            trial = Position.of(images, subspaces, at.points[rows] - move)
-            better = trial.costs < at.costs[rows]
-            improved = rows[better]
-            fall[waiting[better]] = (at.costs[improved] - trial.costs[better]) / at.costs[improved]
-            at.put(improved, trial[better])
-            dampings[improved] = np.maximum(dampings[improved] / DAMPING_DOWN, LEAST_DAMPING)
-            dampings[rows[~better]] *= DAMPING_UP
-            waiting = waiting[~better]
-            if not len(waiting):
-                break
-        moving = moving[fall > PROGRESS]
+    starts, unknowns = at.points.shape
+    matrices, gradients = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))
+    is_new, trial = np.ones(starts, bool), [at]
+
+    def attempt(rows: np.ndarray, damping: np.ndarray) -> np.ndarray:
+        new = rows[is_new[rows]]
+        if len(new):
+            matrices[new], gradients[new] = normal_equations(images, subspaces, at[new])
+            is_new[new] = False
+        trial[0] = Position.of(images, subspaces, at.points[rows] - damped_steps(matrices[rows], gradients[rows], damping))
+        return trial[0].costs
+
+    def take(rows: np.ndarray, better: np.ndarray) -> None:
+        at.put(rows[better], trial[0][better])
+        is_new[rows[better]] = True
+
+    state = State.first(at.costs, damping)
+    state.at_rest[:] = at.costs <= enough
+    advance_all(by_attempts(attempt, take, Rest(enough, *STALLED)), state, rounds=steps, go_on=go_on)
     return at
