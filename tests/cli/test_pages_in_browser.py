@@ -15,7 +15,7 @@ from support.browser import BESIDE, FAINT, FOCUSED, HEARD, OPEN_ALL, SCROLLERS, 
 import identify as idf
 from identify.attacks.runs import Reconstruction, Trial
 from identify.attacks.scores import score
-from identify.cli import demonstration as demo
+from identify.cli import acts
 from identify.cli.attack_page import write_attack_page
 from identify.report.html import Picture, Section, write_sections
 from identify.report.plots import compare
@@ -76,7 +76,7 @@ def made(tmp_path_factory):
         "check": report.to_html(folder / "check.html", image_shape=(2, 2)),
         "audit": audited(folder / "audit"),
         "attack": attacked(folder / "attack.html"),
-        "demo": demo.write([demo.Act("Act 1", "One gradient.", system, report, truth.X, truth.c, None, "it cannot be")], folder / "demo")[
+        "demo": acts.write([acts.Act("Act 1", "One gradient.", system, report, truth.X, truth.c, None, "it cannot be")], folder / "demo")[
             0
         ],
         "sections": sectioned(folder / "sections.html"),
