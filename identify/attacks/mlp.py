@@ -34,6 +34,12 @@ class MLP(Network):
         super().__init__(made.weights, biases=made.biases, activation=made.activations)
 
     @classmethod
-    def of(cls, model: Any, *, activation: Activation | str | Sequence[Activation | str] | None = None) -> Network:
+    def of(
+        cls,
+        model: Any,
+        *,
+        activation: Activation | str | Sequence[Activation | str] | None = None,
+        stack: str | Sequence[str] | None = None,
+    ) -> Network:
         """As :meth:`identify.Network.of`."""
-        return Network.of(model, activation=activation)
+        return Network.of(model, activation=activation, stack=stack)

@@ -14,9 +14,10 @@ from identify.attacks.reconstruct import reconstruct
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
 from identify.auditing.activations import DEGREES, approximations
+from identify.auditing.batch import batch, batch_seconds
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
-from identify.auditing.recovering import LEAST_SEARCH, pictures
+from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Step, Work
 from identify.base.errors import InputError
@@ -94,8 +95,8 @@ def equations(work: Work) -> None:
     """The regime: given, or inferred from the data."""
     refuse_many(work)
     subject, how = work.subject, "given"
-    if subject.gradient is not None:
-        attack_for(subject, "gradient")  # a gradient that lacks layers is refused before any work
+    if subject.gradient is not None and not {"W1", "W2"} <= set(subject.gradient):
+        attack_for(subject, "gradient")  # a gradient that lacks layers is refused before any work, unless the batch may follow from it
     numbers: dict[str, float] = {}
     work.regime = subject.regime or ""
     if not work.regime:
@@ -138,7 +139,7 @@ def refusal(work: Work) -> None:
             Basis.REFUSED,
             (
                 "neither that the data are determined nor that they are not; an attack below that finds nothing is not a sign of safety",
-                "verdicts, thresholds, certificates and error bars are for two-layer networks with polynomial activations",
+                "verdicts, thresholds and certificates are for two-layer networks with polynomial activations",
             ),
         )
     )
@@ -180,7 +181,14 @@ def approximation(work: Work) -> None:
 
 
 def _is_approximated(work: Work) -> bool:
-    return work.subject.depth == 2 and work.subject.activation.kind == "analytic" and work.regime not in SELF_TRAINED
+    subject = work.subject
+    wanted = subject.depth == 2 and subject.activation.kind == "analytic" and work.regime not in SELF_TRAINED
+    return wanted and not is_recovered(work)
+
+
+def is_recovered(work: Work) -> bool:
+    """Whether all samples behind an update were found."""
+    return work.found is not None and work.found.uniqueness.is_supported
 
 
 def approximate_recovery_seconds(degree: int, work: Work) -> float:
@@ -203,7 +211,8 @@ def approximate_recovery(degree: int, work: Work) -> None:
         work.note_interrupt(getattr(error, "evidence", {}).get("interrupted"))
         if work.found is None:
             answer = f"no polynomial in place of {subject.activation} led to data that fit to {STATIONARY:g}"
-            work.add(Finding("recovery", POLYNOMIALS_RECOVER, answer, POLYNOMIAL_SCOPE, Basis.OBSERVED))
+            details = (work.separation,) * bool(work.separation)
+            work.add(Finding("recovery", POLYNOMIALS_RECOVER, answer, POLYNOMIAL_SCOPE, Basis.OBSERVED, details))
         return
     work.note_interrupt(made.evidence.get("interrupted"))
     if work.found is not None and work.found.residual <= made.residual:
@@ -219,6 +228,7 @@ def approximate_recovery(degree: int, work: Work) -> None:
         answer += f"; beside the given data the relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
     draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
     details = (f"the residual is not below {show(TOLERANCE)}, so the data do not count as a solution",) * (made.residual > TOLERANCE)
+    details += (work.separation,) * bool(work.separation)
     work.add(Finding("recovery", POLYNOMIALS_RECOVER, answer, POLYNOMIAL_SCOPE, Basis.OBSERVED, details, values, draw=draw))
 
 
@@ -287,6 +297,10 @@ def _is_diagnosable(work: Work) -> bool:
 def attack(work: Work) -> None:
     """The published attack for the regime, within the rest of the budget."""
     subject = work.subject
+    if is_recovered(work):
+        why = "not run: the recovery found all samples that the update counts"
+        work.add(Finding("attack", ATTACK, why, "–", Basis.NONE))
+        return
     made, name = attack_for(subject, work.regime)
     samples, counted = work.samples, "given"
     if samples is None:
@@ -341,6 +355,7 @@ def attack(work: Work) -> None:
 STEPS: tuple[Step, ...] = (
     Step("equations", equations, decisive=True),
     Step("the verdict", refusal),
+    Step("the batch behind the update", batch, batch_seconds, "recovery", RECOVERY),
     Step("polynomials", approximation, finding="approximation", question="How close is a polynomial network?"),
     *(
         Step(

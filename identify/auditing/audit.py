@@ -38,8 +38,9 @@ def audit(
     """Report how much a network, or one gradient of it, reveals of its training data, by every method that applies.
 
     Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and the effect of
-    defences. Any other network: the reason why nothing is proved, polynomials close to the activation, and the published attack for the
-    regime.
+    defences. Any other network: the reason why nothing is proved; for a gradient, or the change of a linearised network, the batch
+    behind it and the ranks that count it; polynomials close to the activation; and, if that batch was not recovered, the published attack
+    for the regime.
 
     Parameters
     ----------

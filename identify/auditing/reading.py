@@ -120,13 +120,13 @@ def read(
         if given and regime not in (None, own):
             raise InputError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
     named = Path(model).name if isinstance(model, (str, Path)) else type(model).__name__
-    problem = _problem(model, trust)
+    problem = _problem(model, activation, trust)
     if problem is not None:
-        others = (initial, gradient, activation, weights)
+        others = (initial, gradient, weights)
         if any(other is not None for other in others) or regime not in (None, problem.system.regime):
             raise InputError(
-                f"model: {named} is a problem with its target, activation and regime {problem.system.regime}; leave out initial, gradient, "
-                "activation, regime and weights"
+                f"model: {named} is a problem with its target and regime {problem.system.regime}; leave out initial, gradient, regime and "
+                "weights"
             )
         subject = _of_problem(named, problem)
     else:
@@ -150,13 +150,15 @@ def read(
     return subject if data is None else _with_data(subject, data, trust)
 
 
-def _problem(model, trust: bool) -> Problem | None:
-    if isinstance(model, Problem):
-        return model
-    if isinstance(model, KKTSystem):
-        return Problem(model)
-    if isinstance(model, (str, Path)) and Path(model).suffix == ".npz" and {"W", "a"} <= set(load_arrays(model)):
-        return load_problem(model, trust=trust)
+def _problem(model, activation, trust: bool) -> Problem | None:
+    if isinstance(model, (Problem, KKTSystem)):
+        if activation is not None:
+            raise InputError("activation: received one beside a problem, which has its own; leave it out")
+        return model if isinstance(model, Problem) else Problem(model)
+    if isinstance(model, (str, Path)):
+        names = set(load_arrays(model, trust=trust))
+        if {"W", "a"} <= names or {name for name in names if name.startswith("target_")}:
+            return load_problem(model, activation=activation, trust=trust)
     return None
 
 

@@ -95,9 +95,16 @@ class Audit:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
         for name in ("recovery", "attack"):
             if name in self and self[name].basis is not Basis.NONE:
-                unsure = name == "recovery" and self.recovery is not None and (report is None or report.verdict is not Verdict.UNIQUE)
-                said.append(self[name].answer + "; these need not be the data" * unsure)
+                said.append(self[name].answer + self._standing(report) * (name == "recovery" and self.recovery is not None))
         return tuple(f"{part[0].upper()}{part[1:]}." if isinstance(part, str) else part for part in said)
+
+    def _standing(self, report: Report | None) -> str:
+        """What a recovery says of the data, beside the verdict."""
+        assert self.recovery is not None
+        if report is None and self.recovery.uniqueness.is_supported:
+            proved = self.recovery.uniqueness.is_proved
+            return f"; that these are the only ones is {'proved' if proved else 'supported by evidence, not proved'}"
+        return "; these need not be the data" * (report is None or report.verdict is not Verdict.UNIQUE)
 
     @property
     def ended_early(self) -> str:

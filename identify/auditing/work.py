@@ -48,6 +48,8 @@ class Work:
     curves: dict[str, DefenceCurve] = field(default_factory=dict)
     """The effect of each defence."""
     found: Recovery | None = None
+    separation: str = ""
+    """Why forward separation did not recover the batch."""
     candidates: np.ndarray | None = None
     """Candidates of the attack, (k, d)."""
     said: dict[str, str] = field(default_factory=dict)

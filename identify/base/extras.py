@@ -13,14 +13,16 @@ EXTRAS = {
     "onnx": "onnx",
     "jinja2": "demo",
     "matplotlib": "demo",
+    "mlxtend": "demo",
     "sklearn": "demo",
+    "skimage": "faces",
     "distributed": "cluster",
     "pandas": "tables",
     "xarray": "tables",
 }
 """Of pyproject.toml, by the name that is imported."""
 DRAWING = "drawing a picture"
-TITLES = {"sklearn": "scikit-learn", "distributed": "Dask's package distributed", "torch": "PyTorch"}
+TITLES = {"sklearn": "scikit-learn", "skimage": "scikit-image", "distributed": "Dask's package distributed", "torch": "PyTorch"}
 
 
 class MissingExtraError(InputError, ImportError):

@@ -19,6 +19,8 @@ PARTS = (BIAS, "scale", "running_mean", "running_var", "weight_g", "weight_v")
 """Last parts of names that change what a network computes: where they belong to no dense layer, the network is no plain one."""
 OTHER = {"X", "x", "y", "c", "data", "images", "labels", "mean", "decay", "error_bars", "target_W", "target_a", "target_bias"}
 """Names that are never weights."""
+MOST_TRIED = 10_000
+"""Layers that are tried in search of an order."""
 ADVICE = "choose with weights=[first, ..., last] (--weights, once for each layer), or save the layers as W1, b1, W2, ... with numpy.savez"
 
 
@@ -45,7 +47,47 @@ def layers(
     if len(found) < 2 or any(value.ndim != 2 for value in found.values()):
         expected = "W1, W2, ... and b1, ... for biases, or names that end in weight (or kernel) and bias"
         raise ProblemFileError(where, f"holds {listing(arrays)}", f"expected {expected}, two or more layers of weights with two dimensions")
-    return _framework(arrays, where, {name: found[name] for name in sorted(found, key=natural)})
+    return _framework(arrays, where, {name: found[name] for name in _ordered(found, arrays, where)})
+
+
+def _ordered(found: dict[str, np.ndarray], arrays: dict[str, np.ndarray], where: str) -> list[str]:
+    """The order in which the layers act: the only one in which each takes what the one before it gives, or that of their numbers.
+
+    Numbers alone do not tell it: Flax counts layers as they are made, and ``Dense(10)(Dense(64)(x))`` makes the last one first. They
+    decide between several orders that the shapes allow, if names that differ in more than a number leave no choice.
+    """
+    names = sorted(found, key=natural)
+    if len(chains := _chains(found, names)) == 1:
+        return chains[0]
+    numbered = _chains(found, names, in_order=True)
+    if len(numbered) > 1:
+        several = ", or ".join(", then ".join(map(shown, order)) for order in numbered)
+        raise ProblemFileError(where, f"could be {several}", f"expected names whose numbers, or shapes, tell the order; {ADVICE}")
+    return numbered[0] if numbered else names
+
+
+def _chains(found: dict[str, np.ndarray], names: list[str], *, in_order: bool = False) -> list[list[str]]:
+    """Up to two orders of all layers in which each takes what the one before it gives; two as well after :data:`MOST_TRIED` layers.
+
+    ``in_order`` keeps names that differ in a number only in the order of their numbers.
+    """
+    kinds = {name: re.sub(r"\d+", "#", name) for name in names}
+    stack: list[list[str]] = [[]]
+    done: list[list[str]] = []
+    for _ in range(MOST_TRIED):
+        if not stack or len(done) == 2:
+            return done
+        order = stack.pop()
+        if len(order) == len(names):
+            done.append(order)
+            continue
+        left = [name for name in names if name not in order]
+        first = {kinds[name]: name for name in reversed(left)}
+        for name in reversed(left):
+            if (order and len(found[order[-1]]) != found[name].shape[1]) or (in_order and first[kinds[name]] != name):
+                continue
+            stack.append([*order, name])
+    return [names, names]
 
 
 def _named(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

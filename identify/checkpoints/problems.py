@@ -46,13 +46,15 @@ class Problem:
         return None if self.X is None or self.c is None else (self.X, self.c)
 
 
-def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
+def load_problem(path: str | Path, *, activation: Activation | str | None = None, trust: bool = False) -> Problem:
     """Read a problem file.
 
     Parameters
     ----------
     path
         An ``.npz`` archive with the keys of a problem, or another format of :func:`load_network` with the same names.
+    activation
+        For a file that does not name it, as formats of tensors cannot.
     trust
         Whether the file is known to be harmless: then a ``state_dict`` is also read with a PyTorch older than 2.10, which can run code
         that a file holds.
@@ -70,6 +72,10 @@ def load_problem(path: str | Path, *, trust: bool = False) -> Problem:
     """
     path = Path(path)
     contents = read_arrays(path, trust=trust)
+    if activation is not None:
+        if "activation" in contents:
+            raise InputError("activation: received one, but the problem file names its own; leave it out")
+        contents["activation"] = np.array(str(activation))
     if "W1" in contents:
         return _of_any_depth(path, contents)
     unknown = sorted(set(contents) - {*ARRAYS, *TEXTS}, key=natural)

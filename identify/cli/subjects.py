@@ -33,11 +33,11 @@ def configuration(inputs, samples, width, activation, outputs, bias, layers, reg
 def load(file: Path, inputs, width, activation, trust: bool = False):
     from identify.checkpoints.problems import load_problem
 
-    given = {"--inputs": inputs, "--width": width, "--activation": activation}
+    given = {"--inputs": inputs, "--width": width}
     extra = [name for name, value in given.items() if value is not None]
     if extra:
         raise InputError(f"{', '.join(extra)}: already in the problem file; omit it")
-    return load_problem(file, trust=trust)
+    return load_problem(file, activation=activation, trust=trust)
 
 
 def pair(truth: Truth) -> tuple:

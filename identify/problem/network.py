@@ -147,16 +147,27 @@ class Network:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, model: Any, *, activation: Activation | str | Sequence[Activation | str] | None = None) -> Network:
+    def of(
+        cls,
+        model: Any,
+        *,
+        activation: Activation | str | Sequence[Activation | str] | None = None,
+        stack: str | Sequence[str] | None = None,
+    ) -> Network:
         """The network that a model of a framework is, or that arrays by name are.
 
         Parameters
         ----------
         model
-            A ``torch.nn.Sequential`` of dense layers and activations; a mapping of arrays by name, such as ``{"W1": ..., "b1": ...}`` or
-            a ``state_dict``; or a :class:`Network`, which is returned.
+            A ``torch.nn.Sequential`` of dense layers and activations; a ``Sequential`` of Flax NNX or Equinox, an ``equinox.nn.MLP``; any
+            other module of these frameworks with ``stack``; a mapping of arrays by name, such as ``{"W1": ..., "b1": ...}``, a
+            ``state_dict``, or the parameters of a Flax linen module; or a :class:`Network`, which is returned.
         activation
-            For a mapping, which does not say it: as in the constructor.
+            As in the constructor. For a mapping, which does not say it, and for a stack in which activations are functions.
+        stack
+            The dense layers in the order in which they act, which a module does not say and the caller must know: the name of a part that
+            lists them (``"body"``, ``"encoder.layers"``), or the names of all parts (``["fc1", "fc2"]``). What the model computes
+            before and after them does not count: the samples are what enters the first layer.
 
         Raises
         ------
@@ -165,7 +176,8 @@ class Network:
 
         Notes
         -----
-        A framework is imported only when the model is one of its objects.
+        A framework is imported only when the model is one of its objects. If the names of arrays do not tell the order of the layers, their
+        shapes must. ``np.allclose(net(X), model(X))`` checks what was read.
 
         Examples
         --------
@@ -174,7 +186,7 @@ class Network:
         """
         from identify.problem.models import network_of
 
-        return network_of(model, activation)
+        return network_of(model, activation, stack)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

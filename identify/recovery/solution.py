@@ -15,6 +15,9 @@ from identify.base.errors import InputError
 from identify.problem.ambiguity import Ambiguity, Match
 from identify.problem.uniqueness import NOT_JUDGED, Uniqueness
 
+SIGN_ERROR, MOST_SIGN_ERROR = 10.0, 0.01
+"""Up to this many relative error bars of a sample, and up to this part of its largest multiplier, others have no sign."""
+
 
 class Failure(StrEnum):
     """Why a method gave no data; the values are the sentences, with the numbers still open."""
@@ -219,17 +222,21 @@ class Recovery:
         """y_i = sign c_i for one output; with a sign ambiguity in c_i, one admissible choice.
 
         For several outputs the class of each sample, from 0, read off a softmax loss: its multipliers (minus the derivatives of the loss by
-        the outputs) are positive for the class of the sample and negative for all others. Raises :class:`InputError` when they are not.
+        the outputs) are positive for the class of the sample and negative for all others, as far as its error bar shows their signs. Raises
+        :class:`InputError` when they are not.
         """
         if self.c.ndim == 1:
             return np.sign(self.c)
-        positive = self.c > 0
+        largest = self.c.max(axis=1, keepdims=True)
+        relative = np.nan_to_num(self.relative_error_bars, nan=0.0, posinf=0.0)
+        noise = largest * np.minimum(SIGN_ERROR * relative, MOST_SIGN_ERROR)[:, None]
+        positive = (self.c > 0) & ((self.c > noise) | (self.c == largest))
         if not np.all(positive.sum(axis=1) == 1):
             raise InputError(
                 "labels: these multipliers are not those of a softmax loss (one positive for each sample), expected minus the gradient of "
                 "such a loss; use c"
             )
-        return positive.argmax(axis=1).astype(float)
+        return self.c.argmax(axis=1).astype(float)
 
     @property
     def multipliers(self) -> Float[np.ndarray, " n"]:

@@ -23,6 +23,7 @@ import numpy as np
 from identify.base.errors import InputError
 from identify.base.extras import DRAWING, needed
 from identify.base.files import replacing
+from identify.problem.uniqueness import Uniqueness, UniquenessStatus
 from identify.problem.verdict import Condition, Report, Verdict, Witness, jsonable
 from identify.report.text import summary
 
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 SYMBOL = {Verdict.UNIQUE: "✓", Verdict.LOCALLY_UNIQUE: "◉", Verdict.NOT_UNIQUE: "✗", Verdict.UNDECIDED: "?"}
+KNOWN = {
+    UniquenessStatus.PROVED: ("✓", "unique"),
+    UniquenessStatus.EVIDENCE: ("≈", "locally_unique"),
+    UniquenessStatus.NOT_UNIQUE: ("✗", "not_unique"),
+    UniquenessStatus.UNKNOWN: ("?", "undecided"),
+}
+"""Symbol and colours of what is known of recovered data."""
 RESULT = {True: ("✓", "holds"), False: ("✗", "fails"), None: ("?", "open")}
 GRADE = {True: ("✓", "good"), False: ("!", "limited"), None: ("?", "open")}
 # White text on these passes AA (4.5 : 1); the page's style sheet has its own pairs for light and dark.
@@ -96,6 +104,8 @@ class Section:
     table: tuple[tuple[Cell, ...], ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """Numbers by name, folded."""
+    uniqueness: Uniqueness | None = None
+    """What is known of recovered data, for a section without a report."""
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.table):
@@ -303,7 +313,7 @@ def _template() -> Template:
     jinja2 = needed("jinja2", "writing an HTML page")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs, summary=summary)
-    environment.globals.update(symbol=SYMBOL, result=RESULT, grade=GRADE, samples=_samples, bars=_bars, layout=_layout)
+    environment.globals.update(symbol=SYMBOL, known=KNOWN, result=RESULT, grade=GRADE, samples=_samples, bars=_bars, layout=_layout)
     return environment.from_string(files("identify.report").joinpath("page.html.j2").read_text("utf-8"))
 
 

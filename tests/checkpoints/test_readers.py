@@ -249,13 +249,31 @@ class TestShapes:
         _, rest = assert_network(tmp_path / "n.npz", weights=["hidden", "out"])
         assert list(rest) == ["kept"]
         np.savez(tmp_path / "n.npz", **{"encoder.weight": W1, "decoder.weight": W2, "encoder.bias": b1, "decoder.bias": b2})
-        with pytest.raises(ProblemFileError, match="encoder.weight does not take what decoder.weight gives.*choose with weights="):
+        assert_network(tmp_path / "n.npz")  # only in this order does each take what the one before it gives
+        np.savez(tmp_path / "n.npz", **{"a.weight": np.ones((3, 2)), "b.weight": np.ones((3, 2))})
+        with pytest.raises(ProblemFileError, match="b.weight does not take what a.weight gives.*choose with weights="):
             load_network(tmp_path / "n.npz")
-        assert_network(tmp_path / "n.npz", weights=["encoder.weight", "decoder.weight"])
         for weights, message in ((["hidden"], "two or more"), (["absent", "hidden"], "two or more"), (["kept", "out"], "takes what")):
             np.savez(tmp_path / "n.npz", out=W2, hidden=W1, kept=np.ones((9, 9)))
             with pytest.raises(ProblemFileError, match=f"weights: received .*{message}"):
                 load_network(tmp_path / "n.npz", weights=weights)
+
+    def test_the_order_of_square_layers(self):
+        """Numbers decide between orders that shapes allow; words do not, and a count of the layers from the last one is seen through."""
+        rng = np.random.default_rng(0)
+        A, B, last = rng.standard_normal((4, 4)), rng.standard_normal((4, 4)), rng.standard_normal((2, 4))
+        for names in (("fc1", "fc2", "head"), ("0", "2", "10"), ("block.9", "block.10", "out")):
+            found, _ = layers({f"{name}.weight": value for name, value in zip(reversed(names), (last, B, A), strict=True)}, "file")
+            assert all(np.array_equal(found[f"W{k}"], value) for k, value in enumerate((A, B, last), 1))
+        found, _ = layers({"Dense_0/kernel": last.T, "Dense_1/kernel": np.ones((3, 4))}, "file")
+        assert np.array_equal(found["W2"], last)
+        with pytest.raises(ProblemFileError, match="could be encode.weight, then middle.weight, then out.weight, or middle.weight, then"):
+            layers({"encode.weight": A, "middle.weight": B, "out.weight": last}, "file")
+        with pytest.raises(ProblemFileError, match="does not take what"):  # the last one first, and two orders of the others
+            layers({"Dense_0/kernel": last.T, "Dense_1/kernel": B, "Dense_2/kernel": A}, "file")
+        many = {f"{word}.weight": A for word in "abcdefghijklmnop"}
+        with pytest.raises(ProblemFileError, match="could be"):
+            layers(many, "file")
 
     @pytest.mark.parametrize("part", ["norm.scale", "norm/bias", "1.running_mean"])
     def test_other_layers_are_refused(self, part):

@@ -118,8 +118,12 @@ def folder(tmp_path, monkeypatch):
         ("matplotlib", '"kkt-identify[demo]"', ["attack", "network.npz", "-k", "4", "--html", "report.html"]),
         ("matplotlib", '"kkt-identify[demo]"', ["demo"]),
         ("matplotlib", '"kkt-identify[demo]"', ["plot", "runs"]),
-        ("sklearn", '"kkt-identify[demo]"', ["demo", "--act", "1"]),
+        ("mlxtend", '"kkt-identify[demo]"', ["demo"]),
+        ("mlxtend", '"kkt-identify[demo]"', ["demo", "--act", "1"]),
+        ("skimage", '"kkt-identify[faces]"', ["demo", "--act", "1", "--data", "faces"]),
+        ("sklearn", '"kkt-identify[demo]"', ["demo"]),
         ("sklearn", '"kkt-identify[demo]"', ["demo", "--act", "2"]),
+        ("sklearn", '"kkt-identify[demo]"', ["demo", "--act", "3"]),
         ("torch", "torch, or save the arrays with numpy.savez", ["check", "model.pt", "-n", "2"]),
         ("torch", "torch, or save the arrays with numpy.savez", ["audit", "model.pt"]),
         ("safetensors", '"kkt-identify[checkpoints]"', ["recover", "model.safetensors", "-n", "2"]),
@@ -143,6 +147,7 @@ def test_a_package_that_is_missing_is_named_before_the_work(monkeypatch, capsys,
         "identify.conditions.check.check",
         "identify.attacks.reconstruct.reconstruct",
         "identify.cli.demonstration.max_margin_point",
+        "identify.cli.batch_act.one_update",
     ):
         monkeypatch.setattr(place, work)
     status, out, err = run(monkeypatch, capsys, *arguments)
@@ -172,7 +177,7 @@ def test_extras_are_those_of_the_distribution():
     listed = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     brought = {extra: {re.split("[><=]", one)[0] for one in packages} for extra, packages in listed.items()}
     for package, extra in EXTRAS.items():
-        assert {"sklearn": "scikit-learn"}.get(package, package) in brought[extra], package
+        assert {"sklearn": "scikit-learn", "skimage": "scikit-image"}.get(package, package) in brought[extra], package
 
 
 def test_missing_packages_are_errors_of_two_kinds(monkeypatch):

@@ -93,7 +93,7 @@ def test_lists_of_names_are_those_of_what_they_name():
         (["recover", "--relative-error", "nan"], "--relative-error"),
         (["check", "--memory", "inf"], "--memory"),
         (["check", "--seed", "-1"], "--seed"),
-        (["demo", "--act", "3"], "--act"),
+        (["demo", "--act", "4"], "--act"),
         (["recover", "--method", "seperate"], "--method"),
         (["theorems", "magic"], "theorem"),
         (["audit"], "model"),

@@ -15,8 +15,9 @@ from support.browser import BESIDE, FAINT, FOCUSED, HEARD, OPEN_ALL, SCROLLERS, 
 import identify as idf
 from identify.attacks.runs import Reconstruction, Trial
 from identify.attacks.scores import score
-from identify.cli import demonstration as demo
+from identify.cli import acts
 from identify.cli.attack_page import write_attack_page
+from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.report.html import Picture, Section, write_sections
 from identify.report.plots import compare
 
@@ -62,6 +63,7 @@ def sectioned(path):
     numbers = (tuple(f"column {k}" for k in range(11)), *map(tuple, 1e-9 * rng.random((4, 11))))
     words = ((HOSTILE, "what was found", "how"), (HOSTILE, "word " * 60, HOSTILE), ("a name", "x" * 150, "observed"))
     sections = [Section("Numbers", "y" * 200, table=numbers), Section(HOSTILE, HOSTILE, None, (picture,), words, {HOSTILE: HOSTILE})]
+    sections += [Section(one.value, "", uniqueness=Uniqueness(one, UniquenessReason.UNDECIDED)) for one in UniquenessStatus]
     return write_sections(path, sections, title=HOSTILE, lead=HOSTILE)
 
 
@@ -76,7 +78,7 @@ def made(tmp_path_factory):
         "check": report.to_html(folder / "check.html", image_shape=(2, 2)),
         "audit": audited(folder / "audit"),
         "attack": attacked(folder / "attack.html"),
-        "demo": demo.write([demo.Act("Act 1", "One gradient.", system, report, truth.X, truth.c, None, "it cannot be")], folder / "demo")[
+        "demo": acts.write([acts.Act("Act 1", "One gradient.", system, report, truth.X, truth.c, None, "it cannot be")], folder / "demo")[
             0
         ],
         "sections": sectioned(folder / "sections.html"),

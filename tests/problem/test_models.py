@@ -111,10 +111,10 @@ class Wrapped(nn.Module):
         (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh(), nn.Linear(2, 2)), "after the activation relu"),
         (nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), "before the first dense layer"),
         (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Tanh()), "ends with tanh"),
-        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2, 2)), "is in training"),
+        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2, 2)), "2 is Dropout in training"),
         (nn.Sequential(nn.Linear(2, 2), nn.ELU(), nn.Linear(2, 2)), "none of the three kinds"),
         (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta=2), nn.Linear(2, 2)), "beta = 2"),
-        (nn.Sequential(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(2, 2)), "Conv1d before the first dense layer"),
+        (nn.Sequential(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(2, 2)), "0 is Conv1d; expected dense layers"),
         (nn.Sequential(nn.Linear(2, 2), nn.PReLU(2), nn.Linear(2, 2)), "2 slopes"),
         (3, "received int, expected a torch.nn.Sequential"),
     ],
@@ -122,3 +122,107 @@ class Wrapped(nn.Module):
 def test_refused(model, message):
     with pytest.raises(idf.InputError, match=message):
         idf.Network.of(model)
+
+
+class Classifier(nn.Module):
+    """The order of definition is not that of the forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 3)
+        self.middle = nn.Linear(6, 6)
+        self.first = nn.Linear(5, 6)
+        self.act = nn.Tanh()
+        self.body = nn.ModuleList([self.first, self.middle])
+
+    def forward(self, X):
+        return self.head(self.act(self.middle(self.act(self.first(X)))))
+
+
+def test_a_module_that_names_its_stack():
+    model = Classifier().double()
+    X = torch.randn(4, 5, dtype=torch.float64)
+    nn.functional.cross_entropy(model(X), torch.tensor([0, 2, 1, 1])).backward()
+    reference = model(X).detach().numpy()
+    for stack, activation in (
+        (["first", "act", "middle", "act", "head"], None),
+        (["first", "middle", "head"], "tanh"),
+        (["body", "head"], "tanh"),
+        (["body.0", "body.1", "head"], ["tanh", "tanh"]),
+    ):
+        net = idf.Network.of(model, stack=stack, activation=activation)
+        assert np.allclose(net(X.numpy()), reference, rtol=1e-12)
+        layers = idf.gradients_of(model, stack=stack)
+        assert np.array_equal(layers[2][0], -model.middle.weight.grad.numpy()) and set(layers) == {1, 2, 3}
+    by_name = {name: part.grad for name, part in model.named_parameters()}
+    assert np.array_equal(idf.gradients_of(by_name, like=model, stack=["body", "head"])[1][0], layers[1][0])
+    with pytest.raises(idf.ShapeError, match="stack: there is no fourth; .* which has head, middle, first, act, body"):
+        idf.Network.of(model, stack=["first", "fourth"])
+    with pytest.raises(idf.InputError, match="stack: received Linear"):
+        idf.Network.of(model, stack=[model.first])
+    with pytest.raises(idf.InputError, match="activation: received one beside a model"):
+        idf.Network.of(model, stack=["first", "act", "middle", "act", "head"], activation="tanh")
+
+
+def test_the_stack_may_be_one_part():
+    wrapped = Wrapped()
+    assert idf.Network.of(wrapped, stack="inner").sizes == (5, 7, 6, 3)
+    with pytest.raises(idf.ShapeError, match="received Wrapped, expected a torch.nn.Sequential"):
+        idf.gradients_of(wrapped)
+
+
+def test_gradients_by_name():
+    model = model_of(nn.ReLU())
+    X = torch.randn(4, 5, dtype=torch.float64)
+    params = {name: part.detach() for name, part in model.named_parameters()}
+    grads = torch.func.grad(lambda params: torch.func.functional_call(model, params, X).square().sum())(params)
+    model(X).square().sum().backward()
+    reference = idf.gradients_of(model)
+    for like in (model, model.state_dict()):
+        found = idf.gradients_of(grads, like=like)
+        assert all(np.allclose(found[k][i], reference[k][i], rtol=1e-14) for k in (1, 2, 3) for i in (0, 1))
+
+
+class Doubled(nn.Linear):
+    def forward(self, X):
+        return 2 * super().forward(X)
+
+
+class Shifted(nn.Sequential):
+    def forward(self, X):
+        return super().forward(X - 0.5)
+
+
+def shared():
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: Shifted(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), "a forward of its own, which may do anything"),
+        (lambda: nn.Sequential(Doubled(2, 2), nn.ReLU(), nn.Linear(2, 2)), "0 is a Linear with a forward of its own"),
+        (shared, "0 and 2 have the same weights, so their gradient is a sum"),
+        (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 2)), "1 is BatchNorm1d, in which samples mix"),
+        (lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)), "1 is LayerNorm; expected dense layers"),
+        (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.LogSoftmax(-1)), "take a softmax into the loss"),
+        (lambda: nn.Sequential(nn.LazyLinear(2), nn.ReLU(), nn.Linear(2, 2)), "0 has no weights yet; call the model on a batch"),
+        (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), nn.ReLU(), nn.Linear(2, 2)), "other parameters"),
+        (lambda: nn.Sequential(nn.Linear(2, 2, dtype=torch.complex64), nn.ReLU(), nn.Linear(2, 2)), "0.weight: received .*complex64"),
+        (lambda: nn.Sequential(nn.Linear(2, 2, device="meta"), nn.ReLU(), nn.Linear(2, 2)), "0.weight: .* cannot be read as numbers"),
+    ],
+)
+def test_refused_for_what_the_layers_do(model, message):
+    with pytest.raises(idf.InputError, match=message):
+        idf.Network.of(model())
+
+
+def test_values_of_gradients():
+    model = model_of(nn.ReLU(), dtype=torch.float16)
+    (model(torch.full((1, 5), 60000.0, dtype=torch.float16)) * 10000).sum().backward()
+    with pytest.raises(idf.ShapeError, match="values of its gradient are NaN or infinite; expected finite numbers .in float16 take"):
+        idf.gradients_of(model)
+    model = model_of(nn.ReLU(), dtype=torch.bfloat16)
+    model(torch.ones((1, 5), dtype=torch.bfloat16)).sum().backward()
+    assert np.array_equal(idf.gradients_of(model)[1][0], -model[0].weight.grad.float().numpy())

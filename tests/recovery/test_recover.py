@@ -9,13 +9,14 @@ from identify.base.limits import TooLargeError
 from identify.base.norms import scaled
 from identify.conditions.check import check
 from identify.planting.configuration import Configuration, Truth
+from identify.problem.ambiguity import Ambiguity
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Verdict
 from identify.recovery.decompose import fit_multipliers, fix_scale, sample_lines
 from identify.recovery.moments import solve_moments
 from identify.recovery.recover import recover
 from identify.recovery.side_equations import _closure_roots, fix_free_scale
-from identify.recovery.solution import RecoveryError
+from identify.recovery.solution import Recovery, RecoveryError
 
 
 def size(d: int, n: int, m: int, activation: str = SMOOTH_CUBIC, **options) -> Configuration:
@@ -367,6 +368,21 @@ class TestFailures:
             _ = found.multipliers
         with pytest.raises(ValueError, match="labels: these multipliers are not those of a softmax loss"):
             _ = found.labels
+
+    @pytest.mark.parametrize(
+        ("smallest", "bar", "is_told"), [(-1e-9, 0.0, True), (3e-6, 1e-6, True), (3e-6, 1e-8, False), (0.1, 1.0, False)]
+    )
+    def test_classes_are_told_as_far_as_error_bars_show_signs(self, smallest, bar, is_told):
+        """Multipliers of a softmax loss have one positive sign; those within rounding of zero have none."""
+        c = np.array([[0.5, -0.5, smallest], [-0.1, -0.2, 0.3]])
+        found = Recovery(np.eye(2), c, 0.0, np.full(2, bar), "by hand", Ambiguity("none", 1), 0)
+        if is_told:
+            assert found.labels.tolist() == [0, 2]
+        else:
+            with pytest.raises(ValueError, match="labels: these multipliers are not those of a softmax loss"):
+                _ = found.labels
+        with pytest.raises(ValueError, match="labels: these multipliers"):
+            _ = Recovery(np.eye(2), -np.abs(c), 0.0, np.full(2, bar), "by hand", Ambiguity("none", 1), 0).labels
 
     def test_what_does_not_fit_in_memory_is_refused(self, monkeypatch):
         system, _ = size(8, 8, 30).plant(0)

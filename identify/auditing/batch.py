@@ -1,0 +1,120 @@
+"""The batch behind one update of a network that no theorem is about: ranks that count the samples, and the samples themselves."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from identify.auditing.findings import Basis, Finding
+from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures
+from identify.auditing.work import Work
+from identify.base.errors import InputError
+from identify.base.limits import TooLargeError
+from identify.problem.network import from_parameters
+from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.recovery.recover import recover
+from identify.recovery.solution import Recovery, RecoveryError
+from identify.report.html import show
+
+SHARE = 0.5
+"""Part of the remaining time."""
+
+
+def update_of(work: Work) -> KKTSystem | None:
+    """The equations of the observed updates; None in regimes in which the parameters themselves are the target."""
+    subject = work.subject
+    if work.regime in SELF_TRAINED:
+        return None
+    if subject.system is not None:
+        return subject.system
+    net = from_parameters(subject.layers, subject.activation)
+    if work.regime == "lazy":
+        assert subject.initial is not None
+        return KKTSystem.lazy(from_parameters(subject.initial, subject.activation), net)
+    assert subject.gradient is not None
+    minus = {name: -part for name, part in subject.gradient.items()}
+    layers = {k: (minus.get(f"W{k}"), minus.get(f"b{k}")) for k in range(1, net.depth + 1)}
+    return KKTSystem.gradient(net, layers={k: pair for k, pair in layers.items() if any(part is not None for part in pair)})
+
+
+def batch_seconds(work: Work) -> float:
+    """The step keeps to its part of the time by itself, except for compiling."""
+    return LEAST_SEARCH * (work.regime not in SELF_TRAINED)
+
+
+def batch(work: Work) -> None:
+    """Forward separation, within a part of the remaining time."""
+    system = update_of(work)
+    if system is None:
+        return
+    observed = ", ".join(system.parts)
+    try:
+        found = recover(system, samples=work.samples, seed=work.seed, budget=SHARE * work.left, progress=work.progress)
+    except (RecoveryError, TooLargeError) as error:
+        evidence = getattr(error, "evidence", {})
+        work.note_interrupt(evidence.get("interrupted"))
+        ranks = evidence.get("ranks")
+        details = [] if ranks is None else [_counted(ranks)]
+        work.separation = f"forward separation of the updates did not recover any sample: {error}"
+        work.add(
+            Finding(
+                "recovery",
+                RECOVERY,
+                "not recovered: forward separation of the updates did not find any sample",
+                f"this network, the updates of {observed}",
+                Basis.OBSERVED,
+                (*details, str(error), "a search that finds nothing proves nothing"),
+                {"method": "separate", "ranks": ranks},
+            )
+        )
+        return
+    work.found = found
+    work.note_interrupt(found.evidence.get("interrupted"))
+    work.add(_finding(work, found, observed))
+
+
+def _finding(work: Work, found: Recovery, observed: str) -> Finding:
+    subject, ranks = work.subject, found.evidence["ranks"]
+    wanted = found.evidence["separation"]["samples"]
+    status = found.uniqueness.status
+    answer = f"{len(found.X)} of {wanted} samples behind the update, by {found.method}; residual {show(found.residual)}"
+    values = {"method": found.method, "ranks": ranks, "samples": wanted, "found": len(found.X), "residual": found.residual}
+    values |= {"error_bars": found.error_bars, "relative_error_bars": found.relative_error_bars, "X": found.X, "c": found.c}
+    values |= {"uniqueness": found.uniqueness.to_dict()}
+    largest = float(found.relative_error_bars.max())
+    details = [
+        _counted(ranks),
+        f"uniqueness is {status}: {found.uniqueness}",
+        f"largest error bar {show(largest)} relative, to first order",
+    ]
+    try:
+        labels = found.labels if _has_classes(found) else None
+    except InputError:
+        labels = None
+    if labels is not None:
+        values["labels"] = labels
+        details.append("the multipliers are those of a softmax loss, and tell the class of each sample")
+    if "interrupted" in found.evidence:
+        work.said["recovery"] = f"cut short: {found.evidence['interrupted']}"
+    original, shown, errors = None, found.X, None
+    if subject.X is not None:
+        match = found.match(subject.X, np.zeros((len(subject.X), subject.n_outputs)))
+        original, shown, errors = subject.X, match.X, match.errors
+        there = errors[np.isfinite(errors)]
+        values["errors"] = errors
+        answer += f"; beside the {len(errors)} given samples the largest relative error of {len(there)} is {show(float(there.max()))}"
+    draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
+    scope = f"this network, the updates of {observed}, {found.describe()[1]}"
+    return Finding("recovery", RECOVERY, answer, scope, Basis.OBSERVED, tuple(details), values, draw=draw)
+
+
+def _has_classes(found: Recovery) -> bool:
+    """Whether there is more than one output."""
+    return found.c.ndim > 1 and bool(np.isfinite(found.c).all())
+
+
+def _counted(ranks: list[int]) -> str:
+    """What the ranks of the updates count."""
+    listed = ", ".join(map(str, ranks))
+    return f"the ranks of the updates of the first {len(ranks)} layers are {listed}: that of the first two counts the samples"
