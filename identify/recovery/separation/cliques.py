@@ -26,8 +26,8 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
-from identify.problem.network import TwoLayerNetwork
 from identify.base.least_squares import FIRST_DAMPING
+from identify.problem.network import TwoLayerNetwork
 from identify.recovery.multistart import Found, Search
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.columns import SignalColumns
