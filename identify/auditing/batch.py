@@ -44,7 +44,7 @@ def batch_seconds(work: Work) -> float:
 
 
 def batch(work: Work) -> None:
-    """Forward separation, within a part of the remaining time."""
+    """Separation, within a part of the remaining time."""
     system = update_of(work)
     if system is None:
         return
@@ -56,12 +56,12 @@ def batch(work: Work) -> None:
         work.note_interrupt(evidence.get("interrupted"))
         ranks = evidence.get("ranks")
         details = [] if ranks is None else [_counted(ranks)]
-        work.separation = f"forward separation of the updates did not recover any sample: {error}"
+        work.separation = f"separation of the updates did not recover any sample: {error}"
         work.add(
             Finding(
                 "recovery",
                 RECOVERY,
-                "not recovered: forward separation of the updates did not find any sample",
+                "not recovered: separation of the updates did not find any sample",
                 f"this network, the updates of {observed}",
                 Basis.OBSERVED,
                 (*details, str(error), "a search that finds nothing proves nothing"),
@@ -115,6 +115,7 @@ def _has_classes(found: Recovery) -> bool:
 
 
 def _counted(ranks: list[int]) -> str:
-    """What the ranks of the updates count."""
-    listed = ", ".join(map(str, ranks))
-    return f"the ranks of the updates of the first {len(ranks)} layers are {listed}: that of the first two counts the samples"
+    """What the ranks of the updates say of the number of samples."""
+    if len(ranks) == 1:
+        return f"the rank of the update of the first layer is {ranks[0]}: no fewer samples"
+    return f"the ranks of the updates are {', '.join(map(str, ranks))}, layer by layer: no fewer samples than the largest"

@@ -95,12 +95,13 @@ class Audit:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
         for name in ("recovery", "attack"):
             if name in self and self[name].basis is not Basis.NONE:
-                said.append(self[name].answer + self._standing(report) * (name == "recovery" and self.recovery is not None))
+                said.append(self[name].answer + (self._standing(report) if name == "recovery" else ""))
         return tuple(f"{part[0].upper()}{part[1:]}." if isinstance(part, str) else part for part in said)
 
     def _standing(self, report: Report | None) -> str:
         """What a recovery says of the data, beside the verdict."""
-        assert self.recovery is not None
+        if self.recovery is None:
+            return ""
         if report is None and self.recovery.uniqueness.is_supported:
             proved = self.recovery.uniqueness.is_proved
             return f"; that these are the only ones is {'proved' if proved else 'supported by evidence, not proved'}"

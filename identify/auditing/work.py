@@ -49,7 +49,7 @@ class Work:
     """The effect of each defence."""
     found: Recovery | None = None
     separation: str = ""
-    """Why forward separation did not recover the batch."""
+    """Why separation did not recover the batch."""
     candidates: np.ndarray | None = None
     """Candidates of the attack, (k, d)."""
     said: dict[str, str] = field(default_factory=dict)

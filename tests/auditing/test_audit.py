@@ -16,6 +16,7 @@ from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
 from identify.base.errors import InputError
 from identify.problem.network import ShapeError
+from identify.recovery.solution import RecoveryError
 
 CUBIC = "z + z^2/2 + z^3"
 RNG = np.random.default_rng(0)
@@ -219,10 +220,17 @@ class TestNothingIsProved:
         found = idf.audit(layers, gradient=gradient, activation="z + z^2/10", samples=2, budget=1.0)
         self.nothing(found)
         assert "3 layers" in found["verdict"].answer and found["attack"].values["attack"] == "loo, gradients at the given parameters"
-        with pytest.raises(ValueError, match="lacks W3"):
-            idf.audit({k: layers[k] for k in layers}, gradient={"W1": layers["W1"], "W2": layers["W2"]}, activation="z^2", samples=2)
+        with pytest.raises(ValueError, match="lacks W2, W3"):
+            idf.audit({k: layers[k] for k in layers}, gradient={"W1": layers["W1"]}, activation="z^2", samples=2)
 
-    def test_tanh_is_approximated(self):
+    @pytest.mark.parametrize("is_separated", [True, False])
+    def test_tanh_is_separated_or_approximated(self, monkeypatch, is_separated):
+        if not is_separated:
+
+            def refused(*arguments, **options):
+                raise RecoveryError("for a reason")
+
+            monkeypatch.setattr("identify.auditing.batch.recover", refused)
         X, W, a = RNG.uniform(-1, 1, (2, 5)), RNG.standard_normal((40, 5)) / 4, RNG.standard_normal((1, 40)) / 6
         Z, c = X @ W.T, np.array([0.4, -0.3])
         gradient = {"W1": -a.T * ((c[:, None] * (1 - np.tanh(Z) ** 2)).T @ X), "W2": -(c @ np.tanh(Z))[None]}
@@ -230,7 +238,9 @@ class TestNothingIsProved:
         self.nothing(found)
         errors = [row["deviation"] for row in found["approximation"].values["approximations"]]
         assert errors == sorted(errors, reverse=True) and "assumed" in found["approximation"].scope
-        assert found.recovery.match(X, c).errors.max() < 0.2 and "another network" in found["recovery"].scope
+        assert found.recovery.match(X, c).errors.max() < (1e-10 if is_separated else 0.2)
+        assert ("another network" in found["recovery"].scope) is not is_separated
+        assert any("for a reason" in detail for detail in found["recovery"].details) is not is_separated
 
     def test_a_polynomial_may_have_a_lower_degree_than_was_asked_for(self):
         """The odd part of gelu is z/2, so that of degree 7 nothing is left."""
@@ -348,6 +358,8 @@ class TestTheCommand:
         status, out, _ = run(monkeypatch, capsys, "audit", path, "--out", tmp_path / "out")
         assert status == 0 and "UNIQUE for this network, this data" in out
         status, _, err = run(monkeypatch, capsys, "audit", path, "-a", "z^3")
+        assert status == 2 and "the problem file names its own" in err
+        status, _, err = run(monkeypatch, capsys, "audit", path, "--gradient", path)
         assert status == 2 and "leave out initial, gradient" in err
 
 

@@ -25,7 +25,7 @@ def arrays(problem):
 
 def is_recovered(found, truth):
     assert found["recovery"].basis is Basis.OBSERVED and "5 of 5 samples behind the update" in found["recovery"].answer
-    assert found["recovery"].values["ranks"][:2] == [5, 5] and "the ranks of the updates" in found["recovery"].details[0]
+    assert found["recovery"].values["ranks"][:2] == [5, 5] and "the ranks of the updates are 5, 5" in found["recovery"].details[0]
     assert found["recovery"].values["uniqueness"]["status"] == "EVIDENCE"
     assert found.recovery.match(truth.X, truth.c).errors.max() < 1e-10
     assert "supported by evidence, not proved" in found.headline and "Nothing is proved" in found.headline
