@@ -60,6 +60,7 @@ ROWS = (
     *(Row((784, 500, 10), name, 20, first_only=True) for name in ("gelu", "tanh", "silu", "sigmoid")),
     Row((784, 500, 10), "gelu", 20, precision="float32", first_only=True),
     Row((784, 2000, 1), "relu", 50, first_only=True),
+    *(Row((784, 512, 1), "relu", n, first_only=True) for n in (30, 31)),
     Row((784, 500, 10), "gelu", 100, first_only=True),
     *(Row((784, 500, 10), "gelu", 20, precision=precision, training_steps=500, first_only=True) for precision in ("float64", "float32")),
     Row((784, 1000, 10), "relu", 20, training_steps=500, first_only=True),

@@ -313,7 +313,7 @@ def _by_quadrics(
     numbers |= {"beside": best.beside}
     is_open = bool(np.isfinite(best.intervals[:, 1]).any() or (best.intervals[:, 0] > 0).any()) or not ambiguity.has_free_scale
     is_free = not layer.is_lifted and is_open
-    batch = Batch(X, _multipliers(layer, best.slopes, signals), signals, best.slopes, best.bars, numbers, is_free)
+    batch = Batch(X, _multipliers(layer, best.slopes, signals), signals, best.slopes, best.bars, {}, is_free)
     batch = _settled(system, batch, n, ambiguity)
     shown = {"samples": n, "unknowns": N, "last": kernel.last, "following": kernel.next}
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.KERNEL, numbers=shown)
