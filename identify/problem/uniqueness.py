@@ -42,6 +42,10 @@ class UniquenessReason(StrEnum):
         "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
         "may admit combinations in their place"
     )
+    OTHER_POINTS = (
+        "{points} points or more solve the equations of one sample, but {samples} samples make the update: some of the points are other "
+        "data with the same features, or with features that depend on those of the samples"
+    )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"

@@ -15,6 +15,7 @@ from identify.base.errors import WrongTypeError
 from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
+from identify.problem.features import FeatureSystem
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
@@ -30,6 +31,7 @@ from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.backward import separate, separate_operations
 from identify.recovery.separation.dense import separated
+from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
@@ -90,7 +92,7 @@ class Options:
 
 
 def recover(
-    system: KKTSystem,
+    system: KKTSystem | FeatureSystem,
     *,
     samples: int | None = None,
     method: str = "auto",
@@ -108,7 +110,7 @@ def recover(
     Parameters
     ----------
     system
-        The equations.
+        The equations; or a dense layer behind a known map, from :meth:`KKTSystem.features`.
     samples
         n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target, lifted
         by the bias target if that is observed. The rank is n for independent samples, and less otherwise: when so many samples
@@ -168,8 +170,8 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
-    if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
-        return _by_separation(system, samples, method, seed, budget, tolerance, data, progress)
+    if isinstance(system, FeatureSystem) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
+        return _by_separation(system, samples, method, starts, seed, budget, tolerance, data, progress)
     known = _checked(system, method, data)
     options = Options(
         None if samples is None else whole("samples", samples, advice=", or None to estimate it"),
@@ -201,31 +203,35 @@ def is_beyond_polynomials(system: KKTSystem) -> bool:
 
 
 def _by_separation(
-    system: KKTSystem,
+    system: KKTSystem | FeatureSystem,
     samples: int | None,
     method: str,
+    starts: int | None,
     seed: int,
     budget: float | None,
     tolerance: float | None,
     data: Any,
     progress: Callable[[str], None],
 ) -> Recovery:
-    """Networks of any depth and activation; ``method`` is ``"auto"`` or ``"separate"``."""
+    """Networks of any depth and activation, and known maps of one sample; ``method`` is ``"auto"`` or ``"separate"``."""
     choice("method", choice("method", method, METHODS), ("auto", "separate"))
-    known = None if data is None else check_pair("data", data, system.network)
+    known = None if data is None else check_pair("data", data, system if isinstance(system, FeatureSystem) else system.network)
+    starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
     evidence: dict[str, Any] = {}
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
         clock = Clock(deadline=time_limit())
+        options: dict[str, Any] = {
+            "samples": None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
+            "seed": seed,
+            "tolerance": None if tolerance is None else positive("tolerance", tolerance),
+            "evidence": evidence,
+            "progress": progress,
+        }
         try:
-            found = separated(
-                system,
-                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
-                seed=seed,
-                tolerance=None if tolerance is None else positive("tolerance", tolerance),
-                evidence=evidence,
-                go_on=clock.go_on,
-                progress=progress,
-            )
+            if isinstance(system, FeatureSystem):
+                found = separated_features(system, starts=starts, clock=clock, **options)
+            else:
+                found = separated(system, go_on=clock.go_on, **options)
         except RecoveryError as error:
             if clock.interrupted:
                 error.evidence["interrupted"] = clock.interrupted

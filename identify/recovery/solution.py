@@ -53,6 +53,14 @@ class Failure(StrEnum):
         "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as "
         "rows, and fewer than columns"
     )
+    FEW_ROWS = (
+        "separation: {samples} samples, and an update of {rows} rows, whose rank counts samples; expected at most as many samples as rows"
+    )
+    FEW_FEATURES = (
+        "separation: {columns} numbers for the features of a sample, with the bias if it was observed, leave {equations} equations beside "
+        "{samples} samples for the {unknowns} entries of one; expected at least as many"
+    )
+    NOT_FINITE = "phi: its values are NaN or infinite at all of {points} random samples; expected finite numbers"
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
     FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"
