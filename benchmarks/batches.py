@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import convolutions
 import ml_dtypes
 import numpy as np
 
@@ -54,6 +55,7 @@ ROWS = (
     Row(MNIST, "relu", 32, training_steps=2000),
     Row(MNIST, "relu", 32, precision="float32", training_steps=500),
     Row(MNIST, "relu", 16, precision="bfloat16"),
+    *convolutions.ROWS,
 )
 
 
@@ -132,12 +134,12 @@ def determined(network: idf.Network, X: np.ndarray) -> int:
     return int(np.sum(members[region.reshape(-1)] == 1))
 
 
-def measure(row: Row, seeds: int, budget: float) -> str:
+def measure(row: Row | convolutions.Row, seeds: int, budget: float) -> str:
     """One line of the table: the worst over all seeds."""
     found, alone, worst, ratios, seconds = [], [], [], [], []
     for seed in range(seeds):
-        system, X = instance(row, seed)
-        alone.append(determined(system.network, X))
+        system, X = convolutions.instance(row, seed) if isinstance(row, convolutions.Row) else instance(row, seed)
+        alone.append(determined(system.network, X) if isinstance(system, idf.KKTSystem) else len(X))
         began = time.perf_counter()
         try:
             result = idf.recover(system, budget=budget, seed=seed)
