@@ -22,14 +22,14 @@ from identify.problem.ambiguity import Ambiguity
 from identify.problem.features import FeatureSystem
 from identify.recovery.separation.feature_map import FeatureMap, FeatureVectors
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
-from identify.recovery.separation.peel import ACCEPTED, FORWARD, HIDDEN, NEAR, NEARLY, POLISHING_STEPS, ROUNDED, SAME, SHORT, SPARE
+from identify.recovery.separation.peel import ACCEPTED, FORWARD, HIDDEN, NEARLY, ROUNDED, SAME, SHORT, SPARE
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 
 STARTS, PATIENCE = 4, 64
 """Descents at a time, and descents without a new sample after which the search ends, unless the caller says how many."""
 HIT, SOLVED = 1e-7, 1e-26
 """Cost at which a descent is refined, and at which it ends."""
-SEARCH_STEPS, STAGE_STEPS, REFINEMENT_STEPS = 60, 25, 6
+SEARCH_STEPS, STAGE_STEPS, REFINEMENT_STEPS, POLISHING_STEPS = 60, 25, 6, 8
 UNSEEN = 1e-10
 """Singular value of a Jacobian, relative to the largest, that counts as zero."""
 DEPENDENT = 1e-6
@@ -173,7 +173,7 @@ class FeatureSearch:
         uncertain = self.space.uncertainty(coordinates) / size
         misfits = np.sqrt(at.costs)
         for k in np.argsort(misfits, kind="stable"):
-            if not misfits[k] <= max(NEARLY * expected[k], NEAR):
+            if not misfits[k] <= max(NEARLY * expected[k], HIT**0.5):
                 found.rejected += 1
                 continue
             if uncertain[k] > HIDDEN:
