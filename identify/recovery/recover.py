@@ -15,6 +15,7 @@ from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
+from identify.problem.features import FeatureSystem
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
@@ -30,6 +31,7 @@ from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.cliques import separate, separate_operations
 from identify.recovery.separation.dense import separated
+from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
@@ -94,7 +96,7 @@ class Options:
 
 
 def recover(
-    system: KKTSystem,
+    system: KKTSystem | FeatureSystem,
     *,
     samples: int | None = None,
     method: str = "auto",
@@ -112,7 +114,7 @@ def recover(
     Parameters
     ----------
     system
-        The equations.
+        The equations; or a dense layer behind a known map, from :meth:`KKTSystem.features`.
     samples
         n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target, lifted
         by the bias target if that is observed. The rank is n for independent samples, and less otherwise: when so many samples
@@ -176,7 +178,7 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
-    if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
+    if isinstance(system, FeatureSystem) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
         return _by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
     known = _checked(system, method, data)
     options = Options(
@@ -209,7 +211,7 @@ def is_beyond_polynomials(system: KKTSystem) -> bool:
 
 
 def _by_separation(
-    system: KKTSystem,
+    system: KKTSystem | FeatureSystem,
     samples: int | None,
     method: str,
     starts: int | None,
@@ -220,29 +222,34 @@ def _by_separation(
     data: Any,
     progress: Callable[[str], None],
 ) -> Recovery:
-    """Networks of any depth and activation; ``method`` is ``"auto"`` or ``"separate"``."""
+    """Networks of any depth and activation, and known maps of one sample; ``method`` is ``"auto"`` or ``"separate"``."""
     choice("method", choice("method", method, METHODS), ("auto", "separate"))
-    if starts is not None:
+    if starts is not None and not isinstance(system, FeatureSystem):
         raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
-    known = None if data is None else check_pair("data", data, system.network)
+    if checkpoint is not None and isinstance(system, FeatureSystem):
+        raise InputError(f"checkpoint: received {str(checkpoint)!r}, but a search behind a map keeps none; leave it out, and set a budget")
+    starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
+    known = None if data is None else check_pair("data", data, system if isinstance(system, FeatureSystem) else system.network)
     evidence: dict[str, Any] = {}
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
         clock = Clock(deadline=time_limit())
         samples = None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks")
-        why = why_one_layer(system, samples)
-        if why is not None or all(update.W is not None for update in system.updates[:2]):
-            evidence["chosen"] = FORWARD if why is None else why
+        options: dict[str, Any] = {
+            "samples": samples,
+            "seed": seed,
+            "tolerance": None if tolerance is None else positive("tolerance", tolerance),
+            "evidence": evidence,
+            "progress": progress,
+        }
         try:
-            found = (separated if why is None else separated_from_one_layer)(
-                system,
-                samples=samples,
-                seed=seed,
-                tolerance=None if tolerance is None else positive("tolerance", tolerance),
-                evidence=evidence,
-                go_on=clock.go_on,
-                progress=progress,
-                kept=Kept.of(None if checkpoint is None else Path(checkpoint), system, samples),
-            )
+            if isinstance(system, FeatureSystem):
+                found = separated_features(system, starts=starts, clock=clock, **options)
+            else:
+                why = why_one_layer(system, samples)
+                if why is not None or all(update.W is not None for update in system.updates[:2]):
+                    evidence["chosen"] = FORWARD if why is None else why
+                kept = Kept.of(None if checkpoint is None else Path(checkpoint), system, samples)
+                found = (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **options)
         except RecoveryError as error:
             if clock.interrupted:
                 error.evidence["interrupted"] = clock.interrupted

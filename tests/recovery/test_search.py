@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -578,7 +579,7 @@ def test_starts_have_the_scale_of_the_network():
     system, _ = size(4, 3, 12).plant(0)
     net = Reduced.of(system, 4).network
     points = random_points(net, np.random.default_rng(1), 500)
-    scaled = random_points(type(net)(net.W / 100, net.A, net.offsets, net.activation), np.random.default_rng(1), 500)
+    scaled = random_points(replace(net, W=net.W / 100), np.random.default_rng(1), 500)
     assert np.allclose(scaled, 100 * points)
     z = points @ net.W.T
     assert 0.2 < np.sqrt((z**2).mean()) < 3
