@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import softmax
 
 from identify.base.errors import InputError
 from identify.base.limits import refuse_above
@@ -251,7 +251,7 @@ class Configuration:
         net = self._network(draw, integers)
         X = draw(n, self.inputs)
         if multipliers == "softmax":
-            c = (np.eye(C)[rng.integers(0, C, n)] - softmax(net.outputs(X), axis=1)) / n
+            c = (np.eye(C)[rng.integers(0, C, n)] - scipy.special.softmax(net.outputs(X), axis=1)) / n
         else:
             sign = rng.choice([-1.0, 1.0], (n, C))
             c = sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))

@@ -17,7 +17,7 @@ from math import pi, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy
 
 Formula = Callable[["Kernel", Any, int], Any]
 """A kernel, an argument and an order from 0 to 3 -> that derivative of a function there."""
@@ -69,12 +69,12 @@ FLOATS = Kernel(
     exp=np.exp,
     tanh=np.tanh,
     sech2=lambda z: _sech2(np.exp, z),
-    logistic=special.expit,
+    logistic=lambda z: scipy.special.expit(z),  # loaded on first use: it takes a fifth of a second
     bump=lambda z: _bump(np.exp, z),
     softplus=lambda z: np.logaddexp(0, z),
-    erf=special.erf,
+    erf=lambda z: scipy.special.erf(z),
     normal=lambda z: np.exp(-0.5 * z * z) / sqrt(2 * pi),
-    normal_cdf=special.ndtr,
+    normal_cdf=lambda z: scipy.special.ndtr(z),
     sin=np.sin,
     cos=np.cos,
     arctan=np.arctan,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"jax", "sympy", "scipy.linalg", "scipy.optimize", "scipy.sparse", "networkx", "matplotlib", "pandas", "sklearn"}
+HEAVY = {"jax", "sympy", "scipy.linalg", "scipy.optimize", "scipy.sparse", "scipy.special", "networkx", "matplotlib", "pandas", "sklearn"}
 CHECK = "identify.check(identify.Configuration(inputs=4, samples=3, width=12, activation='z + z^3')).explain()"
 SYSTEM = (
     "system, truth = identify.Configuration(inputs=4, samples=3, width=12, activation='z + z^3').plant(0); "
