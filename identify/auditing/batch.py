@@ -77,7 +77,6 @@ def batch(work: Work) -> None:
 def _finding(work: Work, found: Recovery, observed: str) -> Finding:
     subject, ranks = work.subject, found.evidence["ranks"]
     wanted = found.evidence["separation"]["samples"]
-    status = found.uniqueness.status
     answer = f"{len(found.X)} of {wanted} samples behind the update, by {found.method}; residual {show(found.residual)}"
     values = {"method": found.method, "ranks": ranks, "samples": wanted, "found": len(found.X), "residual": found.residual}
     values |= {"error_bars": found.error_bars, "relative_error_bars": found.relative_error_bars, "X": found.X, "c": found.c}
@@ -85,7 +84,7 @@ def _finding(work: Work, found: Recovery, observed: str) -> Finding:
     largest = float(found.relative_error_bars.max())
     details = [
         _counted(ranks),
-        f"uniqueness is {status}: {found.uniqueness}",
+        f"whether these are the only such data: {found.uniqueness}",
         f"largest error bar {show(largest)} relative, to first order",
     ]
     try:

@@ -96,7 +96,8 @@ class Act:
         named = f"Not recovered, and not guessed: number{'s' * (len(lost) > 1)} {', '.join(str(i + 1) for i in lost)}"
         if self.signals is None:
             return f"{named}."
-        return f"{named}, with signals of {', '.join(f'{self.signals[i]:.0e}' for i in lost)} of the largest."
+        sizes = ", ".join(f"{self.signals[i]:.0e}" for i in lost)
+        return f"{named}, with {'signals' if len(lost) > 1 else 'a signal'} of {sizes} of the largest."
 
     def pictures(self) -> tuple[Picture, ...]:
         """Original beside recovered images, or the family of data sets that share the target."""

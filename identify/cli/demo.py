@@ -47,7 +47,7 @@ def demo(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Recover real images from one gradient of a classifier, and digits from weights alone and from one gradient, with proofs.
+    """Recover real images from one gradient, and from weights alone.
 
     Writes report.html, the pictures, and a problem file for each act.
     """

@@ -166,8 +166,8 @@ class Network:
             As in the constructor. For a mapping, which does not say it, and for a stack in which activations are functions.
         stack
             The dense layers in the order in which they act, which a module does not say and the caller must know: the name of a part that
-            lists them (``"body"``, ``"encoder.layers"``), or the names of all parts (``["fc1", "fc2"]``). What the model computes
-            before and after them does not count: the samples are what enters the first layer.
+            lists them (``"body"``, ``"encoder.layers"``), or the names of all parts (``["fc1", "fc2"]``). Other parts of the
+            model do not count: the samples are the inputs of the first of these layers.
 
         Raises
         ------
