@@ -12,6 +12,7 @@ import argparse
 import time
 from dataclasses import dataclass
 
+import convolutions
 import ml_dtypes
 import numpy as np
 
@@ -64,6 +65,7 @@ ROWS = (
     Row((784, 500, 10), "gelu", 100, first_only=True),
     *(Row((784, 500, 10), "gelu", 20, precision=precision, training_steps=500, first_only=True) for precision in ("float64", "float32")),
     Row((784, 1000, 10), "relu", 20, training_steps=500, first_only=True),
+    *convolutions.ROWS,
 )
 
 
@@ -139,12 +141,12 @@ def determined(network: idf.Network, X: np.ndarray) -> int:
     return int(np.sum(members[region.reshape(-1)] == 1))
 
 
-def measure(row: Row, seeds: int, budget: float) -> str:
+def measure(row: Row | convolutions.Row, seeds: int, budget: float) -> str:
     """One line of the table: the worst over all seeds."""
     found, alone, worst, ratios, seconds = [], [], [], [], []
     for seed in range(seeds):
-        system, X = instance(row, seed)
-        alone.append(determined(system.network, X))
+        system, X = convolutions.instance(row, seed) if isinstance(row, convolutions.Row) else instance(row, seed)
+        alone.append(determined(system.network, X) if isinstance(system, idf.KKTSystem) else len(X))
         began = time.perf_counter()
         try:
             result = idf.recover(system, budget=budget, seed=seed)

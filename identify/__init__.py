@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from identify.planting.kkt_points import KKTPoint, max_margin_point, weight_decay_point
     from identify.problem.activation import Activation, ActivationError
     from identify.problem.ambiguity import Ambiguity, Match
+    from identify.problem.features import FeatureSystem
     from identify.problem.models import gradients_of
     from identify.problem.network import Network, ShapeError, TwoLayerNetwork
     from identify.problem.refusals import UnsupportedError
@@ -62,6 +63,7 @@ _HOME = {
     "Configuration": "planting.configuration",
     "DefenceCurve": "defence.curves",
     "Defences": "defence.curves",
+    "FeatureSystem": "problem.features",
     "GridError": "sweeps.constraints",
     "IdentifyError": "base.errors",
     "InconsistentDataError": "conditions.check",
@@ -128,6 +130,7 @@ __all__ = [
     "Configuration",
     "DefenceCurve",
     "Defences",
+    "FeatureSystem",
     "GridError",
     "IdentifyError",
     "InconsistentDataError",

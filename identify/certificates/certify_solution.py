@@ -21,6 +21,7 @@ from identify.conditions.witnesses.box import put
 from identify.conditions.witnesses.solution_box import NotCertifiedError, SolutionBox
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity, free_scales
+from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, check_pair
@@ -123,6 +124,7 @@ def certify(
     >>> proof.is_attained, bool(proof.error_bounds.max() < 1e-10)
     (True, True)
     """
+    refuse_features("certify", system)
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("certify", system.network)

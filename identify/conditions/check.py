@@ -20,6 +20,7 @@ from identify.conditions.witnesses.witness import SHOWN
 from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
+from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
@@ -128,6 +129,7 @@ def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) 
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
         require_polynomial("check", problem)
         return _check_configuration(problem, seed, plan)
+    refuse_features("check", problem)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     require_polynomial("check", problem.network)

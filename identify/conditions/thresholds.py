@@ -31,6 +31,7 @@ from identify.exact.elimination import leading_columns
 from identify.exact.modular import certified_rank_seconds, random_prime
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
+from identify.problem.features import refuse_features
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Arithmetic, Scope
@@ -155,6 +156,7 @@ def largest_identifiable(
     >>> found.unique, found.locally_unique, found.not_identifiable
     (6, 6, 7)
     """
+    refuse_features("largest_identifiable", problem)
     require_polynomial("largest_identifiable", problem.network if isinstance(problem, KKTSystem) else problem)
     if problem.regime in SELF_TRAINED:
         raise InputError(

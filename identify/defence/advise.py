@@ -24,6 +24,7 @@ from identify.defence.curves import DefenceCurve, Defences
 from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import normal_form
+from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import LARGEST
 from identify.problem.refusals import require_polynomial
@@ -130,6 +131,7 @@ def defences(
     >>> found["width"].verdicts
     (<Verdict.NOT_UNIQUE: 'NOT_UNIQUE'>,)
     """
+    refuse_features("defences", system)
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("defences", system.network)

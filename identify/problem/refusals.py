@@ -30,6 +30,11 @@ class Unsupported(Enum):
         "read .activations, which has one for each hidden layer",
     )
 
+    FEATURES = (
+        "is for networks of dense layers with stated activations",
+        "identify.recover finds the samples behind a known feature map",
+    )
+
     @property
     def covers(self) -> str:
         return self.value[0]
@@ -56,12 +61,21 @@ class UnsupportedError(InputError):
         The number of layers of weights.
     """
 
-    def __init__(self, question: str, reason: Unsupported, *, kinds: Sequence[str], activations: Sequence[str], depth: int | None):
+    def __init__(
+        self,
+        question: str,
+        reason: Unsupported,
+        *,
+        kinds: Sequence[str],
+        activations: Sequence[str],
+        depth: int | None,
+        received: str | None = None,
+    ):
         self.question, self.reason, self.depth = question, reason, depth
         self.kinds, self.activations = tuple(kinds), tuple(activations)
         named = ", ".join(dict.fromkeys(f"{text} ({kind})" for text, kind in zip(self.activations, self.kinds, strict=True)))
         network = f"a network of {depth} layers with activation {named}" if depth is not None else f"activation {named}"
-        super().__init__(f"{question}: received {network}; {question} {reason.covers}. {reason.instead}")
+        super().__init__(f"{question}: received {received or network}; {question} {reason.covers}. {reason.instead}")
 
 
 @runtime_checkable

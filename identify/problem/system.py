@@ -11,7 +11,7 @@ pass through it; every faster form in the package is tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError
 from identify.base.norms import relative_size, scaled
 from identify.base.options import LAYERS, REGIMES, choice, positive, whole
+from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
 from identify.problem.network import Network, ShapeError, TwoLayerNetwork, finite_array
 from identify.problem.refusals import Unsupported, refusal
@@ -132,6 +133,54 @@ class KKTSystem:
         if not (W is None and a is None and bias is None):
             raise InputError("layers: received layers beside W, a or bias; expected layers alone, or the others (two layers)")
         return cls(network, layers, "gradient")
+
+    @staticmethod
+    def features(
+        phi: Callable[[Any], Any],
+        shape: int | Sequence[int],
+        *,
+        W: ArrayLike,
+        bias: ArrayLike | None = None,
+        box: Sequence[float] | None = None,
+        smoothed: Iterable[Callable[[Any], Any]] = (),
+    ) -> FeatureSystem:
+        r"""The gradient of a dense layer behind a *known* map of one sample: :math:`G = \sum_i u_i\,(\varphi(x_i), 1)^\top`.
+
+        Parameters
+        ----------
+        phi
+            What comes before the layer, as a function of JAX from one sample to its features, of any shape; they are flattened in
+            row-major order. Convolutions, average pooling, normalisation within a sample, residual blocks, frozen extractors. Not
+            batch normalisation in training mode, which mixes samples.
+        shape
+            Of one sample, such as ``(1, 28, 28)``.
+        W, bias
+            *Minus* the gradient of that layer: shapes (outputs, features) and (outputs,); None for a bias that was not observed.
+        box
+            The smallest and the largest number that an entry of a sample can have, such as (0, 1) for pixels, if known: random starts are
+            drawn from it.
+        smoothed
+            Smooth maps that approach ``phi``, from far to near, for one that has too many kinks to be searched as it is (max pooling):
+            each descent goes through them in turn.
+
+        Returns
+        -------
+        FeatureSystem
+            For :func:`identify.recover` only: the other verbs refuse it with :class:`UnsupportedError`.
+
+        Raises
+        ------
+        ShapeError
+            For shapes that do not fit, values that are not finite, or an update of zeros.
+        WrongTypeError
+            If ``phi`` is not callable.
+
+        Examples
+        --------
+        >>> KKTSystem.features(np.tanh, 3, W=np.ones((2, 3)))
+        FeatureSystem(6 equations from W of a dense layer 3-2, behind a map of samples of shape (3,))
+        """
+        return FeatureSystem(phi, shape, W, bias, box, smoothed)
 
     @classmethod
     def lazy(cls, initial: Network, final: Network) -> KKTSystem:
@@ -386,7 +435,7 @@ def check_data(X: ArrayLike | None, c: ArrayLike | None, n_inputs: int, n_output
 
 
 def check_pair(
-    name: str, value: Any, network: Network, expected: str = "a pair (X, c) of samples and multipliers"
+    name: str, value: Any, network: Network | FeatureSystem, expected: str = "a pair (X, c) of samples and multipliers"
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`check_data` of a pair (X, c) for this network; ``expected`` says so in the error."""
     try:

@@ -53,6 +53,10 @@ class UniquenessReason(StrEnum):
         "the {samples} samples were found one by one, but with {neurons} neurons other points may solve the same equations; from {needed} "
         "neurons on almost no network has any"
     )
+    OTHER_POINTS = (
+        "{points} points or more solve the equations of one sample, but {samples} samples make the update: some of the points are other "
+        "data with the same features, or with features that depend on those of the samples"
+    )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"

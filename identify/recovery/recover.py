@@ -15,6 +15,7 @@ from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
+from identify.problem.features import FeatureSystem
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
@@ -30,6 +31,7 @@ from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.cliques import separate, separate_operations
 from identify.recovery.separation.dense import separated
+from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
@@ -94,7 +96,7 @@ class Options:
 
 
 def recover(
-    system: KKTSystem,
+    system: KKTSystem | FeatureSystem,
     *,
     samples: int | None = None,
     method: str = "auto",
@@ -112,7 +114,7 @@ def recover(
     Parameters
     ----------
     system
-        The equations.
+        The equations; or a dense layer behind a known map, from :meth:`KKTSystem.features`.
     samples
         n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target, lifted
         by the bias target if that is observed. The rank is n for independent samples, and less otherwise: when so many samples
@@ -131,6 +133,7 @@ def recover(
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out. Other networks: None.
+        Behind a known map: at most so many.
     seed
         Of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
@@ -176,6 +179,8 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
+    if isinstance(system, FeatureSystem):
+        return _behind_features(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
     if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
         return _by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
     known = _checked(system, method, data)
@@ -242,6 +247,48 @@ def _by_separation(
                 go_on=clock.go_on,
                 progress=progress,
                 kept=Kept.of(None if checkpoint is None else Path(checkpoint), system, samples),
+            )
+        except RecoveryError as error:
+            if clock.interrupted:
+                error.evidence["interrupted"] = clock.interrupted
+            raise
+    if clock.interrupted:
+        found.evidence["interrupted"] = clock.interrupted
+    if known is not None:
+        found.evidence["errors"] = found.match(*known).errors.tolist()
+    return found
+
+
+def _behind_features(
+    system: FeatureSystem,
+    samples: int | None,
+    method: str,
+    starts: int | None,
+    seed: int,
+    budget: float | None,
+    tolerance: float | None,
+    checkpoint: str | Path | None,
+    data: Any,
+    progress: Callable[[str], None],
+) -> Recovery:
+    """A dense layer behind a known map; ``method`` is ``"auto"`` or ``"separate"``."""
+    choice("method", choice("method", method, METHODS), ("auto", "separate"))
+    if checkpoint is not None:
+        raise InputError("checkpoint: received a folder, but a map has no contents to know it by; leave it out, and set a budget")
+    known = None if data is None else check_pair("data", data, system)
+    evidence: dict[str, Any] = {}
+    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+        clock = Clock(deadline=time_limit())
+        try:
+            found = separated_features(
+                system,
+                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the rank"),
+                seed=seed,
+                starts=None if starts is None else whole("starts", starts, advice=", or None for as many as are needed"),
+                tolerance=None if tolerance is None else positive("tolerance", tolerance),
+                evidence=evidence,
+                clock=clock,
+                progress=progress,
             )
         except RecoveryError as error:
             if clock.interrupted:

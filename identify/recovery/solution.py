@@ -70,6 +70,14 @@ class Failure(StrEnum):
     )
     NO_KERNEL = "the quadrics do not have {samples} solutions: their smallest {samples} singular values reach {last:.1e} of the usual ones"
     NOT_PIECES = "{refused} of {samples} samples do not have the slopes, or the signals, that the kernel of the quadrics gives them"
+    FEW_ROWS = (
+        "separation: {samples} samples, and an update of {rows} rows, whose rank counts samples; expected at most as many samples as rows"
+    )
+    FEW_FEATURES = (
+        "separation: {columns} numbers for the features of a sample, with the bias if it was observed, leave {equations} equations beside "
+        "{samples} samples for the {unknowns} entries of one; expected at least as many"
+    )
+    NOT_FINITE = "phi: its values are NaN or infinite at all of {points} random samples; expected finite numbers"
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
     FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"

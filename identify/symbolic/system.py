@@ -24,6 +24,7 @@ from identify.base.options import whole
 from identify.planting.configuration import Configuration, is_lifted
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import Ambiguity
+from identify.problem.features import refuse_features
 from identify.problem.gradients import Observed, visible_degrees
 from identify.problem.refusals import require_polynomial
 from identify.problem.system import KKTSystem, equations_in_words
@@ -353,6 +354,7 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
         refuse_many(problem.inputs, problem.samples, problem.neurons, problem.outputs)
         names = Names(problem.inputs, problem.samples, problem.neurons, problem.outputs, problem.bias, False)
         return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
+    refuse_features("kkt_equations", problem)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     samples = whole("samples", samples)

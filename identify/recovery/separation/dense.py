@@ -130,7 +130,7 @@ def separated(
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the updates")
     factors = [np.linalg.svd(matrix, full_matrices=False) for matrix in updates.matrices]
-    ranks = [_rank(values, unit, matrix.shape) for (_, values, _), matrix in zip(factors, updates.matrices, strict=True)]
+    ranks = [signal_rank(values, unit, matrix.shape) for (_, values, _), matrix in zip(factors, updates.matrices, strict=True)]
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
@@ -175,7 +175,7 @@ def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:
     return [max(size, np.finfo(float).tiny) for size in [*own, *shared]]
 
 
-def _rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
+def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
     """How many singular values are signals: those above rounding, or if all are, those before the largest drop.
 
     Rounding of a format may add up to singular values of some units, but independent errors of all entries spread over all of them, and

@@ -24,7 +24,7 @@ from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, PATIENCE, STARTS, ColumnSearch
-from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _rank, _refined_multipliers
+from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _refined_multipliers, signal_rank
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
@@ -78,7 +78,7 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
 
 def _count(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
     """The rank; a single update of full rank needs a large gap to be taken for one of lower rank and noise."""
-    rank = _rank(values, unit, shape)
+    rank = signal_rank(values, unit, shape)
     return numerical_rank(values)[0] if values[-1] > SIGNAL * unit * values[0] else rank
 
 
