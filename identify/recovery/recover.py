@@ -133,6 +133,7 @@ def recover(
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out. Other networks: None.
+        Behind a known map: at most so many.
     seed
         Of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
@@ -178,7 +179,9 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
-    if isinstance(system, FeatureSystem) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
+    if isinstance(system, FeatureSystem):
+        return _behind_features(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
+    if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
         return _by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
     known = _checked(system, method, data)
     options = Options(
@@ -211,7 +214,7 @@ def is_beyond_polynomials(system: KKTSystem) -> bool:
 
 
 def _by_separation(
-    system: KKTSystem | FeatureSystem,
+    system: KKTSystem,
     samples: int | None,
     method: str,
     starts: int | None,
@@ -222,34 +225,71 @@ def _by_separation(
     data: Any,
     progress: Callable[[str], None],
 ) -> Recovery:
-    """Networks of any depth and activation, and known maps of one sample; ``method`` is ``"auto"`` or ``"separate"``."""
+    """Networks of any depth and activation; ``method`` is ``"auto"`` or ``"separate"``."""
     choice("method", choice("method", method, METHODS), ("auto", "separate"))
-    if starts is not None and not isinstance(system, FeatureSystem):
+    if starts is not None:
         raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
-    if checkpoint is not None and isinstance(system, FeatureSystem):
-        raise InputError(f"checkpoint: received {str(checkpoint)!r}, but a search behind a map keeps none; leave it out, and set a budget")
-    starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
-    known = None if data is None else check_pair("data", data, system if isinstance(system, FeatureSystem) else system.network)
+    known = None if data is None else check_pair("data", data, system.network)
     evidence: dict[str, Any] = {}
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
         clock = Clock(deadline=time_limit())
         samples = None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks")
-        options: dict[str, Any] = {
-            "samples": samples,
-            "seed": seed,
-            "tolerance": None if tolerance is None else positive("tolerance", tolerance),
-            "evidence": evidence,
-            "progress": progress,
-        }
+        why = why_one_layer(system, samples)
+        if why is not None or all(update.W is not None for update in system.updates[:2]):
+            evidence["chosen"] = FORWARD if why is None else why
         try:
-            if isinstance(system, FeatureSystem):
-                found = separated_features(system, starts=starts, clock=clock, **options)
-            else:
-                why = why_one_layer(system, samples)
-                if why is not None or all(update.W is not None for update in system.updates[:2]):
-                    evidence["chosen"] = FORWARD if why is None else why
-                kept = Kept.of(None if checkpoint is None else Path(checkpoint), system, samples)
-                found = (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **options)
+            found = (separated if why is None else separated_from_one_layer)(
+                system,
+                samples=samples,
+                seed=seed,
+                tolerance=None if tolerance is None else positive("tolerance", tolerance),
+                evidence=evidence,
+                go_on=clock.go_on,
+                progress=progress,
+                kept=Kept.of(None if checkpoint is None else Path(checkpoint), system, samples),
+            )
+        except RecoveryError as error:
+            if clock.interrupted:
+                error.evidence["interrupted"] = clock.interrupted
+            raise
+    if clock.interrupted:
+        found.evidence["interrupted"] = clock.interrupted
+    if known is not None:
+        found.evidence["errors"] = found.match(*known).errors.tolist()
+    return found
+
+
+def _behind_features(
+    system: FeatureSystem,
+    samples: int | None,
+    method: str,
+    starts: int | None,
+    seed: int,
+    budget: float | None,
+    tolerance: float | None,
+    checkpoint: str | Path | None,
+    data: Any,
+    progress: Callable[[str], None],
+) -> Recovery:
+    """A dense layer behind a known map; ``method`` is ``"auto"`` or ``"separate"``."""
+    choice("method", choice("method", method, METHODS), ("auto", "separate"))
+    if checkpoint is not None:
+        raise InputError("checkpoint: received a folder, but a map has no contents to know it by; leave it out, and set a budget")
+    known = None if data is None else check_pair("data", data, system)
+    evidence: dict[str, Any] = {}
+    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+        clock = Clock(deadline=time_limit())
+        try:
+            found = separated_features(
+                system,
+                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the rank"),
+                seed=seed,
+                starts=None if starts is None else whole("starts", starts, advice=", or None for as many as are needed"),
+                tolerance=None if tolerance is None else positive("tolerance", tolerance),
+                evidence=evidence,
+                clock=clock,
+                progress=progress,
+            )
         except RecoveryError as error:
             if clock.interrupted:
                 error.evidence["interrupted"] = clock.interrupted
