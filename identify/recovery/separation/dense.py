@@ -140,7 +140,8 @@ def separated(
         usable += 1
     most, group = min(usable, MOST_LAYERS), _ambiguity(system).group
     spaces = [Subspace.of(*each[:2], unit, each[2]) for each in zip(updates.matrices[: most + 1], counts, factors, strict=False)]
-    result, search, known = None, None, None
+    best: tuple[Peeling, Peeled] | None = None
+    known = None
     for hidden in range(1, most + 1):
         search = Peeling(
             updates.stack,
@@ -156,10 +157,13 @@ def separated(
             gives_up_on_mixtures=hidden < most,
         )
         result = search.run(known)
-        known = result.coordinates
-        if len(known) + result.together == n or not go_on():
+        if best is None or len(result.coordinates) + result.together >= len(best[1].coordinates) + best[1].together:
+            best = search, result
+        known = best[1].coordinates
+        if len(known) + best[1].together == n or not go_on():
             break
-    assert search is not None and result is not None
+    assert best is not None
+    search, result = best
     if not len(result.coordinates) and not go_on():
         numbers = {"samples": n, "starts": result.starts}
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)

@@ -22,7 +22,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr, solve_triangular
-from scipy.linalg.lapack import dtrcon
 
 from identify.base.least_squares import LEAST_DAMPING as LEAST_DAMPING
 from identify.base.least_squares import Rest, State, by_attempts, damped_steps
@@ -170,8 +169,7 @@ class Linearised:
         unknowns = both.shape[1] - 1
         triangle = np.zeros((unknowns, unknowns))
         triangle[: len(both)] = both[:unknowns, :-1]
-        reciprocal, _ = dtrcon(triangle) if triangle.size else (1.0, 0)
-        return cls(blocks, triangle, both[:unknowns, -1], bool(reciprocal > FLAT))
+        return cls(blocks, triangle, both[:unknowns, -1], _is_regular(triangle))
 
     def step(self) -> Float[np.ndarray, " unknowns"]:
         """The move that makes the equations hold to first order."""
@@ -179,12 +177,7 @@ class Linearised:
 
     def weakest(self) -> Float[np.ndarray, " unknowns"]:
         """A unit direction that the equations fix least, nearly: by a few steps of inverse iteration."""
-        v = np.ones(len(self.triangle))
-        for _ in range(3):
-            for transposed in (1, 0):
-                v = solve_triangular(self.triangle, v, trans=transposed, check_finite=False)
-                v /= np.linalg.norm(v)
-        return v
+        return _weakest(self.triangle)
 
     def deviation(self, shares: Sequence[float]) -> float:
         r"""Standard deviation of the point in all unknowns together, :math:`\sqrt{\operatorname{tr}\operatorname{Cov}}`.
@@ -201,6 +194,25 @@ class Linearised:
             factor = solve_triangular(self.triangle, block.T, trans=1, check_finite=False)
             parts.append(share * np.linalg.norm(solve_triangular(self.triangle, factor, check_finite=False)))
         return float(np.linalg.norm(parts))
+
+
+def _weakest(triangle: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
+    v = np.ones(len(triangle))
+    for _ in range(3):
+        for transposed in (1, 0):
+            v = solve_triangular(triangle, v, trans=transposed, check_finite=False)
+            v /= np.linalg.norm(v)
+    return v
+
+
+def _is_regular(triangle: Float[np.ndarray, "k k"]) -> bool:
+    """Whether the reciprocal condition number is above :data:`FLAT`, estimated by the weakest direction."""
+    pivots = np.abs(np.diag(triangle))
+    if not len(pivots):
+        return True
+    if not pivots.min() > FLAT * pivots.max():
+        return False
+    return bool(np.linalg.norm(triangle @ _weakest(triangle)) > FLAT * np.linalg.norm(triangle))
 
 
 def descend(
