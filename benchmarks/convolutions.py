@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import identify as idf
+from identify.cli.images import mnist
 from identify.recovery.separation.feature_batch import search_for
 
 SIDE = 14
@@ -88,10 +89,9 @@ def network(row: Row, rng: np.random.Generator) -> tuple[Callable[[Any], Any], l
 
 def instance(row: Row, seed: int, *, smoothed: bool = True) -> tuple[idf.FeatureSystem, np.ndarray]:
     """The update of the dense layer behind a softmax loss, computed in the precision of the row, and the batch."""
-    from batches import digits
-
     rng = np.random.default_rng(seed)
-    images, labels = digits()
+    digits = mnist()
+    images, labels = digits.X, digits.y
     chosen = rng.permutation(len(images))[: row.samples]
     kind = np.dtype(row.precision)
     X = images[chosen].reshape(row.samples, SIDE, 2, SIDE, 2).mean(axis=(2, 4)).astype(kind)
