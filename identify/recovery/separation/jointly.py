@@ -2,7 +2,7 @@ r"""All samples on all observed layers at once: the last refinement, if the upda
 
 Separation finds a sample by the row spaces of few layers. The least-squares solution of
 :math:`G_l = \sum_i u_i^l (\tilde h_i^{l-1})^\top` for all observed layers and all samples together, each layer weighted by its noise, uses
-everything that the updates say: its errors are 1.4 to 2.3 times smaller at noise of 1e-4 (tests/recovery/separation/test_jointly.py).
+everything that the updates say: tests/recovery/separation/test_jointly.py measures how much smaller its errors are.
 Gauss-Newton steps by LSMR; a product with the Jacobian, or its transpose, is one more pass forward and backward.
 """
 
