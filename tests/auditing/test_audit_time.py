@@ -117,7 +117,7 @@ class TestAnInterrupt:
         monkeypatch.setattr(runs, "_iterate", iterate)
         found = relu()
         assert found.stopped == "interrupted from the keyboard, in the step: attack"
-        assert found["attack"].values["steps"] == runs.BLOCK and np.isfinite(found["attack"].values["X"]).all()
+        assert 0 < found["attack"].values["steps"] <= runs.BLOCK and np.isfinite(found["attack"].values["X"]).all()
 
     @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
     def test_while_the_report_is_written(self, monkeypatch, capsys, listened, tmp_path, number, expected):
