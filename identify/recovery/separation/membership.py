@@ -32,8 +32,8 @@ STALLED = 1, 0.999
 """A start is at rest when one step leaves more than this share of its cost."""
 LARGE = 20_000
 """Entries of one Jacobian from which on its rows of zeros are left out."""
-FLAT = 1e-13
-"""Reciprocal condition number of the equations from which on they fix a point."""
+FLAT = 1e-11
+"""Reciprocal condition number of the equations from which on they fix a point: rounding leaves less of directions without influence."""
 
 
 @runtime_checkable
