@@ -10,7 +10,7 @@ with one signal :math:`u_i` for each sample: minus the derivative of the loss by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +52,12 @@ class FeatureSystem:
 
     def __init__(
         self,
-        phi: Callable[[Any], Any],
+        phi: Any,
         shape: int | Sequence[int],
         W: ArrayLike,
         bias: ArrayLike | None = None,
         box: Sequence[float] | None = None,
-        smoothed: Iterable[Callable[[Any], Any]] = (),
+        smoothed: Any = (),
     ) -> None:
         maps = {"phi": phi} | {f"smoothed[{k}]": map for k, map in enumerate(smoothed)}
         for name, map in maps.items():

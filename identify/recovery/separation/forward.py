@@ -55,14 +55,14 @@ class Stack:
     layers: Sequence[Layer]
     output: Float[np.ndarray, "C m"]
 
-    def backward(self, slopes: Sequence[Float[np.ndarray, " m"]], down_to: int) -> Float[np.ndarray, "m C"]:
+    def backward(self, slopes: Sequence[Float[np.ndarray, " _"]], down_to: int) -> Float[np.ndarray, "_ C"]:
         """How the signal of the layer with this index, from 0, depends on the multipliers, for one sample with these slopes."""
         through = np.eye(len(self.output))
         for k in range(len(self.layers), down_to, -1):
             through = self.down(through, slopes, k - 1)
         return through
 
-    def down(self, signals: Float[np.ndarray, "k q"], slopes: Sequence[Float[np.ndarray, " m"]], k: int) -> Float[np.ndarray, "m q"]:
+    def down(self, signals: Float[np.ndarray, "_ q"], slopes: Sequence[Float[np.ndarray, " _"]], k: int) -> Float[np.ndarray, "_ q"]:
         """Signals of the hidden layer with index k from those of the layer after it."""
         W = self.output if k + 1 == len(self.layers) else self.layers[k + 1].W
         return slopes[k][:, None] * (W.T @ signals)
@@ -130,18 +130,18 @@ class HiddenActivations:
 class Signals:
     """Signals of one known sample, in coordinates of the column spaces, layer by layer, and how well they are determined."""
 
-    coordinates: list[Float[np.ndarray, " n"]]
+    coordinates: list[Float[np.ndarray, " _"]]
     multipliers: Float[np.ndarray, " C"]
     """Of the same scale as the coordinates, which is arbitrary."""
     misfits: Float[np.ndarray, " layers"]
     """For each layer, how far its signal is from the column space, relative to its size: zero for a sample, up to rounding."""
     kernel: tuple[float, float]
     """The two smallest singular values of the equations relative to the largest: one at rounding, the next well above."""
-    group: Float[np.ndarray, "n freedom"]
+    group: Float[np.ndarray, "_ freedom"]
     """Coordinates of all signals in the kernel, orthonormal: one column if they are determined."""
 
 
-def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " m"]], subspaces: Sequence[Subspace], complete: Sequence[bool]) -> Signals:
+def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " _"]], subspaces: Sequence[Subspace], complete: Sequence[bool]) -> Signals:
     r"""The signals of a known sample from its slopes :math:`\sigma'(z^l)` in all hidden layers.
 
     Parameters

@@ -217,7 +217,7 @@ def _is_regular(triangle: Float[np.ndarray, "k k"]) -> bool:
 
 def descend(
     images: Images,
-    subspaces: Sequence[Float[np.ndarray, "n size"]],
+    subspaces: Sequence[Float[np.ndarray, "_ _"]],
     points: Float[np.ndarray, "starts unknowns"],
     *,
     steps: int,

@@ -385,7 +385,7 @@ def _settled(system: KKTSystem, batch: Batch, samples: int, ambiguity: Ambiguity
         moving = columns(sigma(z) - fixed)
         wanted = target.reshape(-1) - columns(fixed).sum(axis=1)
         inverse = np.linalg.lstsq(moving, wanted, rcond=None)[0]
-        rounding = max(format_of(target), ROUNDING) * np.linalg.norm(target)
+        rounding = max(format_of(target.reshape(-1)), ROUNDING) * np.linalg.norm(target)
         noise = np.hypot(np.linalg.norm(wanted - moving @ inverse), rounding) / max(len(wanted) - len(inverse), 1) ** 0.5
         error = noise * np.linalg.norm(np.linalg.pinv(moving), axis=1)
         t = np.where(inverse > 0, 1 / np.maximum(inverse, 1e-300), 1.0)

@@ -446,10 +446,10 @@ class Peeling:
         deeper, rounding = self.hidden + 1, min(DEEP * self.unit_roundoff, DEEPEST)
         for space, c, distance in zip(self.subspaces[deeper:], own.entering[deeper:], own.distances[deeper:], strict=True):
             size = float(np.linalg.norm(c))
-            if distance > max(LOOSELY * float(space.uncertainty(c)) / size, rounding):
+            if distance > max(LOOSELY * float(space.uncertainty(c[None])[0]) / size, rounding):
                 return False
         for space, y, misfit in zip(self.subspaces, own.signals.coordinates, own.signals.misfits, strict=True):
-            noise = float(space.uncertainty(y)) / max(float(np.linalg.norm(y)), ROUNDING)
+            noise = float(space.uncertainty(y[None])[0]) / max(float(np.linalg.norm(y)), ROUNDING)
             if float(misfit) > max(LOOSELY * noise, rounding) + own.blur:
                 return False
         return True

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import solve_triangular
 
-from identify.problem.activation import PiecewiseLinear
 from identify.recovery.separation.columns import EVALUATION, LOUD, SPARE, spreads
 from identify.recovery.separation.quadrics import Pattern
 from identify.recovery.separation.subspace import ROUNDING, Subspace
@@ -81,7 +81,8 @@ class OneLayer:
     space: Subspace
     W: Float[np.ndarray, "m d"]
     bias: Float[np.ndarray, " m"]
-    activation: PiecewiseLinear
+    activation: Any
+    """Piecewise linear for :func:`samples_of`."""
     output: Float[np.ndarray, "C m"]
     is_lifted: bool
     unit_roundoff: float = ROUNDING / 2
