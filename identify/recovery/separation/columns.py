@@ -23,11 +23,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr, solve_triangular
-from scipy.linalg.lapack import dtrcon
 
 from identify.recovery.separation.forward import Activation, Chart
 from identify.recovery.separation.kept import Kept
-from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend
+from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend, is_regular
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
 STARTS, MOST_STARTS = 16, 256
@@ -55,8 +54,6 @@ SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 LOUD = 100.0
 """Units of rounding from which on the rest of an update is not that of its decomposition."""
-FLAT = 1e-13
-"""Reciprocal condition number of the equations from which on they fix a point."""
 FEW_ROWS = 1024
 """Rows of the update that are screened in one round."""
 MOST_NUMBERS = 2**22
@@ -358,7 +355,7 @@ class ColumnSearch:
             free.append(at.points[0] - images.gauge(at.points)[0] if len(self.output) > 1 else at.points[0])
         fixed = [np.linalg.norm(outside) * direction[None] / np.linalg.norm(direction) for direction in free]
         triangle = qr(np.vstack([outside, *fixed]), mode="r", check_finite=False)[0][: J.shape[1]]
-        if triangle.size and not dtrcon(triangle)[0] > FLAT:
+        if not is_regular(triangle):
             return float("inf")
         inverse = solve_triangular(triangle, np.eye(len(triangle)), check_finite=False)[:k]
         spare = len(v) - len(self.space.values) - len(triangle)

@@ -169,7 +169,7 @@ class Linearised:
         unknowns = both.shape[1] - 1
         triangle = np.zeros((unknowns, unknowns))
         triangle[: len(both)] = both[:unknowns, :-1]
-        return cls(blocks, triangle, both[:unknowns, -1], _is_regular(triangle))
+        return cls(blocks, triangle, both[:unknowns, -1], is_regular(triangle))
 
     def step(self) -> Float[np.ndarray, " unknowns"]:
         """The move that makes the equations hold to first order."""
@@ -205,7 +205,7 @@ def _weakest(triangle: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:
     return v
 
 
-def _is_regular(triangle: Float[np.ndarray, "k k"]) -> bool:
+def is_regular(triangle: Float[np.ndarray, "k k"]) -> bool:
     """Whether the reciprocal condition number is above :data:`FLAT`, estimated by the weakest direction."""
     pivots = np.abs(np.diag(triangle))
     if not len(pivots):
