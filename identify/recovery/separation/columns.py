@@ -357,7 +357,7 @@ class ColumnSearch:
         triangle = qr(np.vstack([outside, *fixed]), mode="r", check_finite=False)[0][: J.shape[1]]
         if not is_regular(triangle):
             return float("inf")
-        inverse = solve_triangular(triangle, np.eye(len(triangle)), check_finite=False)[:k]
+        inverse = solve_triangular(triangle, np.eye(len(triangle)), check_finite=False)[:k] if triangle.size else triangle
         spare = len(v) - len(self.space.values) - len(triangle)
         share = np.linalg.norm(r) / size / max(spare, 1.0) ** 0.5
         if spare < SPARE:

@@ -173,7 +173,7 @@ class Linearised:
 
     def step(self) -> Float[np.ndarray, " unknowns"]:
         """The move that makes the equations hold to first order."""
-        return solve_triangular(self.triangle, self.projected, check_finite=False)
+        return solve_triangular(self.triangle, self.projected, check_finite=False) if self.triangle.size else np.zeros(0)
 
     def weakest(self) -> Float[np.ndarray, " unknowns"]:
         """A unit direction that the equations fix least, nearly: by a few steps of inverse iteration."""
@@ -187,6 +187,8 @@ class Linearised:
         """
         if not self.fixes:
             return float("inf")
+        if not self.triangle.size:  # old versions of LAPACK refuse empty systems
+            return 0.0
         if len(self.blocks) == 1:  # the factor is orthogonal
             return float(shares[0] * np.linalg.norm(solve_triangular(self.triangle, np.eye(len(self.triangle)), check_finite=False)))
         parts = []
