@@ -72,7 +72,7 @@ class FeatureSystem:
         if bias is not None:
             bias = finite_array("bias", bias, (len(W),), "minus the gradient of the bias of that layer, one number for each row of W")
         if not np.any(W):
-            raise ShapeError("W: every number is zero, so there is no equation to solve; expected a non-zero gradient or change")
+            raise ShapeError("W: every number is zero; expected a non-zero gradient or change")
         values = {"phi": phi, "shape": sizes, "W": W, "bias": bias, "box": None if box is None else _checked_box(box)}
         values["smoothed"] = tuple(maps.values())[1:]
         for name, value in values.items():

@@ -124,7 +124,7 @@ def is_identity(function: Any) -> bool:
     token = object()
     try:
         return function is identity or function(token) is token
-    except Exception:  # anything that computes refuses what is no array, each in its own way
+    except Exception:  # every function refuses other things than arrays in its own way
         return False
 
 

@@ -74,7 +74,7 @@ class KKTSystem:
             raise ShapeError("target: no layer was observed; pass W, a or both (minus the gradient for each trained layer)")
         checked = [_checked_part(network, k, name, part) for k, (name, part) in enumerate(zip(names, parts, strict=True))]
         if not any(np.any(part) for part in checked if part is not None):
-            raise ShapeError("target: every number is zero, so there is no equation to solve; expected a non-zero gradient or change")
+            raise ShapeError("target: every number is zero; expected a non-zero gradient or change")
         values = {
             "network": network,
             "updates": tuple(map(Update, checked[::2], checked[1::2])),

@@ -27,35 +27,24 @@ from scipy.linalg import qr, solve_triangular
 from identify.recovery.separation.forward import Activation, Chart
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend, is_regular
+from identify.recovery.separation.search import (
+    ACCEPTED,
+    EVALUATION,
+    HIDDEN,
+    MOST_STARTS,
+    PATIENCE,
+    ROUNDED,
+    SAME,
+    SPARE,
+    STARTS,
+    Counts,
+    SampleSearch,
+)
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
-STARTS, MOST_STARTS = 16, 256
-"""Descents in one round; doubled after a round without a hit, up to the second."""
-EXACT = 1e-14
-"""Cost at which a row solves the equations as it stands."""
-HIT = 1e-7
-"""Cost in the deflated spaces at which a start is refined."""
-SOLVED = 1e-22
-"""Cost at which a descent ends."""
-SEARCH_STEPS, REFINEMENT_STEPS = 60, 6
-ACCEPTED = 4.0
-"""A sample is accepted if it misses the column space by at most so many times what noise leaves (up to 1.5 times was measured)."""
-ROUNDED = 2e-14
-"""Relative distance from the column space that rounding of the evaluation explains."""
-HIDDEN = 3e-2
-"""Relative uncertainty from which on a sample cannot be told from noise."""
-SAME = 1e-4
-"""Relative distance at which two samples count as one."""
-PATIENCE = 40
-"""Rounds without a new sample after which the search ends."""
-EVALUATION = 3.0
-"""Relative error of the signals that whoever computed the update made, in units of rounding."""
-SPARE = 16
-"""Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
+REFINEMENT_STEPS = 6
 LOUD = 100.0
 """Units of rounding from which on the rest of an update is not that of its decomposition."""
-FEW_ROWS = 1024
-"""Rows of the update that are screened in one round."""
 MOST_NUMBERS = 2**22
 """In one array of the search for multipliers."""
 
@@ -121,7 +110,7 @@ class SignalColumns:
 
 
 @dataclass(eq=False)
-class Columns:
+class Columns(Counts):
     """What is known of all samples behind one update, in coordinates of its row space and of its column space.
 
     Attributes
@@ -135,19 +124,10 @@ class Columns:
     inputs: Float[np.ndarray, "found n"]
     signals: Float[np.ndarray, "found n"]
     bars: list[float] = field(default_factory=list)
-    starts: int = 0
-    converged: int = 0
-    rounds: int = 0
-    rejected: int = 0
-    """Hits that do not solve the original equations to their precision."""
-    mixed: int = 0
-    """Hits that the equations do not fix."""
-    hidden: int = 0
-    """Hits whose signal is too small for this precision."""
 
 
 @dataclass(eq=False)
-class ColumnSearch:
+class ColumnSearch(SampleSearch):
     """The search for all samples behind the update of the first of two layers.
 
     Attributes
@@ -182,14 +162,9 @@ class ColumnSearch:
 
     def __post_init__(self) -> None:
         n = len(self.space.values)
-        self.map = self.W @ self.space.right[:, : self.W.shape[1]].T
-        self.unit = self.space.right[:, -1] if self.is_lifted else None
-        """The bias coordinate of a point with coordinates eta is unit·eta, and is 1."""
-        self.rng = np.random.default_rng(self.seed)
+        self.set_up(self.space, self.W, self.bias, is_lifted=self.is_lifted, seed=self.seed)
         self.found = Columns(np.zeros((0, n)), np.zeros((0, n)))
         self.spreads = spreads(self.update, self.space)
-        self.everywhere = self._chart(np.zeros((0, n)))
-        self.tried: set[tuple[int, int]] = set()
 
     def run(self) -> Columns:
         """Search until all samples are found, or ``go_on`` says no. Cost O(m (n + C)^2) for each step of each start."""
@@ -197,121 +172,54 @@ class ColumnSearch:
             return self._run()
 
     def _run(self) -> Columns:
-        n, per, barren, found, right = len(self.space.values), STARTS, 0, self.found, self.space.right
+        n, per, found, right = len(self.space.values), STARTS, self.found, self.space.right
         if len(earlier := self.kept.read(right.shape[1])):
             self._accept(earlier @ right.T)
-        while len(found.inputs) < n and self.go_on() and barren < self.patience:
+        while len(found.inputs) < n and self.go_on() and self.barren < self.patience:
             before = len(found.inputs)
             found.rounds += 1
-            self._accept(self._hits(per))
+            self._accept(self.hits(per))
             new = len(found.inputs) - before
             per = STARTS if new else min(2 * per, MOST_STARTS)
-            barren = 0 if new else barren + 1
+            self.barren = 0 if new else self.barren + 1
             if new:
                 self.kept.write(found.inputs @ right)
                 self.progress(f"{before + new} of {n} samples")
         return found
 
-    def _chart(self, avoided: Float[np.ndarray, "known n"]) -> Chart:
-        """The coordinates that known samples leave, normalised by the bias if it was observed."""
-        within = complement(avoided)
-        if self.unit is None:
-            return Chart.of(self.map, self.bias, np.zeros(len(within.T)), within.T)
-        direction = within.T @ (within @ self.unit)
-        size = np.linalg.norm(direction)
-        return Chart.of(self.map, self.bias, direction / size**2, complement(np.vstack([avoided, direction / size])).T)
+    @property
+    def n_unknown(self) -> int:
+        return len(self.space.values) - len(self.found.inputs) - self.is_lifted
 
-    def _images(self, chart: Chart) -> SignalColumns:
+    def known(self) -> tuple[Float[np.ndarray, "_ n"], Float[np.ndarray, "_ n"]]:
+        return _units(self.found.signals / self.space.values), self.found.inputs
+
+    def images(self, chart: Chart) -> SignalColumns:
         return SignalColumns(chart, self.output, self.activation)
 
-    def _hits(self, per: int) -> Float[np.ndarray, "hits n"]:
-        """Coordinates of distinct points that solve the equations in the spaces that the known samples leave."""
-        values, found = self.space.values, self.found
-        chart = self._chart(_units(found.signals / values))
-        images, spaces = self._images(chart), [complement(_units(found.inputs / values)) @ self.space.left.T]
-        k = images.n_coordinates
-        if not k:
-            return chart.origin[None]
-        rows, numbers = self._rows(chart)
-        screened = Position.of(images, spaces, images.with_multipliers(spaces[0], rows))
-        order = np.argsort(screened.costs, kind="stable")
-        exact = order[screened.costs[order] < EXACT]
-        hits = _distinct(self._representatives(rows[exact]))
-        if len(hits) < max(3, k // STARTS):
-            known = len(found.inputs)
-            fresh = [j for j in order[len(exact) :] if (int(numbers[j]), known) not in self.tried][:per]
-            self.tried.update((int(numbers[j]), known) for j in fresh)
-            starts = screened.points[fresh] if fresh else images.with_multipliers(spaces[0], self._mixtures(rows, per))
-            reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
-            found.starts += len(starts)
-            good = np.flatnonzero(reached.costs < np.maximum(HIT, self._explained(images, reached.points)))
-            found.converged += len(good)
-            best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")], :k]
-            hits = _distinct(np.vstack([hits, self._representatives(best_first)]))
-        return chart.coordinates(hits)
+    def remaining(self) -> list[Float[np.ndarray, "_ _"]]:
+        return [complement(_units(self.found.inputs / self.space.values)) @ self.space.left.T]
 
-    def _representatives(self, points: Float[np.ndarray, "points k"]) -> Float[np.ndarray, "points k"]:
-        """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""
-        if self.group == "positive scaling":
-            return _units(points)
-        if self.group == "sign":
-            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
-            return points * np.where(along < 0, -1.0, 1.0)[:, None]
-        return points
+    def completed(self, images: SignalColumns, spaces: list[np.ndarray], points: np.ndarray) -> np.ndarray:
+        """With the best multipliers for each point."""
+        return images.with_multipliers(spaces[0], points)
 
-    def _explained(self, images: SignalColumns, points: np.ndarray) -> Float[np.ndarray, " starts"]:
-        """The cost that noise explains at these points, in the equations as they were given; at most that of HIDDEN."""
-        return np.minimum(ACCEPTED * self._uncertain(images.values(points)[0]), HIDDEN) ** 2
-
-    def _uncertain(self, v: Float[np.ndarray, "starts m"]) -> Float[np.ndarray, " starts"]:
-        """How far noise may have moved the column space at these vectors, relative to them."""
+    def uncertain(self, vectors: list[np.ndarray]) -> Float[np.ndarray, " starts"]:
+        (v,) = vectors
         return self.space.uncertainty(v @ self.space.left) / np.linalg.norm(v, axis=1)
-
-    def _rows(self, chart: Chart) -> tuple[Float[np.ndarray, "rows k"], np.ndarray]:
-        """Rows of the update without the share of the known samples, as points of the chart, and which neurons they are."""
-        rows, found = self.space.left * self.space.values, self.found
-        numbers = np.arange(len(rows))
-        if len(rows) > FEW_ROWS:
-            numbers = np.sort(self.rng.choice(len(rows), FEW_ROWS, replace=False))
-            rows = rows[numbers]
-        if len(found.inputs):
-            avoid = found.signals / self.space.values
-            rows = rows - rows @ avoid.T @ np.linalg.pinv(found.inputs @ avoid.T) @ found.inputs
-        if self.unit is not None:
-            weight = rows @ self.unit
-            clear = np.abs(weight) > 1e-6 * np.abs(weight).max(initial=0.0)
-            rows, numbers = rows[clear] / weight[clear, None], numbers[clear]
-        else:
-            size = np.linalg.norm(rows, axis=1)
-            clear = size > 1e-6 * size.max(initial=0.0)
-            signs = self.rng.choice([-1.0, 1.0], int(clear.sum()))
-            rows, numbers = rows[clear] * (signs / size[clear])[:, None] * self._typical_size(), numbers[clear]
-        return chart.points(rows), numbers
-
-    def _typical_size(self) -> float:
-        """Of the coordinates of a start whose scale no bias fixes: pre-activations of size one."""
-        spread = np.linalg.norm(self.map) / np.sqrt(self.map.size)
-        return float(self.rng.lognormal(0.0, 1.0) / max(spread, ROUNDING) / self.map.shape[1] ** 0.25)
-
-    def _mixtures(self, rows: Float[np.ndarray, "rows k"], per: int) -> Float[np.ndarray, "starts k"]:
-        """Affine combinations of two or three rows, for when all rows were tried."""
-        chosen = self.rng.integers(len(rows), size=(per, 3))
-        weights = self.rng.standard_normal((per, 3))
-        weights[:, 0] = 1 - weights[:, 1:].sum(axis=1)
-        return np.einsum("sk,sku->su", weights, rows[chosen])
 
     def _accept(self, hits: Float[np.ndarray, "hits n"]) -> None:
         """Refine hits on the original equations; keep those that solve them."""
         if not len(hits):
             return
-        found, space, images = self.found, self.space, self._images(self.everywhere)
+        found, space, images = self.found, self.space, self.images(self.everywhere)
         spaces = [space.left.T]
         starts = images.with_multipliers(spaces[0], self.everywhere.points(hits))
         refined = descend(images, spaces, starts, steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
         k = images.n_coordinates
-        refined.points[:, :k] = self._representatives(refined.points[:, :k])
+        refined.points[:, :k] = self.representatives(refined.points[:, :k])
         at = Position.of(images, spaces, refined.points)
-        misfits, uncertain = np.sqrt(at.costs), self._uncertain(at.vectors[0])
+        misfits, uncertain = np.sqrt(at.costs), self.uncertain(at.vectors)
         expected = self.expected(at.coordinates[0], at.vectors[0])
         for j in np.argsort(misfits, kind="stable"):
             eta, y = self.everywhere.coordinates(at.points[[j], :k])[0], at.coordinates[0][j]
@@ -345,7 +253,7 @@ class ColumnSearch:
     def _bar(self, images: SignalColumns, at: Position, eta: Float[np.ndarray, " n"]) -> float:
         """Standard error of one input: within the row space by the equations, outside it by the noise of that row space.
 
-        The misfit shows the noise of the equations, whatever its cause, if there are enough of them. With few it is no less than predicted.
+        The misfit of a sample shows the noise of its equations. With few equations the noise is at least what the update predicts.
         """
         J, v, r, y = images.jacobians(at.points)[0][0], at.vectors[0][0], at.outside[0][0], at.coordinates[0]
         left, size, k = self.space.left, np.linalg.norm(v), images.n_coordinates
@@ -385,14 +293,3 @@ def spreads(update: Float[np.ndarray, "m D"], space: Subspace) -> tuple[Float[np
 
 def _units(rows: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def _distinct(points: Float[np.ndarray, "points k"]) -> Float[np.ndarray, "distinct k"]:
-    """The first of each group of points that agree to a relative distance of :data:`SAME`."""
-    kept: list[int] = []
-    for j, point in enumerate(points):
-        if len(kept) == MOST_STARTS:
-            break
-        if not kept or np.linalg.norm(points[kept] - point, axis=1).min() > SAME * np.linalg.norm(point):
-            kept.append(j)
-    return points[kept]

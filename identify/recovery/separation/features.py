@@ -22,7 +22,7 @@ from identify.problem.ambiguity import Ambiguity
 from identify.problem.features import FeatureSystem
 from identify.recovery.separation.feature_map import FeatureMap, FeatureVectors
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
-from identify.recovery.separation.peel import ACCEPTED, FORWARD, HIDDEN, NEARLY, ROUNDED, SAME, SHORT, SPARE
+from identify.recovery.separation.search import ACCEPTED, EVALUATION, HIDDEN, NEARLY, ROUNDED, SAME, SHORT, SPARE
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 
 STARTS, PATIENCE = 4, 64
@@ -157,7 +157,7 @@ class FeatureSearch:
     def _expected(self, coordinates: np.ndarray, size: np.ndarray, relative_to: np.ndarray) -> Float[np.ndarray, " starts"]:
         """The misfit that noise leaves an exact sample, in the root mean square, and that of evaluating the map in this precision."""
         beyond = max(self.space.right.shape[1] - self.n_samples, 1)
-        evaluation = FORWARD * max(self.unit, self.map.rounding) * size / relative_to
+        evaluation = EVALUATION * max(self.unit, self.map.rounding) * size / relative_to
         return np.hypot(self.space.deviation(coordinates) * beyond**0.5 / relative_to, evaluation)
 
     def _accept(self, hits: Float[np.ndarray, "hits d"]) -> None:
@@ -240,13 +240,13 @@ class FeatureSearch:
     def _bar(self, line: Linearised, at: Position) -> float:
         """How far a refined sample misses the row space shows the noise of its own equations, if enough are left over.
 
-        If few are, the noise is no less than what that of the update and the rounding of the map predict.
+        If few are left over, the noise is at least what the update and the rounding of the map predict.
         """
         (v,), (c,), (outside,) = at.vectors, at.coordinates, at.outside
         size, columns = np.linalg.norm(v), v.shape[1]
         spare = columns - self.n_samples - at.points.shape[1]
         share = max(np.linalg.norm(outside) / size / max(spare, 1) ** 0.5, ROUNDING / 2 / columns**0.5)
-        evaluation = FORWARD * max(self.unit, self.map.rounding) / columns**0.5
+        evaluation = EVALUATION * max(self.unit, self.map.rounding) / columns**0.5
         predicted = 0.0 if spare >= SPARE else float(np.hypot(self.space.deviation(c)[0] / size, evaluation))
         return line.deviation([max(float(share), predicted)])
 

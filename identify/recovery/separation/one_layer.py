@@ -23,13 +23,14 @@ from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.columns import MOST_NUMBERS, PATIENCE, STARTS, ColumnSearch
+from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
 from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _refined_multipliers, signal_rank
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
+from identify.recovery.separation.search import PATIENCE, STARTS
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 

@@ -9,11 +9,6 @@ leaves *it*: an exact sample with coordinates :math:`\eta` misses the computed r
 A hit may solve the equations along a whole line: samples with the same slopes in the first hidden layers enter their row spaces through
 their span alone. Its signals may be determined all the same, by the slopes in the layers above. Then it is *held*: its signals are taken
 out, and when those of all samples on the line are known, each sample is the point that is orthogonal to the duals of the others.
-
-Starts are the rows of the first update: neuron j saw :math:`\sum_i u_{ij}\tilde x_i`, which is close to one sample if few of the
-remaining ones
-move it, and is one sample exactly if only one does. All rows are screened by their cost, which takes one product; rows that solve the
-equations already need no descent.
 """
 
 from __future__ import annotations
@@ -27,33 +22,29 @@ from jaxtyping import Float
 from identify.recovery.separation.forward import Chart, HiddenActivations, Signals, Stack, signals
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
+from identify.recovery.separation.search import (
+    ACCEPTED,
+    EVALUATION,
+    FEW,
+    HIDDEN,
+    MOST_STARTS,
+    NEAR,
+    NEARLY,
+    PATIENCE,
+    ROUNDED,
+    SAME,
+    SEARCH_STEPS,
+    SHORT,
+    SPARE,
+    STARTS,
+    Counts,
+    SampleSearch,
+)
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
-STARTS, MOST_STARTS = 16, 256
-"""Descents in one round; doubled after a round without a hit, up to the second."""
-EXACT = 1e-14
-"""Cost at which a row solves the equations as it stands."""
-HIT = 1e-7
-"""Cost in the deflated spaces at which a start is refined."""
-SOLVED = 1e-22
-"""Cost at which a descent ends."""
-SEARCH_STEPS, REFINEMENT_STEPS, POLISHING_STEPS = 60, 4, 3
-ACCEPTED = 4.0
-"""A sample is accepted if it misses the subspaces by at most so many times what noise leaves (up to 1.2 times was measured)."""
-NEARLY, NEAR = 30.0, 1e-9
-"""Before it is polished, a hit is passed on if it misses the subspaces by at most the first times what noise leaves, or the second."""
-ROUNDED = 2e-14
-"""Relative distance from the subspaces that rounding of the evaluation explains."""
-HIDDEN = 3e-2
-"""Relative uncertainty from which on a sample cannot be told from noise."""
+REFINEMENT_STEPS, POLISHING_STEPS = 4, 3
 UNDETERMINED = 0.1
 """Relative standard error from which on a point counts as not fixed by the equations that are searched."""
-SAME = 1e-4
-"""Relative distance at which two samples count as one: for the search only; duplicates count once in the rank as well."""
-PATIENCE, FEW = 40, 3
-"""Rounds without a new sample after which the search ends; after the second if all hits were mixtures and there are more equations."""
-FORWARD = 3.0
-"""Relative error of the hidden activations that whoever computed the updates made, in units of rounding (measured)."""
 LOOSELY, DEEP, DEEPEST = 30.0, 1e4, 1e-2
 """A sample fits a deeper layer, or has signals, if it misses their spaces by at most the first times its uncertainty, or the second times
 rounding, at most the third: errors of the sample grow on the way."""
@@ -65,16 +56,10 @@ KINK = 0.1
 """Relative change of a slope that is a kink."""
 STRIDES = 24
 """Points on each side of a hit at which a line of mixtures is looked at."""
-SHORT = 1e-5
-"""Relative length of a Gauss-Newton step after which another one is not needed: its error is of second order."""
-SPARE = 16
-"""Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
-FEW_ROWS = 1024
-"""Rows of the first update that are screened in one round."""
 
 
 @dataclass(eq=False)
-class Peeled:
+class Peeled(Counts):
     """What was found, in the coordinates of the first update (or the inputs themselves), and the numbers behind it."""
 
     coordinates: Float[np.ndarray, "found r"]
@@ -83,21 +68,12 @@ class Peeled:
     multipliers: list[Float[np.ndarray, " C"]] = field(default_factory=list)
     bars: list[float] = field(default_factory=list)
     """First-order standard error of each sample, in the units of the inputs."""
-    starts: int = 0
-    converged: int = 0
-    rounds: int = 0
-    rejected: int = 0
-    """Hits that do not solve the original equations to their precision."""
-    mixed: int = 0
-    """Hits that solve them, but are not told apart from mixtures with other samples."""
     impostors: int = 0
     """Hits that solve them, but have no signals, or do not fit the deeper layers."""
     together: int = 0
     """Samples that have the same slopes as one another in every layer."""
     held: int = 0
     """Samples whose signals are determined, although the equations leave them a line."""
-    hidden: int = 0
-    """Hits whose signal is too small for this precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +94,7 @@ class Known:
 
 
 @dataclass(eq=False)
-class Peeling:
+class Peeling(SampleSearch):
     """The search for all samples behind the updates of some dense layers.
 
     Attributes
@@ -154,20 +130,12 @@ class Peeling:
 
     def __post_init__(self) -> None:
         first, layer = self.subspaces[0], self.stack.layers[0]
-        self.map = layer.W @ first.right[:, : layer.W.shape[1]].T
-        self.offset = layer.bias
-        self.unit = first.right[:, -1] if self.lifted[0] else None
-        """The bias coordinate of a point with coordinates eta is unit·eta, and is 1."""
-        self.rng = np.random.default_rng(self.seed)
+        self.set_up(first, layer.W, layer.bias, is_lifted=self.lifted[0], seed=self.seed)
         self.n_samples = len(self.subspaces[1].values)
         self.complete = [len(space.values) >= self.n_samples for space in self.subspaces]
         self.found = Peeled(np.zeros((0, len(first.values))))
-        self.known: list[Known] = []
-        self.everywhere = self._chart(np.zeros((0, len(first.values))))
-        self.tried: set[tuple[int, int]] = set()
+        self.taken: list[Known] = []
         self.groups: list[Float[np.ndarray, "n freedom"]] = []
-        self.barren = 0
-        """Rounds since the last new sample."""
 
     @property
     def searched(self) -> list[Subspace]:
@@ -180,18 +148,18 @@ class Peeling:
         known = self.kept.read(right.shape[1]) @ right.T if known is None else known
         if len(known):
             self._accept(known)
-        while len(self.known) < n and self.go_on():
-            before = len(self.known)
+        while len(self.taken) < n and self.go_on():
+            before = len(self.taken)
             self.found.rounds += 1
-            hits = self._hits(per)
+            hits = self.hits(per)
             if len(hits):
                 self._accept(hits)
-            new = len(self.known) - before
+            new = len(self.taken) - before
             if new:
                 self.kept.write(self.found.coordinates @ right)
             per = STARTS if new else min(2 * per, MOST_STARTS)
             self.barren = 0 if new else self.barren + 1
-            if len(self.known) + self.found.together == n:
+            if len(self.taken) + self.found.together == n:
                 break
             if self.barren >= PATIENCE or (self.gives_up_on_mixtures and self.barren >= FEW and self.found.mixed):
                 break
@@ -201,118 +169,49 @@ class Peeling:
         self.kept.write(self.found.coordinates @ right)
         return self.found
 
-    def _chart(self, avoided: Float[np.ndarray, "known n"]) -> Chart:
-        """The coordinates that known samples leave, normalised by the bias if it was observed."""
-        n = avoided.shape[1]
-        if self.unit is None:
-            return Chart.of(self.map, self.offset, np.zeros(n), complement(avoided).T)
-        within = complement(avoided)
-        direction = within.T @ (within @ self.unit)
-        size = np.linalg.norm(direction)
-        basis = complement(np.vstack([avoided, direction / size])).T
-        return Chart.of(self.map, self.offset, direction / size**2, basis)
+    @property
+    def n_unknown(self) -> int:
+        return self.subspaces[1].n_unknown
 
-    def _images(self, chart: Chart) -> HiddenActivations:
+    def known(self) -> tuple[Float[np.ndarray, "_ n"], Float[np.ndarray, "_ n"]]:
+        """Those that were taken out; nothing is taken out of a first update that does not show all samples."""
+        points = np.array([own.coordinates for own in self.taken])
+        return self.subspaces[0].avoid, points.reshape(len(self.taken), len(self.first.values))
+
+    def images(self, chart: Chart) -> HiddenActivations:
         return HiddenActivations(self.stack.layers[: self.hidden], chart, self.lifted[1 : self.hidden + 1])
 
-    def _hits(self, per: int) -> Float[np.ndarray, "hits n"]:
-        """Coordinates of distinct points that solve the equations in the spaces that the known samples leave."""
-        chart = self._chart(self.subspaces[0].avoid)
-        images = self._images(chart)
-        spaces = [complement(space.avoid) @ space.right for space in self.searched]
-        if not chart.basis.shape[1]:
-            return chart.origin[None]
-        rows, numbers = self._rows(chart)
-        screened = Position.of(images, spaces, rows)
-        order = np.argsort(screened.costs, kind="stable")
-        exact = order[screened.costs[order] < EXACT]
-        hits = _distinct(self._representatives(screened.points[exact]), MOST_STARTS)
-        if self.barren or len(hits) < max(FEW, self.subspaces[1].n_unknown // STARTS):
-            known = len(self.known)
-            fresh = [k for k in order[len(exact) :] if (int(numbers[k]), known) not in self.tried][:per]
-            self.tried.update((int(numbers[k]), known) for k in fresh)
-            starts = rows[fresh] if fresh else self._mixtures(rows, per)
-            reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
-            self.found.starts += len(starts)
-            good = np.flatnonzero(reached.costs < np.maximum(HIT, self._explained(chart, reached.points)))
-            self.found.converged += len(good)
-            best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")]]
-            hits = _distinct(np.vstack([hits, self._representatives(best_first)]), MOST_STARTS)
-        return chart.coordinates(hits)
+    def remaining(self) -> list[Float[np.ndarray, "_ _"]]:
+        return [complement(space.avoid) @ space.right for space in self.searched]
 
-    def _representatives(self, points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "points unknowns"]:
-        """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""
-        if self.group == "positive scaling":
-            return points / np.linalg.norm(points, axis=1, keepdims=True)
-        if self.group == "sign":
-            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
-            return points * np.where(along < 0, -1.0, 1.0)[:, None]
-        return points
-
-    def _explained(self, chart: Chart, points: np.ndarray) -> Float[np.ndarray, " starts"]:
-        """The cost that noise explains at these points of the chart, in the equations as they were given; at most that of HIDDEN."""
-        at = Position.of(self._images(chart), [s.right for s in self.searched], points)
-        return np.minimum(ACCEPTED * self._uncertain(at), HIDDEN) ** 2
-
-    def _rows(self, chart: Chart) -> tuple[Float[np.ndarray, "rows unknowns"], np.ndarray]:
-        """Rows of the first update without the share of the known samples, as points of the chart, and which neurons they are."""
-        first = self.subspaces[0]
-        rows = first.left * first.values
-        numbers = np.arange(len(rows))
-        if len(rows) > FEW_ROWS:
-            numbers = np.sort(self.rng.choice(len(rows), FEW_ROWS, replace=False))
-            rows = rows[numbers]
-        if len(first.avoid):  # the known samples' shares, as far as they are known
-            avoid = first.avoid
-            points = np.array([own.coordinates for own in self.known])
-            rows = rows - rows @ avoid.T @ np.linalg.pinv(points @ avoid.T) @ points
-        if self.unit is not None:
-            weight = rows @ self.unit
-            clear = np.abs(weight) > 1e-6 * np.abs(weight).max(initial=0.0)
-            rows, numbers = rows[clear] / weight[clear, None], numbers[clear]
-        else:
-            size = np.linalg.norm(rows, axis=1)
-            clear = size > 1e-6 * size.max(initial=0.0)
-            signs = self.rng.choice([-1.0, 1.0], int(clear.sum()))
-            rows, numbers = rows[clear] * (signs / size[clear])[:, None] * self.typical_size(), numbers[clear]
-        return chart.points(rows), numbers
-
-    def typical_size(self) -> float:
-        """Of the coordinates of a start whose scale no bias fixes: pre-activations of size one."""
-        spread = np.linalg.norm(self.map) / np.sqrt(self.map.size)
-        return float(self.rng.lognormal(0.0, 1.0) / max(spread, ROUNDING) / np.sqrt(self.map.shape[1]) ** 0.5)
-
-    def _mixtures(self, rows: Float[np.ndarray, "rows unknowns"], per: int) -> Float[np.ndarray, "starts unknowns"]:
-        """Affine combinations of two or three rows, for when all rows were tried."""
-        chosen = self.rng.integers(len(rows), size=(per, 3))
-        weights = self.rng.standard_normal((per, 3))
-        weights[:, 0] = 1 - weights[:, 1:].sum(axis=1)
-        return np.einsum("sk,sku->su", weights, rows[chosen])
+    def uncertain(self, vectors: list[np.ndarray]) -> Float[np.ndarray, " starts"]:
+        shares = [space.uncertainty(v @ space.right.T) / np.linalg.norm(v, axis=1) for space, v in zip(self.searched, vectors, strict=True)]
+        return np.linalg.norm(shares, axis=0)
 
     def _accept(self, hits: Float[np.ndarray, "hits n"]) -> None:
         """Refine hits on the original equations; keep those that solve them, and deflate."""
         found, chart = self.found, self.everywhere
-        images = self._images(chart)
+        images = self.images(chart)
         spaces = [space.right for space in self.searched]
-        at = Position.of(images, spaces, self._representatives(chart.points(hits)))
+        at = Position.of(images, spaces, self.representatives(chart.points(hits)))
         far = np.flatnonzero(np.sqrt(at.costs) > self._nearly(at))  # the others would only move along lines that the equations leave
         refined = descend(images, spaces, at.points[far], steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
-        at.put(far, Position.of(images, spaces, self._representatives(refined.points)))
+        at.put(far, Position.of(images, spaces, self.representatives(refined.points)))
         misfits = np.sqrt(at.costs)
         near = misfits <= self._nearly(at)
         found.rejected += int(np.sum(~near))
         walks = FEW if self.barren < FEW else 0
         for k in [k for k in np.argsort(misfits, kind="stable") if near[k]]:
-            if len(self.known) == self.n_samples:
+            if len(self.taken) == self.n_samples:
                 return
             point, bar, line = self._polished(chart, spaces, at[k : k + 1])
             eta = chart.coordinates(point.points)[0]
-            if any(np.linalg.norm(eta - own.coordinates) < SAME * np.linalg.norm(eta) for own in self.known):
+            if any(np.linalg.norm(eta - own.coordinates) < SAME * np.linalg.norm(eta) for own in self.taken):
                 continue
             misfit = float(np.sqrt(point.costs[0]))
             if misfit > self._tolerated(point)[0]:
                 found.rejected += 1
-            elif self._uncertain(point)[0] > HIDDEN:
+            elif self.uncertain(point.vectors)[0] > HIDDEN:
                 found.hidden += 1
             elif not self._take(eta, bar, misfit) and not np.isfinite(bar) and walks:
                 walks -= 1
@@ -322,7 +221,7 @@ class Peeling:
         """Look along a line of mixtures for a point that has signals: those of a sample do not change until a slope does."""
         lengths = np.linalg.norm(chart.coordinates(at.points)) * np.logspace(-5, 0, STRIDES)
         steps = np.stack([lengths, -lengths], axis=1).reshape(-1, 1)
-        beside = Position.of(self._images(chart), spaces, self._representatives(at.points + steps * direction))
+        beside = Position.of(self.images(chart), spaces, self.representatives(at.points + steps * direction))
         misfits = np.sqrt(beside.costs)
         near = [k for k in range(len(steps)) if misfits[k] <= self._tolerated(beside)[k]]
         etas = [chart.coordinates(beside.points[k : k + 1])[0] for k in near]
@@ -344,13 +243,13 @@ class Peeling:
 
     def _polished(self, chart: Chart, spaces: list[np.ndarray], at: Position) -> tuple[Position, float, Linearised]:
         """One hit after Gauss-Newton steps by orthogonal factors, which do not square the condition number, and its standard error."""
-        images = self._images(chart)
+        images = self.images(chart)
         for _ in range(POLISHING_STEPS):
             line = Linearised.of(images, spaces, at, at.points[0] if self.group == "positive scaling" else None)
             if not line.fixes:
                 break
             step = line.step()
-            moved = Position.of(images, spaces, self._representatives(at.points - step))
+            moved = Position.of(images, spaces, self.representatives(at.points - step))
             if moved.costs[0] > at.costs[0]:
                 break
             jumped = _have_kinks(images, np.vstack([moved.points, at.points]))[0]
@@ -383,10 +282,10 @@ class Peeling:
             return False
         if not np.isfinite(bar):  # on a line of mixtures of samples, or too close to one for this precision
             y = own.signals.coordinates[-1]
-            if any(_alike(y, other.signals.coordinates[-1]) for other in self.known) or any(_within(y, group) for group in self.groups):
+            if any(_alike(y, other.signals.coordinates[-1]) for other in self.taken) or any(_within(y, group) for group in self.groups):
                 return True
             found.held += 1
-        self.known.append(own)
+        self.taken.append(own)
         self.subspaces = [
             space.without(y) if complete else space
             for space, y, complete in zip(self.subspaces, own.signals.coordinates, self.complete, strict=True)
@@ -409,9 +308,9 @@ class Peeling:
         if not any(_within(column, known) for known in self.groups for column in group.T):
             self.groups.append(group)
             self.found.together = sum(known.shape[1] for known in self.groups)
-            made_up = [not np.isfinite(other.bar) and _within(other.signals.coordinates[-1], group) for other in self.known]
+            made_up = [not np.isfinite(other.bar) and _within(other.signals.coordinates[-1], group) for other in self.taken]
             if any(made_up):
-                self.known = [other for other, gone in zip(self.known, made_up, strict=True) if not gone]
+                self.taken = [other for other, gone in zip(self.taken, made_up, strict=True) if not gone]
                 self.found.held -= sum(made_up)
                 kept = ~np.array(made_up)
                 self.subspaces = [replace(space, avoid=space.avoid[kept]) if len(space.avoid) else space for space in self.subspaces]
@@ -464,21 +363,21 @@ class Peeling:
 
     def _release(self) -> None:
         """Find the samples that were held in what the signals of all others leave."""
-        for k, held in enumerate(self.known):
+        for k, held in enumerate(self.taken):
             if np.isfinite(held.bar):
                 continue
             avoid = [
                 np.delete(space.avoid, k, axis=0) if complete else space.avoid
                 for space, complete in zip(self.subspaces, self.complete, strict=True)
             ]
-            chart = self._chart(avoid[0])
-            images = self._images(chart)
+            chart = self.chart(avoid[0])
+            images = self.images(chart)
             spaces = [complement(rows) @ space.right for rows, space in zip(avoid[1:], self.searched, strict=False)]
             at = descend(images, spaces, chart.points(held.coordinates[None]), steps=SEARCH_STEPS, damping=LEAST_DAMPING)
             at, bar, _ = self._polished(chart, spaces, at)
             eta = chart.coordinates(at.points)[0]
             bar = float(np.hypot(bar, self._from_others(k, eta)))
-            everywhere = Position.of(self._images(self.everywhere), [s.right for s in self.searched], self.everywhere.points(eta[None]))
+            everywhere = Position.of(self.images(self.everywhere), [s.right for s in self.searched], self.everywhere.points(eta[None]))
             misfit = float(np.sqrt(everywhere.costs[0]))
             own = self._known(eta, bar, misfit)
             good = misfit <= self._tolerated(everywhere)[0] + bar / np.linalg.norm(eta)
@@ -492,10 +391,10 @@ class Peeling:
         """
         last = self.subspaces[-1]
         spread = np.sqrt(np.mean(last.spread**2))
-        own = self.known[k]
+        own = self.taken[k]
         dual = np.linalg.norm(own.entering[-1] / last.values)  # of the k-th row of U^+
         total = 0.0
-        for j, other in enumerate(self.known):
+        for j, other in enumerate(self.taken):
             if j != k:
                 y = other.signals.coordinates[-1] / last.values
                 total += (spread * np.linalg.norm(y) / abs(other.entering[-1] @ y) * np.linalg.norm(other.coordinates)) ** 2
@@ -507,15 +406,8 @@ class Peeling:
         for space, v, c in zip(self.searched, at.vectors, at.coordinates, strict=True):
             c = v @ space.right.T
             beyond = max(v.shape[1] - len(space.values), 1)
-            terms.append(np.hypot(space.deviation(c) * beyond**0.5 / np.linalg.norm(v, axis=1), FORWARD * self.unit_roundoff))
+            terms.append(np.hypot(space.deviation(c) * beyond**0.5 / np.linalg.norm(v, axis=1), EVALUATION * self.unit_roundoff))
         return np.linalg.norm(terms, axis=0)
-
-    def _uncertain(self, at: Position) -> Float[np.ndarray, " starts"]:
-        """How far noise may have moved the row spaces at these points, relative to their vectors."""
-        shares = [
-            space.uncertainty(v @ space.right.T) / np.linalg.norm(v, axis=1) for space, v in zip(self.searched, at.vectors, strict=True)
-        ]
-        return np.linalg.norm(shares, axis=0)
 
     def _bar(self, line: Linearised, at: Position, coordinates: Float[np.ndarray, "1 n"]) -> float:
         """Standard error: within the row space of the first update by the equations, outside it by the noise of that row space.
@@ -529,7 +421,7 @@ class Peeling:
             size = np.linalg.norm(v)
             spare = v.shape[1] - len(space.values) - at.points.shape[1] / len(at.vectors)
             share = np.linalg.norm(outside) / size / max(spare, 1.0) ** 0.5
-            evaluation = FORWARD * self.unit_roundoff / v.shape[1] ** 0.5
+            evaluation = EVALUATION * self.unit_roundoff / v.shape[1] ** 0.5
             predicted = 0.0 if spare >= SPARE else float(np.hypot(space.deviation(v @ space.right.T)[0] / size, evaluation))
             shares.append(max(share, predicted))
         first = self.subspaces[0]
@@ -551,14 +443,3 @@ def _within(y: Float[np.ndarray, " n"], group: Float[np.ndarray, "n k"]) -> bool
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two vectors have the same direction, or opposite ones."""
     return bool(1 - abs(one @ other) / (np.linalg.norm(one) * np.linalg.norm(other)) < SAME**2)
-
-
-def _distinct(points: Float[np.ndarray, "points unknowns"], most: int) -> Float[np.ndarray, "distinct unknowns"]:
-    """The first of each group of points that agree to a relative distance of :data:`SAME`."""
-    kept: list[int] = []
-    for k, point in enumerate(points):
-        if len(kept) == most:
-            break
-        if not kept or np.linalg.norm(points[kept] - point, axis=1).min() > SAME * np.linalg.norm(point):
-            kept.append(k)
-    return points[kept]

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import solve_triangular
 
-from identify.recovery.separation.columns import EVALUATION, LOUD, SPARE, spreads
+from identify.recovery.separation.columns import LOUD, spreads
 from identify.recovery.separation.quadrics import Pattern
+from identify.recovery.separation.search import EVALUATION, SPARE
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 
 ACCEPTED = 6.0

@@ -1,0 +1,198 @@
+"""Search for one sample at a time: coordinates in the row space of the first update, starts at its rows, and hits where the others lie.
+
+Neuron j saw :math:`\\sum_i u_{ij}\\tilde x_i`, which is close to one sample if few of the remaining ones move it, and is one sample
+exactly if only one does. All rows are screened by their cost, which takes one product; rows that solve the equations already need no
+descent.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.recovery.separation.forward import Chart
+from identify.recovery.separation.membership import Images, Position, descend
+from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
+
+STARTS, MOST_STARTS = 16, 256
+"""Descents in one round; doubled after a round without a hit, up to the second."""
+EXACT = 1e-14
+"""Cost at which a row solves the equations as it stands."""
+HIT = 1e-7
+"""Cost in the deflated spaces at which a start is refined."""
+SOLVED = 1e-22
+"""Cost at which a descent ends."""
+SEARCH_STEPS = 60
+ACCEPTED = 4.0
+"""A sample is accepted if it misses the subspaces by at most so many times what noise leaves (up to 1.5 times was measured)."""
+NEARLY, NEAR = 30.0, 1e-9
+"""Before it is polished, a hit is passed on if it misses the subspaces by at most the first times what noise leaves, or the second."""
+ROUNDED = 2e-14
+"""Relative distance from the subspaces that rounding of the evaluation explains."""
+HIDDEN = 3e-2
+"""Relative uncertainty from which on a sample cannot be told from noise."""
+SAME = 1e-4
+"""Relative distance at which two samples count as one: for the search only; duplicates count once in the rank as well."""
+PATIENCE, FEW = 40, 3
+"""Rounds without a new sample after which the search ends; so few hits do not make up for descents."""
+EVALUATION = 3.0
+"""Relative error of activations and signals that whoever computed the updates made, in units of rounding (measured)."""
+SPARE = 16
+"""Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
+SHORT = 1e-5
+"""Relative length of a Gauss-Newton step after which another one is not needed: its error is of second order."""
+FEW_ROWS = 1024
+"""Rows of the first update that are screened in one round."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Counts:
+    """The numbers behind a search."""
+
+    starts: int = 0
+    converged: int = 0
+    rounds: int = 0
+    rejected: int = 0
+    """Hits that do not solve the original equations to their precision."""
+    mixed: int = 0
+    """Hits that solve them, but are not told apart from mixtures with other samples."""
+    hidden: int = 0
+    """Hits whose signal is too small for this precision."""
+
+
+class SampleSearch(ABC):
+    """A search for all samples behind updates, of which the first has rows in the span of the inputs."""
+
+    group: str
+    """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
+    go_on: Callable[[], bool]
+    found: Any
+    """What was found, with :class:`Counts`."""
+
+    def set_up(self, first: Subspace, W: Float[np.ndarray, "m d"], bias: Float[np.ndarray, " m"], *, is_lifted: bool, seed: int) -> None:
+        """Begin in all coordinates of the row space; with a bias column the last one of a row is 1."""
+        self.first = first
+        self.map, self.offset = W @ first.right[:, : W.shape[1]].T, bias
+        self.unit = first.right[:, -1] if is_lifted else None
+        """The bias coordinate of a point with coordinates eta is unit·eta, and is 1."""
+        self.rng = np.random.default_rng(seed)
+        self.tried: set[tuple[int, int]] = set()
+        self.barren = 0
+        """Rounds since the last new sample."""
+        self.everywhere = self.chart(np.zeros((0, len(first.values))))
+
+    @property
+    @abstractmethod
+    def n_unknown(self) -> int:
+        """How many samples are still sought, about."""
+
+    @abstractmethod
+    def known(self) -> tuple[Float[np.ndarray, "_ n"], Float[np.ndarray, "_ n"]]:
+        """Of the samples known so far: unit rows to which the coordinates of all others are orthogonal, and their own coordinates."""
+
+    @abstractmethod
+    def images(self, chart: Chart) -> Images:
+        """The vectors of which all samples have theirs in known spaces."""
+
+    @abstractmethod
+    def remaining(self) -> list[Float[np.ndarray, "_ _"]]:
+        """These spaces, as the known samples leave them: orthonormal rows."""
+
+    @abstractmethod
+    def uncertain(self, vectors: list[np.ndarray]) -> Float[np.ndarray, " starts"]:
+        """How far noise may have moved the spaces at these vectors, relative to them."""
+
+    def completed(self, images: Any, spaces: list[np.ndarray], points: np.ndarray) -> np.ndarray:
+        """Points of a chart with the further unknowns that the images have, in columns behind them: none here."""
+        return points
+
+    def chart(self, avoided: Float[np.ndarray, "known n"]) -> Chart:
+        """The coordinates that known samples leave, normalised by the bias if it was observed."""
+        within = complement(avoided)
+        if self.unit is None:
+            return Chart.of(self.map, self.offset, np.zeros(within.shape[1]), within.T)
+        direction = within.T @ (within @ self.unit)
+        size = np.linalg.norm(direction)
+        return Chart.of(self.map, self.offset, direction / size**2, complement(np.vstack([avoided, direction / size])).T)
+
+    def hits(self, per: int) -> Float[np.ndarray, "hits n"]:
+        """Coordinates of distinct points that solve the equations in the spaces that the known samples leave."""
+        avoided, points = self.known()
+        chart = self.chart(avoided)
+        images, spaces, unknowns = self.images(chart), self.remaining(), chart.basis.shape[1]
+        if not unknowns:
+            return chart.origin[None]
+        rows, numbers = self._rows(chart, avoided, points)
+        screened = Position.of(images, spaces, self.completed(images, spaces, rows))
+        order = np.argsort(screened.costs, kind="stable")
+        exact = order[screened.costs[order] < EXACT]
+        hits = _distinct(self.representatives(rows[exact]))
+        if self.barren or len(hits) < max(FEW, self.n_unknown // STARTS):
+            fresh = [k for k in order[len(exact) :] if (int(numbers[k]), len(points)) not in self.tried][:per]
+            self.tried.update((int(numbers[k]), len(points)) for k in fresh)
+            starts = screened.points[fresh] if fresh else self.completed(images, spaces, self._mixtures(rows, per))
+            reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
+            self.found.starts += len(starts)
+            explained = np.minimum(ACCEPTED * self.uncertain(images.values(reached.points)), HIDDEN) ** 2  # by noise
+            good = np.flatnonzero(reached.costs < np.maximum(HIT, explained))
+            self.found.converged += len(good)
+            best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")], :unknowns]
+            hits = _distinct(np.vstack([hits, self.representatives(best_first)]))
+        return chart.coordinates(hits)
+
+    def representatives(self, points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "points unknowns"]:
+        """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""
+        if self.group == "positive scaling":
+            return points / np.linalg.norm(points, axis=1, keepdims=True)
+        if self.group == "sign":
+            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
+            return points * np.where(along < 0, -1.0, 1.0)[:, None]
+        return points
+
+    def _rows(self, chart: Chart, avoided: np.ndarray, points: np.ndarray) -> tuple[Float[np.ndarray, "rows unknowns"], np.ndarray]:
+        """Rows of the first update without the share of the known samples, as points of the chart, and which neurons they are."""
+        rows = self.first.left * self.first.values
+        numbers = np.arange(len(rows))
+        if len(rows) > FEW_ROWS:
+            numbers = np.sort(self.rng.choice(len(rows), FEW_ROWS, replace=False))
+            rows = rows[numbers]
+        if len(avoided):  # as far as the shares are known
+            rows = rows - rows @ avoided.T @ np.linalg.pinv(points @ avoided.T) @ points
+        if self.unit is not None:
+            weight = rows @ self.unit
+            clear = np.abs(weight) > 1e-6 * np.abs(weight).max(initial=0.0)
+            rows, numbers = rows[clear] / weight[clear, None], numbers[clear]
+        else:
+            size = np.linalg.norm(rows, axis=1)
+            clear = size > 1e-6 * size.max(initial=0.0)
+            signs = self.rng.choice([-1.0, 1.0], int(clear.sum()))
+            rows, numbers = rows[clear] * (signs / size[clear])[:, None] * self._typical_size(), numbers[clear]
+        return chart.points(rows), numbers
+
+    def _typical_size(self) -> float:
+        """Of the coordinates of a start whose scale no bias fixes: pre-activations of size one."""
+        spread = np.linalg.norm(self.map) / np.sqrt(self.map.size)
+        return float(self.rng.lognormal(0.0, 1.0) / max(spread, ROUNDING) / self.map.shape[1] ** 0.25)
+
+    def _mixtures(self, rows: Float[np.ndarray, "rows unknowns"], per: int) -> Float[np.ndarray, "starts unknowns"]:
+        """Affine combinations of two or three rows, for when all rows were tried."""
+        chosen = self.rng.integers(len(rows), size=(per, 3))
+        weights = self.rng.standard_normal((per, 3))
+        weights[:, 0] = 1 - weights[:, 1:].sum(axis=1)
+        return np.einsum("sk,sku->su", weights, rows[chosen])
+
+
+def _distinct(points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "distinct unknowns"]:
+    """The first of each group of points that agree to a relative distance of :data:`SAME`, at most :data:`MOST_STARTS`."""
+    chosen: list[int] = []
+    for k, point in enumerate(points):
+        if len(chosen) == MOST_STARTS:
+            break
+        if not chosen or np.linalg.norm(points[chosen] - point, axis=1).min() > SAME * np.linalg.norm(point):
+            chosen.append(k)
+    return points[chosen]
