@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from identify.base.errors import InputError, WrongTypeError
-from identify.base.limits import Clock, OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
+from identify.base.errors import WrongTypeError
+from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
 from identify.problem.features import FeatureSystem
@@ -29,11 +29,8 @@ from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
+from identify.recovery.separation.batch import by_separation, is_beyond_polynomials
 from identify.recovery.separation.cliques import separate, separate_operations
-from identify.recovery.separation.dense import separated
-from identify.recovery.separation.feature_batch import separated_features
-from identify.recovery.separation.kept import Kept
-from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
@@ -60,8 +57,6 @@ CHUNK, BLOCK_SHARE = 16, 0.02
 """Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 FAR = 100
 """Powers of two between one and the largest number of a target, from which it is recovered in other units: squares fit then."""
-FORWARD = "the updates of the first two layers were observed"
-"""Why forward separation was chosen, in the evidence."""
 TOLERANCE = 1e-6
 """Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
 
@@ -179,10 +174,8 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
-    if isinstance(system, FeatureSystem):
-        return _behind_features(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
-    if isinstance(system, KKTSystem) and is_beyond_polynomials(system):
-        return _by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
+    if isinstance(system, FeatureSystem) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
+        return by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
     known = _checked(system, method, data)
     options = Options(
         None if samples is None else whole("samples", samples, advice=", or None to estimate it"),
@@ -205,100 +198,6 @@ def recover(
             return found
         progress("judging the data exactly")
         return replace(found, uniqueness=judged(system, found, work.precision, seconds_left()))
-
-
-def is_beyond_polynomials(system: KKTSystem) -> bool:
-    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by separation."""
-    net = system.network
-    return net.depth != 2 or net.has_output_bias or any(sigma.kind != "polynomial" for sigma in net.activations)
-
-
-def _by_separation(
-    system: KKTSystem,
-    samples: int | None,
-    method: str,
-    starts: int | None,
-    seed: int,
-    budget: float | None,
-    tolerance: float | None,
-    checkpoint: str | Path | None,
-    data: Any,
-    progress: Callable[[str], None],
-) -> Recovery:
-    """Networks of any depth and activation; ``method`` is ``"auto"`` or ``"separate"``."""
-    choice("method", choice("method", method, METHODS), ("auto", "separate"))
-    if starts is not None:
-        raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
-    known = None if data is None else check_pair("data", data, system.network)
-    evidence: dict[str, Any] = {}
-    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
-        clock = Clock(deadline=time_limit())
-        samples = None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks")
-        why = why_one_layer(system, samples)
-        if why is not None or all(update.W is not None for update in system.updates[:2]):
-            evidence["chosen"] = FORWARD if why is None else why
-        try:
-            found = (separated if why is None else separated_from_one_layer)(
-                system,
-                samples=samples,
-                seed=seed,
-                tolerance=None if tolerance is None else positive("tolerance", tolerance),
-                evidence=evidence,
-                go_on=clock.go_on,
-                progress=progress,
-                kept=Kept.of(None if checkpoint is None else Path(checkpoint), system, samples),
-            )
-        except RecoveryError as error:
-            if clock.interrupted:
-                error.evidence["interrupted"] = clock.interrupted
-            raise
-    if clock.interrupted:
-        found.evidence["interrupted"] = clock.interrupted
-    if known is not None:
-        found.evidence["errors"] = found.match(*known).errors.tolist()
-    return found
-
-
-def _behind_features(
-    system: FeatureSystem,
-    samples: int | None,
-    method: str,
-    starts: int | None,
-    seed: int,
-    budget: float | None,
-    tolerance: float | None,
-    checkpoint: str | Path | None,
-    data: Any,
-    progress: Callable[[str], None],
-) -> Recovery:
-    """A dense layer behind a known map; ``method`` is ``"auto"`` or ``"separate"``."""
-    choice("method", choice("method", method, METHODS), ("auto", "separate"))
-    if checkpoint is not None:
-        raise InputError("checkpoint: received a folder, but a map has no contents to know it by; leave it out, and set a budget")
-    known = None if data is None else check_pair("data", data, system)
-    evidence: dict[str, Any] = {}
-    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
-        clock = Clock(deadline=time_limit())
-        try:
-            found = separated_features(
-                system,
-                samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the rank"),
-                seed=seed,
-                starts=None if starts is None else whole("starts", starts, advice=", or None for as many as are needed"),
-                tolerance=None if tolerance is None else positive("tolerance", tolerance),
-                evidence=evidence,
-                clock=clock,
-                progress=progress,
-            )
-        except RecoveryError as error:
-            if clock.interrupted:
-                error.evidence["interrupted"] = clock.interrupted
-            raise
-    if clock.interrupted:
-        found.evidence["interrupted"] = clock.interrupted
-    if known is not None:
-        found.evidence["errors"] = found.match(*known).errors.tolist()
-    return found
 
 
 def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.ndarray] | None) -> tuple[Work, Recovery]:

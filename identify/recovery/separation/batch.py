@@ -1,0 +1,83 @@
+"""The batch behind an update of any network: which separation serves, and what all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from identify.base.errors import InputError
+from identify.base.limits import Clock, limit_time, time_limit
+from identify.base.options import METHODS, choice, positive, whole
+from identify.problem.features import FeatureSystem
+from identify.problem.system import KKTSystem, check_pair
+from identify.recovery.separation.dense import separated
+from identify.recovery.separation.feature_batch import separated_features
+from identify.recovery.separation.kept import Kept
+from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
+from identify.recovery.solution import Recovery, RecoveryError
+
+FORWARD = "the updates of the first two layers were observed"
+"""Why forward separation was chosen, in the evidence."""
+
+
+def is_beyond_polynomials(system: KKTSystem) -> bool:
+    """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by separation."""
+    net = system.network
+    return net.depth != 2 or net.has_output_bias or any(sigma.kind != "polynomial" for sigma in net.activations)
+
+
+def by_separation(
+    system: KKTSystem | FeatureSystem,
+    samples: int | None,
+    method: str,
+    starts: int | None,
+    seed: int,
+    budget: float | None,
+    tolerance: float | None,
+    checkpoint: str | Path | None,
+    data: Any,
+    progress: Callable[[str], None],
+) -> Recovery:
+    """Networks of any depth and activation, and dense layers behind a known map; ``method`` is ``"auto"`` or ``"separate"``.
+
+    The arguments are those of :func:`identify.recover`.
+    """
+    choice("method", choice("method", method, METHODS), ("auto", "separate"))
+    if isinstance(system, FeatureSystem):
+        if checkpoint is not None:
+            raise InputError("checkpoint: received a folder, but a map has no contents to know it by; leave it out, and set a budget")
+        starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
+        known = None if data is None else check_pair("data", data, system)
+    else:
+        if starts is not None:
+            raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
+        known = None if data is None else check_pair("data", data, system.network)
+    evidence: dict[str, Any] = {}
+    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+        clock = Clock(deadline=time_limit())
+        asked: dict[str, Any] = {
+            "samples": None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
+            "seed": seed,
+            "tolerance": None if tolerance is None else positive("tolerance", tolerance),
+            "evidence": evidence,
+            "progress": progress,
+        }
+        try:
+            if isinstance(system, FeatureSystem):
+                found = separated_features(system, starts=starts, clock=clock, **asked)
+            else:
+                why = why_one_layer(system, asked["samples"])
+                if why is not None or all(update.W is not None for update in system.updates[:2]):
+                    evidence["chosen"] = FORWARD if why is None else why
+                kept = Kept.of(None if checkpoint is None else Path(checkpoint), system, asked["samples"])
+                found = (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **asked)
+        except RecoveryError as error:
+            if clock.interrupted:
+                error.evidence["interrupted"] = clock.interrupted
+            raise
+    if clock.interrupted:
+        found.evidence["interrupted"] = clock.interrupted
+    if known is not None:
+        found.evidence["errors"] = found.match(*known).errors.tolist()
+    return found
