@@ -24,32 +24,26 @@ from scipy.linalg import cho_factor, cho_solve
 from identify.base.limits import refuse_above
 from identify.problem.activation import MAX_DEGREE, Activation
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
-from identify.problem.rank import numerical_rank
+from identify.problem.precision import format_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.peel import Peeled, Peeling
+from identify.recovery.separation.precision import allowed_residual, signal_rank
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
 METHOD = "forward separation"
-SIGNAL = 10.0
-"""A singular value counts as signal above so many units of rounding, relative to the largest."""
 MOST_LAYERS = 4
 """Hidden layers whose equations are used, at most."""
-LARGEST = 0.1
-"""Relative residual above which samples never count as a solution, unless a tolerance is given."""
 MOST_MULTIPLIERS = 6000
 """Multipliers whose normal equations are formed."""
 RIDGE, REFINEMENTS = 1e-13, 5
 """Added to their diagonal relative to it, and steps of refinement."""
 JOINTLY = 1e-6
 """Relative noise of the updates from which on all samples are refined together."""
-DROP = 3.0
-"""Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,28 +173,6 @@ def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:
     return [max(size, np.finfo(float).tiny) for size in [*own, *shared]]
 
 
-def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
-    """How many singular values are signals: those above rounding, or if all are, those before the largest drop.
-
-    Rounding of a format may add up to singular values of some units, but independent errors of all entries spread over all of them, and
-    those are much smaller. Between the two the largest drop decides.
-    """
-    m, columns = shape
-    spread = unit * np.linalg.norm(values) * (m**0.5 + columns**0.5) / (m * columns) ** 0.5
-    surely = int(np.sum(values > SIGNAL * unit * values[0]))
-    perhaps = int(np.sum(values > SIGNAL * min(spread, unit * values[0])))
-    if perhaps < len(values):
-        drops = values[max(surely, 1) - 1 : perhaps] / np.maximum(values[max(surely, 1) : perhaps + 1], np.finfo(float).tiny)
-        return max(surely, 1) + int(drops.argmax())
-    if surely < len(values):
-        return surely
-    rank, _ = numerical_rank(values)
-    if rank < len(values):
-        return rank
-    drops = values[:-1] / values[1:]
-    return int(drops.argmax()) + 1 if len(drops) and drops.max() >= DROP else len(values)
-
-
 def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: dict[str, Any]) -> int:
     """n, which the ranks of the first two updates count: the larger one, as samples may be dependent, or more than inputs."""
     evidence["ranks"] = ranks
@@ -248,10 +220,7 @@ def _finished(
     X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], bars[order]
     evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
     residual = system.residual(X, c)
-    shares = signal_sizes / np.linalg.norm(signal_sizes)
-    carried = float(np.linalg.norm(shares * bars / np.linalg.norm(X, axis=1)))
-    usual = max(SLACK * noise, unit**DIGITS_KEPT)
-    allowed = min(max(usual, min(SLACK * carried, SLACK * usual)), LARGEST) if tolerance is None else tolerance
+    allowed = allowed_residual(noise, unit, signal_sizes, bars / np.linalg.norm(X, axis=1)) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
     complete = len(X) == n
     if complete and residual > allowed:

@@ -16,11 +16,11 @@ from identify.base.norms import relative_size
 from identify.problem.activation import MAX_DEGREE
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.features import FeatureSystem
-from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
+from identify.problem.precision import format_of
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.dense import LARGEST, signal_rank
 from identify.recovery.separation.feature_map import FeatureMap
 from identify.recovery.separation.features import STARTS, FeatureSearch
+from identify.recovery.separation.precision import allowed_residual, signal_rank
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
@@ -175,8 +175,7 @@ def _finished(search: FeatureSearch, tolerance: float | None, evidence: dict[str
     c, residual = np.full((len(X), system.n_outputs), np.nan), float("nan")
     unit = max(search.unit, search.map.rounding)
     noise = max(search.space.relative_noise, unit)
-    usual = max(SLACK * noise, unit**DIGITS_KEPT)
-    allowed = tolerance
+    sizes = np.zeros(0)
     if complete:
         c = np.linalg.lstsq(found.vectors.T, system.update.T, rcond=None)[0]
         residual = relative_size(system.update - c.T @ found.vectors, system.update)
@@ -184,12 +183,14 @@ def _finished(search: FeatureSearch, tolerance: float | None, evidence: dict[str
         order = np.argsort(-sizes, kind="stable")
         X, c, bars, sizes = X[order], c[order], bars[order], sizes[order]
         evidence["separation"]["smallest_signal"] = float(sizes[-1] / sizes[0])
-        known = np.isfinite(bars)
-        carried = float(np.linalg.norm((sizes / np.linalg.norm(sizes) * bars / np.linalg.norm(X, axis=1))[known]))
-        allowed = min(max(usual, min(SLACK * carried, SLACK * usual)), LARGEST) if tolerance is None else tolerance
-    evidence["precision"] = {"noise": noise, "allowed": min(usual, LARGEST) if allowed is None else allowed}
-    if complete and not residual <= evidence["precision"]["allowed"]:
-        obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": evidence["precision"]["allowed"]})
+    allowed = (
+        allowed_residual(noise, unit, sizes, bars[: len(sizes)] / np.linalg.norm(X[: len(sizes)], axis=1))
+        if tolerance is None
+        else tolerance
+    )
+    evidence["precision"] = {"noise": noise, "allowed": allowed}
+    if complete and not residual <= allowed:
+        obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": allowed})
         raise ResidualError.of(obstacle, "the update belongs to another map, or there are more samples", **evidence)
     if search.ambiguity.group != "none" and complete:
         X, c = search.ambiguity.canonical(X, c)

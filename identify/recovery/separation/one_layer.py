@@ -9,7 +9,7 @@ has too few rows to count the samples; it fixes what the first leaves open (the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, cast
 
@@ -19,27 +19,25 @@ from jaxtyping import Float
 from identify.base.limits import refuse_above
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
+from identify.problem.precision import format_of
 from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
-from identify.recovery.separation.dense import JOINTLY, LARGEST, SIGNAL, _refined_multipliers, signal_rank
+from identify.recovery.separation.dense import JOINTLY, _refined_multipliers
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
+from identify.recovery.separation.precision import SIGNAL, allowed_residual, signal_rank
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.search import PATIENCE, STARTS
-from identify.recovery.separation.subspace import ROUNDING, Subspace
+from identify.recovery.separation.settling import Batch, ambiguity_of, settled
+from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
 GAP = 10.0
 """Factor between the singular values of the kernel of the quadrics and the next from which on its dimension shows."""
-INDEPENDENT = 1e-9
-"""Ratio of singular values below which columns count as dependent."""
-MOST_SIGNS = 16
-"""Samples whose signs are tried one after the other, if no linear equations tell them."""
 FEW = 2
 """Singular values behind a gap and above rounding that are taken for samples, if those before them are not enough."""
 IMPATIENCE = 6
@@ -81,20 +79,6 @@ def _count(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int])
     """The rank; a single update of full rank needs a large gap to be taken for one of lower rank and noise."""
     rank = signal_rank(values, unit, shape)
     return numerical_rank(values)[0] if values[-1] > SIGNAL * unit * values[0] else rank
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Samples in the units of the inputs, with what their methods say of them."""
-
-    X: Float[np.ndarray, "found d"]
-    c: Float[np.ndarray, "found C"]
-    signals: Float[np.ndarray, "found m"]
-    slopes: Float[np.ndarray, "found m"]
-    bars: Float[np.ndarray, " found"]
-    numbers: dict[str, Any]
-    is_free: bool = False
-    """Whether the scale of each sample is open within an interval."""
 
 
 def separated_from_one_layer(
@@ -200,7 +184,7 @@ def _by_columns(
     kept: Kept,
 ) -> Recovery:
     (m, d), C, n = layer.W.shape, len(layer.output), len(layer.space.values)
-    ambiguity = _ambiguity(system)
+    ambiguity = ambiguity_of(system)
     each = n - layer.is_lifted + C - 1 - (ambiguity.group == "positive scaling")
     if m - n < each:
         raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=m, equations=m - n, unknowns=each)
@@ -214,7 +198,7 @@ def _by_columns(
         layer.output,
         layer.is_lifted,
         layer.unit_roundoff,
-        _ambiguity(system, alone=True).group,
+        ambiguity_of(system, alone=True).group,
         seed,
         patience,
         go_on,
@@ -237,7 +221,7 @@ def _by_columns(
         status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED
     shown = {"found": len(X), "samples": n, "starts": found.starts, "converged": found.converged, "neurons": m, "needed": needed}
     known = Uniqueness(status, reason, numbers=shown)
-    batch = _settled(system, batch, n, ambiguity)
+    batch = settled(system, batch, n, ambiguity)
     if len(X) == n:  # of samples that are nearly dependent, those of one rest on the others'
         c = _refined_multipliers(system, batch.X, batch.c)
         batch = replace(batch, c=c, signals=(c @ layer.output) * batch.slopes)
@@ -310,12 +294,12 @@ def _by_quadrics(
         )
     best = best[good]
     X, signals = best.inputs[:, : layer.W.shape[1]], best.signals
-    ambiguity = _ambiguity(system)
+    ambiguity = ambiguity_of(system)
     numbers |= {"beside": best.beside}
     is_open = bool(np.isfinite(best.intervals[:, 1]).any() or (best.intervals[:, 0] > 0).any()) or not ambiguity.has_free_scale
     is_free = not layer.is_lifted and is_open
     batch = Batch(X, _multipliers(layer, best.slopes, signals), signals, best.slopes, best.bars, {}, is_free)
-    batch = _settled(system, batch, n, ambiguity)
+    batch = settled(system, batch, n, ambiguity)
     shown = {"samples": n, "unknowns": N, "last": kernel.last, "following": kernel.next}
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.KERNEL, numbers=shown)
     if batch.is_free:
@@ -364,69 +348,6 @@ def _multipliers(
     return np.array(c).reshape(len(slopes), len(layer.output))
 
 
-def _settled(system: KKTSystem, batch: Batch, samples: int, ambiguity: Ambiguity) -> Batch:
-    """Scale or sign of each sample, as far as the second update fixes them, if all samples are there: it is linear in what is open.
-
-    A free scale t enters it by c_i h(t x_i) / t = c_i (D_i W x_i + (D_i b + e_i) / t), linear in 1 / t, e the intercept of the piece;
-    a sign by one of two columns.
-    """
-    net, second = system.network, system.updates[1].W
-    if second is None or len(batch.X) < samples:
-        return batch
-    bias = 0.0 if net.biases[0] is None else net.biases[0]
-    sigma, target = net.activations[0], second.reshape(net.n_outputs, -1)
-    product = batch.X @ net.weights[0].T
-
-    def columns(rows: np.ndarray) -> np.ndarray:
-        return np.einsum("io,im->omi", batch.c, rows).reshape(target.size, -1)
-
-    if batch.is_free:
-        z = product + bias
-        fixed = batch.slopes * product
-        moving = columns(sigma(z) - fixed)
-        wanted = target.reshape(-1) - columns(fixed).sum(axis=1)
-        inverse = np.linalg.lstsq(moving, wanted, rcond=None)[0]
-        rounding = max(format_of(target.reshape(-1)), ROUNDING) * np.linalg.norm(target)
-        noise = np.hypot(np.linalg.norm(wanted - moving @ inverse), rounding) / max(len(wanted) - len(inverse), 1) ** 0.5
-        error = noise * np.linalg.norm(np.linalg.pinv(moving), axis=1)
-        t = np.where(inverse > 0, 1 / np.maximum(inverse, 1e-300), 1.0)
-        bars = np.hypot(batch.bars, error * t * np.linalg.norm(batch.X, axis=1)) * t
-        return Batch(batch.X * t[:, None], batch.c / t[:, None], batch.signals / t[:, None], batch.slopes, bars, batch.numbers)
-    alone = _ambiguity(system, alone=True)
-    if alone.group != "sign" or ambiguity.group != "none":
-        return batch
-    flip = -1.0 if alone.flips_multiplier else 1.0
-    plus, minus = columns(sigma(product)), flip * columns(sigma(-product))
-    wanted = target.reshape(-1) - minus.sum(axis=1)
-    share, _, rank, _ = np.linalg.lstsq(plus - minus, wanted, rcond=INDEPENDENT)
-    if rank < len(share) <= MOST_SIGNS:  # such as sigmoid, where a sign changes a constant only
-        every = (np.arange(2 ** len(share))[:, None] >> np.arange(len(share))) & 1
-        U, values, right = np.linalg.svd(plus - minus, full_matrices=False)
-        reduced = every @ (values[:rank, None] * right[:rank]).T - U[:, :rank].T @ wanted
-        share = every[np.linalg.norm(reduced, axis=1).argmin()]
-    signs = np.where(share > 0.5, 1.0, -1.0)[:, None]
-    c = batch.c * np.where(signs < 0, flip, 1.0)
-    slopes = batch.slopes if alone.flips_multiplier else signs * batch.slopes
-    return Batch(signs * batch.X, c, signs * batch.signals, slopes, batch.bars, batch.numbers)
-
-
-def _ambiguity(system: KKTSystem, *, alone: bool = False) -> Ambiguity:
-    """What the updates leave open for each sample; ``alone``: the first one by itself."""
-    net, sigma = system.network, system.network.activations[0]
-    if net.biases[0] is not None:
-        return Ambiguity("none", 1)
-    second = not alone and system.updates[1].W is not None
-    if isinstance(sigma, PiecewiseLinear) and not any(sigma.breakpoints) and not (second and sigma.lines.value):
-        return Ambiguity("even scaling" if sum(sigma.slopes) == 0 else "positive scaling", 1)
-    z = np.linspace(0.1, 3.0, 30)
-    for flips in (True, False):  # sigma' even: u(-x) = u(x); odd: u(-x) = -u(x)
-        derivative = np.allclose(sigma(-z, order=1), sigma(z, order=1) * (1 if flips else -1), rtol=1e-13, atol=0)
-        value = np.allclose(sigma(-z), sigma(z) * (-1 if flips else 1), rtol=1e-13, atol=0)
-        if derivative and (value or not second):
-            return Ambiguity("sign", 1 if flips else 2)
-    return Ambiguity("none", 1)
-
-
 def _finished(
     system: KKTSystem,
     layer: OneLayer,
@@ -449,10 +370,8 @@ def _finished(
     lengths = np.linalg.norm(batch.X, axis=1)
     sizes = np.linalg.norm(batch.signals, axis=1) * (np.hypot(lengths, 1) if layer.is_lifted else lengths)
     evidence["separation"]["smallest_signal"] = float(sizes.min() / sizes.max())
-    noise, unit = layer.space.relative_noise, layer.unit_roundoff
-    carried = float(np.linalg.norm(sizes / np.linalg.norm(sizes) * batch.bars / lengths))
-    usual = max(SLACK * noise, unit**DIGITS_KEPT)
-    allowed = min(max(usual, min(SLACK * carried, SLACK * usual)), LARGEST) if tolerance is None else tolerance
+    noise = layer.space.relative_noise
+    allowed = allowed_residual(noise, layer.unit_roundoff, sizes, batch.bars / lengths) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
     if found == n and not residual <= allowed:
         obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": allowed})
