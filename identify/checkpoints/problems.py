@@ -25,9 +25,10 @@ from identify.base.opening import shown
 from identify.base.options import choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
+from identify.problem.data import check_data
 from identify.problem.features import refuse_features
 from identify.problem.network import Network, TwoLayerNetwork, from_parameters
-from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.system import SELF_TRAINED, KKTSystem
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
 TEXTS = ("activation", "regime", "loss")

@@ -20,12 +20,13 @@ from identify.conditions.witnesses.witness import SHOWN
 from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
+from identify.problem.data import check_data, check_pair
 from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
-from identify.problem.system import SELF_TRAINED, KKTSystem, check_data, check_pair
+from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Report, Scope, Verdict
 
 INCONSISTENT = 1e-2

@@ -24,11 +24,12 @@ from identify.defence.curves import DefenceCurve, Defences
 from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import normal_form
+from identify.problem.data import check_data
 from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import LARGEST
 from identify.problem.refusals import require_polynomial
-from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError

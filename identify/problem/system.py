@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError
 from identify.base.norms import relative_size, scaled
 from identify.base.options import LAYERS, REGIMES, choice, positive, whole
+from identify.problem.data import check_data, check_labels
 from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
 from identify.problem.network import Network, ShapeError, TwoLayerNetwork, finite_array
@@ -424,38 +425,3 @@ def check_network(name: str, value: object) -> None:
     """Raise :class:`ShapeError` for what is not a network."""
     if not isinstance(value, Network):
         raise ShapeError(f"{name}: received {type(value).__name__}, expected a Network or a TwoLayerNetwork")
-
-
-def check_data(X: ArrayLike | None, c: ArrayLike | None, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Data and multipliers as float64 arrays of shapes (n, d) and (n, C). Raises :class:`ShapeError`."""
-    X = finite_array("X", X, (None, n_inputs), "samples, one per row")
-    meaning = "signed multipliers, one for each sample" if n_outputs == 1 else "signed multipliers, one row per sample"
-    flat = n_outputs == 1 and not _is_matrix(c)
-    return X, finite_array("c", c, (len(X),) if flat else (len(X), n_outputs), meaning).reshape(len(X), n_outputs)
-
-
-def check_pair(
-    name: str, value: Any, network: Network | FeatureSystem, expected: str = "a pair (X, c) of samples and multipliers"
-) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`check_data` of a pair (X, c) for this network; ``expected`` says so in the error."""
-    try:
-        X, c = value
-    except (TypeError, ValueError):
-        raise ShapeError(f"{name}: received {type(value).__name__}, expected {expected}") from None
-    return check_data(X, c, network.n_inputs, network.n_outputs)
-
-
-def _is_matrix(value: Any) -> bool:
-    try:
-        return np.ndim(value) == 2
-    except ValueError:
-        return False
-
-
-def check_labels(labels: ArrayLike) -> np.ndarray:
-    """Labels as float64, each +1 or -1. Raises :class:`ShapeError` otherwise."""
-    values = finite_array("labels", labels, (None,), "one label, +1 or -1, for each sample")
-    wrong = np.setdiff1d(values, [-1.0, 1.0])
-    if wrong.size:
-        raise ShapeError(f"labels: received {wrong[:5].tolist()}, expected only +1 and -1; map your classes to these")
-    return values

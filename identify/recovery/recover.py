@@ -15,11 +15,12 @@ from identify.base.errors import WrongTypeError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
+from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
-from identify.problem.system import KKTSystem, check_pair
+from identify.problem.system import KKTSystem
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS

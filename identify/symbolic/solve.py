@@ -18,7 +18,7 @@ from sympy import Expr, Integer, Symbol
 
 from identify.base.errors import InputError
 from identify.base.options import choice, positive, valid_seed
-from identify.problem.system import check_data
+from identify.problem.data import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
 from identify.symbolic.groebner import solve_with_sympy
 from identify.symbolic.msolve import Interval, Roots, SolveLimitError, WrongSolutionError, msolve_program, solve_with_msolve

@@ -14,7 +14,7 @@ from identify.conditions.diagnostics.error_bars import error_bars
 from identify.conditions.diagnostics.perturbations import round_to_bits
 from identify.defence.levels import Owner
 from identify.planting.configuration import Configuration
-from identify.problem.system import check_data
+from identify.problem.data import check_data
 
 CUBIC = "z + z^2/2 + z^3"
 NONE: dict = {"noise": (), "rounding": (), "weights": (), "width": (), "degree": (), "batch": ()}

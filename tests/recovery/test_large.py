@@ -6,9 +6,10 @@ from support.oracles import random_network
 from support.zoo import SMOOTH_CUBIC
 
 from identify.planting.configuration import Configuration
+from identify.problem.data import check_data
 from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.problem.network import TwoLayerNetwork
-from identify.problem.system import KKTSystem, check_data
+from identify.problem.system import KKTSystem
 from identify.recovery import error_bars, polish
 from identify.recovery import moments as moment_solve
 from identify.recovery.equations import Equations

@@ -15,7 +15,8 @@ from identify.conditions.diagnostics.error_bars import ErrorBars, NotFiniteError
 from identify.conditions.diagnostics.perturbations import FLOAT32, RESIDUAL, stated_perturbations
 from identify.conditions.diagnostics.sensitivity import leaves_scale_free
 from identify.exact.modular import Arithmetic
-from identify.problem.system import KKTSystem, check_data
+from identify.problem.data import check_data
+from identify.problem.system import KKTSystem
 from identify.problem.verdict import Condition
 
 REFERENCE = "first-order perturbation of a least-squares solution (Golub & Van Loan 2013, section 5.3)"

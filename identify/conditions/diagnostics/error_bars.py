@@ -22,8 +22,9 @@ from identify.base.norms import exponent, row_sizes, scaled, size
 from identify.conditions.diagnostics.gram import RESOLUTION, gram, reduced_gram
 from identify.conditions.diagnostics.perturbations import default_perturbations, stated_perturbations
 from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
+from identify.problem.data import check_data
 from identify.problem.gradients import jacobian
-from identify.problem.system import KKTSystem, check_data
+from identify.problem.system import KKTSystem
 
 MAX_QR_FLOPS = 4e10
 """Beyond, J^T J is formed instead of J: faster, with half the digits."""

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from identify.base.limits import memory_allowed
 from identify.base.norms import relative_size, size
 from identify.exact.modular import Arithmetic
+from identify.problem.data import check_data
 from identify.problem.gradients import unflatten
-from identify.problem.system import SELF_TRAINED, KKTSystem, check_data
+from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Condition
 
 REFERENCE = "Lyu & Li 2020; Ji & Telgarsky 2020 (KKT points); Lawson & Hanson 1974 (non-negative least squares)"

@@ -17,7 +17,8 @@ from identify.conditions.setting import Setting
 from identify.exact.instance import Residues
 from identify.exact.modular import multiply, random_prime
 from identify.problem.activation import horner, root_group
-from identify.problem.system import KKTSystem, check_data
+from identify.problem.data import check_data
+from identify.problem.system import KKTSystem
 
 PRIMES = 2
 ACTIVE = 1e-2

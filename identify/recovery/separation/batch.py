@@ -9,8 +9,9 @@ from typing import Any
 from identify.base.errors import InputError
 from identify.base.limits import Clock, limit_time, time_limit
 from identify.base.options import METHODS, choice, positive, whole
+from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
-from identify.problem.system import KKTSystem, check_pair
+from identify.problem.system import KKTSystem
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
