@@ -18,7 +18,11 @@ Name = TypeVar("Name")
 
 REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 LAYERS = ("both", "first", "second")
-CONDITIONS = ("interpolation", "decomposition", "scale", "generic-global", "local", "count", "witness", "reduction")
+CONDITIONS = (
+    *("interpolation", "decomposition", "scale", "generic-global"),
+    *("quadrics", "separation", "pattern", "competitors"),
+    *("local", "count", "witness", "reduction"),
+)
 """In the order of a report."""
 METHODS = ("auto", "algebraic", "separate", "projection", "birth", "splitting", "joint")
 """Of a recovery: what to try by itself, the algebra, and every search."""

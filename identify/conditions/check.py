@@ -13,6 +13,9 @@ from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice, valid_seed, whole
 from identify.conditions.judgement import judge
+from identify.conditions.networks.judge import count, judge_network
+from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.separation import separation
 from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
 from identify.conditions.setting import Setting
@@ -25,7 +28,7 @@ from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
-from identify.problem.refusals import require_polynomial
+from identify.problem.refusals import is_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Report, Scope, Verdict
 
@@ -128,16 +131,15 @@ def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) 
     if isinstance(problem, Configuration):
         if samples is not None or data is not None:
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
-        require_polynomial("check", problem)
-        return _check_configuration(problem, seed, plan)
+        return _check_configuration(problem, seed, plan) if is_polynomial(problem) else _check_sizes(problem, seed, plan)
     refuse_features("check", problem)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
-    require_polynomial("check", problem.network)
     if data is None:
         if samples is None:
             raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
-        return _check_system(problem, whole("samples", samples), seed, plan)
+        ask = _check_system if is_polynomial(problem.network) else _check_network
+        return ask(problem, whole("samples", samples), seed, plan)
     return _check_data(problem, *check_pair("data", data, problem.network), samples, seed, plan)
 
 
@@ -165,6 +167,40 @@ def _illustration(config: Configuration, seed: int) -> Any:
     except TooLargeError:
         return None, None
     return system, (truth.X, truth.c.reshape(config.samples, config.outputs))
+
+
+def _check_sizes(config: Configuration, seed: int, plan: Plan) -> Report:
+    """A network of any activation and depth: generic if the theorems about generic networks decide, else one planted instance.
+
+    Where every activation is analytic, what holds to first order at that instance holds for almost all networks and data.
+    """
+    question = NetworkQuestion.of_configuration(config, seed)
+    subject = question.subject(config.layers)
+    if config.regime in SELF_TRAINED:
+        note = "no instance is planted for a self-trained regime of such a network: pass a system with data"
+        return judge_network(question, subject, config.describe(), (SELF_TRAINED_CAVEAT, note), plan)
+    if separation(question).is_proved or count(question).holds is False:
+        return judge_network(question, subject, config.describe(), (), plan)
+    try:
+        system, truth = config.plant(seed)
+    except (TooLargeError, ShapeError) as error:
+        return judge_network(question, subject, config.describe(), (f"no instance could be planted: {error}",), plan)
+    if question.is_smooth:
+        at = NetworkQuestion.of_system(system, len(truth.X), seed, (truth.X, truth.c.reshape(len(truth.X), -1)))
+        return judge_network(question, subject, config.describe(), (), plan, at)
+    note = f"one instance of this configuration was planted (seed {seed}); the verdict is about that network and its data"
+    return _check_data(system, truth.X, truth.c, None, seed, plan, (note,))
+
+
+def _check_network(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Report:
+    question = NetworkQuestion.of_system(system, samples, seed)
+    notes: tuple[str, ...] = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if question.is_self_trained else ()
+    at = None
+    if question.is_smooth and not question.is_self_trained:
+        rng = np.random.default_rng([seed, 0xA7])
+        X, c = (rng.standard_normal((samples, size)) for size in (question.inputs, question.outputs))
+        at = NetworkQuestion.of_system(system, samples, seed, (X, c))
+    return judge_network(question, question.subject(), system.describe(), notes, plan, at)
 
 
 def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Report:
@@ -202,19 +238,10 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
             if not np.abs(margins - 1).max() <= INCONSISTENT:
                 system = replace(system, labels=None)
                 notes += ("these margins are not 1, so the margin equations were left out",)
-    setting = Setting(
-        instance_of(system, len(X), X, c),
-        Scope("this network", "this data"),
-        ambiguity_of(system),
-        is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
-        seed,
-        system,
-        (X, c),
-    )
     precision = _precision(system)
     reproduces = residual <= precision.allowed
-    subject = system_subject(system, len(X)) | {"residual": residual, "reproduces_target": reproduces}
-    report = judge(setting, subject, system.describe(), notes, plan)
+    judged = {"residual": residual, "reproduces_target": reproduces}
+    report = _judged(system, X, c, seed, judged, notes, plan)
     if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
@@ -230,11 +257,29 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
     return report
 
 
+def _judged(system: KKTSystem, X: Any, c: Any, seed: int, judged: dict[str, Any], notes: tuple[str, ...], plan: Plan) -> Report:
+    """The report about data as the exact numbers that they are."""
+    if not is_polynomial(system.network):
+        question = NetworkQuestion.of_system(system, len(X), seed, (X, c))
+        return judge_network(question, question.subject() | judged, system.describe(), notes, plan)
+    setting = Setting(
+        instance_of(system, len(X), X, c),
+        Scope("this network", "this data"),
+        ambiguity_of(system),
+        is_complete(system.regime, system.network.activation, system.network.has_bias, system.loss),
+        seed,
+        system,
+        (X, c),
+    )
+    return judge(setting, system_subject(system, len(X)) | judged, system.describe(), notes, plan)
+
+
 def _precision(system: KKTSystem) -> Precision:
     """How well the target is known: its singular values are left out when there is no time for them."""
-    if system.target_W is None:
+    first = system.updates[0].W
+    if first is None:
         return Precision.of(system)
-    rows, columns = system.target_W.shape
+    rows, columns = first.shape
     seconds = 4 * rows * columns * min(rows, columns) / OPERATIONS_PER_SECOND
     return Precision.of(system, Spectrum.of(system) if is_affordable(seconds) else None)
 

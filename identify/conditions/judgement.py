@@ -20,11 +20,28 @@ from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses.second import may_have_second, second_seconds, second_solution
 from identify.conditions.witnesses.witness import witness, witness_seconds
-from identify.problem.verdict import Arithmetic, Condition, Report, Verdict, Witness
+from identify.problem.verdict import Arithmetic, Condition, Report, Scope, Verdict, Witness
 
 GENERIC_MULTIPLIERS = (
     "generic data includes generic multiplier vectors γ_i; those of the softmax loss satisfy Σ_c γ_ic = 0, so such a network with C "
     "outputs counts as one with C − 1: pass data=(X, c) to judge them"
+)
+
+PATTERN_SCOPE = "almost every network with this activation pattern"
+CELL_SCOPE = "all data in this activation cell"
+RANK_SCOPE = "all data of this rank"
+CELL_IN_WORDS = (
+    "this activation cell: all data, of independent samples, whose neurons are on the same sides of their kinks as for these data; the "
+    "proof reads the activation pattern only"
+)
+PATTERN_IN_WORDS = (
+    "almost every network with this activation pattern: the networks that have other data with the same update are a set of measure zero "
+    "among all first layers with which these samples activate the same neurons. A network drawn without regard to the data is none of "
+    "them, with probability one"
+)
+GENERIC_IN_WORDS = (
+    "generic network: for every data set, almost every network. One that was drawn without regard to the data is generic for them with "
+    "probability one; a network that was trained on the very same data need not be"
 )
 
 
@@ -156,6 +173,38 @@ def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, 
     if globally and all(c.holds for c in globally):
         failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
     return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)
+
+
+def verdict_of_network(
+    found: dict[str, Condition], scope: Scope, *, data_are_given: bool, counts_apply: bool, witnessed: bool
+) -> tuple[Verdict, Scope, tuple[str, ...], tuple[str, ...]]:
+    """Verdict, scope, reasons, and the scope in words, for a network of any activation and depth.
+
+    A theorem about almost every network decides only if the search for competitors found none in this one.
+    """
+    exact = found.get("quadrics")
+    if witnessed:
+        return Verdict.NOT_UNIQUE, scope, (found["witness"].statement,), ()
+    if exact is not None and exact.is_proved:
+        whole = bool(exact.evidence.get("whole_cell"))
+        scope = Scope("this network", CELL_SCOPE if whole else "this data")
+        return Verdict.UNIQUE, scope, (f"quadrics: {exact.statement}",), (CELL_IN_WORDS,) * whole
+    doubted = found.get("competitors")
+    for name, network in (("separation", "generic network"), ("pattern", PATTERN_SCOPE)):
+        condition = found.get(name)
+        if condition is not None and condition.is_proved and not (doubted is not None and doubted.holds is False):
+            reasons = [f"{name}: {condition.statement}"]
+            reasons += [f"competitors: {doubted.statement}"] if doubted is not None and doubted.holds else []
+            explained = {"generic network": GENERIC_IN_WORDS, PATTERN_SCOPE: PATTERN_IN_WORDS}[network]
+            return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else RANK_SCOPE), tuple(reasons), (explained,)
+    if not data_are_given and found["count"].holds is False and counts_apply:
+        return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
+    tried = [found[name] for name in ("quadrics", "separation", "pattern", "competitors") if name in found]
+    marks = {True: "holds", False: "fails", None: "is open"}
+    failing = tuple(f"{c.name} {marks[c.holds]}: {c.statement}" for c in tried)
+    if found["local"].is_proved:
+        return Verdict.LOCALLY_UNIQUE, scope, (f"local: {found['local'].statement}", *failing), ()
+    return Verdict.UNDECIDED, scope, failing or ("no condition applies to these sizes, layers and activations",), ()
 
 
 def versions() -> dict[str, str]:

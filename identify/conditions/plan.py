@@ -93,4 +93,4 @@ def _skipped(name: str, ended: Ended, unneeded: str) -> Condition:
     else:
         why = f"not affordable: {ended.why}"
     statement = f"not evaluated: {why}; estimated cost {readable_seconds(ended.seconds)}"
-    return Condition(name, None, statement, {"estimated_seconds": float(f"{ended.seconds:.2g}")}, Arithmetic.NONE, REFERENCES[name])
+    return Condition(name, None, statement, {"estimated_seconds": float(f"{ended.seconds:.2g}")}, Arithmetic.NONE, REFERENCES.get(name, ""))

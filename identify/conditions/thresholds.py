@@ -6,7 +6,7 @@ are the ranks for every smaller number of samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from identify.conditions.generic_global import Secant, generic_global, one_sampl
 from identify.conditions.interpolation import interpolation
 from identify.conditions.judgement import versions
 from identify.conditions.local import local
+from identify.conditions.networks.largest import NetworkThresholds, largest
 from identify.conditions.plan import CHEAP
 from identify.conditions.question import setting_of
 from identify.conditions.reduction import reduce
@@ -32,7 +33,7 @@ from identify.exact.modular import certified_rank_seconds, random_prime
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.features import refuse_features
-from identify.problem.refusals import require_polynomial
+from identify.problem.refusals import is_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Arithmetic, Scope
 
@@ -47,6 +48,9 @@ class Thresholds:
         The largest n proved unique by interpolation, decomposition and scale (C1, C2, C3); 0 if none is.
     unique_by_generic_global
         The largest n proved unique by generic global uniqueness (C5); 0 if none is.
+    unique_by_separation
+        The largest n for which almost every network has no other data for every data set whose updates have rank n (Theorem A: analytic
+        activations); 0 if none is.
     locally_unique
         The largest n for which generic data are proved isolated; 0 if none.
     not_identifiable
@@ -64,6 +68,7 @@ class Thresholds:
     error_bound: float
     ambiguity: Ambiguity
     seed: int
+    unique_by_separation: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
     """Steps for which time or memory did not suffice, and why; without them the numbers are still proved, but may be too cautious."""
     versions: dict[str, str] = field(default_factory=dict, repr=False)
@@ -71,16 +76,17 @@ class Thresholds:
     @property
     def unique(self) -> int:
         """The largest n proved unique; every smaller n is, too."""
-        return max(self.unique_by_moments, self.unique_by_generic_global)
+        return max(self.unique_by_moments, self.unique_by_generic_global, self.unique_by_separation)
 
     def explain(self) -> str:
         """The thresholds in sentences."""
+        by_polynomials = f"{self.unique_by_generic_global} by generic global uniqueness, {self.unique_by_moments} by the moments"
+        by_separation = f"{self.unique_by_separation} by separation, for almost every network and every data set of that rank"
         how = f" ({self.arithmetic}{f', error below {self.error_bound:.1e}' if self.error_bound else ''})"
         return "\n".join(
             [
                 f"For {self.scope}, up to {'; '.join(self.ambiguity.describe())}:",
-                f"  unique up to {self.unique} samples: {self.unique_by_generic_global} by generic global uniqueness, "
-                f"{self.unique_by_moments} by the moments",
+                f"  unique up to {self.unique} samples: {by_separation if self.unique_by_separation else by_polynomials}",
                 f"  isolated up to {self.locally_unique} samples",
                 "  not identifiable: "
                 + ("not established" if self.not_identifiable is None else f"from {self.not_identifiable} samples on{how}"),
@@ -95,6 +101,7 @@ class Thresholds:
             "unique": self.unique,
             "unique_by_moments": self.unique_by_moments,
             "unique_by_generic_global": self.unique_by_generic_global,
+            "unique_by_separation": self.unique_by_separation,
             "locally_unique": self.locally_unique,
             "not_identifiable": self.not_identifiable,
             "arithmetic": self.arithmetic.value,
@@ -157,7 +164,6 @@ def largest_identifiable(
     (6, 6, 7)
     """
     refuse_features("largest_identifiable", problem)
-    require_polynomial("largest_identifiable", problem.network if isinstance(problem, KKTSystem) else problem)
     if problem.regime in SELF_TRAINED:
         raise InputError(
             f"regime: received {problem.regime}, expected gradient or lazy; a self-trained network depends on its own data, so nothing "
@@ -165,18 +171,25 @@ def largest_identifiable(
         )
     check_limits(budget, memory)
     seed = valid_seed(seed)
-    question = _Question(setting_of(problem, 1, seed))
     left_out: dict[str, str] = {}
 
     def tell(name: str, seconds: float) -> None:
         if progress is not None:
             progress(name + (f" ({about(seconds)})" if seconds > CHEAP else ""))
 
-    with limit_memory(memory), limit_time(budget):
-        for step in STEPS:
-            ended = attempt(step, question, left=seconds_left(), tell=tell)
-            if ended.outcome is not Outcome.DONE:
-                left_out[step.name] = ended.why
+    def run(steps: Sequence[Step[Any]], state: Any) -> None:
+        with limit_memory(memory), limit_time(budget):
+            for step in steps:
+                ended = attempt(step, state, left=seconds_left(), tell=tell)
+                if ended.outcome is not Outcome.DONE:
+                    left_out[step.name] = ended.why
+
+    if not is_polynomial(problem.network if isinstance(problem, KKTSystem) else problem):
+        network = _Network(NetworkThresholds(problem, seed))
+        run(NETWORK_STEPS, network)
+        return network.thresholds(seed, left_out)
+    question = _Question(setting_of(problem, 1, seed))
+    run(STEPS, question)
     return Thresholds(
         question.setting.scope,
         question.by_moments,
@@ -187,8 +200,8 @@ def largest_identifiable(
         question.error_bound,
         question.setting.ambiguity,
         seed,
-        left_out,
-        versions(),
+        left_out=left_out,
+        versions=versions(),
     )
 
 
@@ -251,7 +264,7 @@ class _Question:
             setting = self.at(n)
             return generic_global(setting, reduce(setting)[1]).is_proved
 
-        self.by_generic_global = _largest(holds, self.by_generic_global, self._spanning)
+        self.by_generic_global = largest(holds, self.by_generic_global, self._spanning)
 
     def moments(self) -> None:
         """C1, C2 and C3: first in coordinates on the span of the samples, then in all coordinates, where C1 is the same for every n."""
@@ -262,9 +275,9 @@ class _Question:
         if not self.isolated:
             return
         spanning = self._spanning
-        self.by_moments = _largest(holds, 0, spanning)
+        self.by_moments = largest(holds, 0, spanning)
         if self.by_moments == spanning and interpolation(self.setting).is_proved:
-            self.by_moments = _largest(lambda n: self._terms(self.at(n)), spanning, self.isolated)
+            self.by_moments = largest(lambda n: self._terms(self.at(n)), spanning, self.isolated)
 
     def not_identifiable(self) -> None:
         """The first n with fewer independent derivatives than parameters; generic data then lie in a family (constant rank)."""
@@ -285,6 +298,37 @@ class _Question:
         return min(self.isolated, instance.width, instance.n_inputs + int(instance.observed.bias)) if instance.observed.W else 0
 
 
+@dataclass(eq=False)
+class _Network:
+    """What the steps have proved so far of a network of any activation and depth."""
+
+    of: NetworkThresholds
+    excess: int | None = None
+    by_separation: int = 0
+    isolated: int = 0
+
+    def count(self) -> None:
+        self.excess = self.of.excess()
+
+    def separation(self) -> None:
+        self.by_separation = self.isolated = self.of.by_separation()
+
+    def ranks(self) -> None:
+        self.isolated = self.of.by_rank(self.by_separation)
+
+    def thresholds(self, seed: int, left_out: dict[str, str]) -> Thresholds:
+        proved = (Arithmetic.PROOF, 0.0) if self.excess is not None else (Arithmetic.EVIDENCE, 1.0)
+        scope = Scope(self.of.question.scope.network, "generic data")
+        return Thresholds(
+            scope, 0, 0, self.isolated, self.excess, *proved, self.of.question.ambiguity, seed, self.by_separation, left_out, versions()
+        )
+
+
+NETWORK_STEPS: tuple[Step[_Network], ...] = (
+    Step("count", _Network.count),
+    Step("separation", _Network.separation),
+    Step("ranks of the derivative at random points", _Network.ranks),
+)
 STEPS: tuple[Step[_Question], ...] = (
     Step("count", _Question.count),
     Step("ranks of the Jacobian for every number of samples", _Question.ranks, _Question.ranks_seconds),
@@ -300,14 +344,3 @@ def _first_dependent_column(matrix: np.ndarray, q: int) -> int:
     leading = leading_columns(matrix, q)
     in_place = leading == np.arange(len(leading))
     return len(leading) if in_place.all() else int(in_place.argmin())
-
-
-def _largest(holds: Callable[[int], bool], known: int, most: int) -> int:
-    """The largest n from ``known`` to ``most`` with ``holds(n)``, which is true up to some n and false from there on."""
-    low, high = known, most
-    if low < high and holds(high):
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low

@@ -25,7 +25,7 @@ from identify.problem.catalogue import BUILDERS, REFUSED, known_names, normal, p
 from identify.problem.formulas import EXAMPLE, MAX_DEGREE, MAX_TEXT, ActivationError, exact, horner, read_polynomial, written
 from identify.problem.formulas import product as product
 from identify.problem.formulas import root_group as root_group
-from identify.problem.functions import FLOATS, FORMULAS, HIGHEST_ORDER, jax_kernel
+from identify.problem.functions import EVEN, FLOATS, FORMULAS, HIGHEST_ORDER, ODD_UP_TO_A_CONSTANT, jax_kernel
 from identify.problem.lines import Lines
 from identify.problem.refusals import Unsupported, UnsupportedError
 
@@ -207,6 +207,11 @@ class Activation:
         """Whether sigma is c z^p: the only polynomials for which the network is homogeneous in its parameters."""
         return self.support == (self.degree,) and self.constant == 0
 
+    @property
+    def parity(self) -> int:
+        """1 if the function is even, -1 if it is odd up to a constant, 0 otherwise; exact, from coefficients, pieces or a table."""
+        raise NotImplementedError
+
     def derivative(self, order: int = 1) -> tuple[Fraction, ...]:
         """Coefficients of the derivative of the given order, in increasing powers; ``(0,)`` beyond the degree."""
         values = self.coefficients
@@ -251,6 +256,11 @@ class Polynomial(Activation):
         if degree > MAX_DEGREE:
             raise ActivationError(f"activation of degree {degree}: expected a degree of at most {MAX_DEGREE}")
         object.__setattr__(self, "coefficients", tuple(values))
+
+    @property
+    def parity(self) -> int:
+        odd = {k % 2 for k in self.support}
+        return 0 if len(odd) == 2 else -1 if odd == {1} else 1
 
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         return horner(self.floats(order), z)
@@ -332,6 +342,18 @@ class PiecewiseLinear(Activation):
         """The derivative that is used at each breakpoint."""
         return self.lines.kinks
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether σ(t z) = t σ(z) for every t > 0: one breakpoint, at 0, with value 0."""
+        return len(self.breakpoints) == 1 and self.breakpoints[0] == self.lines.value == 0
+
+    @property
+    def parity(self) -> int:
+        mirrored = tuple(-t for t in reversed(self.breakpoints)) == self.breakpoints
+        if mirrored and self.slopes == self.slopes[::-1]:
+            return -1
+        return 1 if mirrored and self.slopes == tuple(-s for s in reversed(self.slopes)) else 0
+
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         return self.lines.evaluate(z, _order(order), np)
 
@@ -365,6 +387,10 @@ class Analytic(Activation):
 
     def __init__(self, name: str):
         object.__setattr__(self, "name", BUILDERS[normal(name)].name)
+
+    @property
+    def parity(self) -> int:
+        return 1 if self.name in EVEN else -1 if self.name in ODD_UP_TO_A_CONSTANT else 0
 
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         whole("order", order, least=0, most=HIGHEST_ORDER)

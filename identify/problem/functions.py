@@ -239,3 +239,7 @@ FORMULAS: dict[str, Formula] = {
     )
 }
 """By canonical name."""
+EVEN = frozenset({"cos"})
+ODD_UP_TO_A_CONSTANT = frozenset({"tanh", "sigmoid", "erf", "sin", "arctan", "tanh_shrink"})
+"""Every other function here is neither: the even and the odd part of each have infinitely many terms, or one of them is z/2
+(softplus, log_sigmoid, silu, gelu and gelu_tanh are z/2 or -z/2 plus an even function)."""

@@ -81,13 +81,13 @@ def roundoff(system: KKTSystem) -> float:
 
     A lazy target is a difference of parameters and carries their rounding; that of a self-trained network is a multiple of its parameters.
     """
-    net = system.network
     if system.regime == "gradient":
         return format_of(system.target)
-    unit = format_of(np.concatenate([net.W.reshape(-1), net.A.reshape(-1), net.offsets]))
+    parts = system.network.parameters.values()
+    unit = format_of(np.concatenate([part.reshape(-1) for part in parts]))
     if system.regime in SELF_TRAINED:
         return unit
-    size = np.linalg.norm(net.W) + np.linalg.norm(net.A) + np.linalg.norm(net.offsets)
+    size = sum(np.linalg.norm(part) for part in parts)
     return float(np.clip(unit * size / np.linalg.norm(system.target), unit, LARGEST))
 
 

@@ -101,11 +101,10 @@ class Spectrum:
 
 def target_rows(system: KKTSystem) -> Float[np.ndarray, "m D"]:
     """The first-layer target, one row for each neuron, with the bias target as a last column where it is observed."""
-    if system.target_W is None:
+    first = system.updates[0]
+    if first.W is None:
         raise InputError("samples: the first layer was not observed, so the number of samples cannot be estimated; pass samples=n")
-    if system.target_bias is None:
-        return system.target_W
-    return np.hstack([system.target_W, system.target_bias[:, None]])
+    return first.W if first.bias is None else np.hstack([first.W, first.bias[:, None]])
 
 
 def numerical_rank(values: Float[np.ndarray, " k"]) -> tuple[int, float]:

@@ -104,6 +104,11 @@ def refusal(question: str, reason: Unsupported, problem: Sized) -> UnsupportedEr
     return UnsupportedError(question, reason, kinds=kinds, activations=texts, depth=problem.depth)
 
 
+def is_polynomial(problem: Sized) -> bool:
+    """Whether the theorems about polynomial networks of two layers apply."""
+    return problem.depth == 2 and not problem.has_output_bias and all(sigma.kind == "polynomial" for sigma in problem.activations)
+
+
 def require_polynomial(question: str, problem: Sized) -> None:
     """Raise :class:`UnsupportedError` unless the theorems about polynomial networks of two layers apply.
 

@@ -1,0 +1,153 @@
+"""Which conditions are evaluated for a network of any activation and depth, and what they prove together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import scipy
+
+from identify.base.norms import relative_size
+from identify.base.options import CONDITIONS
+from identify.conditions.judgement import verdict_of_network, versions
+from identify.conditions.networks.competitors import competitors
+from identify.conditions.networks.families import families
+from identify.conditions.networks.isolated import isolated, isolated_seconds
+from identify.conditions.networks.pattern import pattern
+from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
+from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.separation import Route, separation
+from identify.conditions.plan import Plan
+from identify.problem.verdict import Arithmetic, Condition, Report, Witness
+
+FOLLOWED = 200
+"""Unknowns up to which a member of a family is computed."""
+
+
+def judge_network(
+    question: NetworkQuestion,
+    subject: dict,
+    equations: tuple[str, ...],
+    notes: tuple[str, ...],
+    plan: Plan,
+    sample: NetworkQuestion | None = None,
+) -> Report:
+    """Evaluate the conditions, cheapest first, and draw the verdict.
+
+    ``sample``: for generic data of networks that are analytic throughout, one random instance, at which ranks are taken.
+    """
+    found, witness = plan.found, None
+    found["count"] = counted = count(question)
+    piecewise = question.sigma.kind == "piecewise-linear"
+    if question.sigma.kind == "analytic":
+        found["separation"] = separation(question)
+    if piecewise:
+        found["pattern"] = pattern(question)
+
+    def closed() -> Condition:
+        nonlocal witness
+        condition, witness = families(question)
+        return condition
+
+    if piecewise:
+        plan.evaluate("witness", 0.0, closed)
+    settled = "a family of data with the same update was found" if witness is not None else ""
+    if piecewise:
+        plan.evaluate("quadrics", quadrics_seconds(question), lambda: quadrics(question), settled)
+    proved = [name for name in ("quadrics", "separation", "pattern") if name in found and found[name].is_proved]
+    if proved and "quadrics" not in proved:
+        route = Route[found["separation"].evidence["route"]] if "separation" in proved else Route.FORWARD
+        plan.evaluate("competitors", 0.0, lambda: competitors(question, route))
+    unneeded = settled or ("the question is decided without it" if "quadrics" in proved else "")
+    if proved and not unneeded and sample is not None:
+        unneeded = "the question is decided without it"
+    if not counted.holds and question.data is None:
+        unneeded = "the count decides"
+    at = question if sample is None else sample
+    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded)
+    if witness is None and question.data is not None and question.equations_are_complete:
+        witness = _fibre(question, found)
+    if "witness" not in found or (witness is not None and not found["witness"].is_proved):
+        found["witness"] = _witness_condition(witness, found["local"])
+    verdict, scope, reasons, explained = verdict_of_network(
+        found,
+        question.scope,
+        data_are_given=question.data is not None,
+        counts_apply=question.equations_are_complete and not question.is_self_trained,
+        witnessed=witness is not None,
+    )
+    at_most = f"among data sets of at most {question.samples} distinct samples with non-zero multipliers"
+    return Report(
+        verdict=verdict,
+        scope=scope,
+        reasons=reasons,
+        ambiguity=question.ambiguity.describe(),
+        conditions=tuple(found[name] for name in CONDITIONS if name in found),
+        subject=subject,
+        equations=equations,
+        notes=(at_most, *explained, *notes),
+        witness=witness,
+        seed=question.seed,
+        versions=versions(),
+        question=question,
+    )
+
+
+def count(question: NetworkQuestion) -> Condition:
+    """C6: a map into a space of dimension r has fibres of positive dimension where the data have more than r parameters."""
+    free = question.samples * question.ambiguity.has_free_scale
+    parameters, equations = question.unknowns - free, question.equations
+    evidence = {"parameters": parameters, "equations": equations, "excess": max(parameters - equations, 0)}
+    reference = "dimension of generic fibres (constant rank theorem)"
+    if parameters <= equations:
+        statement = f"{parameters} parameters, {equations} equations: counting does not exclude uniqueness"
+        return Condition("count", True, statement, evidence, Arithmetic.PROOF, reference)
+    statement = f"{parameters} parameters, but {equations} equations: {parameters - equations} too few"
+    return Condition("count", False, statement, evidence, Arithmetic.PROOF, reference)
+
+
+def _witness_condition(witness: Witness | None, local: Condition) -> Condition:
+    """What became of the search for a family beyond those in closed form."""
+    reference = "constant rank theorem"
+    if witness is None:
+        return Condition("witness", False, "none found", {}, Arithmetic.NONE, reference)
+    evidence = {"kind": witness.kind, "dimension": witness.dimension} | {k: v for k, v in local.evidence.items() if k == "error_bound"}
+    return Condition("witness", True, witness.description, evidence, local.arithmetic, reference)
+
+
+def _fibre(question: NetworkQuestion, found: dict[str, Condition]) -> Witness | None:
+    """The manifold of data with the same update through given data at which the derivative is proved to have full row rank."""
+    local = found["local"]
+    if local.holds is not False or not local.arithmetic.is_rigorous:
+        return None
+    dimension = int(local.evidence["dimension"])
+    description = (
+        f"the derivative of (S) has rank {local.evidence['rank']} at these data, the largest that it can have, and {dimension} columns "
+        "more: they lie in a manifold of data with the same update (constant rank theorem)"
+    )
+    plain = Witness("fibre", dimension, description)
+    if question.unknowns > FOLLOWED:
+        return plain
+    system, data = question.system, question.data
+    assert system is not None and data is not None
+    X, c = data
+    target = system.right_hand_side(X, c)
+    rng = np.random.default_rng([question.seed, 0xF1])
+    start = np.concatenate([X.reshape(-1), c.reshape(-1)])
+    size = np.linalg.norm(start) / np.sqrt(len(start))
+
+    def data_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return values[: X.size].reshape(X.shape), values[X.size :].reshape(c.shape)
+
+    scale = max(float(np.linalg.norm(target)), 1e-300)
+    for step in (0.1, 0.01):
+        moved = scipy.optimize.least_squares(
+            lambda values: (system.right_hand_side(*data_of(values)) - target) / scale,
+            start + step * size * rng.standard_normal(len(start)),
+            xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=100,
+        )  # fmt: skip
+        other = data_of(moved.x)
+        residual = relative_size(system.right_hand_side(*other) - target, target)
+        if residual < 1e-9:
+            return replace(plain, original=data, example=other, residual=residual)
+    return plain

@@ -1,0 +1,219 @@
+r"""Theorem B: for a piecewise-linear network the quadrics of single samples have a kernel of dimension n, so the data are unique.
+
+Let :math:`\sigma'` take the values :math:`\alpha, \beta`. Whatever the sample, each neuron satisfies a quadric:
+
+* backward (the first layer's update has rank n): :math:`(v_j - \alpha r_j)(v_j - \beta r_j) = 0` for its column
+  :math:`v = \sum_i z_i u_i^1`. For two layers :math:`r_j = a_j\cdot\gamma`; for more :math:`r = W_2^\top \sum_i y_i u_i^2`, if
+  :math:`G_2` has rank n too;
+* forward (both have rank n, kink at 0): :math:`(h_j - \alpha z_j)(h_j - \beta z_j) = 0` for :math:`h = \sum_i \eta_i h_i` and
+  :math:`z_j = \sum_i \xi_i \tilde w_j \cdot \tilde x_i`.
+
+They are linear in the products of the unknowns: of the coefficients of v (or h) with one another, with those of r (or z), and of these with
+one another, as far as :math:`\alpha + \beta` and :math:`\alpha\beta` are not zero. The n samples are n vectors in the kernel, with
+independent first blocks :math:`e_i e_i^\top`. If the kernel has dimension n, a competitor's first block is a combination of these and of
+rank one, so its coefficients are a multiple of one :math:`e_k`, and the other blocks give the same multiple of the rest. A rank modulo a
+prime that is the number of columns minus n proves it. In coordinates of the samples themselves nothing is rounded.
+
+With one output and two layers, all coefficients divide out and only the activation pattern remains: then the statement holds for all
+independent data in the same activation cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+from jaxtyping import Int
+
+from identify.base.limits import refuse_above
+from identify.conditions.networks.pattern import multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
+from identify.exact.modular import certified_rank, certified_rank_seconds, multiply, residue, residues
+from identify.exact.rings import Modular, passes
+from identify.problem.activation import PiecewiseLinear
+from identify.problem.verdict import Arithmetic, Condition
+
+REFERENCE = "Theorem B (docs, theory): a kernel of linearised quadrics, and rank one"
+
+
+class Equations(Enum):
+    """Which quadrics; the value says of what."""
+
+    BACKWARD = "columns of the first layer's update"
+    BOTH_SIGNALS = "columns of the first two layers' updates"
+    FORWARD = "features of the first layer"
+
+
+@dataclass(frozen=True)
+class Quadrics:
+    """The quadrics (v - α r)(v - β r) = 0, v and r linear in unknowns: n of them in v, ``others`` in r; ``lines``: linear ties of both."""
+
+    equations: Equations
+    samples: int
+    others: int
+    low: Fraction
+    high: Fraction
+    neurons: int
+    ties: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Products of unknowns that enter."""
+        n, k = self.samples, self.others
+        return n * (n + 1) // 2 + n * k * bool(self.low + self.high) + k * (k + 1) // 2 * bool(self.low * self.high)
+
+    @property
+    def rows(self) -> int:
+        return self.neurons + self._tied
+
+    @property
+    def needed(self) -> int:
+        """The rank that proves a kernel of dimension n."""
+        return self.columns - self.samples
+
+    @property
+    def _tied(self) -> int:
+        if not self.ties:
+            return 0
+        return self.samples * bool(self.low + self.high) + self.others * bool(self.low * self.high and self.low + self.high)
+
+    def matrix(self, v: Int[np.ndarray, "m n"], r: Int[np.ndarray, "m k"], q: int) -> Int[np.ndarray, "rows columns"]:
+        """Modulo q; one row for each neuron, and for each tie."""
+        linear, square = residue(-(self.low + self.high), q), residue(self.low * self.high, q)
+        parts = [_squares(v, q)]
+        if self.low + self.high:
+            parts.append(linear * (v[:, :, None] * r[:, None, :] % q).reshape(len(v), -1) % q)
+        if self.low * self.high:
+            parts.append(square * _squares(r, q) % q)
+        above = np.hstack(parts)
+        return np.vstack([above, self._ties(q)]) if self._tied else above
+
+    def _ties(self, q: int) -> np.ndarray:
+        """Σ η - Σ ξ = 0 times each η_i, and times each ξ_i if all products are there."""
+        n, k = self.samples, self.others
+        own, mixed, other = _positions(n), n * (n + 1) // 2 + np.arange(n * k).reshape(n, k), n * (n + 1) // 2 + n * k + _positions(k)
+        rows = np.zeros((self._tied, self.columns), dtype=np.int64)
+        for i in range(n):
+            rows[i, own[i]] = 1
+            rows[i, mixed[i]] = q - 1
+        for i in range(len(rows) - n):
+            rows[n + i, mixed[:, i]] = 1
+            rows[n + i, other[i]] = q - 1
+        return rows
+
+
+def _squares(v: Int[np.ndarray, "m n"], q: int) -> Int[np.ndarray, "m pairs"]:
+    """Coefficients of the products z_i z_k, i <= k, in the squares of linear forms."""
+    first, second = np.triu_indices(v.shape[1])
+    return np.where(first == second, 1, 2) * (v[:, first] * v[:, second] % q) % q
+
+
+def _positions(n: int) -> Int[np.ndarray, "n n"]:
+    """Where the product of two unknowns is in that list."""
+    at = np.zeros((n, n), dtype=int)
+    at[np.triu_indices(n)] = np.arange(n * (n + 1) // 2)
+    return np.maximum(at, at.T)
+
+
+def slopes_of(sigma: PiecewiseLinear) -> tuple[Fraction, Fraction] | None:
+    """The two values of the slope, if there are two."""
+    values = sorted(set(sigma.slopes))
+    return (values[0], values[1]) if len(values) == 2 else None
+
+
+def candidates(question: NetworkQuestion) -> list[Quadrics]:
+    """The quadrics that the observed layers allow, those of the smallest matrix first."""
+    sigma = question.sigma
+    slopes = slopes_of(sigma) if isinstance(sigma, PiecewiseLinear) else None
+    if slopes is None:
+        return []
+    assert isinstance(sigma, PiecewiseLinear)
+    n, m, (rows, features) = question.samples, question.neurons, question.affine
+    scale_is_settled = rows or (not question.biases[0] and sigma.is_homogeneous)
+    found = []
+    if question.rows_can_count and question.depth == 2 and scale_is_settled:
+        found.append(Quadrics(Equations.BACKWARD, n, question.outputs, *slopes, m))
+    if question.rows_can_count and question.features_can_count:
+        if question.depth > 2 and (scale_is_settled or features):
+            found.append(Quadrics(Equations.BOTH_SIGNALS, n, n, *slopes, m))
+        if sigma.is_homogeneous:
+            extra = question.biases[0] and not rows
+            found.append(Quadrics(Equations.FORWARD, n, n + extra, *slopes, m, ties=bool(rows and features)))
+    return sorted(found, key=lambda each: each.needed)
+
+
+def quadrics_seconds(question: NetworkQuestion) -> float:
+    """Of the rank of the smallest matrix that can have it."""
+    possible = [each for each in candidates(question) if each.needed <= each.rows]
+    return certified_rank_seconds(possible[0].rows, possible[0].columns) if possible and question.data is not None else 0.0
+
+
+def quadrics(question: NetworkQuestion) -> Condition:
+    """Evaluate Theorem B at given data. Cost: exact signs, and a rank modulo a prime of m rows and about n²/2 to 3n²/2 columns."""
+    every = candidates(question)
+    if question.data is None:
+        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
+    if not question.is_exact or not every:
+        statement = "is about piecewise-linear activations of two slopes, and the update of the first layer, with its bias if it has one"
+        return _condition(None, statement, {}, Arithmetic.NONE)
+    evidence: dict = {"neurons": question.neurons, "needed": {each.equations.name.lower(): each.needed for each in every}}
+    pieces = question.pieces
+    assert pieces is not None
+    stated = {question.sigma.kinks[k] for k in np.unique(pieces.index[0][pieces.on_kink[0]])}
+    if not stated <= {every[0].low, every[0].high}:
+        return _condition(None, "a sample lies on a kink whose stated slope is neither of the two", evidence, Arithmetic.PROOF)
+    every = [each for each in every if each.needed <= each.rows]
+    if not every:
+        fewest = min(evidence["needed"].values())
+        statement = f"{question.neurons} neurons give too few quadrics: a rank of {fewest} is needed"
+        return _condition(False, statement, evidence, Arithmetic.PROOF)
+    counted, tried = question.counted, []
+    for each in every:
+        if not (counted[0] and (each.equations is Equations.BACKWARD or counted[1])):
+            continue
+        if each.equations is not Equations.BACKWARD and not multipliers_are_determined(question):
+            continue
+        refuse_above(16 * each.rows * each.columns, f"a {each.rows} by {each.columns} matrix of quadrics")
+        found = certified_rank(partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed)
+        tried.append({"equations": each.equations.name.lower(), "rank": found.rank, "needed": each.needed, "columns": each.columns})
+        if found.is_full:
+            cell = each.equations is Equations.BACKWARD and question.outputs == 1
+            evidence |= {"tried": tried, "rank": found.rank, "columns": each.columns, "primes": list(found.primes), "whole_cell": cell}
+            evidence["equations"] = each.equations.name.lower()
+            statement = (
+                f"the quadrics of the {each.equations.value} have rank {found.rank} of {each.columns}, so their kernel has dimension "
+                f"n = {question.samples}: only these samples solve them"
+            )
+            return _condition(True, statement, evidence, Arithmetic.PROOF)
+    evidence["tried"] = tried
+    if not tried:
+        statement = "the ranks of the updates, or that signals determine multipliers, are not proved at these data"
+        return _condition(None, statement, evidence, Arithmetic.NONE)
+    best = tried[0]
+    statement = (
+        f"the quadrics have rank {best['rank']} modulo a prime, needed {best['needed']}: their kernel may contain more than the samples"
+    )
+    return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
+
+
+def _matrix(question: NetworkQuestion, each: Quadrics, q: int, rng: np.random.Generator) -> np.ndarray:
+    system, data = question.system, question.data
+    assert system is not None and data is not None
+    net = system.network
+    at = passes(Modular(q, question.activations, question.pieces), net, *data)
+    if each.equations is Equations.BACKWARD:
+        return each.matrix(at.signals[0].T, residues(np.ascontiguousarray(net.weights[1].T), q), q)
+    if each.equations is Equations.BOTH_SIGNALS:
+        return each.matrix(at.signals[0].T, at.weighted[0].T, q)
+    z = at.before[0].T
+    bias = net.biases[0]
+    if bias is not None and not question.affine[0]:
+        z = np.hstack([multiply(residues(net.weights[0], q), residues(np.ascontiguousarray(data[0].T), q), q), residues(bias[:, None], q)])
+    return each.matrix(at.entering[1].T, z, q)
+
+
+def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic) -> Condition:
+    return Condition("quadrics", holds, statement, evidence, arithmetic, REFERENCE)

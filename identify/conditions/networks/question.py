@@ -1,0 +1,246 @@
+r"""What every condition on a network of any activation and depth is given.
+
+The first hidden layer is the one that the theorems are about: its m neurons give equations for a single sample. Two flags say how
+many unknowns such a sample has. With the update of the first bias, a sample is an *affine* combination of the samples in the row space of
+:math:`G_1`; with that of the second bias, its features are an affine combination of theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from identify.exact.modular import random_prime
+from identify.exact.pieces import Pieces, pieces_of
+from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation, PiecewiseLinear
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.system import SELF_TRAINED, KKTSystem, layer_numbers
+from identify.problem.verdict import Scope
+
+ATTEMPTS = 3
+"""Primes, at most, for a rank that is expected to be full."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkQuestion:
+    """Sizes, observed layers, and the network and data where they are given.
+
+    Attributes
+    ----------
+    sizes
+        d, the numbers of neurons of the hidden layers, and C.
+    biases
+        Whether each layer has a bias.
+    observed
+        For each layer, whether the updates of its weights and of its bias are known.
+    equations_are_complete
+        Whether nothing beyond (S) is in force, so that other data that solve (S) are a witness.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    biases: tuple[bool, ...]
+    observed: tuple[tuple[bool, bool], ...]
+    samples: int
+    seed: int
+    regime: str = "gradient"
+    equations_are_complete: bool = True
+    system: KKTSystem | None = None
+    data: tuple[np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def of_configuration(cls, config: Configuration, seed: int) -> NetworkQuestion:
+        depth, numbers = config.depth, layer_numbers(config.layers, config.depth)
+        biases = tuple(config.bias and k < depth for k in range(1, depth + 1))
+        seen = tuple((k in numbers, k in numbers and biases[k - 1]) for k in range(1, depth + 1))
+        sizes = (config.inputs, *config.widths, config.outputs)
+        return cls(sizes, config.activations, biases, seen, config.samples, seed, config.regime)
+
+    @classmethod
+    def of_system(cls, system: KKTSystem, samples: int, seed: int, data: tuple[np.ndarray, np.ndarray] | None = None) -> NetworkQuestion:
+        net = system.network
+        return cls(
+            net.sizes,
+            net.activations,
+            tuple(b is not None for b in net.biases),
+            tuple((update.W is not None, update.bias is not None) for update in system.updates),
+            samples,
+            seed,
+            system.regime,
+            system.loss is None and system.labels is None and system.regime != "max-margin",
+            system,
+            data,
+        )
+
+    @property
+    def inputs(self) -> int:
+        """d."""
+        return self.sizes[0]
+
+    @property
+    def neurons(self) -> int:
+        """m, of the first hidden layer."""
+        return self.sizes[1]
+
+    @property
+    def outputs(self) -> int:
+        """C."""
+        return self.sizes[-1]
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers of weights."""
+        return len(self.sizes) - 1
+
+    @property
+    def sigma(self) -> Activation:
+        """The activation of the first hidden layer."""
+        return self.activations[0]
+
+    def subject(self, layers: Any = None) -> dict[str, Any]:
+        """The sizes, for a report."""
+        names = {True: "W{0} b{0}", False: "W{0}"}
+        seen = " ".join(names[b].format(k) if W else f"b{k}" for k, (W, b) in enumerate(self.observed, 1) if W or b)
+        widths = self.sizes[1:-1]
+        return {
+            "regime": self.regime,
+            "activation": ", ".join(dict.fromkeys(map(str, self.activations))),
+            "inputs": self.inputs,
+            "samples": self.samples,
+            "width": widths[0] if len(widths) == 1 else list(widths),
+            "outputs": self.outputs,
+            "bias": [k for k, has in enumerate(self.biases, 1) if has] or False,
+            "layers" if layers is not None else "observed": seen if layers is None else layers,
+            "equations": self.equations,
+            "unknowns": self.unknowns,
+        }
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether every activation is analytic or a polynomial, so that rank at one point is rank at almost every point."""
+        return all(sigma.kind != "piecewise-linear" for sigma in self.activations)
+
+    @property
+    def is_self_trained(self) -> bool:
+        """Whether the network depends on its own data, so that it is not generic for them."""
+        return self.regime in SELF_TRAINED
+
+    @property
+    def affine(self) -> tuple[int, int]:
+        """1 or 0: whether the coefficients of a sample, and of its features, are known to have the sum 1."""
+        return int(self.observed[0][1]), int(self.observed[1][1])
+
+    @property
+    def rows_can_count(self) -> bool:
+        """Whether the update of the first layer was observed and can have rank n."""
+        return self.observed[0][0] and self.samples <= min(self.neurons, self.inputs + self.affine[0])
+
+    @property
+    def features_can_count(self) -> bool:
+        """The same of the second layer, whose rank counts the features of the first."""
+        return self.observed[1][0] and self.samples <= min(self.sizes[2], self.neurons + self.affine[1])
+
+    @property
+    def equations(self) -> int:
+        """Number of scalar equations (S)."""
+        sizes = zip(self.sizes, self.sizes[1:], self.observed, strict=False)
+        return sum(out * (inside * W + bias) for inside, out, (W, bias) in sizes)
+
+    @property
+    def unknowns(self) -> int:
+        """Number of scalar unknowns (x_i, γ_i)."""
+        return self.samples * (self.inputs + self.outputs)
+
+    @cached_property
+    def ambiguity(self) -> Ambiguity:
+        """What the equations of single samples leave open, beside the order of the samples.
+
+        Without a bias in the first layer: the positive scale of a sample if σ(tz) = tσ(z) for t > 0, unless the second bias fixes it;
+        its sign if σ is even, or odd up to a constant. The deeper layers may fix more than is listed.
+        """
+        if self.biases[0]:
+            return Ambiguity("none", 1)
+        sigma, parity = self.sigma, self.sigma.parity
+        if isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous and not self.affine[1]:
+            return Ambiguity("even scaling" if parity == 1 else "positive scaling", 1)
+        if parity:
+            return Ambiguity("sign", 1 if parity < 0 else 2)
+        return Ambiguity("none", 1)
+
+    @property
+    def scope(self) -> Scope:
+        """Of statements about exactly these numbers, or about generic ones where there are none."""
+        return Scope("generic network" if self.system is None else "this network", "generic data" if self.data is None else "this data")
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether values are rational and known exactly: all activations polynomials, or all piecewise-linear."""
+        return {sigma.kind for sigma in self.activations} in ({"polynomial"}, {"piecewise-linear"})
+
+    @cached_property
+    def pieces(self) -> Pieces | None:
+        """On which pieces the given data are; None if a hidden layer is not piecewise-linear."""
+        net, (X, _) = self._given
+        if any(sigma.kind != "piecewise-linear" for sigma in self.activations):
+            return None
+        return pieces_of(net.weights, net.biases, net.activations, X)
+
+    @cached_property
+    def first_pieces(self) -> Pieces | None:
+        """The same of the first hidden layer alone."""
+        net, (X, _) = self._given
+        if self.sigma.kind != "piecewise-linear":
+            return None
+        if "pieces" in self.__dict__ and self.pieces is not None:
+            return self.pieces
+        return pieces_of(net.weights[:1], net.biases[:1], net.activations[:1], X)
+
+    @property
+    def _given(self) -> tuple[Any, tuple[np.ndarray, np.ndarray]]:
+        assert self.system is not None and self.data is not None
+        return self.system.network, self.data
+
+    def ring(self, attempt: int = 0) -> Ring:
+        """Residues modulo a random prime if values are exact; intervals otherwise."""
+        if not self.is_exact:
+            return Intervals(self.activations)
+        rng = np.random.default_rng([self.seed, 0x4E7, attempt])
+        return Modular(random_prime(rng), self.activations, self.pieces)
+
+    def passes(self, attempt: int = 0) -> Passes:
+        """Both passes at the given data, in :meth:`ring`; kept for the first attempt."""
+        if attempt == 0:
+            return self._first_passes
+        net, (X, c) = self._given
+        return passes(self.ring(attempt), net, X, c)
+
+    @cached_property
+    def _first_passes(self) -> Passes:
+        net, (X, c) = self._given
+        return passes(self.ring(), net, X, c)
+
+    @cached_property
+    def counted(self) -> tuple[bool, bool]:
+        """Whether the ranks of the first two layers are proved to be n at the given data: their updates count the samples."""
+        found = [False, False]
+        for attempt in range(ATTEMPTS if self.is_exact else 1):
+            at = self.passes(attempt)
+            for layer in range(2):
+                if self.observed[layer][0] and not found[layer]:
+                    found[layer] = all(at.ring.is_full(part) for part in (self.lifted(at, layer), at.signals[layer].T))
+            if all(found[layer] or not self.observed[layer][0] for layer in range(2)):
+                break
+        return found[0], found[1]
+
+    def lifted(self, at: Passes, layer: int) -> Any:
+        """What enters a layer (from 0), with a 1 if the update of its bias is known: one column for each sample."""
+        entering = at.entering[layer]
+        if not self.observed[layer][1]:
+            return entering.T
+        one = at.ring.read(np.ones((self.samples, 1)))
+        return concatenated([entering, one]).T

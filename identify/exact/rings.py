@@ -1,0 +1,166 @@
+r"""One pass through a network of any depth in two arithmetics: residues modulo a prime, and intervals.
+
+Piecewise-linear and polynomial networks have exact values modulo a prime, once the piece of each pre-activation is known
+(:mod:`identify.exact.pieces`). Analytic ones have enclosures. Both know products with the given weights, products and sums entry by
+entry, and the activation with its derivatives; that is all that the equations (S) and their derivatives need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from identify.exact.enclosures import Enclosure, has_full_column_rank
+from identify.exact.modular import multiply, rank, residue, residues
+from identify.exact.pieces import Pieces
+from identify.problem.activation import Activation, PiecewiseLinear, horner
+from identify.problem.network import Network
+
+
+class Ring(Protocol):
+    """Arithmetic with matrices. Values are arrays of residues, or enclosures."""
+
+    def read(self, values: np.ndarray) -> Any:
+        """Floats as numbers of the ring."""
+
+    def dot(self, A: Any, matrix: np.ndarray) -> Any:
+        """The product with a matrix of floats on the right."""
+
+    def times(self, A: Any, B: Any) -> Any: ...
+
+    def plus(self, A: Any, B: Any) -> Any: ...
+
+    def activation(self, layer: int, z: Any, order: int) -> Any:
+        """σ of a hidden layer (from 0), or a derivative, entry by entry of all samples."""
+
+    def is_full(self, A: Any) -> bool:
+        """Whether the columns are proved to be independent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Modular:
+    """Residues modulo the prime q."""
+
+    q: int
+    activations: Sequence[Activation]
+    pieces: Pieces | None
+
+    def read(self, values: np.ndarray) -> np.ndarray:
+        return residues(values, self.q)
+
+    def dot(self, A: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        flat = multiply(A.reshape(-1, A.shape[-1]), residues(np.ascontiguousarray(matrix), self.q), self.q)
+        return flat.reshape(*A.shape[:-1], matrix.shape[1])
+
+    def times(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        return A * B % self.q
+
+    def plus(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        return (A + B) % self.q
+
+    def activation(self, layer: int, z: np.ndarray, order: int) -> np.ndarray:
+        sigma = self.activations[layer]
+        if not isinstance(sigma, PiecewiseLinear):
+            coefficients = [residue(s, self.q) for s in sigma.derivative(order)]
+            return horner(coefficients, z, lambda value: value % self.q)
+        assert self.pieces is not None
+        if order > 1:
+            return np.zeros_like(z)
+        if order:
+            return self._table(self.pieces.table(layer))[self.pieces.codes(layer)]
+        index = self.pieces.index[layer]  # on a kink the value is that of either side
+        return (self._table(sigma.slopes)[index] * z + self._table(sigma.intercepts)[index]) % self.q
+
+    def _table(self, values: Sequence[Fraction]) -> np.ndarray:
+        return np.array([residue(value, self.q) for value in values], dtype=np.int64)
+
+    def is_full(self, A: np.ndarray) -> bool:
+        return A.shape[1] <= A.shape[0] and rank(A, self.q) == A.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Enclosures."""
+
+    activations: Sequence[Activation]
+
+    def read(self, values: np.ndarray) -> Enclosure:
+        return Enclosure.of(values)
+
+    def dot(self, A: Enclosure, matrix: np.ndarray) -> Enclosure:
+        shape = A.mid.shape
+        return A.reshape(-1, shape[-1]).dot(matrix).reshape(*shape[:-1], matrix.shape[1])
+
+    def times(self, A: Enclosure, B: Enclosure) -> Enclosure:
+        return A.times(B)
+
+    def plus(self, A: Enclosure, B: Enclosure) -> Enclosure:
+        return A.plus(B)
+
+    def activation(self, layer: int, z: Enclosure, order: int) -> Enclosure:
+        return z.apply(self.activations[layer], order)
+
+    def is_full(self, A: Enclosure) -> bool:
+        return has_full_column_rank(A)
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """What two passes leave: by layer, one row for each sample.
+
+    Attributes
+    ----------
+    entering
+        h^0 = x, h^1, ...: what enters each layer.
+    signals
+        u^1, ..., u^L.
+    weighted
+        W_(l+1)ᵀ u^(l+1) for each hidden layer: signals before the slopes.
+    slopes, before
+        σ'(z) and z of each hidden layer.
+    """
+
+    ring: Ring
+    entering: list[Any]
+    signals: list[Any]
+    weighted: list[Any]
+    slopes: list[Any]
+    before: list[Any]
+
+
+def passes(ring: Ring, net: Network, X: np.ndarray, c: np.ndarray) -> Passes:
+    """Forward and backward in the ring. Cost O(n · number of weights), and two evaluations of every activation."""
+    entering, before, slopes = [ring.read(X)], [], []
+    for k, (W, b) in enumerate(zip(net.weights[:-1], net.biases[:-1], strict=True)):
+        z = ring.dot(entering[-1], W.T)
+        if b is not None:
+            z = ring.plus(z, ring.read(np.broadcast_to(b, (len(X), len(b)))))
+        before.append(z)
+        entering.append(ring.activation(k, z, 0))
+        slopes.append(ring.activation(k, z, 1))
+    signals, weighted = [ring.read(c)], []
+    for W, slope in zip(reversed(net.weights[1:]), reversed(slopes), strict=True):
+        weighted.append(ring.dot(signals[-1], W))
+        signals.append(ring.times(weighted[-1], slope))
+    return Passes(ring, entering, signals[::-1], weighted[::-1], slopes, before)
+
+
+def shaped(values: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Numbers of a ring in another shape or order."""
+    return Enclosure(change(values.mid), change(values.rad)) if isinstance(values, Enclosure) else change(values)
+
+
+def concatenated(parts: Sequence[Any], axis: int = -1) -> Any:
+    """Arrays of a ring, one after the other."""
+    if isinstance(parts[0], Enclosure):
+        return Enclosure(*(np.concatenate([part[k] for part in parts], axis=axis) for k in range(2)))
+    return np.concatenate(parts, axis=axis)
+
+
+def sample_of(values: Any, i: int) -> Any:
+    """One row."""
+    return shaped(values, lambda part: part[i])
