@@ -21,6 +21,8 @@ from identify.problem.activation import Activation
 UNIT = 2.0**-53
 SAFETY = 1.01
 """Radii are sums of products of positive floats, each right to far less than one part in a hundred."""
+UNCERTAIN = 1e3
+"""Times its radius an entry has to be, to count with its size."""
 TINY = 1e-300
 """Added for every product, more than what underflow loses."""
 
@@ -94,10 +96,13 @@ def has_full_column_rank(matrix: Enclosure) -> bool:
 
 
 def _balanced(matrix: Enclosure) -> Enclosure:
-    """Columns, then rows, of largest entry about 1: multiplied by powers of two, which is exact and changes no rank."""
+    """Columns, then rows, of largest entry about 1: multiplied by powers of two, which is exact and changes no rank.
+
+    Rows that are hardly more than their radius stay small, so that they are not chosen.
+    """
     mid, rad = matrix
     for axis in (0, 1):
-        largest = np.abs(mid).max(axis=axis, keepdims=True)
+        largest = (np.abs(mid) + UNCERTAIN * rad).max(axis=axis, keepdims=True)
         k = -np.frexp(np.where(largest > 0, largest, 1.0))[1]
         mid, rad = np.ldexp(mid, k), np.ldexp(rad, k) + TINY
     return Enclosure(mid, rad)

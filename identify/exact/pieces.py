@@ -76,17 +76,29 @@ def pieces_of(
         kinks.append(on_kink)
         exact.activations.append(sigma)
         exact.index.append(index)
-        h = _applied(sigma, z, index)
+        h = on_pieces(sigma, z, index, 0)
     return Pieces(tuple(exact.activations), tuple(found), tuple(kinks))
 
 
-def _located(sigma: PiecewiseLinear, z: Enclosure, layer: int, exact: _Fractions) -> tuple[np.ndarray, np.ndarray]:
+def pieces_within(sigma: PiecewiseLinear, z: Enclosure) -> tuple[Int[np.ndarray, "*shape"], Bool[np.ndarray, "*shape"]]:
+    """The piece of each interval, and whether the interval touches a kink, so that the piece is not certain."""
     points = [float(t) for t in sigma.breakpoints]
     slack = [abs(t) * UNIT for t in points]  # of a breakpoint that is no float
     low = sum((z.mid - z.rad > t + more for t, more in zip(points, slack, strict=True)), np.zeros(z.mid.shape, int))
     high = sum((z.mid + z.rad >= t - more for t, more in zip(points, slack, strict=True)), np.zeros(z.mid.shape, int))
-    index, on_kink = np.asarray(low), np.zeros(z.mid.shape, bool)
-    for i, j in np.argwhere((low != high) | ~np.isfinite(z.rad)):
+    return np.asarray(low), (low != high) | ~np.isfinite(z.rad)
+
+
+def on_pieces(sigma: PiecewiseLinear, z: Enclosure, index: Int[np.ndarray, "*shape"], order: int) -> Enclosure:
+    """Values or slopes of intervals that lie on these pieces."""
+    slopes = _rounded(sigma.slopes, index)
+    return slopes if order == 1 else slopes.times(z).plus(_rounded(sigma.intercepts, index))
+
+
+def _located(sigma: PiecewiseLinear, z: Enclosure, layer: int, exact: _Fractions) -> tuple[np.ndarray, np.ndarray]:
+    index, unclear = pieces_within(sigma, z)
+    on_kink = np.zeros(z.mid.shape, bool)
+    for i, j in np.argwhere(unclear):
         refuse_when_spent("exact signs")
         value = exact.product(layer, int(i), int(j))
         index[i, j] = sum(t < value for t in sigma.breakpoints)
@@ -94,13 +106,10 @@ def _located(sigma: PiecewiseLinear, z: Enclosure, layer: int, exact: _Fractions
     return index, on_kink
 
 
-def _applied(sigma: PiecewiseLinear, z: Enclosure, index: np.ndarray) -> Enclosure:
-    def rounded(values: Sequence[Fraction]) -> Enclosure:
-        floats = np.array([float(value) for value in values])
-        error = np.array([0.0 if Fraction(f) == v else abs(f) * UNIT for f, v in zip(floats.tolist(), values, strict=True)])
-        return Enclosure(floats[index], error[index])
-
-    return rounded(sigma.slopes).times(z).plus(rounded(sigma.intercepts))
+def _rounded(values: Sequence[Fraction], index: np.ndarray) -> Enclosure:
+    floats = np.array([float(value) for value in values])
+    error = np.array([0.0 if Fraction(f) == v else abs(f) * UNIT for f, v in zip(floats.tolist(), values, strict=True)])
+    return Enclosure(floats[index], error[index])
 
 
 @dataclass(eq=False)

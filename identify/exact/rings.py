@@ -16,7 +16,7 @@ import numpy as np
 
 from identify.exact.enclosures import Enclosure, has_full_column_rank
 from identify.exact.modular import multiply, rank, residue, residues
-from identify.exact.pieces import Pieces
+from identify.exact.pieces import Pieces, on_pieces, pieces_within
 from identify.problem.activation import Activation, PiecewiseLinear, horner
 from identify.problem.network import Network
 
@@ -102,7 +102,12 @@ class Intervals:
         return A.plus(B)
 
     def activation(self, layer: int, z: Enclosure, order: int) -> Enclosure:
-        return z.apply(self.activations[layer], order)
+        sigma = self.activations[layer]
+        if isinstance(sigma, PiecewiseLinear) and order < 2:
+            index, unclear = pieces_within(sigma, z)
+            if not unclear.any():
+                return on_pieces(sigma, z, index, order)
+        return z.apply(sigma, order)
 
     def is_full(self, A: Enclosure) -> bool:
         return has_full_column_rank(A)
@@ -132,17 +137,22 @@ class Passes:
     before: list[Any]
 
 
-def passes(ring: Ring, net: Network, X: np.ndarray, c: np.ndarray) -> Passes:
-    """Forward and backward in the ring. Cost O(n · number of weights), and two evaluations of every activation."""
-    entering, before, slopes = [ring.read(X)], [], []
+def passes(ring: Ring, net: Network, X: Any, c: Any) -> Passes:
+    """Forward and backward in the ring, from floats or from numbers of the ring.
+
+    Cost O(n · number of weights), and two evaluations of every activation.
+    """
+    X, c = (ring.read(values) if isinstance(values, np.ndarray) else values for values in (X, c))
+    n = len(X.mid if isinstance(X, Enclosure) else X)
+    entering, before, slopes = [X], [], []
     for k, (W, b) in enumerate(zip(net.weights[:-1], net.biases[:-1], strict=True)):
         z = ring.dot(entering[-1], W.T)
         if b is not None:
-            z = ring.plus(z, ring.read(np.broadcast_to(b, (len(X), len(b)))))
+            z = ring.plus(z, ring.read(np.broadcast_to(b, (n, len(b)))))
         before.append(z)
         entering.append(ring.activation(k, z, 0))
         slopes.append(ring.activation(k, z, 1))
-    signals, weighted = [ring.read(c)], []
+    signals, weighted = [c], []
     for W, slope in zip(reversed(net.weights[1:]), reversed(slopes), strict=True):
         weighted.append(ring.dot(signals[-1], W))
         signals.append(ring.times(weighted[-1], slope))

@@ -17,7 +17,7 @@ from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Arithmetic, Report, Verdict
 from identify.recovery.multistart import ENOUGH_CONVERGED
-from identify.recovery.robust import carries_over
+from identify.recovery.robust import carries_over, network_carries_over
 from identify.recovery.solution import Recovery
 
 SECONDS = 1.0
@@ -42,6 +42,26 @@ def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float
             return _by_starts(found, UniquenessReason.FREE if np.isinf(found.error_bars).any() else UniquenessReason.ROUNDED)
         return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
     return _by_starts(found, undecided)
+
+
+COMPLETE = (UniquenessReason.SEPARATED, UniquenessReason.KERNEL)
+"""Reasons with which separation returns all samples, and nothing speaks against them."""
+
+
+def judged_batch(system: KKTSystem, found: Recovery, left: float | None) -> Uniqueness:
+    """The same for a batch that separation found: its own evidence, unless a theorem says more."""
+    own = found.uniqueness
+    if own.reason not in COMPLETE or found.residual > Precision.of(system).allowed:
+        return own
+    report, _ = _report(system, found, SECONDS if left is None else min(SECONDS, left))
+    numbers = {"samples": found.n_samples, "residual": found.residual}
+    if report is None:
+        return own
+    if report.verdict is Verdict.NOT_UNIQUE:
+        return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
+    if report.verdict is Verdict.UNIQUE and network_carries_over(system, found, report):
+        return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
+    return own
 
 
 def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -25,7 +26,7 @@ from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
 from identify.recovery.joint import joint
-from identify.recovery.judging import judged
+from identify.recovery.judging import judged, judged_batch
 from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
@@ -176,7 +177,13 @@ def recover(
     """
     seed = valid_seed(seed)
     if isinstance(system, FeatureSystem) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
-        return by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
+        began = time.monotonic()
+        batch = by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
+        if not judge or isinstance(system, FeatureSystem):
+            return batch
+        progress("judging the data exactly")
+        left = None if budget is None else max(budget - (time.monotonic() - began), 0.0)
+        return replace(batch, uniqueness=judged_batch(system, batch, left))
     known = _checked(system, method, data)
     options = Options(
         None if samples is None else whole("samples", samples, advice=", or None to estimate it"),

@@ -16,6 +16,12 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
+from identify.conditions.judgement import CELL_SCOPE
+from identify.conditions.networks.question import NetworkQuestion
+from identify.exact.enclosures import Enclosure
+from identify.exact.pieces import pieces_within
+from identify.exact.rings import Intervals, passes
+from identify.problem.activation import PiecewiseLinear
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Report
 from identify.recovery.solution import Recovery
@@ -50,6 +56,32 @@ def carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
             return False
     fixing = set(conditions["scale"].evidence.get("fixing_degrees", ())) - set(evidence.get("fixed_degrees", ()))
     return all(_smallest(_gram(X, (k,), c)) > least for k in fixing)
+
+
+def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
+    """The same for a network of any activation and depth: a proof, in intervals, for all data within the error bars.
+
+    The pieces of piecewise-linear activations must be the same for all of them, and the ranks that count the samples full. A proof that
+    rests on the numbers themselves, beyond the activation pattern, is not carried over.
+    """
+    if not np.isfinite(found.error_bars).all():
+        return False
+    if report.scope.network == "this network" and report.scope.data != CELL_SCOPE:
+        return False
+    net, n = system.network, found.n_samples
+    question = NetworkQuestion.of_system(system, n, 0, (found.X, found.c.reshape(n, -1)))
+    ring, lengths = Intervals(net.activations), np.maximum(np.linalg.norm(found.X, axis=1), 1e-300)
+    room = SAFETY * found.error_bars[:, None]
+    X = Enclosure(found.X, np.broadcast_to(room, found.X.shape))
+    c = Enclosure(found.c.reshape(n, -1), np.abs(found.c.reshape(n, -1)) * room / lengths[:, None])
+    at = passes(ring, net, X, c)
+    for sigma, z in zip(net.activations, at.before, strict=True):
+        if isinstance(sigma, PiecewiseLinear) and pieces_within(sigma, z)[1].any():
+            return False
+    layers = (0,) if report.scope.data == CELL_SCOPE else (0, 1)
+    if report.scope.network == "generic network":
+        layers = tuple(layer - 1 for layer in report["separation"].evidence["rank_of_layers"])
+    return all(ring.is_full(part) for layer in layers for part in (question.lifted(at, layer), at.signals[layer].T))
 
 
 def _gram(

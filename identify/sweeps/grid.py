@@ -42,14 +42,11 @@ def _truth(name: str, value: Any) -> bool:
 
 
 def _activation(name: str, value: Any) -> str:
-    """The polynomial in its printed form, so that two spellings of it are one task."""
+    """The activation in its printed form, so that two spellings of it are one task."""
     try:
-        sigma = as_activation(value)
+        return str(as_activation(value))
     except ActivationError as error:
         raise GridError(str(error)) from None  # it begins with the name
-    if sigma.kind != "polynomial":
-        raise sigma.refusal("sweep")
-    return str(sigma)
 
 
 _integer = partial(whole, error=GridError)

@@ -38,8 +38,7 @@ def thresholds(task: Task) -> dict[str, Any]:
     from identify.conditions.thresholds import largest_identifiable
 
     found = largest_identifiable(task.configuration, seed=task.seed).to_dict()
-    names = ("unique", "unique_by_moments", "unique_by_generic_global", "locally_unique", "not_identifiable", "arithmetic")
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in RESULTS["thresholds"]}
 
 
 def recovery(task: Task) -> dict[str, Any]:
@@ -76,7 +75,10 @@ MEASURES: dict[str, Callable[[Task], dict[str, Any]]] = {"verdict": verdict, "th
 """Every measure, by name."""
 RESULTS = {
     "verdict": ("verdict", "scope", "proved", "reasons", "notes"),
-    "thresholds": ("unique", "unique_by_moments", "unique_by_generic_global", "locally_unique", "not_identifiable", "arithmetic"),
+    "thresholds": (
+        *("unique", "unique_by_moments", "unique_by_generic_global", "unique_by_separation"),
+        *("locally_unique", "not_identifiable", "arithmetic"),
+    ),
     "recovery": ("success", "relative_error", "residual", "solved_by", "not_recovered"),
 }
 """Columns of each measure, in the order of the table."""

@@ -224,7 +224,7 @@ class TestSystems:
         whole = KKTSystem.gradient(net, layers={1: np.ones((2, 2)), 2: (np.ones((1, 2)), [3.0])})
         X, c = np.ones((2, 2)), np.array([1.0, 2.0])
         assert whole.n_equations == system.n_equations + 1 and whole.right_hand_side(X, c)[-1] == 3
-        for asked in (lambda: whole.target_W, lambda: whole.observed, lambda: idf.check(whole, samples=1)):
+        for asked in (lambda: whole.target_W, lambda: whole.observed):
             with pytest.raises(UnsupportedError) as caught:
                 asked()
             assert caught.value.reason is Unsupported.OUTPUT_BIAS
@@ -280,10 +280,7 @@ def systems():
 
 
 VERBS = {
-    "check": lambda system, truth: idf.check(system, samples=2),
-    "check ": lambda system, truth: idf.check(system, data=(truth.X, truth.c)),
     "kkt_equations": lambda system, truth: idf.kkt_equations(system, samples=2),
-    "largest_identifiable": lambda system, truth: idf.largest_identifiable(system),
     "certify": lambda system, truth: idf.certify(system, (truth.X, truth.c)),
     "defences": lambda system, truth: idf.defences(system, truth.X, truth.c),
 }
@@ -301,16 +298,18 @@ def test_theorems_about_polynomials_are_not_asked_about_others(verb, name):
 
 
 @pytest.mark.parametrize("options", [{"activation": "tanh"}, {"width": (4, 4)}])
-@pytest.mark.parametrize("verb", [idf.check, idf.kkt_equations, idf.largest_identifiable])
+@pytest.mark.parametrize("verb", [idf.kkt_equations])
 def test_nor_about_such_configurations(options, verb):
     config = idf.Configuration(**({"inputs": 3, "samples": 2, "width": 4, "activation": "z^2 + z^3"} | options))
     with pytest.raises(UnsupportedError):
         verb(config)
 
 
-def test_sweeps_refuse_before_they_start(tmp_path):
-    with pytest.raises(UnsupportedError):
-        idf.sweep({"measure": "verdict", "inputs": [2], "samples": [1], "width": [3], "activation": ["relu"]}, store=tmp_path / "s")
+def test_sweeps_take_every_kind(tmp_path):
+    grid = {"inputs": [3], "samples": [1, 2], "width": [6], "activation": ["tanh", "relu"], "layers": ["first"], "bias": [True]}
+    table = idf.sweep({"measure": "verdict"} | grid, store=tmp_path / "s").table()
+    assert [row["verdict"] for row in table if row["activation"] == "tanh"] == ["UNIQUE", "UNIQUE"]
+    assert {row["verdict"] for row in table} <= {"UNIQUE", "LOCALLY_UNIQUE", "NOT_UNIQUE", "UNDECIDED"}
 
 
 @pytest.mark.parametrize("name", ["relu", "deep"])

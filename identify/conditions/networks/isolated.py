@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND, refuse_above
-from identify.conditions.networks.question import ATTEMPTS, NetworkQuestion
+from identify.conditions.networks.question import ATTEMPTS, BALL_SECONDS, NetworkQuestion
 from identify.exact.enclosures import Enclosure
 from identify.exact.modular import ERROR_BOUND, MinorBound, rank, rank_seconds
 from identify.exact.rings import Modular, Passes, Ring, concatenated, passes, shaped
@@ -28,8 +28,6 @@ from identify.problem.verdict import Arithmetic, Condition
 REFERENCE = "Theorem D (docs, theory): inverse and implicit function theorem"
 SPARE = 8
 """Functionals beyond the number of columns."""
-BALL_SECONDS = 2e-5
-"""Of one activation of a ball (measured for GELU)."""
 
 
 def columns_of(question: NetworkQuestion) -> tuple[int, bool]:

@@ -15,7 +15,7 @@ from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated, isolated_seconds
 from identify.conditions.networks.pattern import pattern
 from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
-from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.question import NetworkQuestion, passes_seconds
 from identify.conditions.networks.separation import Route, separation
 from identify.conditions.plan import Plan
 from identify.problem.verdict import Arithmetic, Condition, Report, Witness
@@ -40,9 +40,9 @@ def judge_network(
     found["count"] = counted = count(question)
     piecewise = question.sigma.kind == "piecewise-linear"
     if question.sigma.kind == "analytic":
-        found["separation"] = separation(question)
+        plan.evaluate("separation", passes_seconds(question), lambda: separation(question))
     if piecewise:
-        found["pattern"] = pattern(question)
+        plan.evaluate("pattern", passes_seconds(question), lambda: pattern(question))
 
     def closed() -> Condition:
         nonlocal witness

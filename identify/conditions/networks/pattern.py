@@ -24,8 +24,7 @@ import scipy
 from jaxtyping import Bool, Int
 
 from identify.base.limits import is_affordable, refuse_when_spent
-from identify.conditions.networks.question import NetworkQuestion
-from identify.exact.rings import sample_of
+from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 
@@ -153,23 +152,6 @@ def _has_neighbours(edges: Bool[np.ndarray, "n m"], more: int) -> bool:
 def _sets_are_affordable(high: Int[np.ndarray, "n m"]) -> bool:
     n, m = high.shape
     return n * (n + 1) <= 3000 and is_affordable(FLOW_SECONDS * n * (n + 1) * n * m)
-
-
-def multipliers_are_determined(question: NetworkQuestion) -> bool:
-    """Whether at each given sample γ ↦ u^2 is proved to be injective; for two layers they are the same."""
-    if question.depth == 2:
-        return True
-    at = question.passes()
-    net = question.system.network  # type: ignore[union-attr]
-    eye = np.eye(question.outputs)
-    for i in range(question.samples):
-        signals = at.ring.read(eye)
-        for layer in range(question.depth - 2, 0, -1):
-            signals = at.ring.dot(signals, net.weights[layer + 1])
-            signals = at.ring.times(signals, sample_of(at.slopes[layer], i))
-        if not at.ring.is_full(signals.T):
-            return False
-    return True
 
 
 def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic) -> Condition:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from identify.exact.modular import random_prime
+from identify.base.limits import OPERATIONS_PER_SECOND
+from identify.exact.modular import random_prime, rank_seconds
 from identify.exact.pieces import Pieces, pieces_of
-from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes
+from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, sample_of
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
@@ -24,6 +26,10 @@ from identify.problem.verdict import Scope
 
 ATTEMPTS = 3
 """Primes, at most, for a rank that is expected to be full."""
+
+
+BALL_SECONDS = 1.5e-5
+"""Of one activation, or slope, of a ball (measured for GELU)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,3 +250,38 @@ class NetworkQuestion:
             return entering.T
         one = at.ring.read(np.ones((self.samples, 1)))
         return concatenated([entering, one]).T
+
+
+def passes_seconds(question: NetworkQuestion) -> float:
+    """An estimate of both passes at given data, with the ranks of what they leave."""
+    if question.data is None:
+        return 0.0
+    n, hidden = question.samples, sum(question.sizes[1:-1])
+    weights = sum(out * inside for inside, out in pairwise(question.sizes))
+    each = 12 if question.is_exact else 6  # products: residues in tiles, or midpoints and radii
+    balls = 0.0 if question.is_exact else 2 * BALL_SECONDS * n * hidden
+    return each * n * weights / OPERATIONS_PER_SECOND + balls + 4 * rank_seconds(hidden, n)
+
+
+def multipliers_are_determined(question: NetworkQuestion) -> bool:
+    """Whether the multipliers of given samples are proved to follow from the samples and their signals.
+
+    For two layers these are the same. For more, either the last layer's update says it, if what enters that layer is independent,
+    or γ ↦ u^2 is injective at each sample.
+    """
+    if question.depth == 2:
+        return True
+    at = question.passes()
+    if question.observed[-1][0] and at.ring.is_full(question.lifted(at, question.depth - 1)):
+        return True
+    assert question.system is not None
+    net = question.system.network
+    eye = np.eye(question.outputs)
+    for i in range(question.samples):
+        signals = at.ring.read(eye)
+        for layer in range(question.depth - 2, 0, -1):
+            signals = at.ring.dot(signals, net.weights[layer + 1])
+            signals = at.ring.times(signals, sample_of(at.slopes[layer], i))
+        if not at.ring.is_full(signals.T):
+            return False
+    return True

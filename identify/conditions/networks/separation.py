@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
 from identify.problem.verdict import Arithmetic, Condition
 
 REFERENCE = "Theorem A (docs, theory); Leshno, Lin, Pinkus & Schocken 1993; Pinkus 1999, Theorem 5.1"
@@ -74,7 +74,7 @@ def separation(question: NetworkQuestion) -> Condition:
     if not enough:
         statement = f"{question.neurons} neurons, {every[0].neurons} are enough: nothing follows below that number"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
-    if not multipliers_follow(question):
+    if not multipliers_follow(question) and (question.data is None or not multipliers_are_determined(question)):
         statement = f"a hidden layer has fewer than C = {question.outputs} neurons, so that signals do not determine the multipliers"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     if question.data is not None:
