@@ -156,7 +156,9 @@ def _sets_are_affordable(high: Int[np.ndarray, "n m"]) -> bool:
 
 
 def multipliers_are_determined(question: NetworkQuestion) -> bool:
-    """Whether at each given sample γ ↦ u^2 is proved to be injective; for two layers they are the same."""
+    """Whether at each given sample γ ↦ u^2 is proved to be injective, and at its images; for two layers they are the same."""
+    if not question.orbits_are_whole:
+        return False
     if question.depth == 2:
         return True
     at = question.passes()
