@@ -17,14 +17,17 @@ from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import PIVOT_LIMIT, Draft, by_tangents, hexadecimal, largest_jacobian
+from identify.certificates.networks import NetworkDraft, written, written_network
 from identify.checker.matrices import rank_seconds
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
 from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
 from identify.checker.watch import WORTH_TELLING, watched
+from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.setting import Setting
 from identify.exact.modular import rank_seconds as exact_rank_seconds
 from identify.problem.network import Network
+from identify.problem.refusals import is_polynomial
 from identify.problem.verdict import Report, Verdict
 
 ATTEMPTS = 6
@@ -76,7 +79,11 @@ def network_hash(network: Network) -> str:
     >>> from identify.problem.network import TwoLayerNetwork
     >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "z^3"))[:16]
     'abb0838d3c3e7868'
+    >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "relu"))[:16]
+    'x'
     """
+    if not is_polynomial(network):
+        return canonical_hash(written_network(network) | {"activations": [written(sigma) for sigma in network.activations]})
     parts = {"W": hexadecimal(network.W), "A": hexadecimal(network.A), "bias": hexadecimal(network.bias)}
     return canonical_hash(parts | {"activation": [str(s) for s in network.activation.coefficients]})
 
@@ -90,10 +97,11 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
     check_limits(budget)
     if report.verdict is Verdict.UNDECIDED:
         raise InputError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
-    setting: Setting | None = report.question
-    if setting is None:
+    question: Setting | NetworkQuestion | None = report.question
+    if question is None:
         raise InputError("certificate: this report does not carry its question; expected one that identify.check returned")
-    if setting.system is not None and setting.system.labels is not None and setting.system.regime != "max-margin":
+    system = question.system
+    if system is not None and system.labels is not None and system.regime != "max-margin":
         raise InputError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
     seconds = certificate_seconds(report)
 
@@ -106,15 +114,18 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
         if seconds > WORTH_TELLING:
             tell("writing the certificate", seconds)
         with watched(seconds_left(), lambda name, seconds: tell(f"checking it: {name}", seconds)):
-            return _accepted(report, setting)
+            return _accepted(report, question)
 
 
-def _accepted(report: Report, setting: Setting) -> Certificate:
+def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificate:
     """The first draft that the checker accepts."""
     reason: Rejected | None = None
     for attempt in range(ATTEMPTS):
         try:
-            content = Draft(report, setting, attempt).content()
+            if isinstance(question, NetworkQuestion):
+                content = NetworkDraft(report, question, attempt).content()
+            else:
+                content = Draft(report, question, attempt).content()
             tuple(run(open_content(content), content["steps"]))
             return Certificate(content)
         except TooLarge as error:
@@ -126,10 +137,12 @@ def _accepted(report: Report, setting: Setting) -> Certificate:
 
 def certificate_seconds(report: Report) -> float:
     """An estimate of the CPU time of :func:`certificate`, with the check of it: of its largest matrix."""
-    setting: Setting | None = report.question
-    needed = largest_jacobian(report)
+    setting: Setting | NetworkQuestion | None = report.question
     if report.verdict is Verdict.UNDECIDED or setting is None:
         return 0.0
+    if isinstance(setting, NetworkQuestion):
+        return 0.0  # the checker tells of its own matrices
+    needed = largest_jacobian(report)
     if report.verdict is Verdict.NOT_UNIQUE:
         return _family_seconds(report, setting)
     if needed > PIVOT_LIMIT and by_tangents(report):

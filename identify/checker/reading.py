@@ -18,7 +18,7 @@ FORMAT, VERSION = "identify-certificate", 1
 MAX_SIZE, MAX_DEGREE, MAX_BYTES, MAX_BLANK = 10**6, 20, 2**27, 2**12
 KEYS = ("format", "version", "kind", "claim", "numbers", "point", "steps", "sha256")
 SIZES = ("inputs", "samples", "width", "outputs")
-KINDS = ("verdict", "solution")
+KINDS = ("verdict", "solution", "network")
 CLAIM = ("verdict", "network", "data", "regime", *SIZES, "bias", "observed", "activation", "loss", "labels", "ambiguity")
 NETWORK, DATA, TARGET = ("W", "A", "bias"), ("X", "c"), ("target_W", "target_bias", "target_a")
 GIVEN: dict[tuple[str, str], tuple[str, ...]] = {
@@ -133,10 +133,10 @@ def doubles(name: str, value: Any, rows: int, columns: int) -> list[list[float]]
     return [[double(name, item) for item in row] for row in value]
 
 
-def _fraction(value: Any) -> Fraction:
-    need(type(value) is str and re.fullmatch(r"-?\d{1,2000}(/\d{1,2000})?", value), "activation: expected fractions")
+def fraction(name: str, value: Any) -> Fraction:
+    need(type(value) is str and re.fullmatch(r"-?\d{1,2000}(/\d{1,2000})?", value), f"{name}: expected fractions")
     number = Fraction(value)
-    need(str(number) == value, f"activation: {value[:40]} is not in lowest terms")
+    need(str(number) == value, f"{name}: {value[:40]} is not in lowest terms")
     return number
 
 
@@ -165,7 +165,7 @@ class Claim:
         self.sees_W, self.sees_bias, self.sees_a = ("W" in seen, "bias" in seen, "a" in seen)
         need(self.bias or not self.sees_bias, "observed: the network has no bias")
         need(type(data["activation"]) is list and 3 <= len(data["activation"]) <= MAX_DEGREE + 1, "activation: expected degree 2 to 20")
-        self.s = [_fraction(value) for value in data["activation"]]
+        self.s = [fraction("activation", value) for value in data["activation"]]
         need(self.s[-1] != 0, "activation: the last coefficient is zero")
         self.p = len(self.s) - 1
         self.loss = choice("loss", data["loss"], (None, "logistic", "square"))

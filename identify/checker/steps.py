@@ -10,6 +10,8 @@ from typing import Any
 
 from identify.checker import degenerate, families, moments, secant, second, solution, tangents
 from identify.checker.examination import Examination
+from identify.checker.networks import steps as of_networks
+from identify.checker.networks.examination import NetworkExamination
 from identify.checker.reading import Rejected, keys, need
 from identify.checker.solved import KEY
 from identify.checker.watch import watch
@@ -44,20 +46,32 @@ SOLVABLE = ("generic-global", "local")
 """Steps that may have solutions in place of an elimination."""
 
 
-def run(examination: Examination, steps: Any) -> Iterator[str]:
+def run(examination: Examination | NetworkExamination, steps: Any) -> Iterator[str]:
     """One sentence for each step; raises Rejected at the first that fails, or when together they do not prove the claim."""
     need(type(steps) is list and len(steps) <= len(STEPS), "steps: expected a short list")
+    is_of_network = isinstance(examination, NetworkExamination)
+    kinds = of_networks.STEPS if is_of_network else STEPS
     for number, step in enumerate(steps, 1):
-        need(type(step) is dict and type(step.get("kind")) is str and step["kind"] in STEPS, f"step {number}: no such kind")
-        check, names = STEPS[step["kind"]]
-        solved = (KEY,) if step["kind"] in SOLVABLE and KEY in step else ()
+        need(type(step) is dict and type(step.get("kind")) is str and step["kind"] in kinds, f"step {number}: no such kind")
+        check, names = kinds[step["kind"]]
+        solved = (KEY,) if not is_of_network and step["kind"] in SOLVABLE and KEY in step else ()
         keys(f"step {number}", step, ("kind", *names, *solved))
         need(not solved or type(step[KEY]) is list, f"step {number}: {KEY}: expected a list")
         watch().look()
         try:
-            yield f"{step['kind']}: {check(examination, *(step[name] for name in (*names, *solved)))}"
+            said = _checked(examination, check, [step[name] for name in (*names, *solved)])
+            yield f"{step['kind']}: {said}"
         except Rejected as reason:
             raise type(reason)(f"step {number}, {step['kind']}: {reason}") from None
     claim, facts = examination.claim, examination.facts
-    need(any(needed <= facts for needed in SUFFICIENT[claim.verdict]), f"the steps do not suffice for {claim.verdict}")
-    need(claim.data != "this target" or "reduction" in facts, "the steps do not show that data of this size fit the target")
+    sufficient = of_networks.SUFFICIENT if is_of_network else SUFFICIENT
+    need(any(needed <= facts for needed in sufficient[claim.verdict]), f"the steps do not suffice for {claim.verdict}")
+    need(
+        is_of_network or claim.data != "this target" or "reduction" in facts, "the steps do not show that data of this size fit the target"
+    )
+
+
+def _checked(examination: Examination | NetworkExamination, check: Callable[..., str], values: list[Any]) -> str:
+    if isinstance(examination, NetworkExamination):
+        return of_networks.checked(examination, check, values)
+    return check(examination, *values)

@@ -1,9 +1,9 @@
 """The checker of certificates: it rebuilds every matrix from the raw numbers by its own formulas, and takes every rank again.
 
 The checker is this module and those that it imports: ``reading``, ``matrices``, ``solved``, ``watch``, ``examination``, ``steps``,
-and the seven with the steps themselves. They import nothing else of this package but its errors, so that a fault there cannot hide here.
-What they trust: Python's
-integers and fractions, python-flint's ranks modulo a prime and its balls, and the theorems named beside the steps. The
+the seven with the steps themselves, and the folder ``networks`` for networks of any activation and depth. They import nothing else of
+this package but its errors, so that a fault there cannot hide here. What they trust: Python's integers and fractions, python-flint's ranks
+modulo a prime and its balls, and the theorems named beside the steps. The
 reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero
 modulo q is non-zero over the rationals; and where network or data are generic, a minor that is non-zero at one point is
 non-zero outside a set of measure zero.
@@ -21,6 +21,8 @@ from typing import Any
 
 from identify.base.errors import InputError
 from identify.checker.examination import Examination
+from identify.checker.networks.examination import NetworkExamination
+from identify.checker.networks.steps import opened
 from identify.checker.reading import (
     DATA,
     FORMAT,
@@ -164,16 +166,18 @@ def _content(path: Path) -> bytes:
         raise CertificateFileError(f"{path}: cannot be read ({reason}); expected a certificate file") from None
 
 
-def open_content(content: Any) -> Examination:
+def open_content(content: Any) -> Examination | NetworkExamination:
     """The statement of a certificate, once everything about it is as expected and the hashes are right."""
     plain(content)
     keys("certificate", content, KEYS)
     need(content["format"] == FORMAT, f"format: expected {FORMAT}")
     need(type(content["version"]) is int and content["version"] == VERSION, f"version: this checker reads version {VERSION} only")
-    need(content["kind"] in KINDS, "kind: expected verdict or solution")
+    need(content["kind"] in KINDS, f"kind: expected one of {', '.join(KINDS)}")
     keys("sha256", content["sha256"], ("network", "data", "content"))
     body = {name: value for name, value in content.items() if name != "sha256"}
     need(content["sha256"]["content"] == canonical_hash(body), "sha256: the content is not what was hashed; something was changed")
+    if content["kind"] == "network":
+        return opened(content)
     claim = Claim(content["claim"])
     need((content["kind"] == "solution") == (claim.verdict == "SOLUTION"), f"kind: {content['kind']} does not go with {claim.verdict}")
     keys("numbers", content["numbers"], NETWORK + DATA + TARGET)

@@ -30,6 +30,7 @@ GENERIC_MULTIPLIERS = (
 PATTERN_SCOPE = "almost every network with this activation pattern"
 CELL_SCOPE = "all data in this activation cell"
 RANK_SCOPE = "all data of this rank"
+APART_SCOPE = "all data of this rank, no sample zero or the opposite of another"
 CELL_IN_WORDS = (
     "this activation cell: all data, of independent samples, whose neurons are on the same sides of their kinks as for these data; the "
     "proof reads the activation pattern only"
@@ -196,7 +197,8 @@ def verdict_of_network(
             reasons = [f"{name}: {condition.statement}"]
             reasons += [f"competitors: {doubted.statement}"] if doubted is not None and doubted.holds else []
             explained = {"generic network": GENERIC_IN_WORDS, PATTERN_SCOPE: PATTERN_IN_WORDS}[network]
-            return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else RANK_SCOPE), tuple(reasons), (explained,)
+            whose = APART_SCOPE if condition.evidence.get("leaves_out_opposite_samples") else RANK_SCOPE
+            return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else whose), tuple(reasons), (explained,)
     if not data_are_given and found["count"].holds is False and counts_apply:
         return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
     tried = [found[name] for name in ("quadrics", "separation", "pattern", "competitors") if name in found]

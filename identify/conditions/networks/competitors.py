@@ -25,6 +25,9 @@ SOLVED = 1e-9
 """Residual, relative to the size of the features or the column, of a solution."""
 APART = 1e-5
 """Distance from every sample, relative to its size, of another point."""
+VANISHING = 1e-4
+"""Size of the features or the column of a point, relative to the samples', below which it is taken as zero: such a point, at the zero
+of a function or where it is flat, solves the equations but is no sample, because those of a solution are independent."""
 
 
 def starts_affordable(question: NetworkQuestion) -> int:
@@ -60,7 +63,7 @@ def competitors(question: NetworkQuestion, route: Route) -> Condition:
     with np.errstate(over="ignore", invalid="ignore"):
         descend(by_attempts(attempt, take, Rest(enough=1e-28)), State.first(cost), rounds=ROUNDS)
     X, missed = problem.samples_of(points), np.linalg.norm(residual, axis=1)
-    solved = missed <= SOLVED
+    solved = (missed <= SOLVED) & (problem.sizes(points) > VANISHING)
     distances = [_distance(x, question) for x in X[solved]]
     other = sum(distance > APART for distance in distances)
     evidence = {"starts": starts, "converged": int(solved.sum()), "others": int(other)}
@@ -124,6 +127,11 @@ class _Forward:
         J[:, :, k:] = -self.features.T
         return residual / self.size, J / self.size
 
+    def sizes(self, points: np.ndarray) -> Float[np.ndarray, " starts"]:
+        """Of the features, or of the column, at each point."""
+        inside = points[:, points.shape[1] - len(self.features) :]
+        return np.linalg.norm(self.feature_base + inside @ self.features, axis=1) / self.size
+
     def samples_of(self, points: np.ndarray) -> np.ndarray:
         return self.base + points[:, : len(self.moves)] @ self.moves
 
@@ -138,6 +146,10 @@ class _Backward(_Forward):
         self.columns, self.next = signals[0], self.net.weights[1]
         self.size = float(np.linalg.norm(self.columns)) / np.sqrt(len(self.columns))
         self.unit = float(np.linalg.norm(signals[1])) / np.sqrt(len(self.columns))
+
+    def sizes(self, points: np.ndarray) -> np.ndarray:
+        zeta = points[:, points.shape[1] - len(self.columns) :]
+        return np.linalg.norm(zeta @ self.columns, axis=1) / self.size
 
     def start(self, rng: np.random.Generator, starts: int) -> np.ndarray:
         inside = rng.standard_normal((starts, len(self.moves))) * 1.5 / np.sqrt(max(len(self.X), 1))

@@ -35,17 +35,7 @@ def columns_of(question: NetworkQuestion) -> tuple[int, bool]:
     n, C = question.samples, question.outputs
     inside = question.data is not None and question.rows_can_count and question.counted[0]
     each = n - question.affine[0] if inside else question.inputs
-    return n * (each + C - _scales(question)), inside
-
-
-def _scales(question: NetworkQuestion) -> int:
-    """1 if the scale of each sample is free in (S) itself: no bias in any hidden layer, no update of the output bias, every activation
-    homogeneous, so that the derivative has a kernel vector for each sample."""
-    if any(question.biases[:-1]) or question.observed[-1][1]:
-        return 0
-    kinds = (sigma.is_homogeneous if sigma.kind == "piecewise-linear" else sigma.kind == "polynomial" and sigma.is_monomial
-             for sigma in question.activations)  # fmt: skip
-    return int(all(kinds))
+    return n * (each + C - question.scales), inside
 
 
 def isolated_seconds(question: NetworkQuestion) -> float:
@@ -88,13 +78,14 @@ def isolated(question: NetworkQuestion) -> Condition:
     if best == columns:
         evidence["rank"] = columns
         return _condition(True, f"rank {columns} of {columns}: the data are isolated", evidence, Arithmetic.PROOF)
-    if best == goal and not inside:
+    images = question.samples * (question.ambiguity.has_free_scale and not question.scales)  # columns that the ambiguity may account for
+    if best == goal and not inside and columns - goal > images:
         evidence |= {"rank": goal, "dimension": columns - goal}
         statement = f"rank {goal}, the number of equations, but {columns} unknowns: the data lie in a family of dimension {columns - goal}"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     if question.is_exact:
         evidence["rank"] = best
-        flat = _is_flat(question, best, goal, inside) if question.equations_are_complete else None
+        flat = _is_flat(question, best, goal, inside) if question.equations_are_complete and columns - best > images else None
         if flat is not None:
             evidence |= {"dimension": columns - best, "error_bound": flat}
             statement = (
@@ -151,7 +142,7 @@ def derivative(
                 a, b = (rng.integers(-64, 65, (length, count)).astype(float) for length in (out, inner))
                 rows.append(_functionals(at, layer, in_h[layer], in_u[layer], a, b if of_weights else None))
     whole = concatenated(rows, axis=0)
-    if not _scales(question):
+    if not question.scales:
         return whole
     each = len(in_u[0].mid if isinstance(in_u[0], Enclosure) else in_u[0])
     outputs = question.outputs  # of every sample one multiplier that is not zero is left out: the kernel moves it

@@ -56,6 +56,8 @@ class Quadrics:
     low: Fraction
     high: Fraction
     neurons: int
+    ranks: tuple[int, ...]
+    """The layers, from 1, whose update must have rank n."""
     ties: bool = False
 
     @property
@@ -132,15 +134,19 @@ def candidates(question: NetworkQuestion) -> list[Quadrics]:
     assert isinstance(sigma, PiecewiseLinear)
     n, m, (rows, features) = question.samples, question.neurons, question.affine
     scale_is_settled = rows or (not question.biases[0] and sigma.is_homogeneous)
+    always = set(sigma.kinks) <= set(slopes)  # another sample that lies on a kink solves the quadrics of columns too
     found = []
-    if question.rows_can_count and question.depth == 2 and scale_is_settled:
-        found.append(Quadrics(Equations.BACKWARD, n, question.outputs, *slopes, m))
+    if question.rows_can_count and question.depth == 2 and scale_is_settled and always:
+        fixes = features and not rows and question.features_can_count  # the second update fixes scales, by a rank of n
+        ranks = (1, 2) if fixes else (1,)
+        found.append(Quadrics(Equations.BACKWARD, n, question.outputs, *slopes, m, ranks))
     if question.rows_can_count and question.features_can_count:
-        if question.depth > 2 and (scale_is_settled or features):
-            found.append(Quadrics(Equations.BOTH_SIGNALS, n, n, *slopes, m))
+        signed = scale_is_settled or slopes[0] + slopes[1] != 0  # opposite slopes leave a sign, which the second bias does not fix
+        if question.depth > 2 and (scale_is_settled or features) and signed and always:
+            found.append(Quadrics(Equations.BOTH_SIGNALS, n, n, *slopes, m, (1, 2)))
         if sigma.is_homogeneous:
             extra = question.biases[0] and not rows
-            found.append(Quadrics(Equations.FORWARD, n, n + extra, *slopes, m, ties=bool(rows and features)))
+            found.append(Quadrics(Equations.FORWARD, n, n + extra, *slopes, m, (1, 2), ties=bool(rows and features)))
     return sorted(found, key=lambda each: each.needed)
 
 
@@ -171,7 +177,7 @@ def quadrics(question: NetworkQuestion) -> Condition:
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     counted, tried = question.counted, []
     for each in every:
-        if not (counted[0] and (each.equations is Equations.BACKWARD or counted[1])):
+        if not all(counted[layer - 1] for layer in each.ranks):
             continue
         if each.equations is not Equations.BACKWARD and not multipliers_are_determined(question):
             continue
@@ -181,7 +187,7 @@ def quadrics(question: NetworkQuestion) -> Condition:
         if found.is_full:
             cell = each.equations is Equations.BACKWARD and question.outputs == 1
             evidence |= {"tried": tried, "rank": found.rank, "columns": each.columns, "primes": list(found.primes), "whole_cell": cell}
-            evidence["equations"] = each.equations.name.lower()
+            evidence |= {"equations": each.equations.name.lower(), "rank_of_layers": list(each.ranks)}
             statement = (
                 f"the quadrics of the {each.equations.value} have rank {found.rank} of {each.columns}, so their kernel has dimension "
                 f"n = {question.samples}: only these samples solve them"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -138,8 +139,11 @@ class NetworkQuestion:
 
     @property
     def affine(self) -> tuple[int, int]:
-        """1 or 0: whether the coefficients of a sample, and of its features, are known to have the sum 1."""
-        return int(self.observed[0][1]), int(self.observed[1][1])
+        """1 or 0: whether the coefficients of a sample, and of its features, are known to have the sum 1.
+
+        Both updates of a layer are needed: that of its bias alone is a sum over all samples.
+        """
+        return int(all(self.observed[0])), int(all(self.observed[1]))
 
     @property
     def rows_can_count(self) -> bool:
@@ -166,17 +170,45 @@ class NetworkQuestion:
     def ambiguity(self) -> Ambiguity:
         """What the equations of single samples leave open, beside the order of the samples.
 
-        Without a bias in the first layer: the positive scale of a sample if σ(tz) = tσ(z) for t > 0, unless the second bias fixes it;
-        its sign if σ is even, or odd up to a constant. The deeper layers may fix more than is listed.
+        Without a bias in the first layer: the scale of a sample if (S) leaves it free (:attr:`scales`); its positive scale if
+        σ(tz) = tσ(z) for t > 0, unless the second update fixes it; its sign if σ is even, or odd up to a constant. The deeper layers may
+        fix more than is listed.
         """
         if self.biases[0]:
             return Ambiguity("none", 1)
         sigma, parity = self.sigma, self.sigma.parity
-        if isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous and not self.affine[1]:
-            return Ambiguity("even scaling" if parity == 1 else "positive scaling", 1)
+        degree = prod(map(degree_of_scale, self.activations)) if self.scales else 1
+        if self.scales and all(each.kind == "polynomial" for each in self.activations):
+            return Ambiguity("scaling", degree)
+        fixed = self.affine[1] and self.features_can_count
+        if self.scales or (isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous and not fixed):
+            return Ambiguity("even scaling" if parity == 1 else "positive scaling", degree)
         if parity:
             return Ambiguity("sign", 1 if parity < 0 else 2)
         return Ambiguity("none", 1)
+
+    @property
+    def scales(self) -> int:
+        """1 if the scale of each sample is free in (S) itself: no bias in any hidden layer, no update of the output bias, and every
+        activation homogeneous, so that f(tx) is f(x) times a power of t."""
+        if any(self.biases[:-1]) or self.observed[-1][1]:
+            return 0
+        return int(all(map(degree_of_scale, self.activations)))
+
+    @property
+    def orbits_are_whole(self) -> bool:
+        """Whether the deeper layers see the images of a sample under the ambiguity as they see the sample, up to a factor.
+
+        Otherwise other multipliers than those of the group may go with an image.
+        """
+        group, deeper = self.ambiguity.group, self.activations[1:]
+        if group == "none" or self.depth == 2 or (group == "sign" and self.sigma.parity == 1):
+            return True
+        if any(self.biases[1:-1]):
+            return False
+        if group == "sign":
+            return all(each.parity == -1 and each(0.0) == 0 for each in self.activations)
+        return all(isinstance(each, PiecewiseLinear) and each.is_homogeneous for each in deeper)
 
     @property
     def scope(self) -> Scope:
@@ -252,6 +284,13 @@ class NetworkQuestion:
         return concatenated([entering, one]).T
 
 
+def degree_of_scale(sigma: Activation) -> int:
+    """k with σ(tz) = t^k σ(z) for t > 0; 0 if there is none."""
+    if isinstance(sigma, PiecewiseLinear):
+        return int(sigma.is_homogeneous)
+    return sigma.degree if sigma.kind == "polynomial" and sigma.is_monomial else 0
+
+
 def passes_seconds(question: NetworkQuestion) -> float:
     """An estimate of both passes at given data, with the ranks of what they leave."""
     if question.data is None:
@@ -267,8 +306,10 @@ def multipliers_are_determined(question: NetworkQuestion) -> bool:
     """Whether the multipliers of given samples are proved to follow from the samples and their signals.
 
     For two layers these are the same. For more, either the last layer's update says it, if what enters that layer is independent,
-    or γ ↦ u^2 is injective at each sample.
+    or γ ↦ u^2 is injective at each sample; and their images under the ambiguity must look alike to the deeper layers.
     """
+    if not question.orbits_are_whole:
+        return False
     if question.depth == 2:
         return True
     at = question.passes()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 
 REFERENCE = "Theorem A (docs, theory); Leshno, Lin, Pinkus & Schocken 1993; Pinkus 1999, Theorem 5.1"
@@ -75,7 +76,10 @@ def separation(question: NetworkQuestion) -> Condition:
         statement = f"{question.neurons} neurons, {every[0].neurons} are enough: nothing follows below that number"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     if not multipliers_follow(question) and (question.data is None or not multipliers_are_determined(question)):
-        statement = f"a hidden layer has fewer than C = {question.outputs} neurons, so that signals do not determine the multipliers"
+        statement = (
+            f"the deeper layers may leave the multipliers open: by fewer than C = {question.outputs} neurons, slopes of zero, or because "
+            "they do not see the images of a sample under the ambiguity as they see the sample"
+        )
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     if question.data is not None:
         counted = question.counted
@@ -87,8 +91,12 @@ def separation(question: NetworkQuestion) -> Condition:
             statement = "without biases in the first layer it is about samples none of which is zero or the opposite of another"
             return _condition(None, statement, evidence, Arithmetic.NONE)
     need = next((need for need in enough if need.any_multipliers), enough[0])
-    evidence |= {"route": need.route.name, "rank_of_layers": list(need.ranks)}
-    whose = "every data set with this rank" if question.data is None else "these data"
+    evidence |= {"route": need.route.name, "rank_of_layers": list(need.ranks), "any_multipliers": need.any_multipliers}
+    apart = not question.biases[0] and 1 not in need.ranks  # independent samples are neither zero nor opposite
+    evidence["leaves_out_opposite_samples"] = apart and question.data is None
+    whose = "these data"
+    if question.data is None:
+        whose = "every data set with this rank" + ", none of its samples zero or the opposite of another," * apart
     ranks = " and ".join(f"G_{layer}" for layer in need.ranks)
     statement = (
         f"{question.neurons} neurons, {need.neurons} are enough ({need.route.value}; rank {ranks} = n): for almost every network no other "
@@ -101,8 +109,10 @@ def separation(question: NetworkQuestion) -> Condition:
 
 
 def multipliers_follow(question: NetworkQuestion) -> bool:
-    """Whether signals of the second layer determine the multipliers for almost all weights: no layer in between is narrower than C."""
-    return all(size >= question.outputs for size in question.sizes[2:-1])
+    """Whether signals of the second layer determine the multipliers for almost all weights: no layer in between is narrower than C,
+    no slope there is zero on an interval, and images of samples under the ambiguity are seen as the samples are."""
+    slopes = [slope for sigma in question.activations[1:] if isinstance(sigma, PiecewiseLinear) for slope in (*sigma.slopes, *sigma.kinks)]
+    return question.orbits_are_whole and all(slopes) and all(size >= question.outputs for size in question.sizes[2:-1])
 
 
 def _apart_without_bias(question: NetworkQuestion) -> bool:

@@ -1,0 +1,213 @@
+"""Certificates of verdicts about networks of any activation and depth: which steps prove a report, and the numbers that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from identify.base.errors import InputError
+from identify.certificates.draft import hexadecimal
+from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
+from identify.checker.reading import FORMAT, VERSION, canonical_hash
+from identify.conditions.judgement import PATTERN_SCOPE
+from identify.conditions.networks.isolated import columns_of
+from identify.conditions.networks.question import NetworkQuestion
+from identify.exact.modular import random_prime
+from identify.problem.activation import Activation, Analytic, PiecewiseLinear
+from identify.problem.network import Network
+from identify.problem.verdict import Arithmetic, Report, Verdict
+
+Step = dict[str, Any]
+GENERIC_NETWORK, GENERIC_DATA = "generic network", "generic data"
+
+
+class Lacking(Enum):
+    """Why a proved verdict does not have a certificate; the value says it, and what can be had instead."""
+
+    MONTE_CARLO = (
+        "rests on ranks at random points, whose error the checker does not bound for networks of this kind",
+        "report.to_json() keeps the verdict, the error bound and the seed, and check with another seed is an independent trial",
+    )
+    CONDITION = (
+        "rests on a condition that the checker does not know",
+        "report.to_json() keeps the verdict with its evidence, and check with another seed takes the ranks modulo other primes",
+    )
+
+
+class NoCertificateError(InputError):
+    """A verdict that is proved, but not in a form that the checker verifies.
+
+    Attributes
+    ----------
+    reason
+        A :class:`Lacking`.
+    verdict
+        The verdict of the report.
+    """
+
+    def __init__(self, reason: Lacking, verdict: Verdict):
+        self.reason, self.verdict = reason, verdict
+        why, instead = reason.value
+        super().__init__(f"certificate: received a report whose verdict, {verdict}, {why}; {instead}")
+
+
+class NetworkDraft:
+    """One attempt: a prime, random numbers in place of generic ones, and the steps."""
+
+    def __init__(self, report: Report, question: NetworkQuestion, attempt: int):
+        self.report, self.question, self.attempt = report, question, attempt
+        self.rng = np.random.default_rng([report.seed, 0xCE28, attempt])
+        self.needs_prime = self.needs_point = False
+        self.multipliers, self.ranks = ANY, list[int]()
+
+    def content(self) -> dict[str, Any]:
+        """The whole certificate, with its hashes."""
+        steps = self._steps()
+        claim, numbers = self._claim(), _numbers(self.question)
+        body = {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": "network",
+            "claim": claim,
+            "numbers": numbers,
+            "point": self._point(),
+            "steps": steps,
+        }
+        return body | {"sha256": named_hashes(claim, numbers) | {"content": canonical_hash(body)}}
+
+    def _claim(self) -> dict[str, Any]:
+        question, scope = self.question, self.report.scope
+        return {
+            "verdict": self.report.verdict.value,
+            "network": scope.network,
+            "data": scope.data,
+            "regime": question.regime,
+            "sizes": list(question.sizes),
+            "samples": question.samples,
+            "biases": list(question.biases),
+            "observed": [list(pair) for pair in question.observed],
+            "activations": [written(sigma) for sigma in question.activations],
+            "loss": None if question.system is None else question.system.loss,
+            "multipliers": self.multipliers,
+            "ranks": self.ranks,
+            "ambiguity": {"group": question.ambiguity.group, "degree": question.ambiguity.degree},
+        }
+
+    def _point(self) -> dict[str, Any] | None:
+        """The prime, where values are exact; and numbers in place of generic ones, where the proof is at one point."""
+        question = self.question
+        if not (self.needs_prime or self.needs_point):
+            return None
+        prime = random_prime(self.rng) if question.is_exact else None
+        drawn: dict[str, Any] = dict.fromkeys(NUMBERS)
+        if self.needs_point and question.system is None:
+            shapes = list(zip(question.sizes[1:], question.sizes, strict=False))
+            drawn["weights"] = [hexadecimal(self.rng.standard_normal(shape) / np.sqrt(shape[1])) for shape in shapes]
+            drawn["biases"] = [
+                hexadecimal(self.rng.standard_normal(shape[0])) if has else None for shape, has in zip(shapes, question.biases, strict=True)
+            ]
+        if self.needs_point:
+            for name, size in (("X", question.inputs), ("c", question.outputs)):
+                drawn[name] = hexadecimal(self.rng.standard_normal((question.samples, size)))
+        return {"prime": prime} | drawn
+
+    def _steps(self) -> list[Step]:
+        report = self.report
+        if report.verdict is Verdict.NOT_UNIQUE:
+            return self._not_unique()
+        if report.verdict is Verdict.LOCALLY_UNIQUE:
+            return self._local()
+        proved = {c.name for c in report.conditions if c.is_proved}
+        scope = report.scope.network
+        if scope == GENERIC_NETWORK and "separation" in proved:
+            return self._separation()
+        if scope == PATTERN_SCOPE and "pattern" in proved:
+            sets = self.report["pattern"].evidence["sets"]
+            return [*self._ranked(1, 2), {"kind": "pattern", "sets": sets}]
+        if "quadrics" in proved and scope not in (GENERIC_NETWORK, PATTERN_SCOPE):
+            return self._quadrics()
+        raise NoCertificateError(Lacking.CONDITION, report.verdict)
+
+    def _ranked(self, *layers: int) -> list[Step]:
+        self.needs_prime = self.question.is_exact
+        return [{"kind": "ranks", "layers": list(layers), "seed": self.attempt}] if layers else []
+
+    def _separation(self) -> list[Step]:
+        found = self.report["separation"].evidence
+        layers = list(found["rank_of_layers"])
+        self.ranks = layers
+        self.multipliers = ANY if found["any_multipliers"] else BEFOREHAND
+        step = {"kind": "separation", "route": found["route"].lower(), "layers": layers}
+        return [*(self._ranked(*layers) if self.question.data is not None else []), step]
+
+    def _quadrics(self) -> list[Step]:
+        found = self.report["quadrics"].evidence
+        self.needs_prime = True
+        return [*self._ranked(*found["rank_of_layers"]), {"kind": "quadrics", "equations": found["equations"]}]
+
+    def _local(self) -> list[Step]:
+        question = self.question
+        generic = question.data is None
+        inside = question.rows_can_count if generic else columns_of(question)[1]
+        self.needs_point, self.needs_prime = generic, question.is_exact
+        return [*self._ranked(*[1] * inside), {"kind": "local", "in_span": inside, "seed": self.attempt}]
+
+    def _not_unique(self) -> list[Step]:
+        report, question = self.report, self.question
+        if report.witness is None:
+            unknowns = report["count"].evidence["parameters"]
+            return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
+        if report.witness.kind not in WITNESSES:
+            raise NoCertificateError(Lacking.CONDITION, report.verdict)
+        self.needs_prime = question.is_exact
+        return [WITNESSES[report.witness.kind](self)]
+
+    def _region(self) -> Step:
+        return {"kind": "region", "samples": self.report["witness"].evidence["samples"][:2]}
+
+    def _invisible(self) -> Step:
+        return {"kind": "invisible", "sample": self.report["witness"].evidence["sample"]}
+
+    def _fibre(self) -> Step:
+        local = self.report["local"]
+        if local.arithmetic is Arithmetic.MONTE_CARLO:
+            raise NoCertificateError(Lacking.MONTE_CARLO, self.report.verdict)
+        return {"kind": "fibre", "dimension": local.evidence["dimension"], "seed": self.attempt}
+
+
+WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {
+    "region": NetworkDraft._region,
+    "invisible": NetworkDraft._invisible,
+    "fibre": NetworkDraft._fibre,
+}
+"""The step for each kind of witness."""
+
+
+def written(sigma: Activation) -> dict[str, Any]:
+    """An activation as the checker reads it."""
+    if isinstance(sigma, Analytic):
+        return {"kind": sigma.kind, "name": sigma.name}
+    if isinstance(sigma, PiecewiseLinear):
+        lists = {name: [str(v) for v in getattr(sigma, name)] for name in ("breakpoints", "slopes", "kinks")}
+        return {"kind": sigma.kind, "value": str(sigma.lines.value)} | lists
+    return {"kind": sigma.kind, "coefficients": [str(s) for s in sigma.coefficients]}
+
+
+def written_network(network: Network) -> dict[str, Any]:
+    """Weights and biases as exact hexadecimal floats."""
+    return {
+        "weights": [hexadecimal(W) for W in network.weights],
+        "biases": [hexadecimal(b) for b in network.biases],
+    }
+
+
+def _numbers(question: NetworkQuestion) -> dict[str, Any]:
+    numbers: dict[str, Any] = dict.fromkeys(NUMBERS)
+    if question.system is not None:
+        numbers |= written_network(question.system.network)
+    if question.data is not None:
+        numbers |= {"X": hexadecimal(question.data[0]), "c": hexadecimal(question.data[1])}
+    return numbers

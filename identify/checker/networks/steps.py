@@ -1,0 +1,54 @@
+"""The kinds of steps of a certificate about a network of any activation and depth.
+
+Part of the checker: imports the checker's own modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flint import ctx
+
+from identify.checker.networks.claim import NetworkClaim, named_hashes
+from identify.checker.networks.examination import BITS, NetworkExamination, ranks
+from identify.checker.networks.families import invisible, region
+from identify.checker.networks.generic import count, separation
+from identify.checker.networks.local import fibre, local
+from identify.checker.networks.pattern import pattern
+from identify.checker.networks.quadrics import quadrics
+from identify.checker.reading import need
+
+SUFFICIENT: dict[str, tuple[set[str], ...]] = {
+    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}),
+    "LOCALLY_UNIQUE": ({"local"},),
+    "NOT_UNIQUE": ({"witness"},),
+}
+STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
+    "ranks": (ranks, ("layers", "seed")),
+    "separation": (separation, ("route", "layers")),
+    "pattern": (pattern, ("sets",)),
+    "quadrics": (quadrics, ("equations",)),
+    "local": (local, ("in_span", "seed")),
+    "count": (count, ("unknowns", "equations")),
+    "fibre": (fibre, ("dimension", "seed")),
+    "region": (region, ("samples",)),
+    "invisible": (invisible, ("sample",)),
+}
+"""Every kind of step: how it is checked, and its keys."""
+
+
+def opened(content: dict[str, Any]) -> NetworkExamination:
+    """The statement of a certificate, once its numbers are as expected and the hashes of network and data are right."""
+    claim = NetworkClaim(content["claim"])
+    with ctx.workprec(BITS):
+        examination = NetworkExamination(claim, content["numbers"], content["point"])
+    for what, expected in named_hashes(content["claim"], content["numbers"]).items():
+        need(content["sha256"][what] == expected, f"sha256: the {what} {'is' if what == 'network' else 'are'} not what was hashed")
+    return examination
+
+
+def checked(examination: NetworkExamination, check: Callable[..., str], values: list[Any]) -> str:
+    """One step, at the working precision."""
+    with ctx.workprec(BITS):
+        return check(examination, *values)
