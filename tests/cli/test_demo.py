@@ -13,14 +13,13 @@ from identify.cli import acts, images
 from identify.cli import demonstration as demo
 from identify.cli.batch_act import ACCURACY, one_update
 from identify.cli.classifier import gradient, initialised
-from identify.problem.uniqueness import UniquenessStatus
 
 
 def test_batch_behind_one_update():
     act = one_update()
     assert act.X.shape == (32, 784) and act.system.network.sizes == (784, 512, 256, 10) and act.report is None
     assert act.errors.max() < 1e-6 and act.n_right_labels == 32
-    assert act.found.uniqueness.status is UniquenessStatus.EVIDENCE
+    assert act.found.uniqueness.is_supported
     assert "Recovered 32 of 32 digits" in act.result()[0]
     assert np.array_equal(act.X, act.X.astype("float32")) and len(set(act.labels)) > 5
     assert all(np.array_equal(part, part.astype("float32")) for part in act.system.parts.values())

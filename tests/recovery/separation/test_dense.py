@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.conditions.judgement import PATTERN_SCOPE
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
 from identify.recovery.separation.dense import _refined_multipliers
 from identify.recovery.solution import Failure, InapplicableError, ResidualError
@@ -39,7 +40,7 @@ class TestPlanted:
     @pytest.mark.parametrize("width", [(48, 40), (48, 40, 32)], ids=["three layers", "four layers"])
     def test_every_activation_and_depth(self, activation, width):
         system, truth = planted(activation=activation, width=width)
-        found = idf.recover(system, data=(truth.X, truth.c))
+        found = idf.recover(system, data=(truth.X, truth.c), judge=False)
         assert found.method == "forward separation" and found.n_samples == 8
         assert worst(found, truth) < 1e-10 and found.residual < 1e-10
         match = found.match(truth.X, truth.c)
@@ -269,10 +270,31 @@ def test_evidence_is_never_wrong_for_narrow_networks(depth):
         except idf.RecoveryError:
             continue
         statuses.append(found.uniqueness.status)
-        if found.uniqueness.status is UniquenessStatus.EVIDENCE:
+        if found.uniqueness.is_supported:
             nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
             assert (nearest <= 20 * found.error_bars + 1e-9).all(), seed
-    assert statuses.count(UniquenessStatus.EVIDENCE) >= 3
+    assert statuses.count(UniquenessStatus.EVIDENCE) + statuses.count(UniquenessStatus.PROVED) >= 3
+
+
+@pytest.mark.parametrize(
+    ("activation", "scope"),
+    [("gelu", "generic network"), ("relu", PATTERN_SCOPE), ("leaky_relu(0.1)", PATTERN_SCOPE), ("abs", PATTERN_SCOPE)],
+)
+def test_recovered_data_carry_the_proof(activation, scope):
+    system, truth = planted(activation=activation, width=(48, 40))
+    found = idf.recover(system)
+    assert found.uniqueness.status is UniquenessStatus.PROVED and found.uniqueness.scope.network == scope
+    assert scope in found.uniqueness.explain() and worst(found, truth) < 1e-10
+
+
+def test_a_proof_within_rounding_is_withheld():
+    """Samples so near to a kink that the error bars do not tell its side: the pattern of the recovered numbers proves nothing."""
+    system, truth = planted(activation="relu", width=(48, 40))
+    net, X = system.network, truth.X
+    biases = [net.biases[0].copy(), *net.biases[1:]]
+    biases[0][0] = 3e-14 - net.weights[0][0] @ X[0]
+    found = idf.recover(updated(idf.Network(net.weights, biases=biases, activation="relu"), X, truth.c))
+    assert found.n_samples == 8 and found.uniqueness.status is UniquenessStatus.EVIDENCE
 
 
 class TestCheckpoints:
