@@ -196,7 +196,8 @@ def class_table(lines: Sequence[Line]) -> str:
     rows: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
         kind = "arranged" if line["kinds"] else "random"
-        key = (line["activation"], str(line["outputs"]), line["layers"], kind)
+        name = "polynomial" if Activation.parse(line["activation"]).kind == "polynomial" else line["activation"]
+        key = (name, str(line["outputs"]), line["layers"], kind)
         for name in (
             ("all",) * 4,
             (key[0], *["all"] * 3),

@@ -13,7 +13,7 @@ from soundness_study.networks import Instance
 
 ACTIVATIONS = ("relu", "leaky_relu(1/4)", "abs")
 LARGEST = 4
-NODES, LEAVES = 20_000, 400
+NODES, LEAVES = 10_000, 300
 
 
 def draw(seed: int, index: int) -> Instance:

@@ -199,10 +199,10 @@ class Search:
 
     def _separated(self) -> None:
         given = sorted(self.question.canonical(atom).x for atom in self.data)
-        found = separated(self.question, len(self.data), self.budget.step)
-        self.complete = found.complete
-        for each in found.solutions:
-            if each.dimension:
+        for each in separated(self.question, len(self.data), self.budget.step):
+            if each is None:
+                self.complete = False
+            elif each.dimension:
                 same = sorted(self.question.canonical(atom).x for atom in each.atoms) == given
                 self._add_family(each.dimension, each.atoms, same if each.candidates is None else self._moves_data(each.candidates))
             else:

@@ -19,7 +19,7 @@ from identify.theory.oracle.polyhedra import ONE, ZERO, Row, Vector, dot, rank, 
 if TYPE_CHECKING:
     from identify.theory.oracle.pieces import Atom, Question
 
-SLOPES = tuple(fmpq(p, q) for q in (1, 2, 3, 5, 8, 64) for p in range(-3 * q, 3 * q + 1))
+SLOPES = tuple(sorted({fmpq(p, q) for q in (1, 2, 5) for p in range(-3 * q, 3 * q + 1)} | {fmpq(p, 64) for p in range(-8, 9)}))
 """Directions of multipliers that are tried where a whole plane of them is possible."""
 
 
@@ -41,21 +41,15 @@ class Solution(NamedTuple):
     candidates: tuple[Candidate, ...] | None
 
 
-class Separated(NamedTuple):
-    """Every solution, if ``complete``."""
+def separated(question: Question, n: int, step: Callable[[], None]) -> Iterator[Solution | None]:
+    """All data sets of n samples, which is the rank of the target of the first layer; None for some that cannot be described.
 
-    solutions: list[Solution]
-    complete: bool
-
-
-def separated(question: Question, n: int, step: Callable[[], None]) -> Separated:
-    """All data sets of n samples, which is the rank of the target of the first layer. ``step`` counts nodes, and may stop the search."""
+    ``step`` counts nodes, and may stop the search.
+    """
     form, _ = fmpq_mat(question.first).rref()
     R = [[form[r, k] for k in range(form.ncols())] for r in range(n)]
     pivots = [next(k for k, value in enumerate(row) if value) for row in R]
     U = [[row[k] for k in pivots] for row in question.first]  # G_1 = U R
-    found: list[Solution] = []
-    complete = True
     candidates = list(_candidates(question, U, n, step))
     narrow = [c for c in candidates if _signals(question, c) == 1]
     wide = [c for c in candidates if _signals(question, c) > 1]
@@ -64,14 +58,9 @@ def separated(question: Question, n: int, step: Callable[[], None]) -> Separated
             continue
         step()
         if not any(each in wide for each in chosen):
-            found += _assembled(question, R, chosen, [_first_signal(question, each) for each in chosen])
-            continue
-        if not _spans(question, chosen, n):
-            continue
-        family = _with_a_plane(question, R, chosen, wide)
-        found += family
-        complete = complete and bool(family)
-    return Separated(found, complete)
+            yield from _assembled(question, R, chosen, [_first_signal(question, each) for each in chosen])
+        elif _spans(question, chosen, n):
+            yield _with_a_plane(question, R, chosen, wide, step)
 
 
 def _candidates(question: Question, U: list[Vector], n: int, step: Callable[[], None]) -> Iterator[Candidate]:
@@ -178,13 +167,16 @@ def _flat(question: Question, updates: tuple[list[Vector], list[Vector]]) -> Vec
     return [v for part in parts for row in part for v in row]
 
 
-def _with_a_plane(question: Question, R: list[Vector], chosen: Sequence[Candidate], wide: Sequence[Candidate]) -> list[Solution]:
-    """If the multipliers of a sample may have any direction: a member of the family, in open cells; nothing if none is found."""
+def _with_a_plane(
+    question: Question, R: list[Vector], chosen: Sequence[Candidate], wide: Sequence[Candidate], step: Callable[[], None]
+) -> Solution | None:
+    """If the multipliers of a sample may have any direction: a member of the family, in open cells; None if none is found."""
     if question.layers != "first":
-        return []
+        return None
     C = len(question.A)
     room = [_independent(each, C) for each in chosen]
     for slope in SLOPES:
+        step()
         signals = []
         for i, (each, vectors) in enumerate(zip(chosen, room, strict=True)):
             if each in wide:
@@ -194,8 +186,8 @@ def _with_a_plane(question: Question, R: list[Vector], chosen: Sequence[Candidat
                 signals.append(vectors[0])
         for solution in _assembled(question, R, chosen, signals):
             if all(is_inside(question, atom.x) for atom in solution.atoms):
-                return [Solution(solution.atoms, solution.dimension + 1, tuple(chosen))]
-    return []
+                return Solution(solution.atoms, solution.dimension + 1, tuple(chosen))
+    return None
 
 
 def _independent(candidate: Candidate, C: int) -> list[Vector]:
