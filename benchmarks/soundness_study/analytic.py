@@ -19,7 +19,7 @@ def draw(seed: int, index: int) -> Instance:
     rng = np.random.default_rng([seed, 0xA7A, index])
     n, has_bias = int(rng.integers(1, 3)), bool(rng.integers(2))
     d = 2 if n == 2 and not has_bias else int(rng.integers(1, 3))
-    m, C = int(rng.choice([*range(1, 7), *range(n + 1, 7)])), int(rng.choice([1, 1, 2]))
+    m, C = int(rng.integers(1, 7)), int(rng.choice([1, 1, 2]))
     while True:
         X = rng.integers(-4, 5, (n, d)) / 2
         lifted = np.hstack([X, np.ones((n, 1))]) if has_bias else X

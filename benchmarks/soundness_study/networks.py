@@ -23,6 +23,8 @@ REFUSED = "refused"
 """Stands for the verdict if the checker refuses such a network."""
 GENERIC = "UNIQUE, generic network"
 """Column of UNIQUE with a scope that may exclude this network: true of almost every one."""
+ORDER = ("none", "sign", "scaling")
+"""Groups that act on each sample, the smallest first: a report may list one that is too large, not one that is too small."""
 Line = dict[str, Any]
 
 
@@ -159,8 +161,8 @@ def contradiction(answer: dict[str, Any], truth: dict[str, Any]) -> str | None:
         return f"LOCALLY_UNIQUE, but the data lie in a family of dimension {truth['local']}"
     if verdict == Verdict.NOT_UNIQUE and category is Truth.UNIQUE:
         return "NOT_UNIQUE, but there is no other solution"
-    if verdict == Verdict.UNIQUE and answer["group"] != truth["group"]:
-        return f"the ambiguity is {truth['group']}, not {answer['group']}"
+    if verdict == Verdict.UNIQUE and ORDER.index(answer["group"]) < ORDER.index(truth["group"]):
+        return f"the ambiguity is {truth['group']}, more than {answer['group']}"
     return None
 
 
