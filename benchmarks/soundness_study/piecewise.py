@@ -1,4 +1,4 @@
-"""Random small piecewise-linear instances in integers, generic and degenerate, and their truth from the complete oracle."""
+"""Random small piecewise-linear instances in dyadic numbers, generic and degenerate, and their truth from the complete oracle."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from soundness_study.networks import Instance
 
 ACTIVATIONS = ("relu", "leaky_relu(1/4)", "abs")
 LARGEST = 4
+GRID = 16
+"""Samples are multiples of 1/16, so that they lie on kinks only when that is arranged."""
 NODES, LEAVES = 10_000, 300
 
 
@@ -27,13 +29,13 @@ def draw(seed: int, index: int) -> Instance:
 
 def _draw(rng: np.random.Generator, index: int) -> Instance:
     d, n = (int(rng.choice([1, 2, 2, 3, 3])) for _ in range(2))
-    m, C = int(rng.integers(2, 13)), int(rng.choice([1, 1, 2]))
+    m, C = int(rng.integers(2, 13) if rng.random() < 0.75 else rng.integers(13, 31)), int(rng.choice([1, 1, 2]))
     activation = ACTIVATIONS[index % len(ACTIVATIONS)]
     numbers: dict[str, Any] = {
         "W": rng.integers(-LARGEST, LARGEST + 1, (m, d)),
         "b": rng.integers(-LARGEST, LARGEST + 1, m) if rng.integers(2) else None,
         "A": rng.choice([-1, 1], (C, m)) * rng.integers(1, LARGEST + 1, (C, m)),
-        "X": rng.integers(-LARGEST, LARGEST + 1, (n, d)),
+        "X": rng.integers(-LARGEST * GRID, LARGEST * GRID + 1, (n, d)) / GRID,
         "c": rng.choice([-1, 1], (n, C)) * rng.integers(1, LARGEST + 1, (n, C)),
     }
     numbers = {name: None if part is None else part.astype(float) for name, part in numbers.items()}
@@ -155,7 +157,7 @@ DATA: dict[str, Callable[..., None]] = {
     "duplicate samples": _moved(1),
     "opposite samples": _moved(-1),
     "parallel samples": _moved(2),
-    "equal patterns": _moved(1, 0.125),
+    "equal patterns": _moved(1, 1 / GRID),
     "collinear samples": _collinear_samples,
     "zero sample": _zero_sample,
     "samples on kinks": _samples_on_kinks,
