@@ -6,6 +6,10 @@ modulo a prime (real solutions over the rationals), and prints tables in markdow
 numbers, the conditions and the truth; a file that exists is continued. ``--recheck`` asks the checker again and keeps the truths.
 ``--confirm`` asks Singular about the families through given data that the oracle found by counting.
 
+``--kind`` asks about given data of other networks. ``piecewise-linear``: random small instances, the truth from a complete search in
+exact arithmetic. ``analytic``: all solutions in a box, in ball arithmetic. ``hidden``: larger networks, arranged so that a second data
+set has exactly the same update, for polynomial and piecewise-linear activations. No program is needed.
+
 Exit status: 0 without contradictions, 1 with one, 2 without msolve or Singular.
 """
 
@@ -17,12 +21,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
+from soundness_study import analytic, hidden, networks, piecewise
 from soundness_study.algebra import missing
 from soundness_study.instances import FORMS, draw, question
 from soundness_study.oracle import STANDARD_BASIS, Category, second_opinion, truth
@@ -30,6 +36,9 @@ from soundness_study.table import Line, contradictions, shares, undecided, verdi
 from soundness_study.verdicts import ask
 
 SECONDS = 20.0
+POLYNOMIAL = "polynomial"
+KINDS = {"piecewise-linear": piecewise, "analytic": analytic, "hidden": hidden}
+"""The kinds of instances beside polynomials: modules with ``draw`` and ``truth``."""
 
 
 def examine(seed: int, index: int, seconds: float, stop: threading.Event | None = None) -> Line | None:
@@ -46,8 +55,20 @@ def examine(seed: int, index: int, seconds: float, stop: threading.Event | None 
     return {"seed": seed, "index": index, **instance.describe(), "questions": asked}
 
 
+def examine_network(kind: str, seed: int, index: int) -> Line:
+    """The same for an instance of another kind, with one question, about the given data."""
+    instance = KINDS[kind].draw(seed, index)
+    found = KINDS[kind].truth(instance)
+    return {"kind": kind, "seed": seed, **instance.describe(), "answer": networks.ask(instance), "truth": found}
+
+
 def asked_again(line: Line) -> Line:
     """The same line with the answers of the checker as it is now."""
+    if kind_of(line) != POLYNOMIAL:
+        other = KINDS[line["kind"]].draw(line["seed"], line["index"])
+        if json.loads(json.dumps(other.describe()))["numbers"] != line["numbers"]:
+            raise SystemExit(f"instance {line['index']} is not drawn as it was: start a new file")
+        return line | {"answer": networks.ask(other)}
     instance = draw(line["seed"], line["index"])
     if json.loads(json.dumps(instance.describe()))["numbers"] != line["numbers"]:
         raise SystemExit(f"instance {line['index']} is not drawn as it was: start a new file")
@@ -77,7 +98,11 @@ def by_counting(known: dict) -> bool:
     return known["category"] == Category.FAMILY and known["how"] != STANDARD_BASIS
 
 
-def read(path: Path, seed: int) -> list[Line]:
+def kind_of(line: Line) -> str:
+    return line.get("kind", POLYNOMIAL)
+
+
+def read(path: Path, seed: int, kind: str = POLYNOMIAL) -> list[Line]:
     """The lines of an earlier run; one that was cut off is left out, in the file too."""
     if not path.exists():
         return []
@@ -85,6 +110,8 @@ def read(path: Path, seed: int) -> list[Line]:
     lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
     if any(line["seed"] != seed for line in lines):
         raise SystemExit(f"--out: {path} holds instances of another seed than {seed}; give another file")
+    if any(kind_of(line) != kind for line in lines):
+        raise SystemExit(f"--out: {path} holds instances of another kind than {kind}; give another file")
     if not text.endswith("\n"):
         write(path, lines)
     return lines
@@ -112,29 +139,48 @@ def examined(seed: int, wanted: Sequence[int], seconds: float, jobs: int) -> Ite
             pool.shutdown(cancel_futures=True)
 
 
+def examined_networks(kind: str, seed: int, wanted: Sequence[int], jobs: int) -> Iterator[Line]:
+    """New lines as they are finished, in processes of their own."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(examine_network, kind, seed, index) for index in wanted]
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", choices=(POLYNOMIAL, *KINDS), default=POLYNOMIAL, help="of the instances (default: %(default)s)")
     parser.add_argument("--instances", type=int, default=300, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="limit for each call of an algebra program (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="instances at a time (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("soundness.jsonl"), help="one line for each instance (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="one line for each instance (default: soundness.jsonl, or soundness-KIND.jsonl)")
     parser.add_argument("--recheck", action="store_true", help="ask the checker again about the instances in the file")
     parser.add_argument("--confirm", action="store_true", help="ask Singular about the families in the file that were found by counting")
     options = parser.parse_args(arguments)
-    lacking = missing()
+    is_polynomial = options.kind == POLYNOMIAL
+    if options.out is None:
+        options.out = Path("soundness.jsonl" if is_polynomial else f"soundness-{options.kind}.jsonl")
+    if options.confirm and not is_polynomial:
+        parser.error("--confirm: only with --kind polynomial")
+    lacking = missing() if is_polynomial else None
     if lacking is not None and (options.confirm or not options.recheck):
         print(f"soundness: {lacking}", file=sys.stderr)
         return 2
     console = Console(stderr=True)
-    lines = read(options.out, options.seed)
+    lines = read(options.out, options.seed, options.kind)
     if options.recheck:
         lines = [asked_again(line) for line in track(lines, "asking again", console=console)]
         write(options.out, lines)
     elif not options.confirm:
         done = {line["index"] for line in lines}
         wanted = [index for index in range(options.instances) if index not in done]
-        found = examined(options.seed, wanted, options.seconds, options.jobs)
+        if is_polynomial:
+            found = examined(options.seed, wanted, options.seconds, options.jobs)
+        else:
+            found = examined_networks(options.kind, options.seed, wanted, options.jobs)
         try:
             with options.out.open("a", encoding="utf-8") as file:
                 for line in track(found, "instances", total=len(wanted), console=console):
@@ -159,11 +205,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show(lines: Sequence[Line]) -> int:
     """Print the tables; the exit status."""
+    if lines and kind_of(lines[0]) != POLYNOMIAL:
+        return show_networks(lines)
     wrong = contradictions(lines)
     print(f"{len(lines)} instances, {sum(len(line['questions']) for line in lines)} questions.\n")
     print(verdict_table(lines), shares(lines), sep="\n\n", end="\n\n")
     print("\n".join([f"{len(wrong)} contradictions:", *wrong]) if wrong else "No contradictions.", end="\n\n")
     print("Not decided, where the truth is unique or positive-dimensional:", undecided(lines), sep="\n\n")
+    return int(bool(wrong))
+
+
+def show_networks(lines: Sequence[Line]) -> int:
+    """The same for the other kinds."""
+    wrong = networks.contradictions(lines)
+    print(f"{len(lines)} instances.\n")
+    print(networks.verdict_table(lines), networks.class_table(lines), sep="\n\n", end="\n\n")
+    print("\n".join([f"{len(wrong)} contradictions:", *wrong]) if wrong else "No contradictions.")
     return int(bool(wrong))
 
 
