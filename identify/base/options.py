@@ -38,8 +38,8 @@ AXES = (
 """Of a sweep."""
 THEOREMS = (
     *("reduction", "interpolation", "interpolation-width", "scale", "jennrich", "kruskal", "reshaped-kruskal", "generic-decomposition"),
-    *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global", "count", "rotation", "fibre"),
-    *("row-space", "splitting"),
+    *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global"),
+    *("separation", "pattern", "quadrics", "isolation", "count", "rotation", "fibre", "row-space", "splitting"),
 )
 """In the order of the theory."""
 HAIM_PRESETS = {

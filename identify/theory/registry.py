@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from identify.base.errors import InputError, UnknownNameError
-from identify.theory import decompositions, families, moments, optimisation, uniqueness
+from identify.theory import decompositions, families, moments, networks, optimisation, uniqueness
 from identify.theory.theorem import Theorem
 
 
@@ -36,5 +36,10 @@ class Theorems(Mapping[str, Theorem]):
         return f"Theorems({len(self)}: {', '.join(self)})"
 
 
-theorems = Theorems((*moments.THEOREMS, *decompositions.THEOREMS, *uniqueness.THEOREMS, *families.THEOREMS, *optimisation.THEOREMS))
+theorems = Theorems(
+    (
+        *(*moments.THEOREMS, *decompositions.THEOREMS, *uniqueness.THEOREMS),
+        *(*networks.THEOREMS, *families.THEOREMS, *optimisation.THEOREMS),
+    )
+)
 """The theorems that verdicts rest on, by name."""

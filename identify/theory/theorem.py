@@ -10,7 +10,6 @@ from identify.base.errors import InputError
 from identify.base.options import valid_seed, whole
 from identify.planting.configuration import Configuration
 from identify.problem.system import SELF_TRAINED
-from identify.theory.cases import Case
 from identify.theory.trials import TheoremTrials, Trial
 
 
@@ -23,8 +22,8 @@ class Seen:
     evidence: str
 
 
-Draw = Callable[[Configuration, int], Case | None]
-"""An instance of a configuration for a seed; None if this configuration does not have one."""
+Draw = Callable[[Configuration, int], Any]
+"""An instance of a configuration for a seed, with its ``config``; None if this configuration does not have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ class Theorem:
     reference: str
     condition: str | None
     configuration: Configuration
-    examine: Callable[[Case], Seen]
+    examine: Callable[[Any], Seen]
     draw: Draw
     nearest: tuple[tuple[str, Draw], ...]
 
@@ -171,4 +170,4 @@ def sizes_of(config: Configuration) -> str:
     options = (
         [f"C={config.outputs}"] * (config.outputs > 1) + ["bias"] * config.bias + [f"{config.layers} layer"] * (config.layers != "both")
     )
-    return ", ".join([f"{config.activation}", f"d={config.inputs} n={config.samples} m={config.neurons}", *options])
+    return ", ".join([f"{config.activation}", f"d={config.inputs} n={config.samples} m={'-'.join(map(str, config.widths))}", *options])
