@@ -68,6 +68,10 @@ class Layer(NamedTuple):
 
 
 _OF_TWO_LAYERS = ("W", "a", "bias")
+_BLOCK = 256
+"""Neurons whose cosines with all others are computed at once."""
+_MARGIN = 1e-6
+"""Far above the rounding of the square of a cosine."""
 
 
 class Network:
@@ -306,11 +310,16 @@ class Network:
         lifted = self.W if self.bias is None else np.hstack([self.W, self.bias[:, None]])
         norms = np.linalg.norm(lifted, axis=1)
         alive = (norms > tolerance * max(norms.max(), 1e-300)) & (np.abs(self.A).max(axis=0) > 0)
-        kept: list[np.ndarray] = []
-        for u in lifted[alive] / norms[alive, None]:
-            if not kept or np.min([np.linalg.norm(u - (u @ v) * v) for v in kept]) > tolerance:
-                kept.append(u)
-        return len(kept)
+        units = lifted[alive] / norms[alive, None]
+        kept = np.zeros(len(units), bool)
+        for start in range(0, len(units), _BLOCK):
+            cosines = units[start : start + _BLOCK] @ units.T
+            near = cosines**2 >= 1 - tolerance**2 - _MARGIN  # of few pairs, so that few sines are computed
+            for j, row in enumerate(near, start):
+                others = units[:j][row[:j] & kept[:j]]
+                sines = np.linalg.norm(units[j] - (others @ units[j])[:, None] * others, axis=1)
+                kept[j] = sines.min(initial=np.inf) > tolerance
+        return int(kept.sum())
 
     def two_layers(self) -> TwoLayerNetwork:
         """The :class:`TwoLayerNetwork` with the same hidden layer; an output bias is left out, which changes no other gradient.

@@ -46,6 +46,23 @@ def test_repr():
     assert repr(TwoLayerNetwork([[1.0]], [1.0], "z^2", [0.0])) == "TwoLayerNetwork(1-1-1, sigma = z^2, bias)"
 
 
+@pytest.mark.parametrize("tolerance", [1e-8, 1e-2, 0.3])
+def test_distinct_directions_are_those_of_all_pairs(tolerance):
+    """Against loops, with copies and directions on both sides of the tolerance, in several blocks of neurons."""
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((600, 3))
+    W /= np.linalg.norm(W, axis=1)[:, None]
+    for j, times in enumerate((0, 0.5, 0.99, 1.01, 2) * 40):
+        apart = rng.standard_normal(3)
+        apart -= (apart @ W[j]) * W[j]
+        W[300 + j] = -W[j] + np.tan(np.arcsin(times * tolerance)) * apart / np.linalg.norm(apart)
+    kept = []
+    for w in W / np.linalg.norm(W, axis=1)[:, None]:
+        if all(np.linalg.norm(w - (w @ v) * v) > tolerance for v in kept):
+            kept.append(w)
+    assert TwoLayerNetwork(W, np.ones(600), "z^3").distinct_directions(tolerance) == len(kept) < 600
+
+
 def test_distinct_directions():
     W = np.array([[1.0, 0], [-2, 0], [0, 1], [1, 1], [0, 0], [3, 5]])
     assert TwoLayerNetwork(W, [1, 1, 1, 1, 1, 0], "z^3").distinct_directions() == 3
