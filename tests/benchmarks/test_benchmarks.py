@@ -102,7 +102,7 @@ def test_attacks(tmp_path):
 
 
 def test_images():
-    command = [sys.executable, "-W", "error", BENCHMARKS / "images.py", "--samples", "6", "--width", "60", "--side", "8"]
+    command = [sys.executable, "-W", "error", BENCHMARKS / "images.py", "--samples", "6", "--width", "60", "--side", "4"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     heading, _, row = (line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|"))
     assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8

@@ -43,7 +43,14 @@ def _with_margin(net, x, y):
 
 @pytest.mark.parametrize(
     ("side", "seed", "starts"),
-    [("margins", 0, None), ("closure", 0, 16), slow("closure", 0, None), slow("margins", 1, None), slow("closure", 1, None)],
+    [
+        ("margins", 0, 16),
+        ("closure", 0, 16),
+        slow("margins", 0, None),
+        slow("closure", 0, None),
+        slow("margins", 1, None),
+        slow("closure", 1, None),
+    ],
 )
 def test_two_samples(side, seed, starts):
     """(S) leaves a direction free, so the error bars are infinite: they claim nothing about the side equations."""

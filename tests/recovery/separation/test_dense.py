@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.marks import slow
 
 import identify as idf
 from identify.conditions.judgement import PATTERN_SCOPE
@@ -255,7 +256,7 @@ class TestRefused:
             idf.recover(system, method="algebraic")
 
 
-@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("depth", [2, slow(3)])
 def test_evidence_is_never_wrong_for_narrow_networks(depth):
     """Widths around the least that counts allow, where impostors and lines of mixtures exist: what is called evidence holds."""
     statuses = []
