@@ -1,5 +1,6 @@
 """Reproducible runs: the same examples of property tests every time, one thread for each process; annotations are executed."""
 
+import gc
 import os
 
 # Read when NumPy and JAX are imported, so before everything else; for the processes that tests start, too.
@@ -15,3 +16,8 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 executed.install()
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays to the end: the collector of garbage need not look through it again and again."""
+    gc.freeze()
