@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from identify.problem.activation import Activation, PiecewiseLinear, horner
 from identify.problem.network import Network
 
 
+@runtime_checkable
 class Ring(Protocol):
     """Arithmetic with matrices. Values are arrays of residues, or enclosures."""
 
