@@ -31,8 +31,8 @@ class Pieces:
     """
 
     activations: tuple[PiecewiseLinear, ...]
-    index: tuple[Int[np.ndarray, "n m"], ...]
-    on_kink: tuple[Bool[np.ndarray, "n m"], ...]
+    index: tuple[Int[np.ndarray, "n _"], ...]
+    on_kink: tuple[Bool[np.ndarray, "n _"], ...]
 
     @property
     def kinks(self) -> int:
