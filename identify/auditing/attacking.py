@@ -1,4 +1,4 @@
-"""The steps of an audit of every other network: the refusal of a proof, polynomials close to the activation, and published attacks."""
+"""The steps of an audit of every other network: verdicts, the batch behind an update, polynomials close to the activation, attacks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from identify.attacks.reconstruct import reconstruct
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
 from identify.auditing.activations import DEGREES, approximations
-from identify.auditing.batch import batch, batch_seconds
+from identify.auditing.batch import batch, batch_seconds, update_of
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
+from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, judged
 from identify.auditing.work import Step, Work
 from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
 from identify.base.options import BUZAGLO_PRESETS
+from identify.conditions.check import check
 from identify.problem.network import Network, ShapeError, from_parameters
+from identify.problem.rank import Spectrum
 from identify.problem.system import SELF_TRAINED
+from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
 from identify.report.html import Cell, show
@@ -123,26 +127,42 @@ def equations(work: Work) -> None:
     )
 
 
-def refusal(work: Work) -> None:
-    """The reason why there is no verdict."""
-    subject, reasons = work.subject, []
-    if subject.depth > 2:
-        reasons.append(f"it has {subject.depth} layers of weights, and the theorems are about two")
-    if not subject.is_polynomial:
-        reasons.append(f"{subject.activation} is not a polynomial, so the equations are not polynomial")
-    work.add(
-        Finding(
-            "verdict",
-            "Are the data determined?",
-            f"nothing is proved: {'; '.join(reasons)}",
-            "this network",
-            Basis.REFUSED,
-            (
-                "neither that the data are determined nor that they are not; an attack below that finds nothing is not a sign of safety",
-                "verdicts, thresholds and certificates are for two-layer networks with polynomial activations",
-            ),
+DETERMINED = "Are the data determined?"
+
+
+def verdict(work: Work) -> None:
+    """What counts of neurons prove before anything is recovered; or the reason why nothing is proved from the weights alone."""
+    system = update_of(work)
+    if system is None:
+        answer = "nothing is proved: this network depends on its own data, and without them no theorem is about it"
+        advice = (
+            "neither that the data are determined nor that they are not; an attack below that finds nothing is not a sign of safety",
+            "identify.check(system, data=(X, c)) may decide for data that satisfy the equation, if the network is piecewise-linear",
         )
+        work.add(Finding("verdict", DETERMINED, answer, "this network", Basis.REFUSED, advice))
+        return
+    if system.updates[0].W is None and work.samples is None:
+        work.not_evaluated("verdict", DETERMINED, "the number of samples is not known; pass samples=n")
+        return
+    samples = work.samples or max(Spectrum.of(system).rank, 1)
+    report = check(system, samples=samples, seed=work.seed, budget=VERDICT_SHARE * work.left, progress=work.progress)
+    judged(
+        work,
+        "verdict",
+        DETERMINED,
+        report,
+        (f"for {samples} samples", *["the batch below says more, if it is recovered"] * (report.verdict is Verdict.UNDECIDED)),
     )
+
+
+def verdict_for_the_batch(work: Work) -> None:
+    """The verdict for the samples that were recovered, if they are all."""
+    system, found = update_of(work), work.found
+    if system is None or found is None or found.n_samples != found.evidence["separation"]["samples"]:
+        return
+    report = check(system, data=(found.X, found.c), seed=work.seed, budget=VERDICT_SHARE * work.left, progress=work.progress)
+    about = (f"about the target of exactly these samples; the observed one differs from it by {show(found.residual)} relative",)
+    judged(work, "recovered", RECOVERED, report, about)
 
 
 def approximation(work: Work) -> None:
@@ -354,8 +374,9 @@ def attack(work: Work) -> None:
 
 STEPS: tuple[Step, ...] = (
     Step("equations", equations, decisive=True),
-    Step("the verdict", refusal),
+    Step("the verdict", verdict, finding="verdict", question=DETERMINED),
     Step("the batch behind the update", batch, batch_seconds, "recovery", RECOVERY),
+    Step("verdict for the recovered samples", verdict_for_the_batch, finding="recovered", question=RECOVERED),
     Step("polynomials", approximation, finding="approximation", question="How close is a polynomial network?"),
     *(
         Step(

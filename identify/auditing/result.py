@@ -64,10 +64,13 @@ class Audit:
 
     @property
     def report(self) -> Report | None:
-        """The report with the main verdict: on the given data if that is decided, else for generic data or this target; or None."""
-        found = [finding.report for finding in self.findings if finding.report is not None and finding.name.startswith("verdict")]
+        """The report with the main verdict, or None: on the given data if that is decided, else for generic data or this target, else on
+        the recovered samples."""
+        reports = [(finding.name, finding.report) for finding in self.findings if finding.report is not None]
+        found = [report for name, report in reports if name.startswith("verdict")]
         decided = [report for report in found if report.verdict is not Verdict.UNDECIDED]
-        return next(reversed(decided or found), None)
+        recovered = [report for name, report in reports if name == "recovered" and report.verdict is not Verdict.UNDECIDED]
+        return next(reversed(decided or recovered or found), None)
 
     @property
     def headline(self) -> str:
@@ -102,7 +105,7 @@ class Audit:
         """What a recovery says of the data, beside the verdict."""
         if self.recovery is None:
             return ""
-        if report is None and self.recovery.uniqueness.is_supported:
+        if (report is None or report.verdict is Verdict.UNDECIDED) and self.recovery.uniqueness.is_supported:
             proved = self.recovery.uniqueness.is_proved
             return f"; that these are the only ones is {'proved' if proved else 'supported by evidence, not proved'}"
         return "; these need not be the data" * (report is None or report.verdict is not Verdict.UNIQUE)

@@ -151,7 +151,7 @@ def verdict(work: Work) -> None:
     assert work.system is not None and work.samples is not None
     report = check(work.system, samples=work.samples, seed=work.seed, budget=_share(work), progress=work.progress)
     self_trained = work.system.regime in SELF_TRAINED
-    _verdict(work, "verdict", "Does this target determine its data?" if self_trained else "Are generic data determined?", report)
+    judged(work, "verdict", "Does this target determine its data?" if self_trained else "Are generic data determined?", report)
 
 
 def verdict_for_data(work: Work) -> None:
@@ -160,7 +160,7 @@ def verdict_for_data(work: Work) -> None:
         return
     assert work.system is not None
     report = check(work.system, data=work.data, seed=work.seed, budget=_share(work), progress=work.progress)
-    _verdict(work, "verdict-data", "Are the given data determined?", report)
+    judged(work, "verdict-data", "Are the given data determined?", report)
 
 
 def verdict_for_recovered(work: Work) -> None:
@@ -174,7 +174,7 @@ def verdict_for_recovered(work: Work) -> None:
         f"about the target of exactly these samples; the observed one differs from it by {show(found.residual)} relative",
         "whether they are the training data is another question",
     )
-    _verdict(work, "recovered", RECOVERED, report, about)
+    judged(work, "recovered", RECOVERED, report, about)
 
 
 def _share(work: Work) -> float:
@@ -182,7 +182,8 @@ def _share(work: Work) -> float:
     return max(VERDICT_SHARE * work.left, VERDICT_LEAST)
 
 
-def _verdict(work: Work, name: str, question: str, report: Report, about: tuple[str, ...] = ()) -> None:
+def judged(work: Work, name: str, question: str, report: Report, about: tuple[str, ...] = ()) -> None:
+    """The finding that a report is."""
     work.reports[name] = report
     shape = image_shape(work.subject.n_inputs)
     precision = [] if report.precision is None else [report.precision]

@@ -115,7 +115,9 @@ def _pattern(case: NetworkCase) -> Seen:
 def _quadrics(case: NetworkCase) -> Seen:
     found = quadrics.quadrics(case.question)
     net = case.system.network
-    counted = count_all(Question.of(net.activation, net.W, net.bias, net.A, case.X, case.c, case.config.layers))
+    if net.depth > 2:
+        return Seen(found.is_proved, *_competitors(case, Route.FORWARD))
+    counted = count_all(Question.of(net.activation, net.W, net.bias, net.A, case.X, case.c, str(case.config.layers)))
     seen = None if counted.category is Category.OPEN else counted.category is Category.UNIQUE
     ranks = found.evidence.get("tried") or [{"rank": "none", "needed": min(found.evidence.get("needed", {"": "–"}).values())}]
     evidence = f"all cells: {counted.category}, {len(counted.isolated)} isolated data sets, {len(counted.families)} families"
@@ -165,9 +167,9 @@ THEOREMS = (
         name="separation",
         title="Counts of neurons prove data unique for almost every analytic network (A)",
         statement=r"Let $\sigma$ be real-analytic, not a polynomial, and the first layer have biases. For every data set of distinct "
-        r"samples and almost every network: if $G_2$ has rank $n$ and $m \ge n + d$, no other data have these updates; if $G_1$ has rank $n$ too, "
-        r"$m \ge 2n - 1$ is enough. For two layers and $G_1$ alone, of rank $n$, $m \ge 2n + C - 1$ is enough for multipliers that do not "
-        r"depend on the network, and $m \ge n - 1 + C(n + 1)$ for all multipliers.",
+        r"samples and almost every network: if $G_2$ has rank $n$ and $m \ge n + d$, no other data have these updates; if $G_1$ has rank "
+        r"$n$ too, $m \ge 2n - 1$ is enough. For two layers and $G_1$ alone, of rank $n$, $m \ge 2n + C - 1$ is enough for "
+        r"multipliers that do not depend on the network, and $m \ge n - 1 + C(n + 1)$ for all multipliers.",
         hypotheses=(
             "the first hidden layer is analytic and not a polynomial, and its network does not depend on the data",
             "the updates named have rank n, the number of samples",
@@ -190,8 +192,8 @@ THEOREMS = (
         title="Counts of the activation pattern prove data unique for almost every network with it (A2)",
         statement=r"Let $\sigma$ be piecewise-linear with one kink, at 0, the first layer have biases, all updates of the first two layers "
         r"be known, and $G_1$ and $G_2$ have rank $n$. For almost every first layer: if every sample activates at least $2n - 1$ neurons "
-        r"and every two are told apart by at least $n$, no other data have these updates. It is enough that for every set $E$ of samples at "
-        r"least $n + |E| - 1$ neurons see one of $E$, and for $|E| \ge 2$ at least $|E|$ see some of $E$ but not all.",
+        r"and every two are told apart by at least $n$, no other data have these updates. It is enough that for every set $E$ of samples "
+        r"at least $n + |E| - 1$ neurons see one of $E$, and for $|E| \ge 2$ at least $|E|$ see some of $E$ but not all.",
         hypotheses=(
             "the network does not depend on the data, and no sample is on a kink",
             "G_1 and G_2 have rank n",
@@ -212,8 +214,8 @@ THEOREMS = (
         title="Quadrics with a kernel of dimension n prove data unique (B)",
         statement=r"Let $\sigma'$ take two values $\alpha, \beta$. Every column $v$ of a sample in $\mathrm{col}(G_1)$ satisfies "
         r"$(v_j - \alpha r_j)(v_j - \beta r_j) = 0$ with $r = A^\top\gamma$; linear in the products of the unknowns. If $G_1$ has rank $n$ "
-        r"and the kernel of these linear equations has dimension $n$, no other data have this update. Likewise for the columns of two layers, "
-        r"and for features.",
+        r"and the kernel of these linear equations has dimension $n$, no other data have this update. Likewise for the columns of two "
+        r"layers, and for features.",
         hypotheses=(
             "the slope of the first layer takes two values, also at its kinks",
             "G_1 has rank n (and G_2, for deeper networks)",
@@ -233,8 +235,8 @@ THEOREMS = (
     Theorem(
         name="isolation",
         title="A derivative of full rank isolates the data, for any activation and depth (D)",
-        statement=r"If the derivative of (S) in $(x, \gamma)$ has full column rank at the data, modulo the scales that (S) leaves free, they "
-        r"are an isolated solution. If every activation is analytic, full rank at one network and data set proves it for almost all.",
+        statement=r"If the derivative of (S) in $(x, \gamma)$ has full column rank at the data, modulo the scales that (S) leaves free, "
+        r"they are an isolated solution. If every activation is analytic, full rank at one network and data set proves it for almost all.",
         hypotheses=("no sample is on a kink", "full column rank: modulo a prime, or in intervals if an activation is analytic"),
         conclusion="no other data near these have the same updates",
         scope="this network, this data (analytic: generic network, generic data)",

@@ -26,9 +26,10 @@ def arrays(problem):
 def is_recovered(found, truth):
     assert found["recovery"].basis is Basis.OBSERVED and "5 of 5 samples behind the update" in found["recovery"].answer
     assert found["recovery"].values["ranks"][:2] == [5, 5] and "the ranks of the updates are 5, 5" in found["recovery"].details[0]
-    assert found["recovery"].values["uniqueness"]["status"] == "EVIDENCE"
+    assert found["recovery"].values["uniqueness"]["status"] in ("EVIDENCE", "PROVED")
     assert found.recovery.match(truth.X, truth.c).errors.max() < 1e-10
-    assert "supported by evidence, not proved" in found.headline and "Nothing is proved" in found.headline
+    assert found["verdict"].basis is Basis.OPEN and found["recovered"].report.verdict in ("UNIQUE", "LOCALLY_UNIQUE")
+    assert found.headline.startswith(f"{found['recovered'].report.verdict} for ")
     assert found["attack"].basis is Basis.NONE and "not run" in found["attack"].answer
     return True
 

@@ -84,7 +84,7 @@ def pattern(question: NetworkQuestion) -> Condition:
     needed = {"seen": 2 * n - rows - features + 1, "apart": n - least + 1 if n > 1 else 0}
     if not zero:
         needed["alike"] = n - least + 1 if n > 1 else 0
-        if sigma.parity != 1:  # else the opposite of a sample is no other sample
+        if sigma.parity != 1:  # else the opposite of a sample is not another sample
             needed["either"] = 2 - least
     numbers = vars(found)
     evidence: dict = {name: numbers[name] for name in needed} | {"needed": needed, "neurons": question.neurons, "sets": "pairs"}
