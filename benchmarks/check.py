@@ -20,6 +20,12 @@ REPEATS = 3
 RANKS = ((8, 8, 16), (16, 16, 32), (30, 30, 60), (40, 40, 80))
 CHECKS = ((8, 8, 16), (16, 12, 24), (30, 20, 60), (64, 40, 500), (128, 60, 1000))
 THRESHOLDS = ((8, 32), (16, 64), (64, 40))
+SIZES_ONLY = (("gelu", 784, 500, (1024, 512)), ("tanh", 784, 32, (512, 256)))
+GIVEN = (
+    *(("relu", 784, 20, (512, 256)), ("relu", 784, 30, 1000), ("leaky_relu", 784, 20, (512, 256)), ("gelu", 784, 20, (512, 256))),
+    *(("relu", 784, 500, (8192, 1024)),),
+)
+"""Activation, inputs, samples, widths; 10 outputs, with biases, all layers, softmax multipliers."""
 TARGET = (30, 30, 60)
 
 
@@ -84,8 +90,35 @@ def thresholds(d: int, m: int) -> Callable[[], str]:
     return work
 
 
+def network(activation: str, d: int, n: int, width: Any) -> Any:
+    import identify
+
+    return identify.Configuration(inputs=d, samples=n, width=width, activation=activation, outputs=10, bias=True)
+
+
+def sizes_only(*sizes: Any) -> Callable[[], str]:
+    import identify
+
+    return lambda: _with_scope(identify.check(network(*sizes)))
+
+
+def given_data(*sizes: Any) -> Callable[[], str]:
+    import identify
+
+    system, truth = network(*sizes).plant(0, multipliers="softmax")
+    return lambda: _with_scope(identify.check(system, data=(truth.X, truth.c)))
+
+
+def _with_scope(report: Any) -> str:
+    return f"{report.verdict}, {report.scope}"
+
+
 BARE, OURS, VERDICT, LARGEST = "nmod_mat.rank, matrix given", "identify: local, building included", "check", "largest_identifiable"
-METHODS: dict[str, Callable[..., Callable[[], str]]] = {BARE: bare_rank, OURS: our_rank, VERDICT: verdict, LARGEST: thresholds}
+ALONE, DATA = "check, sizes only", "check, given data"
+METHODS: dict[str, Callable[..., Callable[[], str]]] = {
+    **{BARE: bare_rank, OURS: our_rank, VERDICT: verdict, LARGEST: thresholds},
+    **{ALONE: sizes_only, DATA: given_data},
+}
 
 
 def measure_here(method: str, sizes: Sequence[int]) -> Measured:
@@ -128,6 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             one = measure(name, size, repeats)
             words = size if name == VERDICT else f"{size[0]} inputs, width {size[1]}"
             print(f"| {name}, {words} | {significant(one.wall)} | {one.memory:.0f} | {one.result} |", flush=True)
+    print("\n| network, 10 outputs, biases, all layers | samples | question | wall s | peak MiB | result |\n|---|---|---|---|---|---|")
+    for name, cases in ((ALONE, SIZES_ONLY[:first]), (DATA, GIVEN[:first])):
+        for activation, d, n, width in cases:
+            one = measure(name, (activation, d, n, width), repeats)
+            words = "-".join(map(str, (d, *([width] if isinstance(width, int) else width), 10)))
+            print(f"| {activation} {words} | {n} | {name} | {significant(one.wall)} | {one.memory:.0f} | {one.result} |", flush=True)
     if TARGET in ratios:
         print(f"\n{TARGET}: {significant(ratios[TARGET])} times the bare rank, at most 2 wanted")
     print("\n".join(["", *wrong]) if wrong else "\nThe ranks agree.")

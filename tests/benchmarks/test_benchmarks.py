@@ -50,6 +50,7 @@ def test_check():
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     ranks = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| (8, 8, 16)")]
     assert [cells[5].strip() for cells in ranks] == ["72", "72"] and "The ranks agree." in out
+    assert "UNIQUE, generic network, all data of this rank" in out and "almost every network with this activation pattern" in out
     assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out
 
 
