@@ -19,7 +19,7 @@ Name = TypeVar("Name")
 REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
-    *("interpolation", "decomposition", "scale", "generic-global"),
+    *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
     *("quadrics", "separation", "pattern", "competitors"),
     *("local", "count", "witness", "reduction"),
 )
@@ -39,7 +39,8 @@ AXES = (
 THEOREMS = (
     *("reduction", "interpolation", "interpolation-width", "scale", "jennrich", "kruskal", "reshaped-kruskal", "generic-decomposition"),
     *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global"),
-    *("separation", "pattern", "quadrics", "isolation", "count", "rotation", "fibre", "row-space", "splitting"),
+    *("macaulay", "completion", "one-sample", "separation", "pattern", "quadrics", "isolation", "count", "rotation", "fibre"),
+    *("row-space", "splitting"),
 )
 """In the order of the theory."""
 HAIM_PRESETS = {

@@ -8,12 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 from identify.base.errors import InternalError
 from identify.base.limits import seconds_left
 from identify.base.options import CONDITIONS
+from identify.conditions.completion import completion, may_complete
 from identify.conditions.count import count
 from identify.conditions.decomposition import decomposition
 from identify.conditions.diagnostics.diagnose import diagnose
 from identify.conditions.generic_global import generic_global
 from identify.conditions.interpolation import interpolation
 from identify.conditions.local import local
+from identify.conditions.macaulay import applies as has_single_equations
+from identify.conditions.macaulay import macaulay
+from identify.conditions.one_sample import another_multiple, one_sample
+from identify.conditions.one_sample import applies as is_one_sample
 from identify.conditions.plan import Plan, estimated_seconds
 from identify.conditions.reduction import reduce
 from identify.conditions.scale import scale
@@ -44,6 +49,8 @@ GENERIC_IN_WORDS = (
     "generic network: for every data set, almost every network. One that was drawn without regard to the data is generic for them with "
     "probability one; a network that was trained on the very same data need not be"
 )
+ALONE = ("generic-global", "one-sample", "macaulay")
+"""Conditions each of which proves uniqueness by itself."""
 
 
 def judge(
@@ -66,6 +73,9 @@ def judge(
         return condition
 
     before = plan.evaluate("witness", witness_seconds(where, rank), family)
+    multiple = another_multiple(where, plan.found["one-sample"]) if found is None and "one-sample" in plan.found else None
+    if multiple is not None:
+        plan.found["witness"], found = multiple
     if found is None and not _is_unique(setting, plan.found) and may_have_second(where):
         left = seconds_left()  # the search ends by itself when the budget is spent
         plan.evaluate("witness", second_seconds(where) if left is None else min(second_seconds(where), max(left, 0.0)), isolated)
@@ -124,6 +134,15 @@ def _evaluate(setting: Setting, plan: Plan) -> Setting:
         costs["local"] = max(costs["local"], costs["generic-global"])
     for name in sorted(ranks, key=lambda name: costs[name]):
         plan.evaluate(name, costs[name], ranks[name], _why_unneeded(name, setting, found))
+    further: tuple[tuple[str, bool, Callable[[], Condition]], ...] = (
+        ("one-sample", is_one_sample(where), lambda: one_sample(where)),
+        ("macaulay", has_single_equations(where), lambda: macaulay(where)),
+        ("completion", may_complete(where), lambda: completion(where)),
+    )
+    for name, is_possible, evaluate in further:  # part of a report only if the others leave the question open
+        unneeded = _why_unneeded(name, setting, found)
+        if name in plan.demanded or (is_possible and not unneeded):
+            plan.evaluate(name, estimated_seconds(name, where), evaluate, unneeded)
     return where
 
 
@@ -131,8 +150,12 @@ def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> s
     """Why this condition could not change the verdict; empty if it could."""
     if _is_unique(setting, found):
         return "the question is decided without it"
-    if name == "interpolation" and not (found["decomposition"].is_proved and found["scale"].is_proved):
+    if name in ("macaulay", "completion") and (setting.data_are_unknown or found["local"].holds is False):
+        return "it speaks of isolated data only" if found["local"].holds is False else "it needs the data"
+    if name in ("interpolation", "completion") and not (found["decomposition"].is_proved and found["scale"].is_proved):
         return "without decomposition and scale it could not decide"
+    if name == "one-sample" and not found["local"].is_proved and setting.scope.data == "generic data":
+        return "generic data are not isolated"
     if setting.scope.data == "generic data" and found["count"].holds is False and setting.equations_are_complete:
         return "the count decides" + ("; it would add the dimension of the family" if name == "local" else "")
     return ""
@@ -140,14 +163,15 @@ def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> s
 
 def _globally(setting: Setting, found: dict[str, Condition]) -> list[Condition]:
     """The conditions that together prove uniqueness by way of the moments."""
-    names = ["interpolation", "decomposition", "scale"]
+    shown = "completion" if "completion" in found and found["completion"].is_proved else "interpolation"
+    names = [shown, "decomposition", "scale"]
     if setting.data_are_unknown:  # a uniqueness proof for a target that no such data produce would be empty
         names.append("reduction")
     return [found[name] for name in names if name in found]
 
 
 def _is_unique(setting: Setting, found: dict[str, Condition]) -> bool:
-    if "generic-global" in found and found["generic-global"].is_proved:
+    if any(name in found and found[name].is_proved for name in ALONE):
         return True
     conditions = _globally(setting, found)
     return len(conditions) == 3 + setting.data_are_unknown and all(c.is_proved for c in conditions)
@@ -161,9 +185,12 @@ def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, 
     if disproved:
         return Verdict.NOT_UNIQUE, (found["witness"].statement,)
     if unique:
-        decisive = globally if all(c.is_proved for c in globally) else [found["generic-global"]]
+        decisive = globally
+        if not all(c.is_proved for c in globally):
+            decisive = [found[name] for name in ALONE if name in found and found[name].is_proved][:1]
         return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in decisive)
-    tried = [*globally, found["generic-global"]] if setting.scope.data == "generic data" and "generic-global" in found else globally
+    alone = ALONE if setting.scope.data == "generic data" else ALONE[1:]
+    tried = [*globally, *(found[name] for name in alone if name in found)]
     failing = tuple(
         f"{c.name} {'is not proved' if c.holds else 'fails' if c.holds is False else 'is open'}: {c.statement}"
         for c in tried

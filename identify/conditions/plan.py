@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from identify.base.limits import about, readable_seconds, seconds_left
 from identify.base.steps import Ended, Outcome, Step, attempt
-from identify.conditions import decomposition, generic_global, interpolation, local, reduction, scale
+from identify.conditions import completion, decomposition, generic_global, interpolation, local, macaulay, one_sample, reduction, scale
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses import witness
@@ -24,9 +24,12 @@ CHEAP = 0.5
 REFERENCES = {
     "reduction": reduction.REFERENCE,
     "interpolation": interpolation.REFERENCE,
+    "completion": completion.REFERENCE,
     "decomposition": decomposition.KRUSKAL,
     "scale": scale.REFERENCE,
     "generic-global": generic_global.REFERENCE,
+    "macaulay": macaulay.REFERENCE,
+    "one-sample": one_sample.REFERENCE,
     "local": local.REFERENCE,
     "witness": witness.FIBRE,
 }
@@ -66,6 +69,12 @@ def estimated_seconds(name: str, setting: Setting) -> float:
         return lists * (multiplication_seconds(n, d, forms) + rank_seconds(n, forms))
     if name == "interpolation":
         return interpolation_seconds(instance)
+    if name == "macaulay":
+        return macaulay.macaulay_seconds(setting)
+    if name == "one-sample":
+        return 2e-6 * instance.width * instance.n_inputs
+    if name == "completion":
+        return completion.completion_seconds(setting)
     if name == "local" and not setting.data_are_unknown:
         return certified_rank_seconds(*sorted((instance.n_unknowns, instance.image_bound), reverse=True))
     if name == "generic-global" and setting.scope.data == "generic data":

@@ -76,7 +76,7 @@ class Condition:
     Attributes
     ----------
     name
-        ``interpolation``, ``decomposition``, ``scale``, ``local``, ``count``, ``witness`` or ``reduction``; or a diagnostic:
+        One of ``identify.base.options.CONDITIONS``, such as ``interpolation``; or a diagnostic:
         ``structure``, ``stationarity``, ``undetermined`` or ``conditioning``.
     holds
         True, False, or None when it was not evaluated or could not be settled. For a diagnostic: whether all is well.
@@ -121,7 +121,7 @@ class Witness:
     Attributes
     ----------
     kind
-        ``rotation``, ``scaling``, ``fibre``, ``multipliers`` or ``second solution``.
+        ``rotation``, ``scaling``, ``fibre``, ``multipliers``, ``multiple`` or ``second solution``.
     dimension
         Dimension of the family of data sets that share the target, modulo the ambiguity group; 0 for a second solution.
     description
@@ -259,6 +259,8 @@ class Report:
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
+        NoCertificateError
+            For a proof by ``macaulay``, ``completion`` or ``one-sample``, which certificates have no steps for.
         OutOfTimeError
             When it takes longer than the budget, by its estimate or while it is made.
 

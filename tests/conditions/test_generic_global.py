@@ -151,4 +151,5 @@ class TestVerdict:
         system, truth = size(5, 4, 6).plant(seed)
         assert check(system, samples=4).verdict is Verdict.UNIQUE
         given = check(system, data=(truth.X, truth.c))
-        assert given.verdict is Verdict.LOCALLY_UNIQUE and given["generic-global"].holds is None
+        assert given["generic-global"].holds is None and not given["interpolation"].is_proved
+        assert given.verdict is Verdict.UNIQUE and given["completion"].is_proved  # of these data, by another theorem
