@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from identify.auditing.result import Audit
     from identify.base.errors import IdentifyError, InputError
     from identify.base.limits import OutOfTimeError, TooLargeError
-    from identify.certificates.certify import Certificate, CertificateTooLargeError
+    from identify.certificates.certify import Certificate, CertificateTooLargeError, NoCertificateError
     from identify.certificates.certify_solution import SolutionCertificate, certify
     from identify.checker.verify import CertificateFileError, Verification, verify
     from identify.checkpoints import ProblemFileError
@@ -72,6 +72,7 @@ _HOME = {
     "KKTSystem": "problem.system",
     "Match": "problem.ambiguity",
     "Network": "problem.network",
+    "NoCertificateError": "certificates.certify",
     "NotCertifiedError": "conditions.witnesses.solution_box",
     "OutOfTimeError": "base.limits",
     "PlantingError": "planting.eigenvectors",
@@ -139,6 +140,7 @@ __all__ = [
     "KKTSystem",
     "Match",
     "Network",
+    "NoCertificateError",
     "NotCertifiedError",
     "OutOfTimeError",
     "PlantingError",

@@ -8,7 +8,7 @@ import numpy as np
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
-from identify.certificates.certify import CertificateTooLargeError
+from identify.certificates.certify import CertificateTooLargeError, NoCertificateError
 from identify.certificates.certify import certificate_seconds as estimate
 from identify.certificates.certify_solution import certify
 from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS
@@ -119,7 +119,7 @@ def certificate_of(name: str, work: Work) -> None:
         return
     try:
         work.certificates[name] = report.certificate()
-    except CertificateTooLargeError as error:
+    except (CertificateTooLargeError, NoCertificateError) as error:
         _certified(work, remark=f"{name}: {error}")
         return
     _certified(work, f"{report.verdict} for {report.scope}")

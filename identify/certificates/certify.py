@@ -16,7 +16,7 @@ from typing import Any
 from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
-from identify.certificates.draft import PIVOT_LIMIT, Draft, by_tangents, hexadecimal, largest_jacobian
+from identify.certificates.draft import PIVOT_LIMIT, WITNESSES, Draft, by_tangents, hexadecimal, largest_jacobian
 from identify.certificates.networks import NetworkDraft, written, written_network
 from identify.checker.matrices import rank_seconds
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
@@ -92,6 +92,17 @@ class CertificateTooLargeError(InputError):
     """The proof is so large that the checker would refuse it."""
 
 
+class NoCertificateError(InputError):
+    """A proof that certificates have no steps for: ``rests_on`` names the conditions, or the kind of the witness."""
+
+    def __init__(self, rests_on: tuple[str, ...]):
+        super().__init__(
+            f"certificate: received a proof by {', '.join(rests_on)}, for which there is no certificate yet; expected one by "
+            "generic-global, by interpolation with decomposition and scale, or by a family; check it again with the seed of the report"
+        )
+        self.rests_on = rests_on
+
+
 def certificate(report: Report, *, budget: float | None = None, progress: Callable[[str], None] | None = None) -> Certificate:
     """The certificate of a proved report; see :meth:`identify.Report.certificate`."""
     check_limits(budget)
@@ -103,6 +114,8 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
     system = question.system
     if system is not None and system.labels is not None and system.regime != "max-margin":
         raise InputError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
+    if isinstance(question, Setting):
+        _refuse_without_steps(report)
     seconds = certificate_seconds(report)
 
     def tell(name: str, seconds: float) -> None:
@@ -115,6 +128,15 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
             tell("writing the certificate", seconds)
         with watched(seconds_left(), lambda name, seconds: tell(f"checking it: {name}", seconds)):
             return _accepted(report, question)
+
+
+def _refuse_without_steps(report: Report) -> None:
+    """Raise NoCertificateError for a proof by one of the conditions that have no steps."""
+    proved = {c.name for c in report.conditions if c.is_proved}
+    if report.verdict is Verdict.UNIQUE and not ("generic-global" in proved or {"interpolation", "decomposition", "scale"} <= proved):
+        raise NoCertificateError(tuple(name for name in ("one-sample", "macaulay", "completion") if name in proved))
+    if report.witness is not None and report.witness.kind not in WITNESSES:
+        raise NoCertificateError((report.witness.kind,))
 
 
 def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificate:

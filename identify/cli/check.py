@@ -160,14 +160,14 @@ def _bytes(gibibytes: float | None) -> int | None:
 
 def _certify(report: Report, path: Path, budget: float | None) -> None:
     """Write the certificate; a proof that cannot be had, or not be checked, or not in time, has exit status 1."""
-    from identify.certificates.certify import CertificateTooLargeError
+    from identify.certificates.certify import CertificateTooLargeError, NoCertificateError
 
     if report.verdict == "UNDECIDED":
         fail("--certificate: nothing is proved, so no certificate was written", 1)
     try:
         with progress() as step:
             proof = report.certificate(budget=budget, progress=step)
-    except (CertificateTooLargeError, OutOfTimeError) as error:
+    except (CertificateTooLargeError, NoCertificateError, OutOfTimeError) as error:
         fail(f"--certificate: {error}" if isinstance(error, OutOfTimeError) else str(error), 1)
     proof.save(path)
 
