@@ -3,6 +3,10 @@
 ``python benchmarks/growth.py --seconds 60`` plants integer instances of growing size. ``check`` judges generic data of these sizes, and
 the given data; msolve and Singular compute a Groebner basis of the same system with the given numbers modulo a prime, from files that
 ``kkt_equations(...).export`` writes. Wall-clock seconds, one core each. A program that has not ended within the limit is asked no more.
+
+``--widths`` prints, for n = d = 3 to 16 samples of the same activation and the first layer alone, the smallest width above 2n for which the
+condition ``macaulay`` proves given data unique within the limit (by its estimate before, and on the clock), beside the width that
+``interpolation`` needs.
 """
 
 from __future__ import annotations
@@ -14,13 +18,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from math import ceil, comb
 from pathlib import Path
 
 from measuring import machine, significant
 
 import identify
+from identify.conditions.macaulay import macaulay, macaulay_seconds
+from identify.conditions.reduction import reduce
 from identify.symbolic.msolve import PRIME, SEED, msolve_program, run_within
 from identify.symbolic.system import SymbolicSystem, kkt_equations
+from identify.theory.cases import draw
 
 ACTIVATION = "z + z^2 + z^3"
 SIZES = [(2, 1, 2), (2, 2, 3), (3, 2, 4), (3, 3, 4), (4, 3, 5), (4, 4, 6), (6, 5, 8), (8, 8, 12), (16, 12, 24), (32, 24, 60)]
@@ -50,12 +58,41 @@ def timed(work: Callable[[], str]) -> str:
     return f"{significant(time.perf_counter() - started)}: {result}"
 
 
+def widths(seconds: float, smallest: int, largest: int) -> None:
+    """The smallest width above 2n that is affordable, for each n."""
+    print("| n | 2n | width | width for interpolation | degree | largest matrix | s |")
+    print("|---" * 7 + "|")
+    for n in range(smallest, largest + 1):
+        moments = sum(comb(n + k - 1, k) for k in (1, 2, 3))
+        for m in range(2 * n + 1, moments):
+            sizes = identify.Configuration(inputs=n, samples=n, width=m, activation=ACTIVATION, layers="first")
+            _, setting = reduce(draw(sizes, 0).of_these_data)
+            if macaulay_seconds(setting) > seconds:
+                continue
+            started = time.perf_counter()
+            found = macaulay(setting)
+            took = time.perf_counter() - started
+            if found.is_proved and took <= seconds:
+                rows, columns = max(found.evidence["matrices"], key=lambda size: size[1])
+                degree = found.evidence["degree"]
+                print(
+                    f"| {n} | {2 * n} | {m} | {ceil(moments / n)} | {degree} | {rows:,} × {columns:,} | {significant(took)} |", flush=True
+                )
+                break
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="limit for each call of an algebra program")
     parser.add_argument("--quick", action="store_true", help="the three smallest sizes")
+    parser.add_argument("--widths", action="store_true", help="the smallest widths that the condition macaulay reaches, instead")
+    parser.add_argument("--samples", type=int, nargs=2, default=(3, 16), help="of these, for numbers of samples in this range")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    if given.widths:
+        widths(given.seconds, *given.samples)
+        print("\n" + machine("python-flint"))
+        return
     asked = {"msolve": msolve_program() is not None, "Singular": shutil.which("Singular") is not None}
     identify.check(identify.Configuration(inputs=2, samples=1, width=2, activation=ACTIVATION))  # imports are not counted
     print("| (inputs, samples, width) | check, generic data | check, given data | " + " | ".join(PROGRAMS) + " |")
