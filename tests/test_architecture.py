@@ -38,8 +38,12 @@ ORDER = [
 
 FACADES = {("problem", "report"), ("problem", "certificates"), ("problem", "checkpoints")}
 """Imports inside functions of values on the ground: ``Report.to_html`` draws itself, and ``Network.of`` reads names of weights."""
-SYMBOLIC = ("export", "invariance", "jacobian", "moments", "numeric", "polynomials", "solve", "structure", "writing")
-"""The verbs of a SymbolicSystem, each in a file that imports it."""
+SYMBOLIC = {
+    "system": ("export", "layered", "numeric", "structure", "two_layers", "writing"),
+    "two_layers": ("invariance", "jacobian", "moments", "polynomials", "solve"),
+    "layered": ("jacobian", "polynomials"),
+}
+"""The kinds of a SymbolicSystem and their verbs, each in a file that imports it."""
 FACADES_OF_FILES = {
     ("problem.network", "problem.models"),
     ("problem.verdict", "certificates.certify"),
@@ -47,7 +51,7 @@ FACADES_OF_FILES = {
     ("problem.verdict", "report.plots"),
     ("problem.verdict", "report.text"),
     ("auditing.result", "auditing.saving"),
-    *(("symbolic.system", f"symbolic.{name}") for name in SYMBOLIC),
+    *((f"symbolic.{kind}", f"symbolic.{name}") for kind, names in SYMBOLIC.items() for name in names),
 }
 """All imports inside functions that lead from a file to one that needs it; nothing else may close a cycle."""
 

@@ -26,7 +26,7 @@ CONDITIONS = (
 """In the order of a report."""
 METHODS = ("auto", "algebraic", "separate", "projection", "birth", "splitting", "joint")
 """Of a recovery: what to try by itself, the algebra, and every search."""
-PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage")
+PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage", "smtlib")
 """For which a KKT system can be written."""
 PRECISIONS = ("float64", "float32")
 ATTACKS = ("haim", "multiclass", "weight-decay", "loo")

@@ -1,4 +1,4 @@
-r"""Files that computer algebra systems run as they are: msolve, Singular, Macaulay2, PHCpack, HomotopyContinuation.jl, Sage.
+r"""Files that other programs run as they are: msolve, Singular, Macaulay2, PHCpack, HomotopyContinuation.jl, Sage, SMT solvers.
 
 Samples with multiplier zero do not enter the equations, so every system has components on which their data are free. They are
 removed by one more unknown u with :math:`u \prod_i c_i = 1` (saturation). Equations are written with coprime integer
@@ -15,6 +15,7 @@ from math import gcd, lcm
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sympy import Expr, Poly, PolynomialError, Symbol, isprime, sympify
 from sympy.polys.rings import PolyElement
 
@@ -22,6 +23,7 @@ from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.base.limits import refuse_above
 from identify.base.options import PROGRAMS, choice, natural
+from identify.symbolic.smt import smtlib
 from identify.symbolic.system import SymbolicSystem
 
 SATURATION = Symbol("u")
@@ -55,6 +57,7 @@ def export(
     equations: Sequence[Expr] | None = None,
     saturate: bool = True,
     modulus: int | None = None,
+    another_than: tuple[ArrayLike, ArrayLike] | None = None,
     path: str | Path | None = None,
 ) -> str:
     """The system as a file for another program, which prints the dimension and the degree of the solution set.
@@ -75,6 +78,7 @@ def export(
         ``phcpack``     run ``phc -b FILE OUT``; isolated complex solutions, in floating point
         ``julia``       run ``julia FILE``, with HomotopyContinuation.jl 2.9 or newer; floating point
         ``sage``        run ``sage FILE.sage`` or ``sage -python FILE.py``
+        ``smtlib``      run ``z3 FILE`` or ``cvc5 FILE``; SMT-LIB 2, logic QF_NRA: decides whether there is a real solution
         ==============  ==========================================================================================
     equations
         SymPy expressions that vanish at a solution, in the symbols of the system, in place of ``system.equations``: for example
@@ -85,7 +89,10 @@ def export(
     modulus
         A prime p to compute modulo, for the four exact programs: below 1.5e9 for msolve, below 2^31 for the others. The
         dimension and the degree modulo p are those over the rationals for all but finitely many p.
-
+    another_than
+        For SMT-LIB: data (X, c) as exact rationals, no two samples alike. The file then asks for another solution, one that is not these
+        data up to the order of the samples and ``system.group``: ``unsat`` means that no other data set of *n* samples solves the system
+        (with non-zero multipliers, unless ``saturate=False``).
     path
         Where to write the text, too: whole or not at all.
 
@@ -101,12 +108,17 @@ def export(
     ValueError
         For a format that is not listed; a parameter without a number (msolve, PHCpack); equations that are not polynomial in the
         symbols of the system; a modulus that the program does not take; fewer equations than unknowns (PHCpack).
+    UnsupportedError
+        For an analytic activation: its equations are not polynomial.
     TooLargeError
         When the expanded equations would not fit in memory.
 
     Notes
     -----
-    Polynomial inequalities and transcendental closures are not part of the file; its header names them where comments are possible.
+    Inequalities and transcendental closures are not part of a file for algebra; its header names them where comments are possible.
+    Piecewise-linear activations enter algebra with their slopes as unknowns, or cell by cell: ``system.cell(pattern).export(...)`` has
+    polynomials in data and multipliers alone. SMT-LIB files have the inequalities, and each activation as a case split
+    with the derivative that is stated on a breakpoint (:mod:`identify.symbolic.smt`).
 
     PHCpack's blackbox solver takes square systems only (for others it returns no solutions and no error). With k equations too
     many, k slack unknowns zz_1, ..., zz_k enter every equation with random integer coefficients, to the size of that equation:
@@ -121,6 +133,12 @@ def export(
     """
     choice("format", format, PROGRAMS)
     _check_modulus(format, modulus)
+    if any(sigma.kind == "analytic" for sigma in system.activations):
+        raise system.refuse("export")
+    if format == "smtlib":
+        return _kept(smtlib(system, equations=equations, saturate=saturate, another_than=another_than), path)
+    if another_than is not None:
+        raise InputError(f"another_than: {format} files state equations; expected format='smtlib', which states what is excluded, too")
     problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
     if problem.parameters and format in ("msolve", "phcpack"):
         names = ", ".join(str(symbol) for symbol in problem.parameters[:4]) + (", ..." if len(problem.parameters) > 4 else "")
@@ -128,7 +146,10 @@ def export(
             f"{format}: takes numbers only, but {len(problem.parameters)} parameters are symbols ({names}); "
             "give numbers by kkt_equations(KKTSystem, samples=n)"
         )
-    text = WRITERS[format](problem)
+    return _kept(WRITERS[format](problem), path)
+
+
+def _kept(text: str, path: str | Path | None) -> str:
     if path is not None:
         with replacing(Path(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -140,7 +161,7 @@ def problem_of(
 ) -> Problem:
     """The unknowns and polynomials of a file, for the options of :func:`export`; zero polynomials are left out."""
     polynomials = [terms for terms in map(primitive, _polynomials(system, equations)) if terms]
-    unknowns = system.unknowns
+    unknowns = system.free_unknowns
     used = {symbol for terms in polynomials for _, monomial in terms for symbol, _ in monomial}
     parameters = system.parameters if used.intersection(system.parameters) else ()
     if parameters and system.numbers is not None:  # labels or responses that were not given
@@ -217,15 +238,20 @@ def _check_modulus(format: str, modulus: int | None) -> None:
 
 
 def _remarks(system: SymbolicSystem, saturate: bool) -> tuple[str, ...]:
-    n = system.names
+    n, names = system.names, ", ".join(dict.fromkeys(map(str, system.activations)))
+    width = system.sizes()["width"]
+    widths = "-".join(map(str, width)) if isinstance(width, list) else str(width)
     lines = [
-        f"KKT system ({system.regime}): {n.inputs} inputs, {n.samples} samples, {n.width} neurons, {n.outputs} outputs,"
-        f" sigma = {system.activation}"
+        f"KKT system ({system.regime}): {n.inputs} inputs, {n.samples} samples, {widths} neurons, {n.outputs} outputs, sigma = {names}"
     ]
     if saturate:
         lines.append("The equation in u keeps every multiplier away from zero.")
-    if system.inequalities:
+    if system.has_margins:
         lines.append("Not in this file: lambda_i >= 0 and y_i f(x_i) >= 1.")
+    if any(part.kind == "s" for part in system.unknown_parts):
+        lines.append("Not in this file: the signs of the pre-activations that belong to the slopes s.")
+    if system.pattern is not None:
+        lines.append("Not in this file: the ends of the pieces. A solution counts if its pre-activations lie in the cell.")
     lines += [f"Not in this file: {condition.text}." for condition in system.side_conditions]
     return tuple(lines)
 

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 from sympy import Expr, Integer, Symbol, expand
 
-from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.two_layers import PolynomialSystem
 
 SCALE = Symbol("t")
 
 
-def generators(system: SymbolicSystem) -> tuple[dict[Symbol, Expr], ...]:
+def generators(system: PolynomialSystem) -> tuple[dict[Symbol, Expr], ...]:
     """Generators: transpositions of samples, and the sign or the scale t of the first sample (of each label) where they are free.
 
     Samples with given labels are exchanged only where the labels agree. A sign change that flips the multiplier flips the
@@ -41,7 +41,7 @@ def generators(system: SymbolicSystem) -> tuple[dict[Symbol, Expr], ...]:
     return tuple(out)
 
 
-def is_invariant(system: SymbolicSystem, substitution: dict[Symbol, Expr]) -> bool:
+def is_invariant(system: PolynomialSystem, substitution: dict[Symbol, Expr]) -> bool:
     """Whether the substitution leaves every stationarity equation as it is, by expansion of the difference."""
     original = system.equations[: system.n_stationarity]
     return all(expand(equation.xreplace(substitution) - equation) == 0 for equation in original)

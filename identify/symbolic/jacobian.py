@@ -1,8 +1,11 @@
-"""The Jacobian of the expanded equations in the unknowns: sparse, in python-flint polynomials, SymPy on demand."""
+"""The Jacobian of the equations in the unknowns, sparse: in python-flint polynomials, or of structured equations, SymPy on demand."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from flint import fmpq_mpoly
@@ -17,13 +20,18 @@ class SymbolicJacobian:
     """``J[r, u]`` is the derivative of equation r by unknown u (its index, or its symbol); zero entries are not stored."""
 
     system: SymbolicSystem
-    entries: dict[tuple[int, int], fmpq_mpoly]
+    entries: Mapping[tuple[int, int], Any]
+    """python-flint polynomials; SymPy expressions for structured equations."""
     variables: tuple[tuple[Symbol, ...], ...]
     """For each equation, the variables of its polynomials."""
+    unknowns: tuple[Symbol, ...]
+    """Of the columns: those of the system, without the ones that expansion has eliminated."""
 
     @classmethod
     def of(cls, expanded: Polynomials) -> SymbolicJacobian:
-        columns = {symbol: k for k, symbol in enumerate(expanded.system.unknowns)}
+        """Of expanded equations."""
+        unknowns = expanded.system.free_unknowns
+        columns = {symbol: k for k, symbol in enumerate(unknowns)}
         derived: dict[int, list[tuple[int, fmpq_mpoly]]] = {}
         entries, variables = {}, []
         for row in range(len(expanded)):
@@ -33,22 +41,31 @@ class SymbolicJacobian:
                 derived[place] = [(k, polynomial.derivative(k)) for k in candidates]
             entries.update({(row, columns[names[k]]): value for k, value in derived[place]})
             variables.append(names)
-        return cls(expanded.system, entries, tuple(variables))
+        return cls(expanded.system, entries, tuple(variables), unknowns)
+
+    @classmethod
+    def structured(cls, system: SymbolicSystem) -> SymbolicJacobian:
+        """Of structured equations, without expansion; each derivative is taken when it is asked for."""
+        return cls(system, Derivatives(system), ((),) * len(system), system.unknowns)
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.variables), len(self.system.unknowns)
+        return len(self.variables), len(self.unknowns)
 
     def __getitem__(self, at: tuple[int, int | Symbol]) -> Expr:
         row, column = at
         if isinstance(column, Symbol):
-            column = self.system.unknowns.index(column)
-        entry = self.entries.get((range(self.shape[0])[row], range(self.shape[1])[column]))
-        return Integer(0) if entry is None else to_expression(entry, self.variables[row])
+            column = self.unknowns.index(column)
+        row = range(self.shape[0])[row]
+        entry = self.entries.get((row, range(self.shape[1])[column]))
+        return Integer(0) if entry is None else self._expression(row, entry)
+
+    def _expression(self, row: int, entry: Any) -> Expr:
+        return entry if isinstance(entry, Expr) else to_expression(entry, self.variables[row])
 
     def to_sympy(self) -> SparseMatrix:
         """The whole Jacobian as a SymPy sparse matrix."""
-        return SparseMatrix(*self.shape, {(r, c): to_expression(v, self.variables[r]) for (r, c), v in self.entries.items()})
+        return SparseMatrix(*self.shape, {(r, c): self._expression(r, v) for (r, c), v in self.entries.items()})
 
     def pattern(self) -> np.ndarray:
         """Where entries are not identically zero: a boolean array."""
@@ -59,3 +76,36 @@ class SymbolicJacobian:
 
     def __repr__(self) -> str:
         return f"SymbolicJacobian({self.shape[0]} by {self.shape[1]}, {len(self.entries)} entries not zero)"
+
+
+class Derivatives(Mapping[tuple[int, int], Expr]):
+    """The derivatives of the structured equations that are not zero; an unknown that an equation contains has one."""
+
+    def __init__(self, system: SymbolicSystem) -> None:
+        self._system = system
+
+    @cached_property
+    def _columns(self) -> dict[Symbol, int]:
+        return {symbol: k for k, symbol in enumerate(self._system.unknowns)}
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        """Rows and columns, from the symbols of each equation."""
+        return [
+            (row, column)
+            for row, equation in enumerate(self._system.equations)
+            for column in sorted(self._columns[symbol] for symbol in equation.free_symbols & self._columns.keys())
+        ]
+
+    def __getitem__(self, at: tuple[int, int]) -> Expr:
+        row, column = at
+        equation, unknown = self._system.equations[row], self._system.unknowns[column]
+        if unknown not in equation.free_symbols:
+            raise KeyError(at)
+        return equation.diff(unknown)
+
+    def __iter__(self):
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)

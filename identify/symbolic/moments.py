@@ -18,7 +18,7 @@ from sympy import Add, Expr, Mul, Symbol
 from identify.problem.interpolation import Monomials, interpolation_matrix
 from identify.symbolic.polynomials import to_expression
 from identify.symbolic.ring import polynomials_in, ring_of, ring_values
-from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.two_layers import PolynomialSystem
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +35,14 @@ class MomentForm:
         Coefficients as python-flint polynomials in the weights, shape (equations, N).
     """
 
-    system: SymbolicSystem
+    system: PolynomialSystem
     moments: tuple[Symbol, ...]
     exponents: tuple[tuple[int, tuple[int, ...]], ...]
     matrix: np.ndarray
     targets: tuple[Any, ...]
 
     @classmethod
-    def of(cls, system: SymbolicSystem) -> MomentForm:
+    def of(cls, system: PolynomialSystem) -> MomentForm:
         context, generators = ring_of(system)
         W, A, offsets, _, _, *targets = ring_values(system, context, generators)
         order = system.activation.degree + 2

@@ -18,6 +18,7 @@ from sympy.polys.rings import PolyRing
 from identify.base.limits import refuse_above
 from identify.symbolic.ring import polynomials_in, ring_of
 from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.two_layers import PolynomialSystem
 
 BYTES_PER_TERM = 400
 """Measured memory of one term on its way from flint to a SymPy polynomial, for up to a hundred variables."""
@@ -42,10 +43,10 @@ class Polynomials(Sequence):
     def of(cls, system: SymbolicSystem) -> Polynomials:
         terms = system.n_terms()
         refuse_above(BYTES_PER_TERM * terms, f"the expanded system ({terms} terms; the structured form .equations needs no expansion)")
-        n = system.names
-        if system.numbers is not None:
+        if system.numbers is not None or not isinstance(system, PolynomialSystem):
             flint = _in_one_ring(system)
             return cls(system, flint, ((system.variables, tuple(range(len(flint)))),), tuple((0, k) for k in range(len(flint))))
+        n = system.names
         neuron = replace(system, names=replace(n, width=1))
         flint = _in_one_ring(neuron)[: neuron.n_stationarity]
         places = tuple(range(len(flint)))

@@ -1,8 +1,9 @@
 r"""Polynomial expressions as text and as LaTeX, with indices in the order of numbers.
 
 SymPy sorts symbols by name, so that x_10 comes before x_2, and its printers examine every subexpression for what it might need.
-Equations of a KKT system are sums, products and powers of symbols and rationals; for these the order of terms and the brackets follow
-from a few rules, which are SymPy's except for the order of names. Text below index 10 is the text that ``str`` gives.
+Equations of a KKT system are sums, products and powers of symbols, rationals and values of functions; for these the order of terms and the
+brackets follow from a few rules, which are SymPy's except for the order of names. Text of polynomials below index 10 is the text
+that ``str`` gives.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
-from sympy import Expr, Integer, Symbol
+from sympy import Expr, Rational, Symbol
 from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 from sympy.printing.latex import LatexPrinter
 
 from identify.base.options import natural
-from identify.symbolic.names import latex_name
+from identify.symbolic.functions import NamedActivation, named_latex
+from identify.symbolic.names import has_superscript, latex_name
 
 RELATIONS = {
     GreaterThan: (">=", r"\geq"),
@@ -25,20 +27,22 @@ RELATIONS = {
     StrictLessThan: ("<", "<"),
 }
 """As text, and as LaTeX."""
+FUNCTIONS = {"tanh": r"\tanh", "sin": r"\sin", "cos": r"\cos", "exp": r"\exp", "log": r"\log", "atan": r"\arctan"}
+"""LaTeX of SymPy's functions; the names of others are written as they are."""
 Order = tuple
 """A key by which expressions are sorted."""
 
 
 class Term(NamedTuple):
-    """A rational number and powers of symbols and sums."""
+    """A rational number and powers of symbols, sums, functions and constants such as pi."""
 
     numerator: int
     denominator: int
-    powers: tuple[tuple[Expr, int], ...]
+    powers: tuple[tuple[Expr, Rational], ...]
 
 
 class _Foreign(Exception):
-    """The expression is not a polynomial."""
+    """The expression is no sum of products of powers."""
 
 
 class _Latex(LatexPrinter):
@@ -56,7 +60,7 @@ class Printer:
         self._sums: dict[Expr, tuple[str, Order]] = {}
 
     def __call__(self, expression: Expr) -> str:
-        """The text of an expression or a relation; SymPy's, if it is not polynomial."""
+        """The text of an expression or a relation; SymPy's, if it is no sum of products of powers."""
         relation = RELATIONS.get(type(expression))
         try:
             if relation is not None:
@@ -93,8 +97,12 @@ class Printer:
         return *powers, (_LAST,), term.numerator / term.denominator
 
     def _place(self, base: Expr) -> Order:
-        """Symbols by name, then sums by length."""
-        return _symbol_place(base) if base.is_Symbol else self._sum(base)[1]
+        """Constants, symbols by name, sums by length, then functions by name."""
+        if base.is_Symbol:
+            return _symbol_place(base)
+        if base.is_Function:
+            return (2, str(base.func), tuple(self._sum(argument)[1] for argument in base.args))
+        return self._sum(base)[1] if base.is_Add else (-1, 0, str(base))
 
     def _place_of(self, term: Term) -> Order:
         powers = sorted((self._place(base), power) for base, power in term.powers)
@@ -103,26 +111,46 @@ class Printer:
     def _term(self, term: Term) -> str:
         sign = "-" if term.numerator < 0 else ""
         ordered = sorted(term.powers, key=lambda power: (self._place(power[0]), power[1]))
-        factors = [self._power(base, power) for base, power in ordered]
+        factors = [self._power(base, power) for base, power in ordered if power > 0]
+        below = [self._power(base, -power) for base, power in ordered if power < 0]
         number = abs(term.numerator)
         if number != 1 or not factors:
             factors.insert(0, str(number))
-        if not self.tex:
-            return sign + "*".join(factors) + (f"/{term.denominator}" if term.denominator != 1 else "")
-        product = " ".join(factors)
         if term.denominator != 1:
-            product = rf"\frac{{{product}}}{{{term.denominator}}}"
+            below.insert(0, str(term.denominator))
+        if not self.tex:
+            divided = below[0] if len(below) == 1 else f"({'*'.join(below)})"
+            return sign + "*".join(factors) + (f"/{divided}" if below else "")
+        product = " ".join(factors)
+        if below:
+            product = rf"\frac{{{product}}}{{{' '.join(below)}}}"
         return f"{sign} {product}" if sign else product
 
-    def _power(self, base: Expr, power: int) -> str:
+    def _power(self, base: Expr, power: Rational) -> str:
         if base.is_Symbol:
             text = latex_name(base) if self.tex else base.name
-        else:
+        elif base.is_Add:
             text = self._sum(base)[0]
             text = rf"\left({text}\right)" if self.tex else f"({text})"
+        elif base.is_Function:
+            text = self._function(base)
+        else:
+            text = _Latex().doprint(base) if self.tex else str(base)
         if power == 1:
             return text
-        return f"{text}^{{{power}}}" if self.tex else f"{text}**{power}"
+        if self.tex and base.is_Symbol and has_superscript(base):
+            return rf"\left({text}\right)^{{{power}}}"
+        if self.tex:
+            return f"{text}^{{{power}}}"
+        return f"{text}**{power}" if power.is_Integer else f"{text}**({power})"
+
+    def _function(self, value: Expr) -> str:
+        if not self.tex:
+            return f"{value.func}({', '.join(self._sum(argument)[0] for argument in value.args)})"
+        if isinstance(value, NamedActivation):
+            return rf"{named_latex(value)}\left({self._sum(value.args[0])[0]}\right)"
+        name = FUNCTIONS.get(str(value.func), rf"\operatorname{{{value.func}}}")
+        return rf"{name}\left({', '.join(self._sum(argument)[0] for argument in value.args)}\right)"
 
 
 _LAST = (inf,)
@@ -139,10 +167,9 @@ def _term(expression: Expr) -> Term:
     for factor in expression.args if expression.is_Mul else (expression,):
         if factor.is_Rational:
             numerator, denominator = numerator * int(factor.p), denominator * int(factor.q)
-        elif factor.is_Symbol or factor.is_Add:
-            powers.append((factor, 1))
-        elif factor.is_Pow and isinstance(factor.exp, Integer) and factor.exp > 0 and (factor.base.is_Symbol or factor.base.is_Add):
-            powers.append((factor.base, int(factor.exp)))
-        else:
+            continue
+        base, power = (factor.base, factor.exp) if factor.is_Pow else (factor, Rational(1))
+        if not power.is_Rational or not (base.is_Symbol or base.is_Add or base.is_Function or base.is_NumberSymbol or base.is_Rational):
             raise _Foreign
+        powers.append((base, power))
     return Term(numerator, denominator, tuple(powers))

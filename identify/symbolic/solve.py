@@ -22,7 +22,7 @@ from identify.problem.data import check_data
 from identify.symbolic.export import Problem, Terms, problem_of
 from identify.symbolic.groebner import solve_with_sympy
 from identify.symbolic.msolve import Interval, Roots, SolveLimitError, WrongSolutionError, msolve_program, solve_with_msolve
-from identify.symbolic.system import SymbolicSystem
+from identify.symbolic.two_layers import PolynomialSystem
 
 __all__ = ["RealSolution", "Solution", "SolveLimitError", "gauge_equations", "solve"]
 
@@ -122,7 +122,7 @@ class Solution:
         return f"Solution({what}{fixed}; {self.method}, {self.seconds:.2g} s)"
 
 
-def gauge_equations(system: SymbolicSystem, seed: int = 0) -> tuple[Expr, ...]:
+def gauge_equations(system: PolynomialSystem, seed: int = 0) -> tuple[Expr, ...]:
     """One equation l(x_i) = 1 for each sample that fixes its scale; none where the ambiguity group is not ``"scaling"``.
 
     l has random coefficients from -99 to 99, none zero, the same for every sample, so that permutations of solutions remain
@@ -135,7 +135,7 @@ def gauge_equations(system: SymbolicSystem, seed: int = 0) -> tuple[Expr, ...]:
     return tuple(sum((k * x for k, x in zip(form, row, strict=True)), Integer(-1)) for row in system.names.x)
 
 
-def solve(system: SymbolicSystem, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Solution:
+def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Solution:
     """All solutions of a small system with exact numbers: the dimension, the degree, and the real ones in boxes.
 
     Parameters
@@ -222,7 +222,7 @@ def solve(system: SymbolicSystem, *, gauge: str | None = "auto", time_limit: flo
     return Solution(found.dimension, found.degree, real, orbits, used, time.monotonic() - start, form)
 
 
-def _form(system: SymbolicSystem, seed: int = 0) -> tuple[int, ...] | None:
+def _form(system: PolynomialSystem, seed: int = 0) -> tuple[int, ...] | None:
     """The coefficients of l, where scales are free."""
     if system.group.group != "scaling" or system.has_margins:
         return None
@@ -231,7 +231,7 @@ def _form(system: SymbolicSystem, seed: int = 0) -> tuple[int, ...] | None:
     return tuple(int(k) for k in rng.choice([-1, 1], n) * rng.integers(1, 100, n))
 
 
-def _gauge_terms(system: SymbolicSystem, form: tuple[int, ...]) -> list[Terms]:
+def _gauge_terms(system: PolynomialSystem, form: tuple[int, ...]) -> list[Terms]:
     return [[*((k, ((x, 1),)) for k, x in zip(form, row, strict=True)), (-1, ())] for row in system.names.x]
 
 
@@ -265,7 +265,7 @@ def _ball(interval: Interval) -> arb:
     return low.union(high)
 
 
-def _real_solution(system: SymbolicSystem, box: dict[str, Interval]) -> RealSolution:
+def _real_solution(system: PolynomialSystem, box: dict[str, Interval]) -> RealSolution:
     def interval(factor) -> Interval:
         if isinstance(factor, Symbol):
             return box[factor.name]
@@ -298,7 +298,7 @@ def _meet(u: Interval, v: Interval, slack: Fraction) -> bool:
 # --- orbits --------------------------------------------------------------------------------------------------------------
 
 
-def _orbits(system: SymbolicSystem, real: Sequence[RealSolution], slack: Fraction) -> tuple[tuple[int, ...], ...]:
+def _orbits(system: PolynomialSystem, real: Sequence[RealSolution], slack: Fraction) -> tuple[tuple[int, ...], ...]:
     """Real solutions, grouped modulo permutations and the group of the equations."""
     group, degree = system.group.group, system.group.degree
     orbits: list[list[int]] = []

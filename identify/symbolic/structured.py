@@ -19,7 +19,7 @@ from sympy import Add, Expr, Integer, Mul, Pow, Rational, Symbol
 from identify.problem.activation import Activation
 from identify.problem.gradients import Observed
 from identify.problem.system import KKTSystem
-from identify.symbolic.names import Names
+from identify.symbolic.names import DataNames, Names
 
 DECAY = Symbol("decay")
 
@@ -52,7 +52,7 @@ class Structured:
         if self.numbers is None:
             return n.w, n.a, n.b if n.b is not None else np.full(n.width, Integer(0))
         net = self.numbers.network
-        return _rationals(net.W), _rationals(net.A), _rationals(net.offsets)
+        return rationals(net.W), rationals(net.A), rationals(net.offsets)
 
     @cached_property
     def targets(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ class Structured:
         n = self.names
         if self.numbers is not None:
             s = self.numbers
-            parts = [None if part is None else _rationals(part) for part in (s.target_W, s.target_bias, s.target_a)]
+            parts = [None if part is None else rationals(part) for part in (s.target_W, s.target_bias, s.target_a)]
         elif self.regime in ("gradient", "lazy"):
             parts = list(self.target_symbols)
         else:
@@ -77,14 +77,7 @@ class Structured:
     @cached_property
     def signed(self) -> np.ndarray:
         """The factors of the signed multipliers, shape (n, C) of tuples: (lambda_i, y_i), (c_i,) or (gamma_i_o,)."""
-        n = self.names
-        out = np.empty(n.multipliers.shape, dtype=object)
-        for i, o in np.ndindex(*out.shape):
-            out[i, o] = (n.multipliers[i, o],)
-            if n.y is not None:
-                label = n.y[i] if self.labels is None else Integer(int(self.labels[i]))
-                out[i, o] += (label,)
-        return out
+        return signed_factors(self.names, self.labels)
 
     @cached_property
     def _neurons(self) -> dict[int, dict[tuple, Any]]:
@@ -107,9 +100,9 @@ class Structured:
                 pre = shared[i, "pre"] = self._dot(W[j], self.names.x[i], offsets[j])
             coefficients = self.activation.derivative(order)
             if self._canonical is None:
-                made = Add(*(_rational(s) * pre**k for k, s in enumerate(coefficients) if s))
+                made = Add(*(rational(s) * pre**k for k, s in enumerate(coefficients) if s))
             else:
-                parts = [part for k, s in enumerate(coefficients) if s for part in self._scaled_power(_rational(s), pre, k)]
+                parts = [part for k, s in enumerate(coefficients) if s for part in self._scaled_power(rational(s), pre, k)]
                 made = self._canonical.make(Add, ("sigma", order), parts) if len(parts) > 1 else parts[0]
             shared[i, order] = made
         return made
@@ -147,12 +140,7 @@ class Structured:
         if self.regime == "max-margin":
             excess = self.margin(index) - 1
             return excess if self.labels is not None else n.multipliers[index, 0] * excess
-        return n.multipliers[index, 0] + Rational(2, n.samples) * (self.margin(index) - self.responses[index])
-
-    @cached_property
-    def responses(self) -> np.ndarray:
-        """The responses y_i of the square loss."""
-        return self.names.grid("y", self.names.samples)
+        return n.multipliers[index, 0] + Rational(2, n.samples) * (self.margin(index) - n.responses[index])
 
     def _first_layer(self, i: int, j: int, factors: tuple) -> Expr:
         _, A, _ = self.weights
@@ -200,11 +188,21 @@ class Structured:
         return self._canonical.make(Add, (len(terms[0].args), terms[0].args[0].is_Number), parts)
 
 
-def _rational(value: Fraction) -> Rational:
+def signed_factors(names: DataNames, labels: np.ndarray | None) -> np.ndarray:
+    """The factors of the signed multipliers, shape (n, C) of tuples, with labels as numbers where these are given."""
+    out = np.empty(names.multipliers.shape, dtype=object)
+    for i, o in np.ndindex(*out.shape):
+        out[i, o] = (names.multipliers[i, o],)
+        if names.y is not None:
+            out[i, o] += (names.y[i] if labels is None else Integer(int(labels[i])),)
+    return out
+
+
+def rational(value: Fraction) -> Rational:
     return Rational(value.numerator, value.denominator)
 
 
-def _rationals(values: np.ndarray) -> np.ndarray:
+def rationals(values: np.ndarray) -> np.ndarray:
     """Doubles as exact SymPy rationals."""
     out = np.empty(values.shape, dtype=object)
     for index, value in np.ndenumerate(values):

@@ -1,35 +1,36 @@
-r"""``kkt_equations``: the polynomial KKT system of a two-layer network, written out.
+r"""``kkt_equations``: the KKT system of a network, written out.
 
 Equations are kept structured: :math:`a_j \sum_i \lambda_i y_i\, \sigma'(w_j\cdot x_i)\, x_{i,k} - t_{j,k}` with the derivative of the
 activation as one factor; SymPy expressions are made when they are looked at. Expansion never touches expression trees: the
 right-hand side of (S) is evaluated in python-flint's multivariate polynomials (:mod:`identify.symbolic.ring`), by the one
-definition in :mod:`identify.problem.gradients`, and handed out as SymPy polynomials.
+definition in :mod:`identify.problem.signals`, and handed out as SymPy polynomials.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import comb
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
-from sympy import Expr, Ge, Symbol
+from numpy.typing import ArrayLike
+from sympy import Expr, Symbol
 
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import refuse_above
 from identify.base.options import whole
-from identify.planting.configuration import Configuration, is_lifted
-from identify.problem.activation import Activation
+from identify.planting.configuration import Configuration
+from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.features import refuse_features
-from identify.problem.gradients import Observed, visible_degrees
-from identify.problem.refusals import require_polynomial
-from identify.problem.system import KKTSystem, equations_in_words
-from identify.symbolic.names import Names
-from identify.symbolic.structured import DECAY, Structured
+from identify.problem.gradients import Observed
+from identify.problem.refusals import Unsupported, UnsupportedError
+from identify.problem.system import KKTSystem, layer_numbers
+from identify.symbolic.names import DataNames, LayerNames, Names
 
 if TYPE_CHECKING:
     from identify.symbolic.jacobian import SymbolicJacobian
@@ -82,47 +83,146 @@ class Lazy(Sequence[Any]):
         return f"({', '.join(shown)}{', ...' if self._size > 3 else ''}: {self._size} in all)"
 
 
-@dataclass(frozen=True, eq=False)
-class SymbolicSystem:
-    """The KKT system of :func:`kkt_equations`; every equation is an expression that vanishes at a solution."""
+class Part(NamedTuple):
+    """What a group of unknowns or of parameters stands for; layers are counted from 0."""
 
-    activation: Activation
-    names: Names
-    observed: Observed
+    kind: str
+    """Unknowns: x, c (multipliers), z, h, u, s. Parameters: y, W, b, their targets tW, tb, decay, responses."""
+    layer: int = 0
+
+
+class SymbolicSystem(ABC):
+    """The KKT system of :func:`kkt_equations`; every equation is an expression that vanishes at a solution.
+
+    Two layers with a polynomial activation are a :class:`~identify.symbolic.two_layers.PolynomialSystem`: polynomials in the data and
+    the multipliers. Every other network is a :class:`~identify.symbolic.layered.LayeredSystem`, with slopes of piecewise-linear
+    activations, and pre-activations and signals of deeper networks, as further unknowns.
+    """
+
+    names: DataNames
     regime: str
-    numbers: KKTSystem | None = None
+    numbers: KKTSystem | None
 
-    # --- what the system consists of -------------------------------------------------------------------------------
+    # --- what each kind of system says of itself -----------------------------------------------------------------------
 
     @property
+    @abstractmethod
+    def activations(self) -> Sequence[Activation]:
+        """One for each hidden layer."""
+
+    @property
+    @abstractmethod
+    def seen(self) -> Sequence[tuple[bool, bool]]:
+        """For each layer, whether the updates of its weights and of its bias are observed."""
+
+    @property
+    @abstractmethod
+    def unknown_parts(self) -> dict[Part, np.ndarray]:
+        """The unknowns as arrays of symbols."""
+
+    @property
+    @abstractmethod
+    def parameter_parts(self) -> dict[Part, np.ndarray]:
+        """The parameters as arrays of symbols."""
+
+    @property
+    @abstractmethod
+    def equations(self) -> Lazy:
+        """Every equation, as an expression that vanishes; made on access."""
+
+    @property
+    @abstractmethod
+    def inequalities(self) -> Sequence[Expr]:
+        """Relations that hold at a solution."""
+
+    @property
+    @abstractmethod
+    def n_stationarity(self) -> int:
+        """Number of stationarity equations, which come first."""
+
+    @property
+    @abstractmethod
+    def group(self) -> Ambiguity:
+        """The ambiguity group of the stationarity equations."""
+
+    @abstractmethod
+    def groups(self) -> list[tuple[str, int]]:
+        """Titles and sizes of the groups of equations, in order."""
+
+    @abstractmethod
+    def describe(self) -> tuple[str, ...]:
+        """The equations in words and formulas."""
+
+    @abstractmethod
+    def signed_multiplier(self, sample: int, output: int = 0) -> tuple[Expr, ...]:
+        """The factors of one signed multiplier: (lambda_i, y_i), (c_i,) or (gamma_i_o,)."""
+
+    @abstractmethod
+    def n_terms(self) -> int:
+        """An upper bound on the number of terms of the expanded stationarity equations (targets apart)."""
+
+    @abstractmethod
+    def expand(self) -> Polynomials:
+        """The equations as expanded polynomials in :attr:`variables` (:class:`identify.symbolic.polynomials.Polynomials`).
+
+        Raises
+        ------
+        TooLargeError
+            When the terms would not fit in memory; the structured form of :attr:`equations` always does.
+        UnsupportedError
+            For an activation that is analytic: its equations are not polynomial.
+        """
+
+    @abstractmethod
+    def jacobian(self) -> SymbolicJacobian:
+        """Derivatives of the equations by the unknowns, sparse."""
+
+    @abstractmethod
+    def sizes(self) -> dict[str, Any]:
+        """The sizes as JSON values."""
+
+    @abstractmethod
+    def size_in_words(self) -> str:
+        """Activation and sizes, for headings."""
+
+    @abstractmethod
+    def estimated_lengths(self, *, tex: bool) -> tuple[list[int], int]:
+        """About how many characters one equation of each group takes, and one inequality."""
+
+    # --- what follows from that ----------------------------------------------------------------------------------------
+
+    pattern: Sequence[np.ndarray] | None = None
+    """The pieces of the activations, for a system of one activation cell."""
+
+    @property
+    def has_intermediates(self) -> bool:
+        """Whether pre-activations, values and signals of hidden layers are unknowns with equations of their own: beyond two layers."""
+        return len(self.seen) > 2
+
+    @cached_property
     def unknowns(self) -> tuple[Symbol, ...]:
-        """The data x_i_k, then the multipliers."""
-        return self.names.unknowns
+        """The data x_i_k, then the multipliers, then what else the equations contain."""
+        return tuple(symbol for part in self.unknown_parts.values() for symbol in part.ravel())
 
     @cached_property
     def parameters(self) -> tuple[Symbol, ...]:
         """Symbols that stand for known numbers: labels, weights, targets. Empty where numbers were given."""
-        parts: list[np.ndarray] = [] if self.names.y is None or self.labels is not None else [self.names.y]
-        if self.numbers is None:
-            parts += [part for part in (self.names.w, self.names.a, self.names.b) if part is not None]
-            if self.regime in ("gradient", "lazy"):
-                parts += [part for part, seen in zip(self.structured.target_symbols, self.observed, strict=True) if seen]
-            if self.regime == "weight-decay":
-                parts.append(np.array([DECAY]))
-        if self.has_square_closure:
-            parts.append(self.structured.responses)
-        return tuple(symbol for part in parts for symbol in part.ravel())
+        return tuple(symbol for part in self.parameter_parts.values() for symbol in part.ravel())
+
+    @cached_property
+    def free_unknowns(self) -> tuple[Symbol, ...]:
+        """The unknowns that no equation defines by others: data, multipliers, and slopes."""
+        return tuple(symbol for part, symbols in self.unknown_parts.items() if part.kind in ("x", "c", "s") for symbol in symbols.ravel())
+
+    @cached_property
+    def variables(self) -> tuple[Symbol, ...]:
+        """The free unknowns, then the parameters: the variables of the expanded polynomials."""
+        return self.free_unknowns + self.parameters
 
     @property
     def labels(self) -> np.ndarray | None:
         """Given labels, as numbers."""
         return None if self.numbers is None else self.numbers.labels
-
-    @property
-    def n_stationarity(self) -> int:
-        """Number of stationarity equations."""
-        n = self.names
-        return n.width * (n.inputs * self.observed.W + self.observed.bias + n.outputs * self.observed.a)
 
     @property
     def has_margins(self) -> bool:
@@ -134,20 +234,10 @@ class SymbolicSystem:
         """Whether the polynomial closure of the square loss belongs to the system."""
         return self.numbers is not None and self.numbers.loss == "square"
 
-    @cached_property
-    def equations(self) -> Lazy:
-        """Stationarity by layer and neuron, then one side equation for each sample: complementary slackness (max-margin), the
-        margin where labels were given, or the closure of the square loss."""
-        slack = self.names.samples if self.has_margins or self.has_square_closure else 0
-        return Lazy(self.n_stationarity + slack, self.structured.equation)
-
-    @cached_property
-    def inequalities(self) -> tuple[Expr, ...]:
-        """Relations lambda_i >= 0 and y_i f(x_i) >= 1 (max-margin)."""
-        if not self.has_margins:
-            return ()
-        n = self.names
-        return (*(Ge(value, 0) for value in n.multipliers[:, 0]), *(Ge(self.structured.margin(i), 1) for i in range(n.samples)))
+    @property
+    def has_targets(self) -> bool:
+        """Whether targets are symbols of their own: with symbolic weights, when they are not multiples of these."""
+        return self.numbers is None and self.regime in ("gradient", "lazy")
 
     @property
     def side_conditions(self) -> tuple[SideCondition, ...]:
@@ -157,90 +247,19 @@ class SymbolicSystem:
         text = "c_i = y_i / (n (1 + exp(y_i f(x_i)))) with y_i = sign c_i, for the mean logistic loss"
         return (SideCondition("closure", text, r"c_i = \frac{y_i}{n\,(1 + e^{y_i f(x_i)})},\quad y_i = \operatorname{sign} c_i"),)
 
-    def describe(self) -> tuple[str, ...]:
-        """The equations in words and formulas."""
-        n = self.names
-        return equations_in_words(self.regime, self.observed, n.bias, n.outputs, False, bool(self.side_conditions))
-
-    @cached_property
-    def structured(self) -> Structured:
-        """The builder of structured expressions."""
-        return Structured(self.activation, self.names, self.observed, self.regime, self.numbers)
-
-    # --- expanded polynomials ----------------------------------------------------------------------------------------
-
-    def n_terms(self) -> int:
-        """An upper bound on the number of terms of the expanded stationarity equations (targets apart)."""
-        n = self.names
-        size = n.inputs + int(n.bias)
-
-        def terms(order: int) -> int:
-            powers = [k - order for k in (0, *self.activation.support) if k >= order]
-            if n.bias and self.numbers is not None:  # lower powers merge: the bias is a number
-                return comb(size - 1 + max(powers), max(powers))
-            return sum(comb(size + k - 1, k) for k in powers)
-
-        first = n.width * (n.inputs * self.observed.W + self.observed.bias) * n.samples * n.outputs * terms(1)
-        return first + n.width * n.outputs * self.observed.a * n.samples * terms(0)
-
-    def expand(self) -> Polynomials:
-        """The equations as expanded polynomials (:class:`identify.symbolic.polynomials.Polynomials`).
-
-        Raises
-        ------
-        TooLargeError
-            When the terms would not fit in memory; the structured form of :attr:`equations` always does.
-        """
-        from identify.symbolic.polynomials import Polynomials
-
-        return Polynomials.of(self)
-
-    @cached_property
-    def variables(self) -> tuple[Symbol, ...]:
-        """Unknowns, then parameters: the variables of the expanded polynomials."""
-        return self.unknowns + self.parameters
-
-    # --- derived views -----------------------------------------------------------------------------------------------
-
-    @property
-    def degrees(self) -> tuple[int, ...]:
-        """Degrees of the visible moments."""
-        return visible_degrees(self.activation, self.names.bias, self.observed)
-
-    @property
-    def group(self) -> Ambiguity:
-        """The ambiguity group of the stationarity equations."""
-        return Ambiguity.of(self.degrees, is_lifted(self.degrees), None)
-
-    def signed_multiplier(self, sample: int, output: int = 0) -> tuple[Expr, ...]:
-        """The factors of one signed multiplier: (lambda_i, y_i), (c_i,) or (gamma_i_o,)."""
-        return self.structured.signed[sample, output]
-
-    def groups(self) -> list[tuple[str, int]]:
-        """Titles and sizes of the groups of equations, in order."""
-        n = self.names
-        sizes = (n.width * n.inputs, n.width, n.outputs * n.width)
-        titles = ("first layer", "first-layer biases", "second layer")
-        out = [(title, size) for title, size, seen in zip(titles, sizes, self.observed, strict=True) if seen]
-        if self.has_margins:
-            out.append(("margins" if self.labels is not None else "complementary slackness", n.samples))
-        if self.has_square_closure:
-            out.append(("closure of the square loss", n.samples))
-        return out
+    def refuse(self, question: str) -> UnsupportedError:
+        """The error for a question about polynomial networks of two layers."""
+        reason = Unsupported.DEPTH if len(self.seen) != 2 else Unsupported.ACTIVATION
+        if len(self.seen) == 2 and all(sigma.kind == "polynomial" for sigma in self.activations):
+            reason = Unsupported.OUTPUT_BIAS
+        kinds, texts = [sigma.kind for sigma in self.activations], list(map(str, self.activations))
+        return UnsupportedError(question, reason, kinds=kinds, activations=texts, depth=len(self.seen))
 
     # Thin doors to the modules that stand on this one; each loads what it needs when it is opened.
 
-    def jacobian(self) -> SymbolicJacobian:
-        """Derivatives of the expanded equations by the unknowns, sparse."""
-        from identify.symbolic.jacobian import SymbolicJacobian
-
-        return SymbolicJacobian.of(self.expand())
-
     def moment_form(self) -> MomentForm:
-        """The stationarity equations written linearly in the moments of the data."""
-        from identify.symbolic.moments import MomentForm
-
-        return MomentForm.of(self)
+        """The stationarity equations written linearly in the moments of the data (two layers, polynomial activation)."""
+        raise self.refuse("moment_form")
 
     def structure(self) -> Structure:
         """The bipartite graph of equations and unknowns, with its matching and blocks."""
@@ -249,16 +268,12 @@ class SymbolicSystem:
         return Structure.of(self, self.jacobian().pattern())
 
     def ambiguity(self) -> tuple[dict[Symbol, Expr], ...]:
-        """Substitutions that leave the stationarity equations as they are (:func:`identify.symbolic.invariance.generators`)."""
-        from identify.symbolic.invariance import generators
-
-        return generators(self)
+        """Substitutions that leave the stationarity equations as they are (two layers, polynomial activation)."""
+        raise self.refuse("ambiguity")
 
     def is_invariant(self, substitution: dict[Symbol, Expr]) -> bool:
-        """Whether the substitution leaves every stationarity equation as it is, checked as polynomials."""
-        from identify.symbolic.invariance import is_invariant
-
-        return is_invariant(self, substitution)
+        """Whether the substitution leaves every stationarity equation as it is (two layers, polynomial activation)."""
+        raise self.refuse("is_invariant")
 
     def lambdify(self, backend: str = "numpy") -> Callable[..., Any]:
         """The equations as a function of two vectors (:func:`identify.symbolic.numeric.lambdify`)."""
@@ -288,10 +303,8 @@ class SymbolicSystem:
         return to_dict(self, max_characters=max_characters)
 
     def solve(self, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Solution:
-        """Exact solution of a small system: dimension, degree, real solutions in boxes (:func:`identify.symbolic.solve.solve`)."""
-        from identify.symbolic.solve import solve
-
-        return solve(self, gauge=gauge, time_limit=time_limit, method=method)
+        """All solutions of a small system: dimension, degree, real ones in boxes (two layers, polynomial activation)."""
+        raise self.refuse("solve")
 
     def export(
         self,
@@ -300,12 +313,19 @@ class SymbolicSystem:
         equations: Sequence[Expr] | None = None,
         saturate: bool = True,
         modulus: int | None = None,
+        another_than: tuple[ArrayLike, ArrayLike] | None = None,
         path: str | Path | None = None,
     ) -> str:
-        """The system as a file for an algebra program (:func:`identify.symbolic.export.export`), also written to ``path``."""
+        """The system as a file for an algebra program or an SMT solver (:func:`identify.symbolic.export.export`)."""
         from identify.symbolic.export import export
 
-        return export(self, format, equations=equations, saturate=saturate, modulus=modulus, path=path)
+        return export(self, format, equations=equations, saturate=saturate, modulus=modulus, another_than=another_than, path=path)
+
+    def point(self, X: ArrayLike, multipliers: ArrayLike, parameters: ArrayLike = ()) -> np.ndarray:
+        """The vector of all unknowns at given data (:func:`identify.symbolic.numeric.point`)."""
+        from identify.symbolic.numeric import point
+
+        return point(self, X, multipliers, parameters)
 
     def _repr_latex_(self) -> str | None:
         """For notebooks, which show the plain text of a system that is too long."""
@@ -318,10 +338,9 @@ class SymbolicSystem:
         return len(self.equations)
 
     def __repr__(self) -> str:
-        n = self.names
         lines = [
             f"SymbolicSystem({self.regime}: {len(self)} equations in {len(self.unknowns)} unknowns, {len(self.parameters)} parameters)",
-            f"  sigma = {self.activation}, {n.inputs} inputs, {n.samples} samples, {n.width} neurons, {n.outputs} outputs",
+            f"  {self.size_in_words()}",
         ]
         lines += [f"  {line}" for line in self.describe()]
         return "\n".join(lines)
@@ -337,23 +356,45 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
     Parameters
     ----------
     problem
-        A :class:`Configuration`, or a :class:`KKTSystem`, whose floats are taken as the exact rationals that they are.
+        A :class:`Configuration`, or a :class:`KKTSystem`, whose floats are taken as the exact rationals that they are. Any activation, any
+        number of layers.
     samples
         n, for a KKTSystem.
+
+    Returns
+    -------
+    SymbolicSystem
+        Two layers with a polynomial activation: polynomials in the data and the multipliers. Piecewise-linear activations: with their
+        slopes as unknowns, constraints on these, and sign inequalities (:mod:`identify.symbolic.pieces`). Analytic ones: with SymPy's
+        functions, or functions of the activation's name (:mod:`identify.symbolic.functions`). More than two layers: layer by layer, with
+        pre-activations z, values h and signals u of the hidden layers as unknowns that have equations of their own.
+
+    Raises
+    ------
+    InputError
+        For a number of samples that is missing, or not that of the labels.
+    UnsupportedError
+        For a system behind a feature map.
+    TooLargeError
+        For more symbols than memory has room for.
 
     Examples
     --------
     >>> eqs = kkt_equations(Configuration(inputs=2, samples=1, width=1, activation="z^3", layers="first", regime="max-margin"))
     >>> eqs.equations[0]
     3*a_1*lambda_1*x_1_1*y_1*(w_1_1*x_1_1 + w_1_2*x_1_2)**2 - w_1_1
+    >>> eqs = kkt_equations(Configuration(inputs=2, samples=1, width=1, activation="relu", layers="first"))
+    >>> eqs.equations[0], eqs.equations[2], eqs.inequalities[0]
+    (a_1*lambda_1*s_1_1*x_1_1*y_1 - tw_1_1, s_1_1**2 - s_1_1, s_1_1*(w_1_1*x_1_1 + w_1_2*x_1_2) >= 0)
     """
     if isinstance(problem, Configuration):
         if samples is not None:
             raise InputError("samples: a Configuration already says how many samples there are; leave it out")
-        require_polynomial("kkt_equations", problem)
-        refuse_many(problem.inputs, problem.samples, problem.neurons, problem.outputs)
-        names = Names(problem.inputs, problem.samples, problem.neurons, problem.outputs, problem.bias, False)
-        return SymbolicSystem(problem.activation, names, problem.observed, problem.regime)
+        observed = layer_numbers(problem.layers, problem.depth)
+        biases = (problem.bias,) * (problem.depth - 1) + (False,)
+        seen = tuple((k in observed, k in observed and has) for k, has in enumerate(biases, 1))
+        sizes = (problem.inputs, *problem.widths, problem.outputs)
+        return _system(problem.activations, sizes, biases, seen, problem.samples, problem.regime, None)
     refuse_features("kkt_equations", problem)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
@@ -361,14 +402,37 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
     if problem.labels is not None and len(problem.labels) != samples:
         raise InputError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
     net = problem.network
-    require_polynomial("kkt_equations", net)
-    refuse_many(net.n_inputs, samples, net.width, net.n_outputs)
-    signed = problem.labels is None and problem.regime != "max-margin"
-    names = Names(net.n_inputs, samples, net.width, net.n_outputs, net.has_bias, signed)
-    return SymbolicSystem(net.activation, names, problem.observed, problem.regime, problem)
+    seen = tuple((update.W is not None, update.bias is not None) for update in problem.updates)
+    return _system(net.activations, net.sizes, tuple(b is not None for b in net.biases), seen, samples, problem.regime, problem)
 
 
-def refuse_many(d: int, n: int, m: int, C: int) -> None:
-    """Raise TooLargeError for more symbols than memory has room for: data, network and target."""
-    count = n * (d + 2 * C) + 2 * m * (d + C + 1)
+def _system(
+    activations: Sequence[Activation],
+    sizes: tuple[int, ...],
+    biases: tuple[bool, ...],
+    seen: tuple[tuple[bool, bool], ...],
+    samples: int,
+    regime: str,
+    numbers: KKTSystem | None,
+) -> SymbolicSystem:
+    """The kind of system that these layers have."""
+    from identify.symbolic.layered import LayeredSystem, Layers
+    from identify.symbolic.two_layers import PolynomialSystem
+
+    d, *widths, C = sizes
+    deep = len(biases) > 2
+    refuse_many(sizes, samples, [len(sigma.breakpoints) if isinstance(sigma, PiecewiseLinear) else 0 for sigma in activations])
+    signed = numbers is not None and numbers.labels is None and regime != "max-margin"
+    if not deep and not biases[1] and activations[0].kind == "polynomial":
+        names = Names(inputs=d, samples=samples, outputs=C, signed=signed, width=widths[0], bias=biases[0])
+        return PolynomialSystem(activations[0], names, Observed(*seen[0], seen[1][0]), regime, numbers)
+    layers = LayerNames(inputs=d, samples=samples, outputs=C, signed=signed, widths=tuple(widths), biases=biases)
+    return LayeredSystem(Layers(tuple(activations), seen), layers, regime, numbers)
+
+
+def refuse_many(sizes: Sequence[int], samples: int, indicators: Sequence[int]) -> None:
+    """Raise TooLargeError for more symbols than memory has room for: data, network and target, and what hidden layers have."""
+    weights = 2 * sum(out * (inside + 1) for inside, out in pairwise(sizes))
+    hidden = sum(m * ((3 if len(sizes) > 3 else 0) + k) for m, k in zip(sizes[1:-1], indicators, strict=True))
+    count = samples * (sizes[0] + 2 * sizes[-1] + hidden) + weights
     refuse_above(BYTES_PER_SYMBOL * count, f"a system with {count} symbols")

@@ -10,9 +10,6 @@ from identify.base.options import whole
 from identify.symbolic.printing import Printer
 from identify.symbolic.system import MAX_CHARACTERS, SymbolicSystem
 
-NUMBER = 34
-"""Characters of a double as the fraction that it is, such as 3602879701896397/36028797018963968."""
-
 
 class TooLongError(InputError):
     """A text of more ``characters``, as estimated, than are ``allowed``."""
@@ -54,7 +51,7 @@ def to_latex(system: SymbolicSystem, limit: int | None = 6, *, max_characters: i
         rows = [rf"& {latex(system.equations[k])} = 0" for k in shown]
         rows += [rf"& \vdots \quad \text{{({more} more)}}"] * (more > 0)
         groups.append(" \\\\\n".join([rf"&\text{{{title}}}", *rows]))
-    if system.has_margins:
+    if system.inequalities:
         relations = system.inequalities[:limit]
         more = len(system.inequalities) - len(relations)
         rows = [latex(relation) for relation in relations] + [rf"\vdots \quad \text{{({more} more)}}"] * (more > 0)
@@ -71,7 +68,7 @@ def to_text(system: SymbolicSystem, limit: int | None = None, *, max_characters:
     for title, shown, more in _groups(system, limit):
         out += [f"\n{title}", *(f"  {text(system.equations[k])} = 0" for k in shown)]
         out += [f"  ... and {more} more"] * (more > 0)
-    if system.has_margins:
+    if system.inequalities:
         relations = system.inequalities[:limit]
         more = len(system.inequalities) - len(relations)
         out += ["\nfeasibility", *(f"  {text(relation)}" for relation in relations)]
@@ -83,11 +80,11 @@ def to_text(system: SymbolicSystem, limit: int | None = None, *, max_characters:
 def to_dict(system: SymbolicSystem, *, max_characters: int | None = MAX_CHARACTERS) -> dict[str, Any]:
     """The system as JSON values: sizes, names of the symbols, and every equation as text that SymPy reads."""
     _refuse_long(system, None, max_characters, tex=False)
-    n, text = system.names, Printer(tex=False)
+    text = Printer(tex=False)
     return {
         "regime": system.regime,
-        "activation": str(system.activation),
-        "sizes": {"inputs": n.inputs, "samples": n.samples, "width": n.width, "outputs": n.outputs, "bias": n.bias},
+        "activation": ", ".join(dict.fromkeys(map(str, system.activations))),
+        "sizes": system.sizes(),
         "unknowns": [symbol.name for symbol in system.unknowns],
         "parameters": [symbol.name for symbol in system.parameters],
         "groups": [{"name": name, "equations": size} for name, size in system.groups()],
@@ -120,24 +117,8 @@ def _refuse_long(system: SymbolicSystem, limit: int | None, allowed: int | None,
 
 def estimated_characters(system: SymbolicSystem, limit: int | None, *, tex: bool) -> int:
     """About how long the text is, from the sizes alone."""
-    n = system.names
-    mark = 6 if tex else 3
-    """Beside the indices of a symbol with two of them, its separator included."""
-    x = mark + len(str(n.samples)) + len(str(n.inputs))
-    weight = NUMBER if system.numbers is not None else mark + len(str(n.width)) + len(str(n.inputs))
-    multiplier = (2 if n.outputs == 1 else n.outputs) * (mark + 4 + len(str(n.samples)))
-    dot = n.inputs * (x + weight + 3) + n.bias * (weight + 3)
-
-    def sigma(order: int) -> int:
-        powers = [k - order for k in system.activation.support if k >= order]
-        return sum((dot if k else 0) + 12 + 6 * tex for k in powers)
-
-    first = n.samples * (weight * n.outputs + multiplier + x + sigma(1) + 10)
-    second = n.samples * (multiplier + sigma(0) + 10)
-    margin = n.width * (weight + sigma(0) + 10)
-    each = [first] * (system.observed.W + system.observed.bias) + [second] * system.observed.a + [margin] * len(system.groups())
+    each, relation = system.estimated_lengths(tex=tex)
     sizes = [size if limit is None else min(size, limit) for _, size in system.groups()]
-    total = sum(size * length for size, length in zip(sizes, each, strict=False))
-    if system.has_margins:
-        total += (n.samples if limit is None else min(n.samples, limit)) * margin
-    return total
+    relations = len(system.inequalities)
+    total = sum(size * length for size, length in zip(sizes, each, strict=True))
+    return total + (relations if limit is None else min(relations, limit)) * relation

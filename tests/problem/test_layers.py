@@ -280,7 +280,10 @@ def systems():
 
 
 VERBS = {
-    "kkt_equations": lambda system, truth: idf.kkt_equations(system, samples=2),
+    "moment_form": lambda system, truth: idf.kkt_equations(system, samples=2).moment_form(),
+    "solve": lambda system, truth: idf.kkt_equations(system, samples=2).solve(),
+    "ambiguity": lambda system, truth: idf.kkt_equations(system, samples=2).ambiguity(),
+    "is_invariant": lambda system, truth: idf.kkt_equations(system, samples=2).is_invariant({}),
     "certify": lambda system, truth: idf.certify(system, (truth.X, truth.c)),
     "defences": lambda system, truth: idf.defences(system, truth.X, truth.c),
 }
@@ -295,14 +298,6 @@ def test_theorems_about_polynomials_are_not_asked_about_others(verb, name):
         VERBS[verb](system, truth)
     assert caught.value.reason is reason and caught.value.question == verb.strip()
     assert caught.value.depth == system.network.depth and "identify.audit" in str(caught.value)
-
-
-@pytest.mark.parametrize("options", [{"activation": "tanh"}, {"width": (4, 4)}])
-@pytest.mark.parametrize("verb", [idf.kkt_equations])
-def test_nor_about_such_configurations(options, verb):
-    config = idf.Configuration(**({"inputs": 3, "samples": 2, "width": 4, "activation": "z^2 + z^3"} | options))
-    with pytest.raises(UnsupportedError):
-        verb(config)
 
 
 def test_sweeps_take_every_kind(tmp_path):

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from support.command_line import run
-from sympy import Ge, Rational, Symbol, sin, srepr, symbols, sympify
+from sympy import Ge, Rational, Symbol, pi, sin, sqrt, srepr, symbols, sympify, tanh
 
 import identify as idf
 from identify.symbolic.export import export
@@ -107,7 +107,10 @@ def test_numbers_signs_and_order():
         (Rational(3, 2) * z * y**2 - x, "-x_1 + 3*x_2**2*x_10/2", r"- x_{1} + \frac{3 x_{2}^{2} x_{10}}{2}"),
         (-((x + z) ** 2) * (y - 1), "-(x_1 + x_10)**2*(x_2 - 1)", None),
         (Ge(z * x, 1), "x_1*x_10 >= 1", r"x_{1} x_{10} \geq 1"),
-        (sin(x) / z, "sin(x_1)/x_10", r"\frac{\sin{\left(x_{1} \right)}}{x_{10}}"),
+        (sin(x) / z, "sin(x_1)/x_10", r"\frac{\sin\left(x_{1}\right)}{x_{10}}"),
+        (x / (2 * z**2 * (y + 1)), "x_1/(2*x_10**2*(x_2 + 1))", r"\frac{x_{1}}{2 x_{10}^{2} \left(x_{2} + 1\right)}"),
+        (3 * tanh(x - z) ** 2 / sqrt(pi), "3*tanh(x_1 - x_10)**2/pi**(1/2)", r"\frac{3 \tanh\left(x_{1} - x_{10}\right)^{2}}{\pi^{1/2}}"),
+        (x**z, "x_1**x_10", "x_{1}^{x_{10}}"),
     ]:
         assert (latex is None or LATEX(expression) == latex) and sympify(TEXT(expression)) == expression
         assert TEXT(expression) == text or latex is None, srepr(expression)
