@@ -121,4 +121,7 @@ def estimated_characters(system: SymbolicSystem, limit: int | None, *, tex: bool
     sizes = [size if limit is None else min(size, limit) for _, size in system.groups()]
     relations = len(system.inequalities)
     total = sum(size * length for size, length in zip(sizes, each, strict=True))
+    total += sum(len(title) + (25 if tex else 2) for title, _ in system.groups())
+    total += sum(len(condition.latex if tex else condition.text) for condition in system.side_conditions)
+    total += 0 if tex else 150 + sum(map(len, system.describe()))
     return total + (relations if limit is None else min(relations, limit)) * relation

@@ -222,7 +222,9 @@ def test_files_are_written(tmp_path):
 
 
 def test_unknown_format():
-    with pytest.raises(ValueError, match="format: received 'maple', expected one of msolve, singular, macaulay2, phcpack, julia, sage, smtlib"):
+    with pytest.raises(
+        ValueError, match="format: received 'maple', expected one of msolve, singular, macaulay2, phcpack, julia, sage, smtlib"
+    ):
         export(SYMBOLIC, "maple")
 
 
