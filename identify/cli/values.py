@@ -14,7 +14,7 @@ from typing import Any
 
 from typer import BadParameter
 
-from identify.base.options import unknown
+from identify.base.options import LAYERS, unknown
 
 SHORT = 24
 """Longest list of names that the help shows in place of ``<name>``, in characters."""
@@ -72,6 +72,37 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _widths(text: str) -> int | tuple[int, ...]:
+    try:
+        widths = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        widths = ()
+    if not widths or min(widths) < 1:
+        raise BadParameter(f'received {short(text)}, expected an integer of at least 1, or one for each hidden layer as in "8,6"')
+    return widths if len(widths) > 1 else widths[0]
+
+
+def _layers(text: str) -> str | tuple[int, ...]:
+    if text in LAYERS:
+        return text
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise BadParameter(f'received {short(text)}, expected one of {", ".join(LAYERS)}, or numbers of layers as in "1,3"') from None
+
+
+def _cell(text: str) -> str | list[list[list[int]]]:
+    if text == DATA:
+        return text
+    try:
+        return [[[int(piece) for piece in sample] for sample in layer.split(",")] for layer in text.split("/")]
+    except ValueError:
+        raise BadParameter(
+            f'received {short(text)}, expected "{DATA}", or the pieces of all neurons, samples separated by commas and hidden layers by '
+            'slashes, as in "101,110/01,11"'
+        ) from None
+
+
 def new_file(suffix: str = "") -> dict[str, Any]:
     """A file to write; a path that cannot be written is refused before the work, not after it."""
 
@@ -96,6 +127,11 @@ def _new_folder(text: str | Path) -> Path:
     return path
 
 
+DATA = "data"
+"""The activation cell of data that are known."""
+WIDTHS: dict[str, Any] = {"parser": _widths, "metavar": "<sizes>"}
+OBSERVED: dict[str, Any] = {**one_of(LAYERS), "parser": _layers, "metavar": "<layers>"}
+CELL: dict[str, Any] = {"parser": _cell, "metavar": "<pieces>"}
 SIZES: dict[str, Any] = {"parser": _sizes, "metavar": "<sizes>"}
 OLD_FILE: dict[str, Any] = {"metavar": "<file>"}
 NEW_FOLDER: dict[str, Any] = {"parser": _new_folder, "metavar": "<folder>"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ from identify.base.limits import refuse_above
 from identify.base.options import REGIMES, choice, valid_seed, whole
 from identify.planting.eigenvectors import PlantingError
 from identify.planting.kkt_points import generic_point
-from identify.problem.activation import Activation, as_activation
+from identify.problem.activation import Activation, PiecewiseLinear, as_activation
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed, visible_degrees
 from identify.problem.network import Network, TwoLayerNetwork
 from identify.problem.refusals import Unsupported, refusal
-from identify.problem.signals import layer_updates
+from identify.problem.signals import backward, forward, layer_updates, updates_from
 from identify.problem.system import SELF_TRAINED, KKTSystem, Update, equations_in_words, layer_numbers
 from identify.problem.words import layers_in_words
 
@@ -29,6 +30,8 @@ MULTIPLIERS = ("signed", "softmax")
 LAYERS_OF_TWO = {(1, 2): "both", (1,): "first", (2,): "second"}
 LARGEST = {"inputs": 10**6, "outputs": 10**6}
 """Largest number of inputs and of outputs."""
+TRIALS = 1000
+"""Instances with integers that are drawn before planting gives up."""
 MANY = 10**9
 """Largest value of every other size."""
 
@@ -207,7 +210,8 @@ class Configuration:
         seed
             Of all random numbers, from 0 to 2^53 - 1.
         integers
-            The numbers are random integers from -5 to 5 (multipliers not 0), so that the target is exact.
+            The numbers are random integers from -5 to 5 (multipliers not 0), and the target is exact: computed in rational arithmetic, and
+            representable. With piecewise-linear activations no pre-activation is a breakpoint.
         multipliers
             ``"signed"``: of random sign with size between 1/2 and 3/2. ``"softmax"``, for two or more outputs: those of the mean
             cross-entropy, (e_y - softmax f(x))/n for random labels y, whose only positive entries are those of the labels.
@@ -215,8 +219,9 @@ class Configuration:
         Raises
         ------
         ValueError
-            For integers in a self-trained regime, or with an activation that is not a polynomial of integer coefficients, or more
-            than two layers; for multipliers of another name, or softmax with one output, integers, or a self-trained regime.
+            For integers in a self-trained regime, with an activation that is not a polynomial of integer coefficients or
+            piecewise-linear with dyadic numbers, or with a target that has no exact doubles; for multipliers of another name, or softmax
+            with one output, integers, or a self-trained regime.
         PlantingError
             For a self-trained regime beyond that construction: another activation, more samples than inputs, or more
             neurons than such a point has.
@@ -233,8 +238,8 @@ class Configuration:
         choice("multipliers", multipliers, MULTIPLIERS)
         if integers and (self.regime in SELF_TRAINED or not self._has_integers):
             raise InputError(
-                f"integers: received regime {self.regime}, activation {self.activation} and {self.depth} layers; "
-                "expected gradient or lazy, a polynomial with integer coefficients, and two layers"
+                f"integers: received regime {self.regime} and activation {self.activation}; expected gradient or lazy, and a polynomial "
+                "with integer coefficients, or a piecewise-linear activation with numbers that doubles hold exactly"
             )
         if multipliers == "softmax" and (self.outputs == 1 or integers or self.regime in SELF_TRAINED):
             raise InputError(
@@ -243,6 +248,14 @@ class Configuration:
             )
         if self.regime in SELF_TRAINED:
             return self._plant_self_trained(rng)
+        draw = self._integer_instance if integers else self._instance
+        net, X, c = draw(rng, multipliers)
+        found = layer_updates(net.weights, net.biases, net.activations, X, c)
+        updates = {k: Update(*found[k - 1]) for k in layer_numbers(self.layers, self.depth)}
+        updates = {k: update if net.biases[k - 1] is not None else update._replace(bias=None) for k, update in updates.items()}
+        return KKTSystem(net, updates, self.regime), Truth(X, c[:, 0] if self.outputs == 1 else c)
+
+    def _instance(self, rng: np.random.Generator, multipliers: str, integers: bool = False) -> tuple[Network, np.ndarray, np.ndarray]:
         n, C = self.samples, self.outputs
 
         def draw(*shape: int) -> np.ndarray:
@@ -251,19 +264,41 @@ class Configuration:
         net = self._network(draw, integers)
         X = draw(n, self.inputs)
         if multipliers == "softmax":
-            c = (np.eye(C)[rng.integers(0, C, n)] - scipy.special.softmax(net.outputs(X), axis=1)) / n
-        else:
-            sign = rng.choice([-1.0, 1.0], (n, C))
-            c = sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
-        found = layer_updates(net.weights, net.biases, net.activations, X, c)
-        updates = {k: Update(*found[k - 1]) for k in layer_numbers(self.layers, self.depth)}
-        updates = {k: update if net.biases[k - 1] is not None else update._replace(bias=None) for k, update in updates.items()}
-        return KKTSystem(net, updates, self.regime), Truth(X, c[:, 0] if C == 1 else c)
+            return net, X, (np.eye(C)[rng.integers(0, C, n)] - scipy.special.softmax(net.outputs(X), axis=1)) / n
+        sign = rng.choice([-1.0, 1.0], (n, C))
+        return net, X, sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
+
+    def _integer_instance(self, rng: np.random.Generator, multipliers: str) -> tuple[Network, np.ndarray, np.ndarray]:
+        """Drawn again, with piecewise-linear activations, until no pre-activation is a breakpoint and some update is not zero."""
+        sigma, observed = self.activation, layer_numbers(self.layers, self.depth)
+        for _ in range(TRIALS):
+            net, X, c = self._instance(rng, multipliers, integers=True)
+            with np.errstate(over="ignore", invalid="ignore"):
+                rounded = layer_updates(net.weights, net.biases, net.activations, X, c)
+            before, exact = exact_passes(net, X, c)
+            for k in observed:
+                if not all(np.array_equal(*parts) for parts in zip(exact[k - 1], rounded[k - 1], strict=True)):
+                    raise InputError(
+                        f"integers: the target of an instance with activation {sigma} and {self.depth} layers has numbers that no double "
+                        "is equal to; expected a lower degree, or smaller sizes"
+                    )
+            if not isinstance(sigma, PiecewiseLinear):
+                return net, X, c
+            on_breakpoint = any(value in sigma.breakpoints for z in before for value in z.ravel())
+            if not on_breakpoint and any(np.any(rounded[k - 1][0]) for k in observed):
+                return net, X, c
+        raise PlantingError(
+            f"integers: none of {TRIALS} instances with {self.samples} samples and {sum(self.widths)} neurons has all pre-activations off "
+            "the breakpoints and an update that is not zero; use fewer samples or neurons, or no integers"
+        )
 
     @property
     def _has_integers(self) -> bool:
-        polynomial = self.activation.kind == "polynomial"
-        return self.depth == 2 and polynomial and all(s.denominator == 1 for s in self.activation.coefficients)
+        sigma = self.activation
+        if isinstance(sigma, PiecewiseLinear):
+            numbers = (*sigma.breakpoints, *sigma.slopes, *sigma.kinks, *sigma.intercepts)
+            return all(Fraction(float(value)) == value for value in numbers)
+        return sigma.kind == "polynomial" and all(s.denominator == 1 for s in sigma.coefficients)
 
     def _network(self, draw: Callable[..., np.ndarray], integers: bool) -> Network:
         d, C = self.inputs, self.outputs
@@ -274,8 +309,8 @@ class Configuration:
         gain = 2.0 if self.activation.kind == "piecewise-linear" else 1.0
         sizes, weights, biases = (d, *self.widths, C), [], []
         for k, (inside, out) in enumerate(pairwise(sizes), 1):
-            weights.append(draw(out, inside) * np.sqrt((gain if k < self.depth else 1.0) / inside))
-            biases.append(draw(out) / np.sqrt(inside) if self.bias and k < self.depth else None)
+            weights.append(draw(out, inside) * (1 if integers else np.sqrt((gain if k < self.depth else 1.0) / inside)))
+            biases.append(draw(out) / (1 if integers else np.sqrt(inside)) if self.bias and k < self.depth else None)
         return Network(weights, biases=biases, activation=self.activation)
 
     def _plant_self_trained(self, rng: np.random.Generator) -> tuple[KKTSystem, Truth]:
@@ -302,6 +337,15 @@ class Configuration:
             assert decay is not None
             system = KKTSystem.weight_decay(point.network, decay=decay, loss="logistic", layers=self.layers)
         return system, Truth(point.X, point.c)
+
+
+def exact_passes(net: Network, X: np.ndarray, c: np.ndarray) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+    """Pre-activations of the hidden layers and updates of all, in fractions."""
+    fractions = np.frompyfunc(Fraction, 1, 1)
+    weights, biases = [fractions(W) for W in net.weights], [None if b is None else fractions(b) for b in net.biases]
+    sigmas = [sigma.exact for sigma in net.activations]
+    entering, before = forward(weights, biases, sigmas, fractions(X))
+    return before[:-1], updates_from(entering, backward(weights, sigmas, before, fractions(c)))
 
 
 def _size(name: str, value: Any) -> int:

@@ -17,6 +17,15 @@ class Unsupported(Enum):
         "identify.recover, identify.audit and identify.attacks take this network as it is; Activation.approximate gives a polynomial "
         "close to the activation, and answers about that other network",
     )
+    POLYNOMIALS = (
+        "is for equations that are polynomial: those of polynomial and of piecewise-linear activations",
+        "The structured equations, their Jacobian and their compiled form are there for every activation; Activation.approximate gives a "
+        "polynomial close to this one, and answers about that other network",
+    )
+    CELLS = (
+        "is for networks whose activations are all piecewise-linear: others have no activation cells",
+        "Use the equations as they are",
+    )
     DEPTH = (
         "is for two layers of weights",
         "identify.recover, identify.audit and identify.attacks take networks of any depth",

@@ -23,6 +23,7 @@ from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.base.limits import refuse_above
 from identify.base.options import PROGRAMS, choice, natural
+from identify.problem.refusals import Unsupported
 from identify.symbolic.smt import smtlib
 from identify.symbolic.system import SymbolicSystem
 
@@ -134,7 +135,7 @@ def export(
     choice("format", format, PROGRAMS)
     _check_modulus(format, modulus)
     if any(sigma.kind == "analytic" for sigma in system.activations):
-        raise system.refuse("export")
+        raise system.refuse("export", Unsupported.POLYNOMIALS)
     if format == "smtlib":
         return _kept(smtlib(system, equations=equations, saturate=saturate, another_than=another_than), path)
     if another_than is not None:

@@ -9,7 +9,6 @@ from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 from sympy import Expr
 
@@ -17,6 +16,7 @@ from identify.base.errors import InputError
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed
+from identify.problem.refusals import Unsupported
 from identify.problem.system import KKTSystem
 from identify.problem.words import equations_in_words, layers_in_words
 from identify.symbolic.cells import checked_pattern, pattern_at
@@ -142,35 +142,13 @@ class LayeredSystem(SymbolicSystem):
     # --- activation cells ----------------------------------------------------------------------------------------------
 
     def cell(self, pattern: ArrayLike | Sequence[ArrayLike]) -> LayeredSystem:
-        """The system within one activation cell: numbers for the slopes, and the ends of the pieces as inequalities.
-
-        Parameters
-        ----------
-        pattern
-            The piece of each neuron at each sample, (n, neurons), counted from 0 at the left: for ReLU 1 where the neuron is active. For
-            more hidden layers a sequence of such arrays. :meth:`pattern_at` gives those of known data.
-
-        Raises
-        ------
-        InputError
-            For shapes that are not those of the hidden layers, or a piece that an activation does not have.
-        UnsupportedError
-            If an activation is not piecewise-linear: only these have cells.
-        """
         if any(sigma.kind != "piecewise-linear" for sigma in self.activations):
-            raise self.refuse("cell")
+            raise self.refuse("cell", Unsupported.CELLS)
         return replace(self, pattern=checked_pattern(pattern, self.activations, self.names.samples, self.names.widths))
 
-    def pattern_at(self, X: Float[ArrayLike, "n d"]) -> tuple[np.ndarray, ...]:
-        """The pieces in which the pre-activations of known data lie, decided in rational arithmetic; for a system with numbers.
-
-        Raises
-        ------
-        OnBreakpointError
-            If a pre-activation is a breakpoint, where two cells meet.
-        """
+    def pattern_at(self, X: ArrayLike) -> tuple[np.ndarray, ...]:
         if any(sigma.kind != "piecewise-linear" for sigma in self.activations):
-            raise self.refuse("pattern_at")
+            raise self.refuse("pattern_at", Unsupported.CELLS)
         if self.numbers is None:
             raise InputError("pattern_at: the weights are symbols; give numbers by kkt_equations(KKTSystem, samples=n)")
         return pattern_at(self.numbers.network, X, self.names.samples)
@@ -219,7 +197,7 @@ class LayeredSystem(SymbolicSystem):
         from identify.symbolic.polynomials import Polynomials
 
         if any(sigma.kind == "analytic" for sigma in self.activations):
-            raise self.refuse("expand")
+            raise self.refuse("expand", Unsupported.POLYNOMIALS)
         return Polynomials.of(self)
 
     def jacobian(self) -> SymbolicJacobian:

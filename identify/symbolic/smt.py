@@ -64,7 +64,8 @@ def _lines(system: SymbolicSystem, equations: Sequence[Expr] | None, saturate: b
         for label in system.parameters:
             yield f"(assert (= (* {label} {label}) 1.0))"
     for equation in _checked(system, equations) if equations is not None else _without_slopes(system):
-        yield f"(assert (= {prefix(equation)} 0.0))"
+        if equation != 0:
+            yield f"(assert (= {prefix(equation)} 0.0))"
     if isinstance(system, LayeredSystem) and system.pattern is None:
         relations: Sequence[Expr] = system.feasibility
         yield from _cases(system)

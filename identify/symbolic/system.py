@@ -247,15 +247,47 @@ class SymbolicSystem(ABC):
         text = "c_i = y_i / (n (1 + exp(y_i f(x_i)))) with y_i = sign c_i, for the mean logistic loss"
         return (SideCondition("closure", text, r"c_i = \frac{y_i}{n\,(1 + e^{y_i f(x_i)})},\quad y_i = \operatorname{sign} c_i"),)
 
-    def refuse(self, question: str) -> UnsupportedError:
-        """The error for a question about polynomial networks of two layers."""
-        reason = Unsupported.DEPTH if len(self.seen) != 2 else Unsupported.ACTIVATION
-        if len(self.seen) == 2 and all(sigma.kind == "polynomial" for sigma in self.activations):
-            reason = Unsupported.OUTPUT_BIAS
+    def refuse(self, question: str, reason: Unsupported | None = None) -> UnsupportedError:
+        """The error for a question about polynomial networks of two layers, or for another reason."""
+        if reason is None and len(self.seen) != 2:
+            reason = Unsupported.DEPTH
+        if reason is None:
+            polynomial = all(sigma.kind == "polynomial" for sigma in self.activations)
+            reason = Unsupported.OUTPUT_BIAS if polynomial else Unsupported.ACTIVATION
         kinds, texts = [sigma.kind for sigma in self.activations], list(map(str, self.activations))
         return UnsupportedError(question, reason, kinds=kinds, activations=texts, depth=len(self.seen))
 
     # Thin doors to the modules that stand on this one; each loads what it needs when it is opened.
+
+    def cell(self, pattern: ArrayLike | Sequence[ArrayLike]) -> SymbolicSystem:
+        """The system within one activation cell of a piecewise-linear network, polynomial in data and multipliers.
+
+        Parameters
+        ----------
+        pattern
+            The piece of each neuron at each sample, (n, neurons), counted from 0 at the left: for ReLU 1 where the neuron is active. For
+            more hidden layers a sequence of such arrays. :meth:`pattern_at` gives those of known data.
+
+        Raises
+        ------
+        InputError
+            For shapes that are not those of the hidden layers, or a piece that an activation does not have.
+        UnsupportedError
+            If an activation is not piecewise-linear: only these have cells.
+        """
+        raise self.refuse("cell", Unsupported.CELLS)
+
+    def pattern_at(self, X: ArrayLike) -> tuple[np.ndarray, ...]:
+        """The pieces in which the pre-activations of known data (n, d) lie, in rational arithmetic; for a system with numbers.
+
+        Raises
+        ------
+        OnBreakpointError
+            If a pre-activation is a breakpoint, where two cells meet.
+        UnsupportedError
+            If an activation is not piecewise-linear.
+        """
+        raise self.refuse("pattern_at", Unsupported.CELLS)
 
     def moment_form(self) -> MomentForm:
         """The stationarity equations written linearly in the moments of the data (two layers, polynomial activation)."""

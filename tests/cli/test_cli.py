@@ -159,6 +159,70 @@ def test_kkt_writes_program_files_with_planted_integers(monkeypatch, capsys, for
     assert status == 0 and out == idf.kkt_equations(system, samples=2).export(form) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["-m", 2, "-a", "relu"], ["s_1_1**2 - s_1_1 = 0", "s_1_1*(w_1_1*x_1_1 + w_1_2*x_1_2) >= 0"]),
+        (["-m", 2, "-a", "tanh", "--bias"], ["lambda_1*y_1*tanh(b_1 + w_1_1*x_1_1 + w_1_2*x_1_2)"]),
+        (["-m", "3,2", "-a", "gelu", "--layers", "1,3"], ["h1_1_1 - gelu(z1_1_1) = 0", "layer 3", "pre-activations of layer 2"]),
+        (["-m", "2,2", "-a", "relu", "-f", "latex"], [r"s^{(1)}_{1,1} z^{(1)}_{1,1} \geq 0", r"\text{slopes of layer 2}"]),
+        (["-m", 2, "-a", "relu", "--cell", "10,01"], ["one activation cell", "w_2_1*x_1_1 + w_2_2*x_1_2 <= 0"]),
+        (["-m", "2,1", "-a", "abs", "--cell", "10,01/1,0"], ["h2_2_1 + z2_2_1 = 0", "z1_1_1 >= 0"]),
+    ],
+)
+def test_kkt_of_every_kind_and_depth(monkeypatch, capsys, arguments, shown):
+    status, out, _ = run(monkeypatch, capsys, "kkt", "-d", 2, "-n", 2, *arguments)
+    assert status == 0 and all(text in out for text in shown), out
+
+
+@pytest.mark.parametrize("width", [4, (3, 2)])
+def test_kkt_writes_cells_and_questions(monkeypatch, capsys, width):
+    sizes = ["-d", 2, "-n", 2, "-m", ",".join(map(str, np.atleast_1d(width))), "-a", "relu", "--bias", "--seed", 4]
+    numbers, truth = idf.Configuration(inputs=2, samples=2, width=width, activation="relu", bias=True).plant(4, integers=True)
+    system = idf.kkt_equations(numbers, samples=2)
+    for form in ("msolve", "singular", "macaulay2"):
+        status, out, _ = run(monkeypatch, capsys, "kkt", *sizes, "-f", form, "--cell", "data")
+        assert status == 0 and out == system.cell(system.pattern_at(truth.X)).export(form) + "\n"
+        assert run(monkeypatch, capsys, "kkt", *sizes, "-f", form)[1] == system.export(form) + "\n"
+    status, out, _ = run(monkeypatch, capsys, "kkt", *sizes, "-f", "smtlib", "--another")
+    assert status == 0 and out == system.export("smtlib", another_than=(truth.X, truth.c)) + "\n"
+
+
+def test_kkt_of_a_file_with_known_data(monkeypatch, capsys, tmp_path):
+    numbers, truth = idf.Configuration(inputs=2, samples=2, width=(3, 2), activation="relu", bias=True).plant(1, integers=True)
+    known = idf.save_problem(tmp_path / "known.npz", numbers, truth.X, truth.c)
+    status, out, _ = run(monkeypatch, capsys, "kkt", known, "-n", 2, "--cell", "data", "--limit", 1)
+    assert status == 0 and "one activation cell" in out
+    status, out, _ = run(monkeypatch, capsys, "kkt", known, "-n", 2, "-f", "smtlib", "--another")
+    assert status == 0 and "; unsat: no other data set of 2 samples" in out
+    unknown = idf.save_problem(tmp_path / "unknown.npz", numbers)
+    assert run(monkeypatch, capsys, "kkt", unknown, "-n", 2, "--limit", 1)[0] == 0
+    assert run(monkeypatch, capsys, "kkt", unknown, "-n", 2, "-f", "smtlib", "--another")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", 2, "-a", "gelu", "-f", "singular"],
+        ["-m", "2,2", "-a", "tanh", "-f", "smtlib"],
+        ["-m", 2, "-a", "z^2", "--cell", "10,01"],
+        ["-m", 2, "-a", "relu", "--cell", "12,01"],
+        ["-m", 2, "-a", "relu", "--cell", "1x"],
+        ["-m", 2, "-a", "relu", "--cell", "data"],
+        ["-m", 2, "-a", "relu", "--another"],
+        ["-m", "2,0", "-a", "relu"],
+        ["-m", "2,2", "-a", "relu", "--layers", "third"],
+        ["-m", "2,2", "-a", "relu", "--layers", "4"],
+        ["-m", 2, "-a", "leaky_relu", "-f", "msolve"],
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)),
+)
+def test_kkt_refusals(monkeypatch, capsys, golden, arguments):
+    status, out, err = run(monkeypatch, capsys, "kkt", "-d", 2, "-n", 2, *arguments)
+    assert status == 2 and not out and err.count("\n") == 1
+    golden(err)
+
+
 def test_kkt_of_a_file(monkeypatch, capsys, golden, problem):
     path, _ = problem
     status, out, _ = run(monkeypatch, capsys, "kkt", path, "-n", 3, "--limit", 1)

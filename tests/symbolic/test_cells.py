@@ -179,10 +179,12 @@ def test_patterns_are_checked():
     with pytest.raises(idf.InputError, match="the weights are symbols"):
         kkt_equations(idf.Configuration(inputs=2, samples=2, width=3, activation="relu")).pattern_at(X)
     smooth = kkt_equations(idf.Configuration(inputs=2, samples=2, width=3, activation="tanh"))
-    for question, ask in (("cell", lambda: smooth.cell(array)), ("pattern_at", lambda: smooth.pattern_at(X))):
-        with pytest.raises(UnsupportedError) as refused:
-            ask()
-        assert refused.value.question == question and refused.value.reason is Unsupported.ACTIVATION
+    powers = kkt_equations(idf.Configuration(inputs=2, samples=2, width=3, activation="z^2"))
+    for others in (smooth, powers):
+        for question, ask in (("cell", others.cell), ("pattern_at", others.pattern_at)):
+            with pytest.raises(UnsupportedError) as refused:
+                ask(array)
+            assert refused.value.question == question and refused.value.reason is Unsupported.CELLS
 
 
 def test_data_on_a_breakpoint_are_reported_exactly():

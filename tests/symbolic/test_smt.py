@@ -264,7 +264,7 @@ def data_of(system, model):
         (2, 3, 1, "relu", {}),
         (2, 4, 1, "abs", {"bias": False}),
         (2, 6, 2, "relu", {"bias": False, "seed": 1}),
-        (2, 6, 2, "relu", {"seed": 1}),
+        (2, 5, 2, "relu", {"seed": 3}),
         (1, 6, 2, "relu", {"seed": 2}),
         (2, 3, 1, "hard_tanh(-10, 10)", {}),
         (2, (3, 2), 1, "relu", {}),
