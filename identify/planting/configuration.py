@@ -269,23 +269,25 @@ class Configuration:
         return net, X, sign * (rng.integers(1, 6, (n, C)) if integers else rng.uniform(0.5, 1.5, (n, C)))
 
     def _integer_instance(self, rng: np.random.Generator, multipliers: str) -> tuple[Network, np.ndarray, np.ndarray]:
-        """Drawn again, with piecewise-linear activations, until no pre-activation is a breakpoint and some update is not zero."""
+        """Drawn again until some update is not zero and, with piecewise-linear activations, no pre-activation is a breakpoint."""
         sigma, observed = self.activation, layer_numbers(self.layers, self.depth)
+        breakpoints = sigma.breakpoints if isinstance(sigma, PiecewiseLinear) else ()
         for _ in range(TRIALS):
             net, X, c = self._instance(rng, multipliers, integers=True)
             with np.errstate(over="ignore", invalid="ignore"):
-                rounded = layer_updates(net.weights, net.biases, net.activations, X, c)
+                entering, rounded_before = forward(net.weights, net.biases, net.activations, X)
+                rounded = updates_from(entering, backward(net.weights, net.activations, rounded_before, c))
+            if breakpoints and any(np.isin(z, [float(t) for t in breakpoints]).any() for z in rounded_before[:-1]):
+                continue
+            if not any(np.any(rounded[k - 1][0]) for k in observed):  # a dead network
+                continue
             before, exact = exact_passes(net, X, c)
-            for k in observed:
-                if not all(np.array_equal(*parts) for parts in zip(exact[k - 1], rounded[k - 1], strict=True)):
-                    raise InputError(
-                        f"integers: the target of an instance with activation {sigma} and {self.depth} layers has numbers that no double "
-                        "is equal to; expected a lower degree, or smaller sizes"
-                    )
-            if not isinstance(sigma, PiecewiseLinear):
-                return net, X, c
-            on_breakpoint = any(value in sigma.breakpoints for z in before for value in z.ravel())
-            if not on_breakpoint and any(np.any(rounded[k - 1][0]) for k in observed):
+            if not all(np.array_equal(*parts) for k in observed for parts in zip(exact[k - 1], rounded[k - 1], strict=True)):
+                raise InputError(
+                    f"integers: the target of an instance with activation {sigma} and {self.depth} layers has numbers that no double "
+                    "is equal to; expected a lower degree, or smaller sizes"
+                )
+            if not any(value in breakpoints for z in before for value in z.ravel()):
                 return net, X, c
         raise PlantingError(
             f"integers: none of {TRIALS} instances with {self.samples} samples and {sum(self.widths)} neurons has all pre-activations off "

@@ -5,7 +5,7 @@ import pytest
 
 from identify.base.limits import TooLargeError
 from identify.base.options import LAYERS
-from identify.planting.configuration import Configuration, Truth
+from identify.planting.configuration import Configuration, Truth, exact_passes
 from identify.planting.kkt_points import PlantingError
 from identify.problem.activation import Activation, ActivationError
 
@@ -124,3 +124,43 @@ def test_symbols_that_do_not_fit_in_memory_are_refused():
 
     with pytest.raises(TooLargeError, match="a system with .* symbols needs about"):
         kkt_equations(Configuration(inputs=5, samples=10**9, width=2, activation="z^2"))
+
+
+@pytest.mark.parametrize(
+    ("activation", "width"),
+    [("relu", 4), ("abs", (3, 2)), ("leaky_relu(1/4)", 3), ("hard_tanh(-9, 9)", (2, 2)), ("z + z^2", (3, 2)), ("z^3", 4)],
+)
+def test_integer_instances_are_exact_and_off_the_breakpoints(activation, width):
+    config = Configuration(inputs=2, samples=2, width=width, activation=activation, bias=True, outputs=2)
+    for seed in range(3):
+        system, truth = config.plant(seed, integers=True)
+        net = system.network
+        numbers = [truth.X, truth.c, *net.weights, *(b for b in net.biases if b is not None)]
+        assert all(np.array_equal(part, np.round(part)) and np.abs(part).max() <= 5 for part in numbers)
+        before, exact = exact_passes(net, truth.X, truth.c)
+        parts = {k: [part for part in (update.W, update.bias) if part is not None] for k, update in system.layers.items()}
+        assert all(np.array_equal(target, found) for k, part in parts.items() for target, found in zip(part, exact[k - 1], strict=False))
+        breakpoints = getattr(config.activation, "breakpoints", ())
+        assert not any(value in breakpoints for z in before for value in z.ravel())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "leaky_relu(1/3)"}, "numbers that doubles hold exactly"),
+        ({"activation": "tanh"}, "received regime gradient and activation tanh"),
+        ({"activation": "z^2/2"}, "a polynomial with integer coefficients"),
+        ({"activation": "z^20"}, "has numbers that no double is equal to"),
+        ({"activation": "z^3", "width": (4, 4, 4)}, "has numbers that no double is equal to"),
+        ({"activation": "z^2", "regime": "max-margin"}, "received regime max-margin"),
+    ],
+)
+def test_integers_that_cannot_be_exact_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Configuration(**SIZES | options).plant(0, integers=True)
+
+
+def test_instances_on_breakpoints_are_given_up():
+    config = Configuration(inputs=1, samples=200, width=20, activation="relu")
+    with pytest.raises(PlantingError, match="integers: none of 1000 instances"):
+        config.plant(0, integers=True)
