@@ -84,7 +84,8 @@ def _lines(system: SymbolicSystem, equations: Sequence[Expr] | None, saturate: b
 def _remarks(system: SymbolicSystem, saturate: bool, another: bool) -> Iterator[str]:
     if another:
         known = ", ".join(system.group.describe())
-        yield f"; unsat: no other data set of {system.names.samples} samples, up to: {known}."
+        n = system.names.samples
+        yield f"; unsat: no other data set of {n} sample{'s' * (n > 1)}, up to: {known}."
     if saturate:
         yield "; Every multiplier is away from zero."
     for k, sigma in enumerate(system.activations if system.pattern is None else ()):
