@@ -24,7 +24,7 @@ from identify.base.files import replacing
 from identify.base.limits import refuse_above
 from identify.base.options import PROGRAMS, choice, natural
 from identify.problem.refusals import Unsupported
-from identify.symbolic.smt import smtlib
+from identify.symbolic.smt import needs_numbers, smtlib
 from identify.symbolic.system import SymbolicSystem
 
 SATURATION = Symbol("u")
@@ -137,20 +137,14 @@ def export(
     if any(sigma.kind == "analytic" for sigma in system.activations):
         raise system.refuse("export", Unsupported.POLYNOMIALS)
     if format == "smtlib":
-        return _kept(smtlib(system, equations=equations, saturate=saturate, another_than=another_than), path)
-    if another_than is not None:
+        text = smtlib(system, equations=equations, saturate=saturate, another_than=another_than)
+    elif another_than is not None:
         raise InputError(f"another_than: {format} files state equations; expected format='smtlib', which states what is excluded, too")
-    problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
-    if problem.parameters and format in ("msolve", "phcpack"):
-        names = ", ".join(str(symbol) for symbol in problem.parameters[:4]) + (", ..." if len(problem.parameters) > 4 else "")
-        raise InputError(
-            f"{format}: takes numbers only, but {len(problem.parameters)} parameters are symbols ({names}); "
-            "give numbers by kkt_equations(KKTSystem, samples=n)"
-        )
-    return _kept(WRITERS[format](problem), path)
-
-
-def _kept(text: str, path: str | Path | None) -> str:
+    else:
+        problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
+        if problem.parameters and format in ("msolve", "phcpack"):
+            raise needs_numbers(format, problem.parameters)
+        text = WRITERS[format](problem)
     if path is not None:
         with replacing(Path(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -21,10 +21,11 @@ from identify.problem.system import KKTSystem
 from identify.problem.words import equations_in_words, layers_in_words
 from identify.symbolic.cells import checked_pattern, pattern_at
 from identify.symbolic.layers import Group, LayerEquations, Layers
+from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import LayerNames, Lengths
 from identify.symbolic.structured import DECAY
 from identify.symbolic.symmetry import group_of
-from identify.symbolic.system import Lazy, Part, SymbolicSystem
+from identify.symbolic.system import Part, SymbolicSystem
 
 if TYPE_CHECKING:
     from identify.symbolic.jacobian import SymbolicJacobian

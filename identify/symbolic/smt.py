@@ -44,14 +44,18 @@ def smtlib(
     another_than: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> str:
     """The system as SMT-LIB 2; options as for :func:`identify.symbolic.export.export`. Cost: O(length of the equations)."""
-    free = [] if system.numbers is not None else list(system.parameters)
-    if free:
-        names = ", ".join(str(symbol) for symbol in free[:4]) + (", ..." if len(free) > 4 else "")
-        raise InputError(
-            f"smtlib: takes numbers only, but {len(free)} parameters are symbols ({names}); "
-            "give numbers by kkt_equations(KKTSystem, samples=n)"
-        )
+    if system.numbers is None and system.parameters:
+        raise needs_numbers("smtlib", system.parameters)
     return "".join(f"{line}\n" for line in _lines(system, equations, saturate, another_than))
+
+
+def needs_numbers(format: str, parameters: Sequence[Symbol]) -> InputError:
+    """The error for a program that computes with numbers alone."""
+    names = ", ".join(str(symbol) for symbol in parameters[:4]) + (", ..." if len(parameters) > 4 else "")
+    return InputError(
+        f"{format}: takes numbers only, but {len(parameters)} parameters are symbols ({names}); "
+        "give numbers by kkt_equations(KKTSystem, samples=n)"
+    )
 
 
 def _lines(system: SymbolicSystem, equations: Sequence[Expr] | None, saturate: bool, another_than) -> Iterator[str]:

@@ -9,7 +9,7 @@ definition in :mod:`identify.problem.signals`, and handed out as SymPy polynomia
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -30,6 +30,7 @@ from identify.problem.features import refuse_features
 from identify.problem.gradients import Observed
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.system import KKTSystem, layer_numbers
+from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import DataNames, LayerNames, Names
 
 if TYPE_CHECKING:
@@ -51,36 +52,6 @@ class SideCondition:
     name: str
     text: str
     latex: str
-
-
-class Lazy(Sequence[Any]):
-    """A tuple whose members are made when they are asked for: kept when taken by index, not when iterated over."""
-
-    def __init__(self, size: int, make: Callable[[int], Any]):
-        self._size, self._make = size, make
-        self._made: dict[int, Any] = {}
-
-    def __len__(self) -> int:
-        return self._size
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Any, ...]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[k] for k in range(*index.indices(self._size)))
-        k = range(self._size)[index]
-        if k not in self._made:
-            self._made[k] = self._make(k)
-        return self._made[k]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self._made[k] if k in self._made else self._make(k) for k in range(self._size))
-
-    def __repr__(self) -> str:
-        shown = [str(self[k]) for k in range(min(3, self._size))]
-        return f"({', '.join(shown)}{', ...' if self._size > 3 else ''}: {self._size} in all)"
 
 
 class Part(NamedTuple):

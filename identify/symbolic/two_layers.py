@@ -15,9 +15,10 @@ from identify.problem.activation import Activation
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed, visible_degrees
 from identify.problem.system import KKTSystem, equations_in_words
+from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import Lengths, Names
 from identify.symbolic.structured import DECAY, Structured
-from identify.symbolic.system import Lazy, Part, SymbolicSystem
+from identify.symbolic.system import Part, SymbolicSystem
 
 if TYPE_CHECKING:
     from identify.symbolic.jacobian import SymbolicJacobian
