@@ -10,8 +10,7 @@ import numpy as np
 
 from identify.base.errors import InputError
 from identify.problem.activation import Activation, PiecewiseLinear
-from identify.problem.data import check_data
-from identify.problem.network import Network
+from identify.problem.network import Network, finite_array
 from identify.problem.signals import forward
 
 
@@ -36,7 +35,11 @@ def checked_pattern(pattern: Any, activations: Sequence[Activation], samples: in
     out = []
     for k, (pieces, sigma, m) in enumerate(zip(given, activations, widths, strict=True), 1):
         assert isinstance(sigma, PiecewiseLinear)
-        array, last = np.asarray(pieces), len(sigma.breakpoints)
+        last = len(sigma.breakpoints)
+        try:
+            array = np.asarray(pieces)
+        except ValueError:  # rows of several lengths
+            array = np.empty(0)
         if array.shape != (samples, m) or array.dtype.kind not in "bui" or array.min() < 0 or array.max() > last:
             raise InputError(
                 f"pattern: received an array of {array.dtype} of shape {array.shape} for hidden layer {k}, expected integers from 0 to "
@@ -53,9 +56,7 @@ def _is_one_of_one(pattern: Any) -> bool:
 
 def pattern_at(net: Network, X: Any, samples: int) -> tuple[np.ndarray, ...]:
     """The pieces in which pre-activations lie, in rational arithmetic. Cost O(n · number of weights) operations with fractions."""
-    X = check_data(X, np.zeros((len(X), net.n_outputs)), net.n_inputs, net.n_outputs)[0]
-    if len(X) != samples:
-        raise InputError(f"X: received {len(X)} samples, expected {samples}")
+    X = finite_array("X", X, (samples, net.n_inputs), "samples, one per row")
     exact = np.frompyfunc(Fraction, 1, 1)
     biases = [None if b is None else exact(b) for b in net.biases]
     before = forward([exact(W) for W in net.weights], biases, [sigma.exact for sigma in net.activations], exact(X)).before

@@ -89,6 +89,16 @@ NAMED: dict[str, type[NamedActivation]] = {
 """By name; what SymPy must know to read the text of an equation: ``sympify(text, NAMED)``."""
 
 
+def _at(expression: Expr, z: Expr) -> Expr:
+    """The formula at z. Functions of a sum are made as they stand: SymPy would examine every term for what it knows of its sign."""
+    if expression == VARIABLE:
+        return z
+    if not expression.has(VARIABLE):
+        return expression
+    parts = [_at(part, z) for part in expression.args]
+    return expression.func(*parts, evaluate=False) if expression.is_Function and parts[0].is_Add else expression.func(*parts)
+
+
 def named_latex(function: NamedActivation) -> str:
     """The name, with as many primes as derivatives."""
     name = function.func.__name__.replace("_", r"\_")
@@ -99,6 +109,6 @@ def sigma(activation: Activation, z: Expr, order: int) -> Expr:
     """A polynomial or analytic activation, or a derivative of it, at an expression; a polynomial keeps ``z`` as one factor."""
     if isinstance(activation, Analytic):
         if activation.name in OWN:
-            return formula(activation.name, order).xreplace({VARIABLE: z})
+            return _at(formula(activation.name, order), z)
         return NAMED[activation.name](z, Integer(order))
     return Add(*(Rational(s.numerator, s.denominator) * Pow(z, k) for k, s in enumerate(activation.derivative(order)) if s))

@@ -19,6 +19,7 @@ from sympy import Add, Expr, Ge, Le, Mul, Rational
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.system import KKTSystem
 from identify.symbolic.functions import sigma
+from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import LayerNames
 from identify.symbolic.pieces import bounds, conditions, constraints, in_cell, n_constraints, through_indicators
 from identify.symbolic.structured import DECAY, rational, rationals, signed_factors
@@ -55,30 +56,38 @@ class LayerEquations:
     # --- numbers and symbols ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def weights(self) -> list[np.ndarray]:
-        if self.numbers is not None:
-            return [rationals(W) for W in self.numbers.network.weights]
-        return [self.names.weights(k) for k in range(self.names.depth)]
+    def weights(self) -> Lazy:
+        """W of each layer."""
+        return Lazy(self.names.depth, self._weights)
 
     @cached_property
-    def biases(self) -> list[np.ndarray | None]:
-        if self.numbers is not None:
-            return [None if b is None else rationals(b) for b in self.numbers.network.biases]
-        return [self.names.bias(k) if has else None for k, has in enumerate(self.names.biases)]
+    def biases(self) -> Lazy:
+        """b of each layer, or None."""
+        return Lazy(self.names.depth, self._bias)
 
     @cached_property
-    def targets(self) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
-        """Of weights and bias, layer by layer; None for what was not observed."""
-        n, out = self.names, []
-        for k, (of_weights, of_bias) in enumerate(self.layers.seen):
-            tW, tb = self._target(k) if self.numbers is None else self.numbers.updates[k]
-            shape = (n.sizes[k + 1], n.sizes[k])
-            if self.numbers is not None:
-                tW, tb = (None if part is None else rationals(part) for part in (tW, tb))
-            out.append((np.reshape(tW, shape) if of_weights and tW is not None else None, tb if of_bias else None))
-        return out
+    def targets(self) -> Lazy:
+        """Of the weights and the bias of each layer; None for what was not observed."""
+        return Lazy(self.names.depth, self._targets)
 
-    def _target(self, layer: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def _weights(self, layer: int) -> np.ndarray:
+        return self.names.weights(layer) if self.numbers is None else rationals(self.numbers.network.weights[layer])
+
+    def _bias(self, layer: int) -> np.ndarray | None:
+        if self.numbers is None:
+            return self.names.bias(layer) if self.names.biases[layer] else None
+        given = self.numbers.network.biases[layer]
+        return None if given is None else rationals(given)
+
+    def _targets(self, layer: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+        n, (of_weights, of_bias) = self.names, self.layers.seen[layer]
+        if self.numbers is None:
+            tW, tb = self._symbolic_targets(layer)
+        else:
+            tW, tb = (None if part is None else rationals(part) for part in self.numbers.updates[layer])
+        return (np.reshape(tW, (n.sizes[layer + 1], n.sizes[layer])) if of_weights and tW is not None else None, tb if of_bias else None)
+
+    def _symbolic_targets(self, layer: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """With symbolic weights."""
         n, b = self.names, self.biases[layer]
         if self.regime in ("gradient", "lazy"):

@@ -171,10 +171,13 @@ def test_patterns_are_checked():
         with pytest.raises(idf.InputError, match="pattern: received"):
             system.cell(wrong)
     one, X, _ = planted(2, (3,), 2)
+    for wrong in ([[0, 1, 1], [0, 1]], 3, "101", np.zeros((2, 3))):
+        with pytest.raises(idf.InputError, match="pattern: received"):
+            one.cell(wrong)
     array = one.pattern_at(X)[0]
     assert [str(a) for a in one.cell(array).equations] == [str(a) for a in one.cell([array.tolist()]).equations]
     assert one.cell(array.astype(bool)).pattern[0].tolist() == array.tolist()
-    with pytest.raises(idf.InputError, match="X: received 1 samples, expected 2"):
+    with pytest.raises(idf.InputError, match=r"X: received shape \(1, 2\), expected \(2, 2\)"):
         one.pattern_at(X[:1])
     with pytest.raises(idf.InputError, match="the weights are symbols"):
         kkt_equations(idf.Configuration(inputs=2, samples=2, width=3, activation="relu")).pattern_at(X)
