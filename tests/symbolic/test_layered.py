@@ -245,6 +245,7 @@ def test_expansion_is_refused_where_it_cannot_be(monkeypatch):
 # --- names, regimes and words ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke
 def test_which_kind_a_system_is():
     kinds = {"z^2": PolynomialSystem, "relu": LayeredSystem, "tanh": LayeredSystem}
     for activation, kind in kinds.items():
