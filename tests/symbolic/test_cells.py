@@ -8,6 +8,7 @@ import subprocess
 from fractions import Fraction
 from itertools import pairwise
 
+import jax
 import numpy as np
 import pytest
 from sympy import Ge, Rational
@@ -152,6 +153,12 @@ def test_a_cell_is_the_system_with_numbers_for_slopes(widths, activation, output
     assert not any(symbol.name.startswith("s") for symbol in cell.unknowns)
     assert all(equation.xreplace(values) == 0 for equation in cell.equations) and holds(cell, values)
     assert np.abs(cell.lambdify()(cell.point(X, c))).max() == 0
+    at = cell.point(X + 0.25, c)
+    with jax.enable_x64(True):
+        assert np.allclose(cell.lambdify("jax")(at), cell.lambdify()(at), rtol=1e-13)
+        automatic = np.asarray(jax.jacfwd(cell.lambdify("jax"))(at))
+    symbolic = cell.jacobian().to_sympy().xreplace(dict(zip(cell.unknowns, map(Rational, at), strict=True)))
+    assert np.allclose(np.array(symbolic, dtype=float), automatic, rtol=1e-12)
     expanded = cell.expand()
     assert {symbol.name[0] for symbol in expanded[0].ring.symbols} <= {"x", "c", "g"}
     for polynomial in expanded:
