@@ -299,3 +299,23 @@ def test_other_data_are_found_where_there_are_some(d, m, n, options):
     assert np.abs(system.lambdify()(system.point(other, factors))).max() < 1e-9
     match = system.group.match(other, factors, X, c)
     assert match.errors.max() > 1e-6 or np.abs(match.c - c).max() > 1e-6
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("d", "m", "n", "activation", "options"),
+    [
+        (1, 6, 2, "relu", {}),
+        (2, 6, 2, "relu", {"bias": False}),
+        (2, 6, 2, "abs", {"bias": False}),
+        (2, 5, 1, "leaky_relu(1/4)", {"layers": (1,)}),
+        (2, (4, 3), 1, "relu", {}),
+    ],
+)
+def test_no_verdict_contradicts_the_solver(d, m, n, activation, options, seed):
+    """A second opinion on ``check``: what it proves unique has no other solution, with fewer samples neither; and the other way round."""
+    system, X, c = planted(d, m, n, activation, seed=seed, **options)
+    verdict = idf.check(system.numbers, data=(X, c[:, 0])).verdict
+    answer, _ = decide(system.export("smtlib", another_than=(X, c), saturate=False))
+    assert (verdict, answer) not in ((idf.Verdict.UNIQUE, "sat"), (idf.Verdict.NOT_UNIQUE, "unsat"))
+    assert answer in ("sat", "unsat")
