@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from identify.base.options import CONDITIONS, LARGEST_SEED, LAYERS, REGIMES, choice
 from identify.cli.console import print_text
-from identify.cli.values import COUNT, GIBIBYTES, SECONDS, SIZES, between, new_file, one_of
+from identify.cli.values import COUNT, GIBIBYTES, OBSERVED, SECONDS, SIZES, WIDTHS, between, new_file, one_of
 
 STATUS = """\b
 Exit status:
@@ -63,14 +63,23 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Read PyTorch's files although PyTorch is older than 2.10, which lets a file run code of its own."),
 ]
-Width = Annotated[int | None, typer.Option("--width", "-m", help="Number of neurons m.", show_default=False, **COUNT)]
+Width = Annotated[
+    Any,
+    typer.Option("--width", "-m", help='Neurons m, or those of each hidden layer, as in "8,6".', show_default=False, **WIDTHS),
+]
 ActivationText = Annotated[
     str | None,
-    typer.Option("--activation", "-a", help='Polynomial in z, as in "z + z^2/2 + z^3".', show_default=False, metavar="<polynomial>"),
+    typer.Option(
+        "--activation",
+        "-a",
+        help='Polynomial in z, as in "z + z^2/2 + z^3", or a name such as "relu".',
+        show_default=False,
+        metavar="<activation>",
+    ),
 ]
 Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **COUNT)]
-Bias = Annotated[bool, typer.Option("--bias", help="First-layer biases.")]
-Layers = Annotated[str, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}.", **one_of(LAYERS))]
+Bias = Annotated[bool, typer.Option("--bias", help="Biases in the hidden layers.")]
+Layers = Annotated[Any, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}, or numbers, as in 1,3.", **OBSERVED)]
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0, LARGEST_SEED))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

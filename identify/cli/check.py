@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     epilog=examples(
         'identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"',
         'identify check -d 5 -m 12 -a "z + z^2/2 + z^3" --largest',
+        "identify check -d 784 -n 100 -m 512,256 -a gelu --bias --outputs 10",
         "identify check problem.npz -n 3",
         "identify check problem.npz --known-data --html report.html --certificate proof.json",
     )

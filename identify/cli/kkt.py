@@ -7,14 +7,28 @@ from typing import Annotated, Any
 import typer
 
 from identify.base.errors import InputError
-from identify.base.options import LAYERS, PROGRAMS
-from identify.cli.app import File, Inputs, Json, Outputs, Regime, Samples, Seed, Trust, app, examples
+from identify.base.options import PROGRAMS
+from identify.cli.app import (
+    ActivationText,
+    Bias,
+    File,
+    Inputs,
+    Json,
+    Layers,
+    Outputs,
+    Regime,
+    Samples,
+    Seed,
+    Trust,
+    Width,
+    app,
+    examples,
+)
 from identify.cli.console import print_json, print_text
 from identify.cli.subjects import configuration, load
-from identify.cli.values import CELL, COUNT, DATA, OBSERVED, WIDTHS, one_of
+from identify.cli.values import CELL, COUNT, DATA, one_of
 
 FORMATS = ("text", "latex", "json", *PROGRAMS)
-OF_LAYERS = "Observed layers: " + ", ".join(LAYERS) + ", or numbers, as in 1,3."
 OF_CELL = 'Activation cell: "data", or pieces as in "101,110" (two samples) and "101/01" (two layers).'
 
 
@@ -32,17 +46,11 @@ def kkt(
     file: File = None,
     inputs: Inputs = None,
     samples: Samples = None,
-    width: Annotated[
-        Any,
-        typer.Option("--width", "-m", help='Neurons m, or those of each hidden layer, as in "8,6".', show_default=False, **WIDTHS),
-    ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option("--activation", "-a", help='Polynomial in z, or a name such as "relu".', show_default=False, metavar="<activation>"),
-    ] = None,
+    width: Width = None,
+    activation: ActivationText = None,
     outputs: Outputs = 1,
-    bias: Annotated[bool, typer.Option("--bias", help="Biases in the hidden layers.")] = False,
-    layers: Annotated[Any, typer.Option(help=OF_LAYERS, **OBSERVED)] = "both",
+    bias: Bias = False,
+    layers: Layers = "both",
     regime: Regime = "gradient",
     form: Annotated[str, typer.Option("--format", "-f", help=f"One of {', '.join(FORMATS)}.", **one_of(FORMATS))] = "text",
     cell: Annotated[Any, typer.Option(help=OF_CELL, show_default=False, **CELL)] = None,
