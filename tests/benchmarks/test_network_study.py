@@ -25,7 +25,7 @@ from soundness_study.networks import GENERIC, REFUSED, Truth, ask, class_table, 
 from soundness_study.verdicts import FAILED  # noqa: E402
 
 SLICE = 45
-HIDDEN = 30
+HIDDEN = 24
 
 
 # --- hidden second solutions -----------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_the_complete_search_finds_both_solutions(arranged):
     """Of the piecewise-linear ones whose target has as many ranks as samples; the search knows nothing of the construction."""
     counted = 0
     for instance in arranged:
-        if instance.kinds != ("piecewise-linear",) or len(instance.A) > 1 or len(instance.X) > 4:
+        if instance.kinds != ("piecewise-linear",) or len(instance.X) > 3:
             continue
         question = Question.of(instance.sigma, instance.W, instance.b, instance.A, instance.X, instance.c, instance.layers)
         if rank(question.first) < len(instance.X):
@@ -83,7 +83,7 @@ def test_the_complete_search_finds_both_solutions(arranged):
         assert found.complete and found.category is Category.OTHERS
         assert {ordered(each, distinct(each)) for each in (question, other)} <= set(found.isolated)
         counted += 1
-    assert counted >= 4
+    assert counted >= 3
 
 
 def test_a_wrong_second_solution_is_noticed(arranged):
