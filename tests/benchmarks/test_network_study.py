@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.theory.oracle.cells import Category, count_all, distinct, ordered
+from identify.theory.oracle.pieces import Question
+from identify.theory.oracle.polyhedra import rank
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 if not BENCHMARKS.exists():
@@ -22,7 +25,7 @@ from soundness_study.networks import GENERIC, REFUSED, Truth, ask, class_table, 
 from soundness_study.verdicts import FAILED  # noqa: E402
 
 SLICE = 45
-HIDDEN = 30
+HIDDEN = 24
 
 
 # --- hidden second solutions -----------------------------------------------------------------------------------------------
@@ -63,6 +66,24 @@ def test_no_arranged_instance_is_called_unique(arranged):
         answer = ask(instance)
         assert answer["verdict"] != FAILED, answer
         assert contradiction(answer, hidden.truth(instance)) is None, instance.describe()
+
+
+def test_the_complete_search_finds_both_solutions(arranged):
+    """Of the piecewise-linear ones whose target has as many ranks as samples; the search knows nothing of the construction."""
+    counted = 0
+    for instance in arranged:
+        if instance.kinds != ("piecewise-linear",) or len(instance.X) > 3:
+            continue
+        question = Question.of(instance.sigma, instance.W, instance.b, instance.A, instance.X, instance.c, instance.layers)
+        if rank(question.first) < len(instance.X):
+            continue
+        found = count_all(question)
+        X, c = (fractions.tolist() for fractions in instance.other)
+        other = Question.of(instance.sigma, instance.W, instance.b, instance.A, X, c, instance.layers)
+        assert found.complete and found.category is Category.OTHERS
+        assert {ordered(each, distinct(each)) for each in (question, other)} <= set(found.isolated)
+        counted += 1
+    assert counted >= 3
 
 
 def test_a_wrong_second_solution_is_noticed(arranged):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from identify.theory.oracle.pieces import Atom, Question
 from identify.theory.oracle.polyhedra import ONE, ZERO, Hull, Row, Vector, dot, feasible, rank
-from identify.theory.oracle.separated import Candidate, fits, is_inside, multipliers, separated
+from identify.theory.oracle.separated import Group, fits, is_inside, multipliers, separated
 
 NODES = 60_000
 """Nodes of a search, beyond which it is given up."""
@@ -204,18 +204,16 @@ class Search:
                 self.complete = False
             elif each.dimension:
                 same = sorted(self.question.canonical(atom).x for atom in each.atoms) == given
-                self._add_family(each.dimension, each.atoms, same if each.candidates is None else self._moves_data(each.candidates))
+                self._add_family(each.dimension, each.atoms, same if each.groups is None else self._moves_data(each.groups))
             else:
                 self._add_isolated(each.atoms)
 
-    def _moves_data(self, candidates: Sequence[Candidate]) -> bool:
+    def _moves_data(self, groups: Sequence[Group]) -> bool:
         """Whether the given data, inside their cells, are samples of these candidates."""
         q = self.question
         if not all(is_inside(q, atom.x) for atom in self.data):
             return False
-        return any(
-            all(fits(q, list(atom.x), each) for atom, each in zip(order, candidates, strict=True)) for order in permutations(self.data)
-        )
+        return any(all(fits(q, list(atom.x), each) for atom, each in zip(order, groups, strict=True)) for order in permutations(self.data))
 
     # --- one output, any rank -----------------------------------------------------------------------------------------------
 

@@ -30,15 +30,22 @@ class Candidate(NamedTuple):
     basis: list[Vector]
 
 
+class Group(NamedTuple):
+    """Candidates with the same ζ, up to a factor; or one for which ζ is not determined: None."""
+
+    candidates: tuple[Candidate, ...]
+    zeta: Vector | None
+
+
 class Solution(NamedTuple):
     """Data with the target, and the dimension of a family that they belong to.
 
-    ``candidates`` are None for a family in which only multipliers move, and else the states of the samples that move.
+    ``groups`` are None for a family in which only multipliers move, and else the candidates of the samples that move.
     """
 
     atoms: list[Atom]
     dimension: int
-    candidates: tuple[Candidate, ...] | None
+    groups: tuple[Group, ...] | None
 
 
 def separated(question: Question, n: int, step: Callable[[], None]) -> Iterator[Solution | None]:
@@ -50,17 +57,29 @@ def separated(question: Question, n: int, step: Callable[[], None]) -> Iterator[
     R = [[form[r, k] for k in range(form.ncols())] for r in range(n)]
     pivots = [next(k for k, value in enumerate(row) if value) for row in R]
     U = [[row[k] for k in pivots] for row in question.first]  # G_1 = U R
-    candidates = list(_candidates(question, U, n, step))
-    narrow = [c for c in candidates if _signals(question, c) == 1]
-    wide = [c for c in candidates if _signals(question, c) > 1]
-    for chosen in combinations_with_replacement(narrow + wide, n):
-        if any(a is b and a in narrow for a, b in pairwise(chosen)):
+    narrow: dict[tuple[fmpq, ...], list[Candidate]] = {}
+    wide: list[Group] = []
+    for candidate in _candidates(question, U, n, step):
+        signals = [v[len(question.A) :] for v in candidate.basis]
+        if rank(signals) == 1:
+            narrow.setdefault(_direction(next(v for v in signals if any(v))), []).append(candidate)
+        else:
+            wide.append(Group((candidate,), None))
+    groups = [*(Group(tuple(found), list(zeta)) for zeta, found in narrow.items()), *wide]
+    for chosen in combinations_with_replacement(groups, n):
+        if any(first is second and first.zeta for first, second in pairwise(chosen)):
             continue
         step()
-        if not any(each in wide for each in chosen):
-            yield from _assembled(question, R, chosen, [_first_signal(question, each) for each in chosen])
+        zetas = [group.zeta for group in chosen if group.zeta is not None]
+        if len(zetas) == n:
+            yield from _assembled(question, R, chosen, zetas)
         elif _spans(question, chosen, n):
-            yield _with_a_plane(question, R, chosen, wide, step)
+            yield _with_a_plane(question, R, chosen, step)
+
+
+def _direction(zeta: Vector) -> tuple[fmpq, ...]:
+    lead = next(v for v in zeta if v)
+    return tuple(v / lead for v in zeta)
 
 
 def _candidates(question: Question, U: list[Vector], n: int, step: Callable[[], None]) -> Iterator[Candidate]:
@@ -99,30 +118,20 @@ def _cut(basis: list[Vector], values: list[fmpq]) -> list[Vector]:
     ]
 
 
-def _signals(question: Question, candidate: Candidate) -> int:
-    """The dimension of the possible ζ."""
-    return rank([v[len(question.A) :] for v in candidate.basis])
-
-
-def _first_signal(question: Question, candidate: Candidate) -> Vector:
-    """A vector (γ, ζ) with ζ not zero."""
-    return next(v for v in candidate.basis if any(v[len(question.A) :]))
-
-
-def _spans(question: Question, chosen: Sequence[Candidate], n: int) -> bool:
+def _spans(question: Question, chosen: Sequence[Group], n: int) -> bool:
     """Whether ζ can be independent: every subset of the samples has enough room (Rado's condition)."""
     C = len(question.A)
     for mask in product((False, True), repeat=n):
-        room = [v[C:] for each, inside in zip(chosen, mask, strict=True) if inside for v in each.basis]
+        room = [v[C:] for each, inside in zip(chosen, mask, strict=True) if inside for v in each.candidates[0].basis]
         if rank(room) < sum(mask):
             return False
     return True
 
 
-def _assembled(question: Question, R: list[Vector], chosen: Sequence[Candidate], signals: Sequence[Vector]) -> list[Solution]:
+def _assembled(question: Question, R: list[Vector], chosen: Sequence[Group], zetas: Sequence[Vector]) -> list[Solution]:
     """The data with these ζ_i up to factors: the samples, then what the second layer says of the multipliers."""
-    C, n = len(question.A), len(chosen)
-    Z = fmpq_mat(n, n, [signals[k][C + r] for r in range(n) for k in range(n)])
+    n = len(chosen)
+    Z = fmpq_mat(n, n, [zetas[k][r] for r in range(n) for k in range(n)])
     if not Z.det():
         return []
     Y = Z.inv() * fmpq_mat(R)
@@ -131,14 +140,14 @@ def _assembled(question: Question, R: list[Vector], chosen: Sequence[Candidate],
         options = [[row, [-v for v in row]] for row in rows]
     else:
         options = [[[v / row[-1] for v in row[:-1]]] if row[-1] else [] for row in rows]
-    kept = [[x for x in each if fits(question, x, candidate)] for each, candidate in zip(options, chosen, strict=True)]
+    kept = [[x for x in each if fits(question, x, group)] for each, group in zip(options, chosen, strict=True)]
     return [solution for X in product(*kept) for solution in multipliers(question, list(X))]
 
 
-def fits(question: Question, x: Vector, candidate: Candidate) -> bool:
-    """Whether a sample is in these states."""
+def fits(question: Question, x: Vector, group: Group) -> bool:
+    """Whether a sample is in the states of a candidate."""
     pattern = question.pattern(x)
-    return all(k is None or pattern[j] == k for j, k in candidate.states.items())
+    return any(all(k is None or pattern[j] == k for j, k in candidate.states.items()) for candidate in group.candidates)
 
 
 def multipliers(question: Question, X: list[Vector]) -> list[Solution]:
@@ -167,34 +176,30 @@ def _flat(question: Question, updates: tuple[list[Vector], list[Vector]]) -> Vec
     return [v for part in parts for row in part for v in row]
 
 
-def _with_a_plane(
-    question: Question, R: list[Vector], chosen: Sequence[Candidate], wide: Sequence[Candidate], step: Callable[[], None]
-) -> Solution | None:
+def _with_a_plane(question: Question, R: list[Vector], chosen: Sequence[Group], step: Callable[[], None]) -> Solution | None:
     """If the multipliers of a sample may have any direction: a member of the family, in open cells; None if none is found."""
     if question.layers != "first":
         return None
-    C = len(question.A)
-    room = [_independent(each, C) for each in chosen]
+    room = [_independent([v[len(question.A) :] for v in group.candidates[0].basis]) for group in chosen]
     for slope in SLOPES:
         step()
-        signals = []
-        for i, (each, vectors) in enumerate(zip(chosen, room, strict=True)):
-            if each in wide:
+        zetas = []
+        for i, (group, vectors) in enumerate(zip(chosen, room, strict=True)):
+            if group.zeta is None:
                 first, second = vectors[i % 2], vectors[1 - i % 2]
-                signals.append([u + slope * v for u, v in zip(first, second, strict=True)])
+                zetas.append([u + slope * v for u, v in zip(first, second, strict=True)])
             else:
-                signals.append(vectors[0])
-        for solution in _assembled(question, R, chosen, signals):
+                zetas.append(group.zeta)
+        for solution in _assembled(question, R, chosen, zetas):
             if all(is_inside(question, atom.x) for atom in solution.atoms):
                 return Solution(solution.atoms, solution.dimension + 1, tuple(chosen))
     return None
 
 
-def _independent(candidate: Candidate, C: int) -> list[Vector]:
-    """Vectors of the basis with independent ζ."""
+def _independent(vectors: list[Vector]) -> list[Vector]:
     out: list[Vector] = []
-    for v in candidate.basis:
-        if rank([u[C:] for u in [*out, v]]) > len(out):
+    for v in vectors:
+        if rank([*out, v]) > len(out):
             out.append(v)
     return out
 
