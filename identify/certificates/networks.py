@@ -151,7 +151,7 @@ class NetworkDraft:
     def _local(self) -> list[Step]:
         question = self.question
         generic = question.data is None
-        inside = question.rows_can_count if generic else columns_of(question)[1]
+        inside = (question.rows_can_count and self.attempt < 3) if generic else columns_of(question)[1]
         self.needs_point, self.needs_prime = generic, question.is_exact
         return [*self._ranked(*[1] * inside), {"kind": "local", "in_span": inside, "seed": self.attempt}]
 

@@ -170,6 +170,8 @@ class NetworkClaim:
         with_rank = ""
         if self.ranks:
             with_rank = f", where the update of layer{'s' * (len(self.ranks) > 1)} {' and '.join(map(str, self.ranks))} has rank {self.n}"
+        if self.data == CELL:
+            with_rank = ", of independent samples"
         fixed = ", multipliers given before the network" if self.multipliers == BEFOREHAND else ""
         truth = MEANING[self.verdict].format(n=self.n)
         return f"{self.verdict} for {scope}{with_rank}{fixed}: {truth}, up to the order of the samples{GROUPS[self.group]}"

@@ -18,8 +18,8 @@ from identify.checker.reading import double, integer, keys, need, need_small
 from identify.checker.watch import watch
 
 BITS = 192
-MAX_PRODUCTS = 10**9
-"""Products of a pass, or of a Jacobian, at most."""
+MAX_PRODUCTS = {True: 10**10, False: 2 * 10**9}
+"""Products of a pass, or of a Jacobian, at most: modulo a prime (true), and in balls."""
 RESIDUES_PER_SECOND, BALLS_PER_SECOND = 1e8, 2e7
 """Products in python-flint, on one core (measured)."""
 ENTRIES_PER_SECOND = 2e5
@@ -100,7 +100,7 @@ class NetworkExamination:
 
     def need_products(self, products: int, name: str, more: float = 0.0) -> None:
         """Refuse beyond the limit, or tell how long it takes."""
-        need_small(products <= MAX_PRODUCTS, f"{name}: {products:.1e} products are too much")
+        need_small(products <= MAX_PRODUCTS[self.claim.is_exact], f"{name}: {products:.1e} products are too much")
         rate = RESIDUES_PER_SECOND if self.claim.is_exact else BALLS_PER_SECOND
         watch().begin(name, products / rate + more)
 
