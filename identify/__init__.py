@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from identify.base.limits import OutOfTimeError, TooLargeError
     from identify.certificates.certify import Certificate, CertificateTooLargeError, NoCertificateError
     from identify.certificates.certify_solution import SolutionCertificate, certify
+    from identify.certificates.networks import NoCertificateError
     from identify.checker.verify import CertificateFileError, Verification, verify
     from identify.checkpoints import ProblemFileError
     from identify.checkpoints.problems import Problem, load_problem, save_problem

@@ -257,6 +257,8 @@ class Report:
         ------
         ValueError
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
+        NoCertificateError
+            For a proof of a network of any activation and depth that rests on ranks at random points.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
         NoCertificateError

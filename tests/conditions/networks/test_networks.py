@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import identify as idf
-from identify.conditions.judgement import CELL_SCOPE, PATTERN_SCOPE, RANK_SCOPE
+from identify.conditions.judgement import CELL_OFF_KINKS_SCOPE, CELL_SCOPE, OFF_KINKS_SCOPE, PATTERN_SCOPE, RANK_SCOPE
 from identify.conditions.networks.pattern import holds_for_all_sets
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import separation
@@ -177,7 +177,8 @@ class TestQuadrics:
     def test_two_layers_from_the_first_alone(self, activation, outputs):
         report, _, _ = judged(sizes(activation=activation, width=60, outputs=outputs, layers="first"), 2)
         assert report.verdict is idf.Verdict.UNIQUE and report["quadrics"].is_proved
-        assert report.scope == Scope("this network", CELL_SCOPE if outputs == 1 else "this data")
+        scopes = (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE) if activation == "abs" else ("this data", CELL_SCOPE)
+        assert report.scope == Scope("this network", scopes[outputs == 1])
 
     def test_a_third_slope_at_the_kink_is_not_covered(self):
         """|z| has the slope 0 at 0, so that a sample there solves no quadric of the columns."""
