@@ -80,7 +80,7 @@ def network_hash(network: Network) -> str:
     >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "z^3"))[:16]
     'abb0838d3c3e7868'
     >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "relu"))[:16]
-    'x'
+    '178b8a369406cd43'
     """
     if not is_polynomial(network):
         return canonical_hash(written_network(network) | {"activations": [written(sigma) for sigma in network.activations]})

@@ -222,8 +222,8 @@ def verdict_of_network(
     if exact is not None and exact.is_proved:
         whole, off_kinks = bool(exact.evidence.get("whole_cell")), bool(exact.evidence.get("off_kinks"))
         whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
-        explained = (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
-        return Verdict.UNIQUE, Scope("this network", whose), (f"quadrics: {exact.statement}",), explained
+        words = (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
+        return Verdict.UNIQUE, Scope("this network", whose), (f"quadrics: {exact.statement}",), words
     doubted = found.get("competitors")
     for name, network in (("separation", "generic network"), ("pattern", PATTERN_SCOPE)):
         condition = found.get(name)
