@@ -17,7 +17,7 @@ from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import PIVOT_LIMIT, WITNESSES, Draft, by_tangents, hexadecimal, largest_jacobian
-from identify.certificates.networks import NetworkDraft, written, written_network
+from identify.certificates.networks import NetworkDraft, network_seconds, written, written_network
 from identify.checker.matrices import rank_seconds
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
 from identify.checker.steps import run
@@ -163,7 +163,7 @@ def certificate_seconds(report: Report) -> float:
     if report.verdict is Verdict.UNDECIDED or setting is None:
         return 0.0
     if isinstance(setting, NetworkQuestion):
-        return 0.0  # the checker tells of its own matrices
+        return network_seconds(report, setting)
     needed = largest_jacobian(report)
     if report.verdict is Verdict.NOT_UNIQUE:
         return _family_seconds(report, setting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from identify.base.errors import InputError
 from identify.certificates.draft import hexadecimal
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
+from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import PATTERN_SCOPE
 from identify.conditions.networks.isolated import columns_of
@@ -21,6 +23,8 @@ from identify.problem.network import Network
 from identify.problem.verdict import Arithmetic, Report, Verdict
 
 Step = dict[str, Any]
+NUMBERS_PER_SECOND = 5e4
+"""Weights that are written, hashed and read again, on one core (measured)."""
 GENERIC_NETWORK, GENERIC_DATA = "generic network", "generic data"
 
 
@@ -52,6 +56,20 @@ class NoCertificateError(InputError):
         self.reason, self.verdict = reason, verdict
         why, instead = reason.value
         super().__init__(f"certificate: received a report whose verdict, {verdict}, {why}; {instead}")
+
+
+def network_seconds(report: Report, question: NetworkQuestion) -> float:
+    """An estimate of the CPU time of a certificate, with the check of it: of its numbers, a pass, and a derivative."""
+    if question.system is None and report.verdict is not Verdict.LOCALLY_UNIQUE:
+        return 0.0
+    n, weights = question.samples, sum(out * inside for inside, out in pairwise(question.sizes))
+    seconds = weights / NUMBERS_PER_SECOND + n * sum(question.sizes[1:-1]) / ENTRIES_PER_SECOND
+    derived = report.verdict is Verdict.LOCALLY_UNIQUE or (report.witness is not None and report.witness.kind == "fibre")
+    if not derived:
+        return seconds
+    each = (n if question.rows_can_count else question.inputs) + question.outputs
+    products = n * each * (weights + n * each * 2 * sum(question.sizes)) + (n * each) ** 3
+    return seconds + products / (RESIDUES_PER_SECOND if question.is_exact else BALLS_PER_SECOND)
 
 
 class NetworkDraft:

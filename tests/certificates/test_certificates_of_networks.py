@@ -14,7 +14,7 @@ from support.activations import ANALYTIC, REFERENCE
 from support.command_line import run
 
 import identify as idf
-from identify.certificates.certify import network_hash
+from identify.certificates.certify import certificate_seconds, network_hash
 from identify.certificates.networks import Lacking, NoCertificateError, written
 from identify.checker.networks import examination, local
 from identify.checker.networks.activations import SERIES, read
@@ -644,3 +644,13 @@ def test_hashes_of_networks():
     assert len({network_hash(net) for net in (relu, *others)}) == 1 + len(others)
     assert network_hash(relu) == network_hash(Network([W, a], biases=[np.zeros(2), None], activation="piecewise_linear([0], [0, 1], 0)"))
     assert network_hash(Network([W, a], activation="z^3")) == network_hash(idf.TwoLayerNetwork(W, [1.0, 1.0], "z^3"))
+
+
+def test_time_is_kept():
+    for name in ("sizes", "columns", "isolated", "fibre"):
+        assert certificate_seconds(report(name)) < 1
+    large = replace(report("columns").question, sizes=(784, 1000, 10), samples=30)
+    slow = replace(report("columns"), question=large)
+    assert certificate_seconds(slow) > 1
+    with pytest.raises(idf.OutOfTimeError, match="the certificate"):
+        slow.certificate(budget=0.1)
