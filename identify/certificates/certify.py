@@ -17,9 +17,9 @@ from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import PIVOT_LIMIT, WITNESSES, Draft, by_tangents, hexadecimal, largest_jacobian
-from identify.certificates.networks import NetworkDraft, network_seconds, written, written_network
+from identify.certificates.networks import Lacking, NetworkDraft, NoCertificateError, network_seconds, written, written_network
 from identify.checker.matrices import rank_seconds
-from identify.checker.reading import Rejected, TooLarge, canonical_hash
+from identify.checker.reading import Rejected, TooLarge, Unclear, canonical_hash
 from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
 from identify.checker.watch import WORTH_TELLING, watched
@@ -154,6 +154,8 @@ def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificat
             raise CertificateTooLargeError(f"certificate: {error}; expected a smaller problem, or the report as it is") from None
         except Rejected as error:
             reason = error
+    if isinstance(reason, Unclear):
+        raise NoCertificateError(Lacking.KINK, report.verdict)
     raise InternalError(f"the checker refuses this proof ({reason})")
 
 

@@ -35,6 +35,10 @@ class Lacking(Enum):
         "rests on ranks at random points, whose error the checker does not bound for networks of this kind",
         "report.to_json() keeps the verdict, the error bound and the seed, and check with another seed is an independent trial",
     )
+    KINK = (
+        "is about data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
+        "report.to_json() keeps the verdict with its evidence",
+    )
     CONDITION = (
         "rests on a condition that the checker does not know",
         "report.to_json() keeps the verdict with its evidence, and check with another seed takes the ranks modulo other primes",
@@ -140,7 +144,7 @@ class NetworkDraft:
             return self._local()
         proved = {c.name for c in report.conditions if c.is_proved}
         scope = report.scope.network
-        if scope == GENERIC_NETWORK and "separation" in proved:
+        if scope in (GENERIC_NETWORK, PATTERN_SCOPE) and "separation" in proved:
             return self._separation()
         if scope == PATTERN_SCOPE and "pattern" in proved:
             sets = self.report["pattern"].evidence["sets"]

@@ -48,7 +48,7 @@ CELL_IN_WORDS = (
 )
 PATTERN_IN_WORDS = (
     "almost every network with this activation pattern: the networks that have other data with the same update are a set of measure zero "
-    "among all first layers with which these samples activate the same neurons. A network drawn without regard to the data is none of "
+    "among all networks with which these samples activate the same neurons. A network drawn without regard to the data is none of "
     "them, with probability one"
 )
 GENERIC_IN_WORDS = (
@@ -230,6 +230,7 @@ def verdict_of_network(
         if condition is not None and condition.is_proved and not (doubted is not None and doubted.holds is False):
             reasons = [f"{name}: {condition.statement}"]
             reasons += [f"competitors: {doubted.statement}"] if doubted is not None and doubted.holds else []
+            network = PATTERN_SCOPE if condition.evidence.get("with_this_pattern") else network
             explained = {"generic network": GENERIC_IN_WORDS, PATTERN_SCOPE: PATTERN_IN_WORDS}[network]
             whose = APART_SCOPE if condition.evidence.get("leaves_out_opposite_samples") else RANK_SCOPE
             return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else whose), tuple(reasons), (explained,)
