@@ -17,7 +17,8 @@ from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import PIVOT_LIMIT, WITNESSES, Draft, by_tangents, hexadecimal, largest_jacobian
-from identify.certificates.networks import Lacking, NetworkDraft, NoCertificateError, network_seconds, written, written_network
+from identify.certificates.lacking import Lacking, NoCertificateError
+from identify.certificates.networks import NetworkDraft, network_seconds, written, written_network
 from identify.checker.matrices import rank_seconds
 from identify.checker.reading import Rejected, TooLarge, Unclear, canonical_hash
 from identify.checker.steps import run
@@ -92,17 +93,6 @@ class CertificateTooLargeError(InputError):
     """The proof is so large that the checker would refuse it."""
 
 
-class NoCertificateError(InputError):
-    """A proof that certificates have no steps for: ``rests_on`` names the conditions, or the kind of the witness."""
-
-    def __init__(self, rests_on: tuple[str, ...]):
-        super().__init__(
-            f"certificate: received a proof by {', '.join(rests_on)}, for which there is no certificate yet; expected one by "
-            "generic-global, by interpolation with decomposition and scale, or by a family; check it again with the seed of the report"
-        )
-        self.rests_on = rests_on
-
-
 def certificate(report: Report, *, budget: float | None = None, progress: Callable[[str], None] | None = None) -> Certificate:
     """The certificate of a proved report; see :meth:`identify.Report.certificate`."""
     check_limits(budget)
@@ -134,9 +124,9 @@ def _refuse_without_steps(report: Report) -> None:
     """Raise NoCertificateError for a proof by one of the conditions that have no steps."""
     proved = {c.name for c in report.conditions if c.is_proved}
     if report.verdict is Verdict.UNIQUE and not ("generic-global" in proved or {"interpolation", "decomposition", "scale"} <= proved):
-        raise NoCertificateError(tuple(name for name in ("one-sample", "macaulay", "completion") if name in proved))
+        raise NoCertificateError(Lacking.STEPS, tuple(name for name in ("one-sample", "macaulay", "completion") if name in proved))
     if report.witness is not None and report.witness.kind not in WITNESSES:
-        raise NoCertificateError((report.witness.kind,))
+        raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
 
 
 def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificate:
@@ -155,7 +145,7 @@ def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificat
         except Rejected as error:
             reason = error
     if isinstance(reason, Unclear):
-        raise NoCertificateError(Lacking.KINK, report.verdict)
+        raise NoCertificateError(Lacking.KINK, tuple(c.name for c in report.conditions if c.is_proved))
     raise InternalError(f"the checker refuses this proof ({reason})")
 
 

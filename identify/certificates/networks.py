@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from identify.base.errors import InputError
 from identify.certificates.draft import hexadecimal
+from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
 from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
@@ -26,40 +25,6 @@ Step = dict[str, Any]
 NUMBERS_PER_SECOND = 5e4
 """Weights that are written, hashed and read again, on one core (measured)."""
 GENERIC_NETWORK, GENERIC_DATA = "generic network", "generic data"
-
-
-class Lacking(Enum):
-    """Why a proved verdict does not have a certificate; the value says it, and what can be had instead."""
-
-    MONTE_CARLO = (
-        "rests on ranks at random points, whose error the checker does not bound for networks of this kind",
-        "report.to_json() keeps the verdict, the error bound and the seed, and check with another seed is an independent trial",
-    )
-    KINK = (
-        "is about data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
-        "report.to_json() keeps the verdict with its evidence",
-    )
-    CONDITION = (
-        "rests on a condition that the checker does not know",
-        "report.to_json() keeps the verdict with its evidence, and check with another seed takes the ranks modulo other primes",
-    )
-
-
-class NoCertificateError(InputError):
-    """A verdict that is proved, but not in a form that the checker verifies.
-
-    Attributes
-    ----------
-    reason
-        A :class:`Lacking`.
-    verdict
-        The verdict of the report.
-    """
-
-    def __init__(self, reason: Lacking, verdict: Verdict):
-        self.reason, self.verdict = reason, verdict
-        why, instead = reason.value
-        super().__init__(f"certificate: received a report whose verdict, {verdict}, {why}; {instead}")
 
 
 def network_seconds(report: Report, question: NetworkQuestion) -> float:
@@ -151,7 +116,7 @@ class NetworkDraft:
             return [*self._ranked(1, 2), {"kind": "pattern", "sets": sets}]
         if "quadrics" in proved and scope not in (GENERIC_NETWORK, PATTERN_SCOPE):
             return self._quadrics()
-        raise NoCertificateError(Lacking.CONDITION, report.verdict)
+        raise NoCertificateError(Lacking.STEPS, tuple(sorted(proved)))
 
     def _ranked(self, *layers: int) -> list[Step]:
         self.needs_prime = self.question.is_exact
@@ -183,7 +148,7 @@ class NetworkDraft:
             unknowns = report["count"].evidence["parameters"]
             return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
         if report.witness.kind not in WITNESSES:
-            raise NoCertificateError(Lacking.CONDITION, report.verdict)
+            raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
         self.needs_prime = question.is_exact
         return [WITNESSES[report.witness.kind](self)]
 
@@ -196,7 +161,7 @@ class NetworkDraft:
     def _fibre(self) -> Step:
         local = self.report["local"]
         if local.arithmetic is Arithmetic.MONTE_CARLO:
-            raise NoCertificateError(Lacking.MONTE_CARLO, self.report.verdict)
+            raise NoCertificateError(Lacking.MONTE_CARLO, ("fibre",))
         return {"kind": "fibre", "dimension": local.evidence["dimension"], "seed": self.attempt}
 
 
