@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from identify.auditing.result import Audit
     from identify.base.errors import IdentifyError, InputError
     from identify.base.limits import OutOfTimeError, TooLargeError
-    from identify.certificates.certify import Certificate, CertificateTooLargeError, NoCertificateError
+    from identify.certificates.certify import Certificate, CertificateTooLargeError
     from identify.certificates.certify_solution import SolutionCertificate, certify
+    from identify.certificates.lacking import NoCertificateError
     from identify.checker.verify import CertificateFileError, Verification, verify
     from identify.checkpoints import ProblemFileError
     from identify.checkpoints.problems import Problem, load_problem, save_problem
@@ -72,7 +73,7 @@ _HOME = {
     "KKTSystem": "problem.system",
     "Match": "problem.ambiguity",
     "Network": "problem.network",
-    "NoCertificateError": "certificates.certify",
+    "NoCertificateError": "certificates.lacking",
     "NotCertifiedError": "conditions.witnesses.solution_box",
     "OutOfTimeError": "base.limits",
     "PlantingError": "planting.eigenvectors",

@@ -8,9 +8,10 @@ import numpy as np
 
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
-from identify.certificates.certify import CertificateTooLargeError, NoCertificateError
+from identify.certificates.certify import CertificateTooLargeError
 from identify.certificates.certify import certificate_seconds as estimate
 from identify.certificates.certify_solution import certify
+from identify.certificates.lacking import NoCertificateError
 from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS
 from identify.conditions.check import INCONSISTENT
 from identify.conditions.witnesses.solution_box import NotCertifiedError

@@ -17,9 +17,10 @@ from identify.base.errors import InputError, InternalError
 from identify.base.files import replacing
 from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import PIVOT_LIMIT, WITNESSES, Draft, by_tangents, hexadecimal, largest_jacobian
-from identify.certificates.networks import NetworkDraft, written, written_network
+from identify.certificates.lacking import Lacking, NoCertificateError
+from identify.certificates.networks import NetworkDraft, network_seconds, written, written_network
 from identify.checker.matrices import rank_seconds
-from identify.checker.reading import Rejected, TooLarge, canonical_hash
+from identify.checker.reading import Rejected, TooLarge, Unclear, canonical_hash
 from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
 from identify.checker.watch import WORTH_TELLING, watched
@@ -80,7 +81,7 @@ def network_hash(network: Network) -> str:
     >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "z^3"))[:16]
     'abb0838d3c3e7868'
     >>> network_hash(TwoLayerNetwork([[1.0, 2.0]], [1.0], "relu"))[:16]
-    'x'
+    '178b8a369406cd43'
     """
     if not is_polynomial(network):
         return canonical_hash(written_network(network) | {"activations": [written(sigma) for sigma in network.activations]})
@@ -90,17 +91,6 @@ def network_hash(network: Network) -> str:
 
 class CertificateTooLargeError(InputError):
     """The proof is so large that the checker would refuse it."""
-
-
-class NoCertificateError(InputError):
-    """A proof that certificates have no steps for: ``rests_on`` names the conditions, or the kind of the witness."""
-
-    def __init__(self, rests_on: tuple[str, ...]):
-        super().__init__(
-            f"certificate: received a proof by {', '.join(rests_on)}, for which there is no certificate yet; expected one by "
-            "generic-global, by interpolation with decomposition and scale, or by a family; check it again with the seed of the report"
-        )
-        self.rests_on = rests_on
 
 
 def certificate(report: Report, *, budget: float | None = None, progress: Callable[[str], None] | None = None) -> Certificate:
@@ -134,9 +124,9 @@ def _refuse_without_steps(report: Report) -> None:
     """Raise NoCertificateError for a proof by one of the conditions that have no steps."""
     proved = {c.name for c in report.conditions if c.is_proved}
     if report.verdict is Verdict.UNIQUE and not ("generic-global" in proved or {"interpolation", "decomposition", "scale"} <= proved):
-        raise NoCertificateError(tuple(name for name in ("one-sample", "macaulay", "completion") if name in proved))
+        raise NoCertificateError(Lacking.STEPS, tuple(name for name in ("one-sample", "macaulay", "completion") if name in proved))
     if report.witness is not None and report.witness.kind not in WITNESSES:
-        raise NoCertificateError((report.witness.kind,))
+        raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
 
 
 def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificate:
@@ -154,6 +144,8 @@ def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificat
             raise CertificateTooLargeError(f"certificate: {error}; expected a smaller problem, or the report as it is") from None
         except Rejected as error:
             reason = error
+    if isinstance(reason, Unclear):
+        raise NoCertificateError(Lacking.KINK, tuple(c.name for c in report.conditions if c.is_proved))
     raise InternalError(f"the checker refuses this proof ({reason})")
 
 
@@ -163,7 +155,7 @@ def certificate_seconds(report: Report) -> float:
     if report.verdict is Verdict.UNDECIDED or setting is None:
         return 0.0
     if isinstance(setting, NetworkQuestion):
-        return 0.0  # the checker tells of its own matrices
+        return network_seconds(report, setting)
     needed = largest_jacobian(report)
     if report.verdict is Verdict.NOT_UNIQUE:
         return _family_seconds(report, setting)

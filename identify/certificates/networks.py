@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from identify.base.errors import InputError
 from identify.certificates.draft import hexadecimal
+from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
+from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import PATTERN_SCOPE
 from identify.conditions.networks.isolated import columns_of
@@ -21,37 +22,23 @@ from identify.problem.network import Network
 from identify.problem.verdict import Arithmetic, Report, Verdict
 
 Step = dict[str, Any]
+NUMBERS_PER_SECOND = 5e4
+"""Weights that are written, hashed and read again, on one core (measured)."""
 GENERIC_NETWORK, GENERIC_DATA = "generic network", "generic data"
 
 
-class Lacking(Enum):
-    """Why a proved verdict does not have a certificate; the value says it, and what can be had instead."""
-
-    MONTE_CARLO = (
-        "rests on ranks at random points, whose error the checker does not bound for networks of this kind",
-        "report.to_json() keeps the verdict, the error bound and the seed, and check with another seed is an independent trial",
-    )
-    CONDITION = (
-        "rests on a condition that the checker does not know",
-        "report.to_json() keeps the verdict with its evidence, and check with another seed takes the ranks modulo other primes",
-    )
-
-
-class NoCertificateError(InputError):
-    """A verdict that is proved, but not in a form that the checker verifies.
-
-    Attributes
-    ----------
-    reason
-        A :class:`Lacking`.
-    verdict
-        The verdict of the report.
-    """
-
-    def __init__(self, reason: Lacking, verdict: Verdict):
-        self.reason, self.verdict = reason, verdict
-        why, instead = reason.value
-        super().__init__(f"certificate: received a report whose verdict, {verdict}, {why}; {instead}")
+def network_seconds(report: Report, question: NetworkQuestion) -> float:
+    """An estimate of the CPU time of a certificate, with the check of it: of its numbers, a pass, and a derivative."""
+    if question.system is None and report.verdict is not Verdict.LOCALLY_UNIQUE:
+        return 0.0
+    n, weights = question.samples, sum(out * inside for inside, out in pairwise(question.sizes))
+    seconds = weights / NUMBERS_PER_SECOND + n * sum(question.sizes[1:-1]) / ENTRIES_PER_SECOND
+    derived = report.verdict is Verdict.LOCALLY_UNIQUE or (report.witness is not None and report.witness.kind == "fibre")
+    if not derived:
+        return seconds
+    each = (n if question.rows_can_count else question.inputs) + question.outputs
+    products = n * each * (weights + n * each * 2 * sum(question.sizes)) + (n * each) ** 3
+    return seconds + products / (RESIDUES_PER_SECOND if question.is_exact else BALLS_PER_SECOND)
 
 
 class NetworkDraft:
@@ -122,14 +109,14 @@ class NetworkDraft:
             return self._local()
         proved = {c.name for c in report.conditions if c.is_proved}
         scope = report.scope.network
-        if scope == GENERIC_NETWORK and "separation" in proved:
+        if scope in (GENERIC_NETWORK, PATTERN_SCOPE) and "separation" in proved:
             return self._separation()
         if scope == PATTERN_SCOPE and "pattern" in proved:
             sets = self.report["pattern"].evidence["sets"]
             return [*self._ranked(1, 2), {"kind": "pattern", "sets": sets}]
         if "quadrics" in proved and scope not in (GENERIC_NETWORK, PATTERN_SCOPE):
             return self._quadrics()
-        raise NoCertificateError(Lacking.CONDITION, report.verdict)
+        raise NoCertificateError(Lacking.STEPS, tuple(sorted(proved)))
 
     def _ranked(self, *layers: int) -> list[Step]:
         self.needs_prime = self.question.is_exact
@@ -151,7 +138,7 @@ class NetworkDraft:
     def _local(self) -> list[Step]:
         question = self.question
         generic = question.data is None
-        inside = question.rows_can_count if generic else columns_of(question)[1]
+        inside = (question.rows_can_count and self.attempt < 3) if generic else columns_of(question)[1]
         self.needs_point, self.needs_prime = generic, question.is_exact
         return [*self._ranked(*[1] * inside), {"kind": "local", "in_span": inside, "seed": self.attempt}]
 
@@ -161,7 +148,7 @@ class NetworkDraft:
             unknowns = report["count"].evidence["parameters"]
             return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
         if report.witness.kind not in WITNESSES:
-            raise NoCertificateError(Lacking.CONDITION, report.verdict)
+            raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
         self.needs_prime = question.is_exact
         return [WITNESSES[report.witness.kind](self)]
 
@@ -174,7 +161,7 @@ class NetworkDraft:
     def _fibre(self) -> Step:
         local = self.report["local"]
         if local.arithmetic is Arithmetic.MONTE_CARLO:
-            raise NoCertificateError(Lacking.MONTE_CARLO, self.report.verdict)
+            raise NoCertificateError(Lacking.MONTE_CARLO, ("fibre",))
         return {"kind": "fibre", "dimension": local.evidence["dimension"], "seed": self.attempt}
 
 

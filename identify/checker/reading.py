@@ -44,6 +44,10 @@ class Rejected(Exception):
     """Why a certificate does not prove its claim."""
 
 
+class Unclear(Rejected):
+    """A certificate that may be right, but balls do not decide it."""
+
+
 class TooLarge(Rejected):
     """A certificate that may be right, but is beyond what the checker computes."""
 

@@ -161,7 +161,8 @@ def _bytes(gibibytes: float | None) -> int | None:
 
 def _certify(report: Report, path: Path, budget: float | None) -> None:
     """Write the certificate; a proof that cannot be had, or not be checked, or not in time, has exit status 1."""
-    from identify.certificates.certify import CertificateTooLargeError, NoCertificateError
+    from identify.certificates.certify import CertificateTooLargeError
+    from identify.certificates.lacking import NoCertificateError
 
     if report.verdict == "UNDECIDED":
         fail("--certificate: nothing is proved, so no certificate was written", 1)

@@ -36,13 +36,19 @@ PATTERN_SCOPE = "almost every network with this activation pattern"
 CELL_SCOPE = "all data in this activation cell"
 RANK_SCOPE = "all data of this rank"
 APART_SCOPE = "all data of this rank, no sample zero or the opposite of another"
+OFF_KINKS_SCOPE = "this data, among all data on no kink"
+CELL_OFF_KINKS_SCOPE = "all data in this activation cell, among all data on no kink"
+OFF_KINKS_IN_WORDS = (
+    "among all data on no kink: the slope that the activation has at its kink is neither of the two beside it, so that other data may give "
+    "the same update if one of their samples lies exactly on a kink"
+)
 CELL_IN_WORDS = (
     "this activation cell: all data, of independent samples, whose neurons are on the same sides of their kinks as for these data; the "
     "proof reads the activation pattern only"
 )
 PATTERN_IN_WORDS = (
     "almost every network with this activation pattern: the networks that have other data with the same update are a set of measure zero "
-    "among all first layers with which these samples activate the same neurons. A network drawn without regard to the data is none of "
+    "among all networks with which these samples activate the same neurons. A network drawn without regard to the data is none of "
     "them, with probability one"
 )
 GENERIC_IN_WORDS = (
@@ -214,15 +220,17 @@ def verdict_of_network(
     if witnessed:
         return Verdict.NOT_UNIQUE, scope, (found["witness"].statement,), ()
     if exact is not None and exact.is_proved:
-        whole = bool(exact.evidence.get("whole_cell"))
-        scope = Scope("this network", CELL_SCOPE if whole else "this data")
-        return Verdict.UNIQUE, scope, (f"quadrics: {exact.statement}",), (CELL_IN_WORDS,) * whole
+        whole, off_kinks = bool(exact.evidence.get("whole_cell")), bool(exact.evidence.get("off_kinks"))
+        whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
+        words = (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
+        return Verdict.UNIQUE, Scope("this network", whose), (f"quadrics: {exact.statement}",), words
     doubted = found.get("competitors")
     for name, network in (("separation", "generic network"), ("pattern", PATTERN_SCOPE)):
         condition = found.get(name)
         if condition is not None and condition.is_proved and not (doubted is not None and doubted.holds is False):
             reasons = [f"{name}: {condition.statement}"]
             reasons += [f"competitors: {doubted.statement}"] if doubted is not None and doubted.holds else []
+            network = PATTERN_SCOPE if condition.evidence.get("with_this_pattern") else network
             explained = {"generic network": GENERIC_IN_WORDS, PATTERN_SCOPE: PATTERN_IN_WORDS}[network]
             whose = APART_SCOPE if condition.evidence.get("leaves_out_opposite_samples") else RANK_SCOPE
             return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else whose), tuple(reasons), (explained,)

@@ -257,10 +257,11 @@ class Report:
         ------
         ValueError
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
+        NoCertificateError
+            For a proof by ``macaulay``, ``completion`` or ``one-sample``, which certificates have no steps for, and for one of a network of
+            any activation and depth that rests on ranks at random points.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
-        NoCertificateError
-            For a proof by ``macaulay``, ``completion`` or ``one-sample``, which certificates have no steps for.
         OutOfTimeError
             When it takes longer than the budget, by its estimate or while it is made.
 

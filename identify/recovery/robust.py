@@ -16,7 +16,7 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
-from identify.conditions.judgement import CELL_SCOPE
+from identify.conditions.judgement import CELL_OFF_KINKS_SCOPE, CELL_SCOPE
 from identify.conditions.networks.question import NetworkQuestion
 from identify.exact.enclosures import Enclosure
 from identify.exact.pieces import pieces_within
@@ -26,6 +26,8 @@ from identify.problem.system import KKTSystem
 from identify.problem.verdict import Report
 from identify.recovery.solution import Recovery
 
+CELLS = (CELL_SCOPE, CELL_OFF_KINKS_SCOPE)
+"""Scopes of proofs that read the activation pattern only."""
 SAFETY = 10.0
 """Singular values must exceed the effect of the error bars by this factor: the bars are standard deviations, to first order."""
 LEAST = 1e-6
@@ -66,7 +68,7 @@ def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> 
     """
     if not np.isfinite(found.error_bars).all():
         return False
-    if report.scope.network == "this network" and report.scope.data != CELL_SCOPE:
+    if report.scope.network == "this network" and report.scope.data not in CELLS:
         return False
     net, n = system.network, found.n_samples
     question = NetworkQuestion.of_system(system, n, 0, (found.X, found.c.reshape(n, -1)))
@@ -78,7 +80,7 @@ def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> 
     for sigma, z in zip(net.activations, at.before, strict=True):
         if isinstance(sigma, PiecewiseLinear) and pieces_within(sigma, z)[1].any():
             return False
-    layers = (0,) if report.scope.data == CELL_SCOPE else (0, 1)
+    layers = (0,) if report.scope.data in CELLS else (0, 1)
     if report.scope.network == "generic network":
         layers = tuple(layer - 1 for layer in report["separation"].evidence["rank_of_layers"])
     return all(ring.is_full(part) for layer in layers for part in (question.lifted(at, layer), at.signals[layer].T))

@@ -19,12 +19,15 @@ REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 SELF_TRAINED = ("weight-decay", "max-margin")
 GENERIC, THIS, PATTERN = "generic network", "this network", "almost every network with this activation pattern"
 GENERIC_DATA, THIS_DATA, CELL = "generic data", "this data", "all data in this activation cell"
+OFF_KINKS, CELL_OFF_KINKS = "this data, among all data on no kink", "all data in this activation cell, among all data on no kink"
 RANK, RANK_APART = "all data of this rank", "all data of this rank, no sample zero or the opposite of another"
 SCOPES: dict[tuple[str, str], tuple[tuple[str, ...], bool, bool]] = {
     (GENERIC, GENERIC_DATA): (("LOCALLY_UNIQUE", "NOT_UNIQUE"), False, False),
     (THIS, GENERIC_DATA): (("LOCALLY_UNIQUE", "NOT_UNIQUE"), True, False),
     (THIS, THIS_DATA): (("UNIQUE", "LOCALLY_UNIQUE", "NOT_UNIQUE"), True, True),
+    (THIS, OFF_KINKS): (("UNIQUE",), True, True),
     (THIS, CELL): (("UNIQUE",), True, True),
+    (THIS, CELL_OFF_KINKS): (("UNIQUE",), True, True),
     (PATTERN, THIS_DATA): (("UNIQUE",), True, True),
     (GENERIC, THIS_DATA): (("UNIQUE",), True, True),
     (GENERIC, RANK): (("UNIQUE",), False, False),
@@ -170,6 +173,8 @@ class NetworkClaim:
         with_rank = ""
         if self.ranks:
             with_rank = f", where the update of layer{'s' * (len(self.ranks) > 1)} {' and '.join(map(str, self.ranks))} has rank {self.n}"
+        if self.data in (CELL, CELL_OFF_KINKS):
+            with_rank = ", of independent samples"
         fixed = ", multipliers given before the network" if self.multipliers == BEFOREHAND else ""
         truth = MEANING[self.verdict].format(n=self.n)
         return f"{self.verdict} for {scope}{with_rank}{fixed}: {truth}, up to the order of the samples{GROUPS[self.group]}"

@@ -18,8 +18,8 @@ from identify.checker.reading import double, integer, keys, need, need_small
 from identify.checker.watch import watch
 
 BITS = 192
-MAX_PRODUCTS = 10**9
-"""Products of a pass, or of a Jacobian, at most."""
+MAX_PRODUCTS = {True: 10**10, False: 2 * 10**9}
+"""Products of a pass, or of a Jacobian, at most: modulo a prime (true), and in balls."""
 RESIDUES_PER_SECOND, BALLS_PER_SECOND = 1e8, 2e7
 """Products in python-flint, on one core (measured)."""
 ENTRIES_PER_SECOND = 2e5
@@ -100,14 +100,14 @@ class NetworkExamination:
 
     def need_products(self, products: int, name: str, more: float = 0.0) -> None:
         """Refuse beyond the limit, or tell how long it takes."""
-        need_small(products <= MAX_PRODUCTS, f"{name}: {products:.1e} products are too much")
+        need_small(products <= MAX_PRODUCTS[self.claim.is_exact], f"{name}: {products:.1e} products are too much")
         rate = RESIDUES_PER_SECOND if self.claim.is_exact else BALLS_PER_SECOND
         watch().begin(name, products / rate + more)
 
     def lifted(self, layer: int) -> list[list[Any]]:
         """What enters a layer (from 0), with a 1 if the update of its bias is known: a column for each sample."""
         rows = self.passes.entering[layer]
-        if self.claim.affine[layer]:
+        if self.claim.observed[layer][1]:
             rows = [[*row, self.passes.ring.number(1.0)] for row in rows]
         return transposed(rows)
 
@@ -122,10 +122,11 @@ class NetworkExamination:
         need(not any(tuple(0.0 - v for v in x) in known for x in X), "a sample is the opposite of another")
 
     def need_multipliers(self) -> None:
-        """At each sample its multipliers follow from its signal of the second layer, which is linear and injective there."""
+        """Multipliers follow from the samples: by the last update, if what enters that layer is independent; or at each sample by its
+        signal of the second layer, which is linear in them and injective."""
         c, at = self.claim, self.passes
         need(c.orbits_are_whole, "deeper layers see images of a sample otherwise, so that their multipliers are not known")
-        if c.depth == 2:
+        if c.depth == 2 or (c.observed[-1][0] and at.ring.is_full(self.lifted(c.depth - 1))):
             return
         for i in range(c.n):
             rows = [[at.ring.number(float(o == k)) for k in range(c.C)] for o in range(c.C)]

@@ -12,8 +12,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from identify.checker.networks.activations import Analytic
-from identify.checker.networks.claim import ANY, BEFOREHAND, GENERIC, GENERIC_DATA, RANK, RANK_APART, THIS, THIS_DATA, NetworkClaim
+from identify.checker.networks.activations import Analytic, Piecewise
+from identify.checker.networks.claim import (
+    ANY,
+    BEFOREHAND,
+    GENERIC,
+    GENERIC_DATA,
+    PATTERN,
+    RANK,
+    RANK_APART,
+    THIS,
+    THIS_DATA,
+    NetworkClaim,
+)
 from identify.checker.networks.examination import NetworkExamination
 from identify.checker.reading import choice, need
 
@@ -34,7 +45,7 @@ def separation(e: NetworkExamination, route: Any, layers: Any) -> str:
     """Theorem A, see the module; ``layers``: those whose update has rank n."""
     c = e.claim
     need(c.verdict == "UNIQUE", "proves uniqueness only")
-    e.need_scope((GENERIC, RANK), (GENERIC, RANK_APART), (GENERIC, THIS_DATA))
+    e.need_scope((GENERIC, RANK), (GENERIC, RANK_APART), (GENERIC, THIS_DATA), (PATTERN, THIS_DATA))
     need(isinstance(c.activations[0], Analytic), "needs an analytic activation in the first layer, and no polynomial")
     need(not c.is_self_trained, "needs a network that does not depend on its data")
     choice("route", route, ("forward", "backward"))
@@ -45,7 +56,7 @@ def separation(e: NetworkExamination, route: Any, layers: Any) -> str:
     need(c.multipliers == ANY or (route == "backward" and c.depth == 2), "multipliers: they may be any")
     unknowns = unknowns_of(c, route, layers, c.multipliers)
     need(c.m > unknowns, f"{c.m} neurons for {unknowns} unknowns")
-    _need_multipliers(c)
+    _need_multipliers(e)
     if c.needs_data:
         need(set(layers) <= e.ranks, f"the ranks of the updates are not proved to be {c.n}")
     if not c.biases[0] and 1 not in layers:  # independent samples are neither zero nor opposite
@@ -60,11 +71,21 @@ def separation(e: NetworkExamination, route: Any, layers: Any) -> str:
     return f"{c.m} neurons, and {unknowns} unknowns of another solution{known}"
 
 
-def _need_multipliers(c: NetworkClaim) -> None:
-    """For almost all weights signals of the second layer determine the multipliers."""
+def _need_multipliers(e: NetworkExamination) -> None:
+    """Multipliers follow from the samples and their signals: for almost all weights, or for those of the given network.
+
+    In the second case deeper layers that are piecewise-linear have the pattern that they have.
+    """
+    c, deeper = e.claim, e.claim.activations[1:]
     need(c.orbits_are_whole, "deeper layers see images of a sample otherwise, so that their multipliers are not known")
-    need(all(size >= c.C for size in c.sizes[2:-1]), f"a hidden layer has fewer than {c.C} neurons")
-    need(not any(sigma.slopes_vanish for sigma in c.activations[1:]), "a deeper layer has a slope of zero")
+    narrow, flat = any(size < c.C for size in c.sizes[2:-1]), any(sigma.slopes_vanish for sigma in deeper)
+    if not (narrow or flat):
+        need(c.network == GENERIC, "network: the pattern does not matter")
+        return
+    need(c.needs_data, f"a hidden layer has fewer than {c.C} neurons, or a deeper one a slope of zero")
+    e.need_multipliers()
+    by_pattern = any(isinstance(sigma, Piecewise) for sigma in deeper)
+    need(c.network == (PATTERN if by_pattern else GENERIC), "network: the pattern of the deeper layers matters, if they have one")
 
 
 def count(e: NetworkExamination, unknowns: Any, equations: Any) -> str:

@@ -17,7 +17,7 @@ from flint import nmod_mat
 
 from identify.checker.matrices import need_fit, rank_seconds
 from identify.checker.networks.activations import Piecewise
-from identify.checker.networks.claim import CELL, THIS, THIS_DATA
+from identify.checker.networks.claim import CELL, CELL_OFF_KINKS, OFF_KINKS, THIS, THIS_DATA
 from identify.checker.networks.examination import NetworkExamination
 from identify.checker.networks.rings import Residues, Rows, transposed
 from identify.checker.reading import choice, need
@@ -30,7 +30,7 @@ def quadrics(e: NetworkExamination, equations: Any) -> str:
     """See the module. ``equations``: of columns of the first update, of the first two, or of features."""
     c = e.claim
     need(c.verdict == "UNIQUE", "proves uniqueness only")
-    e.need_scope((THIS, THIS_DATA), (THIS, CELL))
+    e.need_scope((THIS, THIS_DATA), (THIS, CELL), (THIS, OFF_KINKS), (THIS, CELL_OFF_KINKS))
     choice("equations", equations, EQUATIONS)
     need(c.ranks == [], "ranks: given data have the rank that they have")
     sigma = c.activations[0]
@@ -41,10 +41,9 @@ def quadrics(e: NetworkExamination, equations: Any) -> str:
     p, q = c.affine
     settled = bool(p) or (not c.biases[0] and sigma.is_homogeneous)
     needed_ranks = {1, 2}
-    if forward:
-        need(sigma.is_homogeneous, "features: needs one kink, at 0")
-    else:
-        need(set(sigma.kinks) <= {low, high}, "columns: another sample may lie on a kink, whose slope is neither of the two")
+    need(not forward or sigma.is_homogeneous, "features: needs one kink, at 0")
+    off_kinks = not forward and not set(sigma.kinks) <= {low, high}  # another sample on a kink may have another column
+    need(off_kinks == (c.data in (OFF_KINKS, CELL_OFF_KINKS)), "data: another sample may lie on a kink, whose slope is neither of the two")
     if equations == "backward":
         need(c.depth == 2 and settled, "needs two layers, and a scale that is fixed or free")
         needed_ranks = {1, 2} if q and not p and c.features_can_count else {1}  # the second update fixes scales, by a rank of n
@@ -54,7 +53,7 @@ def quadrics(e: NetworkExamination, equations: Any) -> str:
     need(needed_ranks <= e.ranks, f"the ranks of the updates are not proved to be {c.n}")
     if equations != "backward":
         e.need_multipliers()
-    if c.data == CELL:
+    if c.data in (CELL, CELL_OFF_KINKS):
         need(equations == "backward" and c.C == 1, "only one output, and columns of one layer, leave nothing but the activation pattern")
     _need_kinks_within(e, {low, high})
     v, r, tied = _linear_forms(e, equations)

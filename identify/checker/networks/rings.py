@@ -20,7 +20,7 @@ from flint import arb, arb_mat, nmod, nmod_mat
 from identify.checker.matrices import residue
 from identify.checker.networks.activations import Activation, Piecewise, as_rational
 from identify.checker.networks.pieces import Place, slope_at
-from identify.checker.reading import need
+from identify.checker.reading import Unclear, need
 
 Rows = list[list[Any]]
 SPREAD = 64
@@ -87,7 +87,8 @@ class Balls:
         if not isinstance(sigma, Piecewise):
             return sigma.derivatives(z, self.fraction)
         points = [arb(as_rational(t)) for t in sigma.breakpoints]
-        need(all(z > t or z < t for t in points), f"sample {i} may lie on a kink of layer {layer + 1}")
+        if not all(z > t or z < t for t in points):
+            raise Unclear(f"sample {i} may lie on a kink of layer {layer + 1}")
         piece = sum(bool(z > t) for t in points)
         slope = self.fraction(slope_at(sigma, Place(piece, False)))
         return [slope * z + self.fraction(sigma.intercepts[piece]), slope, arb(0)]

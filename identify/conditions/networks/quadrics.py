@@ -58,6 +58,8 @@ class Quadrics:
     neurons: int
     ranks: tuple[int, ...]
     """The layers, from 1, whose update must have rank n."""
+    off_kinks: bool = False
+    """Whether they hold for samples on no kink only."""
     ties: bool = False
 
     @property
@@ -134,20 +136,20 @@ def candidates(question: NetworkQuestion) -> list[Quadrics]:
     assert isinstance(sigma, PiecewiseLinear)
     n, m, (rows, features) = question.samples, question.neurons, question.affine
     scale_is_settled = rows or (not question.biases[0] and sigma.is_homogeneous)
-    always = set(sigma.kinks) <= set(slopes)  # another sample that lies on a kink solves the quadrics of columns too
+    off_kinks = not set(sigma.kinks) <= set(slopes)  # another sample that lies on a kink may not solve the quadrics of columns
     found = []
-    if question.rows_can_count and question.depth == 2 and scale_is_settled and always:
+    if question.rows_can_count and question.depth == 2 and scale_is_settled:
         fixes = features and not rows and question.features_can_count  # the second update fixes scales, by a rank of n
         ranks = (1, 2) if fixes else (1,)
-        found.append(Quadrics(Equations.BACKWARD, n, question.outputs, *slopes, m, ranks))
+        found.append(Quadrics(Equations.BACKWARD, n, question.outputs, *slopes, m, ranks, off_kinks))
     if question.rows_can_count and question.features_can_count:
         signed = scale_is_settled or slopes[0] + slopes[1] != 0  # opposite slopes leave a sign, which the second bias does not fix
-        if question.depth > 2 and (scale_is_settled or features) and signed and always:
-            found.append(Quadrics(Equations.BOTH_SIGNALS, n, n, *slopes, m, (1, 2)))
+        if question.depth > 2 and (scale_is_settled or features) and signed:
+            found.append(Quadrics(Equations.BOTH_SIGNALS, n, n, *slopes, m, (1, 2), off_kinks))
         if sigma.is_homogeneous:
             extra = question.biases[0] and not rows
             found.append(Quadrics(Equations.FORWARD, n, n + extra, *slopes, m, (1, 2), ties=bool(rows and features)))
-    return sorted(found, key=lambda each: each.needed)
+    return sorted(found, key=lambda each: (each.off_kinks, each.needed))
 
 
 def quadrics_seconds(question: NetworkQuestion) -> float:
@@ -187,7 +189,7 @@ def quadrics(question: NetworkQuestion) -> Condition:
         if found.is_full:
             cell = each.equations is Equations.BACKWARD and question.outputs == 1
             evidence |= {"tried": tried, "rank": found.rank, "columns": each.columns, "primes": list(found.primes), "whole_cell": cell}
-            evidence |= {"equations": each.equations.name.lower(), "rank_of_layers": list(each.ranks)}
+            evidence |= {"equations": each.equations.name.lower(), "rank_of_layers": list(each.ranks), "off_kinks": each.off_kinks}
             statement = (
                 f"the quadrics of the {each.equations.value} have rank {found.rank} of {each.columns}, so their kernel has dimension "
                 f"n = {question.samples}: only these samples solve them"

@@ -75,7 +75,8 @@ def separation(question: NetworkQuestion) -> Condition:
     if not enough:
         statement = f"{question.neurons} neurons, {every[0].neurons} are enough: nothing follows below that number"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
-    if not multipliers_follow(question) and (question.data is None or not multipliers_are_determined(question)):
+    follow = multipliers_follow(question)
+    if not follow and (question.data is None or not multipliers_are_determined(question)):
         statement = (
             f"the deeper layers may leave the multipliers open: by fewer than C = {question.outputs} neurons, slopes of zero, or because "
             "they do not see the images of a sample under the ambiguity as they see the sample"
@@ -94,13 +95,15 @@ def separation(question: NetworkQuestion) -> Condition:
     evidence |= {"route": need.route.name, "rank_of_layers": list(need.ranks), "any_multipliers": need.any_multipliers}
     apart = not question.biases[0] and 1 not in need.ranks  # independent samples are neither zero nor opposite
     evidence["leaves_out_opposite_samples"] = apart and question.data is None
+    pieces = any(sigma.kind == "piecewise-linear" for sigma in question.activations[1:])
+    evidence["with_this_pattern"] = pieces and not follow  # of the deeper layers, which show the multipliers of these data
     whose = "these data"
     if question.data is None:
         whose = "every data set with this rank" + ", none of its samples zero or the opposite of another," * apart
     ranks = " and ".join(f"G_{layer}" for layer in need.ranks)
     statement = (
-        f"{question.neurons} neurons, {need.neurons} are enough ({need.route.value}; rank {ranks} = n): for almost every network no other "
-        f"data have the update of {whose}"
+        f"{question.neurons} neurons, {need.neurons} are enough ({need.route.value}; rank {ranks} = n): for almost every network"
+        f"{' with this pattern of the deeper layers' * evidence['with_this_pattern']} no other data have the update of {whose}"
     )
     if not need.any_multipliers:
         more = next(other.neurons for other in every if other.route is Route.BACKWARD and other.any_multipliers)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import identify as idf
-from identify.conditions.judgement import CELL_SCOPE, PATTERN_SCOPE, RANK_SCOPE
+from identify.conditions.judgement import CELL_OFF_KINKS_SCOPE, CELL_SCOPE, OFF_KINKS_SCOPE, PATTERN_SCOPE, RANK_SCOPE
 from identify.conditions.networks.pattern import holds_for_all_sets
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import separation
@@ -179,10 +179,12 @@ class TestQuadrics:
         assert report.verdict is idf.Verdict.UNIQUE and report["quadrics"].is_proved
         assert report.scope == Scope("this network", CELL_SCOPE if outputs == 1 else "this data")
 
-    def test_a_third_slope_at_the_kink_is_not_covered(self):
+    @pytest.mark.parametrize(("outputs", "scope"), [(1, CELL_OFF_KINKS_SCOPE), (3, OFF_KINKS_SCOPE)])
+    def test_a_third_slope_at_the_kink_is_in_the_scope(self, outputs, scope):
         """|z| has the slope 0 at 0, so that a sample there solves no quadric of the columns."""
-        report, _, _ = judged(sizes(activation="abs", width=60, outputs=1, layers="first"))
-        assert report["quadrics"].holds is None and report.verdict is idf.Verdict.LOCALLY_UNIQUE
+        report, _, _ = judged(sizes(activation="abs", width=60, outputs=outputs, layers="first"), 2)
+        assert report.verdict is idf.Verdict.UNIQUE and report.scope == Scope("this network", scope)
+        assert any("lies exactly on a kink" in note for note in report.notes)
 
     @pytest.mark.parametrize("activation", ["relu", "leaky_relu(0.2)", "abs"])
     @pytest.mark.parametrize("bias", [True, False])

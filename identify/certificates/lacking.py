@@ -1,0 +1,42 @@
+"""The one error for a verdict that is proved, but not in a form that the checker verifies."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from identify.base.errors import InputError
+
+
+class Lacking(Enum):
+    """Why a proof does not have a certificate; the value says it, and what can be had instead."""
+
+    STEPS = (
+        "for which the checker has no steps",
+        "report.to_json() keeps the verdict with its evidence, check with the seed of the report repeats the proof, and another seed takes "
+        "the ranks modulo other primes",
+    )
+    MONTE_CARLO = (
+        "which rests on ranks at random points, whose error the checker does not bound for networks of this kind",
+        "report.to_json() keeps the verdict, the error bound and the seed, and check with another seed is an independent trial",
+    )
+    KINK = (
+        "at data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
+        "report.to_json() keeps the verdict with its evidence",
+    )
+
+
+class NoCertificateError(InputError):
+    """A proof that certificates have no form for; the report stands as it is.
+
+    Attributes
+    ----------
+    reason
+        A :class:`Lacking`.
+    rests_on
+        The names of the conditions that prove the verdict, or the kind of the witness.
+    """
+
+    def __init__(self, reason: Lacking, rests_on: tuple[str, ...]):
+        self.reason, self.rests_on = reason, rests_on
+        why, instead = reason.value
+        super().__init__(f"certificate: received a proof by {', '.join(rests_on)}, {why}; expected another one. {instead}")

@@ -1,0 +1,723 @@
+"""Certificates of networks of any activation and depth: every kind is accepted, nothing false is, and what is tampered with is refused."""
+
+import copy
+import json
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+
+import mpmath
+import numpy as np
+import pytest
+from flint import arb, ctx
+from support.activations import ANALYTIC, PIECEWISE, REFERENCE
+from support.command_line import run
+
+import identify as idf
+from identify.certificates.certify import certificate_seconds, network_hash
+from identify.certificates.lacking import Lacking, NoCertificateError
+from identify.certificates.networks import written
+from identify.checker.networks import examination, local
+from identify.checker.networks.activations import SERIES, read
+from identify.checker.networks.claim import (
+    CELL,
+    CELL_OFF_KINKS,
+    GENERIC,
+    GENERIC_DATA,
+    NUMBERS,
+    OFF_KINKS,
+    PATTERN,
+    RANK,
+    RANK_APART,
+    SCOPES,
+    THIS,
+    THIS_DATA,
+    named_hashes,
+)
+from identify.checker.networks.pattern import _has_neighbours
+from identify.checker.reading import canonical_hash
+from identify.conditions.networks.families import families
+from identify.conditions.networks.isolated import isolated
+from identify.conditions.networks.judge import count
+from identify.conditions.networks.pattern import holds_for_all_sets, pattern
+from identify.conditions.networks.quadrics import candidates, quadrics
+from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.separation import needs, separation
+from identify.problem.activation import Activation, Analytic, PiecewiseLinear
+from identify.problem.network import Network, ShapeError
+from identify.problem.signals import layer_updates
+from identify.problem.verdict import Arithmetic
+
+UNIQUE, LOCAL, NOT_UNIQUE = idf.Verdict.UNIQUE, idf.Verdict.LOCALLY_UNIQUE, idf.Verdict.NOT_UNIQUE
+
+
+def size(d, n, width, activation, **options) -> idf.Configuration:
+    return idf.Configuration(**({"inputs": d, "samples": n, "width": width, "activation": activation, "bias": True} | options))
+
+
+def generic(*sizes, **options) -> idf.Report:
+    return idf.check(size(*sizes, **options))
+
+
+def system(*sizes, **options) -> idf.Report:
+    config = size(*sizes, **options)
+    return idf.check(config.plant(0)[0], samples=config.samples)
+
+
+def data(*sizes, seed=0, **options) -> idf.Report:
+    planted, truth = size(*sizes, **options).plant(seed)
+    return idf.check(planted, data=(truth.X, truth.c))
+
+
+def given(net: Network, X, c, observed) -> idf.Report:
+    """``observed``: for each layer whether the updates of its weights and of its bias are known."""
+    X, c = np.array(X, float), np.array(c, float)
+    return idf.check(observing(net, X, c, observed), data=(X, c))
+
+
+def observing(net: Network, X, c, observed) -> idf.KKTSystem:
+    updates = layer_updates(net.weights, net.biases, net.activations, X, c)
+    seen = [tuple(part if known else None for part, known in zip(*each, strict=True)) for each in zip(updates, observed, strict=True)]
+    return idf.KKTSystem.gradient(net, layers={k: pair for k, pair in enumerate(seen, 1) if any(part is not None for part in pair)})
+
+
+def only(report: idf.Report, name: str, scope: tuple[str, str], verdict=UNIQUE) -> idf.Report:
+    """The report as it would be if this condition decided."""
+    assert report[name].is_proved
+    return replace(report, verdict=verdict, scope=type(report.scope)(*scope), witness=None)
+
+
+def by_pattern(*sizes, **options) -> idf.Report:
+    report = only(data(*sizes, **options), "pattern", (PATTERN, THIS_DATA))
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name != "quadrics"))
+
+
+def region() -> idf.Report:
+    rng = np.random.default_rng(1)
+    net = Network([rng.normal(size=(4, 3)), rng.normal(size=(3, 4)), rng.normal(size=(2, 3))], activation="hard_tanh")
+    X = np.array([[0.01, 0.02, 0.03], [0.02, -0.01, 0.0]])
+    return given(net, X, rng.normal(size=(2, 2)), [(True, False)] * 3)
+
+
+def two_kinds(first: str, second: str) -> idf.Report:
+    rng = np.random.default_rng(4)
+    net = Network([rng.normal(size=(10, 3)), rng.normal(size=(8, 10)), rng.normal(size=(2, 8))], activation=[first, second])
+    return given(net, rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), [(True, False)] * 3)
+
+
+CASES = {
+    "sizes": (lambda: generic(4, 3, (8, 5), "gelu", outputs=2), UNIQUE, (GENERIC, RANK), "separation"),
+    "sizes, backward": (lambda: system(3, 2, 8, "sigmoid", layers="first"), UNIQUE, (GENERIC, RANK), "separation"),
+    "sizes, second layer": (
+        lambda: system(2, 3, 12, "softplus", layers="second", bias=False, outputs=3),
+        UNIQUE,
+        (GENERIC, RANK_APART),
+        "separation",
+    ),
+    "multipliers beforehand": (lambda: generic(3, 2, 7, "silu", layers="first", outputs=3), UNIQUE, (GENERIC, RANK), "separation"),
+    "separation": (lambda: data(4, 3, (9, 4), "gelu", outputs=2), UNIQUE, (GENERIC, THIS_DATA), "ranks separation"),
+    "separation, more samples than inputs": (
+        lambda: data(2, 4, (10, 6), "tanh", outputs=2, layers=(2, 3)),
+        UNIQUE,
+        (GENERIC, THIS_DATA),
+        "ranks separation",
+    ),
+    "separation, sign": (lambda: data(3, 2, 9, "erf", bias=False), UNIQUE, (GENERIC, THIS_DATA), "ranks separation"),
+    "separation, pattern of a deeper layer": (
+        lambda: two_kinds("gelu", "relu"),
+        UNIQUE,
+        (PATTERN, THIS_DATA),
+        "ranks separation",
+    ),
+    "pattern": (lambda: by_pattern(4, 2, (16, 6), "relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
+    "pattern, two slopes": (lambda: by_pattern(3, 2, (24, 4), "leaky_relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
+    "cell": (lambda: data(3, 2, 12, "relu", layers="first"), UNIQUE, (THIS, CELL), "ranks quadrics"),
+    "columns": (lambda: data(3, 2, 20, "hard_tanh", outputs=2, layers="first"), UNIQUE, (THIS, THIS_DATA), "ranks quadrics"),
+    "columns of two layers": (lambda: data(3, 2, (20, 8), "relu", outputs=2), UNIQUE, (THIS, THIS_DATA), "ranks quadrics"),
+    "features": (lambda: data(3, 2, (16, 4), "abs", outputs=2), UNIQUE, (THIS, THIS_DATA), "ranks quadrics"),
+    "cell, off kinks": (lambda: data(3, 2, 14, "abs", layers="first"), UNIQUE, (THIS, CELL_OFF_KINKS), "ranks quadrics"),
+    "columns, off kinks": (lambda: data(3, 2, 24, "abs", outputs=2, layers="first"), UNIQUE, (THIS, OFF_KINKS), "ranks quadrics"),
+    "scale": (lambda: data(3, 2, 20, "leaky_relu(1/4)", bias=False), UNIQUE, (THIS, CELL), "ranks quadrics"),
+    "isolated": (lambda: data(3, 2, 3, "tanh"), LOCAL, (THIS, THIS_DATA), "ranks local"),
+    "isolated, second layer": (lambda: data(1, 2, 4, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
+    "isolated, pieces": (lambda: data(3, 2, 5, "leaky_relu", seed=2), LOCAL, (THIS, THIS_DATA), "ranks local"),
+    "isolated, deep polynomial": (lambda: data(3, 2, (4, 3), "z + z^2"), LOCAL, (THIS, THIS_DATA), "ranks local"),
+    "isolated up to scale": (lambda: generic(3, 2, (4, 3), "z^3", bias=False), LOCAL, (GENERIC, GENERIC_DATA), "ranks local"),
+    "isolated, generic": (lambda: generic(3, 2, 3, "mish"), LOCAL, (GENERIC, GENERIC_DATA), "ranks local"),
+    "isolated, generic data": (lambda: system(3, 2, 3, "arctan"), LOCAL, (THIS, GENERIC_DATA), "ranks local"),
+    "count": (lambda: generic(5, 4, 2, "gelu"), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "count"),
+    "count, network": (lambda: system(5, 4, 2, "relu"), NOT_UNIQUE, (THIS, GENERIC_DATA), "count"),
+    "fibre": (lambda: data(5, 4, 2, "gelu"), NOT_UNIQUE, (THIS, THIS_DATA), "fibre"),
+    "region": (region, NOT_UNIQUE, (THIS, THIS_DATA), "region"),
+    "invisible": (lambda: data(3, 2, 4, "relu", seed=1), NOT_UNIQUE, (THIS, THIS_DATA), "invisible"),
+}
+"""Name: the report, its verdict and scope, and the steps of its certificate."""
+
+
+@cache
+def report(name: str) -> idf.Report:
+    return CASES[name][0]()
+
+
+@cache
+def certificate(name: str) -> idf.Certificate:
+    return report(name).certificate()
+
+
+def content(name: str) -> dict:
+    return certificate(name).to_dict()
+
+
+def rehash(body: dict, names: bool = True) -> dict:
+    """With the hash of the content set right, and by default also those of the network and of the data that it names."""
+    body["sha256"] = dict(body["sha256"])
+    if names:
+        body["sha256"] |= named_hashes(body["claim"], body["numbers"])
+    body["sha256"]["content"] = canonical_hash({name: value for name, value in body.items() if name != "sha256"})
+    return body
+
+
+def forged(name: str, **changed) -> idf.Verification:
+    """The verification of a certificate with parts of the claim replaced, and all hashes right."""
+    body = content(name)
+    body["claim"] |= changed
+    return idf.verify(rehash(body))
+
+
+def with_steps(name: str, *steps: dict, **claim) -> idf.Verification:
+    body = content(name)
+    body["claim"] |= claim
+    return idf.verify(rehash(body | {"steps": list(steps)}))
+
+
+class TestEveryProvedVerdict:
+    @pytest.mark.parametrize("name", CASES)
+    def test_is_certified(self, name, tmp_path):
+        _, verdict, scope, steps = CASES[name]
+        proof = certificate(name)
+        assert report(name).verdict is verdict and (report(name).scope.network, report(name).scope.data) == scope
+        answer = idf.verify(proof.save(tmp_path / "proof.json"))
+        assert answer and answer.claim.startswith(f"{verdict} for {scope[0]}, {scope[1]} (gradient, ")
+        assert " ".join(step["kind"] for step in proof.content["steps"]) == steps
+        assert len(answer.reasons) == len(proof.content["steps"])
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_names_its_network_and_data(self, name):
+        question, answer = report(name).question, idf.verify(certificate(name))
+        assert answer.network == (None if question.system is None else network_hash(question.system.network))
+        assert (answer.data is None) == (question.data is None)
+
+    @pytest.mark.parametrize("scope", SCOPES)
+    def test_every_scope_has_one(self, scope):
+        assert scope in {case[2] for case in CASES.values()}
+
+    def test_one_report_one_certificate(self):
+        assert CASES["columns"][0]().certificate().to_json() == certificate("columns").to_json()
+
+    def test_multipliers_are_part_of_the_claim(self):
+        assert "multipliers given before the network" in idf.verify(certificate("multipliers beforehand")).claim
+        assert "multipliers given" not in idf.verify(certificate("sizes")).claim
+
+    def test_matchings_where_pairs_do_not_suffice(self):
+        """Every sample activates too few neurons for the counts, but each set of samples enough."""
+        found = None
+        for seed in range(40):
+            judged = data(5, 3, (13, 5), "relu", seed=seed)
+            if judged["pattern"].is_proved and judged["pattern"].evidence["sets"] == "all":
+                found = only(judged, "pattern", (PATTERN, THIS_DATA))
+                break
+        assert found is not None
+        found = replace(found, conditions=tuple(c for c in found.conditions if c.name != "quadrics"))
+        proof = found.certificate()
+        assert proof.content["steps"][-1] == {"kind": "pattern", "sets": "all"} and idf.verify(proof)
+        body = proof.to_dict()
+        body["steps"][-1]["sets"] = "pairs"
+        assert not idf.verify(rehash(body))
+
+
+def leaves(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+        return
+    for key, item in items:
+        yield from leaves(item, (*path, key))
+
+
+WORDS = {
+    "format": ["other"],
+    "kind": ["verdict", "solution", "ranks", "local", "count", "polynomial", "analytic", "piecewise-linear"],
+    "verdict": ["UNIQUE", "LOCALLY_UNIQUE", "NOT_UNIQUE", "UNDECIDED"],
+    "network": [GENERIC, THIS, PATTERN, "any network"],
+    "data": [GENERIC_DATA, THIS_DATA, OFF_KINKS, CELL, CELL_OFF_KINKS, RANK, RANK_APART, "any data"],
+    "regime": ["gradient", "lazy", "weight-decay", "max-margin"],
+    "loss": ["logistic"],
+    "multipliers": ["any", "given beforehand"],
+    "group": ["none", "sign", "scaling", "positive scaling", "even scaling"],
+    "name": ["tanh", "gelu", "cos", "softplus", "relu"],
+    "route": ["forward", "backward"],
+    "equations": ["forward", "backward", "both_signals"],
+    "sets": ["pairs", "all"],
+}
+
+
+def changes(path, value) -> list:
+    """Other values of one leaf."""
+    return [other for other in candidates_for(path, value) if other != value or type(other) is not type(value)]
+
+
+def candidates_for(path, value) -> list:
+    where = [key for key in path if isinstance(key, str)][-1]
+    if isinstance(value, bool):
+        return [not value, None]
+    if isinstance(value, int):
+        return [value + 1, value - 1, -value or 2, None]
+    if where in WORDS and path[0] != "sha256":
+        return [*WORDS[where], None]
+    if value is None:
+        return [0, "0x1.0000000000000p+0", []]
+    if path[0] == "sha256":
+        return ["0" * 64, None]
+    if path[0] == "claim":
+        return [str(Fraction(value) + 1), str(-Fraction(value)) if Fraction(value) else "1/7", None]
+    return [(1.5 * float.fromhex(value) + 0.25).hex(), (-float.fromhex(value)).hex(), (0.0).hex()]
+
+
+def replaced(body: dict, path, value) -> dict:
+    body = copy.deepcopy(body)
+    at = body
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return body
+
+
+def activation_of(value: dict) -> Activation:
+    if value["kind"] == "analytic":
+        return Analytic(value["name"])
+    if value["kind"] == "polynomial":
+        return Activation([Fraction(s) for s in value["coefficients"]])
+    points, slopes, kinks = ([Fraction(v) for v in value[name]] for name in ("breakpoints", "slopes", "kinks"))
+    return PiecewiseLinear(points, slopes, Fraction(value["value"]), kinks=kinks)
+
+
+def floats(value):
+    return None if value is None else np.vectorize(float.fromhex)(value)
+
+
+def question_of(body: dict) -> NetworkQuestion:
+    """The question that a certificate answers, at its numbers or at its point."""
+    claim = body["claim"]
+    numbers = {name: body["numbers"][name] for name in NUMBERS}
+    for name in NUMBERS:
+        if numbers[name] is None and body["point"] is not None:
+            numbers[name] = body["point"][name]
+    sizes, observed = tuple(claim["sizes"]), tuple(map(tuple, claim["observed"]))
+    activations = tuple(map(activation_of, claim["activations"]))
+    asked = NetworkQuestion(sizes, activations, tuple(claim["biases"]), observed, claim["samples"], 0, claim["regime"])
+    complete = claim["loss"] is None and claim["regime"] != "max-margin"
+    asked = replace(asked, equations_are_complete=complete)
+    if numbers["weights"] is None or numbers["X"] is None:
+        return asked
+    net = Network([floats(W) for W in numbers["weights"]], biases=[floats(b) for b in numbers["biases"]], activation=activations)
+    X, c = floats(numbers["X"]), floats(numbers["c"])
+    return replace(asked, system=replace_regime(observing(net, X, c, observed), claim), data=(X, c))
+
+
+def replace_regime(planted: idf.KKTSystem, claim: dict) -> idf.KKTSystem:
+    return replace(planted, updates=planted.updates, regime=claim["regime"], loss=claim["loss"])
+
+
+def is_confirmed(body: dict) -> bool:
+    """Whether the conditions themselves, on other ways, prove the claim of this certificate."""
+    claim, step = body["claim"], body["steps"][-1]
+    kind = step["kind"]
+    try:
+        asked = question_of(body)
+    except ShapeError:  # an update of zeros, which is not a problem; but no sample of it is seen
+        return kind == "invisible"
+    if (asked.ambiguity.group, asked.ambiguity.degree) != (claim["ambiguity"]["group"], claim["ambiguity"]["degree"]):
+        return False
+    if kind == "separation":
+        at = asked if claim["data"] == THIS_DATA else replace(asked, system=None, data=None)
+        found = separation(at)
+        wanted = (step["route"].upper(), tuple(step["layers"]), claim["multipliers"] == "any")
+        possible = {(each.route.name, each.ranks, each.any_multipliers) for each in needs(at) if each.neurons <= at.neurons}
+        if found.evidence["with_this_pattern"] != (claim["network"] == PATTERN):
+            return False
+        left_out = claim["data"] == RANK_APART or claim["data"] == THIS_DATA or at.biases[0] or 1 in step["layers"]
+        return found.is_proved and wanted in possible and left_out
+    if kind == "pattern":
+        return pattern(asked).is_proved
+    if kind == "quadrics":
+        found = quadrics(asked)
+        kinds = {each.equations.name.lower() for each in candidates(asked)}
+        return found.is_proved and step["equations"] in kinds and (claim["data"] in (THIS_DATA, OFF_KINKS) or found.evidence["whole_cell"])
+    if kind in ("region", "invisible"):
+        return families(asked)[0].is_proved
+    if kind == "count":
+        return count(asked).holds is False and asked.equations_are_complete and not asked.is_self_trained
+    found = isolated(asked)
+    if kind == "fibre":
+        return found.holds is False and found.evidence["dimension"] == step["dimension"] and asked.equations_are_complete
+    return found.is_proved
+
+
+def is_a_choice(path) -> bool:
+    """Whether another value of this leaf may give another proof of the same claim."""
+    return path[0] == "point" or path[-1] == "seed"
+
+
+class TestTampering:
+    @pytest.mark.parametrize("name", CASES)
+    def test_any_change_shows(self, name):
+        """Without new hashes every change is refused. With all hashes new, what is accepted is another true statement, or another
+        proof of the same."""
+        original, rng = content(name), np.random.default_rng(0)
+        every = list(leaves(original))
+        numbers = [leaf for leaf in every if leaf[0][0] in ("numbers", "point") and isinstance(leaf[1], str)]
+        chosen = [leaf for leaf in every if leaf not in numbers]
+        chosen += [numbers[k] for k in rng.choice(len(numbers), min(len(numbers), 12), replace=False)] if numbers else []
+        for path, value in chosen:
+            for other in changes(path, value):
+                changed = replaced(original, path, other)
+                assert not idf.verify(changed), path
+                if path[0] in ("numbers", "sha256"):
+                    assert not idf.verify(rehash(copy.deepcopy(changed), names=False)) or path == ("sha256", "content"), path
+                if path[0] == "sha256":
+                    continue
+                try:
+                    answer = idf.verify(rehash(changed))
+                except (KeyError, TypeError, ValueError):
+                    continue
+                if answer and not is_a_choice(path):
+                    assert is_confirmed(changed), (path, value, other, answer.claim)
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_every_step_is_needed(self, name):
+        original = content(name)
+        for at in range(len(original["steps"])):
+            shorter = copy.deepcopy(original)
+            del shorter["steps"][at]
+            assert not idf.verify(rehash(shorter))
+        assert len(original["steps"]) == 1 or not idf.verify(rehash(original | {"steps": original["steps"][::-1]}))
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_the_scope_follows_from_the_steps(self, name):
+        claim = content(name)["claim"]
+        for scope in SCOPES:
+            within = {CELL: THIS_DATA, CELL_OFF_KINKS: OFF_KINKS}.get(claim["data"]) == scope[1]
+            if scope != (claim["network"], claim["data"]) and not within:
+                assert not forged(name, network=scope[0], data=scope[1])
+        for verdict in {"UNIQUE", "LOCALLY_UNIQUE", "NOT_UNIQUE"} - {claim["verdict"]}:
+            assert not forged(name, verdict=verdict)
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_other_numbers_of_neurons_layers_or_samples(self, name):
+        claim = content(name)["claim"]
+        for at, size in enumerate(claim["sizes"]):
+            sizes = [*claim["sizes"][:at], size + 1, *claim["sizes"][at + 1 :]]
+            answer = forged(name, sizes=sizes)
+            assert not answer or content(name)["numbers"]["weights"] is None
+        for n in (claim["samples"] - 1, claim["samples"] + 1):
+            answer = forged(name, samples=n)
+            assert not answer or name.startswith(("sizes", "count", "multipliers"))
+
+
+class TestForgedClaims:
+    def test_too_few_neurons(self):
+        """n = 3, d = 4: five neurons are enough for the features, four are not."""
+        for neurons, valid in ((5, True), (4, False)):
+            assert bool(forged("sizes", sizes=[4, neurons, 5, 2])) is valid
+
+    def test_multipliers_of_a_loss(self):
+        assert "neurons for" in forged("multipliers beforehand", multipliers="any").reasons[0]
+
+    def test_a_trained_network_is_not_generic(self):
+        assert "not generic for them" in forged("sizes", regime="max-margin").reasons[0]
+        assert not forged("count, network", regime="weight-decay")
+
+    def test_a_deeper_layer_may_hide_multipliers(self):
+        gelu, relu = ({"kind": "analytic", "name": "gelu"}, written(Activation.parse("relu")))
+        assert "slope of zero" in forged("sizes", activations=[gelu, relu]).reasons[0]
+        assert "slope of zero" in forged("sizes", sizes=[4, 8, 5, 6]).reasons[0]
+        assert forged("sizes", activations=[gelu, written(Activation.parse("leaky_relu"))])
+
+    def test_signs_that_deeper_layers_do_not_see(self):
+        """tanh without a first bias leaves a sign, which a second bias, or GELU, does not pass on."""
+        tanh, gelu = ({"kind": "analytic", "name": name} for name in ("tanh", "gelu"))
+        sign = {"group": "sign", "degree": 1}
+        wide = {"sizes": [4, 20, 5, 2], "biases": [False] * 3, "observed": [[True, False]] * 3, "ambiguity": sign}
+        assert forged("sizes", **wide, activations=[tanh, tanh])
+        assert "images of a sample" in forged("sizes", **wide, activations=[tanh, gelu]).reasons[0]
+        assert "images of a sample" in forged("sizes", **wide | {"biases": [False, True, False]}, activations=[tanh, tanh]).reasons[0]
+
+    def test_families_are_complete_only_without_further_equations(self):
+        for name in ("fibre", "region", "invisible"):
+            assert "beyond (S)" in forged(name, regime="max-margin").reasons[0]
+            assert "beyond (S)" in forged(name, regime="weight-decay", loss="logistic").reasons[0]
+
+    def test_quadrics_of_absolute_values_say_nothing_of_samples_on_kinks(self):
+        """Two data sets with the same update; the samples of the second lie on kinks, where PyTorch's slope of abs is 0."""
+        net = Network([np.array([[0, 1.0], [1, 0], [2, 0]]), np.ones((1, 3))], activation="abs")
+        judged = given(net, [[1, 1], [-1, 1]], [[1], [1]], [(True, False), (False, False)])
+        other = judged.question.system.right_hand_side([[0, 2.0], [2, 0]], [[1.0], [1]])
+        assert np.array_equal(other, judged.question.system.target) and judged.scope.data == CELL_OFF_KINKS
+        body = judged.certificate().to_dict()
+        for scope in (CELL, THIS_DATA):
+            body["claim"]["data"] = scope
+            assert "slope is neither of the two" in idf.verify(rehash(body)).reasons[0]
+
+    @pytest.mark.parametrize("name", ["isolated", "isolated, deep polynomial", "count", "fibre", "region"])
+    def test_unique_by_any_step(self, name):
+        for step in (
+            {"kind": "separation", "route": "forward", "layers": [1, 2]},
+            {"kind": "separation", "route": "backward", "layers": [1]},
+            {"kind": "pattern", "sets": "pairs"},
+            {"kind": "quadrics", "equations": "backward"},
+            {"kind": "quadrics", "equations": "forward"},
+        ):
+            ranked = [{"kind": "ranks", "layers": [1], "seed": 0}] * (content(name)["numbers"]["X"] is not None)
+            assert not with_steps(name, *ranked, step, verdict="UNIQUE")
+
+    def test_families_of_determined_data(self):
+        for name in ("cell", "columns", "isolated", "isolated, pieces", "pattern"):
+            body = content(name)
+            claim = {"verdict": "NOT_UNIQUE", "network": THIS, "data": THIS_DATA}
+            for step in (
+                {"kind": "region", "samples": [0, 1]},
+                {"kind": "invisible", "sample": 0},
+                {"kind": "fibre", "dimension": 1, "seed": 0},
+                {"kind": "count", "unknowns": 8, "equations": 7},
+            ):
+                assert not with_steps(name, step, **claim), (name, step, body["claim"])
+
+    def test_a_rank_that_is_not_full(self):
+        """Two neurons give columns of rank 2 at most; equal neurons give less."""
+        body = content("isolated")
+        body["numbers"]["weights"][0] = [body["numbers"]["weights"][0][0]] * 3
+        body["numbers"]["biases"][0] = [body["numbers"]["biases"][0][0]] * 3
+        assert "not proved to be independent" in idf.verify(rehash(body)).reasons[0]
+
+    def test_a_dead_neuron_more_or_less(self):
+        """A changed sign of one weight changes the pattern, and the quadrics with it: fewer patterns than products of samples."""
+        body = content("cell")
+        body["numbers"]["weights"][0] = [body["numbers"]["weights"][0][0]] * 12
+        body["numbers"]["biases"][0] = [body["numbers"]["biases"][0][0]] * 12
+        assert not idf.verify(rehash(body))
+
+    def test_equal_and_missing_samples(self):
+        body = content("cell")
+        body["numbers"]["X"] = [body["numbers"]["X"][0]] * 2
+        assert "two samples coincide" in idf.verify(rehash(body)).reasons[0]
+        body = content("cell")
+        body["numbers"]["c"][1] = [(0.0).hex()]
+        assert "a multiplier is zero" in idf.verify(rehash(body)).reasons[0]
+
+    def test_the_prime(self):
+        for prime, message in ((2**31 + 1, "not an odd prime"), (7, "prime: expected"), (None, "needs a prime")):
+            body = content("columns")
+            body["point"]["prime"] = prime
+            assert message in idf.verify(rehash(body)).reasons[0]
+
+    def test_a_point_in_place_of_given_numbers(self):
+        body = content("isolated, generic data")
+        body["point"] |= {name: body["numbers"][name] for name in ("weights", "biases")}
+        assert "are given already" in idf.verify(rehash(body)).reasons[0]
+
+
+class TestItsOwnArithmetic:
+    @pytest.mark.parametrize("name", ANALYTIC)
+    def test_the_table_of_functions(self, name):
+        """Values, slopes and curvatures against numerical derivatives in arbitrary precision."""
+        sigma = read({"kind": "analytic", "name": name})
+        with ctx.workprec(160), mpmath.workdps(60):
+            for z in (-30.0, -3.25, -0.5, 0.0, 1e-3, 0.75, 4.0, 25.0):
+                found = sigma.derivatives(arb(z), arb)
+                for order, value in enumerate(found):
+                    expected = mpmath.diff(REFERENCE[name], mpmath.mpf(z), order) if order else REFERENCE[name](mpmath.mpf(z))
+                    assert abs(mpmath.mpf(value.mid().str(50, radius=False)) - expected) < mpmath.mpf(10) ** -15 * (1 + abs(expected))
+                    assert float(value.rad()) < 1e-30
+
+    def test_the_table_is_complete(self):
+        assert set(SERIES) == set(ANALYTIC)
+        for name in ANALYTIC:
+            assert read({"kind": "analytic", "name": name}).parity == Analytic(name).parity
+
+    @pytest.mark.parametrize(
+        "text", ["relu", "leaky_relu", "abs", "relu6", "hard_tanh", "hard_sigmoid", "soft_shrink(1/4)", "z + z^3", "z^4"]
+    )
+    def test_properties_of_activations(self, text):
+        sigma = Activation.parse(text)
+        found = read(written(sigma))
+        assert found.parity == sigma.parity and found.kind == sigma.kind
+        assert found.is_odd == (sigma.parity == -1 and sigma(0.0) == 0)
+
+    @pytest.mark.parametrize("seed", range(30))
+    def test_matchings(self, seed):
+        """Hall's condition by augmenting paths is that by maximum flows."""
+        rng = np.random.default_rng(seed)
+        n, m = rng.integers(2, 6), rng.integers(3, 11)
+        high = rng.random((n, m)) < rng.choice([0.4, 0.7])
+        rows, m = [sum(1 << j for j in np.flatnonzero(row).tolist()) for row in high], int(m)
+        for seen in range(-1, 5):
+            for apart in (1, 2):
+                own = _has_neighbours(rows, m, seen)
+                own = own and all(_has_neighbours([u ^ v for k, u in enumerate(rows) if k != i], m, apart) for i, v in enumerate(rows))
+                assert own == holds_for_all_sets(high, seen, apart)
+
+
+FLAT = (2, 4, 5, "relu")
+"""Data in a family on their pieces, with a derivative of lower rank than there are equations."""
+
+
+class TestErrors:
+    def test_ranks_at_random_points(self):
+        """Data that lie in a family on their pieces, of a rank below the number of equations."""
+        judged = data(*FLAT)
+        assert judged.witness.kind == "fibre" and judged["local"].arithmetic is Arithmetic.MONTE_CARLO
+        with pytest.raises(NoCertificateError, match="random points") as raised:
+            judged.certificate()
+        assert raised.value.reason is Lacking.MONTE_CARLO and raised.value.rests_on == ("fibre",)
+
+    def test_a_condition_that_the_checker_does_not_know(self):
+        judged = report("columns")
+        with pytest.raises(NoCertificateError) as raised:
+            replace(judged, conditions=tuple(c for c in judged.conditions if c.name != "quadrics")).certificate()
+        assert raised.value.reason is Lacking.STEPS
+
+    def test_a_sample_on_a_kink_among_kinds(self):
+        """leaky ReLU, then tanh: z = 0 exactly, but balls are never exactly anything."""
+        net = Network([np.array([[1.0, -1.0], [0.5, 2.0]]), np.eye(2) + 0.5, np.ones((1, 2))], activation=["leaky_relu", "tanh"])
+        judged = given(net, [[0.5, 0.5]], [[1.0]], [(True, False)] * 3)
+        if judged.verdict is idf.Verdict.UNDECIDED:
+            judged = replace(judged, verdict=LOCAL)
+        with pytest.raises(NoCertificateError, match="kink") as raised:
+            judged.certificate()
+        assert raised.value.reason is Lacking.KINK
+
+    def test_undecided(self):
+        with pytest.raises(idf.InputError, match="UNDECIDED"):
+            replace(report("columns"), verdict=idf.Verdict.UNDECIDED).certificate()
+
+    def test_too_large(self, monkeypatch):
+        monkeypatch.setitem(local.MAX_UNKNOWNS, False, 3)
+        with pytest.raises(idf.CertificateTooLargeError, match="too large for this checker"):
+            report("isolated").certificate()
+        monkeypatch.setitem(examination.MAX_PRODUCTS, True, 3)
+        with pytest.raises(idf.CertificateTooLargeError, match="too much for this checker"):
+            report("columns").certificate()
+
+
+NAMES = (*PIECEWISE, *ANALYTIC, "z^2", "z^3", "z + z^3")
+
+
+def random_case(seed: int) -> list[idf.Report]:
+    """Reports about a random network, observed in part, with data in general position or in small integers."""
+    rng = np.random.default_rng(seed)
+    depth, n, d, C = (int(rng.choice(sizes)) for sizes in ([2, 2, 3, 3, 4], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3]))
+    sizes = [d, *(int(rng.choice([2, 3, 5, 8, 14, 24])) for _ in range(depth - 1)), C]
+    kinds = [str(rng.choice(NAMES)) for _ in range(depth - 1)]
+    kinds = kinds if rng.random() < 0.3 else kinds[:1] * (depth - 1)
+    kinds = ["relu"] if kinds[0].startswith("z") and depth == 2 else kinds
+    integers = rng.random() < 0.5
+
+    def draw(*shape):
+        return rng.integers(-2, 3, size=shape).astype(float) if integers else rng.normal(size=shape)
+
+    weights = [draw(out, inside) for inside, out in pairwise(sizes)]
+    biases = [draw(out) if rng.random() < 0.5 else None for out in sizes[1:]]
+    X, c = draw(n, d), draw(n, C)
+    observed = [(bool(rng.random() < 0.8), b is not None and bool(rng.random() < 0.6)) for b in biases]
+    if len(np.unique(X, axis=0)) < n or not np.abs(c).max(axis=1).all():
+        return []
+    try:
+        planted = observing(Network(weights, biases=biases, activation=kinds), X, c, observed)
+    except idf.InputError:  # an update of zeros, or none
+        return []
+    return [idf.check(planted, data=(X, c)), idf.check(planted, samples=n)]
+
+
+@pytest.mark.parametrize("seed", range(90))
+def test_of_random_networks(seed):
+    """Two derivations of every verdict: what the conditions prove the checker accepts, or the error says why it cannot."""
+    for judged in random_case(seed):
+        if judged.verdict is idf.Verdict.UNDECIDED:
+            continue
+        try:
+            assert idf.verify(judged.certificate())
+        except NoCertificateError as error:
+            assert error.reason in (Lacking.MONTE_CARLO, Lacking.KINK)
+
+
+class TestMalformed:
+    @pytest.mark.parametrize("name", ["separation", "columns", "isolated, generic"])
+    def test_one_value_replaced_by_anything(self, name):
+        original, rng = content(name), np.random.default_rng(5)
+        paths = sorted({path[:k] for path, _ in leaves(original) for k in range(1, len(path) + 1)}, key=str)
+        for path in [paths[k] for k in rng.choice(len(paths), 40, replace=False)]:
+            for value in (None, True, -1, 2**70, "x", [], {}, [[]], {"kind": "analytic"}, 1.5):
+                changed = replaced(original, path, value)
+                if changed == original or path[0] == "sha256":
+                    continue
+                try:
+                    changed = rehash(changed)
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    continue
+                answer = idf.verify(changed)
+                assert not answer or is_a_choice(path) or path[0] == "claim"
+
+    def test_steps_of_the_other_kind_of_certificate(self):
+        assert "no such kind" in with_steps("columns", {"kind": "interpolation", "rows": [0]}).reasons[0]
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(("activation", "word"), [("relu", "this network, all data"), ("gelu", "generic network, this data")])
+    def test_write_and_verify(self, activation, word, monkeypatch, capsys, tmp_path):
+        paths = []
+        for seed in (0, 1):
+            planted, truth = size(4, 2, 24, activation).plant(seed)
+            paths.append(idf.save_problem(tmp_path / f"p{seed}.npz", planted, truth.X, truth.c))
+        proof = tmp_path / "proof.json"
+        status, out, _ = run(monkeypatch, capsys, "check", paths[0], "--known-data", "--certificate", proof)
+        assert status == 0 and out.startswith("UNIQUE")
+        status, out, _ = run(monkeypatch, capsys, "verify", proof)
+        assert status == 0 and out.startswith(f"VALID: UNIQUE for {word}") and "network sha256" in out
+        assert run(monkeypatch, capsys, "verify", proof, "--problem", paths[0])[0] == 0
+        status, out, _ = run(monkeypatch, capsys, "verify", proof, "--problem", paths[1], "--json")
+        assert status == 1 and "not about the network of" in json.loads(out)["reasons"][-1]
+
+    def test_no_certificate(self, monkeypatch, capsys, tmp_path):
+        planted, truth = size(*FLAT).plant(0)
+        path = idf.save_problem(tmp_path / "p.npz", planted, truth.X, truth.c)
+        status, out, err = run(monkeypatch, capsys, "check", path, "--known-data", "--certificate", tmp_path / "proof.json")
+        assert status == 1 and out.startswith("NOT_UNIQUE") and "random points" in err and not (tmp_path / "proof.json").exists()
+
+
+def test_hashes_of_networks():
+    """Of two polynomial layers as always; of other networks all of it counts."""
+    W, a = np.eye(2), np.ones((1, 2))
+    relu = Network([W, a], biases=[[0.0, 0.0], None], activation="relu")
+    others = [
+        Network([W, a], biases=[[0.0, 0.0], None], activation="leaky_relu"),
+        Network([W, a], activation="relu"),
+        Network([2 * W, a], biases=[[0.0, 0.0], None], activation="relu"),
+        Network([W, W, a], activation="relu"),
+        Network([W, W, a], activation=["relu", "gelu"]),
+        Network([W, a], activation="z^3"),
+        Network([W, a], biases=[None, [1.0]], activation="z^3"),
+    ]
+    assert len({network_hash(net) for net in (relu, *others)}) == 1 + len(others)
+    assert network_hash(relu) == network_hash(Network([W, a], biases=[np.zeros(2), None], activation="piecewise_linear([0], [0, 1], 0)"))
+    assert network_hash(Network([W, a], activation="z^3")) == network_hash(idf.TwoLayerNetwork(W, [1.0, 1.0], "z^3"))
+
+
+def test_time_is_kept():
+    for name in ("sizes", "columns", "isolated", "fibre"):
+        assert certificate_seconds(report(name)) < 1
+    large = replace(report("columns").question, sizes=(784, 1000, 10), samples=30)
+    slow = replace(report("columns"), question=large)
+    assert certificate_seconds(slow) > 1
+    with pytest.raises(idf.OutOfTimeError, match="the certificate"):
+        slow.certificate(budget=0.1)
