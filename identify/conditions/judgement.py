@@ -224,6 +224,9 @@ def verdict_of_network(
         whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
         words = (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
         return Verdict.UNIQUE, Scope("this network", whose), (f"quadrics: {exact.statement}",), words
+    every = found.get("enumeration")
+    if every is not None and every.is_proved:
+        return Verdict.UNIQUE, Scope("this network", "this data"), (f"enumeration: {every.statement}",), ()
     doubted = found.get("competitors")
     for name, network in (("separation", "generic network"), ("pattern", PATTERN_SCOPE)):
         condition = found.get(name)
@@ -236,7 +239,7 @@ def verdict_of_network(
             return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else whose), tuple(reasons), (explained,)
     if not data_are_given and found["count"].holds is False and counts_apply:
         return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
-    tried = [found[name] for name in ("quadrics", "separation", "pattern", "competitors") if name in found]
+    tried = [found[name] for name in ("quadrics", "enumeration", "separation", "pattern", "competitors") if name in found]
     marks = {True: "holds", False: "fails", None: "is open"}
     failing = tuple(f"{c.name} {marks[c.holds]}: {c.statement}" for c in tried)
     if found["local"].is_proved:

@@ -11,6 +11,7 @@ from identify.base.norms import relative_size
 from identify.base.options import CONDITIONS
 from identify.conditions.judgement import verdict_of_network, versions
 from identify.conditions.networks.competitors import competitors
+from identify.conditions.networks.enumeration import enumeration, enumeration_seconds
 from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated, isolated_seconds
 from identify.conditions.networks.pattern import pattern
@@ -54,11 +55,14 @@ def judge_network(
     settled = "a family of data with the same update was found" if witness is not None else ""
     if piecewise:
         plan.evaluate("quadrics", quadrics_seconds(question), lambda: quadrics(question), settled)
-    proved = [name for name in ("quadrics", "separation", "pattern") if name in found and found[name].is_proved]
-    if proved and "quadrics" not in proved:
+        tried = settled or ("the question is decided without it" if found["quadrics"].is_proved else "")
+        plan.evaluate("enumeration", enumeration_seconds(question), lambda: enumeration(question), tried)
+    exact = [name for name in ("quadrics", "enumeration") if name in found and found[name].is_proved]
+    proved = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
+    if proved and not exact:
         route = Route[found["separation"].evidence["route"]] if "separation" in proved else Route.FORWARD
         plan.evaluate("competitors", 0.0, lambda: competitors(question, route))
-    unneeded = settled or ("the question is decided without it" if "quadrics" in proved else "")
+    unneeded = settled or ("the question is decided without it" if exact else "")
     if proved and not unneeded and sample is not None:
         unneeded = "the question is decided without it"
     if not counted.holds and question.data is None:

@@ -1,0 +1,222 @@
+r"""Theorem B without products: every choice of slopes is tried, so that no other sample can be missed.
+
+The equations of a single sample are :math:`F_j(\zeta) = s_j\, G_j(\gamma)` for every neuron j, with linear forms F and G and a slope
+:math:`s_j` of the activation. Backward: its column :math:`\sum_i \zeta_i u_i^1` and :math:`a_j\cdot\gamma`, or for deeper networks
+:math:`W_2^\top` times a column of :math:`G_2`. Forward: its features and its pre-activations. Once the slopes are chosen, this is linear. A
+search takes one neuron after the other. Each one that the present subspace does not satisfy yet costs it a dimension, whatever its slope,
+so there are at most (number of slopes)^(unknowns - 1) lines, however wide the network is. The samples are among them. If there is no
+other, the data are the only ones.
+
+It is done modulo a prime. A subspace has no more dimensions over the rationals than there. So a line found modulo the prime is at most one
+line over the rationals. If it is that of a sample, its slopes are those of the sample, unless a signal (or pre-activation) that is not zero
+vanishes modulo the prime, which is checked. A subspace in which :math:`\zeta` vanishes modulo the prime is left out only if n of its
+neurons have slope zero: their forms are of :math:`\zeta` alone, and independent, so that it vanishes over the rationals, too.
+
+Slopes are those of the pieces and those stated at kinks, so that samples on kinks are included. A line is left out if it needs more neurons
+on kinks than a point in the span of the samples can have there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Int
+
+from identify.base.limits import refuse_when_spent
+from identify.conditions.networks.quadrics import Equations
+from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.exact.modular import multiply, random_prime, rank, residue, residues
+from identify.exact.rings import Modular, passes
+from identify.problem.activation import PiecewiseLinear
+from identify.problem.verdict import Arithmetic, Condition
+
+REFERENCE = "Theorem B by enumeration (docs, theory); slopes of columns as in Dimitrov et al. 2024 (SPEAR)"
+NODE_SECONDS = 6e-5
+"""Of one subspace (measured)."""
+MOST_NODES = 2**24
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which equations, their numbers of unknowns in F and in G, and the slopes that a neuron may have."""
+
+    equations: Equations
+    samples: int
+    others: int
+    slopes: tuple[Fraction, ...]
+    ranks: tuple[int, ...]
+    tied: bool = False
+
+    @property
+    def unknowns(self) -> int:
+        return self.samples + self.others - self.tied
+
+    @property
+    def nodes(self) -> float:
+        """Subspaces, at most."""
+        return 2.0 * float(len(self.slopes)) ** (self.unknowns - 1)
+
+
+def choices(question: NetworkQuestion) -> list[Choice]:
+    """What the observed layers allow, the fewest subspaces first."""
+    sigma = question.sigma
+    if not isinstance(sigma, PiecewiseLinear):
+        return []
+    n, (rows, features) = question.samples, question.affine
+    every = tuple(sorted({*sigma.slopes, *sigma.kinks}))
+    settled = rows or (not question.biases[0] and sigma.is_homogeneous)
+    found = []
+    if question.rows_can_count and question.depth == 2 and settled:
+        fixes = features and not rows and question.features_can_count
+        found.append(Choice(Equations.BACKWARD, n, question.outputs, every, (1, 2) if fixes else (1,)))
+    if question.rows_can_count and question.features_can_count and question.depth > 2:
+        if settled:
+            found.append(Choice(Equations.BOTH_SIGNALS, n, n, every, (1, 2)))
+        if sigma.is_homogeneous:
+            extra = bool(question.biases[0] and not rows)
+            found.append(Choice(Equations.FORWARD, n, n + extra, tuple(sorted(set(sigma.slopes))), (1, 2), bool(rows and features)))
+    return sorted(found, key=lambda each: each.nodes)
+
+
+def enumeration_seconds(question: NetworkQuestion) -> float:
+    """Of the search with the fewest subspaces, if all of them are met."""
+    every = choices(question)
+    return NODE_SECONDS * every[0].nodes * (1 + question.neurons / 500) if every and question.data is not None else 0.0
+
+
+def enumeration(question: NetworkQuestion) -> Condition:
+    """Try every choice of slopes at given data. Cost exponential in n + C, linear in m."""
+    every = choices(question)
+    if question.data is None:
+        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
+    if not question.is_exact or not every:
+        statement = "is about piecewise-linear networks and the update of the first layer, with its bias if it has one"
+        return _condition(None, statement, {}, Arithmetic.NONE)
+    each = every[0]
+    evidence: dict = {"equations": each.equations.name.lower(), "unknowns": each.unknowns, "slopes": len(each.slopes)}
+    if each.nodes > MOST_NODES:
+        return _condition(None, f"not tried: up to {each.nodes:.1g} subspaces", evidence, Arithmetic.NONE)
+    if not all(question.counted[layer - 1] for layer in each.ranks):
+        return _condition(None, "the ranks of the updates are not proved to be n at these data", evidence, Arithmetic.NONE)
+    if each.equations is not Equations.BACKWARD and not multipliers_are_determined(question):
+        return _condition(None, "the signals of these samples are not proved to determine their multipliers", evidence, Arithmetic.NONE)
+    q = random_prime(np.random.default_rng([question.seed, 0xE9]))
+    forms = _forms(question, each, q)
+    if forms is None:
+        return _condition(None, "a signal of a sample vanishes at a neuron, at least modulo the prime", evidence, Arithmetic.NONE)
+    F, G, known = forms
+    found = lines_of(F, G, each, q)
+    if found is not None and len(each.slopes) > len(set(question.sigma.slopes)):
+        found = {line for line in found if line in known or not _needs_kinks(question, line, F, G, q)}
+    evidence |= {"prime": q, "rank_of_layers": list(each.ranks)}
+    if found is None:
+        statement = "a choice of slopes leaves more than a line of columns: other data may have these updates"
+        return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
+    extra = found - known
+    evidence |= {"lines": len(found), "subspaces_at_most": each.nodes}
+    if extra:
+        statement = f"{len(extra)} choices of slopes give columns that are not those of samples: other data may have these updates"
+        return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
+    statement = f"every choice of slopes was tried: only the n = {question.samples} samples solve the equations of a single sample"
+    return _condition(True, statement, evidence, Arithmetic.PROOF)
+
+
+Line = tuple[int, ...]
+
+
+def _forms(question: NetworkQuestion, each: Choice, q: int) -> tuple[np.ndarray, np.ndarray, set[Line]] | None:
+    """F and G modulo q, one row for each neuron, and the lines of the samples (with both signs for an even activation).
+
+    None if G vanishes modulo q at a sample and a neuron, other than by output weights of zero.
+    """
+    system, data = question.system, question.data
+    assert system is not None and data is not None
+    net, n = system.network, question.samples
+    at = passes(Modular(q, question.activations, question.pieces), net, *data)
+    unit = np.eye(n, dtype=np.int64)
+    if each.equations is Equations.BACKWARD:
+        F, G, other = at.signals[0].T, residues(np.ascontiguousarray(net.weights[1].T), q), residues(data[1], q)
+    elif each.equations is Equations.BOTH_SIGNALS:
+        F, G, other = at.signals[0].T, at.weighted[0].T, unit
+    else:
+        F, G, other = at.entering[1].T, at.before[0].T, unit
+        bias = net.biases[0]
+        if bias is not None and not question.affine[0]:
+            offsets = residues(bias[:, None], q)
+            G, other = np.hstack([(G - offsets) % q, offsets]), np.hstack([unit, np.ones((n, 1), np.int64)])
+    silent = (G == 0).all(axis=1)  # a neuron without output weights satisfies the equations with every slope
+    if ((multiply(G, np.ascontiguousarray(other.T), q) == 0) & (silent == 0)[:, None]).any():
+        return None
+    signs = (1, -1) if question.sigma.parity == 1 else (1,)
+    known = {_normal(np.concatenate([unit[k], sign * other[k] % q]), q) for k in range(n) for sign in signs}
+    return F, G, known
+
+
+def _needs_kinks(question: NetworkQuestion, line: Line, F: np.ndarray, G: np.ndarray, q: int) -> bool:
+    """Whether so many neurons are on a kink, with a slope of no piece, that no point in the span of the samples has them all there."""
+    system, data = question.system, question.data
+    assert system is not None and data is not None
+    vector = np.array(line, dtype=np.int64)[:, None]
+    f, g = multiply(F, vector[: F.shape[1]], q)[:, 0], multiply(G, vector[F.shape[1] :], q)[:, 0]
+    slopes = np.array([residue(s, q) for s in sorted(set(question.sigma.slopes))], dtype=np.int64)
+    of_pieces = ((f - slopes[:, None] * g) % q == 0).any(axis=0)
+    on_kink = np.flatnonzero(~of_pieces)
+    if question.sigma.breakpoints != (0,):
+        return False
+    net = system.network
+    z = multiply(residues(net.weights[0][on_kink], q), residues(np.ascontiguousarray(data[0].T), q), q)
+    z = z if net.biases[0] is None else (z + residues(net.biases[0][on_kink], q)[:, None]) % q
+    return len(on_kink) >= question.samples and rank(z, q) == question.samples
+
+
+def lines_of(F: Int[np.ndarray, "m n"], G: Int[np.ndarray, "m k"], each: Choice, q: int) -> set[Line] | None:
+    """All lines with F = s G for some choice of slopes, F not zero; None if a choice leaves more than a line."""
+    n, k = F.shape[1], G.shape[1]
+    slopes = [residue(s, q) for s in each.slopes]
+    basis = np.eye(n + k, dtype=np.int64)
+    if each.tied:  # the coefficients of both parts have the same sum
+        basis = _restricted(basis, np.concatenate([np.ones(n, np.int64), np.full(k, q - 1)]), q)
+    stack = [(multiply(F, basis[:n], q), multiply(G, basis[n:], q), basis, 0)]
+    found: set[Line] = set()
+    while stack:
+        refuse_when_spent("the choices of slopes")
+        f, g, basis, zeros = stack.pop()
+        if not basis[:n].any():
+            if zeros < n:
+                return None
+            continue
+        rest = np.stack([(f - s * g) % q for s in slopes])  # (slopes, neurons, dimensions)
+        met = np.asarray((rest == 0).all(axis=2).any(axis=0))
+        if met.all():
+            if basis.shape[1] > 1:
+                return None
+            found.add(_normal(basis[:, 0], q))
+            continue
+        if basis.shape[1] == 1:
+            continue
+        j = int(np.argmin(met))
+        for s in slopes:
+            form = (f[j] - s * g[j]) % q
+            first, second, third = (_restricted(part, form, q) for part in (f, g, basis))
+            stack.append((first, second, third, zeros + (s == 0)))
+    return found
+
+
+def _restricted(columns: np.ndarray, form: np.ndarray, q: int) -> np.ndarray:
+    """Columns in a basis of the kernel of a form that is not zero."""
+    pivot = int(np.flatnonzero(form)[-1])
+    ratio = form * pow(int(form[pivot]), -1, q) % q
+    kept = np.delete(np.arange(len(form)), pivot)
+    return (columns[:, kept] - columns[:, [pivot]] * ratio[kept] % q) % q
+
+
+def _normal(vector: np.ndarray, q: int) -> Line:
+    """The multiple with a first entry of 1."""
+    lead = int(vector[np.flatnonzero(vector)[0]])
+    return tuple((vector * pow(lead, -1, q) % q).tolist())
+
+
+def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic) -> Condition:
+    return Condition("enumeration", holds, statement, evidence, arithmetic, REFERENCE)
