@@ -39,7 +39,19 @@ AXES = (
 THEOREMS = (
     *("reduction", "interpolation", "interpolation-width", "scale", "jennrich", "kruskal", "reshaped-kruskal", "generic-decomposition"),
     *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global"),
-    *("macaulay", "completion", "one-sample", "separation", "pattern", "quadrics", "isolation", "count", "rotation", "fibre"),
+    *(
+        "macaulay",
+        "completion",
+        "one-sample",
+        "separation",
+        "pattern",
+        "quadrics",
+        "enumeration",
+        "isolation",
+        "count",
+        "rotation",
+        "fibre",
+    ),
     *("row-space", "splitting"),
 )
 """In the order of the theory."""

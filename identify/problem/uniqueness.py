@@ -71,6 +71,10 @@ class UniquenessReason(StrEnum):
         "a proof for the recovered numbers rests on digits beyond their error bars: samples that are dependent, or nearly so, within "
         "these bars may have other data beside them"
     )
+    EXACT_ONLY = (
+        "identify.check proves it for exactly the recovered numbers, by a condition ({condition}) that is not carried over to all data "
+        "within their error bars"
+    )
     FREE = "the equations do not fix the data to first order: their Jacobian is rank deficient to working precision"
     UNDECIDED = "no condition decides whether other data give the same target"
     RESIDUAL = (

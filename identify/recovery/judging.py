@@ -7,6 +7,8 @@ recovered numbers that their error bars do not confirm (:mod:`identify.recovery.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from identify.base.errors import InputError
@@ -17,7 +19,7 @@ from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Arithmetic, Report, Verdict
 from identify.recovery.multistart import ENOUGH_CONVERGED
-from identify.recovery.robust import carries_over, network_carries_over
+from identify.recovery.robust import carries_over, network_carries_over, rests_on_exact_numbers
 from identify.recovery.solution import Recovery
 
 SECONDS = 1.0
@@ -41,7 +43,7 @@ def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
     if report is not None and report.verdict is Verdict.UNIQUE:
         if not carries_over(system, found, report):
-            return _by_starts(found, UniquenessReason.FREE if np.isinf(found.error_bars).any() else UniquenessReason.ROUNDED)
+            return _withheld(found, report)
         return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
     return _by_starts(found, undecided)
 
@@ -85,6 +87,17 @@ def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report 
         return report, UniquenessReason.ISOLATED
     late = any(each.arithmetic is Arithmetic.NONE and "estimated_seconds" in each.evidence for each in report.conditions)
     return report, UniquenessReason.TIME if late else UniquenessReason.UNDECIDED
+
+
+def _withheld(found: Recovery, report: Report) -> Uniqueness:
+    """What remains of a proof that does not hold for all data within the error bars."""
+    if np.isinf(found.error_bars).any():
+        return _by_starts(found, UniquenessReason.FREE)
+    condition = rests_on_exact_numbers(report)
+    if condition is None:
+        return _by_starts(found, UniquenessReason.ROUNDED)
+    known = _by_starts(found, UniquenessReason.EXACT_ONLY)
+    return replace(known, numbers=known.numbers | {"condition": condition})
 
 
 def _by_starts(found: Recovery, undecided: UniquenessReason) -> Uniqueness:

@@ -36,11 +36,25 @@ SUBSETS = 3000
 """Subsets looked at for a Kruskal rank, at most; larger ones are not claimed by the conditions either."""
 
 
+ONLY_EXACT = ("one-sample", "macaulay", "completion")
+"""Conditions whose ranks are not looked at in floating point, so that proofs by them stay with the exact numbers."""
+
+
+def rests_on_exact_numbers(report: Report) -> str | None:
+    """The condition in :data:`ONLY_EXACT` without which the report would not say UNIQUE; None if others prove it."""
+    proved = {condition.name for condition in report.conditions if condition.is_proved}
+    if {"interpolation", "decomposition", "scale"} <= proved:
+        return None
+    return next((name for name in ONLY_EXACT if name in proved), None)
+
+
 def carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
     """Whether the conditions that prove uniqueness of the recovered numbers hold beyond their error bars.
 
     Cost O(n^3), and that of up to 3000 small eigenvalue problems for each Kruskal rank.
     """
+    if rests_on_exact_numbers(report) is not None:
+        return False
     size = float(np.sqrt((found.X**2).sum(axis=1).mean())) or 1.0
     error = float(found.error_bars.max()) / size
     degree = system.network.activation.degree

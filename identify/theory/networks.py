@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import scipy
 
-from identify.conditions.networks import isolated, pattern, quadrics, separation
+from identify.conditions.networks import enumeration, isolated, pattern, quadrics, separation
 from identify.conditions.networks.competitors import competitors
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import Route
@@ -124,6 +124,13 @@ def _quadrics(case: NetworkCase) -> Seen:
     return Seen(found.is_proved, seen, f"rank {ranks[0]['rank']} of {ranks[0]['needed']}; {evidence}")
 
 
+def _enumeration(case: NetworkCase) -> Seen:
+    found = enumeration.enumeration(case.question)
+    seen = _quadrics(case)
+    lines = found.evidence.get("lines", "–")
+    return Seen(found.is_proved, seen.conclusion, f"{lines} lines for {len(case.X)} samples; {seen.evidence.partition('; ')[2]}")
+
+
 def _isolated(case: NetworkCase) -> Seen:
     found = isolated.isolated(case.question)
     rank = f"rank {found.evidence.get('rank', '–')} of {found.evidence.get('needed', '–')}"
@@ -231,6 +238,30 @@ THEOREMS = (
         examine=_quadrics,
         draw=planted,
         nearest=(("too few neurons", narrower(lambda question: 4)),),
+    ),
+    Theorem(
+        name="enumeration",
+        title="If no choice of slopes admits another column, the data are unique (B, without products)",
+        statement=r"Let the slopes of $\sigma$ be finitely many numbers. Every column $v \in \mathrm{col}(G_1)$ of a sample satisfies "
+        r"$v_j = s_j\, a_j\cdot\gamma$ with slopes $s_j$ of $\sigma$. If $G_1$ has rank $n$ and, whatever the slopes, the only lines of "
+        r"$(v, \gamma)$ are those of the samples, no other data have this update. Likewise for columns of two layers, and for features.",
+        hypotheses=(
+            "the first layer is piecewise-linear, and its slopes at kinks are stated",
+            "G_1 has rank n (and G_2, for deeper networks)",
+            "for no choice of slopes there is another line, or more than a line, with a column that is not zero",
+            "the update of the first bias is known, or there is no bias and σ(tz) = tσ(z) for t > 0",
+        ),
+        conclusion="no other data set of at most n samples has these updates, up to the order of the samples (and their scales without "
+        "biases)",
+        scope="this network, this data",
+        reference=enumeration.REFERENCE,
+        condition="enumeration",
+        configuration=Configuration(
+            inputs=2, samples=2, width=10, bias=True, layers="first", activation=Activation.parse("leaky_relu(1/4)")
+        ),
+        examine=_enumeration,
+        draw=planted,
+        nearest=(("too few neurons", narrower(lambda question: 3)),),
     ),
     Theorem(
         name="isolation",

@@ -70,10 +70,11 @@ class TestStatus:
         assert found.match(truth.X, truth.c).errors.max() < 1e-9
 
     def test_isolation_is_no_proof_of_uniqueness(self):
-        """LOCALLY_UNIQUE: evidence when enough starts end at the same data, and unknown before."""
+        """A proof for the recovered numbers alone: evidence when enough starts end at the same data, and unknown before."""
         system, _ = size(5, 4, 6).plant(0)
         few = idf.recover(system, samples=4).uniqueness
-        assert few.status is UniquenessStatus.UNKNOWN and few.reason is UniquenessReason.ISOLATED and few.scope is None
+        assert few.status is UniquenessStatus.UNKNOWN and few.reason is UniquenessReason.EXACT_ONLY and few.scope is None
+        assert few.numbers["condition"] == "macaulay" and "macaulay" in str(few)
         found = idf.recover(system, samples=4, method="birth", starts=32)
         assert found.evidence["uniqueness"]["converged"] >= 10
         assert found.uniqueness.status is UniquenessStatus.EVIDENCE and found.uniqueness.reason is UniquenessReason.ONE_SOLUTION
