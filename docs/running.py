@@ -47,7 +47,8 @@ def stop() -> None:
 
 
 def _prepare() -> None:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the cores are taken by the other processes
+    for threads in ("OPENBLAS_NUM_THREADS", "NPROC"):  # of NumPy and of XLA: the cores are taken by the other processes
+        os.environ.setdefault(threads, "1")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)-7s -  %(message)s"))  # as MkDocs prints
     log.addHandler(handler)

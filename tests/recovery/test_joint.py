@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import expit
-from support.marks import slow
+from support.marks import alone, slow
 from support.oracles import system_of
 
 import identify as idf
@@ -61,7 +61,7 @@ def test_two_samples(side, seed, starts):
     assert np.isinf(found.error_bars).any()
 
 
-@pytest.mark.slow
+@alone
 def test_three_samples_may_have_several_solutions_and_the_evidence_says_so():
     system, *_ = gradient(3, 2, "margins")
     found = idf.recover(system, samples=3)
@@ -95,7 +95,7 @@ def test_refused_where_a_rotation_is_left(samples, side, activation, method):
         idf.recover(system, samples=samples, method=method)
 
 
-@pytest.mark.slow
+@alone
 def test_other_degrees_may_use_it():
     system, X, c = gradient(2, 1, "closure", "z + z^3")
     assert idf.recover(system, samples=2, method="joint").match(X, c).errors.max() < 1e-10

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import scipy
 from scipy.optimize import least_squares
-from support.marks import slow
+from support.marks import alone, slow
 
 import identify as idf
 from identify.problem.ambiguity import Ambiguity
@@ -343,7 +343,7 @@ class TestCount:
         with pytest.raises(RecoveryError, match="samples: the budget was spent before 3 to . samples solved"):
             idf.recover(wrong, method="birth", budget=0.3)
 
-    @pytest.mark.slow
+    @alone
     def test_noise_is_not_fitted_by_more_samples(self):
         system, _ = size(4, 4, 8).plant(0)
         noise = np.random.default_rng(0).standard_normal(system.n_equations)
@@ -480,7 +480,7 @@ class TestSearch:
             idf.recover(system, samples=8, budget=0.5)
         assert time.monotonic() - started < 60
 
-    @pytest.mark.slow
+    @alone
     def test_killed_and_resumed_bit_for_bit(self, tmp_path):
         """A process is killed in the middle of its starts; the next one goes on, to the bits of one that was never stopped."""
         script = tmp_path / "run.py"
@@ -506,7 +506,7 @@ class TestSearch:
 
 
 class TestDevices:
-    @pytest.mark.slow
+    @alone
     def test_starts_are_spread_over_devices(self, tmp_path):
         """Two devices (of the host) give the solutions that one gives."""
         script = tmp_path / "run.py"
@@ -560,7 +560,7 @@ class TestEvidence:
         assert tally.times == [2, 1] and tally.residuals == [1e-15, 1e-12]
         assert tally.evidence(9)["solutions"] == 2 and tally.evidence(9)["starts"] == 9 and tally.evidence(9)["unfinished"] == 0
 
-    @pytest.mark.slow
+    @alone
     def test_runs_that_have_not_ended_are_no_solutions(self):
         """Where others have a residual far smaller; not where all are as large, as with a noisy target."""
         config = idf.Configuration(inputs=3, samples=3, width=3, activation="z + z^3")

@@ -10,3 +10,8 @@ import pytest
 def slow(*values: Any):
     """A case that takes more than 5 seconds of a processor, beside faster ones for the same claim."""
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def alone(test: Any) -> Any:
+    """A slow test without a faster one for the same claim: continuous integration runs it, ``pytest -m alone``."""
+    return pytest.mark.slow(pytest.mark.alone(test))
