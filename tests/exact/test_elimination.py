@@ -91,6 +91,7 @@ def by_flint(matrix, q) -> int:
     return to_flint(matrix, q).rank()
 
 
+@pytest.mark.once
 @given(matrices())
 @settings(max_examples=150, deadline=None)
 def test_ranks_agree_with_flint(drawn):
@@ -102,6 +103,7 @@ def test_ranks_agree_with_flint(drawn):
     assert leading_columns(matrix, q).tolist() == [np.flatnonzero(row)[0] for row in to_numpy(form)[:expected]]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("q", [Q, LARGE_Q])
 @pytest.mark.parametrize(("rows", "columns", "inner"), [(500, 450, 300), (450, 500, 449), (1300, 300, 299), (400, 400, 400)])
 def test_ranks_agree_with_flint_beyond_one_block(rows, columns, inner, q):

@@ -47,12 +47,14 @@ def points(draw) -> Residues:
     return frozen(replace(point, **parts))
 
 
+@pytest.mark.once
 @given(points())
 @settings(max_examples=300, deadline=None)
 def test_slices_agree_with_flint(point):
     assert slice_rank(point) == to_flint(point.interpolation(), point.q).rank()
 
 
+@pytest.mark.once
 @given(points())
 @settings(max_examples=200, deadline=None)
 def test_eliminations_agree_with_flint(point):
@@ -66,6 +68,7 @@ def test_eliminations_agree_with_flint(point):
         assert leading.tolist() == [np.flatnonzero(row)[0] for row in to_numpy(form)[:expected]]
 
 
+@pytest.mark.once
 @given(points())
 @settings(max_examples=100, deadline=None)
 def test_kernels_agree_with_flint(point):
@@ -78,6 +81,7 @@ def test_kernels_agree_with_flint(point):
         assert kernel.rank == to_flint(matrix[:k], point.q).rank()
 
 
+@pytest.mark.once
 @given(points())
 @settings(max_examples=150, deadline=None)
 def test_second_fundamental_forms_agree_with_flint(point):

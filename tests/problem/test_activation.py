@@ -43,6 +43,7 @@ def test_integer_array_coefficients_do_not_overflow():
     assert Activation(np.array([0, 0, 0, 2**62])).derivative() == (0, 0, 3 * 2**62)
 
 
+@pytest.mark.once
 @given(activations)
 def test_text_and_repr_read_back(sigma):
     assert Activation.parse(str(sigma)) == sigma

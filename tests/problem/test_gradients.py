@@ -46,6 +46,7 @@ def test_closed_form(bias, outputs, layers):
     assert np.array_equal(jacobian(W, A, b, derivatives, observed, X, c), exact)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("bias", [False, True])
 def test_automatic_differentiation(bias, outputs):

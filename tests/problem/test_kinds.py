@@ -153,6 +153,7 @@ class TestAnalytic:
             expected = reference(name, z, 0)
             assert Activation.parse(name)(z) == pytest.approx(expected, rel=1e-13)
 
+    @pytest.mark.once
     @pytest.mark.parametrize("name", [*ANALYTIC, *PIECEWISE, "z^2 - z^3/3"])
     def test_jax_differentiates_by_the_same_rules(self, name):
         sigma = Activation.parse(name)

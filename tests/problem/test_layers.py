@@ -141,6 +141,7 @@ class TestNetworks:
 
 
 class TestPasses:
+    @pytest.mark.once
     @pytest.mark.parametrize("shape", SHAPES)
     def test_updates_are_the_gradients(self, shape):
         net = build(*shape)

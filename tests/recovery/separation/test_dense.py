@@ -49,6 +49,7 @@ class TestPlanted:
         assert found.uniqueness.status is UniquenessStatus.EVIDENCE and found.uniqueness.reason is UniquenessReason.SEPARATED
         assert found.evidence["errors"] == pytest.approx(match.errors.tolist())
 
+    @pytest.mark.once
     def test_more_samples_than_inputs(self):
         system, truth = planted(inputs=6, samples=25, width=(120, 90), activation="gelu")
         found = idf.recover(system)
@@ -104,6 +105,7 @@ class TestPlanted:
 class TestPrecision:
     """Errors against error bars: root mean square between 0.5 and 2 for each class."""
 
+    @pytest.mark.once
     @pytest.mark.parametrize(
         ("name", "change"),
         [
@@ -122,6 +124,7 @@ class TestPrecision:
             ratios.extend(match.errors * np.linalg.norm(truth.X, axis=1) / found.error_bars[match.order])
         assert 0.5 < np.sqrt(np.mean(np.square(ratios))) < 2, name
 
+    @pytest.mark.once
     def test_small_signals(self):
         """Multipliers over nine orders of magnitude: every sample is found, the weak ones to fewer digits, as their bars say."""
         system, truth = planted(width=(80, 60), activation="gelu")
@@ -220,6 +223,7 @@ class TestRefused:
             idf.recover(idf.KKTSystem.gradient(other.network, layers=system.layers), budget=20)
         assert caught.value.obstacle.kind in (Failure.NO_SAMPLE, Failure.RESIDUAL)
 
+    @pytest.mark.once
     def test_neurons_in_another_order(self):
         system, _ = planted()
         (W1, b1), (W2, b2) = system.layers[1], system.layers[2]
@@ -299,6 +303,7 @@ def test_a_proof_within_rounding_is_withheld():
 
 
 class TestCheckpoints:
+    @pytest.mark.once
     @pytest.mark.parametrize("layers", [(1, 2), (1,)], ids=["forward", "backward"])
     def test_a_search_begins_with_what_an_earlier_one_found(self, layers, tmp_path):
         system, truth = planted(activation="gelu", width=(48, 40) if len(layers) > 1 else 60)

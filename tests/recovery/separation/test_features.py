@@ -157,6 +157,7 @@ class TestPlanted:
 
 
 class TestPrecision:
+    @pytest.mark.once
     @pytest.mark.parametrize(
         ("name", "change"),
         [

@@ -65,6 +65,7 @@ class TestPlanted:
         numbers = found.evidence["quadrics"]
         assert numbers["kernel"] < 1e-10 < 1e-3 < numbers["next"] and not any(numbers["beside"])
 
+    @pytest.mark.once
     @pytest.mark.parametrize("second", [False, True])
     @pytest.mark.parametrize(
         ("activation", "groups"),
@@ -114,6 +115,7 @@ class TestPlanted:
                 with pytest.raises(idf.InputError, match="minus the gradient"):
                     _ = found.labels
 
+    @pytest.mark.once
     @pytest.mark.parametrize("activation", ["gelu", "relu"])
     @pytest.mark.parametrize("samples", [1, 2])
     def test_one_sample_and_two(self, activation, samples):
@@ -123,6 +125,7 @@ class TestPlanted:
             system, truth = unbiased(activation, False, samples=samples)
             assert worst(idf.recover(system), truth) < 1e-13
 
+    @pytest.mark.once
     def test_same_seed_same_bits(self):
         for activation in ("relu", "gelu"):
             system, _ = planted(activation=activation)
@@ -144,6 +147,7 @@ def unbiased(activation, second, **changes):
 
 
 class TestPrecision:
+    @pytest.mark.once
     @pytest.mark.parametrize("activations", [("gelu", "tanh"), ("relu", "abs")])
     @pytest.mark.parametrize(
         ("name", "change"),
