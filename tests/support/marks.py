@@ -12,6 +12,11 @@ def slow(*values: Any):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def once(*values: Any):
+    """A case that is not repeated with annotations executed, beside one that calls the same functions."""
+    return pytest.param(*values, marks=pytest.mark.once)
+
+
 def alone(test: Any) -> Any:
     """A slow test without a faster one for the same claim: continuous integration runs it, ``pytest -m alone``."""
     return pytest.mark.slow(pytest.mark.alone(test))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
+from support.marks import once
 
 import identify as idf
 from identify.base.limits import TooLargeError
@@ -147,14 +148,13 @@ def unbiased(activation, second, **changes):
 
 
 class TestPrecision:
-    @pytest.mark.once
     @pytest.mark.parametrize("activations", [("gelu", "tanh"), ("relu", "abs")])
     @pytest.mark.parametrize(
         ("name", "change"),
         [
-            ("float64", lambda part, rng: part),
-            ("float32", lambda part, rng: part.astype(np.float32).astype(float)),
-            ("bfloat16", lambda part, rng: part.astype(ml_dtypes.bfloat16).astype(float)),
+            once("float64", lambda part, rng: part),
+            once("float32", lambda part, rng: part.astype(np.float32).astype(float)),
+            once("bfloat16", lambda part, rng: part.astype(ml_dtypes.bfloat16).astype(float)),
             ("noise", lambda part, rng: part + 1e-5 * np.sqrt(np.mean(part**2)) * rng.standard_normal(part.shape)),
         ],
     )
