@@ -110,7 +110,7 @@ class Projected:
             b, lengths = map(np.asarray, _multipliers(self.arrays(), jnp.asarray(X), jnp.asarray(own)))
         return b / lengths * self.size, np.sqrt((b**2).sum(axis=2))
 
-    def thinned(self, X: Float[np.ndarray, "starts N d"], count: int) -> Float[np.ndarray, "starts N-count d"]:
+    def thinned(self, X: Float[np.ndarray, "starts N d"], count: int) -> Float[np.ndarray, "starts N-{count} d"]:
         """Without ``count`` samples: one after the other, that whose removal raises the residual least."""
         for _ in range(count):
             with jax.enable_x64(True):
