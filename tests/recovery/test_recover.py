@@ -66,6 +66,7 @@ class TestPlanted:
         found = recover(system, samples=config.samples)
         assert worst(found, truth) < 1e-9 and found.residual < 1e-12
 
+    @pytest.mark.once
     @pytest.mark.parametrize(
         "config",
         [
@@ -125,6 +126,7 @@ class TestNoise:
         assert (errors < 10 * found.error_bars[match.order]).all() and errors.max() > found.error_bars.min() / 10
         assert 1e-10 < match.errors.max() < 1e-5 and found.residual == pytest.approx(1e-8, rel=0.5)
 
+    @pytest.mark.once
     @pytest.mark.parametrize(
         "config", [size(5, 4, 12), size(40, 4, 12), size(20, 4, 30, bias=True), size(20, 4, 30, "z + z^2", outputs=2)], ids=str
     )
@@ -173,6 +175,7 @@ def noisy(system: KKTSystem, level: float, seed: int) -> KKTSystem:
 
 
 class TestSelfTrained:
+    @pytest.mark.once
     @pytest.mark.smoke
     @pytest.mark.parametrize("n", MAX_MARGIN_WIDTHS)
     @pytest.mark.parametrize("d", [None, 20, 64])

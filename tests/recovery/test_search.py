@@ -52,6 +52,7 @@ KINDS = [
 
 
 class TestProjection:
+    @pytest.mark.once
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("penalty", [0.0, 0.3])
     def test_gradient_and_matrix(self, kind, penalty):
@@ -84,6 +85,7 @@ class TestProjection:
             assert float(_cost(problem.arrays(), jnp.asarray(X.ravel()), jnp.zeros(3))) == pytest.approx(residual**2, rel=1e-6)
         assert (sizes > 0).all()
 
+    @pytest.mark.once
     @pytest.mark.parametrize("seed", range(3))
     def test_narrow_networks(self, seed):
         """(5, 4, 6): fewer equations than moments, and too few neurons to look at samples one by one."""
@@ -305,6 +307,7 @@ class TestBirth:
         found = idf.recover(system, samples=samples)
         assert found.match(truth.X, truth.c).errors.max() < 1e-9 and found.method == "birth"
 
+    @pytest.mark.once
     def test_costs_never_rise(self, monkeypatch):
         """More cycles from the same starts: smaller residuals, and more successes than plain starts have."""
         system, _ = size(5, 4, 6).plant(0)
@@ -335,6 +338,7 @@ class TestCount:
         X, c, _ = work.polished(found)
         assert work.samples == 4 and idf.Ambiguity("none", 3).match(X, c, truth.X, truth.c).errors.max() < 1e-9
 
+    @pytest.mark.once
     def test_no_number_serves(self):
         system, _ = size(3, 3, 8).plant(0)
         wrong = system.with_target(np.random.default_rng(0).standard_normal(system.n_equations))

@@ -182,6 +182,7 @@ class TestPrecision:
 
 
 class TestRefused:
+    @pytest.mark.once
     @pytest.mark.parametrize("activation", ["relu", "gelu"])
     def test_updates_of_another_network(self, activation):
         system, _ = planted(0, activation=activation)
@@ -190,6 +191,7 @@ class TestRefused:
             idf.recover(idf.KKTSystem.gradient(other.network, layers=system.layers), budget=20)
         assert caught.value.obstacle.kind in (Failure.NO_SAMPLE, Failure.NOT_PIECES, Failure.NO_KERNEL)
 
+    @pytest.mark.once
     @pytest.mark.parametrize("activation", ["relu", "gelu"])
     def test_neurons_in_another_order(self, activation):
         system, _ = planted(activation=activation)
@@ -224,6 +226,7 @@ class TestRefused:
             idf.recover(system)
         assert caught.value.obstacle.kind is Failure.FEW_NEURONS and caught.value.obstacle.numbers["unknowns"] == 5
 
+    @pytest.mark.once
     def test_as_many_equations_as_unknowns_prove_nothing(self):
         """At m = 2n + C - 2 other points solve the equations of one sample in some instances; one neuron more, and almost none has any."""
         for width, status in ((11, UniquenessStatus.UNKNOWN), (12, UniquenessStatus.PROVED)):
@@ -267,6 +270,7 @@ class TestRefused:
         numbers = caught.value.obstacle.numbers
         assert caught.value.obstacle.kind is Failure.KERNEL and numbers["following"] < 1e-10 and numbers["samples"] == 6
 
+    @pytest.mark.once
     @pytest.mark.parametrize("activation", ["gelu", "relu"])
     def test_more_samples_than_the_rank_can_show(self, activation):
         """As many as columns are found; with one more, the column space is that of mixtures, and no sample lies in it."""
