@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -197,6 +198,21 @@ $ printf 'one\\ntwo\\n'
     assert "*Made* 43" in running.page(root, "lab/page.md", text)[0]
     assert "*Made* 44" in running.page(root, "lab/page.md", text.replace("6 * 7", "44"))[0]
     assert len(list((root / ".cache" / "docs").iterdir())) == 1
+
+
+def test_dear_pages_are_begun_first(scripts, monkeypatch):
+    """They are pages with examples; others follow, those with the most examples first."""
+    dear, begun = scripts["run_examples"].DEAR, []
+    monkeypatch.setattr(scripts["running"], "start", lambda run, root, name, text: begun.append(name))
+    pages = [path for path in sorted((ROOT / "docs").rglob("*.md")) if scripts["running"].FENCE.search(path.read_text(encoding="utf-8"))]
+    files = [
+        SimpleNamespace(src_uri=path.relative_to(ROOT / "docs").as_posix(), content_string=path.read_text(encoding="utf-8"))
+        for path in pages
+    ]
+    scripts["run_examples"].on_files(
+        SimpleNamespace(documentation_pages=lambda: files), SimpleNamespace(config_file_path=ROOT / "mkdocs.yml")
+    )
+    assert tuple(begun[: len(dear)]) == dear and sorted(begun) == sorted(file.src_uri for file in files)
 
 
 @pytest.mark.parametrize("example", ["```python exec\n1 / 0\n```\n", "```console exec\n$ false | true\n```\n"])
