@@ -13,7 +13,7 @@ def slow(*values: Any):
 
 
 def once(*values: Any):
-    """A case that is not repeated with annotations executed, beside one that calls the same functions."""
+    """A case that takes seconds and is not repeated with annotations executed or with old versions, beside one that calls the same functions."""
     return pytest.param(*values, marks=pytest.mark.once)
 
 
