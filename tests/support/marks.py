@@ -13,7 +13,7 @@ def slow(*values: Any):
 
 
 def once(*values: Any):
-    """A case that takes seconds and is not repeated with annotations executed or with old versions, beside one that calls the same functions."""
+    """A case that takes seconds, beside one that calls the same functions: not repeated with annotations executed or with old versions."""
     return pytest.param(*values, marks=pytest.mark.once)
 
 
