@@ -13,6 +13,7 @@ from flint import ctx
 
 from identify.base.limits import refuse_above, refuse_late
 from identify.checker import moments
+from identify.checker.completion import system_of as completed
 from identify.checker.examination import Examination
 from identify.checker.macaulay import System, system_of, values_of
 from identify.checker.matrices import need_fit
@@ -24,6 +25,7 @@ from identify.conditions.witnesses.box import BITS, free_entries, put
 from identify.conditions.witnesses.dependent import gradients
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import refine
+from identify.exact.completion import flattenings, monomials
 from identify.exact.elimination import SMALL, Elimination, centred, to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import PRIME_BITS, pivots, random_prime, rank, rank_seconds, residues
@@ -118,7 +120,7 @@ class Draft:
     def _steps(self) -> list[Step]:
         if self.report.verdict is Verdict.UNIQUE:
             if not by_moments_or_tangents(self.report):
-                return self._by_one_sample() if self._has("one-sample") else self._by_macaulay()
+                return next(steps for name, steps in NARROW.items() if self._has(name))(self)
             return self._generic_global() if by_tangents(self.report) else self._by_moments()
         if self.report.verdict is Verdict.LOCALLY_UNIQUE:
             return [*self._reduction(), self._local()]
@@ -161,10 +163,7 @@ class Draft:
 
     def _by_moments(self) -> list[Step]:
         instance, point = self._where(self._is_reduced)
-        terms, scales = self.report["decomposition"].evidence, self.report["scale"].evidence
-        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none where all are visible
-        decomposition = DECOMPOSITIONS[terms["criterion"]](terms)
-        return [*self._reduction(), self._moments(instance, point), decomposition, {"kind": "scale", "degrees": fixing}]
+        return [*self._reduction(), self._moments(instance, point), *self._decomposition()]
 
     def _moments(self, instance: Instance, point: Residues) -> Step:
         rows = self._independent(point.interpolation, row_count(instance), instance.n_moments, instance.n_moments)
@@ -175,12 +174,7 @@ class Draft:
 
     def _by_macaulay(self) -> list[Step]:
         """The checker enumerates the multiples of the equations; those that make up a largest minor are chosen here."""
-        reduction = self._reduction()
-        claim, numbers, point = self._claim(), self._numbers(), self._point()
-        given = {name: None if value is None else exact_doubles(value) for name, value in numbers.items()}
-        examination = Examination(Claim(claim), given, point)
-        for step in reduction:
-            moments.reduction(examination, step["neurons"])
+        reduction, examination = self._reduced_examination()
         found, instance = self.report["macaulay"].evidence, self.instance
         second = instance.observed.a and instance.n_samples <= instance.n_outputs and found["coordinates"] > 0
         layers = [1] * bool(reduction) + [2] * second
@@ -195,6 +189,29 @@ class Draft:
             step |= {"degree": found["degree"], "lowest": found["lowest"]}
             step["rows"] = self._multiples(system_of(examination, layers, step["basis"], step["degree"], step["lowest"]))
         return [*reduction, step, scale]
+
+    def _reduced_examination(self) -> tuple[list[Step], Examination]:
+        """The step ``reduction``, if there is one, and the checker's own state after it."""
+        reduction = self._reduction()
+        given = {name: None if value is None else exact_doubles(value) for name, value in self._numbers().items()}
+        examination = Examination(Claim(self._claim()), given, self._point())
+        for step in reduction:
+            moments.reduction(examination, step["neurons"])
+        return reduction, examination
+
+    def _by_completion(self) -> list[Step]:
+        reduction, examination = self._reduced_examination()
+        found, (instance, _) = self.report["completion"].evidence, self._where(self._is_reduced)
+        parts = flattenings(instance.degrees, instance.coordinates, instance.n_outputs, instance.n_samples)
+        step: Step = {"kind": "completion", "flattenings": [[list(part.rows), list(part.columns)] for part in parts]}
+        step |= {"forms": monomials(instance.n_samples, found["invisible_moments"]) + 8 * (self.attempt + 1), "degree": found["degree"]}
+        step["rows"] = self._multiples(completed(examination, step["flattenings"], step["forms"], step["degree"]))
+        return [*reduction, step, *self._decomposition()]
+
+    def _decomposition(self) -> list[Step]:
+        terms, scales = self.report["decomposition"].evidence, self.report["scale"].evidence
+        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none where all are visible
+        return [DECOMPOSITIONS[terms["criterion"]](terms), {"kind": "scale", "degrees": fixing}]
 
     def _multiples(self, system: System) -> list[int]:
         count, columns = len(system.multiples), system.module.count()
@@ -343,6 +360,12 @@ DECOMPOSITIONS: dict[str, Callable[[dict], Step]] = {
     "generic decomposition theorem": lambda found: {"kind": "generic-decomposition", "tensor_dimension": found["tensor_dimension"]},
 }
 """The step for each criterion of the condition ``decomposition``, from its evidence."""
+NARROW: dict[str, Callable[[Draft], list[Step]]] = {
+    "one-sample": Draft._by_one_sample,
+    "macaulay": Draft._by_macaulay,
+    "completion": Draft._by_completion,
+}
+"""The steps of a proof of uniqueness where the moments are not determined by the target alone, by the condition on which it rests."""
 WITNESSES: dict[str, Callable[[Draft], list[Step]]] = {
     "rotation": Draft._rotation,
     "scaling": Draft._scaling,

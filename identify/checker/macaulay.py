@@ -2,17 +2,17 @@ r"""The step for equations of a single sample: a Macaulay matrix of theirs has s
 
 If the first-layer update has rank n, each sample :math:`x'` of a competitor satisfies :math:`(A^\top\gamma')\circ\sigma'(Wx' + b) \in
 \operatorname{col} S`, S the slopes of the given data; if the second-layer update has rank n, it satisfies :math:`\sigma(Wx' + b) \in
-\operatorname{col} V`, V the values. These are forms in x and a variable of weight g, linear in :math:`\gamma'`. A solution
-is a functional on the monomials of degree D that vanishes on all multiples of the equations. The given samples are n independent ones.
-Suppose that there are no others, so the functional of :math:`x'` is a combination of them.
+\operatorname{col} V`, V the values. These are forms in x and a variable of weight g, linear in :math:`\gamma'`. A solution is a functional
+on the monomials of degree D with at least L factors x, and vanishes on all multiples of the equations. The given samples are n independent
+ones. Suppose that there are no others, so that the functional of :math:`x'` is a combination of them.
 
 *Independent samples* (with biases: the (x, 1)). In coordinates in which they are unit vectors, the mixed monomials show that :math:`x'` is a
-multiple t of one of them, or zero, and monomials with k and k - g factors x show that t^g = 1 and that the multipliers are in proportion.
+multiple t of one of them, or zero. The monomials with k and with k - g factors x show that t^g = 1, and that multipliers are in proportion.
 
 *Dependent samples.* A product of linear forms and of forms l^g - c separates :math:`x'` from all of them.
 
-*Zero.* x' = 0 is not among the samples of a competitor if they are independent, or without biases if sigma(0) = 0. Otherwise L = 0, and if x' = 0
-is a solution, the coefficients of the monomials with fewest factors x vanish on all multiples, and are one functional more.
+*Zero.* If samples are independent, or if sigma(0) = 0 and values are, x' = 0 is not a sample of a competitor. Otherwise L = 0; if x' = 0 were a
+solution, the coefficients of the monomials with fewest factors x would vanish on all multiples too, and be one functional more.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
 """

@@ -1,8 +1,9 @@
 r"""The steps for one sample with an observed first layer: a question in one unknown, the factor of the sample.
 
 The rows of the update are multiples of x, so :math:`x' = t x`; if the second layer is observed and not zero, or with one output,
-:math:`\gamma' = \lambda\gamma`. With v(t) the list of all :math:`t\,g_j\,\sigma'(t\,w_j\cdot x + b_j)`, and of all :math:`\sigma(t\,w_j\cdot
-x + b_j)` if the second layer is observed, the equations are :math:`\lambda v(t) = v(1)`. So v(t) is not zero and proportional to v(1), and each such t gives a solution.
+:math:`\gamma' = \lambda\gamma`. Let v(t) list all :math:`t\,g_j\,\sigma'(t\,w_j\cdot x + b_j)`, and all :math:`\sigma(t\,w_j\cdot x + b_j)` if
+the second layer is observed. The equations are :math:`\lambda v(t) = v(1)`: v(t) is not zero, and proportional to v(1). Each such t gives a
+solution.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
 """
