@@ -6,13 +6,13 @@ If the first-layer update has rank n, each sample :math:`x'` of a competitor sat
 on the monomials of degree D with at least L factors x, and vanishes on all multiples of the equations. The given samples are n independent
 ones. Suppose that there are no others, so that the functional of :math:`x'` is a combination of them.
 
-*Independent samples* (with biases: the (x, 1)). In coordinates in which they are unit vectors, the mixed monomials show that :math:`x'` is a
-multiple t of one of them, or zero. The monomials with k and with k - g factors x show that t^g = 1, and that multipliers are in proportion.
+*Independent samples* (with biases: the (x, 1)). In coordinates in which they are unit vectors, the mixed monomials show that :math:`x'`
+is a multiple t of one of them, or zero. The monomials with k and with k - g factors x show that t^g = 1, and that multipliers are in proportion.
 
 *Dependent samples.* A product of linear forms and of forms l^g - c separates :math:`x'` from all of them.
 
-*Zero.* If samples are independent, or if sigma(0) = 0 and values are, x' = 0 is not a sample of a competitor. Otherwise L = 0; if x' = 0 were a
-solution, the coefficients of the monomials with fewest factors x would vanish on all multiples too, and be one functional more.
+*Zero.* If samples are independent, or if sigma(0) = 0 and values are, x' = 0 is not a sample of a competitor. Otherwise L = 0; if
+x' = 0 were a solution, the coefficients of the monomials with fewest factors x would vanish on all multiples too, and be one functional more.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
 """
@@ -160,9 +160,9 @@ def values_of(point: Point) -> list[list[int]]:
 def _known_degrees(e: Examination, layers: Sequence[int], basis: Any) -> list[int]:
     """The degrees k with every c_i x_i^(tensor k) known, once each sample is known up to t with t^g = 1.
 
-    First layer: A^T gamma'_i is t_i^-k A^T gamma_i, for the k of the degrees of sigma' plus one, because G_1 is a sum of n independent terms.
-    Second layer: values of rank n at the samples determine the multipliers. A constant term in sigma is seen by
-    the second layer alone, so if all other terms are known, so is the moment of degree 0.
+    First layer: A^T gamma'_i is t_i^-k A^T gamma_i for the degrees k of sigma but 0, because G_1 is a sum of n independent terms. Second
+    layer: values of rank n at the samples determine the multipliers. A constant term in sigma is seen by the second layer alone, so
+    if all other terms are known, so is the moment of degree 0.
     """
     c, point, first = e.claim, e.point, 1 in layers
     if first:
@@ -193,7 +193,8 @@ def _shown(e: Examination) -> str:
 
 def _independent_outputs(e: Examination) -> list[int]:
     """Rows of A that span all of them: A^T gamma is a combination of these."""
-    point, chosen = e.point, []
+    point = e.point
+    chosen: list[int] = []
     for o in range(e.claim.C):
         if dense_rank([point.A[k] for k in [*chosen, o]], point.q) > len(chosen):
             chosen.append(o)

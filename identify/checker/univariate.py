@@ -1,8 +1,8 @@
 r"""The steps for one sample with an observed first layer: a question in one unknown, the factor of the sample.
 
 The rows of the update are multiples of x, so :math:`x' = t x`; if the second layer is observed and not zero, or with one output,
-:math:`\gamma' = \lambda\gamma`. Let v(t) list all :math:`t\,g_j\,\sigma'(t\,w_j\cdot x + b_j)`, and all :math:`\sigma(t\,w_j\cdot x + b_j)` if
-the second layer is observed. The equations are :math:`\lambda v(t) = v(1)`: v(t) is not zero, and proportional to v(1). Each such t gives a
+:math:`\gamma' = \lambda\gamma`. Let v(t) list all :math:`t\,g_j\,\sigma'(t\,w_j\cdot x + b_j)`, and if the second layer is observed, all
+:math:`\sigma(t\,w_j\cdot x + b_j)`. The equations are :math:`\lambda v(t) = v(1)`: v(t) is not zero, and proportional to v(1). Each such t gives a
 solution.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
@@ -59,8 +59,7 @@ def _need_one_unknown(e: Examination) -> None:
 def _other_factors(e: Examination) -> fmpq_poly:
     """A polynomial whose roots are the factors t, but for 1 and for -1 if that is in the group."""
     c, v = e.claim, _vector(e)
-    lead = next((f for f in v if f(1) != 0), None)
-    need(lead is not None, "the target is zero")
+    lead = next(f for f in v if f(1) != 0)
     common = fmpq_poly([])
     for f in v:
         common = common.gcd(f * lead(1) - lead * f(1))
