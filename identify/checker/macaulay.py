@@ -7,12 +7,14 @@ on the monomials of degree D with at least L factors x, and vanishes on all mult
 ones. Suppose that there are no others, so that the functional of :math:`x'` is a combination of them.
 
 *Independent samples* (with biases: the (x, 1)). In coordinates in which they are unit vectors, the mixed monomials show that :math:`x'`
-is a multiple t of one of them, or zero. The monomials with k and with k - g factors x show that t^g = 1, and that multipliers are in proportion.
+is a multiple t of one of them, or zero. The monomials with k and with k - g factors x show that t^g = 1, and that multipliers are in
+proportion.
 
 *Dependent samples.* A product of linear forms and of forms l^g - c separates :math:`x'` from all of them.
 
 *Zero.* If samples are independent, or if sigma(0) = 0 and values are, x' = 0 is not a sample of a competitor. Otherwise L = 0; if
-x' = 0 were a solution, the coefficients of the monomials with fewest factors x would vanish on all multiples too, and be one functional more.
+x' = 0 were a solution, the coefficients of the monomials with fewest factors x would vanish on all multiples too, and be one functional
+more.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
 """

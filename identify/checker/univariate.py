@@ -2,8 +2,8 @@ r"""The steps for one sample with an observed first layer: a question in one unk
 
 The rows of the update are multiples of x, so :math:`x' = t x`; if the second layer is observed and not zero, or with one output,
 :math:`\gamma' = \lambda\gamma`. Let v(t) list all :math:`t\,g_j\,\sigma'(t\,w_j\cdot x + b_j)`, and if the second layer is observed, all
-:math:`\sigma(t\,w_j\cdot x + b_j)`. The equations are :math:`\lambda v(t) = v(1)`: v(t) is not zero, and proportional to v(1). Each such t gives a
-solution.
+:math:`\sigma(t\,w_j\cdot x + b_j)`. The equations are :math:`\lambda v(t) = v(1)`: v(t) is not zero, and proportional to v(1). Each such
+t gives a solution.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
 """
