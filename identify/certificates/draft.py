@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 from flint import ctx
 
-from identify.base.limits import refuse_late
+from identify.base.limits import refuse_above, refuse_late
+from identify.checker import moments
+from identify.checker.completion import system_of as completed
+from identify.checker.examination import Examination
+from identify.checker.macaulay import System, system_of, values_of
 from identify.checker.matrices import need_fit
-from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes, need
+from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Claim, Rejected, canonical_hash, hashes, need
 from identify.checker.secant import random_samples
 from identify.checker.solved import KEY, number_needed, right_hand_side, seed_of
 from identify.conditions.setting import Setting
@@ -21,9 +25,11 @@ from identify.conditions.witnesses.box import BITS, free_entries, put
 from identify.conditions.witnesses.dependent import gradients
 from identify.conditions.witnesses.equations import Equations, Frame, balls
 from identify.conditions.witnesses.krawczyk import refine
+from identify.exact.completion import flattenings, monomials
 from identify.exact.elimination import SMALL, Elimination, centred, to_flint, to_numpy
 from identify.exact.instance import Instance, Residues
-from identify.exact.modular import PRIME_BITS, pivots, random_prime, rank_seconds, residues
+from identify.exact.modular import PRIME_BITS, pivots, random_prime, rank, rank_seconds, residues
+from identify.problem.formulas import root_group
 from identify.problem.interpolation import moment_count
 from identify.problem.rank import target_rows
 from identify.problem.verdict import Report, Verdict
@@ -113,6 +119,8 @@ class Draft:
 
     def _steps(self) -> list[Step]:
         if self.report.verdict is Verdict.UNIQUE:
+            if not by_moments_or_tangents(self.report):
+                return next(steps for name, steps in NARROW.items() if self._has(name))(self)
             return self._generic_global() if by_tangents(self.report) else self._by_moments()
         if self.report.verdict is Verdict.LOCALLY_UNIQUE:
             return [*self._reduction(), self._local()]
@@ -155,14 +163,66 @@ class Draft:
 
     def _by_moments(self) -> list[Step]:
         instance, point = self._where(self._is_reduced)
-        terms, scales = self.report["decomposition"].evidence, self.report["scale"].evidence
-        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none where all are visible
-        decomposition = DECOMPOSITIONS[terms["criterion"]](terms)
-        return [*self._reduction(), self._moments(instance, point), decomposition, {"kind": "scale", "degrees": fixing}]
+        return [*self._reduction(), self._moments(instance, point), *self._decomposition()]
 
     def _moments(self, instance: Instance, point: Residues) -> Step:
         rows = self._independent(point.interpolation, row_count(instance), instance.n_moments, instance.n_moments)
         return {"kind": "interpolation", "rows": rows}
+
+    def _by_one_sample(self) -> list[Step]:
+        return [*self._reduction(), {"kind": "one-sample"}]
+
+    def _by_macaulay(self) -> list[Step]:
+        """The checker enumerates the multiples of the equations; those that make up a largest minor are chosen here."""
+        reduction, examination = self._reduced_examination()
+        found, instance = self.report["macaulay"].evidence, self.instance
+        second = instance.observed.a and instance.n_samples <= instance.n_outputs and found["coordinates"] > 0
+        layers = [1] * bool(reduction) + [2] * second
+        step: Step = {"kind": "macaulay", "layers": layers, "basis": None, "degree": 0, "lowest": 0, "rows": []}
+        if second:
+            values = np.array(values_of(examination.point))
+            step["basis"] = sorted(pivots(values, self.q)[0])
+        support, degrees = list(instance.activation.support), list(instance.degrees)
+        known = degrees if second or instance.has_bias or rank(self.full.A, self.q) < instance.n_outputs else support
+        scale: Step = {"kind": "scale", "degrees": [] if root_group(known) == root_group(degrees) else [0]}
+        if found["coordinates"]:
+            step |= {"degree": found["degree"], "lowest": found["lowest"]}
+            step["rows"] = self._multiples(system_of(examination, layers, step["basis"], step["degree"], step["lowest"]))
+        return [*reduction, step, scale]
+
+    def _reduced_examination(self) -> tuple[list[Step], Examination]:
+        """The step ``reduction``, if there is one, and the checker's own state after it."""
+        reduction = self._reduction()
+        given = {name: None if value is None else exact_doubles(value) for name, value in self._numbers().items()}
+        examination = Examination(Claim(self._claim()), given, self._point())
+        for step in reduction:
+            moments.reduction(examination, step["neurons"])
+        return reduction, examination
+
+    def _by_completion(self) -> list[Step]:
+        reduction, examination = self._reduced_examination()
+        found, (instance, _) = self.report["completion"].evidence, self._where(self._is_reduced)
+        parts = flattenings(instance.degrees, instance.coordinates, instance.n_outputs, instance.n_samples)
+        step: Step = {"kind": "completion", "flattenings": [[list(part.rows), list(part.columns)] for part in parts]}
+        step |= {"forms": monomials(instance.n_samples, found["invisible_moments"]) + 8 * (self.attempt + 1), "degree": found["degree"]}
+        step["rows"] = self._multiples(completed(examination, step["flattenings"], step["forms"], step["degree"]))
+        return [*reduction, step, *self._decomposition()]
+
+    def _decomposition(self) -> list[Step]:
+        terms, scales = self.report["decomposition"].evidence, self.report["scale"].evidence
+        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none where all are visible
+        return [DECOMPOSITIONS[terms["criterion"]](terms), {"kind": "scale", "degrees": fixing}]
+
+    def _multiples(self, system: System) -> list[int]:
+        count, columns = len(system.multiples), system.module.count()
+        chosen = np.arange(count)
+        if count > (self.attempt + 2) * columns:
+            chosen = np.sort(self.rng.choice(count, (self.attempt + 2) * columns, replace=False))
+        refuse_above(3 * 8 * len(chosen) * columns, f"a Macaulay matrix of {len(chosen)} by {columns}")
+        matrix = np.zeros((len(chosen), columns), dtype=np.int64)
+        for at, row in enumerate(system.rows(chosen.tolist())):
+            matrix[at, list(row)] = list(row.values())
+        return chosen[pivots(matrix, self.q)[0]].tolist() if matrix.size else []
 
     def _generic_global(self) -> list[Step]:
         evidence = self.report["generic-global"].evidence
@@ -271,6 +331,10 @@ class Draft:
         step = {"kind": "second-solution", "coordinates": k, "X": hexadecimal(best[:, :k]), "c": hexadecimal(best[:, k:])}
         return [step | {"radius": RADII[self.attempt].hex(), "rows": list(rows)}]
 
+    def _multiple(self) -> list[Step]:
+        self.needs_point = False
+        return [{"kind": "multiple"}]
+
     def _example(self) -> dict[str, Any] | None:
         """Another member of the family, in float64, for the reader. Omitted if rounding spoils it."""
         found = self.report.witness
@@ -296,12 +360,19 @@ DECOMPOSITIONS: dict[str, Callable[[dict], Step]] = {
     "generic decomposition theorem": lambda found: {"kind": "generic-decomposition", "tensor_dimension": found["tensor_dimension"]},
 }
 """The step for each criterion of the condition ``decomposition``, from its evidence."""
+NARROW: dict[str, Callable[[Draft], list[Step]]] = {
+    "one-sample": Draft._by_one_sample,
+    "macaulay": Draft._by_macaulay,
+    "completion": Draft._by_completion,
+}
+"""The steps of a proof of uniqueness where the moments are not determined by the target alone, by the condition on which it rests."""
 WITNESSES: dict[str, Callable[[Draft], list[Step]]] = {
     "rotation": Draft._rotation,
     "scaling": Draft._scaling,
     "fibre": Draft._fibre,
     "multipliers": Draft._multipliers,
     "second solution": Draft._second_solution,
+    "multiple": Draft._multiple,
 }
 """The steps for each kind of witness."""
 
@@ -329,6 +400,12 @@ def solutions(part: Residues, seed: str, free_scale: bool) -> list[list[int]]:
     return np.mod(found, q).tolist()
 
 
+def by_moments_or_tangents(report: Report) -> bool:
+    """Whether uniqueness is proved by the moments that the target determines, or for almost all data."""
+    proved = {c.name for c in report.conditions if c.is_proved}
+    return "generic-global" in proved or {"interpolation", "decomposition", "scale"} <= proved
+
+
 def by_tangents(report: Report) -> bool:
     """Whether a proof goes by Jacobians: of isolation, or of C5 where the moments do not prove uniqueness too, or by a larger matrix."""
     proved = {c.name: c for c in report.conditions if c.is_proved}
@@ -351,6 +428,11 @@ def row_count(instance: Instance) -> int:
     """Equations, in the coordinates of the instance."""
     seen = instance.observed
     return instance.width * (instance.coordinates * seen.W + seen.bias + instance.n_outputs * seen.a)
+
+
+def exact_doubles(values: Any) -> Any:
+    """The floats again, in nested lists."""
+    return float.fromhex(values) if isinstance(values, str) else [exact_doubles(value) for value in values]
 
 
 def hexadecimal(values: np.ndarray | None) -> Any:

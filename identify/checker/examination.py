@@ -26,6 +26,8 @@ class Examination:
         self.claim, self.numbers, self.seed = claim, numbers, seed
         self.facts: set[str] = set()
         self.fixed: set[int] = set()
+        self.neurons: list[int] = []
+        """Of which the slopes are independent, once ``reduction`` is proved."""
         self.reduced: Point | None = None
         self.proved: Any = None
         """Numbers that the step ``solution`` found, for whoever asked for the certificate."""

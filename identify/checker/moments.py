@@ -37,6 +37,7 @@ def reduction(e: Examination, neurons: Any) -> str:
         need(dense_rank([point.slopes(j) for j in chosen], point.q) == c.n, "this minor of the slopes is zero")
         if c.n < space:
             e.reduced = point.on_span(c.sees_bias)
+    e.neurons = chosen
     e.facts.add("reduction")
     return f"every data set of at most {c.n} samples with this target has {c.n} independent ones, in one known space"
 

@@ -45,7 +45,7 @@ def generic_global(e: Examination, rows: Any, gauss: Any, moments: Any, solution
     found = _gauss_rank(e, one, e.equations(gauss, d), t)
     need(found == t - 1, f"the differential of the Gauss map has rank {found} in these rows, not {t - 1}")
     if moments is None:
-        how = _scales(e, one, draw)
+        how = scales(e, one, draw)
     else:
         rank, N = e.rank_of_moments(moments, where)
         need(rank == N, f"these rows of the interpolation matrix have rank {rank}, not {N}")
@@ -115,7 +115,7 @@ def _second_derivatives(one: Point, equation: Equation) -> list[int]:
     return [v for row in rows for v in row]
 
 
-def _scales(e: Examination, one: Point, draw: random.Random) -> str:
+def scales(e: Examination, one: Point, draw: random.Random) -> str:
     """That one sample is determined by its gradient, modulo the group; needs the first layer.
 
     Its rows are multiples of x, so another sample with this gradient is t x (or x itself, where the rows of the biases are the same

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from identify.checker import degenerate, families, moments, secant, second, solution, tangents
+from identify.checker import completion, degenerate, families, macaulay, moments, secant, second, solution, tangents, univariate
 from identify.checker.examination import Examination
 from identify.checker.networks import steps as of_networks
 from identify.checker.networks.examination import NetworkExamination
@@ -17,7 +17,13 @@ from identify.checker.solved import KEY
 from identify.checker.watch import watch
 
 SUFFICIENT = {
-    "UNIQUE": ({"interpolation", "decomposition", "scale"}, {"generic-global"}),
+    "UNIQUE": (
+        {"interpolation", "decomposition", "scale"},
+        {"completion", "decomposition", "scale"},
+        {"macaulay", "scale"},
+        {"one-sample"},
+        {"generic-global"},
+    ),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
     "SOLUTION": ({"solution"},),
@@ -26,10 +32,13 @@ SUFFICIENT = {
 STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "reduction": (moments.reduction, ("neurons",)),
     "interpolation": (moments.interpolation, ("rows",)),
+    "completion": (completion.completion, ("flattenings", "forms", "degree", "rows")),
     "single-sample": (moments.single_sample, ()),
     "kruskal": (moments.kruskal, ("degree_sets", "kruskal_ranks")),
     "generic-decomposition": (moments.generic_decomposition, ("tensor_dimension",)),
     "scale": (moments.scale, ("degrees",)),
+    "macaulay": (macaulay.macaulay, ("layers", "basis", "degree", "lowest", "rows")),
+    "one-sample": (univariate.one_sample, ()),
     "generic-global": (secant.generic_global, ("rows", "gauss", "moments")),
     "local": (tangents.local, ("rows",)),
     "count": (tangents.count, ("coordinates", "parameters", "bound")),
@@ -38,6 +47,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "multipliers": (degenerate.multipliers, ("columns",)),
     "rotation": (families.rotation, ("example",)),
     "scaling": (families.scaling, ("dimension", "example")),
+    "multiple": (univariate.multiple, ()),
     "second-solution": (second.second_solution, ("coordinates", "X", "c", "radius", "rows")),
     "solution": (solution.solution, ("rows", "X", "c", "X_radii", "c_radii")),
 }

@@ -1,7 +1,7 @@
 """The checker of certificates: it rebuilds every matrix from the raw numbers by its own formulas, and takes every rank again.
 
 The checker is this module and those that it imports: ``reading``, ``matrices``, ``solved``, ``watch``, ``examination``, ``steps``,
-the seven with the steps themselves, and the folder ``networks`` for networks of any activation and depth. They import nothing else of
+the ten with the steps themselves, and the folder ``networks`` for networks of any activation and depth. They import nothing else of
 this package but its errors, so that a fault there cannot hide here. What they trust: Python's integers and fractions, python-flint's ranks
 modulo a prime and its balls, and the theorems named beside the steps. The
 reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero

@@ -287,7 +287,7 @@ def _multipliers(setting: Setting, point: Residues, shape: Shape) -> list[int] |
     if all(rank(point.A[:, live != 0], q) == len(point.A) for live in slopes):
         return known
     weights = shape.module.weight, weight_of(degrees)
-    same = instance.has_bias or (weights[0] % weights[1] == 0 if weights[1] else weights[0] == 0)
+    same = instance.has_bias or weights[0] == weights[1]
     if instance.observed.a and same and rank(_multiplier_columns(point), q) == point.c.size:
         return degrees
     return None

@@ -127,11 +127,18 @@ class TestMacaulay:
         found = judged(draw(idf.Configuration(**sizes), 0), conditions=["macaulay"], budget=30)["macaulay"]
         assert found.holds is None and "coranks" not in found.evidence
 
-    def test_no_certificate_yet(self):
+    def test_a_certificate(self):
         report = judged(draw(idf.Configuration(inputs=4, samples=4, width=10, activation="z^5", layers="first"), 0))
-        with pytest.raises(idf.NoCertificateError, match="there is no certificate yet") as caught:
-            report.certificate()
-        assert "macaulay" in caught.value.rests_on
+        assert idf.verify(report.certificate()) and "macaulay" in {step["kind"] for step in report.certificate().to_dict()["steps"]}
+
+    def test_dependent_outputs_hide_multipliers(self):
+        """1 + z^3, and rows of A in proportion: scales that only a constant term shows, to two outputs for three samples."""
+        rng = np.random.default_rng(0)
+        W, a = rng.integers(-5, 6, (12, 3)).astype(float), rng.integers(1, 5, 12).astype(float)
+        X, c = rng.integers(-5, 6, (3, 3)).astype(float), rng.integers(1, 5, (3, 2)).astype(float)
+        system = system_of(idf.TwoLayerNetwork(W, np.stack([a, 2 * a]), "1 + z^3"), X, c, layers="both")
+        report = idf.check(system, data=(X, c), conditions=["macaulay"])
+        assert report.verdict is idf.Verdict.NOT_UNIQUE and report["macaulay"].holds is None
 
 
 class TestHidden:
@@ -210,8 +217,7 @@ class TestOneSample:
             assert report.verdict is (idf.Verdict.NOT_UNIQUE if real else idf.Verdict.UNIQUE)
             if real:
                 assert report.witness.kind == "multiple" and report.witness.residual < 1e-12
-                with pytest.raises(idf.NoCertificateError):
-                    report.certificate()
+            assert idf.verify(report.certificate())
 
     def test_both_layers_of_one_neuron(self):
         net = idf.TwoLayerNetwork([[1.0, 2.0]], [[1.0], [3.0]], "z^2 - z^4")
