@@ -1,17 +1,14 @@
 r"""Piecewise-linear activations written with their slopes: polynomials in z and a few indicators, with sign inequalities.
 
-One breakpoint t, slopes :math:`\alpha` to its left and :math:`\beta` to its right, value v at t: the indicator is the slope s itself,
-
-.. math:: (s-\alpha)(s-\beta) = 0, \qquad \sigma(z) = v + s\,(z-t), \qquad \sigma'(z) = s, \qquad
-          \tfrac{s-\alpha}{\beta-\alpha}(z-t) \ge 0, \qquad \tfrac{\beta-s}{\beta-\alpha}(z-t) \le 0 .
+One breakpoint t, slopes :math:`\alpha` to its left and :math:`\beta` to its right, value v at t: the indicator is the slope s itself, with
+:math:`(s-\alpha)(s-\beta) = 0`, :math:`\sigma(z) = v + s\,(z-t)` and :math:`\sigma'(z) = s`, and the inequalities
+:math:`\tfrac{s-\alpha}{\beta-\alpha}(z-t) \ge 0` and :math:`\tfrac{\beta-s}{\beta-\alpha}(z-t) \le 0`.
 
 For ReLU these are :math:`s^2 = s`, :math:`\sigma = s z`, :math:`s z \ge 0` and :math:`(1-s) z \le 0`. With breakpoints
 :math:`t_1 < \dots < t_K`, K > 1, and slopes :math:`\alpha_0, \dots, \alpha_K`, of which some may be equal (hard tanh: 0, 1, 0), the slope
-does not tell the piece. The indicators are then :math:`s_k = 1[z > t_k]`, and :math:`\sigma` is a sum of hinges:
-
-.. math:: s_k^2 = s_k, \quad s_{k+1}(1 - s_k) = 0, \quad \sigma'(z) = \alpha_0 + \sum_k (\alpha_k-\alpha_{k-1})\,s_k, \quad
-          \sigma(z) = v + \alpha_0 (z-t_1) + \sum_k (\alpha_k-\alpha_{k-1})\,s_k\,(z-t_k),
-
+does not tell the piece. The indicators are then :math:`s_k = 1[z > t_k]`, with :math:`s_k^2 = s_k` and :math:`s_{k+1}(1 - s_k) = 0`, and
+:math:`\sigma` is a sum of hinges, :math:`\sigma(z) = v + \alpha_0 (z-t_1) + \sum_k (\alpha_k-\alpha_{k-1})\,s_k\,(z-t_k)` and
+:math:`\sigma'(z) = \alpha_0 + \sum_k (\alpha_k-\alpha_{k-1})\,s_k`,
 with :math:`s_k (z-t_k) \ge 0` and :math:`(1-s_k)(z-t_k) \le 0`. Both forms are exact off the breakpoints. On a breakpoint
 the inequalities leave the slope of either side; the derivative that frameworks use there is one of these for all named activations but
 :math:`|z|` (0, which is neither).
