@@ -176,11 +176,13 @@ class Draft:
         """The checker enumerates the multiples of the equations; those that make up a largest minor are chosen here."""
         reduction, examination = self._reduced_examination()
         found, instance = self.report["macaulay"].evidence, self.instance
-        second = instance.observed.a and instance.n_samples <= instance.n_outputs and found["coordinates"] > 0
+        values = np.array(values_of(examination.point))
+        second = (
+            instance.observed.a and found["coordinates"] > 0 and rank(self.full.c, self.q) == rank(values, self.q) == instance.n_samples
+        )
         layers = [1] * bool(reduction) + [2] * second
         step: Step = {"kind": "macaulay", "layers": layers, "basis": None, "degree": 0, "lowest": 0, "rows": []}
         if second:
-            values = np.array(values_of(examination.point))
             step["basis"] = sorted(pivots(values, self.q)[0])
         support, degrees = list(instance.activation.support), list(instance.degrees)
         known = degrees if second or instance.has_bias or rank(self.full.A, self.q) < instance.n_outputs else support

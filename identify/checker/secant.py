@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from math import factorial, gcd
+from fractions import Fraction
+from math import factorial, gcd, perm
 from typing import Any
 
 from flint import nmod_mat, nmod_poly
@@ -146,13 +147,21 @@ def scales(e: Examination, one: Point, draw: random.Random) -> str:
 
 
 def _orders(e: Examination) -> tuple[int, int]:
-    """Order in t, at least, and degree, at most, of the equations at t x."""
+    """Order in t, at least, and degree, at most, of the equations at t x: those of t sigma'(t z + b_j), and of sigma(t z + b_j)."""
     c = e.claim
     given = e.numbers["bias"]
-    biased = c.bias and (given is None or any(given))
-    if c.sees_a and (biased or c.s[0]):
-        return 0, c.p
-    return (1 if biased else next(k for k, s in enumerate(c.s) if k and s)), c.p
+    if c.bias and given is None:
+        return (0 if c.sees_a else 1), c.p
+    at = {Fraction(b) for b in given} if c.bias else {Fraction(0)}
+    return min(_order(c.s, b, 0 if c.sees_a else 1) for b in at), c.p
+
+
+def _order(s: list[Fraction], b: Fraction, least: int) -> int:
+    """The first k from ``least`` on for which the k-th derivative of the activation at b is not zero."""
+    k = least
+    while not sum(perm(j, k) * value * b ** (j - k) for j, value in enumerate(s) if j >= k):
+        k += 1
+    return k
 
 
 def _condition_on_scale(e: Examination, one: Point, draw: random.Random) -> tuple[nmod_poly, int]:

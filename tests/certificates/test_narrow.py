@@ -1,5 +1,6 @@
 """Certificates below the interpolation width: the nearest violations of macaulay, completion and one-sample are refused."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -116,6 +117,17 @@ class TestMacaulay:
         with pytest.raises(idf.CertificateTooLargeError, match="a Macaulay matrix with"):
             report.certificate()
 
+    def test_dependent_multipliers(self):
+        """Then the second layer gives no equations, and the first layer alone decides."""
+        W = [[-1, -1, 2], [-1, -1, 2], [-1, -2, 0], [-1, 1, 1], [-1, 0, 1], [2, -1, -2], [1, -2, 1], [1, 0, -1]]
+        A = [[0, 2, 2, 2, 0, 1, -2, 1], [-1, 2, 1, -2, -2, -2, 0, -1], [0, 4, 4, 4, 0, 2, -4, 2]]
+        net = idf.TwoLayerNetwork(np.array(W, float), np.array(A, float), "z^2 + z^4", bias=np.array([0, 0, -1, 1, 0, -1, 1, 0.0]))
+        X, c = np.array([[0, 2.0, 0], [-2, -2, 0]]), np.array([[2.0, 1, 1], [2, 1, 1]])
+        system = system_of(net, X, c)
+        system = replace(system, updates={1: (system.target_W, None), 2: system.target_a})
+        report = idf.check(system, data=(X, c))
+        assert report.verdict is idf.Verdict.UNIQUE and idf.verify(report.certificate())
+
 
 class TestCompletion:
     def test_one_neuron_too_few(self):
@@ -155,6 +167,15 @@ class TestOneSample:
         assert report.verdict is idf.Verdict.UNIQUE
         answer = idf.verify(with_steps(forged(report, "NOT_UNIQUE"), {"kind": "multiple"}))
         assert "no other real multiple" in answer.reasons[0]
+
+    def test_a_network_that_is_zero_at_the_origin(self):
+        """sigma(b_j) = 0 at all neurons: t = 0 is a common root of all equations, and no sample."""
+        W = np.array([[-1, 1, -1], [2, -1, 1], [-2, -1, -2]], float)
+        net = idf.TwoLayerNetwork(W, np.array([-2.0, -1, 1]), "1 + z^3", bias=-np.ones(3))
+        system = system_of(net, np.array([[2.0, 2, 1]]), np.array([[1.0]]))
+        system = replace(system, updates={1: (system.target_W, None), 2: system.target_a})
+        report = idf.check(system, samples=1)
+        assert report.verdict is idf.Verdict.UNIQUE and idf.verify(report.certificate())
 
     def test_more_than_one_sample_or_observed_biases(self):
         for report in (planted(2, 2, 9, CUBIC), planted(2, 1, 4, CUBIC, bias=True)):
