@@ -18,6 +18,7 @@ ROOT = Path(idf.__file__).parent
 CONTROL = {
     "identify.checker.reading.Rejected": "ends a verification, whose answer it becomes",
     "identify.checker.reading.TooLarge": "as Rejected",
+    "identify.checker.reading.Unclear": "as Rejected",
 }
 """Exceptions that no caller sees. A leading underscore says the same."""
 BUILTINS = {
@@ -36,6 +37,7 @@ BUILTINS = {
     ("problem/activation.py", "AttributeError"): "what Python expects of __getattr__",
     ("problem/activation.py", "NotImplementedError"): "abstract methods: no activation lacks them",
     ("problem/network.py", "AttributeError"): "what Python expects of __getattr__",
+    ("symbolic/jacobian.py", "KeyError"): "what Python expects of a mapping",
     ("sweeps/constraints.py", "TypeError"): "becomes a GridError in the caller",
 }
 """Every builtin exception that leaves a function, with the reason."""

@@ -90,7 +90,13 @@ def only(report: idf.Report, name: str, scope: tuple[str, str], verdict=UNIQUE) 
 
 def by_pattern(*sizes, **options) -> idf.Report:
     report = only(data(*sizes, **options), "pattern", (PATTERN, THIS_DATA))
-    return replace(report, conditions=tuple(c for c in report.conditions if c.name != "quadrics"))
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("quadrics", "enumeration")))
+
+
+def isolated_only(*sizes, **options) -> idf.Report:
+    """The report without the search through all choices of slopes."""
+    report = only(data(*sizes, **options), "local", (THIS, THIS_DATA), LOCAL)
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name != "enumeration"))
 
 
 def region() -> idf.Report:
@@ -141,7 +147,7 @@ CASES = {
     "scale": (lambda: data(3, 2, 20, "leaky_relu(1/4)", bias=False), UNIQUE, (THIS, CELL), "ranks quadrics"),
     "isolated": (lambda: data(3, 2, 3, "tanh"), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated, second layer": (lambda: data(1, 2, 4, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
-    "isolated, pieces": (lambda: data(3, 2, 5, "leaky_relu", seed=2), LOCAL, (THIS, THIS_DATA), "ranks local"),
+    "isolated, pieces": (lambda: isolated_only(3, 2, 5, "leaky_relu", seed=2), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated, deep polynomial": (lambda: data(3, 2, (4, 3), "z + z^2"), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated up to scale": (lambda: generic(3, 2, (4, 3), "z^3", bias=False), LOCAL, (GENERIC, GENERIC_DATA), "ranks local"),
     "isolated, generic": (lambda: generic(3, 2, 3, "mish"), LOCAL, (GENERIC, GENERIC_DATA), "ranks local"),

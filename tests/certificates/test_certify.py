@@ -463,7 +463,7 @@ class TestTampering:
         refused("relative_error", claim={"relative_error": (-0.5).hex()})
         refused("relative_error", claim={"relative_error": (1.0).hex()})
         refused("kind: verdict does not go with SOLUTION", kind="verdict")
-        refused("kind: expected verdict or solution", kind="other")
+        refused("kind: expected one of verdict, solution, network", kind="other")
         refused("data: a solution is claimed", claim={"data": "this target"})
         refused("claim: expected exactly the keys", claim={"verdict": "UNIQUE"})
         refused("a solution is one of (S) alone", claim={"regime": "weight-decay", "loss": "square"})
@@ -471,7 +471,7 @@ class TestTampering:
 
     def test_other_steps_prove_no_solution(self):
         original = single("plain").to_dict()
-        for steps in ([], [{"kind": "count", "coordinates": 3, "parameters": 8, "bound": 20}], original["steps"] * 20):
+        for steps in ([], [{"kind": "count", "coordinates": 3, "parameters": 8, "bound": 20}], original["steps"] * 40):
             assert not idf.verify(rehash(original | {"steps": steps}))
 
     def test_the_step_proves_no_verdict(self):

@@ -35,7 +35,7 @@ from identify.problem.verdict import Arithmetic, Condition
 REFERENCE = "Theorem B by enumeration (docs, theory); slopes of columns as in Dimitrov et al. 2024 (SPEAR)"
 NODE_SECONDS = 6e-5
 """Of one subspace (measured)."""
-MOST_NODES = 2**24
+MOST_NODES = 2**18
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from enum import StrEnum
 from itertools import combinations, permutations, product
 from typing import NamedTuple
 
+from identify.base.errors import IdentifyError, InternalError
 from identify.theory.oracle.pieces import Atom, Question
 from identify.theory.oracle.polyhedra import ONE, ZERO, Hull, Row, Vector, dot, feasible, rank
 from identify.theory.oracle.separated import Group, fits, is_inside, multipliers, separated
@@ -83,7 +84,7 @@ class Budget:
             raise OutOfBudgetError
 
 
-class OutOfBudgetError(Exception):
+class OutOfBudgetError(IdentifyError):
     """The search is given up; what it found is kept."""
 
 
@@ -134,7 +135,7 @@ class Search:
         own = ordered(self.question, self.data)
         reached = any(family.reaches_data for family in self.families)
         if self.complete and own not in self.isolated and not reached:
-            raise AssertionError("a complete search has not found the given data")
+            raise InternalError("a complete search has not found the given data")
         self.isolated.setdefault(own, None)
         if reached:
             self.isolated.pop(own)
@@ -178,7 +179,7 @@ class Search:
         for each in same:
             moved = list(each.atoms)
             if ordered(q, moved) == ordered(q, self.data):
-                raise AssertionError("the multipliers of a family are those of the data")
+                raise InternalError("the multipliers of a family are those of the data")
             self._add_family(each.dimension, moved, True)
 
     def _seen(self, atom: Atom) -> tuple[int, ...]:
@@ -187,12 +188,12 @@ class Search:
 
     def _add_family(self, dimension: int, member: Sequence[Atom], reaches: bool) -> None:
         if not self.question.is_solved_by(member):
-            raise AssertionError("a member of a family does not have the target")
+            raise InternalError("a member of a family does not have the target")
         self.families.append(Family(dimension, tuple(member), reaches))
 
     def _add_isolated(self, atoms: Sequence[Atom]) -> None:
         if not self.question.is_solved_by(atoms):
-            raise AssertionError("a solution does not have the target")
+            raise InternalError("a solution does not have the target")
         self.isolated.setdefault(ordered(self.question, atoms), None)
 
     # --- a target of rank n -------------------------------------------------------------------------------------------------
@@ -372,7 +373,7 @@ class Search:
                     moved = self._atoms(point, signs)
                     if q.is_solved_by(moved) and ordered(q, moved) != ordered(q, self.data):
                         return moved
-        raise AssertionError("a family without a second member")
+        raise InternalError("a family without a second member")
 
     def _reaches(self, equations: list[Row], rows: list[Row], signs: Sequence[int]) -> bool:
         """Whether the given data, in some order, lie in the closure."""

@@ -135,7 +135,7 @@ class TestPattern:
     def test_scope_and_counts(self):
         report, _, _ = judged(sizes(activation="relu", samples=5, inputs=12, width=(40, 12)), multipliers="softmax")
         assert report["pattern"].is_proved and report["quadrics"].evidence["needed"]["forward"] == 35
-        narrow, _, _ = judged(sizes(activation="relu", samples=6, inputs=12, width=(40, 12)), multipliers="softmax")
+        narrow, _, _ = judged(sizes(activation="relu", samples=11, inputs=20, width=(80, 24)), multipliers="softmax")
         assert narrow.verdict is idf.Verdict.UNIQUE and narrow.scope == Scope(PATTERN_SCOPE, "this data")
         assert narrow["quadrics"].holds is False and narrow["competitors"].holds
 
