@@ -10,6 +10,7 @@ can do to them. The vectors are :math:`(x_i^{\otimes k})_{k \in S}`, times the m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
@@ -32,6 +33,8 @@ SAFETY = 10.0
 """Singular values must exceed the effect of the error bars by this factor: the bars are standard deviations, to first order."""
 LEAST = 1e-6
 """Singular values below this count as zero: they come from Gram matrices in double precision."""
+MARGIN = 1.01
+"""For the rounding of a product of two norms."""
 SUBSETS = 3000
 """Subsets looked at for a Kruskal rank, at most; larger ones are not claimed by the conditions either."""
 
@@ -74,11 +77,27 @@ def carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
     return all(_smallest(_gram(X, (k,), c)) > least for k in fixing)
 
 
+@dataclass(frozen=True, eq=False)
+class _Near(Intervals):
+    """Intervals around samples that are known to a distance: a pre-activation moves by that distance times the norm of its weights."""
+
+    X: Enclosure
+    room: Float[np.ndarray, "n 1"]
+
+    def dot(self, A: Enclosure, matrix: Float[np.ndarray, "k columns"]) -> Enclosure:
+        found = super().dot(A, matrix)
+        if A is not self.X:
+            return found
+        rounding = Enclosure.of(A.mid).dot(matrix).rad
+        return Enclosure(found.mid, np.minimum(found.rad, rounding + MARGIN * self.room * np.linalg.norm(matrix, axis=0)))
+
+
 def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
     """The same for a network of any activation and depth: a proof, in intervals, for all data within the error bars.
 
-    The pieces of piecewise-linear activations must be the same for all of them, and the ranks that count the samples full. A proof that
-    rests on the numbers themselves, beyond the activation pattern, is not carried over.
+    In the first layer the pieces of a piecewise-linear activation must be the same for all of them, and the ranks that count the samples
+    full; a slope of a deeper layer may be either one. A proof that rests on the numbers themselves, beyond the activation pattern, is not
+    carried over.
     """
     if not np.isfinite(found.error_bars).all():
         return False
@@ -86,14 +105,14 @@ def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> 
         return False
     net, n = system.network, found.n_samples
     question = NetworkQuestion.of_system(system, n, 0, (found.X, found.c.reshape(n, -1)))
-    ring, lengths = Intervals(net.activations), np.maximum(np.linalg.norm(found.X, axis=1), 1e-300)
+    lengths = np.maximum(np.linalg.norm(found.X, axis=1), 1e-300)
     room = SAFETY * found.error_bars[:, None]
     X = Enclosure(found.X, np.broadcast_to(room, found.X.shape))
+    ring = _Near(net.activations, X, room)
     c = Enclosure(found.c.reshape(n, -1), np.abs(found.c.reshape(n, -1)) * room / lengths[:, None])
     at = passes(ring, net, X, c)
-    for sigma, z in zip(net.activations, at.before, strict=True):
-        if isinstance(sigma, PiecewiseLinear) and pieces_within(sigma, z)[1].any():
-            return False
+    if isinstance(net.activations[0], PiecewiseLinear) and pieces_within(net.activations[0], at.before[0])[1].any():
+        return False
     layers = (0,) if report.scope.data in CELLS else (0, 1)
     if report.scope.network == "generic network":
         layers = tuple(layer - 1 for layer in report["separation"].evidence["rank_of_layers"])
