@@ -20,4 +20,4 @@ executed.install()
 
 def pytest_collection_finish():
     """What was imported and collected stays to the end: the collector of garbage need not look through it again and again."""
-    gc.freeze()
+    gc.freeze()  # Hypothesis before 6.140 takes what is left for an unreliable test
