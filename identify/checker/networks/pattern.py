@@ -58,7 +58,7 @@ def pattern(e: NetworkExamination, sets: Any) -> str:
         apart = (u ^ v).bit_count()
         need(apart >= least, f"two samples are told apart by {apart} neurons, needed {least}")
         need(zero or c.m - apart >= least, f"two samples are seen alike by {c.m - apart} neurons, needed {least}")
-    if not zero and sigma.parity != 1:  # otherwise the opposite of a sample is no other sample
+    if not zero and sigma.parity != 1:  # otherwise the opposite of a sample is not another sample
         rarer = min(min(u.bit_count(), c.m - u.bit_count()) for u in seen)
         need(rarer >= 2 - max(p, q), f"a sample is seen with its rarer slope by {rarer} neurons")
     e.facts.add("pattern")
