@@ -55,6 +55,14 @@ def test_imports_the_public_names_and_little_else(path):
 
 
 @every
+def test_handles_the_errors_of_this_package_and_no_others(path):
+    """A limit that was reached is no ValueError, and which programs are installed decides whether it is: catch it by its own class."""
+    for node in ast.walk(code(path)):
+        if isinstance(node, ast.ExceptHandler):
+            assert ast.unparse(node.type).startswith("idf."), ast.unparse(node)
+
+
+@every
 def test_states_a_theorem_from_the_registry(path):
     named = [
         node.slice.value
