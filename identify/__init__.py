@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from identify.problem.models import gradients_of
     from identify.problem.network import Network, ShapeError, TwoLayerNetwork
     from identify.problem.refusals import UnsupportedError
+    from identify.problem.steps import StepsSystem
     from identify.problem.system import KKTSystem
     from identify.problem.uniqueness import Uniqueness
     from identify.problem.verdict import Condition, Report, Scope, Verdict, Witness
@@ -87,6 +88,7 @@ _HOME = {
     "ShapeError": "problem.network",
     "SolutionCertificate": "certificates.certify_solution",
     "Splitting": "attacks.runs",
+    "StepsSystem": "problem.steps",
     "StoreError": "sweeps.store",
     "Sweep": "sweeps.results",
     "SweepError": "sweeps.workers",
@@ -155,6 +157,7 @@ __all__ = [
     "ShapeError",
     "SolutionCertificate",
     "Splitting",
+    "StepsSystem",
     "StoreError",
     "Sweep",
     "SweepError",

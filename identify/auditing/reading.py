@@ -16,8 +16,8 @@ from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
 from identify.problem.activation import Activation, as_activation
-from identify.problem.features import refuse_features
 from identify.problem.network import Network, ShapeError, finite_array, from_parameters
+from identify.problem.refusals import refuse_recovery_only
 from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean")
@@ -152,7 +152,7 @@ def read(
 
 
 def _problem(model, activation, trust: bool) -> Problem | None:
-    refuse_features("audit", model)
+    refuse_recovery_only("audit", model)
     if isinstance(model, (Problem, KKTSystem)):
         if activation is not None:
             raise InputError("activation: received one beside a problem, which has its own; leave it out")

@@ -17,6 +17,9 @@ from identify.base.errors import InputError
 Name = TypeVar("Name")
 
 REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
+TRAINING_LOSSES = ("softmax", "logistic", "square")
+"""Of several steps: softmax cross-entropy with one class for each sample; the logistic loss of one output; the mean square over samples and
+outputs."""
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),

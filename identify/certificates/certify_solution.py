@@ -22,9 +22,8 @@ from identify.conditions.witnesses.solution_box import NotCertifiedError, Soluti
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity, free_scales
 from identify.problem.data import check_pair
-from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
-from identify.problem.refusals import require_polynomial
+from identify.problem.refusals import refuse_recovery_only, require_polynomial
 from identify.problem.system import KKTSystem
 from identify.recovery.solution import Recovery
 
@@ -125,7 +124,7 @@ def certify(
     >>> proof.is_attained, bool(proof.error_bounds.max() < 1e-10)
     (True, True)
     """
-    refuse_features("certify", system)
+    refuse_recovery_only("certify", system)
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"certify: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("certify", system.network)

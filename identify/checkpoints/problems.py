@@ -26,8 +26,8 @@ from identify.base.options import choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
 from identify.problem.data import check_data
-from identify.problem.features import refuse_features
 from identify.problem.network import Network, TwoLayerNetwork, from_parameters
+from identify.problem.refusals import refuse_recovery_only
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
 ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
@@ -176,7 +176,7 @@ def save_problem(path: str | Path, system: KKTSystem, X: ArrayLike | None = None
 
 def problem_arrays(system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike | None = None) -> dict[str, Any]:
     """Content of a problem file, by key."""
-    refuse_features("save_problem", system)
+    refuse_recovery_only("save_problem", system)
     net = system.network
     if not isinstance(net, TwoLayerNetwork):
         if len(set(net.activations)) > 1:

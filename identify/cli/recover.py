@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from identify.base.errors import InputError
-from identify.base.options import METHODS
+from identify.base.options import METHODS, TRAINING_LOSSES
 from identify.cli.app import (
     ActivationText,
     Bias,
@@ -22,15 +22,17 @@ from identify.cli.app import (
     Samples,
     Seed,
     Trust,
+    Weights,
     Width,
     app,
     examples,
 )
 from identify.cli.console import brief, fail, print_json, print_text, progress
-from identify.cli.subjects import configuration, load, pair
+from identify.cli.subjects import configuration, load, of_steps, pair
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of
 
 if TYPE_CHECKING:
+    from identify.problem.steps import StepsSystem
     from identify.problem.system import KKTSystem
     from identify.recovery.solution import Recovery
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         "identify recover problem.npz -n 3 --out found.npz",
         "identify recover problem.npz -n 3 --certificate proof.json",
         "identify recover problem.npz -n 3 --method separate --starts 64 --budget 60 --checkpoint search",
+        "identify recover --initial before.pt --final after.pt --learning-rate 0.01 --steps 5",
     )
 )
 def recover(
@@ -71,23 +74,57 @@ def recover(
         float | None,
         typer.Option(help="Error of the target, for --certificate: 6e-8 for rounding to float32.", show_default=False, **NOT_NEGATIVE),
     ] = None,
+    initial: Annotated[Path | None, typer.Option(help="Checkpoint before several steps of training.", show_default=False)] = None,
+    final: Annotated[Path | None, typer.Option(help="Checkpoint after them.", show_default=False)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of these steps.", show_default="fitted", **POSITIVE)] = None,
+    steps: Annotated[int | None, typer.Option(help="How many they were.", show_default=False, **COUNT)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Or how many passes through the data.", show_default=False, **COUNT)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="all of them", **COUNT)] = None,
+    momentum: Annotated[float, typer.Option(help="Of gradient descent.", **NOT_NEGATIVE)] = 0.0,
+    weight_decay: Annotated[float, typer.Option(help="Of gradient descent.", **NOT_NEGATIVE)] = 0.0,
+    loss: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(TRAINING_LOSSES)}.", show_default="not known", **one_of(TRAINING_LOSSES))
+    ] = None,
+    weights: Weights = None,
     trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Recover the training data from a problem file.
+    """Recover the training data from a problem file, or from two checkpoints.
 
     Without a file, plant an instance of the given sizes and recover it.
     """
     from identify.checkpoints.problems import save_arrays
+    from identify.problem.system import KKTSystem
     from identify.problem.verdict import jsonable
     from identify.recovery.recover import recover as solve
 
     if relative_error is not None and certificate is None:
         raise InputError("--relative-error: applies to a certificate only; give --certificate too, or omit it")
-    system: KKTSystem
+    training = {
+        "learning_rate": learning_rate,
+        "steps": steps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "momentum": momentum or None,
+        "weight_decay": weight_decay or None,
+        "loss": loss,
+    }
+    system: KKTSystem | StepsSystem
     data: tuple | None
-    if file is None:
+    if initial is not None or final is not None:
+        sizes = {"--inputs": inputs, "--width": width, "a problem file": file, "--certificate": certificate}
+        extra = [name for name, value in sizes.items() if value is not None]
+        if initial is None or final is None:
+            raise InputError(f"{'--final' if final is None else '--initial'}: missing; several steps lead from one checkpoint to another")
+        if extra:
+            raise InputError(f"{', '.join(extra)}: received beside --initial and --final, which say it all, or exclude it; omit it")
+        given = {name: value for name, value in training.items() if value is not None}
+        system, data = of_steps(initial, final, activation, weights, trust, **given), None
+    elif any(value is not None for value in training.values()):
+        name = next(name for name, value in training.items() if value is not None)
+        raise InputError(f"--{name.replace('_', '-')}: is about several steps of training; give --initial and --final too, or omit it")
+    elif file is None:
         config = configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
         system, truth = config.plant(seed)
         data = pair(truth)
@@ -120,7 +157,7 @@ def recover(
             _show_recovery(found)
     if out is not None and not as_json:
         print_text(f"Written: {out}")
-    if certificate is not None:
+    if certificate is not None and isinstance(system, KKTSystem):
         _certify_solution(system, found, relative_error, certificate, as_json)
 
 

@@ -9,6 +9,7 @@ from identify.base.errors import InputError
 
 if TYPE_CHECKING:
     from identify.planting.configuration import Configuration, Truth
+    from identify.problem.steps import StepsSystem
 
 
 def configuration(inputs, samples, width, activation, outputs, bias, layers, regime) -> Configuration:
@@ -38,6 +39,19 @@ def load(file: Path, inputs, width, activation, trust: bool = False):
     if extra:
         raise InputError(f"{', '.join(extra)}: already in the problem file; omit it")
     return load_problem(file, activation=activation, trust=trust)
+
+
+def of_steps(initial: Path, final: Path, activation, weights, trust: bool, **training) -> StepsSystem:
+    """Two checkpoints and how one was trained to the other."""
+    from identify.checkpoints.problems import load_network
+    from identify.problem.activation import as_activation
+    from identify.problem.network import Network
+    from identify.problem.system import KKTSystem
+
+    networks = [load_network(path, weights=weights, trust=trust)[0] for path in (initial, final)]
+    if activation is not None:
+        networks = [Network(net.weights, biases=net.biases, activation=as_activation(activation)) for net in networks]
+    return KKTSystem.steps(*networks, **training)
 
 
 def pair(truth: Truth) -> tuple:

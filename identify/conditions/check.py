@@ -24,11 +24,10 @@ from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
 from identify.problem.data import check_data, check_pair
-from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
-from identify.problem.refusals import is_polynomial
+from identify.problem.refusals import is_polynomial, refuse_recovery_only
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Report, Scope, Verdict
 
@@ -132,7 +131,7 @@ def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) 
         if samples is not None or data is not None:
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
         return _check_configuration(problem, seed, plan) if is_polynomial(problem) else _check_sizes(problem, seed, plan)
-    refuse_features("check", problem)
+    refuse_recovery_only("check", problem)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     if data is None:

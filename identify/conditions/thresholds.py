@@ -32,8 +32,7 @@ from identify.exact.elimination import leading_columns
 from identify.exact.modular import certified_rank_seconds, random_prime
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.features import refuse_features
-from identify.problem.refusals import is_polynomial
+from identify.problem.refusals import is_polynomial, refuse_recovery_only
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Arithmetic, Scope
 
@@ -163,7 +162,7 @@ def largest_identifiable(
     >>> found.unique, found.locally_unique, found.not_identifiable
     (6, 6, 7)
     """
-    refuse_features("largest_identifiable", problem)
+    refuse_recovery_only("largest_identifiable", problem)
     if problem.regime in SELF_TRAINED:
         raise InputError(
             f"regime: received {problem.regime}, expected gradient or lazy; a self-trained network depends on its own data, so nothing "

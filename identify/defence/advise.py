@@ -25,10 +25,9 @@ from identify.defence.levels import Defence, Level, Owner, Problem, exact_system
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import normal_form
 from identify.problem.data import check_data
-from identify.problem.features import refuse_features
 from identify.problem.network import ShapeError
 from identify.problem.precision import LARGEST
-from identify.problem.refusals import require_polynomial
+from identify.problem.refusals import refuse_recovery_only, require_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
@@ -132,7 +131,7 @@ def defences(
     >>> found["width"].verdicts
     (<Verdict.NOT_UNIQUE: 'NOT_UNIQUE'>,)
     """
-    refuse_features("defences", system)
+    refuse_recovery_only("defences", system)
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"defences: received {type(system).__name__}, expected a KKTSystem")
     require_polynomial("defences", system.network)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +22,7 @@ from identify.base.errors import InputError, WrongTypeError
 from identify.base.norms import relative_size
 from identify.base.options import whole
 from identify.problem.network import ShapeError, finite_array
-from identify.problem.refusals import Unsupported, UnsupportedError
+from identify.problem.refusals import Unsupported
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -42,6 +42,9 @@ class FeatureSystem:
     smoothed
         Smooth maps that approach phi, from far to near, if phi has too many kinks to be searched as it is.
     """
+
+    recovery_only: ClassVar[Unsupported] = Unsupported.FEATURES
+    """Why other verbs refuse it."""
 
     phi: Callable[[Any], Any]
     shape: tuple[int, ...]
@@ -139,12 +142,6 @@ def wrong_features(system: FeatureSystem, received: int) -> ShapeError:
         f"phi: returns {received} numbers for a sample of shape {system.shape}, expected {system.n_features}, as many as W has columns; "
         "pass the map up to the input of that layer"
     )
-
-
-def refuse_features(question: str, problem: Any) -> None:
-    """Raise :class:`UnsupportedError` if the problem is a :class:`FeatureSystem`, which only a recovery can deal with."""
-    if isinstance(problem, FeatureSystem):
-        raise UnsupportedError(question, Unsupported.FEATURES, kinds=(), activations=(), depth=None, received=repr(problem))
 
 
 def _checked_box(box: Sequence[float]) -> tuple[float, float]:

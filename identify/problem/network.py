@@ -430,3 +430,23 @@ def from_parameters(
         )
     layers = range(1, depth + 1)
     return Network([parameters[f"W{k}"] for k in layers], biases=[parameters.get(f"b{k}") for k in layers], activation=activation)
+
+
+def check_network(name: str, value: object) -> None:
+    """Raise :class:`ShapeError` for what is not a network."""
+    if not isinstance(value, Network):
+        raise ShapeError(f"{name}: received {type(value).__name__}, expected a Network or a TwoLayerNetwork")
+
+
+def check_same_architecture(initial: object, final: object) -> None:
+    """Raise :class:`ShapeError` unless both are networks with the same shapes and activations."""
+    check_network("initial", initial)
+    check_network("final", final)
+    assert isinstance(initial, Network)
+    assert isinstance(final, Network)
+    shapes = [{name: part.shape for name, part in net.parameters.items()} for net in (initial, final)]
+    if shapes[0] != shapes[1]:
+        raise ShapeError(f"final: {final!r} does not have the same architecture as initial: {initial!r}")
+    if initial.activations != final.activations:
+        listed = [", ".join(dict.fromkeys(map(str, net.activations))) for net in (final, initial)]
+        raise ShapeError(f"final: its activation {listed[0]} is not that of initial: {listed[1]}")

@@ -44,6 +44,11 @@ class Unsupported(Enum):
         "identify.recover finds the samples behind a known feature map",
     )
 
+    STEPS = (
+        "is for one update at one network",
+        "identify.recover finds the batch behind several steps; KKTSystem.gradient or .lazy states one update",
+    )
+
     @property
     def covers(self) -> str:
         return self.value[0]
@@ -129,3 +134,17 @@ def require_polynomial(question: str, problem: Sized) -> None:
         raise refusal(question, Unsupported.ACTIVATION, problem)
     if problem.has_output_bias:
         raise refusal(question, Unsupported.OUTPUT_BIAS, problem)
+
+
+@runtime_checkable
+class RecoveryOnly(Protocol):
+    """Equations that only a recovery can deal with."""
+
+    @property
+    def recovery_only(self) -> Unsupported: ...
+
+
+def refuse_recovery_only(question: str, problem: object) -> None:
+    """Raise :class:`UnsupportedError` for equations behind a known map, or of several steps, which only a recovery can deal with."""
+    if isinstance(problem, RecoveryOnly):
+        raise UnsupportedError(question, problem.recovery_only, kinds=(), activations=(), depth=None, received=repr(problem))

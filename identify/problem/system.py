@@ -25,9 +25,11 @@ from identify.base.options import LAYERS, REGIMES, choice, positive, whole
 from identify.problem.data import check_data, check_labels
 from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
-from identify.problem.network import Network, ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.network import Network, ShapeError, TwoLayerNetwork, check_same_architecture, finite_array
+from identify.problem.network import check_network as check_network
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import layer_updates
+from identify.problem.steps import StepsSystem
 from identify.problem.words import equations_in_words as equations_in_words
 from identify.problem.words import layers_in_words
 
@@ -189,16 +191,86 @@ class KKTSystem:
 
         A layer that did not move at all is taken as not trained, and its rows are dropped.
         """
-        check_network("initial", initial)
-        check_network("final", final)
-        shapes = [{name: part.shape for name, part in net.parameters.items()} for net in (initial, final)]
-        if shapes[0] != shapes[1]:
-            raise ShapeError(f"final: {final!r} does not have the same architecture as initial: {initial!r}")
-        if initial.activations != final.activations:
-            raise ShapeError(f"final: its activation {_listed(final.activations)} is not that of initial: {_listed(initial.activations)}")
+        check_same_architecture(initial, final)
         before, after = initial.parameters, final.parameters
         moved = {name: after[name] - before[name] for name in before if np.any(after[name] != before[name])}
         return cls(initial, {k: (moved.get(f"W{k}"), moved.get(f"b{k}")) for k in range(1, initial.depth + 1)}, "lazy")
+
+    @staticmethod
+    def steps(
+        initial: Network,
+        final: Network,
+        *,
+        learning_rate: float | None = None,
+        steps: int | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        loss: str | None = None,
+        order: Sequence[Sequence[int]] | None = None,
+        shuffled: bool = True,
+    ) -> StepsSystem:
+        r"""Several steps of gradient descent from one network to another: a round of federated averaging, two checkpoints of one run.
+
+        Parameters
+        ----------
+        initial, final
+            The networks before and after. Parameters that did not move at all are taken as frozen.
+        learning_rate
+            Of every step, positive; None if it is not known: with a named loss it is fitted.
+        steps, epochs
+            How many steps were taken, or how many passes through the data; one of the two.
+        batch_size
+            Samples in one step; None for all of them in every step.
+        momentum, weight_decay
+            From 0 to below 1, as in ``torch.optim.SGD`` (without dampening and Nesterov's variant).
+        loss
+            ``"softmax"`` (cross-entropy of classes), ``"logistic"`` (one output, labels -1 and 1), ``"square"`` (mean over samples and
+            outputs); None if it is not known: then the multipliers of every step are fitted, after the usual loss was tried.
+        order
+            For each step the numbers, from 0, of the samples in its batch, for a client that does not shuffle, or shuffles with a known
+            seed; None if it is not known.
+        shuffled
+            Whether different passes have different batches; False: the same ones, in the same order.
+
+        Returns
+        -------
+        StepsSystem
+            For :func:`identify.recover` only: the other verbs refuse it with :class:`UnsupportedError`.
+
+        Raises
+        ------
+        ShapeError
+            For networks of different architectures, a final network equal to the initial one, or an order that is none.
+        InputError
+            For numbers out of range, neither or both of ``steps`` and ``epochs``, or weight decay without the learning rate.
+
+        Notes
+        -----
+        Adam and other methods that divide by the size of each gradient entry change the row space of the first layer's change, which then
+        shows neither how many samples there were nor where they lie: they are not covered.
+
+        Examples
+        --------
+        >>> before = Network([np.eye(2), np.ones((1, 2))], biases=[np.zeros(2), None], activation="tanh")
+        >>> after = Network([np.eye(2) + 0.1, np.ones((1, 2))], biases=[np.ones(2), None], activation="tanh")
+        >>> KKTSystem.steps(before, after, learning_rate=0.1, steps=5)
+        StepsSystem(5 steps of gradient descent on all samples, with learning rate 0.1, Network(2-2-1, tanh, biases in layer 1))
+        """
+        return StepsSystem.of(
+            initial,
+            final,
+            learning_rate=learning_rate,
+            steps=steps,
+            epochs=epochs,
+            batch_size=batch_size,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            loss=loss,
+            order=order,
+            shuffled=shuffled,
+        )
 
     @classmethod
     def weight_decay(cls, network: Network, *, decay: float, loss: str | None = None, layers: str | Collection[int] = "both") -> KKTSystem:
@@ -415,13 +487,3 @@ def _shape(value: Any) -> tuple[int, ...]:
         return np.shape(value)
     except ValueError:  # rows of several lengths
         return ()
-
-
-def _listed(activations: Sequence[Any]) -> str:
-    return ", ".join(dict.fromkeys(map(str, activations)))
-
-
-def check_network(name: str, value: object) -> None:
-    """Raise :class:`ShapeError` for what is not a network."""
-    if not isinstance(value, Network):
-        raise ShapeError(f"{name}: received {type(value).__name__}, expected a Network or a TwoLayerNetwork")

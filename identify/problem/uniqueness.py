@@ -42,6 +42,14 @@ class UniquenessReason(StrEnum):
         "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
         "may admit combinations in their place"
     )
+    TRAINED = (
+        "training from these {samples} samples for {steps} steps ends at the final network to {residual:.1e} relative ({allowed:.1e} "
+        "allowed), and to first order no other data nearby do; the rank of the first layer's change is {rank}"
+    )
+    TRAINED_NEARLY = (
+        "training from these {samples} samples for {steps} steps ends at the final network to {residual:.1e} relative, as rounding "
+        "explains, but to first order other data nearby do as well"
+    )
     KERNEL = (
         "the quadrics of all columns, with {unknowns} unknowns, have a kernel of dimension {samples}, the number of samples: singular "
         "values of at most {last:.1e} there, and at least {following:.1e} beyond, in floating point"

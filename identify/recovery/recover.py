@@ -21,6 +21,7 @@ from identify.problem.features import FeatureSystem
 from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
+from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
@@ -93,7 +94,7 @@ class Options:
 
 
 def recover(
-    system: KKTSystem | FeatureSystem,
+    system: KKTSystem | FeatureSystem | StepsSystem,
     *,
     samples: int | None = None,
     method: str = "auto",
@@ -111,7 +112,8 @@ def recover(
     Parameters
     ----------
     system
-        The equations; or a dense layer behind a known map, from :meth:`KKTSystem.features`.
+        The equations; or a dense layer behind a known map, from :meth:`KKTSystem.features`; or several steps of training, from
+        :meth:`KKTSystem.steps`.
     samples
         n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target, lifted
         by the bias target if that is observed. The rank is n for independent samples, and less otherwise: when so many samples
@@ -176,10 +178,10 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
-    if isinstance(system, FeatureSystem) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
+    if isinstance(system, (FeatureSystem, StepsSystem)) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
         began = time.monotonic()
         batch = by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
-        if not judge or isinstance(system, FeatureSystem):
+        if not judge or isinstance(system, (FeatureSystem, StepsSystem)):
             return batch
         progress("judging the data exactly")
         left = None if budget is None else max(budget - (time.monotonic() - began), 0.0)

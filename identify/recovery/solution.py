@@ -78,6 +78,13 @@ class Failure(StrEnum):
         "{samples} samples for the {unknowns} entries of one; expected at least as many"
     )
     NOT_FINITE = "phi: its values are NaN or infinite at all of {points} random samples; expected finite numbers"
+    NOT_TRAINED = "steps: layer {layer} did not move; expected changes of the weights of the first two layers at least"
+    NO_BIAS = (
+        "steps: no bias moved, so scales of the samples are left open by the start of the search; expected a network whose first layer "
+        "has a bias that was trained"
+    )
+    MANY = "steps: the change of the first layer has full rank {rank}, so it does not count the samples; expected samples=n"
+    FEW_FOUND = "the start of the search came near {found} of {samples} samples only"
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
     FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"

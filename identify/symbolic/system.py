@@ -26,9 +26,8 @@ from identify.base.options import whole
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.features import refuse_features
 from identify.problem.gradients import Observed
-from identify.problem.refusals import Unsupported, UnsupportedError
+from identify.problem.refusals import Unsupported, UnsupportedError, refuse_recovery_only
 from identify.problem.system import KKTSystem, layer_numbers
 from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import DataNames, LayerNames, Names
@@ -398,7 +397,7 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
         seen = tuple((k in observed, k in observed and has) for k, has in enumerate(biases, 1))
         sizes = (problem.inputs, *problem.widths, problem.outputs)
         return _system(problem.activations, sizes, biases, seen, problem.samples, problem.regime, None)
-    refuse_features("kkt_equations", problem)
+    refuse_recovery_only("kkt_equations", problem)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     samples = whole("samples", samples)

@@ -11,12 +11,14 @@ from identify.base.limits import Clock, limit_time, time_limit
 from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
+from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.solution import Recovery, RecoveryError
+from identify.recovery.steps.recovered import recovered
 
 FORWARD = "the updates of the first two layers were observed"
 """Why forward separation was chosen, in the evidence."""
@@ -29,7 +31,7 @@ def is_beyond_polynomials(system: KKTSystem) -> bool:
 
 
 def by_separation(
-    system: KKTSystem | FeatureSystem,
+    system: KKTSystem | FeatureSystem | StepsSystem,
     samples: int | None,
     method: str,
     starts: int | None,
@@ -40,7 +42,7 @@ def by_separation(
     data: Any,
     progress: Callable[[str], None],
 ) -> Recovery:
-    """Networks of any depth and activation, and dense layers behind a known map; ``method`` is ``"auto"`` or ``"separate"``.
+    """Networks of any depth and activation, dense layers behind a known map, and several steps; ``method``: ``"auto"`` or ``"separate"``.
 
     The arguments are those of :func:`identify.recover`.
     """
@@ -50,6 +52,11 @@ def by_separation(
             raise InputError("checkpoint: received a folder, but a map has no contents to know it by; leave it out, and set a budget")
         starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
         known = None if data is None else check_pair("data", data, system)
+    elif isinstance(system, StepsSystem):
+        for name, value in (("starts", starts), ("checkpoint", checkpoint)):
+            if value is not None:
+                raise InputError(f"{name}: received {value!r}, which has no meaning for several steps; leave it out, and set a budget")
+        known = None if data is None else check_pair("data", data, system.initial)
     else:
         if starts is not None:
             raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
@@ -67,6 +74,8 @@ def by_separation(
         try:
             if isinstance(system, FeatureSystem):
                 found = separated_features(system, starts=starts, clock=clock, **asked)
+            elif isinstance(system, StepsSystem):
+                found = recovered(system, go_on=clock.go_on, **asked)
             else:
                 why = why_one_layer(system, asked["samples"])
                 if why is not None or all(update.W is not None for update in system.updates[:2]):

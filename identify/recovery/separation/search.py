@@ -73,6 +73,8 @@ class SampleSearch(ABC):
     go_on: Callable[[], bool]
     found: Any
     """What was found, with :class:`Counts`."""
+    hit: float = HIT
+    """Cost in the deflated spaces at which a start is refined."""
 
     def set_up(self, first: Subspace, W: Float[np.ndarray, "m d"], bias: Float[np.ndarray, " m"], *, is_lifted: bool, seed: int) -> None:
         """Begin in all coordinates of the row space; with a bias column the last one of a row is 1."""
@@ -139,7 +141,7 @@ class SampleSearch(ABC):
             reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
             self.found.starts += len(starts)
             explained = np.minimum(ACCEPTED * self.uncertain(images.values(reached.points)), HIDDEN) ** 2  # by noise
-            good = np.flatnonzero(reached.costs < np.maximum(HIT, explained))
+            good = np.flatnonzero(reached.costs < np.maximum(self.hit, explained))
             self.found.converged += len(good)
             best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")], :unknowns]
             hits = _distinct(np.vstack([hits, self.representatives(best_first)]))

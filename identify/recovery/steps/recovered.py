@@ -1,0 +1,375 @@
+"""The batch behind several steps of training: how many samples, starts, the path, training unrolled, and how precise the answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from identify.base.limits import refuse_above
+from identify.problem.ambiguity import Ambiguity
+from identify.problem.precision import format_of
+from identify.problem.rank import numerical_rank
+from identify.problem.steps import StepsSystem
+from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
+from identify.recovery.separation.forward import Layer, Stack
+from identify.recovery.separation.precision import SIGNAL
+from identify.recovery.separation.subspace import Subspace
+from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+from identify.recovery.steps.along import Along, effects
+from identify.recovery.steps.batches import equal, relaxation, rounded, shares_of
+from identify.recovery.steps.start import MiddleSearch
+from identify.recovery.steps.through import Solved, descend, thinned
+from identify.recovery.steps.training import FREE, Training
+
+METHOD = "training unrolled"
+NEAR = ((1e-2, 0.1), (3e-2, 0.1), (1e-1, 0.05))
+"""For each search of starts, from the strictest: the cost up to which a point is near a sample, and how far two samples are apart."""
+PATHS, SETTLED = 12, 1e-9
+"""Paths that are followed one after the other, at most; and the relative change of the samples after which they have settled."""
+MOST_UNKNOWNS = 3000
+"""Of training unrolled: their normal equations are formed."""
+SLACK = 30.0
+"""The final network may be missed by this many times the rounding of its numbers: each step of training rounds, too."""
+ZERO_SUM = 100.0
+"""Changes of the last layer that sum to zero over the outputs, up to so many times rounding, are taken for those of a softmax loss."""
+REGULAR = 1e-10
+"""Reciprocal condition number from which on the equations fix the data to first order."""
+AGAIN = 2
+"""Rounds of paths and of training unrolled."""
+ROUNDED = 0.42
+"""Root mean square of the error of a rounded number, in units of the largest that it can be."""
+RELAXED = 3
+"""Rounds in which batches are sought."""
+
+
+@dataclass(eq=False)
+class Search:
+    """One question on its way to an answer."""
+
+    system: StepsSystem
+    seed: int
+    evidence: dict[str, Any]
+    go_on: Callable[[], bool]
+    progress: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        values = np.concatenate([part.reshape(-1) for part in self.system.final.parameters.values()])
+        self.unit = format_of(values)
+        self.rng = np.random.default_rng(self.seed)
+
+    def counted(self, samples: int | None) -> tuple[int, dict[int, Any], np.ndarray]:
+        """n, the changes of all layers, and an orthonormal basis of the row space of the first."""
+        system = self.system
+        for layer in (1, 2):
+            if system.changes()[layer][0] is None:
+                raise InapplicableError.of(Failure.NOT_TRAINED, self.evidence, layer=layer)
+        if all(bias is None for _, bias in system.changes().values()):
+            raise InapplicableError.of(Failure.NO_BIAS, self.evidence)
+        for n in range(1, 10_000) if samples is None and system.weight_decay and system.epochs is not None else [samples or 1]:
+            changes = system.changes(system.kept(n))
+            first = _joined(changes[1])
+            _, values, rows = np.linalg.svd(first, full_matrices=False)
+            rounding = self.unit * np.linalg.norm(system.final.weights[0]) / values[0]
+            rank = int(np.sum(values > SIGNAL * max(rounding, self.unit) * values[0]))
+            if rank < len(values):  # the largest drop at rounding, if there is one before
+                rank = min(rank, numerical_rank(values)[0]) or rank
+            if samples is not None or system.epochs is None or not system.weight_decay or n == rank:
+                break
+        self.evidence["ranks"] = [rank]
+        if samples is None and rank == len(values):
+            raise InapplicableError.of(Failure.MANY, self.evidence, rank=rank)
+        count = rank if samples is None else samples
+        second = _joined(changes[2]).shape
+        if count >= second[1] or count > second[0]:
+            raise InapplicableError.of(Failure.NARROW, self.evidence, samples=count, rows=second[0], columns=second[1])
+        self.rounding = _roundings(system, changes, self.unit)
+        return count, changes, rows[: min(count, rank)]
+
+    def starts(self, n: int, changes: dict[int, Any], rows: np.ndarray) -> Float[np.ndarray, "n r"]:
+        """Points near all samples, by separation halfway."""
+        system = self.system
+        halfway = [(W + V) / 2 for W, V in zip(system.initial.weights, system.final.weights, strict=True)]
+        biases = [
+            np.zeros(len(W)) if b is None or c is None else (b + c) / 2
+            for W, b, c in zip(halfway, system.initial.biases, system.final.biases, strict=True)
+        ]
+        layers = [Layer(W, b, sigma) for W, b, sigma in zip(halfway, biases, system.initial.activations, strict=False)]
+        stack = Stack(layers, halfway[-1])
+        spaces = [Subspace.of(_joined(changes[1]), len(rows)), Subspace.of(_joined(changes[2]), n)]
+        lifted = [changes[k][1] is not None for k in (1, 2)]
+        best: MiddleSearch | None = None
+        for number, (loose, apart) in enumerate(NEAR):
+            search = MiddleSearch(stack, list(spaces), lifted, self.seed + number, loose, apart, self.go_on)
+            search.run()
+            if best is None or len(search.taken) > len(best.taken):
+                best = search
+            if len(best.taken) == n or not self.go_on():
+                break
+        assert best is not None
+        found = best.found
+        self.evidence["starts"] = {"samples": n, "found": len(best.taken), "starts": found.starts, "rounds": found.rounds}
+        if len(best.taken) < n:
+            obstacle = Obstacle(Failure.FEW_FOUND, {"samples": n, "found": len(best.taken)})
+            raise ResidualError.of(obstacle, "the training went too far from its middle, or is another one", **self.evidence)
+        return np.array(best.taken) @ spaces[0].right @ rows.T
+
+    def losses(self, changes: dict[int, Any]) -> Iterator[str]:
+        """Those that may be behind the changes, the likeliest first."""
+        system = self.system
+        if system.loss is not None:
+            yield system.loss
+            return
+        last = _joined(changes[system.initial.depth])
+        if system.n_outputs == 1:
+            yield "logistic"
+        elif np.linalg.norm(last.sum(axis=0)) <= ZERO_SUM * self.rounding[-1] * np.linalg.norm(last):
+            yield "softmax"
+        yield FREE
+
+    def labels(self, training: Training, eta: np.ndarray, changes: dict[int, Any], tops: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """Labels, and first values of the other unknowns, by the change of the last layer, which is linear in the multipliers."""
+        system, (n, C) = self.system, (training.n, training.system.n_outputs)
+        weight = (effects(training)[:, None] * training.shares).sum(axis=0)
+        total = np.linalg.lstsq(tops.T, _joined(changes[system.initial.depth]).T, rcond=None)[0] / weight[:, None]
+        W, b = system.initial.weights[-1], system.initial.biases[-1]
+        halfway = (W + system.final.weights[-1]) / 2
+        outputs = tops[:, : W.shape[1]] @ halfway.T
+        if b is not None:
+            outputs = outputs + (b + np.asarray(system.final.biases[-1])) / 2
+        rate = system.learning_rate or 1.0
+        others: dict[str, Any] = {}
+        labels = np.zeros((n, C))
+        if training.loss == "softmax":
+            labels = np.eye(C)[total.argmax(axis=1)]
+            expected = labels - _softmax(outputs)
+        elif training.loss == "logistic":
+            labels = np.where(total > 0, 1.0, -1.0)
+            expected = labels / (1 + np.exp(labels * outputs))
+        elif training.loss == "square":
+            others["targets"] = outputs + total / rate * C / 2
+            expected = total / rate
+        else:
+            expected = total
+            others["multipliers"] = np.broadcast_to(total / rate, (training.n_steps, n, C))
+        if training.rate_is_free:
+            others["rate"] = np.log(max(float(np.sum(total * expected) / np.sum(expected * expected)), np.finfo(float).tiny))
+        if training.spread is not None:
+            others["memberships"] = np.zeros((training.spread.shape[1], n))
+        return labels, others
+
+    def along(self, training: Training, eta: np.ndarray, changes: dict[int, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Follow paths until the samples settle."""
+        tops = training.halfway(eta)
+        effect = effects(training)
+        for number in range(PATHS):
+            labels, others = self.labels(training, eta, changes, tops)
+            path, _ = training.path(training.joined(eta, others), labels)
+            if not np.isfinite(path.first).all() or not np.isfinite(path.entering).all():
+                break
+            tops = path.entering.mean(axis=0)
+            moved = Along.of(training, path, effect, self.rng).solve(eta)
+            if not np.isfinite(moved).all():
+                break
+            change = np.linalg.norm(moved - eta) / np.linalg.norm(eta)
+            eta = moved
+            self.progress(f"path {number + 1}: samples moved by {change:.0e}")
+            if change < SETTLED or not self.go_on():
+                break
+        labels, others = self.labels(training, eta, changes, tops)
+        return eta, labels, others
+
+    def through(self, training: Training, point: np.ndarray, labels: np.ndarray) -> Solved:
+        """Training unrolled, from there."""
+        if len(point) > MOST_UNKNOWNS:
+            refuse_above(8 * 3 * len(point) ** 2, f"training unrolled with {len(point)} unknowns")
+        self.progress(f"training unrolled, {len(point)} unknowns")
+        return descend(thinned(training, len(point), self.rng), point, labels, enough=self.rounded, go_on=self.go_on)
+
+    @property
+    def rounded(self) -> float:
+        """The residual that rounding of the final network leaves."""
+        return float(np.linalg.norm(self.rounding))
+
+    def residual(self, training: Training, point: np.ndarray, labels: np.ndarray) -> float:
+        """Of all equations."""
+        return float(np.linalg.norm(training.missing(point, labels, all_of_them=True)))
+
+
+def recovered(
+    system: StepsSystem,
+    *,
+    samples: int | None,
+    seed: int,
+    tolerance: float | None = None,
+    evidence: dict[str, Any] | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Recovery:
+    """Recover the batch behind several steps.
+
+    Parameters
+    ----------
+    system
+        The networks before and after, and how one was trained to the other.
+    samples
+        n; None reads it off the rank of the first layer's change, which several steps do not raise.
+    seed
+        Of random starts, and of the choice of equations.
+    tolerance
+        Relative residual at which the samples are accepted; None: what rounding of the final network explains.
+    evidence
+        Takes the numbers of each step.
+    go_on
+        Asked between steps.
+
+    Returns
+    -------
+    Recovery
+        ``c`` holds the multipliers of each sample, in the mean over the steps.
+
+    Raises
+    ------
+    InapplicableError
+        When the first two layers did not move, no bias did, or the second is too narrow.
+    ResidualError
+        When training from the best samples does not end at the final network.
+
+    Notes
+    -----
+    Cost: starts as forward separation; for each path and row of the second layer O(m (n k)^2), k unknowns of a sample; training unrolled
+    takes one pass with derivatives for each unknown and step.
+    """
+    evidence = {} if evidence is None else evidence
+    search = Search(system, seed, evidence, go_on, progress)
+    progress("rank of the first layer's change")
+    n, changes, rows = search.counted(samples)
+    progress("starts halfway")
+    eta = search.starts(n, changes, rows)
+    best: tuple[Training, Solved, np.ndarray, float] | None = None
+    allowed = SLACK * search.rounded if tolerance is None else tolerance
+    for loss in search.losses(changes):
+        training = Training.of(system, changes, rows, n, loss, equal(system, n))
+        solved = _batched(search, training, eta, changes, allowed)
+        if best is None or solved[3] < best[3]:
+            best = solved
+        if best[3] <= allowed or not go_on():
+            break
+    assert best is not None
+    return _finished(search, *best, allowed)
+
+
+def _batched(
+    search: Search, training: Training, eta: np.ndarray, changes: dict[int, Any], allowed: float
+) -> tuple[Training, Solved, np.ndarray, float]:
+    """Solve with full batches, or find the batches on the way."""
+    system, n = search.system, training.n
+    eta, labels, others = search.along(training, eta, changes)
+    if system.batches_in_epoch(n) == 1 and system.order is None:
+        for _ in range(AGAIN):
+            solved = search.through(training, training.joined(eta, others), labels)
+            residual = search.residual(training, solved.point, labels)
+            if residual <= allowed or not search.go_on():
+                break
+            eta, labels, others = search.along(training, training.split(solved.point)[0], changes)
+        return training, solved, labels, residual
+    best: tuple[Training, Solved, np.ndarray, float] | None = None
+    shares = training.shares
+    sizes, spread = relaxation(system, n)
+    for number in range(RELAXED):
+        relaxed = replace(training, shares=shares, sizes=sizes, spread=spread)
+        start = relaxed.joined(eta, {**others, "memberships": np.zeros((spread.shape[1], n))})
+        open_batches = search.through(relaxed, start, labels)
+        free, found = relaxed.split(open_batches.point)
+        memberships = shares * sizes[:, None] + spread @ found["memberships"]
+        batches = rounded(system, memberships)
+        search.progress(f"batches, round {number + 1}")
+        fixed = replace(training, shares=shares_of(batches, n))
+        eta, labels, others = search.along(fixed, free, changes)
+        solved = search.through(fixed, fixed.joined(eta, others), labels)
+        residual = search.residual(fixed, solved.point, labels)
+        if best is None or residual < best[3]:
+            best = fixed, solved, labels, residual
+            search.evidence["batches"] = batches
+        if residual <= allowed or not search.go_on():
+            break
+        shares = np.clip(memberships, 0, 1) / sizes[:, None]
+        eta, labels, others = search.along(replace(training, shares=shares), free, changes)
+    assert best is not None
+    return best
+
+
+def _finished(search: Search, training: Training, solved: Solved, labels: np.ndarray, residual: float, allowed: float) -> Recovery:
+    system, n = search.system, training.n
+    eta, _ = training.split(solved.point)
+    _, gamma = training.path(solved.point, labels)
+    X = training.samples(eta)
+    evidence = search.evidence
+    evidence |= {"loss": training.loss, "steps": training.n_steps, "precision": {"rounding": search.rounded, "allowed": allowed}}
+    if training.rate_is_free:
+        evidence["learning_rate"] = float(np.exp(training.split(solved.point)[1]["rate"]))
+    if not residual <= allowed:
+        numbers = {"samples": n, "residual": residual, "allowed": allowed}
+        advice = (
+            "the training was another one (learning rate, steps, batches, loss, momentum), or went too far for the starts"
+            if search.go_on()
+            else "the time is spent; allow more"
+        )
+        raise ResidualError.of(Obstacle(Failure.RESIDUAL, numbers), advice, **evidence | {"approximate": X})
+    bars, regular = _bars(search, training, solved, labels, X)
+    numbers = {"samples": n, "steps": training.n_steps, "residual": residual, "allowed": allowed, "rank": len(training.rows)}
+    if regular:
+        uniqueness = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.TRAINED, numbers=numbers)
+    else:
+        uniqueness = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.TRAINED_NEARLY, numbers=numbers)
+    c = gamma.mean(axis=0)
+    c = c[:, 0] if system.n_outputs == 1 else c
+    return Recovery(X, c, residual, bars, METHOD, Ambiguity("none", 1), search.seed, evidence, uniqueness)
+
+
+def _bars(search: Search, training: Training, solved: Solved, labels: np.ndarray, X: np.ndarray) -> tuple[Float[np.ndarray, " n"], bool]:
+    """Standard errors of the samples by the noise of the final network, to first order; whether the equations fix everything.
+
+    Rounding of each number is the noise, made larger as what the fit leaves shows: whoever trained the network rounded in every step.
+    """
+    J, n, system = solved.jacobian, training.n, search.system
+    entries = [search.unit * ROUNDED * np.sqrt(np.mean(W**2)) for W in system.final.weights]
+    noise = np.concatenate([np.full(size, e * s) for size, e, s in zip(training.counts, entries, training.scales, strict=True)])
+    noise = noise if training.chosen is None else noise[training.chosen]
+    used = noise > 0
+    missing = training.missing(solved.point, labels)[used] / noise[used]
+    larger = max(float(np.linalg.norm(missing) / np.sqrt(max(len(missing) - J.shape[1], 1))), 1.0)
+    left, values, right = np.linalg.svd(J[used], full_matrices=False)
+    regular = bool(values[-1] > REGULAR * values[0])
+    inverse = (right.T / np.maximum(values, np.finfo(float).tiny)) @ (left.T * noise[used])
+    within = np.linalg.norm(np.linalg.norm(inverse, axis=1)[: training.n_coordinates].reshape(n, -1), axis=1)
+    eta, _ = training.split(solved.point)
+    change = training.after[0] - training.before[0] * system.kept(n)
+    duals = np.linalg.norm(eta @ np.linalg.pinv(change), axis=1)
+    beyond = duals * entries[0] * np.sqrt(max(training.rows.shape[1] - len(training.rows), 0))
+    bars = larger * np.hypot(within, beyond)
+    return np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2), regular
+
+
+def _joined(pair: tuple[np.ndarray | None, np.ndarray | None]) -> Float[np.ndarray, "m columns"]:
+    W, b = pair
+    assert W is not None
+    return W if b is None else np.hstack([W, b[:, None]])
+
+
+def _roundings(system: StepsSystem, changes: dict[int, Any], unit: float) -> list[float]:
+    """For each layer that moved, what rounding of its parameters is relative to its change."""
+    out = []
+    for k, (W, b) in changes.items():
+        if W is not None:
+            own = np.linalg.norm(system.final.weights[k - 1])
+            out.append(float(unit * own / np.linalg.norm(_joined((W, b)))))
+    return out
+
+
+def _softmax(outputs: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:
+    e = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
