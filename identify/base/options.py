@@ -45,6 +45,7 @@ THEOREMS = (
         "one-sample",
         "separation",
         "pattern",
+        "bases",
         "quadrics",
         "enumeration",
         "isolation",

@@ -16,7 +16,7 @@ from support.command_line import run
 
 import identify as idf
 from identify.base.errors import OutOfTimeError
-from identify.certificates import certify, draft
+from identify.certificates import certify, draft, routes
 from identify.checker import matrices, solved
 from identify.checker.examination import Examination
 from identify.checker.reading import canonical_hash
@@ -41,7 +41,7 @@ def signed(content: dict) -> dict:
 def large(monkeypatch):
     """Every Jacobian counts as large."""
     monkeypatch.setattr(draft, "PIVOT_LIMIT", 0)
-    monkeypatch.setattr(certify, "PIVOT_LIMIT", 0)
+    monkeypatch.setattr(routes, "PIVOT_LIMIT", 0)
 
 
 class TestRanksByBlocks:
