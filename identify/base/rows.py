@@ -12,7 +12,7 @@ def equal_rows(rows: np.ndarray) -> tuple[Int[np.ndarray, " distinct"], Int[np.n
     Cost of reading the rows once: ``numpy.unique`` compares them entry by entry as it sorts. Zeros are equal whatever their sign.
     """
     numbers: dict[bytes, int] = {}
-    first, group = [], np.empty(len(rows), dtype=int)
+    first, group = list[int](), np.empty(len(rows), dtype=int)
     for i, row in enumerate(rows):
         known = numbers.setdefault((row + 0).tobytes(), len(first))
         if known == len(first):

@@ -15,7 +15,7 @@ from typing import Any
 
 from identify.base.errors import InputError, InternalError, OutOfTimeError
 from identify.base.files import replacing
-from identify.base.limits import LEAST, about, check_limits, limit_time, refuse_late, seconds_left
+from identify.base.limits import LEAST, about, check_limits, is_affordable, limit_time, refuse_late, seconds_left
 from identify.certificates.draft import Draft
 from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.certificates.networks import NetworkDraft, network_routes, network_seconds
@@ -113,6 +113,8 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
             progress(f"{name} ({about(seconds)})")
 
     with limit_time(budget):
+        if not is_affordable(seconds):  # another proof of the verdict may be
+            seconds = min(certificate_seconds(report, route) for route in routes_of(report))
         refuse_late(seconds, "the certificate")
         if seconds > WORTH_TELLING:
             tell("writing the certificate", seconds)
@@ -121,7 +123,7 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
 
 
 def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificate:
-    """By the first proof of the verdict that the checker takes.
+    """By the first proof of the verdict that the checker takes, of those for which there is time.
 
     If it takes none of those in the report, the conditions that were left out once the question was decided are evaluated, too.
     """
@@ -130,13 +132,14 @@ def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificat
     for source in (lambda: report, lambda: _with_all_conditions(report, question)):
         found = source()
         for route in routes_of(found):
-            if route in tried:
+            if route in tried or not is_affordable(certificate_seconds(found, route)):
                 continue
             tried.add(route)
             try:
                 return _by_route(found, question, route)
             except (CertificateTooLargeError, NoCertificateError) as error:
                 refusals.append(error)
+    refuse_late(certificate_seconds(report), "the certificate")
     raise refusals[0] if refusals else InternalError("none of the conditions of this report proves its verdict")
 
 
@@ -180,11 +183,17 @@ def routes_of(report: Report) -> Sequence[str]:
     return network_routes(report) if isinstance(report.question, NetworkQuestion) else routes(report)
 
 
-def certificate_seconds(report: Report) -> float:
-    """An estimate of the CPU time of :func:`certificate`, with the check of it: of its largest matrix."""
-    setting: Setting | NetworkQuestion | None = report.question
-    if report.verdict is Verdict.UNDECIDED or setting is None:
+def certificate_seconds(report: Report, route: str | None = None) -> float:
+    """An estimate of the CPU time of :func:`certificate`, with the check of it: of its largest matrix.
+
+    ``route``: one of :func:`routes_of`, by default the preferred one.
+    """
+    question: Setting | NetworkQuestion | None = report.question
+    if report.verdict is Verdict.UNDECIDED or question is None:
         return 0.0
-    if isinstance(setting, NetworkQuestion):
-        return network_seconds(report, setting)
-    return route_seconds(report, setting)
+    route = next(iter(routes_of(report)), None) if route is None else route
+    if route is None:
+        return 0.0
+    if isinstance(question, NetworkQuestion):
+        return network_seconds(report, question, route)
+    return route_seconds(report, question, Route(route))

@@ -42,13 +42,12 @@ def scope_of(report: Report, route: str) -> Scope:
     return scope_by(report[route], data_are_given=report.question.data is not None)[0]
 
 
-def network_seconds(report: Report, question: NetworkQuestion) -> float:
+def network_seconds(report: Report, question: NetworkQuestion, route: str) -> float:
     """An estimate of the CPU time of a certificate, with the check of it: of its numbers, a pass, and a derivative."""
     if question.system is None and report.verdict is not Verdict.LOCALLY_UNIQUE:
         return 0.0
     n, weights = question.samples, sum(out * inside for inside, out in pairwise(question.sizes))
     seconds = weights / NUMBERS_PER_SECOND + n * sum(question.sizes[1:-1]) / ENTRIES_PER_SECOND
-    route = next(iter(network_routes(report)), "")
     if route == "quadrics":
         columns = report[route].evidence["columns"]
         return seconds + rank_seconds(question.neurons + 2 * n, columns)

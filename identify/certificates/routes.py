@@ -56,9 +56,8 @@ def largest_jacobian(report: Report, route: Route) -> int:
     return int(report[route].evidence["needed"]) if route in (Route.TANGENTS, Route.LOCAL) else 0
 
 
-def route_seconds(report: Report, setting: Setting) -> float:
-    """An estimate of the CPU time of the certificate by the first route, with the check of it: of its largest matrix."""
-    route = next(iter(routes(report)), Route.ONE_SAMPLE)
+def route_seconds(report: Report, setting: Setting, route: Route) -> float:
+    """An estimate of the CPU time of the certificate by this route, with the check of it: of its largest matrix."""
     if route is Route.WITNESS:
         return _family_seconds(report, setting)
     if route is Route.ONE_SAMPLE:

@@ -15,6 +15,7 @@ from support.activations import ANALYTIC, PIECEWISE, REFERENCE
 from support.command_line import run
 
 import identify as idf
+from identify.certificates import certify
 from identify.certificates.certify import certificate_seconds, network_hash
 from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.certificates.networks import NetworkDraft
@@ -657,6 +658,16 @@ class TestAnotherProof:
         monkeypatch.setattr(enumeration_step, "MAX_SUBSPACES", 1)
         proof = judged.certificate()
         assert proof.content["steps"][-1] == {"kind": "pattern", "sets": "pairs"} and proof.content["claim"]["network"] == PATTERN
+
+    def test_for_which_there_is_time(self, monkeypatch):
+        judged = data(3, 2, 16, "relu", layers="first")
+        spent = {"quadrics": 50.0, "enumeration": 0.1}
+        monkeypatch.setattr(certify, "network_seconds", lambda report, question, route: spent[route])
+        assert judged.certificate(budget=20.0).content["steps"][-1]["kind"] == "enumeration"
+        assert judged.certificate().content["steps"][-1]["kind"] == "quadrics"
+        spent["enumeration"] = 40.0
+        with pytest.raises(idf.OutOfTimeError, match="takes about 40 s"):
+            judged.certificate(budget=20.0)
 
     def test_none_is_taken(self, monkeypatch):
         judged = data(3, 2, 12, "relu", layers="first")

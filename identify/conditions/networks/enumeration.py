@@ -172,13 +172,14 @@ def _silent(question: NetworkQuestion, each: Choice) -> np.ndarray:
     net, pieces = question.system.network, question.pieces
     if each.equations is Equations.FORWARD:
         bias = net.biases[0]
-        return ~(net.weights[0].any(axis=1) | (False if bias is None else bias != 0))
+        own = net.weights[0] if bias is None else np.hstack([net.weights[0], bias[:, None]])
+        return np.asarray(~own.any(axis=1))
     if each.equations is Equations.BACKWARD:
-        return ~net.weights[1].any(axis=0)
+        return np.asarray(~net.weights[1].any(axis=0))
     heard = question.data[1] != 0  # by sample and neuron: where a signal may arrive that is not zero
     for layer in range(net.depth - 2, 0, -1):
         heard = heard @ (net.weights[layer + 1] != 0) & (np.array(pieces.table(layer)) != 0)[pieces.codes(layer)]
-    return ~(heard @ (net.weights[1] != 0)).any(axis=0)
+    return np.asarray(~(heard @ (net.weights[1] != 0)).any(axis=0))
 
 
 def _needs_kinks(question: NetworkQuestion, each: Choice, line: Line, F: np.ndarray, G: np.ndarray, q: int) -> bool:
@@ -206,11 +207,9 @@ def lines_of(F: Int[np.ndarray, "m n"], G: Int[np.ndarray, "m k"], each: Choice,
     n, k = F.shape[1], G.shape[1]
     slopes = [(s != 0, residue(s, q)) for s in each.slopes]
     forms = np.hstack([F, G]).tolist()
-    basis = np.eye(n + k, dtype=np.int64)
+    basis: list[list[int]] = np.eye(n + k, dtype=np.int64).tolist()
     if each.tied:  # the coefficients of both parts have the same sum
-        basis = _restricted(basis.tolist(), [1] * n + [q - 1] * k, q)
-    else:
-        basis = basis.tolist()
+        basis = _restricted(basis, [1] * n + [q - 1] * k, q)
     stack, found, seen = [(basis, 0, 0)], set[Line](), 0
     while stack:
         basis, start, zeros = stack.pop()
