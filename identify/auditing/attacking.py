@@ -1,4 +1,5 @@
-"""The steps of an audit of every other network: verdicts, the batch behind an update, polynomials close to the activation, attacks."""
+"""The steps of an audit of every other network: verdicts, the batch behind an update, certificates, polynomials close to the
+activation, attacks."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from identify.auditing.activations import DEGREES, approximations
 from identify.auditing.batch import batch, batch_seconds, update_of
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.reading import Subject
-from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures
+from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, judged
 from identify.auditing.work import Step, Work
@@ -377,6 +378,12 @@ STEPS: tuple[Step, ...] = (
     Step("the verdict", verdict, finding="verdict", question=DETERMINED),
     Step("the batch behind the update", batch, batch_seconds, "recovery", RECOVERY),
     Step("verdict for the recovered samples", verdict_for_the_batch, finding="recovered", question=RECOVERED),
+    Step("certificate of the verdict", partial(certificate_of, "verdict"), partial(certificate_seconds, "verdict")),
+    Step(
+        "certificate of the verdict for the recovered samples",
+        partial(certificate_of, "recovered"),
+        partial(certificate_seconds, "recovered"),
+    ),
     Step("polynomials", approximation, finding="approximation", question="How close is a polynomial network?"),
     *(
         Step(

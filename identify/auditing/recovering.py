@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from identify.certificates.certify_solution import certify
 from identify.certificates.lacking import NoCertificateError
 from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS
 from identify.conditions.check import INCONSISTENT
+from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.witnesses.solution_box import NotCertifiedError
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Report, Verdict
@@ -27,6 +29,8 @@ LEAST_SEARCH = 0.2
 """Least seconds for which a recovery starts."""
 MAX_CERTIFIED = 600
 """Largest number of columns of a matrix in a proof of a verdict; ``Report.certificate`` makes larger proofs."""
+MAX_WEIGHTS = 10**6
+"""Weights of a network in a certificate: some 25 MB."""
 CERTIFIED_ENTRIES_PER_SECOND = 3e4
 """Speed of the checker, for entries of the Jacobian of a solution."""
 FLOAT32_ERROR = 2.0**-20
@@ -115,7 +119,7 @@ def certificate_of(name: str, work: Work) -> None:
     report = work.reports.get(name)
     if report is None or report.verdict is Verdict.UNDECIDED:
         return
-    if _size(work, report) > MAX_CERTIFIED:
+    if _is_large(work, report):
         _certified(work, remark=f"{name}: left out for its size; Report.certificate makes it, in minutes")
         return
     try:
@@ -129,7 +133,7 @@ def certificate_of(name: str, work: Work) -> None:
 def certificate_seconds(name: str, work: Work) -> float:
     """Seconds of the checker, for the largest matrix."""
     report = work.reports.get(name)
-    if report is None or report.verdict is Verdict.UNDECIDED or _size(work, report) > MAX_CERTIFIED:
+    if report is None or report.verdict is Verdict.UNDECIDED or _is_large(work, report):
         return 0.0
     return estimate(report)
 
@@ -176,6 +180,13 @@ def _certified(work: Work, claim: str = "", remark: str = "") -> None:
             {"certificates": sorted(work.certificates)},
         )
     )
+
+
+def _is_large(work: Work, report: Report) -> bool:
+    """Whether a proof is left out for its size: the largest matrix, or for a network of any activation and depth the file."""
+    if isinstance(report.question, NetworkQuestion):
+        return sum(out * inside for inside, out in pairwise(report.question.sizes)) > MAX_WEIGHTS
+    return _size(work, report) > MAX_CERTIFIED
 
 
 def _size(work: Work, report: Report) -> int:

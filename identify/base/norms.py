@@ -10,10 +10,18 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+ORDINARY_EXPONENT = 256
+ORDINARY = 2.0**ORDINARY_EXPONENT
+"""Numbers of this size, and their inverses, have squares far from overflow and underflow."""
+
+
+def _norm(values: np.ndarray, k: int) -> np.floating:
+    return np.linalg.norm(scaled(values, -k) if k else values)
+
 
 def exponent(values: Float[np.ndarray, "*shape"]) -> int:
     """k with the largest of the numbers between 2^(k-1) and 2^k in size; 0 for none, for zeros and where one is not finite."""
-    largest = float(np.abs(values).max(initial=0.0))
+    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))  # without an array of absolute values
     return int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
 
 
@@ -26,12 +34,16 @@ def scaled(values: ArrayLike, k: int | Int[np.ndarray, "*_"]) -> np.ndarray:
 def size(values: Float[np.ndarray, "*shape"]) -> float:
     """The Euclidean norm of all numbers; infinite only where it is no double, and not a number where one is not."""
     k = exponent(values)
+    if abs(k) < ORDINARY_EXPONENT:
+        return float(np.linalg.norm(values))
     return float(scaled(np.linalg.norm(scaled(values, -k)), k))
 
 
 def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """The Euclidean norm of each row."""
     largest = np.abs(rows).max(axis=1, initial=0.0)
+    if ((largest < ORDINARY) & ((largest > 1 / ORDINARY) | (largest == 0))).all():
+        return np.linalg.norm(rows, axis=1)
     k = np.where(np.isfinite(largest), np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1], 0)
     return scaled(np.linalg.norm(scaled(rows, -k[:, None]), axis=1), k)
 
@@ -39,6 +51,8 @@ def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
 def relative_size(change: Float[np.ndarray, "*shape"], reference: Float[np.ndarray, "*shape"]) -> float:
     """‖change‖ / ‖reference‖ (dimensionless), also where neither norm is a double; infinite for a reference of zeros."""
     above, below = exponent(change), exponent(reference)
+    if max(abs(above), abs(below)) < ORDINARY_EXPONENT:
+        above = below = 0  # as they are, which costs less
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.linalg.norm(scaled(change, -above)) / np.linalg.norm(scaled(reference, -below))
+        ratio = _norm(change, above) / _norm(reference, below)
     return float(scaled(ratio, above - below))

@@ -48,6 +48,7 @@ THEOREMS = (
         "one-sample",
         "separation",
         "pattern",
+        "bases",
         "quadrics",
         "enumeration",
         "isolation",

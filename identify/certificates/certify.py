@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from identify.base.errors import InputError, InternalError
+from identify.base.errors import InputError, InternalError, OutOfTimeError
 from identify.base.files import replacing
-from identify.base.limits import about, check_limits, limit_time, refuse_late, seconds_left
-from identify.certificates.draft import PIVOT_LIMIT, WITNESSES, Draft, by_tangents, hexadecimal, largest_jacobian
+from identify.base.limits import LEAST, about, check_limits, is_affordable, limit_time, refuse_late, seconds_left
+from identify.certificates.draft import Draft
 from identify.certificates.lacking import Lacking, NoCertificateError
-from identify.certificates.networks import NetworkDraft, network_seconds, written, written_network
-from identify.checker.matrices import rank_seconds
+from identify.certificates.networks import NetworkDraft, network_routes, network_seconds
+from identify.certificates.numbers import hexadecimal, written, written_network
+from identify.certificates.routes import RESTS_ON, Route, route_seconds, routes
 from identify.checker.reading import Rejected, TooLarge, Unclear, canonical_hash
 from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
 from identify.checker.watch import WORTH_TELLING, watched
+from identify.conditions.check import check
+from identify.conditions.judgement import SINGLE
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.setting import Setting
-from identify.exact.modular import rank_seconds as exact_rank_seconds
 from identify.problem.network import Network
 from identify.problem.refusals import is_polynomial
 from identify.problem.verdict import Report, Verdict
@@ -104,8 +106,6 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
     system = question.system
     if system is not None and system.labels is not None and system.regime != "max-margin":
         raise InputError("certificate: the system has labels, but no margins are in force in its regime; expected labels=None")
-    if isinstance(question, Setting):
-        _refuse_without_steps(report)
     seconds = certificate_seconds(report)
 
     def tell(name: str, seconds: float) -> None:
@@ -113,6 +113,8 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
             progress(f"{name} ({about(seconds)})")
 
     with limit_time(budget):
+        if not is_affordable(seconds):  # another proof of the verdict may be
+            seconds = min(certificate_seconds(report, route) for route in routes_of(report))
         refuse_late(seconds, "the certificate")
         if seconds > WORTH_TELLING:
             tell("writing the certificate", seconds)
@@ -120,21 +122,51 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
             return _accepted(report, question)
 
 
-def _refuse_without_steps(report: Report) -> None:
-    """Raise NoCertificateError for a proof by one of the conditions that have no steps."""
-    if report.witness is not None and report.witness.kind not in WITNESSES:
-        raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
-
-
 def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificate:
+    """By the first proof of the verdict that the checker takes, of those for which there is time.
+
+    If it takes none of those in the report, the conditions that were left out once the question was decided are evaluated, too.
+    """
+    refusals = list[CertificateTooLargeError | NoCertificateError]()
+    tried = set[str]()
+    for source in (lambda: report, lambda: _with_all_conditions(report, question)):
+        found = source()
+        for route in routes_of(found):
+            if route in tried or not is_affordable(certificate_seconds(found, route)):
+                continue
+            tried.add(route)
+            try:
+                return _by_route(found, question, route)
+            except (CertificateTooLargeError, NoCertificateError) as error:
+                refusals.append(error)
+    refuse_late(certificate_seconds(report), "the certificate")
+    raise refusals[0] if refusals else InternalError("none of the conditions of this report proves its verdict")
+
+
+def _with_all_conditions(report: Report, question: Setting | NetworkQuestion) -> Report:
+    """The report with every condition that may prove uniqueness by itself; the same one if no other could, or not in time."""
+    if report.verdict is not Verdict.UNIQUE or question.data is None or question.system is None:
+        return report
+    left = seconds_left()
+    left_out = SINGLE if isinstance(question, NetworkQuestion) else tuple(str(route) for route in RESTS_ON if route is not Route.TANGENTS)
+    try:
+        found = check(
+            question.system, data=question.data, seed=report.seed, budget=None if left is None else max(left, LEAST), conditions=left_out
+        )
+    except OutOfTimeError:
+        return report
+    return found if found.verdict is report.verdict else report
+
+
+def _by_route(report: Report, question: Setting | NetworkQuestion, route: str) -> Certificate:
     """The first draft that the checker accepts."""
     reason: Rejected | None = None
     for attempt in range(ATTEMPTS):
         try:
             if isinstance(question, NetworkQuestion):
-                content = NetworkDraft(report, question, attempt).content()
+                content = NetworkDraft(report, question, attempt, route).content()
             else:
-                content = Draft(report, question, attempt).content()
+                content = Draft(report, question, attempt, Route(route)).content()
             tuple(run(open_content(content), content["steps"]))
             return Certificate(content)
         except TooLarge as error:
@@ -142,32 +174,26 @@ def _accepted(report: Report, question: Setting | NetworkQuestion) -> Certificat
         except Rejected as error:
             reason = error
     if isinstance(reason, Unclear):
-        raise NoCertificateError(Lacking.KINK, tuple(c.name for c in report.conditions if c.is_proved))
+        raise NoCertificateError(Lacking.KINK, (route,))
     raise InternalError(f"the checker refuses this proof ({reason})")
 
 
-def certificate_seconds(report: Report) -> float:
-    """An estimate of the CPU time of :func:`certificate`, with the check of it: of its largest matrix."""
-    setting: Setting | NetworkQuestion | None = report.question
-    if report.verdict is Verdict.UNDECIDED or setting is None:
-        return 0.0
-    if isinstance(setting, NetworkQuestion):
-        return network_seconds(report, setting)
-    needed = largest_jacobian(report)
-    if report.verdict is Verdict.NOT_UNIQUE:
-        return _family_seconds(report, setting)
-    if needed > PIVOT_LIMIT and by_tangents(report):
-        return exact_rank_seconds(needed, needed)  # with its factors, modulo a small prime
-    moments = next((int(c.evidence["needed"]) for c in report.conditions if c.name == "interpolation" and c.is_proved), 0)
-    size = needed if by_tangents(report) else moments
-    return rank_seconds(size, size)
+def routes_of(report: Report) -> Sequence[str]:
+    """The conditions of this report on which a certificate may rest, the preferred one first."""
+    return network_routes(report) if isinstance(report.question, NetworkQuestion) else routes(report)
 
 
-def _family_seconds(report: Report, setting: Setting) -> float:
-    """Of a rank at the data, and at random points where no count bounds it; nothing for other families."""
-    ranks = next((c.evidence for c in report.conditions if c.name == "local" and "rank" in c.evidence), None)
-    counted = setting.scope.data == "generic data" and report["count"].evidence["excess"] > 0
-    if ranks is None or counted or report.witness is None or report.witness.kind != "fibre":
+def certificate_seconds(report: Report, route: str | None = None) -> float:
+    """An estimate of the CPU time of :func:`certificate`, with the check of it: of its largest matrix.
+
+    ``route``: one of :func:`routes_of`, by default the preferred one.
+    """
+    question: Setting | NetworkQuestion | None = report.question
+    if report.verdict is Verdict.UNDECIDED or question is None:
         return 0.0
-    seconds = rank_seconds(ranks["rank"], ranks["unknowns"])
-    return seconds if ranks["rank"] == setting.instance.image_bound else seconds + 2 * rank_seconds(ranks["equations"], ranks["unknowns"])
+    route = next(iter(routes_of(report)), None) if route is None else route
+    if route is None:
+        return 0.0
+    if isinstance(question, NetworkQuestion):
+        return network_seconds(report, question, route)
+    return route_seconds(report, question, Route(route))

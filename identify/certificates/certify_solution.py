@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import WrongTypeError
 from identify.base.options import number
 from identify.certificates.certify import Certificate, CertificateTooLargeError
-from identify.certificates.draft import hexadecimal
+from identify.certificates.numbers import hexadecimal
 from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Rejected, canonical_hash, hashes
 from identify.checker.solution import MAX_ENTRIES, MAX_UNKNOWNS, Proved
 from identify.checker.steps import run

@@ -9,46 +9,39 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from flint import ctx
 
 from identify.base.limits import refuse_above, refuse_late
+from identify.certificates.families import WITNESSES
+from identify.certificates.numbers import exact_doubles, hexadecimal, row_count
+from identify.certificates.routes import PIVOT_LIMIT, Route, largest_jacobian
 from identify.checker import moments
 from identify.checker.completion import system_of as completed
 from identify.checker.examination import Examination
 from identify.checker.macaulay import System, system_of, values_of
 from identify.checker.matrices import need_fit
-from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Claim, Rejected, canonical_hash, hashes, need
+from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Claim, canonical_hash, hashes, need
 from identify.checker.secant import random_samples
 from identify.checker.solved import KEY, number_needed, right_hand_side, seed_of
 from identify.conditions.setting import Setting
-from identify.conditions.witnesses.box import BITS, free_entries, put
-from identify.conditions.witnesses.dependent import gradients
-from identify.conditions.witnesses.equations import Equations, Frame, balls
-from identify.conditions.witnesses.krawczyk import refine
 from identify.exact.completion import flattenings, monomials
-from identify.exact.elimination import SMALL, Elimination, centred, to_flint, to_numpy
+from identify.exact.elimination import SMALL, Elimination, centred
 from identify.exact.instance import Instance, Residues
 from identify.exact.modular import PRIME_BITS, pivots, random_prime, rank, rank_seconds, residues
 from identify.problem.formulas import root_group
-from identify.problem.interpolation import moment_count
 from identify.problem.rank import target_rows
-from identify.problem.verdict import Report, Verdict
+from identify.problem.verdict import Report
 
 SPARE = 20
-PIVOT_LIMIT = 1500
-"""Largest rank for which a minor is searched; above, more equations than the rank are stored, and for Jacobians solutions."""
-RADII = tuple(2.0**-k for k in (40, 30, 20, 46, 14, 10))
-"""Relative radii of the box of a second solution, one for each attempt."""
 Step = dict[str, Any]
 
 
 class Draft:
     """The content of a certificate, with random numbers that depend on the seed of the report and on the attempt."""
 
-    def __init__(self, report: Report, setting: Setting, attempt: int):
-        self.report, self.setting, self.instance, self.attempt = report, setting, setting.instance, attempt
+    def __init__(self, report: Report, setting: Setting, attempt: int, route: Route):
+        self.report, self.setting, self.instance, self.attempt, self.route = report, setting, setting.instance, attempt, route
         self.rng = np.random.default_rng([report.seed, 0xCE27, attempt])
-        below = SMALL if largest_jacobian(report) > PIVOT_LIMIT else 2**PRIME_BITS  # half the time, as for the ranks of check
+        below = SMALL if largest_jacobian(report, route) > PIVOT_LIMIT else 2**PRIME_BITS  # half the time, as for the ranks of check
         self.q = random_prime(self.rng, below)
         while any(s.denominator % self.q == 0 for s in self.instance.activation.coefficients):
             self.q = random_prime(self.rng, below)
@@ -118,39 +111,35 @@ class Draft:
     # The steps, in the order in which the checker takes them
 
     def _steps(self) -> list[Step]:
-        if self.report.verdict is Verdict.UNIQUE:
-            if not by_moments_or_tangents(self.report):
-                return next(steps for name, steps in NARROW.items() if self._has(name))(self)
-            return self._generic_global() if by_tangents(self.report) else self._by_moments()
-        if self.report.verdict is Verdict.LOCALLY_UNIQUE:
-            return [*self._reduction(), self._local()]
-        assert self.report.witness is not None
-        return WITNESSES[self.report.witness.kind](self)
+        if self.route is Route.WITNESS:
+            assert self.report.witness is not None
+            return WITNESSES[self.report.witness.kind](self)
+        return PROOFS[self.route](self)
 
-    def _has(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
         return any(c.name == name and c.is_proved for c in self.report.conditions)
 
     @property
-    def _is_reduced(self) -> bool:
+    def is_reduced(self) -> bool:
         """Whether the conditions were evaluated in coordinates on the span of the data."""
         instance = self.instance
         space = instance.n_inputs + int(instance.observed.bias)
-        return self._has("reduction") and instance.n_samples < space and not self.setting.data_are_unknown
+        return self.has("reduction") and instance.n_samples < space and not self.setting.data_are_unknown
 
-    def _where(self, reduced: bool) -> tuple[Instance, Residues]:
+    def where(self, reduced: bool) -> tuple[Instance, Residues]:
         return (self.instance.reduced(), self.full.on_span_of_data()) if reduced else (self.instance, self.full)
 
-    def _reduction(self) -> list[Step]:
-        if not self._has("reduction"):
+    def reduction(self) -> list[Step]:
+        if not self.has("reduction"):
             return []
         rows = self.full.slopes()
         if self.setting.data_are_unknown:
             assert self.setting.system is not None
             rows = residues(target_rows(self.setting.system), self.q)
         n = self.instance.n_samples
-        return [{"kind": "reduction", "neurons": self._independent(lambda: rows, len(rows), n, rows.shape[1], limit=inf)}]
+        return [{"kind": "reduction", "neurons": self.independent(lambda: rows, len(rows), n, rows.shape[1], limit=inf)}]
 
-    def _independent(self, matrix: Callable[[], np.ndarray], rows: int, rank: int, columns: int, limit: float = PIVOT_LIMIT) -> list[int]:
+    def independent(self, matrix: Callable[[], np.ndarray], rows: int, rank: int, columns: int, limit: float = PIVOT_LIMIT) -> list[int]:
         """Numbers of rows of that rank: a minor up to ``limit``; a random choice of rows, more of them if that failed."""
         chosen = np.arange(rows)
         wanted = rank * (self.attempt + 1) + SPARE
@@ -162,15 +151,15 @@ class Draft:
         return sorted(chosen[pivots(matrix()[chosen], self.q)[0]].tolist())
 
     def _by_moments(self) -> list[Step]:
-        instance, point = self._where(self._is_reduced)
-        return [*self._reduction(), self._moments(instance, point), *self._decomposition()]
+        instance, point = self.where(self.is_reduced)
+        return [*self.reduction(), self._moments(instance, point), *self._decomposition()]
 
     def _moments(self, instance: Instance, point: Residues) -> Step:
-        rows = self._independent(point.interpolation, row_count(instance), instance.n_moments, instance.n_moments)
+        rows = self.independent(point.interpolation, row_count(instance), instance.n_moments, instance.n_moments)
         return {"kind": "interpolation", "rows": rows}
 
     def _by_one_sample(self) -> list[Step]:
-        return [*self._reduction(), {"kind": "one-sample"}]
+        return [*self.reduction(), {"kind": "one-sample"}]
 
     def _by_macaulay(self) -> list[Step]:
         """The checker enumerates the multiples of the equations; those that make up a largest minor are chosen here."""
@@ -194,7 +183,7 @@ class Draft:
 
     def _reduced_examination(self) -> tuple[list[Step], Examination]:
         """The step ``reduction``, if there is one, and the checker's own state after it."""
-        reduction = self._reduction()
+        reduction = self.reduction()
         given = {name: None if value is None else exact_doubles(value) for name, value in self._numbers().items()}
         examination = Examination(Claim(self._claim()), given, self._point())
         for step in reduction:
@@ -203,7 +192,7 @@ class Draft:
 
     def _by_completion(self) -> list[Step]:
         reduction, examination = self._reduced_examination()
-        found, (instance, _) = self.report["completion"].evidence, self._where(self._is_reduced)
+        found, (instance, _) = self.report["completion"].evidence, self.where(self.is_reduced)
         parts = flattenings(instance.degrees, instance.coordinates, instance.n_outputs, instance.n_samples)
         step: Step = {"kind": "completion", "flattenings": [[list(part.rows), list(part.columns)] for part in parts]}
         step |= {"forms": monomials(instance.n_samples, found["invisible_moments"]) + 8 * (self.attempt + 1), "degree": found["degree"]}
@@ -229,7 +218,7 @@ class Draft:
     def _generic_global(self) -> list[Step]:
         evidence = self.report["generic-global"].evidence
         reduced = evidence["coordinates"] < self.instance.n_inputs
-        instance, point = self._where(reduced)
+        instance, point = self.where(reduced)
         n, size, rows = instance.n_samples + 1, instance.coordinates + instance.n_outputs, row_count(instance)
         X, c = random_samples(Random(0), n, instance.coordinates, instance.n_outputs, self.q)  # as the checker draws them
         more = replace(point, X=np.array(X).reshape(n, -1), c=np.array(c))
@@ -239,113 +228,20 @@ class Draft:
         }
         if self.unsolved:  # the step itself, not the copy that was made of it
             self.unsolved = [(step, part) for _, part in self.unsolved]
-        return [*(self._reduction() if reduced else []), step]
+        return [*(self.reduction() if reduced else []), step]
 
-    def _local(self) -> Step:
-        instance, point = self._where(self._is_reduced)
-        return self._jacobian_step("local", point, row_count(instance), self.report["local"].evidence["needed"])
+    def _local(self) -> list[Step]:
+        instance, point = self.where(self.is_reduced)
+        return [*self.reduction(), self._jacobian_step("local", point, row_count(instance), self.report["local"].evidence["needed"])]
 
     def _jacobian_step(self, kind: str, point: Residues, rows: int, rank: int) -> Step:
         """A step with rows of this Jacobian: a minor, or where it is large all rows of some neurons, to be solved with."""
         if rank <= PIVOT_LIMIT:
-            return {"kind": kind, "rows": self._independent(point.jacobian, rows, rank, point.X.size + point.c.size)}
+            return {"kind": kind, "rows": self.independent(point.jacobian, rows, rank, point.X.size + point.c.size)}
         part, neurons = point.some_neurons_and_which((self.attempt + 1) * rank, self.rng)
         step: Step = {"kind": kind, "rows": point.rows_of(neurons)}
         self.unsolved.append((step, part))
         return step
-
-    def _rotation(self) -> list[Step]:
-        self.needs_point = False
-        return [{"kind": "rotation", "example": self._example()}]
-
-    def _scaling(self) -> list[Step]:
-        self.needs_point = False
-        lower = moment_count(self.instance.n_inputs, self.instance.degrees[:1], self.instance.n_outputs)
-        return [{"kind": "scaling", "dimension": self.instance.n_samples - lower, "example": self._example()}]
-
-    def _fibre(self) -> list[Step]:
-        """Counts if they suffice for generic data, otherwise the rank at the data, which is the largest anywhere."""
-        if "samples" in self.report["witness"].evidence:
-            return [self._part()]
-        instance, point = self._where(self._is_reduced)
-        counts, ranks = self.report["count"].evidence, self.report["local"].evidence
-        if self.setting.scope.data == "generic data" and counts["excess"]:
-            self.needs_point = False
-            bound = min(counts["moments"], counts["equations"])
-            return [{"kind": "count", "coordinates": instance.coordinates, "parameters": counts["parameters"], "bound": bound}]
-        rank, needed = ranks["rank"], ranks["needed"]
-        rows = self._independent(point.jacobian, row_count(instance), rank, instance.n_unknowns)
-        return [*self._reduction(), {"kind": "fibre", "rank": rank, "dimension": needed - rank, "rows": rows}]
-
-    def _part(self) -> Step:
-        """The report has the number of parameters of a part, but not the spaces in which it moves; those that fit are tried in turn."""
-        found, instance = self.report["witness"].evidence, self.instance
-        assert self.setting.data is not None
-        samples = [i - 1 for i in found["samples"]]
-        everywhere = list(range(instance.n_samples)) if self._is_reduced else None
-        steps = [
-            {"kind": "part", "samples": samples, "span": span, "multipliers": line, "rank": found["rank"]}
-            for span in (everywhere, samples)
-            for line in (None, samples)
-        ]
-        return steps[self.attempt % len(steps)] | {"dimension": found["needed"] - found["rank"]}
-
-    def _multipliers(self) -> list[Step]:
-        """One linear dependence of the gradients modulo the prime: the shortest first, another one at each attempt."""
-        full, outputs = self.full, self.instance.n_outputs
-        form, rank = to_flint(gradients(full), self.q).rref()
-        echelon = to_numpy(form)[:rank]
-        basis = (echelon != 0).argmax(axis=1)
-        others = np.setdiff1d(np.arange(echelon.shape[1]), basis).tolist()
-        found = sorted((sorted([*basis[echelon[:, k] != 0].tolist(), k]) for k in others), key=len)
-        if self.setting.scales_per_sample:  # the scale of a zero sample is free anyway
-            found = [columns for columns in found if full.X[columns[0] // outputs].any()] or found
-        return [{"kind": "multipliers", "columns": found[self.attempt % len(found)]}]
-
-    def _second_solution(self) -> list[Step]:
-        """The centre again in full float64 precision, which it loses if samples are written in all coordinates."""
-        found, system, data = self.report.witness, self.setting.system, self.setting.data
-        assert found is not None and found.example is not None and system is not None and data is not None
-        rows = self.report["witness"].evidence["equations"]
-        setting = self.setting
-        if self._is_reduced and len(rows) != self.instance.n_unknowns - self.instance.n_samples * setting.scales_per_sample:
-            setting = replace(setting, instance=self.instance.reduced())
-        Z = Frame.of_data(setting, data[0]).coordinates(found.example[0])
-        start, k = np.hstack([Z, found.example[1]]), Z.shape[1]
-        free = free_entries(Z, start.shape[1], bool(setting.scales_per_sample))
-        with ctx.workprec(BITS):
-            exact = balls(data[0])
-            equations = Equations.balls(system, Frame.of_data(setting, exact))
-            own = exact if setting.instance.span == "full" else np.eye(len(Z), k, dtype=int)
-            target = equations.value(np.hstack([own, balls(data[1])]))[rows]
-
-            def point(v) -> np.ndarray:
-                return put(balls(start).ravel(), free, v).reshape(start.shape)
-
-            centre = refine(
-                lambda v: equations.value(point(v))[rows] - target,
-                lambda v: equations.jacobian(point(v))[rows][:, free],
-                start.ravel()[free].tolist(),
-            )
-            if centre is None:
-                raise Rejected("the second solution cannot be refined to the precision of doubles")
-            best = point(centre).astype(float)
-        step = {"kind": "second-solution", "coordinates": k, "X": hexadecimal(best[:, :k]), "c": hexadecimal(best[:, k:])}
-        return [step | {"radius": RADII[self.attempt].hex(), "rows": list(rows)}]
-
-    def _multiple(self) -> list[Step]:
-        self.needs_point = False
-        return [{"kind": "multiple"}]
-
-    def _example(self) -> dict[str, Any] | None:
-        """Another member of the family, in float64, for the reader. Omitted if rounding spoils it."""
-        found = self.report.witness
-        if found is None or found.original is None or found.example is None or self.attempt:
-            return None
-        (X, c), (other_X, other_c) = (self.setting.data or found.original), found.example
-        outputs = self.instance.n_outputs
-        example = {"X": X, "c": np.reshape(c, (-1, outputs)), "other_X": other_X, "other_c": np.reshape(other_c, (-1, outputs))}
-        return {name: hexadecimal(np.asarray(value)) for name, value in example.items()}
 
 
 def _kruskal(found: dict) -> Step:
@@ -362,21 +258,15 @@ DECOMPOSITIONS: dict[str, Callable[[dict], Step]] = {
     "generic decomposition theorem": lambda found: {"kind": "generic-decomposition", "tensor_dimension": found["tensor_dimension"]},
 }
 """The step for each criterion of the condition ``decomposition``, from its evidence."""
-NARROW: dict[str, Callable[[Draft], list[Step]]] = {
-    "one-sample": Draft._by_one_sample,
-    "macaulay": Draft._by_macaulay,
-    "completion": Draft._by_completion,
+PROOFS: dict[Route, Callable[[Draft], list[Step]]] = {
+    Route.TANGENTS: Draft._generic_global,
+    Route.MOMENTS: Draft._by_moments,
+    Route.ONE_SAMPLE: Draft._by_one_sample,
+    Route.MACAULAY: Draft._by_macaulay,
+    Route.COMPLETION: Draft._by_completion,
+    Route.LOCAL: Draft._local,
 }
-"""The steps of a proof of uniqueness where the moments are not determined by the target alone, by the condition on which it rests."""
-WITNESSES: dict[str, Callable[[Draft], list[Step]]] = {
-    "rotation": Draft._rotation,
-    "scaling": Draft._scaling,
-    "fibre": Draft._fibre,
-    "multipliers": Draft._multipliers,
-    "second solution": Draft._second_solution,
-    "multiple": Draft._multiple,
-}
-"""The steps for each kind of witness."""
+"""The steps of each proof of a verdict other than NOT_UNIQUE."""
 
 
 def solutions(part: Residues, seed: str, free_scale: bool) -> list[list[int]]:
@@ -400,47 +290,3 @@ def solutions(part: Residues, seed: str, free_scale: bool) -> list[list[int]]:
         if order[place] >= rows:
             found[order[place] - rows, order[:columns]] = eliminated.work[place, leading]
     return np.mod(found, q).tolist()
-
-
-def by_moments_or_tangents(report: Report) -> bool:
-    """Whether uniqueness is proved by the moments that the target determines, or for almost all data."""
-    proved = {c.name for c in report.conditions if c.is_proved}
-    return "generic-global" in proved or {"interpolation", "decomposition", "scale"} <= proved
-
-
-def by_tangents(report: Report) -> bool:
-    """Whether a proof goes by Jacobians: of isolation, or of C5 where the moments do not prove uniqueness too, or by a larger matrix."""
-    proved = {c.name: c for c in report.conditions if c.is_proved}
-    if report.verdict is not Verdict.UNIQUE or "generic-global" not in proved:
-        return report.verdict is Verdict.LOCALLY_UNIQUE
-    if not {"interpolation", "decomposition", "scale"} <= set(proved):
-        return True
-    return bool(proved["generic-global"].evidence["needed"] < proved["interpolation"].evidence["needed"])
-
-
-def largest_jacobian(report: Report) -> int:
-    """The rank that the proof needs of a Jacobian; 0 without one."""
-    proved = {c.name: c.evidence.get("needed", 0) for c in report.conditions if c.is_proved}
-    if report.verdict is Verdict.UNIQUE:
-        return int(proved.get("generic-global", 0))
-    return int(proved.get("local", 0)) if report.verdict is Verdict.LOCALLY_UNIQUE else 0
-
-
-def row_count(instance: Instance) -> int:
-    """Equations, in the coordinates of the instance."""
-    seen = instance.observed
-    return instance.width * (instance.coordinates * seen.W + seen.bias + instance.n_outputs * seen.a)
-
-
-def exact_doubles(values: Any) -> Any:
-    """The floats again, in nested lists."""
-    return float.fromhex(values) if isinstance(values, str) else [exact_doubles(value) for value in values]
-
-
-def hexadecimal(values: np.ndarray | None) -> Any:
-    """Floats as exact hexadecimal strings, in nested lists like the array."""
-    if values is None:
-        return None
-    if values.ndim == 1:
-        return [float(v).hex() for v in values]
-    return [hexadecimal(row) for row in values]

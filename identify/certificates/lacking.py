@@ -10,15 +10,6 @@ from identify.base.errors import InputError
 class Lacking(Enum):
     """Why a proof does not have a certificate; the value says it, and what can be had instead."""
 
-    STEPS = (
-        "for which the checker has no steps",
-        "report.to_json() keeps the verdict with its evidence, check with the seed of the report repeats the proof, and another seed takes "
-        "the ranks modulo other primes",
-    )
-    MONTE_CARLO = (
-        "which rests on ranks at random points, whose error the checker does not bound for networks of this kind",
-        "report.to_json() keeps the verdict, the error bound and the seed, and check with another seed is an independent trial",
-    )
     KINK = (
         "at data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
         "report.to_json() keeps the verdict with its evidence",

@@ -8,44 +8,66 @@ from typing import Any
 
 import numpy as np
 
-from identify.certificates.draft import hexadecimal
-from identify.certificates.lacking import Lacking, NoCertificateError
+from identify.certificates.numbers import hexadecimal, written, written_network
+from identify.checker.matrices import rank_seconds
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
+from identify.checker.networks.enumeration import SUBSPACES_PER_SECOND
 from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
-from identify.conditions.judgement import PATTERN_SCOPE
+from identify.conditions.judgement import SINGLE, scope_by
 from identify.conditions.networks.isolated import columns_of
 from identify.conditions.networks.question import NetworkQuestion
 from identify.exact.modular import random_prime
-from identify.problem.activation import Activation, Analytic, PiecewiseLinear
-from identify.problem.network import Network
-from identify.problem.verdict import Arithmetic, Report, Verdict
+from identify.problem.verdict import Arithmetic, Report, Scope, Verdict
 
 Step = dict[str, Any]
+TRIALS, TABLE_PER_SECOND = 5, 3e6
+"""Random points that show a largest rank, about, and entries of a derivative that are added up for it."""
 NUMBERS_PER_SECOND = 5e4
 """Weights that are written, hashed and read again, on one core (measured)."""
-GENERIC_NETWORK, GENERIC_DATA = "generic network", "generic data"
 
 
-def network_seconds(report: Report, question: NetworkQuestion) -> float:
+def network_routes(report: Report) -> list[str]:
+    """All conditions that prove the verdict of this report; those with the scope of the report come first."""
+    if report.verdict is not Verdict.UNIQUE:
+        return ["local" if report.verdict is Verdict.LOCALLY_UNIQUE else "witness"]
+    proved = {c.name for c in report.conditions if c.is_proved}
+    return sorted((name for name in SINGLE if name in proved), key=lambda name: scope_of(report, name) != report.scope)
+
+
+def scope_of(report: Report, route: str) -> Scope:
+    """What is proved by this condition of the report."""
+    if report.verdict is not Verdict.UNIQUE:
+        return report.scope
+    return scope_by(report[route], data_are_given=report.question.data is not None)[0]
+
+
+def network_seconds(report: Report, question: NetworkQuestion, route: str) -> float:
     """An estimate of the CPU time of a certificate, with the check of it: of its numbers, a pass, and a derivative."""
     if question.system is None and report.verdict is not Verdict.LOCALLY_UNIQUE:
         return 0.0
     n, weights = question.samples, sum(out * inside for inside, out in pairwise(question.sizes))
     seconds = weights / NUMBERS_PER_SECOND + n * sum(question.sizes[1:-1]) / ENTRIES_PER_SECOND
-    derived = report.verdict is Verdict.LOCALLY_UNIQUE or (report.witness is not None and report.witness.kind == "fibre")
-    if not derived:
+    if route == "quadrics":
+        columns = report[route].evidence["columns"]
+        return seconds + rank_seconds(question.neurons + 2 * n, columns)
+    if route == "enumeration":
+        return seconds + report[route].evidence["subspaces_at_most"] / SUBSPACES_PER_SECOND
+    if route != "local" and (report.witness is None or report.witness.kind != "fibre"):
         return seconds
     each = (n if question.rows_can_count else question.inputs) + question.outputs
     products = n * each * (weights + n * each * 2 * sum(question.sizes)) + (n * each) ** 3
-    return seconds + products / (RESIDUES_PER_SECOND if question.is_exact else BALLS_PER_SECOND)
+    derived = products / (RESIDUES_PER_SECOND if question.is_exact else BALLS_PER_SECOND)
+    if report["local"].arithmetic is Arithmetic.MONTE_CARLO:
+        derived = TRIALS * (derived + 2 * question.depth * (n * each) ** 2 / TABLE_PER_SECOND)
+    return seconds + derived
 
 
 class NetworkDraft:
     """One attempt: a prime, random numbers in place of generic ones, and the steps."""
 
-    def __init__(self, report: Report, question: NetworkQuestion, attempt: int):
-        self.report, self.question, self.attempt = report, question, attempt
+    def __init__(self, report: Report, question: NetworkQuestion, attempt: int, route: str):
+        self.report, self.question, self.attempt, self.route = report, question, attempt, route
         self.rng = np.random.default_rng([report.seed, 0xCE28, attempt])
         self.needs_prime = self.needs_point = False
         self.multipliers, self.ranks = ANY, list[int]()
@@ -66,7 +88,7 @@ class NetworkDraft:
         return body | {"sha256": named_hashes(claim, numbers) | {"content": canonical_hash(body)}}
 
     def _claim(self) -> dict[str, Any]:
-        question, scope = self.question, self.report.scope
+        question, scope = self.question, scope_of(self.report, self.route)
         return {
             "verdict": self.report.verdict.value,
             "network": scope.network,
@@ -102,21 +124,7 @@ class NetworkDraft:
         return {"prime": prime} | drawn
 
     def _steps(self) -> list[Step]:
-        report = self.report
-        if report.verdict is Verdict.NOT_UNIQUE:
-            return self._not_unique()
-        if report.verdict is Verdict.LOCALLY_UNIQUE:
-            return self._local()
-        proved = {c.name for c in report.conditions if c.is_proved}
-        scope = report.scope.network
-        if scope in (GENERIC_NETWORK, PATTERN_SCOPE) and "separation" in proved:
-            return self._separation()
-        if scope == PATTERN_SCOPE and "pattern" in proved:
-            sets = self.report["pattern"].evidence["sets"]
-            return [*self._ranked(1, 2), {"kind": "pattern", "sets": sets}]
-        if "quadrics" in proved and scope not in (GENERIC_NETWORK, PATTERN_SCOPE):
-            return self._quadrics()
-        raise NoCertificateError(Lacking.STEPS, tuple(sorted(proved)))
+        return PROOFS[self.route](self)
 
     def _ranked(self, *layers: int) -> list[Step]:
         self.needs_prime = self.question.is_exact
@@ -135,6 +143,19 @@ class NetworkDraft:
         self.needs_prime = True
         return [*self._ranked(*found["rank_of_layers"]), {"kind": "quadrics", "equations": found["equations"]}]
 
+    def _pattern(self) -> list[Step]:
+        found = self.report["pattern"].evidence
+        if found["sets"] == "bases":
+            self.multipliers = ANY if found["any_multipliers"] else BEFOREHAND
+            step = {"kind": "bases", "route": found["route"].lower(), "bases": found["chosen"], "independent": found["independent"]}
+            return [*self._ranked(*found["rank_of_layers"]), step]
+        return [*self._ranked(1, 2), {"kind": "pattern", "sets": self.report["pattern"].evidence["sets"]}]
+
+    def _enumeration(self) -> list[Step]:
+        found = self.report["enumeration"].evidence
+        self.needs_prime = True
+        return [*self._ranked(*found["rank_of_layers"]), {"kind": "enumeration", "equations": found["equations"]}]
+
     def _local(self) -> list[Step]:
         question = self.question
         generic = question.data is None
@@ -147,8 +168,6 @@ class NetworkDraft:
         if report.witness is None:
             unknowns = report["count"].evidence["parameters"]
             return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
-        if report.witness.kind not in WITNESSES:
-            raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
         self.needs_prime = question.is_exact
         return [WITNESSES[report.witness.kind](self)]
 
@@ -160,9 +179,11 @@ class NetworkDraft:
 
     def _fibre(self) -> Step:
         local = self.report["local"]
+        found = local.evidence
         if local.arithmetic is Arithmetic.MONTE_CARLO:
-            raise NoCertificateError(Lacking.MONTE_CARLO, ("fibre",))
-        return {"kind": "fibre", "dimension": local.evidence["dimension"], "seed": self.attempt}
+            known = {"rank": found["rank"], "in_span": found["in_span"], "dimension": found["dimension"]}
+            return {"kind": "constant-rank", **known, "seed": self.attempt}
+        return {"kind": "fibre", "dimension": found["dimension"], "seed": self.attempt}
 
 
 WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {
@@ -171,24 +192,15 @@ WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {
     "fibre": NetworkDraft._fibre,
 }
 """The step for each kind of witness."""
-
-
-def written(sigma: Activation) -> dict[str, Any]:
-    """An activation as the checker reads it."""
-    if isinstance(sigma, Analytic):
-        return {"kind": sigma.kind, "name": sigma.name}
-    if isinstance(sigma, PiecewiseLinear):
-        lists = {name: [str(v) for v in getattr(sigma, name)] for name in ("breakpoints", "slopes", "kinks")}
-        return {"kind": sigma.kind, "value": str(sigma.lines.value)} | lists
-    return {"kind": sigma.kind, "coefficients": [str(s) for s in sigma.coefficients]}
-
-
-def written_network(network: Network) -> dict[str, Any]:
-    """Weights and biases as exact hexadecimal floats."""
-    return {
-        "weights": [hexadecimal(W) for W in network.weights],
-        "biases": [hexadecimal(b) for b in network.biases],
-    }
+PROOFS: dict[str, Callable[[NetworkDraft], list[Step]]] = {
+    "quadrics": NetworkDraft._quadrics,
+    "enumeration": NetworkDraft._enumeration,
+    "separation": NetworkDraft._separation,
+    "pattern": NetworkDraft._pattern,
+    "local": NetworkDraft._local,
+    "witness": NetworkDraft._not_unique,
+}
+"""The steps of each proof, by the condition that it rests on."""
 
 
 def _numbers(question: NetworkQuestion) -> dict[str, Any]:

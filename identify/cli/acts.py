@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from jaxtyping import Bool, Float, Int
 
 from identify.base.errors import InputError
 from identify.base.files import together
+from identify.certificates.certify import Certificate, CertificateTooLargeError
+from identify.certificates.lacking import NoCertificateError
 from identify.checkpoints.problems import problem_arrays
+from identify.conditions.check import check
 from identify.problem.ambiguity import Match
 from identify.problem.system import KKTSystem
-from identify.problem.verdict import Report
+from identify.problem.verdict import Report, Verdict
 from identify.recovery.solution import Recovery
 from identify.report.html import Cell, Picture, Section, write_sections
 from identify.report.plots import compare, family, image_shape
@@ -128,19 +132,32 @@ class Act:
         return -(-len(self.X) // rows)
 
 
-def write(acts: list[Act], folder: str | Path) -> list[Path]:
-    """Write ``report.html``, a PNG for every picture and the problem file of every act into ``folder``."""
+def write(acts: list[Act], folder: str | Path, proofs: Sequence[Certificate | None] = ()) -> list[Path]:
+    """Write ``report.html``, a PNG for every picture, and for every act its problem file, and its proof if there is one."""
     folder = Path(folder)
     try:
         with together(folder) as staged:
-            return [folder / path.name for path in _written(acts, staged)]
+            return [folder / path.name for path in _written(acts, staged, proofs)]
     except OSError as error:
         raise InputError(f"out: {folder} cannot be written ({error.strerror}); choose another folder with --out") from None
 
 
-def _written(acts: list[Act], folder: Path) -> list[Path]:
+def proof_of(act: Act) -> Certificate | None:
+    """The certificate of the verdict of an act; without a report, of that for exactly the recovered samples. None if there is none."""
+    report = act.report
+    if report is None and act.found is not None:
+        report = check(act.system, data=(act.found.X, act.found.c), seed=act.found.seed)
+    if report is None or report.verdict is Verdict.UNDECIDED:
+        return None
+    try:
+        return report.certificate()
+    except (CertificateTooLargeError, NoCertificateError):
+        return None
+
+
+def _written(acts: list[Act], folder: Path, proofs: Sequence[Certificate | None]) -> list[Path]:
     sections, written = [], []
-    for act in acts:
+    for act, proof in zip_longest(acts, proofs):
         pictures = act.pictures()
         lead = f"{act.lead}\n\n{' '.join(act.result())}"
         known = None if act.found is None or act.report is not None else act.found.uniqueness
@@ -152,6 +169,8 @@ def _written(acts: list[Act], folder: Path) -> list[Path]:
         written.append(folder / f"{stem}.npz")
         with written[-1].open("wb") as file:
             np.savez(file, **problem_arrays(act.system, act.X, act.c))
+        if proof is not None:
+            written.append(proof.save(folder / f"{stem}.certificate.json"))
     title = "Images from a gradient, images from weights"
     lead = (
         "A network's parameters and gradients reveal its training data: the recovered images, the verdict, and its proof if there is one."

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "identify demo --act 1 --data faces",
         "identify demo --act 3 --width 20",
         'identify demo --act 3 --activation "z^2" --out square',
+        "identify demo --act 1 --proofs",
     )
 )
 def demo(
@@ -44,12 +45,13 @@ def demo(
     activation: Annotated[str, typer.Option("--activation", "-a", help="Act 3: activation.", metavar="<polynomial>")] = "z + z^2/2 + z^3",
     dtype: Annotated[str, typer.Option(help="Acts 1 and 3: precision of the gradient.", **one_of(PRECISIONS))] = "float32",
     out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.", **NEW_FOLDER)] = Path("identify-demo"),
+    proofs: Annotated[bool, typer.Option("--proofs", help="Also write the proof of each act (.json), for identify verify.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Recover real images from one gradient, and from weights alone.
 
-    Writes report.html, the pictures, and a problem file for each act.
+    Writes report.html, the pictures, and a problem file for each act; with --proofs also a certificate of each verdict.
     """
     from identify.cli import acts as play
     from identify.cli.batch_act import one_update
@@ -72,8 +74,12 @@ def demo(
             3: lambda: one_gradient(samples=samples, width=width, activation=activation, dtype=dtype, seed=seed, progress=told(3)),
         }
         acts = [make() for number, make in plays.items() if act in (None, number)]
+        made = []
+        for one in acts if proofs else ():
+            step(f"{one.title.split(':')[0].lower()}: writing the proof")
+            made.append(play.proof_of(one))
         step("writing the report")
-        written = play.write(acts, out)
+        written = play.write(acts, out, made)
     if as_json:
         print_json({"acts": [_act_json(one) for one in acts], "files": [str(path) for path in written]})
         return

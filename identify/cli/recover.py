@@ -95,6 +95,7 @@ def recover(
     Without a file, plant an instance of the given sizes and recover it.
     """
     from identify.checkpoints.problems import save_arrays
+    from identify.problem.refusals import is_polynomial
     from identify.problem.system import KKTSystem
     from identify.problem.verdict import jsonable
     from identify.recovery.recover import recover as solve
@@ -131,6 +132,11 @@ def recover(
     else:
         problem = load(file, inputs, width, activation, trust)
         system, data = problem.system, problem.data
+    if relative_error is not None and not is_polynomial(system.network):
+        raise InputError(
+            f"--relative-error: received {relative_error:g} for a network that is not polynomial of two layers, whose certificate is about "
+            "the update of exactly the recovered samples; expected no error of the target: omit it"
+        )
     with progress() as step:
         found = solve(
             system,
@@ -157,8 +163,10 @@ def recover(
             _show_recovery(found)
     if out is not None and not as_json:
         print_text(f"Written: {out}")
-    if certificate is not None and isinstance(system, KKTSystem):
+    if certificate is not None and isinstance(system, KKTSystem) and is_polynomial(system.network):
         _certify_solution(system, found, relative_error, certificate, as_json)
+    elif certificate is not None and isinstance(system, KKTSystem):
+        _certify_verdict(system, found, certificate, as_json)
 
 
 def _show_recovery(found: Recovery) -> None:
@@ -182,3 +190,23 @@ def _certify_solution(system: KKTSystem, found: Recovery, relative_error: float 
     proof.save(path)
     if not quiet:
         print_text(f"Certified: {proof!r}")
+
+
+def _certify_verdict(system: KKTSystem, found: Recovery, path: Path, quiet: bool) -> None:
+    """Write the proof of the verdict for exactly the recovered samples; exit status 1 if nothing is proved of them."""
+    from identify.certificates.certify import CertificateTooLargeError
+    from identify.certificates.lacking import NoCertificateError
+    from identify.conditions.check import check
+    from identify.problem.verdict import Verdict
+
+    with progress() as step:
+        report = check(system, data=(found.X, found.c), seed=found.seed, progress=step)
+        if report.verdict is Verdict.UNDECIDED:
+            fail("--certificate: nothing is proved of these samples, so no certificate was written", 1)
+        try:
+            proof = report.certificate(progress=step)
+        except (CertificateTooLargeError, NoCertificateError) as error:
+            fail(str(error), 1)
+    proof.save(path)
+    if not quiet:
+        print_text(f"Certified, about the update of exactly these samples: {proof!r}")

@@ -28,6 +28,7 @@ from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import is_polynomial, refuse_recovery_only
+from identify.problem.signals import Forward, forward
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Report, Scope, Verdict
 
@@ -222,7 +223,9 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
         notes += (f"{dropped} samples with zero multiplier do not enter the equations and were left out",)
     if merged:
         notes += (f"{merged} samples coincide with others and were merged with them",)
-    residual = system.residual(X, c)
+    with np.errstate(over="ignore", invalid="ignore"):
+        passed = forward(net.weights, net.biases, net.activations, X)
+    residual = system.residual(X, c, passed=passed)
     consistent = residual <= INCONSISTENT
     if system.regime == "gradient" and not consistent:
         raise InconsistentDataError(residual)
@@ -237,10 +240,12 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
             if not np.abs(margins - 1).max() <= INCONSISTENT:
                 system = replace(system, labels=None)
                 notes += ("these margins are not 1, so the margin equations were left out",)
-    precision = _precision(system)
+    precision = Precision.of(system)
+    if residual > precision.allowed:  # the singular values can only show more noise
+        precision = _precision(system)
     reproduces = residual <= precision.allowed
     judged = {"residual": residual, "reproduces_target": reproduces}
-    report = _judged(system, X, c, seed, judged, notes, plan)
+    report = _judged(system, X, c, seed, judged, notes, plan, passed)
     if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
@@ -256,10 +261,12 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
     return report
 
 
-def _judged(system: KKTSystem, X: Any, c: Any, seed: int, judged: dict[str, Any], notes: tuple[str, ...], plan: Plan) -> Report:
+def _judged(
+    system: KKTSystem, X: Any, c: Any, seed: int, judged: dict[str, Any], notes: tuple[str, ...], plan: Plan, passed: Forward
+) -> Report:
     """The report about data as the exact numbers that they are."""
     if not is_polynomial(system.network):
-        question = NetworkQuestion.of_system(system, len(X), seed, (X, c))
+        question = NetworkQuestion.of_system(system, len(X), seed, (X, c), passed)
         return judge_network(question, question.subject() | judged, system.describe(), notes, plan)
     setting = Setting(
         instance_of(system, len(X), X, c),

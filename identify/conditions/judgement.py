@@ -57,6 +57,10 @@ GENERIC_IN_WORDS = (
 )
 ALONE = ("generic-global", "one-sample", "macaulay")
 """Conditions each of which proves uniqueness by itself."""
+ALMOST_EVERY = ("separation", "pattern")
+"""Conditions that prove uniqueness for almost every network of any activation and depth."""
+SINGLE = ("quadrics", "enumeration", *ALMOST_EVERY)
+"""All that prove it for such networks, each by itself; those about one network come first."""
 
 
 def judge(
@@ -209,6 +213,21 @@ def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, 
     return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)
 
 
+def scope_by(condition: Condition, *, data_are_given: bool) -> tuple[Scope, tuple[str, ...]]:
+    """The scope of a condition that proves uniqueness for a network of any activation and depth, and this scope in words."""
+    found = condition.evidence
+    if condition.name == "quadrics":
+        whole, off_kinks = bool(found.get("whole_cell")), bool(found.get("off_kinks"))
+        whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
+        return Scope("this network", whose), (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
+    if condition.name == "enumeration":
+        return Scope("this network", "this data"), ()
+    by_pattern = condition.name == "pattern" or bool(found.get("with_this_pattern"))
+    whose = APART_SCOPE if found.get("leaves_out_opposite_samples") else RANK_SCOPE
+    network, explained = (PATTERN_SCOPE, PATTERN_IN_WORDS) if by_pattern else ("generic network", GENERIC_IN_WORDS)
+    return Scope(network, "this data" if data_are_given else whose), (explained,)
+
+
 def verdict_of_network(
     found: dict[str, Condition], scope: Scope, *, data_are_given: bool, counts_apply: bool, witnessed: bool
 ) -> tuple[Verdict, Scope, tuple[str, ...], tuple[str, ...]]:
@@ -216,27 +235,20 @@ def verdict_of_network(
 
     A theorem about almost every network decides only if the search for competitors found none in this one.
     """
-    exact = found.get("quadrics")
     if witnessed:
         return Verdict.NOT_UNIQUE, scope, (found["witness"].statement,), ()
-    if exact is not None and exact.is_proved:
-        whole, off_kinks = bool(exact.evidence.get("whole_cell")), bool(exact.evidence.get("off_kinks"))
-        whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
-        words = (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
-        return Verdict.UNIQUE, Scope("this network", whose), (f"quadrics: {exact.statement}",), words
-    every = found.get("enumeration")
-    if every is not None and every.is_proved:
-        return Verdict.UNIQUE, Scope("this network", "this data"), (f"enumeration: {every.statement}",), ()
     doubted = found.get("competitors")
-    for name, network in (("separation", "generic network"), ("pattern", PATTERN_SCOPE)):
+    for name in SINGLE:
         condition = found.get(name)
-        if condition is not None and condition.is_proved and not (doubted is not None and doubted.holds is False):
-            reasons = [f"{name}: {condition.statement}"]
-            reasons += [f"competitors: {doubted.statement}"] if doubted is not None and doubted.holds else []
-            network = PATTERN_SCOPE if condition.evidence.get("with_this_pattern") else network
-            explained = {"generic network": GENERIC_IN_WORDS, PATTERN_SCOPE: PATTERN_IN_WORDS}[network]
-            whose = APART_SCOPE if condition.evidence.get("leaves_out_opposite_samples") else RANK_SCOPE
-            return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else whose), tuple(reasons), (explained,)
+        if condition is None or not condition.is_proved:
+            continue
+        reasons = [f"{name}: {condition.statement}"]
+        if name in ALMOST_EVERY and doubted is not None:
+            if doubted.holds is False:
+                continue
+            reasons += [f"competitors: {doubted.statement}"] if doubted.holds else []
+        proved, explained = scope_by(condition, data_are_given=data_are_given)
+        return Verdict.UNIQUE, proved, tuple(reasons), explained
     if not data_are_given and found["count"].holds is False and counts_apply:
         return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
     tried = [found[name] for name in ("quadrics", "enumeration", "separation", "pattern", "competitors") if name in found]

@@ -45,6 +45,14 @@ class Enclosure(NamedTuple):
         error = steps * UNIT / (1 - steps * UNIT)
         return Enclosure(self.mid @ matrix, SAFETY * (error * (np.abs(self.mid) @ size) + self.rad @ size) + TINY * steps)
 
+    def rows_dot(self, matrix: Float[np.ndarray, "rows k"]) -> Enclosure:
+        """The inner product of each row with the same row of a matrix of floats."""
+        size, steps = np.abs(matrix), matrix.shape[1] + 2
+        error = steps * UNIT / (1 - steps * UNIT)
+        mid = (self.mid * matrix).sum(axis=1)
+        rad = SAFETY * ((error * np.abs(self.mid) + self.rad) * size).sum(axis=1) + TINY * steps
+        return Enclosure(mid, rad)
+
     def times(self, other: Enclosure) -> Enclosure:
         """Entry by entry."""
         mid, left, right = self.mid * other.mid, np.abs(self.mid), np.abs(other.mid)

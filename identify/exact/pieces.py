@@ -6,16 +6,23 @@ pre-activation; those that it leaves open are computed as fractions. So a sample
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from identify.base.limits import refuse_when_spent
-from identify.exact.enclosures import UNIT, Enclosure
+from identify.base.norms import row_sizes
+from identify.base.rows import equal_rows
+from identify.exact.enclosures import SAFETY, TINY, UNIT, Enclosure
 from identify.problem.activation import Activation, PiecewiseLinear
+from identify.problem.signals import Forward
+
+AT_ONCE = 4096
+"""Entries that are enclosed more closely at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,30 +60,48 @@ class Pieces:
 
     def regions(self) -> Int[np.ndarray, " n"]:
         """A number for each sample: equal for samples on the same pieces in every layer, off the kinks; own ones for those on a kink."""
-        key = np.hstack(self.index)
-        _, group = np.unique(key, axis=0, return_inverse=True)
+        _, group = equal_rows(np.hstack(self.index))
         on = np.hstack(self.on_kink).any(axis=1)
-        return np.where(on, len(key) + np.arange(len(key)), group.reshape(-1))
+        return np.where(on, len(group) + np.arange(len(group)), group)
 
 
 def pieces_of(
-    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray | None], activations: Sequence[Activation], X: Float[np.ndarray, "n d"]
+    weights: Sequence[np.ndarray],
+    biases: Sequence[np.ndarray | None],
+    activations: Sequence[Activation],
+    X: Float[np.ndarray, "n d"],
+    passed: Forward | None = None,
 ) -> Pieces:
-    """The pieces in as many hidden layers as activations are passed, all piecewise-linear. Cost of a forward pass with error bounds."""
+    """The pieces in as many hidden layers as activations are passed, all piecewise-linear.
+
+    Cost of a forward pass in floats, which may be given: its error is bounded by the inequality of Cauchy and Schwarz, from the lengths of
+    the rows alone. Entries that this leaves open are enclosed more closely, then computed as fractions.
+    """
     exact = _Fractions(list(weights), list(biases), [], [], X)
-    h, found, kinks = Enclosure.of(X), [], []
+    found, kinks = [], []
+    h, error = X, start_of_errors(X)
     for layer, sigma in enumerate(activations):
         assert isinstance(sigma, PiecewiseLinear)
-        z = h.dot(weights[layer].T)
-        bias = biases[layer]
-        if bias is not None:
-            z = z.plus(Enclosure.of(np.broadcast_to(bias, z.mid.shape)))
-        index, on_kink = _located(sigma, z, layer, exact)
+        W, bias = weights[layer], biases[layer]
+        if passed is None:
+            z = h @ W.T if bias is None else h @ W.T + bias
+        else:
+            h, z = passed.entering[layer], passed.before[layer]
+        before = error.before(h, W, z)
+
+        def closer(i: np.ndarray, j: np.ndarray, h: np.ndarray = h, layer: int = layer, error: _Error = error) -> Enclosure:
+            value = Enclosure(h[i], error.at(i)).rows_dot(weights[layer][j])
+            own = biases[layer]
+            return value if own is None else value.plus(Enclosure.of(own[j]))
+
+        index, on_kink = _located(sigma, Enclosure(z, before.whole()), layer, exact, closer)
         found.append(index)
         kinks.append(on_kink)
         exact.activations.append(sigma)
         exact.index.append(index)
-        h = on_pieces(sigma, z, index, 0)
+        if layer + 1 < len(activations):
+            h = sigma(z) if passed is None else passed.entering[layer + 1]
+            error = before.after(sigma, h)
     return Pieces(tuple(exact.activations), tuple(found), tuple(kinks))
 
 
@@ -91,13 +116,23 @@ def pieces_within(sigma: PiecewiseLinear, z: Enclosure) -> tuple[Int[np.ndarray,
 
 def on_pieces(sigma: PiecewiseLinear, z: Enclosure, index: Int[np.ndarray, "*shape"], order: int) -> Enclosure:
     """Values or slopes of intervals that lie on these pieces."""
+    if order == 0 and set(sigma.slopes) <= {-1, 0, 1} and not any(sigma.intercepts):  # exact in floats
+        signs = np.array([float(slope) for slope in sigma.slopes])[index]
+        return Enclosure(signs * z.mid, np.abs(signs) * z.rad)
     slopes = _rounded(sigma.slopes, index)
     return slopes if order == 1 else slopes.times(z).plus(_rounded(sigma.intercepts, index))
 
 
-def _located(sigma: PiecewiseLinear, z: Enclosure, layer: int, exact: _Fractions) -> tuple[np.ndarray, np.ndarray]:
+def _located(
+    sigma: PiecewiseLinear, z: Enclosure, layer: int, exact: _Fractions, closer: Callable[[np.ndarray, np.ndarray], Enclosure]
+) -> tuple[np.ndarray, np.ndarray]:
+    """By the enclosures, by closer ones of the entries that these leave open, and by fractions."""
     index, unclear = pieces_within(sigma, z)
     on_kink = np.zeros(z.mid.shape, bool)
+    rows, columns = np.nonzero(unclear)
+    for start in range(0, len(rows), AT_ONCE):
+        i, j = rows[start : start + AT_ONCE], columns[start : start + AT_ONCE]
+        index[i, j], unclear[i, j] = pieces_within(sigma, closer(i, j))
     for i, j in np.argwhere(unclear):
         refuse_when_spent("exact signs")
         value = exact.product(layer, int(i), int(j))
@@ -110,6 +145,47 @@ def _rounded(values: Sequence[Fraction], index: np.ndarray) -> Enclosure:
     floats = np.array([float(value) for value in values])
     error = np.array([0.0 if Fraction(f) == v else abs(f) * UNIT for f, v in zip(floats.tolist(), values, strict=True)])
     return Enclosure(floats[index], error[index])
+
+
+class _Error(NamedTuple):
+    r"""Bounds on the errors of a float pass: :math:`a_i w_j + s\, |v_{ij}| + t` for sample i and neuron j."""
+
+    a: Float[np.ndarray, " n"]
+    w: Float[np.ndarray, " _"]
+    values: Float[np.ndarray, "n _"]
+    scale: float = 0.0
+    more: float = 0.0
+
+    def at(self, rows: np.ndarray) -> Float[np.ndarray, "rows _"]:
+        """The bounds of some samples."""
+        found = self.a[rows, None] * self.w + self.scale * np.abs(self.values[rows]) + self.more
+        return SAFETY * found + TINY
+
+    def whole(self) -> Float[np.ndarray, "n _"]:
+        return self.at(np.arange(len(self.a)))
+
+    def before(self, h: np.ndarray, W: np.ndarray, z: np.ndarray) -> _Error:
+        """Of z = W h + b, if these are the bounds of h."""
+        steps = W.shape[1] + 2
+        of_h = self.a * float(row_sizes(self.w[None])[0]) + self.scale * row_sizes(self.values) + (self.more + TINY) * W.shape[1] ** 0.5
+        rounding = steps * UNIT / (1 - steps * UNIT)
+        return _Error(SAFETY**2 * (rounding * row_sizes(h) + of_h), row_sizes(W), z, UNIT, steps * TINY)
+
+    def after(self, sigma: PiecewiseLinear, h: np.ndarray) -> _Error:
+        r"""Of :math:`h = \sigma(z)`, if these are the bounds of z.
+
+        The steepest slope times these, and what floats lose in slope, product, intercept and breakpoint.
+        """
+        steepest = SAFETY * max(float(abs(slope)) for slope in sigma.slopes)
+        largest = max(float(abs(value)) for value in (*sigma.intercepts, Fraction(0)))
+        farthest = max(float(abs(t)) for t in sigma.breakpoints)
+        more = steepest * self.more + UNIT * (8 * largest + 4 * steepest * farthest)
+        return _Error(steepest * self.a, self.w, h, 4 * UNIT, more)
+
+
+def start_of_errors(X: Float[np.ndarray, "n d"]) -> _Error:
+    """Of the samples, which are exact."""
+    return _Error(np.zeros(len(X)), np.zeros(X.shape[1]), np.zeros_like(X))
 
 
 @dataclass(eq=False)

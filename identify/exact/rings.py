@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from identify.exact.enclosures import Enclosure, has_full_column_rank
-from identify.exact.modular import multiply, rank, residue, residues
+from identify.exact.modular import multiply, rank_up_to, residue, residues
 from identify.exact.pieces import Pieces, on_pieces, pieces_within
 from identify.problem.activation import Activation, PiecewiseLinear, horner
 from identify.problem.network import Network
@@ -72,15 +72,41 @@ class Modular:
         if order > 1:
             return np.zeros_like(z)
         if order:
-            return self._table(self.pieces.table(layer))[self.pieces.codes(layer)]
+            return self.slopes(layer)
         index = self.pieces.index[layer]  # on a kink the value is that of either side
         return (self._table(sigma.slopes)[index] * z + self._table(sigma.intercepts)[index]) % self.q
+
+    def slopes(self, layer: int) -> np.ndarray:
+        """Those of a piecewise-linear layer, which its pieces alone say."""
+        assert self.pieces is not None
+        return self._table(self.pieces.table(layer))[self.pieces.codes(layer)]
 
     def _table(self, values: Sequence[Fraction]) -> np.ndarray:
         return np.array([residue(value, self.q) for value in values], dtype=np.int64)
 
     def is_full(self, A: np.ndarray) -> bool:
-        return A.shape[1] <= A.shape[0] and rank(A, self.q) == A.shape[1]
+        rows, columns = A.shape
+        return columns <= rows and rank_up_to(A, self.q, columns, np.random.default_rng(rows)) == columns
+
+    def at_neurons(self, net: Network, X: np.ndarray, c: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of a piecewise-linear network: features and signals of some neurons of the first layer, and the signals of the second.
+
+        The pieces say the slopes, so that there is no pass through the deeper layers. Cost: n times these neurons, and the weights
+        behind the second layer.
+        """
+        assert self.pieces is not None
+        sigma, bias, index = self.activations[0], net.biases[0], self.pieces.index[0][:, chosen]
+        assert isinstance(sigma, PiecewiseLinear)
+        z = self.dot(self.read(X), net.weights[0][chosen].T)
+        if bias is not None:
+            z = self.plus(z, self.read(bias[chosen]))
+        features = (self._table(sigma.slopes)[index] * z + self._table(sigma.intercepts)[index]) % self.q
+        second = self.read(c)
+        for layer in range(net.depth - 2, 0, -1):
+            second = self.times(self.dot(second, net.weights[layer + 1]), self.slopes(layer))
+        codes = self.pieces.codes(0)[:, chosen]
+        first = self.times(self.dot(second, net.weights[1][:, chosen]), self._table(self.pieces.table(0))[codes])
+        return features, first, second
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.base.norms import exponent, row_sizes, scaled
+from identify.base.rows import equal_rows
 from identify.problem.activation import root_group
 
 _Data = tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]
@@ -177,17 +178,17 @@ def normal_form(
     ValueError
         When such a sum is not a double, so that the data could not be taken as the exact numbers that they are.
     """
-    _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
-    summed = np.zeros((len(first), c.shape[1]))
-    for atom, column in np.ndindex(*summed.shape):
-        exact = sum((Fraction(value) for value in c[group.reshape(-1) == atom, column].tolist()), Fraction(0))
-        summed[atom, column] = float(exact)
-        if Fraction(float(summed[atom, column])) != exact:
-            where = np.flatnonzero(group.reshape(-1) == atom).tolist()
-            raise InputError(
-                f"c: the multipliers of the coincident samples {where} have a sum that is not a float64; merge these samples into one"
-            )
+    first, group = equal_rows(X)
+    summed = c[first].astype(float)
+    for atom in np.flatnonzero(np.bincount(group, minlength=len(first)) > 1):
+        for column in range(c.shape[1]):
+            exact = sum((Fraction(value) for value in c[group == atom, column].tolist()), Fraction(0))
+            summed[atom, column] = float(exact)
+            if Fraction(float(summed[atom, column])) != exact:
+                where = np.flatnonzero(group == atom).tolist()
+                raise InputError(
+                    f"c: the multipliers of the coincident samples {where} have a sum that is not a float64; merge these samples into one"
+                )
     keep = np.abs(summed).max(axis=1) > 0
-    order = np.argsort(first[keep])
     dropped = int(len(first) - keep.sum())
-    return X[first[keep][order]], summed[keep][order], dropped, len(X) - len(first)
+    return X[first[keep]], summed[keep], dropped, len(X) - len(first)

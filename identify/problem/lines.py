@@ -108,7 +108,7 @@ HARD_SIGMOID = Lines((Fraction(-3), Fraction(3)), (ZERO, Fraction(1, 6), ZERO), 
 
 def _line(slope: Fraction, intercept: Fraction, z, order: int, xp: Any):
     if order or not slope:  # no product with an infinite z
-        return xp.full_like(z, float(slope if order else intercept))
+        return xp.asarray(float(slope if order else intercept), z.dtype)
     return float(slope) * z + float(intercept)
 
 

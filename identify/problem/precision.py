@@ -24,6 +24,8 @@ ROUNDED = 10.0
 """Singular values of rounded numbers are at most so many units of rounding, relative to the largest."""
 DIGITS_KEPT = 2 / 3
 """Share of the digits of a number format that is left after cancellation, at least."""
+AT_ONCE = 2**16
+"""Numbers whose last bits are looked at together."""
 LEAST_BITS = 8
 """Of a mantissa that is taken for a number format: that of bfloat16."""
 FULL_MANTISSAS = 0.35
@@ -82,26 +84,34 @@ def roundoff(system: KKTSystem) -> float:
     A lazy target is a difference of parameters and carries their rounding; that of a self-trained network is a multiple of its parameters.
     """
     if system.regime == "gradient":
-        return format_of(system.target)
+        return format_of(*system.parts.values())
     parts = system.network.parameters.values()
-    unit = format_of(np.concatenate([part.reshape(-1) for part in parts]))
+    unit = format_of(*parts)
     if system.regime in SELF_TRAINED:
         return unit
     size = sum(np.linalg.norm(part) for part in parts)
     return float(np.clip(unit * size / np.linalg.norm(system.target), unit, LARGEST))
 
 
-def format_of(numbers: Float[np.ndarray, " k"]) -> float:
+def format_of(*parts: Float[np.ndarray, "*shape"]) -> float:
     """Unit roundoff of the shortest mantissa that holds all of these numbers and is used by them; 1.1e-16 if there is none below a double.
 
     Float32 (24 bits), float16 (11), bfloat16 (8), and any other number of bits from 8 on: of rounded numbers half use the last bit whatever
     their exponent, of integers few of the smaller ones do.
     """
-    mantissas = np.abs(np.frexp(numbers[numbers != 0])[0] * 2.0**53).astype(np.int64)
-    if not len(mantissas):
+    lowest = [np.zeros(0, np.int64)]
+    for part in parts:
+        flat = part.reshape(-1)
+        for start in range(0, len(flat), AT_ONCE):
+            numbers = flat[start : start + AT_ONCE]
+            mantissas = np.abs(np.frexp(numbers[numbers != 0])[0] * 2.0**53).astype(np.int64)
+            lowest.append(mantissas & -mantissas)
+            if (lowest[-1] == 1).any():  # one number needs all bits of a double, whatever the others need
+                return 2.0**-53
+    bits_last = np.concatenate(lowest)
+    if not len(bits_last):
         return 2.0**-53
-    lowest = mantissas & -mantissas
-    last = int(lowest.min())
+    last = int(bits_last.min())
     bits = 54 - last.bit_length()
-    used = float(np.mean(lowest == last))
+    used = float(np.mean(bits_last == last))
     return 2.0**-bits if bits >= LEAST_BITS and used >= FULL_MANTISSAS else 2.0**-53

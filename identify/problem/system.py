@@ -20,7 +20,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
-from identify.base.norms import relative_size, scaled
+from identify.base.norms import relative_size, scaled, size
 from identify.base.options import LAYERS, REGIMES, choice, positive, whole
 from identify.problem.data import check_data, check_labels
 from identify.problem.features import FeatureSystem
@@ -28,7 +28,7 @@ from identify.problem.gradients import Observed, flatten, unflatten, visible_deg
 from identify.problem.network import Network, ShapeError, TwoLayerNetwork, check_same_architecture, finite_array
 from identify.problem.network import check_network as check_network
 from identify.problem.refusals import Unsupported, refusal
-from identify.problem.signals import layer_updates
+from identify.problem.signals import Forward, backward, forward, updates_from
 from identify.problem.steps import StepsSystem
 from identify.problem.words import equations_in_words as equations_in_words
 from identify.problem.words import layers_in_words
@@ -386,15 +386,24 @@ class KKTSystem:
 
     def right_hand_side(self, X: ArrayLike, c: ArrayLike) -> Float[np.ndarray, " equations"]:
         """Right-hand side of (S) at the given data, in the order of :attr:`target`, in double precision."""
+        return flatten(self._updates_of(X, c), self._seen)
+
+    def _updates_of(self, X: ArrayLike, c: ArrayLike, passed: Forward | None = None) -> list[np.ndarray]:
+        """The updates that these data give, of each layer those of weights and bias."""
         net = self.network
         X, c = check_data(X, c, net.n_inputs, net.n_outputs)
-        updates = layer_updates(net.weights, net.biases, net.activations, X, c)
-        return flatten([part for update in updates for part in update], self._seen)
+        entering, before = forward(net.weights, net.biases, net.activations, X) if passed is None else passed
+        return [part for update in updates_from(entering, backward(net.weights, net.activations, before, c)) for part in update]
 
-    def residual(self, X: ArrayLike, c: ArrayLike) -> float:
-        """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow)."""
+    def residual(self, X: ArrayLike, c: ArrayLike, *, passed: Forward | None = None) -> float:
+        """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow).
+
+        ``passed``: the forward pass at these samples, if it is known.
+        """
+        given = [part for update in self.updates for part in update]
         with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
-            return relative_size(self.target - self.right_hand_side(X, c), self.target)
+            seen = [(u.ravel(), v.ravel()) for u, v in zip(given, self._updates_of(X, c, passed), strict=True) if u is not None]
+            return relative_size(*(np.array(sizes) for sizes in zip(*((size(u - v), size(u)) for u, v in seen), strict=True)))
 
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
         """The same system with another target vector, given in the order of :attr:`target` (what-if noise, rounding)."""

@@ -251,15 +251,15 @@ class Report:
         Returns
         -------
         Certificate
-            ``certificate.save(path)`` writes it. The checker has accepted it once already.
+            ``certificate.save(path)`` writes it. The checker has accepted it once already. If it refuses the proof on which the report
+            rests, the certificate is of another proof of the same verdict, if there is one, with the scope of that.
 
         Raises
         ------
         ValueError
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
         NoCertificateError
-            For a proof by ``macaulay``, ``completion`` or ``one-sample``, which certificates have no steps for, and for one of a network of
-            any activation and depth that rests on ranks at random points.
+            For data so close to a kink that the checker does not see their side, in a network with activations of several kinds.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
         OutOfTimeError

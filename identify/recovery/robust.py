@@ -103,6 +103,8 @@ def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> 
         return False
     if report.scope.network == "this network" and report.scope.data not in CELLS:
         return False
+    if any(c.name == "pattern" and c.is_proved and c.evidence["sets"] == "bases" for c in report.conditions):
+        return False
     net, n = system.network, found.n_samples
     question = NetworkQuestion.of_system(system, n, 0, (found.X, found.c.reshape(n, -1)))
     lengths = np.maximum(np.linalg.norm(found.X, axis=1), 1e-300)

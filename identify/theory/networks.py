@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import scipy
 
-from identify.conditions.networks import enumeration, isolated, pattern, quadrics, separation
+from identify.conditions.networks import bases, enumeration, isolated, pattern, quadrics, separation
 from identify.conditions.networks.competitors import competitors
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import Route
@@ -110,6 +110,15 @@ def _pattern(case: NetworkCase) -> Seen:
     seen, evidence = _competitors(case, Route.FORWARD)
     counts = ", ".join(f"{name} {found.evidence[name]} of {found.evidence['needed'][name]}" for name in found.evidence.get("needed", ()))
     return Seen(found.is_proved, seen, f"{counts or found.statement}; {evidence}")
+
+
+def _bases(case: NetworkCase) -> Seen:
+    found, asked = bases.by_bases(case.question), case.question
+    routes = bases.is_about(asked)
+    route = found.requirement.route if found else routes[0] if routes else Route.FORWARD
+    seen, evidence = _competitors(case, route)
+    counts = f"{found.seen} neurons see a sample, {found.requirement.bases} bases" if found else "too few neurons, or bases"
+    return Seen(found is not None, seen, f"{counts}; {evidence}")
 
 
 def _quadrics(case: NetworkCase) -> Seen:
@@ -215,6 +224,33 @@ THEOREMS = (
         examine=_pattern,
         draw=planted,
         nearest=(("seen by too few neurons", narrower(_pattern_width)), ("hardly told apart", _apart)),
+    ),
+    Theorem(
+        name="bases",
+        title="Disjoint bases of slopes prove data unique for almost every network with this pattern (A2, one update)",
+        statement=r"Let $\sigma$ be piecewise-linear, $s_j$ the slopes of neuron $j$ at the $n$ samples. *Forward* (one kink, at 0; $G_2$ "
+        r"of rank $n$, the first layer has biases): let any $\kappa \ge 2$ of the $(x_i, 1)$ be independent, and $D = d + 1$. *Backward* "
+        r"(two layers; $G_1$ of rank $n$): let any $\kappa \ge 2$ of the multipliers $\gamma_i$ be independent, and $D = C$. If every "
+        r"sample is seen by $D + n$ neurons, and the $s_j$ have $k \ge 2$ disjoint bases of $\mathbb{R}^n$, with "
+        r"$k(\kappa - 1) \ge n + D - \kappa$ if $n > \kappa$, then for almost all weights, of the first layer or of the second, no other "
+        r"data have this update. Backward for all multipliers at once, any two of them independent: $C(n + 1)$ neurons and $2C$ bases.",
+        hypotheses=(
+            "the network does not depend on the data, and no sample is on a kink of the first layer",
+            "the update named has rank n",
+            "so many neurons see each sample (forward one less if the update of the second bias is known), and so many bases are disjoint",
+            "backward: the update of the first bias is known, or there is no bias and σ(tz) = tσ(z) for t > 0",
+        ),
+        conclusion="no other point solves the equations of a single sample, so that no other data set of at most n samples has this "
+        "update, up to the order of the samples (and their scales without biases)",
+        scope="almost every network with this activation pattern, this data",
+        reference=pattern.REFERENCE,
+        condition="pattern",
+        configuration=Configuration(
+            inputs=2, samples=4, width=(30, 6), outputs=2, bias=True, layers=(2, 3), activation=Activation.parse("relu")
+        ),
+        examine=_bases,
+        draw=planted,
+        nearest=(("too few neurons", narrower(lambda question: question.inputs + question.samples)),),
     ),
     Theorem(
         name="quadrics",

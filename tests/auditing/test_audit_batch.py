@@ -31,6 +31,8 @@ def is_recovered(found, truth):
     assert found["verdict"].basis is Basis.OPEN and found["recovered"].report.verdict in ("UNIQUE", "LOCALLY_UNIQUE")
     assert found.headline.startswith(f"{found['recovered'].report.verdict} for ")
     assert found["attack"].basis is Basis.NONE and "not run" in found["attack"].answer
+    assert set(found.certificates) == {"recovered"} and found["certificates"].basis is Basis.PROOF
+    assert idf.verify(found.certificates["recovered"])
     return True
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identify.base.norms import exponent, relative_size, row_sizes, scaled, size
+from identify.base.rows import equal_rows
 
 POWERS = (-1000, -590, -300, 0, 300, 590, 1000)
 
@@ -35,3 +36,12 @@ def test_what_is_no_number():
     assert relative_size(np.array([np.inf]), np.ones(1)) == np.inf and np.isnan(relative_size(np.array([np.nan]), np.ones(1)))
     assert size(np.full(100, 1.7e308)) == np.inf and size(np.full(4, 5e-324)) == 1e-323
     assert np.isnan(row_sizes(np.array([[np.nan, 1.0], [3.0, 4.0]]))[0]) and row_sizes(np.array([[np.inf, 1.0], [3.0, 4.0]]))[1] == 5.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_rows(seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-1, 2, (12, 2)) * rng.choice([-1.0, 1.0], (12, 1))  # zeros of both signs
+    first, group = equal_rows(rows)
+    assert np.array_equal(rows[first][group], rows) and len(np.unique(rows, axis=0)) == len(first)
+    assert np.array_equal(np.sort(first), first) and np.array_equal(group[first], np.arange(len(first)))

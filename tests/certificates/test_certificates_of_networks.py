@@ -15,10 +15,14 @@ from support.activations import ANALYTIC, PIECEWISE, REFERENCE
 from support.command_line import run
 
 import identify as idf
+from identify.certificates import certify
 from identify.certificates.certify import certificate_seconds, network_hash
 from identify.certificates.lacking import Lacking, NoCertificateError
-from identify.certificates.networks import written
+from identify.certificates.networks import NetworkDraft
+from identify.certificates.numbers import written
+from identify.checker.networks import enumeration as enumeration_step
 from identify.checker.networks import examination, local
+from identify.checker.networks import quadrics as quadrics_step
 from identify.checker.networks.activations import SERIES, read
 from identify.checker.networks.claim import (
     CELL,
@@ -35,15 +39,18 @@ from identify.checker.networks.claim import (
     THIS_DATA,
     named_hashes,
 )
+from identify.checker.networks.enumeration import Search
 from identify.checker.networks.pattern import _has_neighbours
-from identify.checker.reading import canonical_hash
+from identify.checker.reading import Rejected, TooLarge, canonical_hash
+from identify.conditions.networks.enumeration import Choice, choices, enumeration, lines_of
 from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated
 from identify.conditions.networks.judge import count
 from identify.conditions.networks.pattern import holds_for_all_sets, pattern
-from identify.conditions.networks.quadrics import candidates, quadrics
+from identify.conditions.networks.quadrics import Equations, candidates, quadrics
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import needs, separation
+from identify.exact.modular import residue
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.network import Network, ShapeError
 from identify.problem.signals import layer_updates
@@ -93,10 +100,27 @@ def by_pattern(*sizes, **options) -> idf.Report:
     return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("quadrics", "enumeration")))
 
 
+def by_enumeration(*sizes, **options) -> idf.Report:
+    report = only(data(*sizes, **options), "enumeration", (THIS, THIS_DATA))
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("quadrics", "pattern")))
+
+
 def isolated_only(*sizes, **options) -> idf.Report:
     """The report without the search through all choices of slopes."""
     report = only(data(*sizes, **options), "local", (THIS, THIS_DATA), LOCAL)
     return replace(report, conditions=tuple(c for c in report.conditions if c.name != "enumeration"))
+
+
+def without_first_bias(*sizes, **options) -> idf.Report:
+    """Judged by enumeration, from the weights' updates alone."""
+    planted, truth = size(*sizes, **options).plant(0)
+    net, c = planted.network, truth.c.reshape(len(truth.X), -1)
+    report = only(given(net, truth.X, c, [(True, False)] * net.depth), "enumeration", (THIS, THIS_DATA))
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("quadrics", "pattern")))
+
+
+FLAT = (2, 4, 5, "relu")
+"""Data in a family on their pieces, with a derivative of lower rank than there are equations."""
 
 
 def region() -> idf.Report:
@@ -138,6 +162,13 @@ CASES = {
     ),
     "pattern": (lambda: by_pattern(4, 2, (16, 6), "relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
     "pattern, two slopes": (lambda: by_pattern(3, 2, (24, 4), "leaky_relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
+    "bases, forward": (lambda: by_pattern(2, 4, (30, 6), "relu", outputs=2, layers=(2, 3)), UNIQUE, (PATTERN, THIS_DATA), "ranks bases"),
+    "bases, backward": (
+        lambda: by_pattern(4, 3, 16, "relu", outputs=2, layers="first"),
+        UNIQUE,
+        (PATTERN, THIS_DATA),
+        "ranks bases",
+    ),
     "cell": (lambda: data(3, 2, 12, "relu", layers="first"), UNIQUE, (THIS, CELL), "ranks quadrics"),
     "columns": (lambda: data(3, 2, 20, "hard_tanh", outputs=2, layers="first"), UNIQUE, (THIS, THIS_DATA), "ranks quadrics"),
     "columns of two layers": (lambda: data(3, 2, (20, 8), "relu", outputs=2), UNIQUE, (THIS, THIS_DATA), "ranks quadrics"),
@@ -145,6 +176,27 @@ CASES = {
     "cell, off kinks": (lambda: data(3, 2, 14, "abs", layers="first"), UNIQUE, (THIS, CELL_OFF_KINKS), "ranks quadrics"),
     "columns, off kinks": (lambda: data(3, 2, 24, "abs", outputs=2, layers="first"), UNIQUE, (THIS, OFF_KINKS), "ranks quadrics"),
     "scale": (lambda: data(3, 2, 20, "leaky_relu(1/4)", bias=False), UNIQUE, (THIS, CELL), "ranks quadrics"),
+    "slopes": (lambda: by_enumeration(4, 2, 12, "relu", layers="first"), UNIQUE, (THIS, THIS_DATA), "ranks enumeration"),
+    "slopes, kinks": (lambda: by_enumeration(3, 2, 24, "abs", layers="first"), UNIQUE, (THIS, THIS_DATA), "ranks enumeration"),
+    "slopes, two kinks": (lambda: by_enumeration(4, 2, 8, "hard_tanh", outputs=2), UNIQUE, (THIS, THIS_DATA), "ranks enumeration"),
+    "slopes, two layers": (
+        lambda: by_enumeration(3, 2, (16, 8), "hard_tanh", outputs=2),
+        UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks enumeration",
+    ),
+    "slopes, features": (
+        lambda: by_enumeration(3, 2, (8, 6), "relu", outputs=2),
+        UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks enumeration",
+    ),
+    "slopes, features without the update of the bias": (
+        lambda: without_first_bias(3, 2, (9, 6), "relu", outputs=2),
+        UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks enumeration",
+    ),
     "isolated": (lambda: data(3, 2, 3, "tanh"), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated, second layer": (lambda: data(1, 2, 4, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
     "isolated, pieces": (lambda: isolated_only(3, 2, 5, "leaky_relu", seed=2), LOCAL, (THIS, THIS_DATA), "ranks local"),
@@ -155,6 +207,7 @@ CASES = {
     "count": (lambda: generic(5, 4, 2, "gelu"), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "count"),
     "count, network": (lambda: system(5, 4, 2, "relu"), NOT_UNIQUE, (THIS, GENERIC_DATA), "count"),
     "fibre": (lambda: data(5, 4, 2, "gelu"), NOT_UNIQUE, (THIS, THIS_DATA), "fibre"),
+    "fibre of the pieces": (lambda: data(*FLAT), NOT_UNIQUE, (THIS, THIS_DATA), "constant-rank"),
     "region": (region, NOT_UNIQUE, (THIS, THIS_DATA), "region"),
     "invisible": (lambda: data(3, 2, 4, "relu", seed=1), NOT_UNIQUE, (THIS, THIS_DATA), "invisible"),
 }
@@ -253,7 +306,7 @@ def leaves(value, path=()):
 
 WORDS = {
     "format": ["other"],
-    "kind": ["verdict", "solution", "ranks", "local", "count", "polynomial", "analytic", "piecewise-linear"],
+    "kind": ["verdict", "solution", "ranks", "local", "count", "enumeration", "polynomial", "analytic", "piecewise-linear"],
     "verdict": ["UNIQUE", "LOCALLY_UNIQUE", "NOT_UNIQUE", "UNDECIDED"],
     "network": [GENERIC, THIS, PATTERN, "any network"],
     "data": [GENERIC_DATA, THIS_DATA, OFF_KINKS, CELL, CELL_OFF_KINKS, RANK, RANK_APART, "any data"],
@@ -356,15 +409,24 @@ def is_confirmed(body: dict) -> bool:
         return found.is_proved and wanted in possible and left_out
     if kind == "pattern":
         return pattern(asked).is_proved
+    if kind == "bases":
+        found = pattern(asked)
+        return found.is_proved and (claim["multipliers"] == "given beforehand" or found.evidence.get("any_multipliers", True))
     if kind == "quadrics":
         found = quadrics(asked)
         kinds = {each.equations.name.lower() for each in candidates(asked)}
         return found.is_proved and step["equations"] in kinds and (claim["data"] in (THIS_DATA, OFF_KINKS) or found.evidence["whole_cell"])
+    if kind == "enumeration":
+        kinds = {each.equations.name.lower() for each in (*choices(asked), *candidates(asked))}
+        return enumeration(asked).is_proved and step["equations"] in kinds
     if kind in ("region", "invisible"):
         return families(asked)[0].is_proved
     if kind == "count":
         return count(asked).holds is False and asked.equations_are_complete and not asked.is_self_trained
     found = isolated(asked)
+    if kind == "constant-rank":
+        flat = found.holds is False and found.arithmetic.is_rigorous and asked.equations_are_complete
+        return flat and found.evidence["dimension"] == step["dimension"] and found.evidence["in_span"] == step["in_span"]
     if kind == "fibre":
         return found.holds is False and found.evidence["dimension"] == step["dimension"] and asked.equations_are_complete
     return found.is_proved
@@ -460,7 +522,7 @@ class TestForgedClaims:
         assert "images of a sample" in forged("sizes", **wide | {"biases": [False, True, False]}, activations=[tanh, tanh]).reasons[0]
 
     def test_families_are_complete_only_without_further_equations(self):
-        for name in ("fibre", "region", "invisible"):
+        for name in ("fibre", "fibre of the pieces", "region", "invisible"):
             assert "beyond (S)" in forged(name, regime="max-margin").reasons[0]
             assert "beyond (S)" in forged(name, regime="weight-decay", loss="logistic").reasons[0]
 
@@ -483,6 +545,8 @@ class TestForgedClaims:
             {"kind": "pattern", "sets": "pairs"},
             {"kind": "quadrics", "equations": "backward"},
             {"kind": "quadrics", "equations": "forward"},
+            {"kind": "enumeration", "equations": "backward"},
+            {"kind": "enumeration", "equations": "forward"},
         ):
             ranked = [{"kind": "ranks", "layers": [1], "seed": 0}] * (content(name)["numbers"]["X"] is not None)
             assert not with_steps(name, *ranked, step, verdict="UNIQUE")
@@ -495,6 +559,7 @@ class TestForgedClaims:
                 {"kind": "region", "samples": [0, 1]},
                 {"kind": "invisible", "sample": 0},
                 {"kind": "fibre", "dimension": 1, "seed": 0},
+                *({"kind": "constant-rank", "rank": r, "in_span": False, "dimension": 8 - r, "seed": 0} for r in (5, 7)),
                 {"kind": "count", "unknowns": 8, "equations": 7},
             ):
                 assert not with_steps(name, step, **claim), (name, step, body["claim"])
@@ -574,25 +639,96 @@ class TestItsOwnArithmetic:
                 assert own == holds_for_all_sets(high, seen, apart)
 
 
-FLAT = (2, 4, 5, "relu")
-"""Data in a family on their pieces, with a derivative of lower rank than there are equations."""
+class TestAnotherProof:
+    """A verdict may have more proofs than one: the certificate takes one that the checker takes."""
+
+    def test_of_the_report(self, monkeypatch):
+        judged = data(3, 2, 16, "relu", layers="first")
+        assert judged["quadrics"].is_proved and judged["enumeration"].is_proved and judged.scope.data == CELL
+        monkeypatch.setattr(quadrics_step, "need_fit", refuse)
+        proof = judged.certificate()
+        assert [step["kind"] for step in proof.content["steps"]] == ["ranks", "enumeration"]
+        assert proof.content["claim"]["data"] == THIS_DATA and idf.verify(proof)
+
+    @pytest.mark.parametrize("left_out", [(), ("quadrics", "pattern")])
+    def test_of_a_weaker_scope_and_evaluated_on_demand(self, monkeypatch, left_out):
+        judged = data(4, 2, (16, 6), "relu")
+        judged = replace(judged, conditions=tuple(c for c in judged.conditions if c.name not in left_out))
+        monkeypatch.setattr(quadrics_step, "need_fit", refuse)
+        monkeypatch.setattr(enumeration_step, "MAX_SUBSPACES", 1)
+        proof = judged.certificate()
+        assert proof.content["steps"][-1] == {"kind": "pattern", "sets": "pairs"} and proof.content["claim"]["network"] == PATTERN
+
+    def test_for_which_there_is_time(self, monkeypatch):
+        judged = data(3, 2, 16, "relu", layers="first")
+        spent = {"quadrics": 50.0, "enumeration": 0.1}
+        monkeypatch.setattr(certify, "network_seconds", lambda report, question, route: spent[route])
+        assert judged.certificate(budget=20.0).content["steps"][-1]["kind"] == "enumeration"
+        assert judged.certificate().content["steps"][-1]["kind"] == "quadrics"
+        spent["enumeration"] = 40.0
+        with pytest.raises(idf.OutOfTimeError, match="takes about 40 s"):
+            judged.certificate(budget=20.0)
+
+    def test_none_is_taken(self, monkeypatch):
+        judged = data(3, 2, 12, "relu", layers="first")
+        monkeypatch.setattr(quadrics_step, "need_fit", refuse)
+        monkeypatch.setattr(enumeration_step, "MAX_SUBSPACES", 1)
+        with pytest.raises(idf.CertificateTooLargeError, match="a matrix"):  # of the first proof
+            judged.certificate()
+
+
+def refuse(rows: int, columns: int) -> None:
+    raise TooLarge("a matrix")
+
+
+class TestEnumeration:
+    """The search of the checker against that of the condition, and where it must not prove."""
+
+    @pytest.mark.parametrize("slopes", [(0, 1), (-1, 0, 1), (Fraction(1, 4), 1)], ids=["relu", "abs", "leaky"])
+    @pytest.mark.parametrize("seed", range(8))
+    def test_the_same_lines(self, slopes, seed):
+        rng, q = np.random.default_rng(seed), 2147483629
+        n, k, m = 2, int(rng.integers(1, 3)), 5
+        slopes = tuple(map(Fraction, slopes))
+        pattern = np.array([int(4 * s) for s in slopes])[rng.integers(0, len(slopes), (m, n))]
+        G = rng.integers(100, 400, (m, k)) * rng.choice([-1, 1], (m, 1))
+        F = pattern * (G @ rng.integers(1, 4, (n, k)).T)
+        expected = lines_of(F % q, 4 * G % q, Choice(Equations.BACKWARD, n, k, slopes, (1,)), q)
+        search = Search((F % q).tolist(), (4 * G % q).tolist(), list(slopes), [residue(s, q) for s in slopes], q)
+        if expected is None:
+            with pytest.raises(Rejected):
+                search.lines(False)
+        else:
+            assert search.lines(False)[0] == expected
+
+    def test_other_samples_that_have_a_column(self):
+        """Two samples whose columns add up to a column with the slopes of ReLU."""
+        net = Network([np.array([[1.0, 0.0], [1.0, 0.5], [-1.0, 0.0], [-1.0, 0.5]]), np.ones((1, 4))], activation="relu")
+        judged = given(net, [[2.0, 1.0], [-2.0, 1.0]], [[1.0], [1.0]], [(True, False), (False, False)])
+        found = judged["enumeration"]
+        assert found.holds is False
+        found = replace(found, holds=True, arithmetic=Arithmetic.PROOF, evidence={"equations": "backward", "rank_of_layers": [1]})
+        judged = replace(judged, verdict=UNIQUE, scope=type(judged.scope)(THIS, THIS_DATA), witness=None, conditions=(found,))
+        answer = idf.verify(NetworkDraft(judged, judged.question, 0, "enumeration").content())
+        assert not answer and "not a sample" in answer.reasons[0]
+
+    def test_neurons_that_say_nothing(self):
+        """Without weights to the output, or to deeper neurons that see no sample, a neuron has the equation 0 = 0."""
+        body = content("slopes")
+        for j in (0, 3):
+            body["numbers"]["weights"][1][0][j] = (0.0).hex()
+        asked = question_of(body)
+        assert bool(idf.verify(rehash(body))) is enumeration(asked).is_proved
+
+    def test_slopes_that_are_equal_modulo_the_prime(self):
+        body = content("slopes")
+        q = body["point"]["prime"]
+        body["claim"]["activations"][0]["slopes"] = [str(-q), "1"]
+        body["claim"]["activations"][0]["kinks"] = ["0"]
+        assert not idf.verify(rehash(body))
 
 
 class TestErrors:
-    def test_ranks_at_random_points(self):
-        """Data that lie in a family on their pieces, of a rank below the number of equations."""
-        judged = data(*FLAT)
-        assert judged.witness.kind == "fibre" and judged["local"].arithmetic is Arithmetic.MONTE_CARLO
-        with pytest.raises(NoCertificateError, match="random points") as raised:
-            judged.certificate()
-        assert raised.value.reason is Lacking.MONTE_CARLO and raised.value.rests_on == ("fibre",)
-
-    def test_a_condition_that_the_checker_does_not_know(self):
-        judged = report("columns")
-        with pytest.raises(NoCertificateError) as raised:
-            replace(judged, conditions=tuple(c for c in judged.conditions if c.name != "quadrics")).certificate()
-        assert raised.value.reason is Lacking.STEPS
-
     def test_a_sample_on_a_kink_among_kinds(self):
         """leaky ReLU, then tanh: z = 0 exactly, but balls are never exactly anything."""
         net = Network([np.array([[1.0, -1.0], [0.5, 2.0]]), np.eye(2) + 0.5, np.ones((1, 2))], activation=["leaky_relu", "tanh"])
@@ -654,7 +790,7 @@ def test_of_random_networks(seed):
         try:
             assert idf.verify(judged.certificate())
         except NoCertificateError as error:
-            assert error.reason in (Lacking.MONTE_CARLO, Lacking.KINK)
+            assert error.reason is Lacking.KINK
 
 
 class TestMalformed:
@@ -694,11 +830,21 @@ class TestCommandLine:
         status, out, _ = run(monkeypatch, capsys, "verify", proof, "--problem", paths[1], "--json")
         assert status == 1 and "not about the network of" in json.loads(out)["reasons"][-1]
 
+    def test_of_recovered_samples(self, monkeypatch, capsys, tmp_path):
+        planted, _ = size(20, 5, (40, 32), "relu", outputs=4).plant(0)
+        path, proof = idf.save_problem(tmp_path / "p.npz", planted), tmp_path / "proof.json"
+        status, out, _ = run(monkeypatch, capsys, "recover", path, "--certificate", proof)
+        assert status == 0 and "about the update of exactly these samples" in out
+        assert idf.verify(proof) and idf.verify(proof).network == network_hash(planted.network)
+        status, out, err = run(monkeypatch, capsys, "recover", path, "--certificate", proof, "--relative-error", 1e-7)
+        assert status == 2 and "--relative-error" in err
+
     def test_no_certificate(self, monkeypatch, capsys, tmp_path):
         planted, truth = size(*FLAT).plant(0)
         path = idf.save_problem(tmp_path / "p.npz", planted, truth.X, truth.c)
+        monkeypatch.setitem(local.MAX_UNKNOWNS, True, 3)
         status, out, err = run(monkeypatch, capsys, "check", path, "--known-data", "--certificate", tmp_path / "proof.json")
-        assert status == 1 and out.startswith("NOT_UNIQUE") and "random points" in err and not (tmp_path / "proof.json").exists()
+        assert status == 1 and out.startswith("NOT_UNIQUE") and "too large" in err and not (tmp_path / "proof.json").exists()
 
 
 def test_hashes_of_networks():

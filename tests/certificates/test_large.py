@@ -16,7 +16,7 @@ from support.command_line import run
 
 import identify as idf
 from identify.base.errors import OutOfTimeError
-from identify.certificates import certify, draft
+from identify.certificates import certify, draft, routes
 from identify.checker import matrices, solved
 from identify.checker.examination import Examination
 from identify.checker.reading import canonical_hash
@@ -41,7 +41,7 @@ def signed(content: dict) -> dict:
 def large(monkeypatch):
     """Every Jacobian counts as large."""
     monkeypatch.setattr(draft, "PIVOT_LIMIT", 0)
-    monkeypatch.setattr(certify, "PIVOT_LIMIT", 0)
+    monkeypatch.setattr(routes, "PIVOT_LIMIT", 0)
 
 
 class TestRanksByBlocks:
@@ -188,7 +188,7 @@ class TestTime:
     def test_a_budget_that_is_too_short_for_a_certificate(self):
         report = generic(3, 3, 9)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(certify, "certificate_seconds", lambda report: 50.0)
+            patch.setattr(certify, "certificate_seconds", lambda report, *route: 50.0)
             with pytest.raises(OutOfTimeError, match="the certificate takes about 50 s"):
                 report.certificate(budget=10.0)
         for budget in (0, True, "1"):
@@ -218,7 +218,7 @@ class TestTime:
 
     def test_on_the_command_line(self, monkeypatch, capsys, tmp_path):
         path = tmp_path / "proof.json"
-        monkeypatch.setattr(certify, "certificate_seconds", lambda report: 50.0)
+        monkeypatch.setattr(certify, "certificate_seconds", lambda report, *route: 50.0)
         sizes = ("-d", 3, "-n", 3, "-m", 9, "-a", CUBIC)
         status, out, err = run(monkeypatch, capsys, "check", *sizes, "--budget", 5, "--certificate", path)
         assert status == 1 and "UNIQUE" in out and "--certificate: the certificate takes about 50 s" in err and not path.exists()

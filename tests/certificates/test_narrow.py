@@ -1,5 +1,6 @@
 """Certificates below the interpolation width: the nearest violations of macaulay, completion and one-sample are refused."""
 
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -8,8 +9,10 @@ import pytest
 from support.oracles import system_of
 
 import identify as idf
+from identify.certificates import certify, routes
+from identify.certificates import draft as draft_of_moments
 from identify.checker import completion, macaulay, moments
-from identify.checker.reading import canonical_hash, hashes
+from identify.checker.reading import TooLarge, canonical_hash, hashes
 from identify.checker.univariate import real_roots
 from identify.checker.verify import open_content
 
@@ -114,6 +117,8 @@ class TestMacaulay:
     def test_too_large(self, monkeypatch):
         report = planted(2, 2, 4, CUBIC, outputs=2)
         monkeypatch.setattr(macaulay, "MAX_COLUMNS", 5)
+        assert "completion" in [step["kind"] for step in report.certificate().content["steps"]]  # evaluated on demand
+        monkeypatch.setattr(completion, "MAX_COLUMNS", 1)
         with pytest.raises(idf.CertificateTooLargeError, match="a Macaulay matrix with"):
             report.certificate()
 
@@ -192,3 +197,39 @@ class TestOneSample:
         for root in roots:
             polynomial *= fmpq_poly([-root, 1])
         assert real_roots(polynomial) == real
+
+
+class TestTime:
+    def test_of_a_macaulay_matrix(self):
+        """Its columns are counted, and the certificate takes about as long as is said before."""
+        report = planted(3, 3, 8, "z + z^2 + z^3 + z^4", layers="first")
+        columns = routes.macaulay_columns(report, routes.Route.MACAULAY)
+        assert report["macaulay"].is_proved and columns > 30
+        began = time.process_time()
+        proof = report.certificate()
+        took, said = time.process_time() - began, certify.certificate_seconds(report)
+        assert 0 < said < 8 * took + 1 and took < 8 * said + 2
+        assert len(proof.content["steps"][1]["rows"]) == columns - 3
+
+
+class TestAnotherProof:
+    """A verdict that several conditions prove is certified by one that the checker takes."""
+
+    def test_after_a_matrix_that_is_too_large(self, monkeypatch):
+        report = planted(3, 3, 12, CUBIC)
+        assert [step["kind"] for step in report.certificate().content["steps"]][1] == "interpolation"
+        monkeypatch.setattr(draft_of_moments, "need_fit", refuse)
+        steps = [step["kind"] for step in report.certificate().content["steps"]]
+        assert steps == ["reduction", "macaulay", "scale"]  # evaluated on demand: the report has the moments only
+
+    def test_none_is_taken(self, monkeypatch):
+        report = planted(3, 3, 12, CUBIC)
+        monkeypatch.setattr(draft_of_moments, "need_fit", refuse)
+        monkeypatch.setattr(macaulay, "MAX_COLUMNS", 1)
+        with pytest.raises(idf.CertificateTooLargeError, match="a matrix"):
+            report.certificate()
+
+
+def refuse(rows: int, columns: int) -> None:
+    if columns > 3:
+        raise TooLarge("a matrix")

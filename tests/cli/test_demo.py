@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,18 @@ def test_command_writes_the_page_and_the_pictures(tmp_path, monkeypatch, capsys)
     assert idf.recover(batch.system).match(*batch.data).errors.max() < 1e-6
     problem = idf.load_problem(tmp_path / "out" / "act3.npz")
     assert idf.check(problem.system, samples=5).verdict is idf.Verdict.UNIQUE
+
+
+def test_proofs_of_the_acts(tmp_path):
+    """Of a verdict, or of exactly the recovered samples of any other network."""
+    system, truth = idf.Configuration(inputs=20, samples=5, width=(40, 32), activation="relu", outputs=4, bias=True).plant(0)
+    batch = acts.Act("Act 1: a batch", "", system, None, truth.X, truth.c, idf.recover(system))
+    one = demo.one_gradient(samples=5, width=30)
+    proofs = [acts.proof_of(batch), acts.proof_of(replace(batch, found=None, failure="none")), acts.proof_of(one)]
+    assert proofs[1] is None
+    written = acts.write([batch, one], tmp_path / "out", proofs[::2])
+    for stem in ("act1", "act3"):
+        assert tmp_path / "out" / f"{stem}.certificate.json" in written and idf.verify(tmp_path / "out" / f"{stem}.certificate.json")
 
 
 def test_folder_that_cannot_be_made(tmp_path):

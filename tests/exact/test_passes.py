@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from identify.exact.modular import residue
-from identify.exact.pieces import pieces_of
+from identify.exact.pieces import pieces_of, start_of_errors
 from identify.exact.rings import Intervals, Modular, passes
 from identify.problem.activation import Activation
 from identify.problem.network import Network
@@ -52,6 +52,50 @@ def test_pieces_are_those_of_exact_arithmetic(activation, seed):
             assert found.slopes(layer)[index] == sigma.exact(z, 1)
             on_kinks += z in sigma.breakpoints
     assert found.kinks == on_kinks
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu(0.3)", "hard_sigmoid", "piecewise_linear([-1/3, 5], [0, 2, 1/7], 1)"])
+@pytest.mark.parametrize("seed", range(6))
+def test_errors_of_a_float_pass_are_bounded(activation, seed):
+    """Neurons of any size, and biases that nearly cancel the rest: bounds from lengths alone hold, and are not far off."""
+    rng = np.random.default_rng(seed)
+    net, X, _ = network(activation, seed, sizes=(5, 9, 7, 6, 2), integers=False)
+    weights = [W * 2.0 ** rng.integers(-40, 40, (len(W), 1)) for W in net.weights]
+    X *= 2.0 ** rng.integers(-20, 20, (len(X), 1))
+    biases = [
+        None if b is None else b - W @ h for W, b, h in zip(weights, net.biases, net.forward(X).entering, strict=True) for h in [h[0]]
+    ]
+    net = Network(weights, biases=biases, activation=activation)
+    floats, (_, exact, _) = net.forward(X), in_fractions(net, X, np.zeros((4, 2)))
+    h_error = start_of_errors(X)
+    for layer, sigma in enumerate(net.activations):
+        error = h_error.before(floats.entering[layer], net.weights[layer], floats.before[layer])
+        bound = error.whole()
+        missed = np.array(
+            [[abs(Fraction(v) - z) for v, z in zip(*rows, strict=True)] for rows in zip(floats.before[layer], exact[layer], strict=True)]
+        )
+        assert (missed <= exactly(bound)).all() and np.isfinite(bound).all()
+        h_error = error.after(sigma, floats.entering[layer + 1])
+    for passed in (None, floats):
+        found = pieces_of(net.weights, net.biases, net.activations, X, passed)
+        for layer, sigma in enumerate(net.activations):
+            assert all(found.index[layer][index] == sum(t < z for t in sigma.breakpoints) for index, z in np.ndenumerate(exact[layer]))
+
+
+@pytest.mark.parametrize("scale", [1e-180, 1e180])
+def test_signs_of_numbers_whose_squares_are_no_doubles(scale):
+    W, X = np.array([[1.0, -1.0], [1.0, 1.0], [1.0, -1.0 + 2**-52]]) * scale, np.array([[1.0, 1.0], [1.0, 1.0 + 2**-52]])
+    found, z = pieces_of([W], [None], [Activation.parse("relu")], X), exactly(X) @ exactly(W).T
+    assert np.array_equal(found.index[0], z > 0) and np.array_equal(found.on_kink[0], z == 0) and found.kinks == 1
+
+
+def test_some_neurons_are_those_of_the_whole_pass():
+    net, X, c = network("leaky_relu(0.3)", 3, sizes=(3, 9, 5, 4, 2))
+    ring = Modular(Q, net.activations, pieces_of(net.weights, net.biases, net.activations, X))
+    at, chosen = passes(ring, net, X, c), np.array([1, 4, 8])
+    features, first, second = ring.at_neurons(net, X, c, chosen)
+    assert np.array_equal(features, at.entering[1][:, chosen]) and np.array_equal(first, at.signals[0][:, chosen])
+    assert np.array_equal(second, at.signals[1])
 
 
 def test_regions_tell_samples_apart_in_any_layer():

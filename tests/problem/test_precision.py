@@ -25,6 +25,8 @@ class TestFormats:
         assert format_of(rng.standard_normal(300)) == 2.0**-53
         assert format_of(rng.integers(-500, 500, 300).astype(float)) == 2.0**-53
         assert format_of(np.zeros(5)) == 2.0**-53
+        assert format_of(to_bits(rng.standard_normal(9), 24), to_bits(rng.standard_normal((200, 400)), 24)) == 2.0**-24
+        assert format_of(to_bits(rng.standard_normal((200, 400)), 24), rng.standard_normal(9)) == 2.0**-53
 
 
 class TestNoise:

@@ -54,6 +54,14 @@ class Polynomial:
     slopes_vanish = False
     """Whether it has a slope of zero on an interval."""
 
+    @property
+    def degree(self) -> int:
+        return len(self.coefficients) - 1
+
+    @property
+    def numbers(self) -> tuple[Fraction, ...]:
+        return self.coefficients
+
     def derivatives(self, z: Any, number: Callable[[Fraction], Any]) -> list[Any]:
         """Value, slope and curvature in the ring of z."""
         found = []
@@ -77,6 +85,12 @@ class Piecewise:
     value: Fraction
     kinks: tuple[Fraction, ...]
     kind = "piecewise-linear"
+    degree = 1
+    """On each piece."""
+
+    @property
+    def numbers(self) -> tuple[Fraction, ...]:
+        return (*self.slopes, *self.intercepts, *self.kinks)
 
     @property
     def intercepts(self) -> list[Fraction]:
@@ -127,6 +141,7 @@ class Analytic:
     kind = "analytic"
     degree_of_scale = 0
     slopes_vanish = False
+    numbers = ()
 
     @property
     def parity(self) -> int:

@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Any
 
 from identify.checker.networks.activations import Piecewise
-from identify.checker.networks.claim import PATTERN, THIS_DATA
+from identify.checker.networks.claim import ANY, PATTERN, THIS_DATA
 from identify.checker.networks.examination import NetworkExamination
 from identify.checker.reading import choice, need, need_small
 from identify.checker.watch import watch
@@ -32,6 +32,7 @@ def pattern(e: NetworkExamination, sets: Any) -> str:
     sigma = c.activations[0]
     need(isinstance(sigma, Piecewise) and sigma.is_homogeneous, "needs one kink, at 0, in the first layer")
     assert isinstance(sigma, Piecewise)
+    need(c.multipliers == ANY, "multipliers: they may be any")
     need(e.ranks == {1, 2} and c.ranks == [], "the ranks of the first two updates are not proved")
     need(not any(at.on_kink for row in e.first_places for at in row), "a sample lies on a kink")
     e.need_multipliers()

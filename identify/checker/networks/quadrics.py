@@ -23,7 +23,9 @@ from identify.checker.networks.rings import Residues, Rows, transposed
 from identify.checker.reading import choice, need
 from identify.checker.watch import watch
 
-EQUATIONS = ("backward", "both_signals", "forward")
+FORMS = {"backward": "columns", "both_signals": "columns of two layers", "forward": "features"}
+"""What the linear forms are of, by the name of the equations."""
+EQUATIONS = tuple(FORMS)
 
 
 def quadrics(e: NetworkExamination, equations: Any) -> str:
@@ -32,36 +34,48 @@ def quadrics(e: NetworkExamination, equations: Any) -> str:
     need(c.verdict == "UNIQUE", "proves uniqueness only")
     e.need_scope((THIS, THIS_DATA), (THIS, CELL), (THIS, OFF_KINKS), (THIS, CELL_OFF_KINKS))
     choice("equations", equations, EQUATIONS)
-    need(c.ranks == [], "ranks: given data have the rank that they have")
     sigma = c.activations[0]
     need(isinstance(sigma, Piecewise) and len(set(sigma.slopes)) == 2 and c.is_exact, "needs piecewise-linear activations of two slopes")
     assert isinstance(sigma, Piecewise)
     low, high = sorted(set(sigma.slopes))
-    forward = equations == "forward"
-    p, q = c.affine
-    settled = bool(p) or (not c.biases[0] and sigma.is_homogeneous)
-    needed_ranks = {1, 2}
-    need(not forward or sigma.is_homogeneous, "features: needs one kink, at 0")
-    off_kinks = not forward and not set(sigma.kinks) <= {low, high}  # another sample on a kink may have another column
+    off_kinks = equations != "forward" and not set(sigma.kinks) <= {low, high}  # another sample on a kink may have another column
     need(off_kinks == (c.data in (OFF_KINKS, CELL_OFF_KINKS)), "data: another sample may lie on a kink, whose slope is neither of the two")
-    if equations == "backward":
-        need(c.depth == 2 and settled, "needs two layers, and a scale that is fixed or free")
-        needed_ranks = {1, 2} if q and not p and c.features_can_count else {1}  # the second update fixes scales, by a rank of n
-    elif not forward:
-        need(c.depth > 2 and (settled or q), "needs more than two layers, and a scale that is fixed or free")
-        need(settled or low + high, "needs the update of the first bias, or two slopes that are not opposite")
-    need(needed_ranks <= e.ranks, f"the ranks of the updates are not proved to be {c.n}")
-    if equations != "backward":
-        e.need_multipliers()
+    need_layers(e, equations)
+    if equations == "both_signals":
+        need(is_settled(e) or c.affine[1], "needs a scale that is fixed or free")
+        need(is_settled(e) or low + high, "needs the update of the first bias, or two slopes that are not opposite")
     if c.data in (CELL, CELL_OFF_KINKS):
         need(equations == "backward" and c.C == 1, "only one output, and columns of one layer, leave nothing but the activation pattern")
     _need_kinks_within(e, {low, high})
-    v, r, tied = _linear_forms(e, equations)
+    v, r, tied = linear_forms(e, equations)
     rank, columns = _rank(e, v, r, low, high, tied)
     need(rank >= columns - c.n, f"the quadrics have rank {rank} modulo {e.prime}, needed {columns - c.n}")
     e.facts.add("quadrics")
-    words = {"backward": "columns", "both_signals": "columns of two layers", "forward": "features"}[equations]
-    return f"the quadrics of {words} have rank {rank} of {columns} modulo {e.prime}: their kernel has dimension {c.n}"
+    return f"the quadrics of {FORMS[equations]} have rank {rank} of {columns} modulo {e.prime}: their kernel has dimension {c.n}"
+
+
+def is_settled(e: NetworkExamination) -> bool:
+    """Whether the scale of a column is fixed by the update of the first bias, or free."""
+    c, sigma = e.claim, e.claim.activations[0]
+    return bool(c.affine[0]) or (not c.biases[0] and isinstance(sigma, Piecewise) and sigma.is_homogeneous)
+
+
+def need_layers(e: NetworkExamination, equations: str) -> None:
+    """The ranks, and what deeper layers must show, for these equations to be those of every sample of every solution."""
+    c, sigma = e.claim, e.claim.activations[0]
+    p, q = c.affine
+    need(c.ranks == [], "ranks: given data have the rank that they have")
+    needed = {1, 2}
+    if equations == "forward":
+        need(isinstance(sigma, Piecewise) and sigma.is_homogeneous, "features: needs one kink, at 0")
+    elif equations == "backward":
+        need(c.depth == 2 and is_settled(e), "needs two layers, and a scale that is fixed or free")
+        needed = {1, 2} if q and not p and c.features_can_count else {1}  # the second update fixes scales, by a rank of n
+    else:
+        need(c.depth > 2, "needs more than two layers")
+    need(needed <= e.ranks, f"the ranks of the updates are not proved to be {c.n}")
+    if equations != "backward":
+        e.need_multipliers()
 
 
 def _need_kinks_within(e: NetworkExamination, slopes: set[Fraction]) -> None:
@@ -72,7 +86,7 @@ def _need_kinks_within(e: NetworkExamination, slopes: set[Fraction]) -> None:
     need(stated <= slopes, "a sample lies on a kink whose stated slope is neither of the two")
 
 
-def _linear_forms(e: NetworkExamination, equations: str) -> tuple[Rows, Rows, bool]:
+def linear_forms(e: NetworkExamination, equations: str) -> tuple[Rows, Rows, bool]:
     """By neuron: v and r as linear forms of the unknowns; and whether their coefficients have the same sum."""
     c, at = e.claim, e.passes
     if equations == "backward":  # r of multipliers

@@ -33,7 +33,7 @@ class Residues:
     def __init__(self, q: int, activations: Sequence[Activation], places: list[list[list[Place]]] | None):
         self.q, self.activations, self.places = q, activations, places
 
-    def number(self, value: float) -> Any:
+    def number(self, value: float | int) -> Any:
         return nmod(residue(value, self.q), self.q)
 
     def fraction(self, value: Fraction) -> Any:
@@ -62,9 +62,12 @@ class Residues:
 
         return [(read(s.slopes), read(s.intercepts), read(s.kinks)) for s in self.activations if isinstance(s, Piecewise)]
 
+    def rank(self, rows: Rows) -> int:
+        return int(self.matrix(rows).rank())
+
     def is_full(self, rows: Rows, seed: int = 0) -> bool:
         """Whether the columns are independent."""
-        return len(rows) >= len(rows[0]) and int(self.matrix(rows).rank()) == len(rows[0])
+        return len(rows) >= len(rows[0]) and self.rank(rows) == len(rows[0])
 
 
 class Balls:

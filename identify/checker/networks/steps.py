@@ -10,17 +10,19 @@ from typing import Any
 
 from flint import ctx
 
+from identify.checker.networks.bases import bases
 from identify.checker.networks.claim import NetworkClaim, named_hashes
+from identify.checker.networks.enumeration import enumeration
 from identify.checker.networks.examination import BITS, NetworkExamination, ranks
 from identify.checker.networks.families import invisible, region
 from identify.checker.networks.generic import count, separation
-from identify.checker.networks.local import fibre, local
+from identify.checker.networks.local import constant_rank, fibre, local
 from identify.checker.networks.pattern import pattern
 from identify.checker.networks.quadrics import quadrics
 from identify.checker.reading import need
 
 SUFFICIENT: dict[str, tuple[set[str], ...]] = {
-    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}),
+    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}, {"enumeration"}),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
 }
@@ -28,10 +30,13 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "ranks": (ranks, ("layers", "seed")),
     "separation": (separation, ("route", "layers")),
     "pattern": (pattern, ("sets",)),
+    "bases": (bases, ("route", "bases", "independent")),
     "quadrics": (quadrics, ("equations",)),
+    "enumeration": (enumeration, ("equations",)),
     "local": (local, ("in_span", "seed")),
     "count": (count, ("unknowns", "equations")),
     "fibre": (fibre, ("dimension", "seed")),
+    "constant-rank": (constant_rank, ("rank", "in_span", "dimension", "seed")),
     "region": (region, ("samples",)),
     "invisible": (invisible, ("sample",)),
 }

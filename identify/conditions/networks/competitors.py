@@ -62,10 +62,9 @@ def competitors(question: NetworkQuestion, route: Route) -> Condition:
     ahead: list = [None]
     with np.errstate(over="ignore", invalid="ignore"):
         descend(by_attempts(attempt, take, Rest(enough=1e-28)), State.first(cost), rounds=ROUNDS)
-    X, missed = problem.samples_of(points), np.linalg.norm(residual, axis=1)
+    missed = np.linalg.norm(residual, axis=1)
     solved = (missed <= SOLVED) & (problem.sizes(points) > VANISHING)
-    distances = [_distance(x, question) for x in X[solved]]
-    other = sum(distance > APART for distance in distances)
+    other = int((problem.distances(points[solved]) > APART).sum())
     evidence = {"starts": starts, "converged": int(solved.sum()), "others": int(other)}
     if other:
         statement = f"{other} of {starts} random starts ended at points that are no samples: this network may be an exception"
@@ -94,7 +93,7 @@ class _Forward:
 
     def __init__(self, question: NetworkQuestion):
         assert question.system is not None and question.data is not None
-        self.net, (self.X, self.c) = question.system.network, question.data
+        self.question, self.net, (self.X, self.c) = question, question.system.network, question.data
         p, q = question.affine
         if question.rows_can_count:
             self.base, self.moves = _span(self.X, p)
@@ -132,8 +131,10 @@ class _Forward:
         inside = points[:, points.shape[1] - len(self.features) :]
         return np.linalg.norm(self.feature_base + inside @ self.features, axis=1) / self.size
 
-    def samples_of(self, points: np.ndarray) -> np.ndarray:
-        return self.base + points[:, : len(self.moves)] @ self.moves
+    def distances(self, points: np.ndarray) -> Float[np.ndarray, " points"]:
+        """From the nearest sample, relative to its size."""
+        X = self.base + points[:, : len(self.moves)] @ self.moves
+        return np.array([_distance(x, self.question) for x in X])
 
 
 class _Backward(_Forward):
@@ -150,6 +151,14 @@ class _Backward(_Forward):
     def sizes(self, points: np.ndarray) -> np.ndarray:
         zeta = points[:, points.shape[1] - len(self.columns) :]
         return np.linalg.norm(zeta @ self.columns, axis=1) / self.size
+
+    def distances(self, points: np.ndarray) -> np.ndarray:
+        """On the pieces of a sample all points have its column, and the update then shows the sample: there columns are compared."""
+        if self.question.sigma.kind != "piecewise-linear":
+            return super().distances(points)
+        zeta = points[:, points.shape[1] - len(self.columns) :]
+        whole = (zeta**2).sum(axis=1)
+        return np.sqrt(np.maximum(whole - (zeta**2).max(axis=1, initial=0.0), 0.0) / np.maximum(whole, 1e-300))
 
     def start(self, rng: np.random.Generator, starts: int) -> np.ndarray:
         inside = rng.standard_normal((starts, len(self.moves))) * 1.5 / np.sqrt(max(len(self.X), 1))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import mul
 
 import numpy as np
 from jaxtyping import Int
@@ -33,9 +34,9 @@ from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 
 REFERENCE = "Theorem B by enumeration (docs, theory); slopes of columns as in Dimitrov et al. 2024 (SPEAR)"
-NODE_SECONDS = 6e-5
+NODE_SECONDS = 1e-5
 """Of one subspace (measured)."""
-MOST_NODES = 2**18
+MOST_NODES = 2**20
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def choices(question: NetworkQuestion) -> list[Choice]:
 def enumeration_seconds(question: NetworkQuestion) -> float:
     """Of the search with the fewest subspaces, if all of them are met."""
     every = choices(question)
-    return NODE_SECONDS * every[0].nodes * (1 + question.neurons / 500) if every and question.data is not None else 0.0
+    return NODE_SECONDS * every[0].nodes if every and question.data is not None else 0.0
 
 
 def enumeration(question: NetworkQuestion) -> Condition:
@@ -102,14 +103,14 @@ def enumeration(question: NetworkQuestion) -> Condition:
         return _condition(None, "the ranks of the updates are not proved to be n at these data", evidence, Arithmetic.NONE)
     if each.equations is not Equations.BACKWARD and not multipliers_are_determined(question):
         return _condition(None, "the signals of these samples are not proved to determine their multipliers", evidence, Arithmetic.NONE)
-    q = random_prime(np.random.default_rng([question.seed, 0xE9]))
+    q = _prime(question, each)
     forms = _forms(question, each, q)
     if forms is None:
         return _condition(None, "a signal of a sample vanishes at a neuron, at least modulo the prime", evidence, Arithmetic.NONE)
     F, G, known = forms
     found = lines_of(F, G, each, q)
     if found is not None and len(each.slopes) > len(set(question.sigma.slopes)):
-        found = {line for line in found if line in known or not _needs_kinks(question, line, F, G, q)}
+        found = {line for line in found if line in known or not _needs_kinks(question, each, line, F, G, q)}
     evidence |= {"prime": q, "rank_of_layers": list(each.ranks)}
     if found is None:
         statement = "a choice of slopes leaves more than a line of columns: other data may have these updates"
@@ -121,6 +122,17 @@ def enumeration(question: NetworkQuestion) -> Condition:
         return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
     statement = f"every choice of slopes was tried: only the n = {question.samples} samples solve the equations of a single sample"
     return _condition(True, statement, evidence, Arithmetic.PROOF)
+
+
+def _prime(question: NetworkQuestion, each: Choice) -> int:
+    """Modulo which the slopes are different, and zero only if they are."""
+    rng = np.random.default_rng([question.seed, 0xE9])
+    while True:
+        q = random_prime(rng)
+        if all(s.denominator % q for s in each.slopes) and len({residue(s, q) for s in (*each.slopes, Fraction(0))}) == len(
+            {*each.slopes, 0}
+        ):
+            return q
 
 
 Line = tuple[int, ...]
@@ -146,15 +158,31 @@ def _forms(question: NetworkQuestion, each: Choice, q: int) -> tuple[np.ndarray,
         if bias is not None and not question.affine[0]:
             offsets = residues(bias[:, None], q)
             G, other = np.hstack([(G - offsets) % q, offsets]), np.hstack([unit, np.ones((n, 1), np.int64)])
-    silent = (G == 0).all(axis=1)  # a neuron without output weights satisfies the equations with every slope
-    if ((multiply(G, np.ascontiguousarray(other.T), q) == 0) & (silent == 0)[:, None]).any():
+    heard = ~_silent(question, each)
+    if (multiply(G, np.ascontiguousarray(other.T), q)[heard] == 0).any():
         return None
     signs = (1, -1) if question.sigma.parity == 1 else (1,)
     known = {_normal(np.concatenate([unit[k], sign * other[k] % q]), q) for k in range(n) for sign in signs}
-    return F, G, known
+    return F[heard], G[heard], known
 
 
-def _needs_kinks(question: NetworkQuestion, line: Line, F: np.ndarray, G: np.ndarray, q: int) -> bool:
+def _silent(question: NetworkQuestion, each: Choice) -> np.ndarray:
+    """The neurons whose equation is 0 = 0 whatever their slope: exactly, not only modulo the prime."""
+    assert question.system is not None and question.data is not None and question.pieces is not None
+    net, pieces = question.system.network, question.pieces
+    if each.equations is Equations.FORWARD:
+        bias = net.biases[0]
+        own = net.weights[0] if bias is None else np.hstack([net.weights[0], bias[:, None]])
+        return np.asarray(~own.any(axis=1))
+    if each.equations is Equations.BACKWARD:
+        return np.asarray(~net.weights[1].any(axis=0))
+    heard = question.data[1] != 0  # by sample and neuron: where a signal may arrive that is not zero
+    for layer in range(net.depth - 2, 0, -1):
+        heard = heard @ (net.weights[layer + 1] != 0) & (np.array(pieces.table(layer)) != 0)[pieces.codes(layer)]
+    return np.asarray(~(heard @ (net.weights[1] != 0)).any(axis=0))
+
+
+def _needs_kinks(question: NetworkQuestion, each: Choice, line: Line, F: np.ndarray, G: np.ndarray, q: int) -> bool:
     """Whether so many neurons are on a kink, with a slope of no piece, that no point in the span of the samples has them all there."""
     system, data = question.system, question.data
     assert system is not None and data is not None
@@ -162,7 +190,7 @@ def _needs_kinks(question: NetworkQuestion, line: Line, F: np.ndarray, G: np.nda
     f, g = multiply(F, vector[: F.shape[1]], q)[:, 0], multiply(G, vector[F.shape[1] :], q)[:, 0]
     slopes = np.array([residue(s, q) for s in sorted(set(question.sigma.slopes))], dtype=np.int64)
     of_pieces = ((f - slopes[:, None] * g) % q == 0).any(axis=0)
-    on_kink = np.flatnonzero(~of_pieces)
+    on_kink = np.flatnonzero(~_silent(question, each))[~of_pieces]
     if question.sigma.breakpoints != (0,):
         return False
     net = system.network
@@ -172,44 +200,54 @@ def _needs_kinks(question: NetworkQuestion, line: Line, F: np.ndarray, G: np.nda
 
 
 def lines_of(F: Int[np.ndarray, "m n"], G: Int[np.ndarray, "m k"], each: Choice, q: int) -> set[Line] | None:
-    """All lines with F = s G for some choice of slopes, F not zero; None if a choice leaves more than a line."""
+    """All lines with F = s G for some choice of slopes, F not zero; None if a choice leaves more than a line.
+
+    In Python's integers: a subspace costs the forms of the first neuron that it does not satisfy, and most of them are small.
+    """
     n, k = F.shape[1], G.shape[1]
-    slopes = [residue(s, q) for s in each.slopes]
-    basis = np.eye(n + k, dtype=np.int64)
+    slopes = [(s != 0, residue(s, q)) for s in each.slopes]
+    forms = np.hstack([F, G]).tolist()
+    basis: list[list[int]] = np.eye(n + k, dtype=np.int64).tolist()
     if each.tied:  # the coefficients of both parts have the same sum
-        basis = _restricted(basis, np.concatenate([np.ones(n, np.int64), np.full(k, q - 1)]), q)
-    stack = [(multiply(F, basis[:n], q), multiply(G, basis[n:], q), basis, 0)]
-    found: set[Line] = set()
+        basis = _restricted(basis, [1] * n + [q - 1] * k, q)
+    stack, found, seen = [(basis, 0, 0)], set[Line](), 0
     while stack:
-        refuse_when_spent("the choices of slopes")
-        f, g, basis, zeros = stack.pop()
-        if not basis[:n].any():
+        basis, start, zeros = stack.pop()
+        seen += 1
+        if seen % 512 == 0:
+            refuse_when_spent("the choices of slopes")
+        if not any(any(vector[:n]) for vector in basis):
             if zeros < n:
                 return None
             continue
-        rest = np.stack([(f - s * g) % q for s in slopes])  # (slopes, neurons, dimensions)
-        met = np.asarray((rest == 0).all(axis=2).any(axis=0))
-        if met.all():
-            if basis.shape[1] > 1:
+        for j in range(start, len(forms)):
+            row = forms[j]
+            f = [sum(map(mul, row, vector[:n])) for vector in basis]
+            g = [sum(map(mul, row[n:], vector[n:])) for vector in basis]
+            if not any(all((u - s * v) % q == 0 for u, v in zip(f, g, strict=True)) for _, s in slopes):
+                break
+        else:
+            if len(basis) > 1:
                 return None
-            found.add(_normal(basis[:, 0], q))
+            found.add(_normal(np.array(basis[0]), q))
             continue
-        if basis.shape[1] == 1:
-            continue
-        j = int(np.argmin(met))
-        for s in slopes:
-            form = (f[j] - s * g[j]) % q
-            first, second, third = (_restricted(part, form, q) for part in (f, g, basis))
-            stack.append((first, second, third, zeros + (s == 0)))
+        if len(basis) > 1:
+            for is_sloped, s in slopes:
+                form = [(u - s * v) % q for u, v in zip(f, g, strict=True)]
+                stack.append((_restricted(basis, form, q), j + 1, zeros + (not is_sloped)))
     return found
 
 
-def _restricted(columns: np.ndarray, form: np.ndarray, q: int) -> np.ndarray:
-    """Columns in a basis of the kernel of a form that is not zero."""
-    pivot = int(np.flatnonzero(form)[-1])
-    ratio = form * pow(int(form[pivot]), -1, q) % q
-    kept = np.delete(np.arange(len(form)), pivot)
-    return (columns[:, kept] - columns[:, [pivot]] * ratio[kept] % q) % q
+def _restricted(basis: list[list[int]], form: list[int], q: int) -> list[list[int]]:
+    """A basis of the kernel of a form that is not zero, which is given by its values."""
+    at = next(i for i in range(len(form) - 1, -1, -1) if form[i])
+    pivot, inverse = basis[at], pow(form[at], -1, q)
+    factors = [value * inverse % q for value in form]
+    return [
+        [(u - factor * v) % q for u, v in zip(own, pivot, strict=True)]
+        for i, (own, factor) in enumerate(zip(basis, factors, strict=True))
+        if i != at
+    ]
 
 
 def _normal(vector: np.ndarray, q: int) -> Line:

@@ -13,6 +13,7 @@ which the products with the derivative need no matrix of the size of the network
 
 from __future__ import annotations
 
+from math import log2, prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from identify.conditions.networks.question import ATTEMPTS, BALL_SECONDS, Networ
 from identify.exact.enclosures import Enclosure
 from identify.exact.modular import ERROR_BOUND, MinorBound, rank, rank_seconds
 from identify.exact.rings import Modular, Passes, Ring, concatenated, passes, shaped
+from identify.problem.activation import PiecewiseLinear
 from identify.problem.network import Network
 from identify.problem.verdict import Arithmetic, Condition
 
@@ -105,10 +107,7 @@ def _is_flat(question: NetworkQuestion, rank_here: int, goal: int, inside: bool)
     """
     system, data = question.system, question.data
     assert system is not None and data is not None
-    n, size = question.samples, goal
-    exponents = np.concatenate([np.frexp(part[part != 0])[1] for part in system.network.parameters.values()])
-    bits = size * question.depth * (2 * (53 + int(np.ptp(exponents)) if len(exponents) else 53) + 64)
-    minors, bound, attempt = MinorBound(6.0 * size, bits), 1.0, 0
+    n, minors, bound, attempt = question.samples, _minors(question, min(goal, rank_here + 1)), 1.0, 0
     while bound > ERROR_BOUND:
         rng = np.random.default_rng([question.seed, 0xF1A7, attempt])
         attempt += 1
@@ -116,16 +115,43 @@ def _is_flat(question: NetworkQuestion, rank_here: int, goal: int, inside: bool)
         ring = question.ring(attempt + ATTEMPTS)
         at = passes(ring, system.network, X, c)
         assert isinstance(ring, Modular)
-        if rank(derivative(question, at, goal, inside, attempt, (X, c)), ring.q) > rank_here or minors.per_trial() > 0.1:
+        if rank(derivative(question, at, goal, inside, attempt, (X, c), 2**30), ring.q) > rank_here or minors.per_trial() > 0.1:
             return None
         bound *= minors.per_trial()
     return bound
 
 
+def _minors(question: NetworkQuestion, size: int) -> MinorBound:
+    """Of the products of the derivative with random functionals, in a network of degree D on these pieces.
+
+    An entry has degree 2 D + 4 at most in X, c and the functionals, and 2 D L in weights and biases (D telescopes over the layers).
+    """
+    assert question.system is not None
+    exponents = np.concatenate([np.frexp(part[part != 0])[1] for part in question.system.network.parameters.values()] or [np.zeros(1)])
+    given = max(int(exponents.max(initial=0)), 0) + max(53 - int(exponents.min(initial=53)), 0)
+    inside = prod(sigma.degree if sigma.kind == "polynomial" else 1 for sigma in question.activations)
+    numbers = [
+        value
+        for sigma in question.activations
+        for value in ((*sigma.slopes, *sigma.intercepts, *sigma.kinks) if isinstance(sigma, PiecewiseLinear) else sigma.coefficients)
+    ]
+    own = sum(log2(abs(value.numerator) + 1) + log2(value.denominator) for value in numbers)
+    return MinorBound(size * (2.0 * inside + 4), size * (2 * inside * question.depth * (given + own + 32) + 64))
+
+
 def derivative(
-    question: NetworkQuestion, at: Passes, goal: int, inside: bool, attempt: int, data: tuple[np.ndarray, np.ndarray] | None = None
+    question: NetworkQuestion,
+    at: Passes,
+    goal: int,
+    inside: bool,
+    attempt: int,
+    data: tuple[np.ndarray, np.ndarray] | None = None,
+    spread: int = 64,
 ) -> Any:
-    """Products of the derivative with random functionals of each observed part; columns by sample: directions of x, then γ."""
+    """Products of the derivative with random functionals of each observed part; columns by sample: directions of x, then γ.
+
+    ``spread``: the largest number in a functional. Small ones do to show a rank, which is never larger than that of the derivative.
+    """
     system, data = question.system, data or question.data
     assert system is not None and data is not None
     net, (X, c) = system.network, data
@@ -139,7 +165,7 @@ def derivative(
             size = out * inner if of_weights else out
             if seen[not of_weights]:
                 count = min(goal + SPARE, size)
-                a, b = (rng.integers(-64, 65, (length, count)).astype(float) for length in (out, inner))
+                a, b = (rng.integers(-spread, spread + 1, (length, count)).astype(float) for length in (out, inner))
                 rows.append(_functionals(at, layer, in_h[layer], in_u[layer], a, b if of_weights else None))
     whole = concatenated(rows, axis=0)
     if not question.scales:

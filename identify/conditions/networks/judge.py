@@ -60,7 +60,7 @@ def judge_network(
     exact = [name for name in ("quadrics", "enumeration") if name in found and found[name].is_proved]
     proved = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
     if proved and not exact:
-        route = Route[found["separation"].evidence["route"]] if "separation" in proved else Route.FORWARD
+        route = Route[found[proved[0]].evidence.get("route", Route.FORWARD.name)]
         plan.evaluate("competitors", 0.0, lambda: competitors(question, route))
     unneeded = settled or ("the question is decided without it" if exact else "")
     if proved and not unneeded and sample is not None:

@@ -12,7 +12,8 @@ are not free than :math:`(\xi, \eta)` has dimensions, the networks that have a c
   either slope by :math:`2 - \max(p, q)` neurons (not needed for abs, which does not tell opposite samples apart),
 
 with p, q = 1 if the updates of the first and the second bias are known. For pairs these are counts; for all sets they are matchings
-(Hall 1935; König), one maximum flow for each sample or pair.
+(Hall 1935; König), one maximum flow for each sample or pair. If only one of the updates has rank n, or another activation is in the first
+layer, disjoint bases take the place of the counts: :mod:`identify.conditions.networks.bases`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import scipy
 from jaxtyping import Bool, Int
 
 from identify.base.limits import is_affordable, refuse_when_spent
+from identify.conditions.networks.bases import by_bases
 from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
@@ -62,7 +64,29 @@ def counts_of(high: Bool[np.ndarray, "n m"], zero_low: bool) -> Counts:
 
 
 def pattern(question: NetworkQuestion) -> Condition:
-    """Evaluate Theorem A2 at given data. Cost: exact signs, two ranks modulo a prime, O(n^2 m); n^2 flows if the counts of pairs fail."""
+    """Evaluate Theorem A2 at given data: by counts, or else by bases (:mod:`identify.conditions.networks.bases`).
+
+    Cost: exact signs, two ranks modulo a prime, O(n^2 m); n^2 flows if the counts of pairs fail.
+    """
+    by_counts = _by_counts(question)
+    found = None if by_counts.is_proved else by_bases(question)
+    if found is None:
+        return by_counts
+    needed = found.requirement
+    evidence = {"seen": found.seen, "bases": needed.bases, "needed": {"seen": needed.seen, "bases": needed.bases}}
+    evidence |= {"neurons": question.neurons, "sets": "bases", "chosen": found.bases, "independent": needed.independent}
+    evidence |= {"route": needed.route.name, "rank_of_layers": list(needed.ranks), "any_multipliers": needed.any_multipliers}
+    statement = (
+        f"every sample is seen by {needed.seen} neurons or more, and the slopes of {needed.bases} sets of {question.samples} neurons are "
+        f"independent ({needed.route.value}): for almost every network with this pattern no other data fit"
+    )
+    if not needed.any_multipliers:
+        statement += "; multipliers are taken as given beforehand, those of a loss depend on the network"
+    return _condition(True, statement, evidence, Arithmetic.PROOF)
+
+
+def _by_counts(question: NetworkQuestion) -> Condition:
+    """The theorem for updates of the first two layers of rank n."""
     sigma, n = question.sigma, question.samples
     if question.is_self_trained:
         return _condition(None, "is about networks that do not depend on their data, unlike this one", {}, Arithmetic.NONE)

@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND
-from identify.exact.modular import random_prime, rank_seconds
+from identify.base.rows import equal_rows
+from identify.exact.modular import random_prime, rank, rank_seconds, residues
 from identify.exact.pieces import Pieces, pieces_of
 from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, sample_of
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
+from identify.problem.network import Network
+from identify.problem.signals import Forward
 from identify.problem.system import SELF_TRAINED, KKTSystem, layer_numbers
 from identify.problem.verdict import Scope
 
 ATTEMPTS = 3
 """Primes, at most, for a rank that is expected to be full."""
-
+SPARE = 20
+"""Neurons beyond n, from which a rank of n is proved."""
 
 BALL_SECONDS = 1.5e-5
 """Of one activation, or slope, of a ball (measured for GELU)."""
@@ -47,6 +51,8 @@ class NetworkQuestion:
         For each layer, whether the updates of its weights and of its bias are known.
     equations_are_complete
         Whether nothing beyond (S) is in force, so that other data that solve (S) are a witness.
+    passed
+        A network with its forward pass at some samples in floats, used where these are the given ones.
     """
 
     sizes: tuple[int, ...]
@@ -59,6 +65,7 @@ class NetworkQuestion:
     equations_are_complete: bool = True
     system: KKTSystem | None = None
     data: tuple[np.ndarray, np.ndarray] | None = None
+    passed: tuple[Network, Forward] | None = None
 
     @classmethod
     def of_configuration(cls, config: Configuration, seed: int) -> NetworkQuestion:
@@ -69,7 +76,14 @@ class NetworkQuestion:
         return cls(sizes, config.activations, biases, seen, config.samples, seed, config.regime)
 
     @classmethod
-    def of_system(cls, system: KKTSystem, samples: int, seed: int, data: tuple[np.ndarray, np.ndarray] | None = None) -> NetworkQuestion:
+    def of_system(
+        cls,
+        system: KKTSystem,
+        samples: int,
+        seed: int,
+        data: tuple[np.ndarray, np.ndarray] | None = None,
+        passed: Forward | None = None,
+    ) -> NetworkQuestion:
         net = system.network
         return cls(
             net.sizes,
@@ -82,6 +96,7 @@ class NetworkQuestion:
             system.loss is None and system.labels is None and system.regime != "max-margin",
             system,
             data,
+            None if passed is None else (net, passed),
         )
 
     @property
@@ -226,7 +241,7 @@ class NetworkQuestion:
         net, (X, _) = self._given
         if any(sigma.kind != "piecewise-linear" for sigma in self.activations):
             return None
-        return pieces_of(net.weights, net.biases, net.activations, X)
+        return pieces_of(net.weights, net.biases, net.activations, X, self._passed_here)
 
     @cached_property
     def first_pieces(self) -> Pieces | None:
@@ -234,14 +249,20 @@ class NetworkQuestion:
         net, (X, _) = self._given
         if self.sigma.kind != "piecewise-linear":
             return None
-        if "pieces" in self.__dict__ and self.pieces is not None:
+        if all(sigma.kind == "piecewise-linear" for sigma in self.activations):
             return self.pieces
-        return pieces_of(net.weights[:1], net.biases[:1], net.activations[:1], X)
+        return pieces_of(net.weights[:1], net.biases[:1], net.activations[:1], X, self._passed_here)
 
     @property
     def _given(self) -> tuple[Any, tuple[np.ndarray, np.ndarray]]:
         assert self.system is not None and self.data is not None
         return self.system.network, self.data
+
+    @property
+    def _passed_here(self) -> Forward | None:
+        """The forward pass, if it is one of this network at these samples."""
+        net, (X, _) = self._given
+        return self.passed[1] if self.passed is not None and self.passed[0] is net and self.passed[1].entering[0] is X else None
 
     def ring(self, attempt: int = 0) -> Ring:
         """Residues modulo a random prime if values are exact; intervals otherwise."""
@@ -265,15 +286,31 @@ class NetworkQuestion:
     @cached_property
     def counted(self) -> tuple[bool, bool]:
         """Whether the ranks of the first two layers are proved to be n at the given data: their updates count the samples."""
-        found = [False, False]
+        found = self._counted_by_some_neurons()
         for attempt in range(ATTEMPTS if self.is_exact else 1):
+            if all(found[layer] or not self.observed[layer][0] for layer in range(2)):
+                break
             at = self.passes(attempt)
             for layer in range(2):
                 if self.observed[layer][0] and not found[layer]:
                     found[layer] = all(at.ring.is_full(part) for part in (self.lifted(at, layer), at.signals[layer].T))
-            if all(found[layer] or not self.observed[layer][0] for layer in range(2)):
-                break
         return found[0], found[1]
+
+    def _counted_by_some_neurons(self) -> list[bool]:
+        """The same, from little more than n neurons of a wide first layer: what is independent there is independent."""
+        net, (X, c) = self._given
+        n, found = self.samples, [False, False]
+        if not self.is_exact or self.pieces is None or self.neurons < 2 * (n + SPARE):
+            return found
+        ring = self.ring()
+        assert isinstance(ring, Modular)
+        chosen = np.sort(np.random.default_rng([self.seed, 0x5E1]).choice(self.neurons, n + SPARE, replace=False))
+        features, first, second = ring.at_neurons(net, X, c, chosen)
+        for layer, (entering, signals) in enumerate(((ring.read(X), first), (features, second))):
+            if self.observed[layer][0] and n <= signals.shape[1]:
+                lifted = np.hstack([entering, np.ones((n, int(self.observed[layer][1])), np.int64)])
+                found[layer] = ring.is_full(lifted.T) and ring.is_full(signals.T)
+        return found
 
     def lifted(self, at: Passes, layer: int) -> Any:
         """What enters a layer (from 0), with a 1 if the update of its bias is known: one column for each sample."""
@@ -310,7 +347,7 @@ def multipliers_are_determined(question: NetworkQuestion) -> bool:
     """
     if not question.orbits_are_whole:
         return False
-    if question.depth == 2:
+    if question.depth == 2 or (question.is_exact and question.depth == 3 and _outputs_are_heard(question)):
         return True
     at = question.passes()
     if question.observed[-1][0] and at.ring.is_full(question.lifted(at, question.depth - 1)):
@@ -324,5 +361,19 @@ def multipliers_are_determined(question: NetworkQuestion) -> bool:
             signals = at.ring.dot(signals, net.weights[layer + 1])
             signals = at.ring.times(signals, sample_of(at.slopes[layer], i))
         if not at.ring.is_full(signals.T):
+            return False
+    return True
+
+
+def _outputs_are_heard(question: NetworkQuestion) -> bool:
+    """Whether γ ↦ u^2 is injective at each sample of three layers: the last weights, of the neurons that have a slope, have rank C."""
+    pieces, ring = question.pieces, question.ring()
+    if pieces is None or not isinstance(ring, Modular) or question.system is None:
+        return False
+    outputs, weights = question.outputs, residues(np.ascontiguousarray(question.system.network.weights[2].T), ring.q)
+    sloped = (np.array(pieces.table(1)) != 0)[pieces.codes(1)]
+    for active in sloped[equal_rows(sloped)[0]]:
+        found = np.flatnonzero(active)
+        if rank(weights[found[: outputs + SPARE]], ring.q) < outputs and rank(weights[found], ring.q) < outputs:
             return False
     return True
