@@ -16,6 +16,7 @@ from identify.recovery.separation.dense import separated
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
+from identify.recovery.separation.parts import is_in_parts, separated_from_parts
 from identify.recovery.solution import Recovery, RecoveryError
 
 FORWARD = "the updates of the first two layers were observed"
@@ -51,6 +52,8 @@ def by_separation(
         starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
         known = None if data is None else check_pair("data", data, system)
     else:
+        if checkpoint is not None and is_in_parts(system):
+            raise InputError("checkpoint: received a folder, but only the search from the first layers keeps what it finds; leave it out")
         if starts is not None:
             raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
         known = None if data is None else check_pair("data", data, system.network)
@@ -68,11 +71,8 @@ def by_separation(
             if isinstance(system, FeatureSystem):
                 found = separated_features(system, starts=starts, clock=clock, **asked)
             else:
-                why = why_one_layer(system, asked["samples"])
-                if why is not None or all(update.W is not None for update in system.updates[:2]):
-                    evidence["chosen"] = FORWARD if why is None else why
                 kept = Kept.of(None if checkpoint is None else Path(checkpoint), system, asked["samples"])
-                found = (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **asked)
+                found = _of_dense_layers(system, clock, kept, asked)
         except RecoveryError as error:
             if clock.interrupted:
                 error.evidence["interrupted"] = clock.interrupted
@@ -82,3 +82,16 @@ def by_separation(
     if known is not None:
         found.evidence["errors"] = found.match(*known).errors.tolist()
     return found
+
+
+def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[str, Any]) -> Recovery:
+    """By the layers that were observed; ``evidence["chosen"]`` says why."""
+    if is_in_parts(system):
+
+        def above(head: KKTSystem, **own: Any) -> Recovery:
+            return _of_dense_layers(head, clock, Kept(), asked | own)
+
+        return separated_from_parts(system, clock=clock, above=above, **asked)
+    why = why_one_layer(system, asked["samples"])
+    asked["evidence"].setdefault("chosen", FORWARD if why is None else why)
+    return (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **asked)
