@@ -153,12 +153,17 @@ def assembled(steps: Steps, activation: Kinds | None) -> Network:
     return Network(weights, biases=biases, activation=kinds)
 
 
-def beyond_dense(name: str) -> str:
+def beyond_dense(name: str, *, is_training: bool = False) -> str:
     """What is said of a layer that is no part of a dense network, by the name of its class, and what would make it possible."""
-    if "BatchNorm" in name:
+    if "BatchNorm" in name and is_training:
         return (
             " in training, in which samples mix, so that no equation is about one sample; take the gradient in evaluation, with known "
             "statistics: model.eval()"
+        )
+    if "BatchNorm" in name:
+        return (
+            ", in which samples mix unless its statistics are known; with these pass what comes before the next dense layer as a known "
+            "map, and the update of that layer: KKTSystem.features"
         )
     if any(kind in name for kind in _OF_ONE_SAMPLE):
         return (

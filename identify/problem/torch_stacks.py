@@ -138,7 +138,7 @@ def _activation(part: Any, name: str, where: str) -> Activation:
         raise ShapeError(f"model: {where} is {name}; expected a dense layer at the end (take a softmax into the loss)")
     module = type(part).__module__
     if not module.startswith("torch.nn.modules.") or module.rpartition(".")[2] not in _PACKAGES:
-        raise ShapeError(f"model: {where} is {name}{beyond_dense(name)}")
+        raise ShapeError(f"model: {where} is {name}{beyond_dense(name, is_training=part.training)}")
     if name == "GELU":
         return Activation.parse("gelu_tanh" if part.approximate == "tanh" else "gelu")
     if name == "PReLU":

@@ -392,7 +392,7 @@ def _completed(
     asked: Asked, X: Float[np.ndarray, "found d"], c: Float[np.ndarray, "found C"], bars: Float[np.ndarray, " found"], found: Recovery
 ) -> Recovery:
     """The data with multipliers that fit all observed layers together, and what they leave of the updates."""
-    system, n, evidence = asked.system, asked.samples, asked.evidence
+    system, n, evidence = asked.system, asked.samples, {**found.evidence, **asked.evidence}
     residual, known = float("nan"), found.uniqueness
     if len(X) == n:
         c = _refined_multipliers(system, X, c)
