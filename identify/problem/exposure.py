@@ -52,8 +52,11 @@ class ExposedBy(StrEnum):
     FEW_EQUATIONS = "{unknowns} unknowns, but updates with at most {equations} independent numbers: others fit in a continuous family"
     NEEDS_LOSS = "without the formula of the loss there is a continuous family; with it, counting does not exclude that they are determined"
     ZEROS = (
-        "no theorem and no method here applies; but signals are zero at inactive neurons, and published attacks (SPEAR) tell small batches "
-        "apart by that alone"
+        "signals are zero at inactive neurons, which tells the samples of a batch apart, at a cost that doubles with each of them (SPEAR)"
+    )
+    HALF = (
+        "{equations} equations for the {unknowns} unknowns of one sample, by {route}; but a layer of {width} neurons, of which a sample "
+        "activates about half, need not fix {inputs} entries"
     )
     SAME = "as the samples"
     SPAN = "their span is the row space of G_{layer}; nothing here tells them apart"
@@ -73,6 +76,8 @@ class Method(StrEnum):
     FEATURES = "feature separation behind the network's own layers"
     HEAD = "separation of the features, then inversion of the layers below"
     HEAD_QUADRICS = "quadrics for the features, then inversion of the layers below"
+    ZEROS = "zeros of the signals"
+    HEAD_ZEROS = "zeros of the signals for the features, then inversion of the layers below"
     ROW = "the row of one sample"
     SIGNALS = "signals of one sample"
 

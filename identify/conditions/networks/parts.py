@@ -219,8 +219,16 @@ class Way(NamedTuple):
     @property
     def finding(self) -> Finding:
         """As an entry of the table, when nothing is proved."""
-        reason = ExposedBy.QUADRICS if self.method in (Method.QUADRICS, Method.HEAD_QUADRICS) else ExposedBy.COUNTED
-        return Finding(MAYBE, reason, {"equations": self.equations, "unknowns": self.unknowns, "route": self.method}, self.method)
+        reasons = dict.fromkeys((Method.QUADRICS, Method.HEAD_QUADRICS), ExposedBy.QUADRICS)
+        reasons |= dict.fromkeys((Method.ZEROS, Method.HEAD_ZEROS), ExposedBy.ZEROS)
+        numbers = {"equations": self.equations, "unknowns": self.unknowns, "route": self.method}
+        return Finding(MAYBE, reasons.get(self.method, ExposedBy.COUNTED), numbers, self.method)
+
+
+HEADS = (Method.HEAD, Method.HEAD_QUADRICS, Method.HEAD_ZEROS)
+"""Ways that begin with what enters the lowest observed layer."""
+MOST_BY_ZEROS, SURPLUS = 10, 6
+"""Samples that are told apart by zeros, at most, and zeros of a signal beyond n - 1 from which on it counts as one."""
 
 
 def ways(parts: Parts) -> list[Way]:
@@ -251,11 +259,13 @@ def ways(parts: Parts) -> list[Way]:
 def _alone(parts: Parts, base: int) -> Way:
     """By the signals of one layer."""
     n, sigma, signals, width = parts.samples, parts.activations[base - 1], parts.signals(base), parts.sizes[base]
-    if isinstance(sigma, PiecewiseLinear):
-        which = Method.QUADRICS if base == 1 else Method.HEAD_QUADRICS
+    if not isinstance(sigma, PiecewiseLinear):
+        return Way(Method.BACKWARD if base == 1 else Method.HEAD, width - n, _point(parts, base) + signals - 1, base)
+    unknowns = n * (n + 1) // 2 + n * signals
+    if width >= unknowns or not (has_zeros(parts, base) and parts.affine(base) and n <= MOST_BY_ZEROS):
         two = len(set(sigma.slopes)) == 2
-        return Way(which, width if two else 0, n * (n + 1) // 2 + n * signals, base)
-    return Way(Method.BACKWARD if base == 1 else Method.HEAD, width - n, _point(parts, base) + signals - 1, base)
+        return Way(Method.QUADRICS if base == 1 else Method.HEAD_QUADRICS, width if two else 0, unknowns, base)
+    return Way(Method.ZEROS if base == 1 else Method.HEAD_ZEROS, width // 4, n + SURPLUS, base)
 
 
 def _row_equations(parts: Parts, layer: int) -> int:
@@ -279,7 +289,12 @@ def samples_finding(parts: Parts) -> Finding:
     if needs:
         return replace(proof(parts, needs[0]), method=way)
     if found:
-        return found[0].finding
+        best, entries = found[0], _point(parts, 1) if parts.counts(1) else parts.inputs
+        through = range(1, best.layer) if best.method in (Method.FEATURES, *HEADS) else ()
+        narrow = [k for k in through if is_halved(parts.activations[k - 1]) and parts.sizes[k] < 2 * entries + 2 * parts.sizes[k] ** 0.5]
+        if not narrow:
+            return best.finding
+        return Finding(MAYBE, ExposedBy.HALF, {**best.finding.numbers, "width": parts.sizes[narrow[0]], "inputs": entries}, way)
     if parts.is_softmax and parts.samples * (parts.inputs + parts.rows(parts.depth)) > parts.equations:
         return Finding(MAYBE, ExposedBy.NEEDS_LOSS)
     return Finding(MAYBE, ExposedBy.ZEROS if has_zeros(parts, 1) else ExposedBy.OPEN)
@@ -287,5 +302,9 @@ def samples_finding(parts: Parts) -> Finding:
 
 def has_zeros(parts: Parts, layer: int) -> bool:
     """Whether signals of a layer that counts the samples are zero at inactive neurons."""
-    sigma = parts.activations[layer - 1] if layer < parts.depth else None
-    return parts.counts(layer) and isinstance(sigma, PiecewiseLinear) and 0 in sigma.slopes
+    return layer < parts.depth and parts.counts(layer) and is_halved(parts.activations[layer - 1])
+
+
+def is_halved(sigma: Activation) -> bool:
+    """Whether inactive neurons have the slope zero."""
+    return isinstance(sigma, PiecewiseLinear) and 0 in sigma.slopes

@@ -12,12 +12,13 @@ from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
 from identify.problem.system import KKTSystem
+from identify.recovery.separation.alone import by_zeros_of_signals, has_zeros_for
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.separation.parts import is_in_parts, separated_from_parts
-from identify.recovery.solution import Recovery, RecoveryError
+from identify.recovery.solution import InapplicableError, Recovery, RecoveryError
 
 FORWARD = "the updates of the first two layers were observed"
 """Why forward separation was chosen, in the evidence."""
@@ -94,4 +95,14 @@ def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[st
         return separated_from_parts(system, clock=clock, above=above, **asked)
     why = why_one_layer(system, asked["samples"])
     asked["evidence"].setdefault("chosen", FORWARD if why is None else why)
-    return (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **asked)
+    if why is None:
+        return separated(system, go_on=clock.go_on, kept=kept, **asked)
+    try:
+        return separated_from_one_layer(system, go_on=clock.go_on, kept=kept, **asked)
+    except InapplicableError as error:
+        if not has_zeros_for(system, error.obstacle):
+            raise
+        try:
+            return by_zeros_of_signals(system, clock=clock, **asked)
+        except RecoveryError:
+            raise error from None

@@ -9,6 +9,7 @@ Which way serves, and whether any does, :func:`identify.exposed` says by counts,
   then x from :math:`h^{l-1}(x)`, one sample at a time;
 * the first layer of a deeper network alone: its signals are those of a network of two layers, with the second layer's signals as
   multipliers;
+* the same of ReLU, with too few neurons for quadrics: signals are zero at inactive neurons;
 * biases alone: their updates are the signals of a single sample, and the ratio of two of them its slopes.
 
 When the samples are known, their multipliers are a linear least-squares problem in all observed layers.
@@ -18,27 +19,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from scipy.optimize import least_squares
 
 from identify.base.limits import Clock
-from identify.conditions.networks.parts import Parts, Way, excluded, ways
+from identify.conditions.networks.parts import HEADS, Parts, Way, excluded, ways
 from identify.problem.exposure import ExposedBy, Finding, Method
 from identify.problem.features import FeatureSystem
 from identify.problem.network import Network
-from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
-from identify.problem.signals import forward
+from identify.problem.precision import format_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.dense import _ambiguity, _refined_multipliers
+from identify.recovery.separation.alone import from_first_layer, from_row, from_signals, from_zeros
+from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from
 from identify.recovery.separation.feature_batch import separated_features
-from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS, inverted_through
-from identify.recovery.separation.one_layer import separated_from_one_layer
-from identify.recovery.separation.precision import LARGEST, signal_rank
+from identify.recovery.separation.inversion import INVERSIONS, inverted_through
+from identify.recovery.separation.precision import signal_rank
 from identify.recovery.solution import (
     Failure,
     Family,
@@ -49,18 +46,6 @@ from identify.recovery.solution import (
     RecoveryError,
     ResidualError,
 )
-
-
-class WhyParts(StrEnum):
-    """Why a way was chosen; the values are the sentences, with the numbers still open."""
-
-    FEATURES = "the update of layer {layer} counts the samples, and the layers below it are a known map of one sample"
-    WITHIN = "the update of layer {layer} counts the samples, and that of the first layer spans them"
-    HEAD = "layers from {layer} on were observed: what enters them comes first, then the samples that have it"
-    BACKWARD = "only the first layer was observed: its signals are those of a network of two layers"
-    ROW = "one sample: the rows of the first update are multiples of it"
-    SIGNALS = "only biases were observed: for one sample their updates are its signals"
-
 
 FAMILIES = {
     ExposedBy.KERNEL: Family.KERNEL,
@@ -86,7 +71,7 @@ class Plan:
         ranks = {}
         for k, update in system.layers.items():
             if update.W is not None:
-                matrix = _matrix(system, k)
+                matrix = matrix_of(system, k)
                 ranks[k] = signal_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
         evidence["ranks"] = list(ranks.values())
         n = samples or max(ranks.values(), default=1)
@@ -115,14 +100,6 @@ def _dimension(no: Finding, n: int, d: int) -> int:
     if no.reason is ExposedBy.FEW_EQUATIONS:
         return no.numbers["unknowns"] - no.numbers["equations"]
     return n * int(d - no.numbers.get("width", 0))
-
-
-def _matrix(system: KKTSystem, layer: int) -> Float[np.ndarray, "out columns"]:
-    """The update of a layer, with its bias column if that was observed."""
-    W, bias = system.updates[layer - 1]
-    assert W is not None
-    W = W.reshape(-1, W.shape[-1])
-    return W if bias is None else np.hstack([W, bias[:, None]])
 
 
 def is_in_parts(system: KKTSystem) -> bool:
@@ -172,7 +149,7 @@ def separated_from_parts(
         own = dict(evidence)
         asked = Asked(system, way, plan.samples, plan.ranks, seed, tolerance, own, clock, progress)
         try:
-            found = above_layers(asked, above) if way.method in (Method.HEAD, Method.HEAD_QUADRICS) else RUN[way.method](asked)
+            found = above_layers(asked, above) if way.method in HEADS else RUN[way.method](asked)
         except (InapplicableError, ResidualError) as error:
             failure = failure or error
             continue
@@ -185,21 +162,6 @@ def separated_from_parts(
         return best
     assert failure is not None
     raise failure
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """One attempt."""
-
-    system: KKTSystem
-    way: Way
-    samples: int
-    ranks: dict[int, int]
-    seed: int
-    tolerance: float | None
-    evidence: dict[str, Any]
-    clock: Clock
-    progress: Callable[[str], None]
 
 
 def own_map(net: Network, layer: int) -> Callable[[Any], Any]:
@@ -241,13 +203,13 @@ def behind_own_layers(asked: Asked) -> Recovery:
     )
     X = start + found.X @ basis
     signals = found.c.reshape(len(X), -1)
-    return _completed(asked, X, _from_layer(system, X, signals, layer), found.error_bars, found)
+    return completed(asked, X, multipliers_from(system, X, signals, layer), found.error_bars, found)
 
 
 def _row_coordinates(system: KKTSystem, n: int) -> tuple[np.ndarray, np.ndarray]:
     """A point and a basis (as rows) of the samples that the first update allows: all of its row space, or an affine subspace of it."""
     d, lifted = system.network.n_inputs, system.updates[0].bias is not None
-    rows = np.linalg.svd(_matrix(system, 1), full_matrices=False)[2][:n]
+    rows = np.linalg.svd(matrix_of(system, 1), full_matrices=False)[2][:n]
     if not lifted:
         return np.zeros(d), rows
     last = rows[:, d]
@@ -276,144 +238,19 @@ def above_layers(asked: Asked, above: Callable[..., Recovery]) -> Recovery:
     ambiguous = sum(each.is_ambiguous for each in inverted.values())
     evidence["inversion"] = {"features": len(found.X), "inverted": len(kept), "ambiguous": ambiguous}
     c = found.c.reshape(len(found.X), -1)[kept]
-    complete = _completed(asked, X, c, bars, found)
+    complete = completed(asked, X, c, bars, found)
     if not ambiguous:
         return complete
     numbers = {"points": asked.samples + ambiguous, "samples": asked.samples}
     return replace(complete, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.OTHER_POINTS, numbers=numbers))
 
 
-def from_first_layer(asked: Asked) -> Recovery:
-    """The first layer of a deeper network alone."""
-    system = asked.system
-    net, first = system.network, system.updates[0]
-    asked.evidence["chosen"] = WhyParts.BACKWARD.value
-    two = Network(net.weights[:2], biases=[net.biases[0], None], activation=net.activations[0])
-    found = separated_from_one_layer(
-        KKTSystem.gradient(two, layers={1: tuple(first)}),
-        samples=asked.samples,
-        seed=asked.seed,
-        tolerance=asked.tolerance,
-        evidence=asked.evidence,
-        go_on=asked.clock.go_on,
-        progress=asked.progress,
-    )
-    signals = found.c.reshape(len(found.X), -1)
-    return _completed(asked, found.X, _from_layer(system, found.X, signals, 2), found.error_bars, found)
-
-
-def from_row(asked: Asked) -> Recovery:
-    """One sample: the first update has rank one, and its rows are multiples of the sample."""
-    system, evidence = asked.system, asked.evidence
-    evidence["chosen"] = WhyParts.ROW.value
-    U, values, right = np.linalg.svd(_matrix(system, 1), full_matrices=False)
-    d = system.network.n_inputs
-    x, noise = right[0, :d] / right[0, d], values[1] / values[0] if len(values) > 1 else 0.0
-    bar = max(noise, format_of(system.target)) * float(np.hypot(np.linalg.norm(x), 1.0)) ** 2
-    signal = U[:, 0] * values[0] * right[0, d]
-    c = _from_layer(system, x[None], signal[None], 1)
-    numbers = {"samples": 1, "starts": 0, "converged": 0}
-    known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
-    evidence["precision"] = {"noise": noise}
-    found = Recovery(x[None], c, 0.0, np.array([bar]), "row", _ambiguity(system), asked.seed, evidence, known)
-    return _completed(asked, x[None], c, found.error_bars, found)
-
-
-def from_signals(asked: Asked) -> Recovery:
-    """One sample from the updates of the first two biases: the slopes of the first layer are their ratio."""
-    system, evidence = asked.system, asked.evidence
-    net, rng = system.network, np.random.default_rng(asked.seed)
-    evidence["chosen"] = WhyParts.SIGNALS.value
-    first, second = system.updates[0].bias, system.updates[1].bias
-    assert first is not None and second is not None
-    arriving = net.weights[1].T @ second
-    sigma, W, b = net.activations[0], net.weights[0], net.biases[0]
-    weight = 1 / max(float(np.linalg.norm(first)), np.finfo(float).tiny)
-    asked.progress("one sample from its slopes")
-
-    def misfit(x: np.ndarray) -> np.ndarray:
-        return weight * (arriving * sigma(W @ x + b, order=1) - first)
-
-    def derivative(x: np.ndarray) -> np.ndarray:
-        return weight * (arriving * sigma(W @ x + b, order=2))[:, None] * W
-
-    solutions = []
-    for trial in range(INVERSIONS):
-        start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs)
-        ended = least_squares(misfit, start, jac=derivative, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
-        if np.linalg.norm(ended.fun) <= max(INVERTED, SLACK * format_of(system.target)):
-            solutions.append((ended.x, ended.jac))
-    distinct = [x for k, (x, _) in enumerate(solutions) if all(np.linalg.norm(x - y) > SAME * np.linalg.norm(x) for y, _ in solutions[:k])]
-    numbers = {"samples": 1, "starts": INVERSIONS, "converged": len(solutions), "solutions": len(distinct)}
-    evidence["separation"] = numbers | {"found": min(len(distinct), 1)}
-    if not distinct:
-        advice = "biases alone show one sample only; the updates are those of more samples, or of another network"
-        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), advice, **evidence)
-    x, jacobian = solutions[0]
-    smallest = float(np.linalg.svd(jacobian, compute_uv=False)[-1])
-    bar = format_of(system.target) * len(first) ** 0.5 / smallest if smallest else np.inf
-    status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION
-    if len(distinct) > 1:
-        status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS
-    c = _from_layer(system, x[None], second[None], 2)
-    known = Uniqueness(status, reason, numbers=numbers)
-    found = Recovery(x[None], c, 0.0, np.array([bar]), "signals", _ambiguity(system), asked.seed, evidence, known)
-    return _completed(asked, x[None], c, found.error_bars, found)
-
-
 RUN: dict[Method, Callable[[Asked], Recovery]] = {
     Method.FEATURES: behind_own_layers,
     Method.BACKWARD: from_first_layer,
     Method.QUADRICS: from_first_layer,
+    Method.ZEROS: from_zeros,
     Method.ROW: from_row,
     Method.SIGNALS: from_signals,
 }
 """Ways that need no other recovery."""
-
-
-def _from_layer(
-    system: KKTSystem, X: Float[np.ndarray, "n d"], signals: Float[np.ndarray, "n out"], layer: int
-) -> Float[np.ndarray, "n C"]:
-    """The multipliers behind the signals of a layer: each sample's are linear in its own, by its slopes above."""
-    net = system.network
-    if not np.isfinite(signals).all():
-        return np.full((len(X), net.n_outputs), np.nan)
-    before = forward(net.weights, net.biases, net.activations, X).before
-    c = []
-    for i, signal in enumerate(signals):
-        through = np.eye(net.n_outputs)
-        for k in range(net.depth - 1, layer - 1, -1):
-            through = net.activations[k - 1](before[k - 1][i], order=1)[:, None] * (net.weights[k].T @ through)
-        c.append(np.linalg.lstsq(through, signal, rcond=None)[0])
-    return np.array(c).reshape(len(X), net.n_outputs)
-
-
-def _completed(
-    asked: Asked, X: Float[np.ndarray, "found d"], c: Float[np.ndarray, "found C"], bars: Float[np.ndarray, " found"], found: Recovery
-) -> Recovery:
-    """The data with multipliers that fit all observed layers together, and what they leave of the updates."""
-    system, n, evidence = asked.system, asked.samples, {**found.evidence, **asked.evidence}
-    residual, known = float("nan"), found.uniqueness
-    if len(X) == n:
-        c = _refined_multipliers(system, X, c)
-        residual = system.residual(X, c)
-        carried = float(np.max(np.where(np.isfinite(bars), bars, 0.0) / np.linalg.norm(X, axis=1)))
-        noise = evidence.get("precision", {}).get("noise", 0.0)
-        usual = max(SLACK * noise, format_of(system.target) ** DIGITS_KEPT, SLACK * carried)
-        allowed = min(usual, LARGEST) if asked.tolerance is None else asked.tolerance
-        evidence["precision"] = {"noise": noise, "allowed": allowed}
-        if not residual <= allowed:
-            obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": allowed})
-            raise ResidualError.of(obstacle, "the updates belong to another network, or there are more samples", **evidence)
-    elif known.reason is not UniquenessReason.PARTIAL:
-        numbers = {"found": len(X), "samples": n}
-        known = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=numbers)
-    ambiguity = _ambiguity(system)
-    if ambiguity.group != "none" and len(X) == n:
-        norms = np.linalg.norm(X, axis=1)
-        X, c = ambiguity.canonical(X, c)
-        bars = bars * np.linalg.norm(X, axis=1) / norms
-    if system.network.n_outputs == 1:
-        c = c[:, 0]
-    bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
-    return Recovery(X, c, residual, bars, found.method, ambiguity, found.seed, evidence, known)
