@@ -125,7 +125,7 @@ _HEADS = {"count": "number of samples", "labels": "labels", "row_space": "span o
 
 @dataclass(frozen=True)
 class ExposedRow:
-    """What one set of observed layers determines.
+    """One set of observed layers, and the findings about it.
 
     Attributes
     ----------

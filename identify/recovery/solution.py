@@ -48,10 +48,6 @@ class Failure(StrEnum):
     RESIDUAL = "the best {samples} samples leave a relative residual of {residual:.2g}, expected below {allowed:.2g}"
     TIME = "{what} takes about {seconds:.2g} s, more than is left"
     FIRST_LAYER = "the first layer was not observed"
-    TWO_LAYERS = (
-        "separation: received the updates of {observed}; expected those of the weights of the first two layers at least, because the "
-        "hidden activations of a sample lie in the row space of the second update"
-    )
     PARTS = (
         "separation: received the updates of {observed} for {samples} samples, and no method finds a batch of this size from them; "
         "expected more layers or fewer samples (identify.exposed says which layers suffice, and why)"

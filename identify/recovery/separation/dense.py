@@ -57,7 +57,7 @@ class Updates:
 
     @classmethod
     def of(cls, system: KKTSystem) -> Updates:
-        """Raises :class:`InapplicableError` unless the first two layers were observed."""
+        """Of a system of which at least the first two layers of weights were observed."""
         net, matrices, lifted = system.network, [], []
         for update in system.updates:
             if update.W is None:
@@ -65,8 +65,7 @@ class Updates:
             W = update.W.reshape(-1, update.W.shape[-1])
             matrices.append(W if update.bias is None else np.hstack([W, update.bias[:, None]]))
             lifted.append(update.bias is not None)
-        if len(matrices) < 2:
-            raise InapplicableError.of(Failure.TWO_LAYERS, observed=", ".join(system.parts))
+        assert len(matrices) >= 2, "batch.py sends other systems elsewhere"
         biases = [np.zeros(len(W)) if b is None else b for W, b in zip(net.weights, net.biases, strict=True)]
         layers = [Layer(W, b, sigma) for W, b, sigma in zip(net.weights, biases, net.activations, strict=False)]
         return cls(matrices, lifted, Stack(layers, net.weights[-1]))
@@ -110,7 +109,7 @@ def separated(
     Raises
     ------
     InapplicableError
-        When two layers were not observed, or one is too narrow for so many samples.
+        When one of the first two layers is too narrow for so many samples.
     ResidualError
         When no sample was found, or all that were found do not reproduce the updates.
 

@@ -242,12 +242,6 @@ class TestRefused:
         nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
         assert max(nearest) < 1e-6
 
-    def test_one_layer_is_not_enough(self):
-        system, _ = planted()
-        with pytest.raises(InapplicableError) as caught:
-            idf.recover(idf.KKTSystem.gradient(system.network, layers={1: system.layers[1]}))
-        assert caught.value.obstacle.kind is Failure.TWO_LAYERS
-
     def test_too_narrow(self):
         system, _ = planted(width=(48, 6), samples=8)
         with pytest.raises(InapplicableError) as caught:
