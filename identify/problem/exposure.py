@@ -58,6 +58,7 @@ class ExposedBy(StrEnum):
         "{equations} equations for the {unknowns} unknowns of one sample, by {route}; but a layer of {width} neurons, of which a sample "
         "activates about half, need not fix {inputs} entries"
     )
+    POLYNOMIAL = "networks of two layers with a polynomial activation have conditions of their own: identify.check decides"
     SAME = "as the samples"
     SPAN = "their span is the row space of G_{layer}; nothing here tells them apart"
     OPEN = "no theorem and no method here applies, and nothing excludes it"

@@ -77,6 +77,30 @@ def test_biases_determine_several_samples_of_a_wide_enough_network():
         assert row.count.status is status
 
 
+def test_relu_says_when_half_of_the_neurons_are_too_few():
+    for width, reason in ((128, ExposedBy.HALF), (200, ExposedBy.COUNTED)):
+        found = idf.exposed(config("relu", (width, width)), "last")["last"].samples
+        assert found.status is MAYBE and found.reason is reason and found.method is Method.FEATURES
+    alone = idf.exposed(config("relu"), "first")["first"].samples
+    assert alone.reason is ExposedBy.ZEROS and alone.method is Method.ZEROS
+    many = idf.exposed(config("relu"), "first", samples=11)["first"].samples
+    assert many.reason is ExposedBy.ZEROS and many.method is None
+
+
+def test_two_layers_of_a_polynomial_have_conditions_of_their_own():
+    found = idf.exposed(idf.Configuration(inputs=5, samples=3, width=12, activation="z + z^3", bias=True))
+    assert {row.samples.reason for row in found.rows} <= {ExposedBy.POLYNOMIAL, ExposedBy.FEW_EQUATIONS}
+
+
+def test_free_multipliers_are_no_family_of_samples():
+    """The first of three layers: 60 outputs behind 4 neurons leave multipliers open, and samples are recovered all the same."""
+    system, truth = idf.Configuration(inputs=6, samples=2, width=(40, 4), activation="gelu", outputs=60, bias=True, layers=(1,)).plant(0)
+    row = idf.exposed(system.network, (1,), samples=2, loss=None).rows[0]
+    assert 2 * (6 + 60) > 2 * (40 + 7 - 2) and row.samples.status is not NO and row.samples.method is Method.BACKWARD
+    found = idf.recover(system, judge=False)
+    assert max(np.linalg.norm(found.X - x, axis=1).min() for x in truth.X) < 1e-9
+
+
 class TestAgreesWithTheConditions:
     @pytest.mark.parametrize("layers", [(1, 2), (2,), (1,), (1, 2, 3)])
     @pytest.mark.parametrize("samples", [1, 3, 6])

@@ -201,7 +201,9 @@ def excluded(parts: Parts) -> Finding | None:
     pieces = all(isinstance(sigma, PiecewiseLinear) for sigma in parts.activations)
     if not parts.weighted and pieces and d > (parts.rows(parts.depth) if parts.is_softmax else 0):
         return Finding(NO, ExposedBy.CELL)
-    unknowns = n * (d + (0 if parts.is_softmax else parts.sizes[-1]))
+    # free multipliers count only where they follow from the samples; otherwise these may be fixed in a family of multipliers
+    follow = parts.sees_weights(parts.depth) and n <= parts.sizes[-2] and all(map(parts.is_analytic, range(1, parts.depth)))
+    unknowns = n * (d + (parts.sizes[-1] if follow and not parts.is_softmax else 0))
     if unknowns > parts.equations:
         return Finding(NO, ExposedBy.FEW_EQUATIONS, {"unknowns": unknowns, "equations": parts.equations})
     return None
@@ -281,6 +283,8 @@ def samples_finding(parts: Parts) -> Finding:
     no = excluded(parts)
     if no is not None:
         return no
+    if parts.depth == 2 and parts.activations[0].kind == "polynomial":
+        return Finding(MAYBE, ExposedBy.POLYNOMIAL)
     found = ways(parts)
     way = found[0].method if found else None
     if parts.samples == 1 and parts.affine(1):
