@@ -48,6 +48,7 @@ THEOREMS = (
         "quadrics",
         "enumeration",
         "isolation",
+        "some-layers",
         "count",
         "rotation",
         "fibre",
