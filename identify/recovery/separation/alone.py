@@ -19,7 +19,7 @@ from identify.recovery.separation.attempt import Asked, WhyParts, completed, mat
 from identify.recovery.separation.dense import _ambiguity
 from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS
 from identify.recovery.separation.one_layer import separated_from_one_layer
-from identify.recovery.separation.precision import signal_rank
+from identify.recovery.separation.precision import lone_rank
 from identify.recovery.separation.zeros import by_zeros
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
@@ -91,7 +91,7 @@ def by_zeros_of_signals(
 ) -> Recovery:
     """The same for the first of two layers. Raises :class:`InapplicableError` for more samples than draws can tell apart."""
     matrix = matrix_of(system, 1)
-    rank = signal_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+    rank = lone_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
     n, width = samples or rank, len(matrix)
     if n > min(rank, MOST_BY_ZEROS) or width // 4 < n + SURPLUS:
         raise InapplicableError.of(Failure.PARTS, evidence, observed=", ".join(system.parts), samples=n)

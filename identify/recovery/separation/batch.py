@@ -18,7 +18,7 @@ from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.separation.parts import is_in_parts, separated_from_parts
-from identify.recovery.solution import InapplicableError, Recovery, RecoveryError
+from identify.recovery.solution import Failure, InapplicableError, Recovery, RecoveryError
 
 FORWARD = "the updates of the first two layers were observed"
 """Why forward separation was chosen, in the evidence."""
@@ -87,16 +87,24 @@ def by_separation(
 
 def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[str, Any]) -> Recovery:
     """By the layers that were observed; ``evidence["chosen"]`` says why."""
+
+    def above(head: KKTSystem, **own: Any) -> Recovery:
+        return _of_dense_layers(head, clock, Kept(), asked | own)
+
     if is_in_parts(system):
-
-        def above(head: KKTSystem, **own: Any) -> Recovery:
-            return _of_dense_layers(head, clock, Kept(), asked | own)
-
         return separated_from_parts(system, clock=clock, above=above, **asked)
     why = why_one_layer(system, asked["samples"])
     asked["evidence"].setdefault("chosen", FORWARD if why is None else why)
     if why is None:
-        return separated(system, go_on=clock.go_on, kept=kept, **asked)
+        try:
+            return separated(system, go_on=clock.go_on, kept=kept, **asked)
+        except InapplicableError as error:
+            if error.obstacle.kind is not Failure.NARROW or len(system.layers) < 3:
+                raise
+            try:  # a deeper layer may count the samples, where the second does not
+                return separated_from_parts(system, clock=clock, above=above, **asked)
+            except RecoveryError:
+                raise error from None
     try:
         return separated_from_one_layer(system, go_on=clock.go_on, kept=kept, **asked)
     except InapplicableError as error:

@@ -31,9 +31,9 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.peel import Peeled, Peeling
-from identify.recovery.separation.precision import allowed_residual, signal_rank
+from identify.recovery.separation.precision import allowed_residual, rank_among, signal_rank
 from identify.recovery.separation.subspace import Subspace
-from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 
 METHOD = "forward separation"
 MOST_LAYERS = 4
@@ -127,7 +127,7 @@ def separated(
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
-    counts = [min(n, rank) for rank in ranks]
+    counts = [rank_among(values, unit, rank, n) for (_, values, _), rank in zip(factors, ranks, strict=True)]
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
@@ -176,6 +176,10 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
     """n, which the ranks of the first two updates count: the larger one, as samples may be dependent, or more than inputs."""
     evidence["ranks"] = ranks
     n = max(ranks[:2]) if samples is None else samples
+    if not all(ranks[:2]):
+        raise RecoveryError(
+            "target: every number of one of the first two updates is zero, so nothing enters or leaves that layer", **evidence
+        )
     rows, columns = updates.matrices[1].shape
     if n >= columns or n > rows:
         raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=rows, columns=columns)

@@ -35,7 +35,7 @@ from identify.recovery.separation.alone import from_first_layer, from_row, from_
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.inversion import INVERSIONS, inverted_through
-from identify.recovery.separation.precision import signal_rank
+from identify.recovery.separation.precision import lone_rank, rank_among
 from identify.recovery.solution import (
     Failure,
     Family,
@@ -68,13 +68,17 @@ class Plan:
     def of(cls, system: KKTSystem, samples: int | None, evidence: dict[str, Any]) -> Plan:
         """Raises :class:`NotDeterminedError` if a family of other data has these updates, :class:`InapplicableError` without a way."""
         net = system.network
-        ranks = {}
+        values, ranks, units = {}, {}, {}
         for k, update in system.layers.items():
             if update.W is not None:
                 matrix = matrix_of(system, k)
-                ranks[k] = signal_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+                values[k], units[k] = np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1))
+                ranks[k] = lone_rank(values[k], units[k], matrix.shape)
         evidence["ranks"] = list(ranks.values())
         n = samples or max(ranks.values(), default=1)
+        if not n:
+            raise RecoveryError("target: every number of the weights' updates is zero, so there is nothing to recover the samples from")
+        ranks = {k: rank_among(values[k], units[k], rank, n) if rank else 0 for k, rank in ranks.items()}
         seen = {k: (update.W is not None, update.bias is not None) for k, update in system.layers.items()}
         parts = Parts(net.sizes, net.activations, tuple(b is not None for b in net.biases), seen, n, is_softmax=False)
         _refuse_families(parts, evidence)

@@ -175,6 +175,20 @@ class TestRefused:
             idf.recover(system, starts=3)
 
 
+def test_an_update_of_full_rank_counts_its_rows():
+    """Three samples and three outputs: singular values that fall by more than a factor of three are signals all the same."""
+    system, truth = idf.Configuration(inputs=7, samples=3, width=15, activation="gelu", outputs=3, bias=True, layers="second").plant(21)
+    found = idf.recover(system, judge=False)
+    assert found.n_samples == 3 and found.match(truth.X, truth.c).errors.max() < 1e-9
+
+
+def test_a_first_layer_whose_neurons_are_all_inactive():
+    system, _ = idf.Configuration(inputs=4, samples=1, width=(3, 27), activation="relu", outputs=3, bias=True, layers=(1, 3)).plant(302)
+    assert not any(part.any() for part in system.layers[1])
+    with pytest.raises(idf.RecoveryError):
+        idf.recover(system)
+
+
 def test_two_layers_of_relu_too_narrow_for_quadrics():
     """The first of two layers: 28 + 8·10 unknowns of quadrics, 90 neurons."""
     X, _, c, found = recovered(network("relu", 90), 7, (1,))
