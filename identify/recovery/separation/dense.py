@@ -181,6 +181,9 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
             "target: every number of one of the first two updates is zero, so nothing enters or leaves that layer", **evidence
         )
     rows, columns = updates.matrices[1].shape
+    deeper = max(ranks[2:], default=0)
+    if samples is None and deeper > n and deeper >= min(rows, columns):  # they count more than the second can
+        n = deeper
     if n >= columns or n > rows:
         raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=rows, columns=columns)
     return n
