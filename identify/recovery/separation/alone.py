@@ -112,6 +112,7 @@ def from_row(asked: Asked) -> Recovery:
     numbers = {"samples": 1, "starts": 0, "converged": 0}
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
     evidence["precision"] = {"noise": noise}
+    evidence["separation"] = numbers | {"found": 1}
     found = Recovery(x[None], c, 0.0, np.array([bar]), "row", _ambiguity(system), asked.seed, evidence, known)
     return completed(asked, x[None], c, found.error_bars, found)
 
