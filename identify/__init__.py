@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from identify.checkpoints import ProblemFileError
     from identify.checkpoints.problems import Problem, load_problem, save_problem
     from identify.conditions.check import InconsistentDataError, check
+    from identify.conditions.exposed import exposed
     from identify.conditions.thresholds import Thresholds, largest_identifiable
     from identify.conditions.witnesses.solution_box import NotCertifiedError
     from identify.defence.advise import defences
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from identify.planting.kkt_points import KKTPoint, max_margin_point, weight_decay_point
     from identify.problem.activation import Activation, ActivationError
     from identify.problem.ambiguity import Ambiguity, Match
+    from identify.problem.exposure import Exposure
     from identify.problem.features import FeatureSystem
     from identify.problem.models import gradients_of
     from identify.problem.network import Network, ShapeError, TwoLayerNetwork
@@ -65,6 +67,7 @@ _HOME = {
     "Configuration": "planting.configuration",
     "DefenceCurve": "defence.curves",
     "Defences": "defence.curves",
+    "Exposure": "problem.exposure",
     "FeatureSystem": "problem.features",
     "GridError": "sweeps.constraints",
     "IdentifyError": "base.errors",
@@ -109,6 +112,7 @@ _HOME = {
     "certify": "certificates.certify_solution",
     "check": "conditions.check",
     "defences": "defence.advise",
+    "exposed": "conditions.exposed",
     "gradients_of": "problem.models",
     "kkt_equations": "symbolic.system",
     "largest_identifiable": "conditions.thresholds",
@@ -134,6 +138,7 @@ __all__ = [
     "Configuration",
     "DefenceCurve",
     "Defences",
+    "Exposure",
     "FeatureSystem",
     "GridError",
     "IdentifyError",
@@ -178,6 +183,7 @@ __all__ = [
     "certify",
     "check",
     "defences",
+    "exposed",
     "gradients_of",
     "kkt_equations",
     "largest_identifiable",

@@ -52,6 +52,7 @@ THEOREMS = (
         "quadrics",
         "enumeration",
         "isolation",
+        "some-layers",
         "count",
         "rotation",
         "fibre",

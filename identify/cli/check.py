@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         'identify check -d 5 -n 4 -m 12 -a "z + z^2/2 + z^3"',
         'identify check -d 5 -m 12 -a "z + z^2/2 + z^3" --largest',
         "identify check -d 784 -n 100 -m 512,256 -a gelu --bias --outputs 10",
+        "identify check -d 64 -n 8 -m 128,96 -a gelu --bias --outputs 10 --exposed",
         "identify check problem.npz -n 3",
         "identify check problem.npz --known-data --html report.html --certificate proof.json",
     )
@@ -66,6 +67,9 @@ def check(
     regime: Regime = "gradient",
     known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c in the file.")] = False,
     largest: Annotated[bool, typer.Option("--largest", help="Answer for all n at once: the thresholds of the network.")] = False,
+    exposed: Annotated[
+        bool, typer.Option("--exposed", help="Which layers suffice: what each set of them, or those of --layers, shows of a batch.")
+    ] = False,
     condition: Demanded = None,
     budget: Budget = None,
     memory: Memory = None,
@@ -90,13 +94,18 @@ def check(
         received = "no problem file" if file is None else f"{file} without X and c"
         raise InputError(f"--known-data: received {received}, expected a problem file with X and c; omit it, or add the data")
     if problem is None:
-        sought = 1 if largest and samples is None else samples
+        sought = 1 if (largest or exposed) and samples is None else samples
         subject: Configuration | KKTSystem = configuration(inputs, sought, width, activation, outputs, bias, layers, regime)
     else:
         subject = problem.system
     d = inputs if problem is None else problem.system.network.n_inputs
     if image_shape is not None and prod(image_shape) != d:
         raise InputError(f"--image-shape: received {'x'.join(map(str, image_shape))}, expected sizes with the product {d}")
+    if exposed:
+        if largest or known_data or html or certificate or condition:
+            raise InputError("--exposed: takes only the network, --samples and --layers; omit the options of a single check")
+        _show_exposed(subject, None if layers == "both" else layers, samples, as_json)
+        return
     if largest:
         if samples is not None or known_data or html or certificate or condition:
             raise InputError("--largest: takes only the network, --seed, --budget and --memory; omit the options of a single check")
@@ -121,6 +130,16 @@ def check(
     _show(report, html, as_json, image_shape)
     if certificate is not None:
         _certify(report, certificate, None if budget is None else max(budget - (time.monotonic() - began), LEAST))
+
+
+def _show_exposed(subject: Configuration | KKTSystem, layers: Any, samples: int | None, as_json: bool) -> None:
+    from identify.conditions.exposed import SAMPLES, exposed
+    from identify.problem.system import KKTSystem, layer_numbers
+
+    network = subject.network if isinstance(subject, KKTSystem) else subject
+    numbers = None if layers is None else layer_numbers(layers, network.depth)
+    found = exposed(network, numbers, samples=SAMPLES if samples is None else samples)
+    print_text(found.to_json() if as_json else found.explain())
 
 
 @app.command(epilog=examples("identify verify proof.json", "identify verify proof.json --problem problem.npz"))

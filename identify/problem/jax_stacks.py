@@ -11,7 +11,7 @@ from typing import Any
 
 from identify.problem.activation import Activation, ActivationError
 from identify.problem.network import ShapeError
-from identify.problem.stacks import MEANT, Between, Dense, Path, Steps, children, named_parts, part_of, refuse_shared, unwrapped
+from identify.problem.stacks import Between, Dense, Path, Steps, beyond_dense, children, named_parts, part_of, refuse_shared, unwrapped
 
 PACKAGES = ("flax.nnx.", "equinox.")
 _CONTAINERS = ("Sequential", "List", "MLP")
@@ -79,7 +79,8 @@ def _steps(part: Any, path: Path, *, is_named: bool) -> Steps:
         silent = part.deterministic if hasattr(part, "deterministic") else part.inference
         if not silent and (part.rate if hasattr(part, "rate") else part.p):
             raise ShapeError(
-                f"model: {where} is Dropout in training, so samples pass different networks; call model.eval() (equinox.nn.inference_mode)"
+                f"model: {where} is Dropout in training, so each sample passes a network of its own, by a mask that no update shows; take "
+                "the gradient in evaluation, model.eval() (equinox.nn.inference_mode), or without it"
             )
         return []
     if is_from(part, "Identity"):
@@ -151,8 +152,7 @@ def activation_of(function: Any, where: str) -> Activation:
         return Activation.parse(text)
     if any(base.__module__.startswith(PACKAGES) for base in type(function).__mro__):
         name = type(function).__name__
-        mixes = ", in which samples mix" if "BatchNorm" in name else ""
-        raise ShapeError(f"model: {where} is {name}{mixes}; {MEANT}")
+        raise ShapeError(f"model: {where} is {name}{beyond_dense(name)}")
     name = getattr(named, "__name__", type(named).__name__)
     raise ActivationError(
         f"model: {where} is the function {name}{f' with {options}' if options else ''}, which is not known; expected one of jax.nn such as "

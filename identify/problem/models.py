@@ -73,7 +73,7 @@ def gradients_of(model: Any, *, like: Any = None, stack: Stack | None = None) ->
                 "JAX need the model beside them: gradients_of(grads, like=model)"
             )
         steps = torch_stacks.steps_of(model, stack)
-        held = {(*layer.path, name): value for layer, name, value in _parameters(steps)}
+        held = dict(_parameters(steps))
         found = {path: value.grad for path, value in held.items() if value is not None and value.grad is not None}
         advice = "call loss.backward() first"
     elif isinstance(like, Network) or (isinstance(like, Mapping) and _framework(like) != "torch"):
@@ -83,24 +83,24 @@ def gradients_of(model: Any, *, like: Any = None, stack: Stack | None = None) ->
         if _framework(like) == "torch":
             found = _by_parameter(found, like, steps)
         advice = "expected the gradients by the parameters of this model, in a tree of the same structure"
-    _refuse_weights([(value, found.get((*layer.path, name))) for layer, name, value in _parameters(steps)])
+    _refuse_weights([(value, found.get(path)) for path, value in _parameters(steps)])
     layers: Gradients = {}
     for number, layer in enumerate((step for step in steps if isinstance(step, Dense)), 1):
-        dW, db = (found.get((*layer.path, name)) for name in layer.names)
+        dW, db = (found.get(path) for path in layer.paths)
         for name, part, value in zip(layer.names, (dW, db), (layer.weights, layer.bias), strict=True):
             if part is not None and (value is None or np.shape(part) != np.shape(value)):
                 expected = "none, because the layer has no such parameter" if value is None else str(tuple(value.shape))
                 raise ShapeError(f"{layer.where}.{name}: received a gradient of shape {tuple(part.shape)}, expected {expected}")
         if dW is not None or db is not None:
-            layers[number] = _minus(*layer.read(dW, db, what=" (gradient)"), where=layer.where)
+            layers[number] = _minus(*layer.effective_gradients(dW, db), where=layer.where)
     if not layers:
         raise ShapeError(f"model: no dense layer has a gradient; {advice}")
     return layers
 
 
-def _parameters(steps: Steps) -> list[tuple[Dense, str, Any]]:
+def _parameters(steps: Steps) -> list[tuple[Path, Any]]:
     dense = [step for step in steps if isinstance(step, Dense)]
-    return [(layer, name, value) for layer in dense for name, value in zip(layer.names, (layer.weights, layer.bias), strict=True)]
+    return [pair for layer in dense for pair in zip(layer.paths, (layer.weights, layer.bias), strict=True)]
 
 
 def _by_parameter(found: Mapping[Path, Any], model: Any, steps: Steps) -> dict[Path, Any]:
@@ -108,7 +108,7 @@ def _by_parameter(found: Mapping[Path, Any], model: Any, steps: Steps) -> dict[P
     names: dict[int, list[Path]] = {}
     for name, value in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(value), []).append(tuple(name.split(".")))
-    paths = {(*layer.path, name): names.get(id(value), []) for layer, name, value in _parameters(steps)}
+    paths = {path: names.get(id(value), []) for path, value in _parameters(steps)}
     return {path: found[other] for path, others in paths.items() for other in others if other in found}
 
 

@@ -21,6 +21,8 @@ SMALL_FLOATS = ("bfloat16", "float8")
 """Beginnings of the names of formats that NumPy does not have itself, all of them exact in double precision."""
 LISTED = 8
 """Names of parts in a message, at most."""
+_OF_ONE_SAMPLE = ("LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm", "Conv", "AvgPool", "MaxPool")
+"""In the names of classes of frameworks: normalisation within a sample, convolutions and pooling."""
 MEANT = "expected dense layers with one activation between two of them"
 
 
@@ -34,6 +36,8 @@ class Dense:
     names: tuple[str, str]
     is_transposed: bool = False
     """Whether weights are (in, out)."""
+    folded: Folded | None = None
+    """What acts on its outputs before the activation, and is read as a part of it."""
 
     @property
     def where(self) -> str:
@@ -46,6 +50,40 @@ class Dense:
         if W is not None and W.ndim != 2:
             raise ShapeError(f"{self.where}.{self.names[0]}: received shape {W.shape}, expected a matrix; pass a model of single layers")
         return (W if W is None or not self.is_transposed else W.T), b
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """Of the weights and of the bias, which is that of the normalisation if the layer has none of its own."""
+        own = (*self.path, self.names[1])
+        return (*self.path, self.names[0]), own if self.folded is None or self.folded.bias_path is None else self.folded.bias_path
+
+    @property
+    def effective(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Weights and bias of the dense layer that this one is with what is folded into it."""
+        W, b = self.read(self.weights, self.bias)
+        assert W is not None
+        if self.folded is None:
+            return W, b
+        own = 0.0 if b is None else (b if self.folded.bias_path is not None else self.folded.scale * b)
+        return self.folded.scale[:, None] * W, own + self.folded.shift
+
+    def effective_gradients(self, dW: Any, db: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Gradients by these, from those by the parameters: with W' = diag(s) W the chain rule gives dW = diag(s) dW'."""
+        gW, gb = self.read(dW, db, what=" (gradient)")
+        if self.folded is None:
+            return gW, gb
+        scale = self.folded.scale
+        return None if gW is None else gW / scale[:, None], gb if gb is None or self.folded.bias_path is not None else gb / scale
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """A normalisation with known statistics: z is taken to scale · z + shift, neuron by neuron."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+    bias_path: Path | None
+    """Of its own bias, if that stands for the bias of a layer without one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +128,7 @@ def assembled(steps: Steps, activation: Kinds | None) -> Network:
             raise InputError(
                 "activation: received one beside a model, whose activations are read; leave it out, or pass model.state_dict()"
             )
-        made = [layer.read(layer.weights, layer.bias) for layer in dense]
+        made = [layer.effective for layer in dense]
         return Network([W for W, _ in made], biases=[b for _, b in made], activation=activation)
     between: Between | None = None
     for step in steps:
@@ -107,13 +145,32 @@ def assembled(steps: Steps, activation: Kinds | None) -> Network:
             )
         kinds += [] if between is None else [between.activation]
         between = None
-        W, b = step.read(step.weights, step.bias)
-        assert W is not None
+        W, b = step.effective
         weights.append(W)
         biases.append(b)
     if between is not None:
         raise ShapeError(f"model: ends with {between.activation}; expected a dense layer at the end (take a softmax into the loss)")
     return Network(weights, biases=biases, activation=kinds)
+
+
+def beyond_dense(name: str, *, is_training: bool = False) -> str:
+    """What is said of a layer that is no part of a dense network, by the name of its class, and what would make it possible."""
+    if "BatchNorm" in name and is_training:
+        return (
+            " in training, in which samples mix, so that no equation is about one sample; take the gradient in evaluation, with known "
+            "statistics: model.eval()"
+        )
+    if "BatchNorm" in name:
+        return (
+            ", in which samples mix unless its statistics are known; with these pass what comes before the next dense layer as a known "
+            "map, and the update of that layer: KKTSystem.features"
+        )
+    if any(kind in name for kind in _OF_ONE_SAMPLE):
+        return (
+            ", which acts on each sample by itself; pass what comes before the next dense layer as a known map, and the update of that "
+            "layer: KKTSystem.features"
+        )
+    return f"; {MEANT}"
 
 
 def refuse_shared(held: Sequence[tuple[str, Any]]) -> None:

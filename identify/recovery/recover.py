@@ -128,7 +128,8 @@ def recover(
         a family: for degree 2 with at most three samples, and when the moments are too few for the scales.
         Other networks (any depth and activation) have ``"separate"``, which ``"auto"`` takes: forward separation if the first two layers
         of weights were observed; for two layers with fewer outputs than samples, or of which the first alone was observed, backward
-        separation, or for piecewise-linear activations quadrics. ``evidence["chosen"]`` says why.
+        separation, or for piecewise-linear activations quadrics; for other layers what :func:`identify.exposed` names.
+        ``evidence["chosen"]`` says why.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as
         many as are needed, up to what a minute or so allows; a search that could afford few only is left out. Other networks: None.

@@ -48,9 +48,9 @@ class Failure(StrEnum):
     RESIDUAL = "the best {samples} samples leave a relative residual of {residual:.2g}, expected below {allowed:.2g}"
     TIME = "{what} takes about {seconds:.2g} s, more than is left"
     FIRST_LAYER = "the first layer was not observed"
-    TWO_LAYERS = (
-        "separation: received the updates of {observed}; expected those of the weights of the first two layers at least, because the "
-        "hidden activations of a sample lie in the row space of the second update"
+    PARTS = (
+        "separation: received the updates of {observed} for {samples} samples, and no method finds a batch of this size from them; "
+        "expected more layers or fewer samples (identify.exposed says which layers suffice, and why)"
     )
     NARROW = (
         "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as "
@@ -118,6 +118,23 @@ class Family(StrEnum):
     SCALES = (
         "scale: the data are not determined: the moments below the top degree are {equations} numbers, too few for the scales of {samples} "
         "samples, which leaves a family of data with the same target, of dimension at least {dimension} (identify.check shows it)"
+    )
+    KERNEL = (
+        "parts: the data are not determined: all that was observed depends on a sample x through W_1 x, {width} numbers, so each of "
+        "{samples} samples moves along the kernel of W_1. What enters the lowest observed layer may be: pass the network that begins there"
+    )
+    BOTTLENECK = (
+        "parts: the data are not determined: all that was observed depends on a sample through the {width} numbers that leave layer "
+        "{layer}, fewer than its {inputs} entries, for {samples} samples. What enters the lowest observed layer may be: pass the network "
+        "that begins there"
+    )
+    REGION = (
+        "parts: the data are not determined: biases' updates depend on the slopes of the samples, and these are constant in the linear "
+        "regions of the network, in which each of {samples} samples moves"
+    )
+    PARTS = (
+        "count: {samples} samples have {unknowns} unknowns, and the observed layers at most {equations} independent numbers; the data are "
+        "not determined (identify.exposed says which layers suffice)"
     )
     COUNT = (
         "count: {samples} samples have {unknowns} unknowns, and the target at most {numbers} independent numbers; the data are not "

@@ -50,6 +50,19 @@ def test_thresholds(monkeypatch, capsys, problem):
     assert status == 0 and "For this network, generic data" in out
 
 
+def test_which_layers_suffice(monkeypatch, capsys, problem):
+    sizes = ["-d", 12, "-n", 3, "-m", "30,24", "-a", "gelu", "--bias", "--outputs", 5]
+    status, out, _ = run(monkeypatch, capsys, "check", *sizes, "--exposed")
+    assert status == 0 and "last two (W2 b2 W3)" in out and "recover: " in out
+    status, out, _ = run(monkeypatch, capsys, "check", *sizes, "--exposed", "--layers", 3, "--json")
+    (row,) = json.loads(out)["rows"]
+    assert status == 0 and row["observed"] == ["W3"] and row["samples"]["status"] == "PROVED_GENERIC"
+    status, out, _ = run(monkeypatch, capsys, "check", problem[0], "--exposed")
+    assert status == 0 and "identify.check decides" in out
+    status, _, err = run(monkeypatch, capsys, "check", *sizes, "--exposed", "--largest")
+    assert status == 2 and "--exposed: takes only the network" in err
+
+
 def test_budget_memory_and_demanded_conditions(monkeypatch, capsys):
     _, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--memory", "1e-6")
     assert out.startswith("UNDECIDED") and "needs about" in out

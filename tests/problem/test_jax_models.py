@@ -114,8 +114,8 @@ class TestNnx:
         ("middle", "message"),
         [
             (lambda: nnx.BatchNorm(7, rngs=nnx.Rngs(0)), "layers.1 is BatchNorm, in which samples mix"),
-            (lambda: nnx.Conv(7, 7, (3,), rngs=nnx.Rngs(0)), "layers.1 is Conv; expected dense layers"),
-            (lambda: nnx.LayerNorm(7, rngs=nnx.Rngs(0)), "layers.1 is LayerNorm; expected dense layers"),
+            (lambda: nnx.Conv(7, 7, (3,), rngs=nnx.Rngs(0)), "layers.1 is Conv, which acts on each sample by itself"),
+            (lambda: nnx.LayerNorm(7, rngs=nnx.Rngs(0)), "layers.1 is LayerNorm, which acts on each sample by itself"),
             (lambda: nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "layers.1 is Dropout in training"),
             (lambda: lambda z: z**2, "layers.1 is the function <lambda>, which is not known"),
             (lambda: functools.partial(jax.nn.gelu, True), "layers.1 is the function partial, which is not known"),

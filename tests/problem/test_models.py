@@ -111,10 +111,13 @@ class Wrapped(nn.Module):
         (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh(), nn.Linear(2, 2)), "after the activation relu"),
         (nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), "before the first dense layer"),
         (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Tanh()), "ends with tanh"),
-        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2, 2)), "2 is Dropout in training"),
+        (
+            nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2, 2)),
+            "2 is Dropout in training, so each sample passes a network of its own, by a mask that no update shows",
+        ),
         (nn.Sequential(nn.Linear(2, 2), nn.ELU(), nn.Linear(2, 2)), "none of the three kinds"),
         (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta=2), nn.Linear(2, 2)), "beta = 2"),
-        (nn.Sequential(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(2, 2)), "0 is Conv1d; expected dense layers"),
+        (nn.Sequential(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(2, 2)), "0 is Conv1d, which acts on each sample by itself"),
         (nn.Sequential(nn.Linear(2, 2), nn.PReLU(2), nn.Linear(2, 2)), "2 slopes"),
         (3, "received int, expected a torch.nn.Sequential"),
     ],
@@ -193,6 +196,77 @@ class Shifted(nn.Sequential):
         return super().forward(X - 0.5)
 
 
+def normalised(*, bias, affine):
+    """Dense layers with batch normalisations that have seen some data, in evaluation."""
+    torch.manual_seed(1)
+    normalisation = [nn.BatchNorm1d(size, affine=affine, dtype=torch.float64) for size in (7, 6)]
+    dense = [nn.Linear(*sizes, bias=bias, dtype=torch.float64) for sizes in ((5, 7), (7, 6), (6, 3))]
+    model = nn.Sequential(
+        dense[0],
+        normalisation[0],
+        nn.GELU(),
+        nn.Dropout(0.3),
+        nn.Sequential(dense[1], normalisation[1], nn.Tanh(), nn.Dropout(0.0)),
+        dense[2],
+    )
+    for part in normalisation:
+        if affine:
+            nn.init.normal_(part.weight)
+            nn.init.normal_(part.bias)
+    for _ in range(5):
+        model(2 * torch.randn(20, 5, dtype=torch.float64) + 1)
+    return model.eval()
+
+
+class TestNormalisationWithKnownStatistics:
+    @pytest.mark.parametrize(("bias", "affine"), [(True, True), (False, True), (True, False), (False, False)])
+    @pytest.mark.parametrize("functional", [False, True])
+    def test_it_is_a_part_of_the_layer_in_front(self, bias, affine, functional):
+        model = normalised(bias=bias, affine=affine)
+        X, y = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 2, 1, 1])
+        outputs = model(X)
+        outputs.retain_grad()
+        nn.functional.cross_entropy(outputs, y).backward()
+        net = idf.Network.of(model)
+        assert net.sizes == (5, 7, 6, 3) and net.biases[0] is not None
+        assert np.allclose(net(X.numpy()), outputs.detach().numpy(), rtol=1e-12, atol=1e-13)
+        if functional:
+            layers = idf.gradients_of({name: value.grad for name, value in model.named_parameters()}, like=model)
+        else:
+            layers = idf.gradients_of(model)
+        assert (layers[1][1] is None) == (not bias and not affine)
+        system = idf.KKTSystem.gradient(net, layers=layers)
+        assert system.residual(X.numpy(), -outputs.grad.numpy()) < 1e-12
+        # the chain rule, not the raw gradient: with that, the equation does not hold
+        raw = {k: (-part.weight.grad.numpy(), None) for k, part in ((1, model[0]), (2, model[4][0]))}
+        assert idf.KKTSystem.gradient(net, layers=raw).residual(X.numpy(), -outputs.grad.numpy()) > 1e-2
+
+    def test_the_batch_comes_back(self):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(12, 40, bias=False), nn.BatchNorm1d(40), nn.ReLU(), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 4)
+        ).double()
+        model(torch.randn(200, 12, dtype=torch.float64))
+        X = torch.randn(5, 12, dtype=torch.float64)
+        nn.functional.cross_entropy(model.eval()(X), torch.tensor([0, 1, 2, 3, 0])).backward()
+        found = idf.recover(idf.KKTSystem.gradient(idf.Network.of(model), layers=idf.gradients_of(model)))
+        errors = [np.linalg.norm(found.X - x, axis=1).min() for x in X.numpy()]
+        assert found.n_samples == 5 and max(errors) < 1e-9 and sorted(found.labels) == [0, 0, 1, 2, 3]
+
+    def test_refused(self):
+        flat = normalised(bias=True, affine=True)
+        with torch.no_grad():
+            flat[1].weight[2] = 0.0
+        with pytest.raises(idf.ShapeError, match="1 takes neurons of 0 to zero"):
+            idf.Network.of(flat)
+        behind = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.BatchNorm1d(2), nn.Linear(2, 2)).eval()
+        with pytest.raises(idf.ShapeError, match="2 is BatchNorm1d, and not directly behind a dense layer.*KKTSystem.features"):
+            idf.Network.of(behind)
+        without = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False), nn.ReLU(), nn.Linear(2, 2)).eval()
+        with pytest.raises(idf.ShapeError, match="in which samples mix unless its statistics are known"):
+            idf.Network.of(without)
+
+
 def shared():
     layer = nn.Linear(5, 5)
     return nn.Sequential(layer, nn.ReLU(), layer)
@@ -204,8 +278,14 @@ def shared():
         (lambda: Shifted(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), "a forward of its own, which may do anything"),
         (lambda: nn.Sequential(Doubled(2, 2), nn.ReLU(), nn.Linear(2, 2)), "0 is a Linear with a forward of its own"),
         (shared, "0 and 2 have the same weights, so their gradient is a sum"),
-        (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 2)), "1 is BatchNorm1d, in which samples mix"),
-        (lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)), "1 is LayerNorm; expected dense layers"),
+        (
+            lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 2)),
+            "1 is BatchNorm1d in training, in which samples mix.*model.eval",
+        ),
+        (
+            lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)),
+            "1 is LayerNorm, which acts on each sample by itself.*KKTSystem.features",
+        ),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.LogSoftmax(-1)), "take a softmax into the loss"),
         (lambda: nn.Sequential(nn.LazyLinear(2), nn.ReLU(), nn.Linear(2, 2)), "0 has no weights yet; call the model on a batch"),
         (lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), nn.ReLU(), nn.Linear(2, 2)), "other parameters"),

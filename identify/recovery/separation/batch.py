@@ -13,11 +13,13 @@ from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
+from identify.recovery.separation.alone import by_zeros_of_signals, has_zeros_for
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
-from identify.recovery.solution import Recovery, RecoveryError
+from identify.recovery.separation.parts import is_in_parts, separated_from_parts
+from identify.recovery.solution import Failure, InapplicableError, Recovery, RecoveryError
 from identify.recovery.steps.recovered import recovered
 
 FORWARD = "the updates of the first two layers were observed"
@@ -58,6 +60,8 @@ def by_separation(
                 raise InputError(f"{name}: received {value!r}, which has no meaning for several steps; leave it out, and set a budget")
         known = None if data is None else check_pair("data", data, system.initial)
     else:
+        if checkpoint is not None and is_in_parts(system):
+            raise InputError("checkpoint: received a folder, but only the search from the first layers keeps what it finds; leave it out")
         if starts is not None:
             raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
         known = None if data is None else check_pair("data", data, system.network)
@@ -77,11 +81,8 @@ def by_separation(
             elif isinstance(system, StepsSystem):
                 found = recovered(system, go_on=clock.go_on, **asked)
             else:
-                why = why_one_layer(system, asked["samples"])
-                if why is not None or all(update.W is not None for update in system.updates[:2]):
-                    evidence["chosen"] = FORWARD if why is None else why
                 kept = Kept.of(None if checkpoint is None else Path(checkpoint), system, asked["samples"])
-                found = (separated if why is None else separated_from_one_layer)(system, go_on=clock.go_on, kept=kept, **asked)
+                found = _of_dense_layers(system, clock, kept, asked)
         except RecoveryError as error:
             if clock.interrupted:
                 error.evidence["interrupted"] = clock.interrupted
@@ -91,3 +92,34 @@ def by_separation(
     if known is not None:
         found.evidence["errors"] = found.match(*known).errors.tolist()
     return found
+
+
+def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[str, Any]) -> Recovery:
+    """By the layers that were observed; ``evidence["chosen"]`` says why."""
+
+    def above(head: KKTSystem, **own: Any) -> Recovery:
+        return _of_dense_layers(head, clock, Kept(), asked | own)
+
+    if is_in_parts(system):
+        return separated_from_parts(system, clock=clock, above=above, **asked)
+    why = why_one_layer(system, asked["samples"])
+    asked["evidence"].setdefault("chosen", FORWARD if why is None else why)
+    if why is None:
+        try:
+            return separated(system, go_on=clock.go_on, kept=kept, **asked)
+        except InapplicableError as error:
+            if error.obstacle.kind is not Failure.NARROW or len(system.layers) < 3:
+                raise
+            try:  # a deeper layer may count the samples, where the second does not
+                return separated_from_parts(system, clock=clock, above=above, **asked)
+            except RecoveryError:
+                raise error from None
+    try:
+        return separated_from_one_layer(system, go_on=clock.go_on, kept=kept, **asked)
+    except InapplicableError as error:
+        if not has_zeros_for(system, error.obstacle):
+            raise
+        try:
+            return by_zeros_of_signals(system, clock=clock, **asked)
+        except RecoveryError:
+            raise error from None

@@ -31,9 +31,9 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.peel import Peeled, Peeling
-from identify.recovery.separation.precision import allowed_residual, signal_rank
+from identify.recovery.separation.precision import allowed_residual, rank_among, signal_rank
 from identify.recovery.separation.subspace import Subspace
-from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 
 METHOD = "forward separation"
 MOST_LAYERS = 4
@@ -57,7 +57,7 @@ class Updates:
 
     @classmethod
     def of(cls, system: KKTSystem) -> Updates:
-        """Raises :class:`InapplicableError` unless the first two layers were observed."""
+        """Of a system of which at least the first two layers of weights were observed."""
         net, matrices, lifted = system.network, [], []
         for update in system.updates:
             if update.W is None:
@@ -65,8 +65,7 @@ class Updates:
             W = update.W.reshape(-1, update.W.shape[-1])
             matrices.append(W if update.bias is None else np.hstack([W, update.bias[:, None]]))
             lifted.append(update.bias is not None)
-        if len(matrices) < 2:
-            raise InapplicableError.of(Failure.TWO_LAYERS, observed=", ".join(system.parts))
+        assert len(matrices) >= 2, "batch.py sends other systems elsewhere"
         biases = [np.zeros(len(W)) if b is None else b for W, b in zip(net.weights, net.biases, strict=True)]
         layers = [Layer(W, b, sigma) for W, b, sigma in zip(net.weights, biases, net.activations, strict=False)]
         return cls(matrices, lifted, Stack(layers, net.weights[-1]))
@@ -110,7 +109,7 @@ def separated(
     Raises
     ------
     InapplicableError
-        When two layers were not observed, or one is too narrow for so many samples.
+        When one of the first two layers is too narrow for so many samples.
     ResidualError
         When no sample was found, or all that were found do not reproduce the updates.
 
@@ -128,7 +127,7 @@ def separated(
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
-    counts = [min(n, rank) for rank in ranks]
+    counts = [rank_among(values, unit, rank, n) for (_, values, _), rank in zip(factors, ranks, strict=True)]
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
@@ -177,7 +176,14 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
     """n, which the ranks of the first two updates count: the larger one, as samples may be dependent, or more than inputs."""
     evidence["ranks"] = ranks
     n = max(ranks[:2]) if samples is None else samples
+    if not all(ranks[:2]):
+        raise RecoveryError(
+            "target: every number of one of the first two updates is zero, so nothing enters or leaves that layer", **evidence
+        )
     rows, columns = updates.matrices[1].shape
+    deeper = max(ranks[2:], default=0)
+    if samples is None and deeper > n and deeper >= min(rows, columns):  # they count more than the second can
+        n = deeper
     if n >= columns or n > rows:
         raise InapplicableError.of(Failure.NARROW, evidence, samples=n, rows=rows, columns=columns)
     return n

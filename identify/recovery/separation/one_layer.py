@@ -20,7 +20,6 @@ from identify.base.limits import refuse_above
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.precision import format_of
-from identify.problem.rank import numerical_rank
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
@@ -29,7 +28,7 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
-from identify.recovery.separation.precision import SIGNAL, allowed_residual, signal_rank
+from identify.recovery.separation.precision import SIGNAL, allowed_residual, lone_rank
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.search import PATIENCE, STARTS
 from identify.recovery.separation.settling import Batch, ambiguity_of, settled
@@ -70,15 +69,9 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     if second.W is None:
         return Why.ALONE.value
     matrix = _matrix(system)
-    n = samples or _count(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+    n = samples or lone_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
     rows = system.network.n_outputs
     return Why.NARROW.value.format(rows=rows, samples=n) if n > rows else None
-
-
-def _count(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
-    """The rank; a single update of full rank needs a large gap to be taken for one of lower rank and noise."""
-    rank = signal_rank(values, unit, shape)
-    return numerical_rank(values)[0] if values[-1] > SIGNAL * unit * values[0] else rank
 
 
 def separated_from_one_layer(
@@ -130,7 +123,7 @@ def separated_from_one_layer(
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the update")
     factors = np.linalg.svd(update, full_matrices=False)
-    rank = _count(factors[1], unit, update.shape)
+    rank = lone_rank(factors[1], unit, update.shape)
     shown = max(rank, int(np.sum(factors[1] > SIGNAL * unit * factors[1][0])))
     evidence["ranks"] = [rank]
     if samples is not None and samples > shown:

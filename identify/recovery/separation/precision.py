@@ -23,6 +23,8 @@ def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, 
     those are much smaller. Between the two the largest drop decides.
     """
     m, columns = shape
+    if not values[0] > 0:
+        return 0
     spread = unit * np.linalg.norm(values) * (m**0.5 + columns**0.5) / (m * columns) ** 0.5
     surely = int(np.sum(values > SIGNAL * unit * values[0]))
     perhaps = int(np.sum(values > SIGNAL * min(spread, unit * values[0])))
@@ -36,6 +38,24 @@ def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, 
         return rank
     drops = values[:-1] / values[1:]
     return int(drops.argmax()) + 1 if len(drops) and drops.max() >= DROP else len(values)
+
+
+def lone_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
+    """The same for a single update: one of full rank needs a large gap to be taken for one of lower rank and noise."""
+    if len(values) and values[-1] > SIGNAL * unit * values[0]:
+        return numerical_rank(values)[0]
+    return signal_rank(values, unit, shape)
+
+
+def rank_among(values: Float[np.ndarray, " k"], unit: float, rank: int, samples: int) -> int:
+    """The rank of an update that is known to come from so many samples, at most.
+
+    If it has no more rows or columns than there are samples, nothing but rounding makes its rank smaller than that: a drop among its
+    singular values is no sign of noise then.
+    """
+    if len(values) <= samples and values[-1] > SIGNAL * unit * values[0]:
+        return len(values)
+    return min(rank, samples)
 
 
 def allowed_residual(noise: float, unit: float, sizes: Float[np.ndarray, " found"], bars: Float[np.ndarray, " found"]) -> float:

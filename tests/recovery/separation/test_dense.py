@@ -55,6 +55,31 @@ class TestPlanted:
         found = idf.recover(system)
         assert found.n_samples == 25 and worst(found, truth) < 1e-9
 
+    @pytest.mark.parametrize(
+        ("options", "seed"),
+        [
+            ({"inputs": 4, "samples": 5, "width": (29, 20, 22), "outputs": 4}, 894),  # G_1 has five columns
+            ({"inputs": 3, "samples": 5, "width": (9, 10), "outputs": 1}, 172),  # G_1 has four
+            ({"inputs": 4, "samples": 3, "width": 9, "outputs": 3}, 725),  # G_2 has three rows
+        ],
+    )
+    def test_an_update_with_no_more_rows_or_columns_than_samples(self, options, seed):
+        """All its singular values belong to samples, however much they differ: none is noise."""
+        system, truth = idf.Configuration(**options, activation="gelu", bias=True).plant(seed)
+        found = idf.recover(system, judge=False)
+        assert found.n_samples == options["samples"] and worst(found, truth) < 1e-9
+
+    def test_a_layer_without_signals(self):
+        system, _ = planted(samples=2)
+        zeros = {k: tuple(None if part is None else part * (k > 1) for part in update) for k, update in system.layers.items()}
+        with pytest.raises(idf.RecoveryError, match="every number of one of the first two updates is zero"):
+            idf.recover(idf.KKTSystem.gradient(system.network, layers=zeros))
+
+    def test_a_deeper_layer_counts_the_samples_where_the_second_does_not(self):
+        system, truth = idf.Configuration(inputs=2, samples=5, width=(3, 24, 29), outputs=5, bias=True, activation="tanh").plant(98)
+        found = idf.recover(system, judge=False)
+        assert found.n_samples == 5 and worst(found, truth) < 1e-9
+
     def test_two_layers_with_as_many_outputs_as_samples(self):
         system, truth = planted(width=48, samples=4, outputs=6)
         assert worst(idf.recover(system), truth) < 1e-10
@@ -241,12 +266,6 @@ class TestRefused:
         assert min(found.match(truth.X, truth.c).errors) < 1e-6
         nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
         assert max(nearest) < 1e-6
-
-    def test_one_layer_is_not_enough(self):
-        system, _ = planted()
-        with pytest.raises(InapplicableError) as caught:
-            idf.recover(idf.KKTSystem.gradient(system.network, layers={1: system.layers[1]}))
-        assert caught.value.obstacle.kind is Failure.TWO_LAYERS
 
     def test_too_narrow(self):
         system, _ = planted(width=(48, 6), samples=8)

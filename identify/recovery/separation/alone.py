@@ -1,0 +1,161 @@
+"""The batch behind one layer, or behind biases, of a network of any depth, by the signals alone; the samples follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from identify.base.limits import Clock
+from identify.conditions.networks.parts import MOST_BY_ZEROS, SURPLUS, Way, is_halved
+from identify.problem.exposure import Method
+from identify.problem.network import Network
+from identify.problem.precision import SLACK, format_of
+from identify.problem.system import KKTSystem
+from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
+from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from
+from identify.recovery.separation.dense import _ambiguity
+from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS
+from identify.recovery.separation.one_layer import separated_from_one_layer
+from identify.recovery.separation.precision import lone_rank
+from identify.recovery.separation.zeros import by_zeros
+from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+
+CONFIRMED = 6
+"""Starts that end at a solution, after which no more are made."""
+
+
+def from_first_layer(asked: Asked) -> Recovery:
+    """The first layer of a deeper network alone."""
+    system = asked.system
+    net, first = system.network, system.updates[0]
+    asked.evidence["chosen"] = WhyParts.BACKWARD.value
+    two = Network(net.weights[:2], biases=[net.biases[0], None], activation=net.activations[0])
+    found = separated_from_one_layer(
+        KKTSystem.gradient(two, layers={1: tuple(first)}),
+        samples=asked.samples,
+        seed=asked.seed,
+        tolerance=asked.tolerance,
+        evidence=asked.evidence,
+        go_on=asked.clock.go_on,
+        progress=asked.progress,
+    )
+    signals = found.c.reshape(len(found.X), -1)
+    return completed(asked, found.X, multipliers_from(system, found.X, signals, 2), found.error_bars, found)
+
+
+def from_zeros(asked: Asked) -> Recovery:
+    """The first layer of any network alone, by the zeros of its signals."""
+    system, n, evidence = asked.system, asked.samples, asked.evidence
+    net, update = system.network, matrix_of(system, 1)
+    evidence["chosen"] = WhyParts.ZEROS.value
+    asked.progress("zeros of the signals")
+    left, values, _ = np.linalg.svd(update, full_matrices=False)
+    bias = net.biases[0]
+    assert bias is not None
+    rng = np.random.default_rng(asked.seed)
+    batch, draws, hits = by_zeros(update, left[:, :n], net.weights[0], bias, rng, asked.clock.go_on)
+    numbers = {"samples": n, "starts": draws, "converged": hits}
+    evidence["separation"] = numbers | {"found": n if batch is not None else 0}
+    if batch is None:
+        advice = "too few neurons are inactive, the update is too noisy, or it belongs to another network"
+        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), advice, **evidence)
+    spare = max((update.shape[0] - n) * (update.shape[1] - n), 1)
+    entry = max(float(np.linalg.norm(values[n:])) / spare**0.5, format_of(system.target) * float(np.linalg.norm(values)) / update.size**0.5)
+    evidence["precision"] = {"noise": entry * update.size**0.5 / float(np.linalg.norm(values))}
+    noise = entry * np.hypot(np.linalg.norm(batch.X, axis=1), net.n_inputs**0.5)
+    bars = np.linalg.norm(batch.inverse, axis=1) * np.hypot(noise, np.finfo(float).eps * values[0])
+    known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
+    c = multipliers_from(system, batch.X, batch.signals, 1)
+    found = Recovery(batch.X, c, 0.0, bars, Method.ZEROS.value, _ambiguity(system), asked.seed, evidence, known)
+    return completed(asked, batch.X, c, bars, found)
+
+
+def has_zeros_for(system: KKTSystem, obstacle: Obstacle) -> bool:
+    """Whether the first of two layers, of which quadrics say too little, may still show its batch by the zeros of its signals."""
+    first, sigma = system.updates[0], system.network.activations[0]
+    return obstacle.kind in (Failure.QUADRICS_NARROW, Failure.KERNEL) and first.bias is not None and is_halved(sigma)
+
+
+def by_zeros_of_signals(
+    system: KKTSystem,
+    *,
+    samples: int | None,
+    seed: int,
+    tolerance: float | None,
+    evidence: dict[str, Any],
+    clock: Clock,
+    progress: Callable[[str], None],
+) -> Recovery:
+    """The same for the first of two layers. Raises :class:`InapplicableError` for more samples than draws can tell apart."""
+    matrix = matrix_of(system, 1)
+    rank = lone_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+    n, width = samples or rank, len(matrix)
+    if n > min(rank, MOST_BY_ZEROS) or width // 4 < n + SURPLUS:
+        raise InapplicableError.of(Failure.PARTS, evidence, observed=", ".join(system.parts), samples=n)
+    way = Way(Method.ZEROS, width // 4, n + SURPLUS, 1)
+    return from_zeros(Asked(system, way, n, {1: rank}, seed, tolerance, evidence, clock, progress))
+
+
+def from_row(asked: Asked) -> Recovery:
+    """One sample: the first update has rank one, and its rows are multiples of the sample."""
+    system, evidence = asked.system, asked.evidence
+    evidence["chosen"] = WhyParts.ROW.value
+    U, values, right = np.linalg.svd(matrix_of(system, 1), full_matrices=False)
+    d = system.network.n_inputs
+    x, noise = right[0, :d] / right[0, d], values[1] / values[0] if len(values) > 1 else 0.0
+    bar = max(noise, format_of(system.target)) * float(np.hypot(np.linalg.norm(x), 1.0)) ** 2
+    signal = U[:, 0] * values[0] * right[0, d]
+    c = multipliers_from(system, x[None], signal[None], 1)
+    numbers = {"samples": 1, "starts": 0, "converged": 0}
+    known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
+    evidence["precision"] = {"noise": noise}
+    evidence["separation"] = numbers | {"found": 1}
+    found = Recovery(x[None], c, 0.0, np.array([bar]), "row", _ambiguity(system), asked.seed, evidence, known)
+    return completed(asked, x[None], c, found.error_bars, found)
+
+
+def from_signals(asked: Asked) -> Recovery:
+    """One sample from the updates of the first two biases: the slopes of the first layer are their ratio."""
+    system, evidence = asked.system, asked.evidence
+    net, rng = system.network, np.random.default_rng(asked.seed)
+    evidence["chosen"] = WhyParts.SIGNALS.value
+    first, second = system.updates[0].bias, system.updates[1].bias
+    assert first is not None and second is not None
+    arriving = net.weights[1].T @ second
+    sigma, W, b = net.activations[0], net.weights[0], net.biases[0]
+    weight = 1 / max(float(np.linalg.norm(first)), np.finfo(float).tiny)
+    asked.progress("one sample from its slopes")
+
+    def misfit(x: np.ndarray) -> np.ndarray:
+        return weight * (arriving * sigma(W @ x + b, order=1) - first)
+
+    def derivative(x: np.ndarray) -> np.ndarray:
+        return weight * (arriving * sigma(W @ x + b, order=2))[:, None] * W
+
+    solutions = []
+    for trial in range(INVERSIONS):
+        start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs)
+        ended = least_squares(misfit, start, jac=derivative, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        if np.linalg.norm(ended.fun) <= max(INVERTED, SLACK * format_of(system.target)):
+            solutions.append((ended.x, ended.jac))
+            if len(solutions) == CONFIRMED:
+                break
+    distinct = [x for k, (x, _) in enumerate(solutions) if all(np.linalg.norm(x - y) > SAME * np.linalg.norm(x) for y, _ in solutions[:k])]
+    numbers = {"samples": 1, "starts": trial + 1, "converged": len(solutions), "solutions": len(distinct)}
+    evidence["separation"] = numbers | {"found": min(len(distinct), 1)}
+    if not distinct:
+        advice = "biases alone show one sample only; the updates are those of more samples, or of another network"
+        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), advice, **evidence)
+    x, jacobian = solutions[0]
+    smallest = float(np.linalg.svd(jacobian, compute_uv=False)[-1])
+    bar = format_of(system.target) * len(first) ** 0.5 / smallest if smallest else np.inf
+    status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION
+    if len(distinct) > 1:
+        status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS
+    c = multipliers_from(system, x[None], second[None], 2)
+    known = Uniqueness(status, reason, numbers=numbers)
+    found = Recovery(x[None], c, 0.0, np.array([bar]), "signals", _ambiguity(system), asked.seed, evidence, known)
+    return completed(asked, x[None], c, found.error_bars, found)
