@@ -162,7 +162,7 @@ class TestAnalytic:
             function = sigma.jax
             for order in range(1, 4):
                 function = jax.vmap(jax.grad(function)) if order == 1 else jax.vmap(jax.grad(lambda v, f=function: f(v[None])[0]))
-                assert np.allclose(function(jnp.asarray(z)), sigma(z, order=order), rtol=1e-9, atol=1e-12), order
+                assert np.allclose(jax.jit(function)(jnp.asarray(z)), sigma(z, order=order), rtol=1e-9, atol=1e-12), order
             assert np.isfinite(jax.jit(jax.hessian(lambda v: sigma.jax(v).sum()))(jnp.asarray(z))).all()
 
     def test_orders(self):
@@ -226,7 +226,7 @@ class TestPiecewiseLinear:
         at = np.array([float(t) for t in sigma.breakpoints])
         with jax.enable_x64(True):
             assert np.array_equal(sigma(at, order=1), list(map(float, kinks)))
-            assert np.array_equal(jax.vmap(jax.grad(sigma.jax))(jnp.asarray(at)), list(map(float, kinks)))
+            assert np.array_equal(jax.jit(jax.vmap(jax.grad(sigma.jax)))(jnp.asarray(at)), list(map(float, kinks)))
 
     @pytest.mark.parametrize("name", PIECEWISE)
     def test_infinite_and_missing_arguments(self, name):

@@ -48,7 +48,7 @@ def automatic(net, X, c):
                 H = net.activations[k - 1].jax(H) if k < net.depth else H
             return (H * c).sum()
 
-        return jax.grad(total)({name: jnp.asarray(part) for name, part in net.parameters.items()})
+        return jax.jit(jax.grad(total))({name: jnp.asarray(part) for name, part in net.parameters.items()})
 
 
 class TestNetworks:

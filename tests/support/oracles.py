@@ -114,7 +114,7 @@ def jax_jacobian(net: TwoLayerNetwork, observed: Observed, X, c) -> np.ndarray:
             gradients = jax.grad(lambda theta: (c * network_function(net.activation, theta, X)).sum())(parameters)
             return jnp.concatenate([part.ravel() for part, seen in zip(gradients, observed, strict=True) if seen])
 
-        jacobian = jax.jacfwd(right_hand_side)(jnp.asarray(np.hstack([X, c])))
+        jacobian = jax.jit(jax.jacfwd(right_hand_side))(jnp.asarray(np.hstack([X, c])))
         return np.asarray(jacobian).reshape(len(jacobian), -1)
 
 
