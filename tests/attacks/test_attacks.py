@@ -44,9 +44,9 @@ def outputs(parameters, X, nonlinearity):
 def per_sample_gradients(net: Network, X, nonlinearity) -> list[dict]:
     """By automatic differentiation, one sample at a time: the oracle."""
     with jax.enable_x64(True):
-        parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
+        parameters = {name: jax.device_put(value) for name, value in net.parameters.items()}
         of_one = jax.jit(jax.jacrev(lambda p, x: outputs(p, x[None], nonlinearity)[0]))
-        return [of_one(parameters, jnp.asarray(x)) for x in X]
+        return [of_one(parameters, jax.device_put(x)) for x in X]
 
 
 NETWORKS = [
@@ -164,7 +164,7 @@ class TestObjectives:
         X, c = attack.start(np.random.default_rng(0), k)
         with jax.enable_x64(True):
             made = attack.objective(k)
-            at = (jnp.asarray(X + 0.3), jnp.asarray(c))
+            at = (jax.device_put(X + 0.3), jax.device_put(c))
             one, by_products = jax.jit(jax.value_and_grad(lambda X, c: made.products(X, c), (0, 1)))(*at)
             other, by_distance = jax.jit(jax.value_and_grad(lambda X, c: made.distance(X, c), (0, 1)))(*at)
             assert float(one) == pytest.approx(float(other), rel=1e-11)
@@ -178,7 +178,7 @@ _distances = jax.jit(lambda made, X, c: made.distance(X, c))
 
 def _value(made, X, c):
     with jax.enable_x64(True):
-        return float(_values(made, jnp.asarray(X), jnp.asarray(c)))
+        return float(_values(made, jax.device_put(X), jax.device_put(c)))
 
 
 def _inherited(made, parents, shares):
@@ -188,7 +188,7 @@ def _inherited(made, parents, shares):
 
 def _distance(made, X, c):
     with jax.enable_x64(True):
-        return float(_distances(made, jnp.asarray(X), jnp.asarray(c)))
+        return float(_distances(made, jax.device_put(X), jax.device_put(c)))
 
 
 class TestTruth:
@@ -202,10 +202,10 @@ class TestTruth:
         gamma = -(np.exp(log_softmax(net(X), axis=1)) - np.eye(3)[y]) / decay
         made = published.buzaglo(net, kind="weight-decay", sharpness=1e9).objective(n)
         with jax.enable_x64(True):
-            parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
+            parameters = {name: jax.device_put(value) for name, value in net.parameters.items()}
 
             def loss(p):
-                return -jax.nn.log_softmax(outputs(p, jnp.asarray(X), smoothing.exact(net.activation)))[jnp.arange(n), y].mean()
+                return -jax.nn.log_softmax(outputs(p, jax.device_put(X), smoothing.exact(net.activation)))[jnp.arange(n), y].mean()
 
             target = jax.tree.map(lambda g: -g / decay, jax.jit(jax.grad(loss))(parameters))
         assert _distance(replace(made, change=target), X, gamma) < 1e-20
@@ -246,14 +246,14 @@ class TestSplits:
         X, c = np.random.default_rng(0).standard_normal((3, 3)), np.random.default_rng(1).standard_normal((3, 1))
         S = splitting_matrices(made, X, c)
         with jax.enable_x64(True):
-            R = jax.tree.map(lambda t, g: t - g, made.target, made.gradients(jnp.asarray(X), jnp.asarray(c)))
+            R = jax.tree.map(lambda t, g: t - g, made.target, made.gradients(jax.device_put(X), jax.device_put(c)))
 
             def against(x, j):
-                one = replace(made, labels=made.labels[j : j + 1]).gradients(x[None], jnp.asarray(c[j : j + 1]))
+                one = replace(made, labels=made.labels[j : j + 1]).gradients(x[None], jax.device_put(c[j : j + 1]))
                 return sum((R[name] * one[name]).sum() for name in R)
 
             for j in range(3):
-                curvature = jax.jit(jax.hessian(partial(against, j=j)))(jnp.asarray(X[j]))
+                curvature = jax.jit(jax.hessian(partial(against, j=j)))(jax.device_put(X[j]))
                 assert np.allclose(S[j], -2 * np.asarray(curvature), rtol=1e-8, atol=1e-10)
         v, eps = np.array([0.6, -0.8, 0]), 1e-3
         children = np.concatenate([X[:2], (X[2] + eps * v)[None], (X[2] - eps * v)[None]])
@@ -268,7 +268,7 @@ def quick(seed=0, rate=1e-3) -> Attack:
     X = np.random.default_rng(5).uniform(-0.8, 0.8, (3, 3))
     made = published.buzaglo(net, kind="weight-decay", rate=rate, multiplier_rate=rate, start_scale=0.3)
     with jax.enable_x64(True):
-        target = made.objective(3).gradients(jnp.asarray(X), jnp.asarray([[3.0], [-3.0], [3.0]]))
+        target = made.objective(3).gradients(jax.device_put(X), jnp.asarray([[3.0], [-3.0], [3.0]]))
     return replace(made, objective=lambda k, inner=made.objective: replace(inner(k), change=target))
 
 

@@ -64,7 +64,7 @@ class TestProjection:
         point, own = rng.standard_normal(N * d) * 0.7, penalty * rng.uniform(0.5, 1, N + 1)
         with jax.enable_x64(True):
             arrays = problem.arrays()
-            at = (arrays, jnp.asarray(point), jnp.asarray(own))
+            at = (arrays, jax.device_put(point), jax.device_put(own))
             value, gradient, matrix = jax.jit(vp.normal)(*at)
             exact_value, exact = jax.jit(jax.value_and_grad(_cost, argnums=1))(*at)
             assert value == pytest.approx(float(exact_value), rel=1e-12)
@@ -82,7 +82,7 @@ class TestProjection:
         assert np.allclose(c[0].ravel(), np.linalg.lstsq(columns, system.target, rcond=None)[0], rtol=1e-6)
         residual = _smallest_residual(system, X[0]) / np.linalg.norm(system.target)
         with jax.enable_x64(True):
-            assert float(jax.jit(_cost)(problem.arrays(), jnp.asarray(X.ravel()), jnp.zeros(3))) == pytest.approx(residual**2, rel=1e-6)
+            assert float(jax.jit(_cost)(problem.arrays(), jax.device_put(X.ravel()), jnp.zeros(3))) == pytest.approx(residual**2, rel=1e-6)
         assert (sizes > 0).all()
 
     @pytest.mark.once
@@ -219,7 +219,7 @@ class TestSeparate:
                 psi = mixed * sigma.jax(z, order=1)
                 return complement.T @ psi / jnp.linalg.norm(psi)
 
-            J, r = (np.asarray(jax.jit(f)(jnp.asarray(point[0]))) for f in (jax.jacfwd(residual), residual))
+            J, r = (np.asarray(jax.jit(f)(jax.device_put(point[0]))) for f in (jax.jacfwd(residual), residual))
         gauge = columns.images.gauge(point)[0]  # its weight is added to the normal equations
         held = np.outer(gauge, gauge) * np.trace(J.T @ J) / max(gauge @ gauge, 1e-300)
         assert at.costs[0] == pytest.approx(float(r @ r))

@@ -90,7 +90,7 @@ def test_jax_transformations():
     with jax.enable_x64(True):
         residual = system.lambdify("jax")
         points = [point(system, seed) for seed in range(4)]
-        unknowns, parameters = (jnp.asarray(np.array(part)) for part in zip(*points, strict=True))
+        unknowns, parameters = (jax.device_put(np.array(part)) for part in zip(*points, strict=True))
         plain = np.array([system.lambdify()(*at) for at in points])
         assert np.allclose(jax.jit(residual)(unknowns[0], parameters[0]), plain[0], rtol=1e-13)
         assert np.allclose(jax.jit(jax.vmap(residual))(unknowns, parameters), plain, rtol=1e-13)
