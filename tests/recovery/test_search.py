@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -587,3 +589,14 @@ def test_starts_have_the_scale_of_the_network():
     assert np.allclose(scaled, 100 * points)
     z = points @ net.W.T
     assert 0.2 < np.sqrt((z**2).mean()) < 3
+
+
+@pytest.mark.once
+def test_only_programs_of_its_own_are_compiled(caplog):
+    """Whatever JAX does with arrays outside of them would be one more program for each size."""
+    system, truth = size(6, 3, 11).plant(0)  # a size that no other test has
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        found = idf.recover(system, samples=3, method="birth", starts=16)
+    assert found.match(truth.X, truth.c).errors.max() < 1e-8
+    names = set(re.findall(r"Compiling (?:jit\()?(\w+)", caplog.text))
+    assert "_attempts" in names and names <= {"_attempts", "_linearise", "_multipliers", "_removal", "_step"}
