@@ -71,7 +71,9 @@ def search(case: Case, *, near: float | None = None, starts: int = STARTS, solut
     function, derivative = equations(case)
     n, C = case.c.shape
     planted = np.hstack([case.X, case.c])
-    found, distances, tried = [], [], 0
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    distances: list[float] = []
+    tried = 0
     with np.errstate(all="ignore"):
         while tried < starts and len(found) < solutions:
             together = min(solutions - len(found), starts - tried)  # fewer are not enough
