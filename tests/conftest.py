@@ -2,10 +2,12 @@
 
 import gc
 import os
+import sys
 
 # Read when NumPy and JAX are imported, so before everything else; for the processes that tests start, too.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 from support import compiling, executed
 from support.golden import golden, pytest_addoption, pytest_configure, pytest_sessionfinish  # noqa: F401
@@ -16,6 +18,27 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 executed.install()
+
+COMPILED = 1500
+"""MiB of a process above which what JAX compiled is dropped at the end of a file: each program keeps more than one, to the end."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory():
+    """Else the processes of a whole run take several GB each, mostly for programs that no later test calls."""
+    yield
+    if "jax" in sys.modules and resident() > COMPILED:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+
+
+def resident() -> float:
+    """MiB of memory that this process holds; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return 0.0
 
 
 def pytest_collection_finish():

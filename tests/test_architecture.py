@@ -65,8 +65,20 @@ def modules():
     return SimpleNamespace(**runpy.run_path(str(path)))
 
 
-def test_every_module_has_a_row(modules):
-    assert set(modules.imports(ROOT)) == set(ORDER)
+@pytest.fixture(scope="module")
+def graph(modules):
+    """What imports what in the package; nobody changes it."""
+    return nx.freeze(modules.imports(ROOT))
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """The syntax of every file of the package."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")}
+
+
+def test_every_module_has_a_row(graph):
+    assert set(graph) == set(ORDER)
 
 
 def test_the_folders_are_those_of_the_order_and_the_tests_mirror_them():
@@ -130,16 +142,14 @@ def test_prose_that_a_template_reads_is_found():
 
 
 @pytest.mark.smoke
-def test_modules_import_only_from_rows_above_their_own(modules):
-    graph = modules.imports(ROOT)
+def test_modules_import_only_from_rows_above_their_own(modules, graph):
     returning = modules.against_the_order(graph)
     assert set(returning) == FACADES
     below = [(a, b) for a, b in graph.edges if ORDER.index(b) > ORDER.index(a)]
     assert set(below) == FACADES, "imports of what comes after"
 
 
-def test_the_picture_has_every_module_and_the_ways_between(modules):
-    graph = modules.imports(ROOT)
+def test_the_picture_has_every_module_and_the_ways_between(modules, graph):
     drawn = modules.ordered(graph)
     svg = ElementTree.fromstring(modules.picture(graph))
     assert [text.text for text in svg.iter("text")] == list(graph)
@@ -173,9 +183,9 @@ def test_exact_verdicts_do_not_need_jax():
             assert not re.search(r"^\s*(import|from) (jax|sympy)\b", path.read_text(encoding="utf-8"), re.M), path
 
 
-def test_verdicts_are_made_in_one_place():
-    for path in ROOT.rglob("*.py"):
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+def test_verdicts_are_made_in_one_place(trees):
+    for path, tree in trees.items():
+        nodes = list(ast.walk(tree))
         asked = {part for node in nodes if isinstance(node, ast.Compare) for part in ast.walk(node)}
         asked |= {key for node in nodes if isinstance(node, ast.Dict) for key in node.keys}
         made = {
@@ -192,9 +202,9 @@ def test_public_names_are_listed_once_and_exist():
     assert set(identify.__all__) <= set(dir(identify))
 
 
-def test_every_module_says_what_it_is_for():
-    for path in ROOT.rglob("*.py"):
-        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+def test_every_module_says_what_it_is_for(trees):
+    for path, tree in trees.items():
+        assert ast.get_docstring(tree), path
 
 
 def test_every_golden_message_is_of_a_test():

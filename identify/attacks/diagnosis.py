@@ -96,8 +96,8 @@ def diagnose(
     made = labelled(attack.objective(len(X)), labels)
     X = np.asarray(X, float)
     with jax.enable_x64(True):
-        inside, count = jnp.asarray(attack.coordinates(X)), float(made.count)
-        value = float(jax.jit(type(made).__call__)(made, inside, jnp.asarray(found.multipliers * count)))
+        inside, count = jax.device_put(attack.coordinates(X)), float(made.count)
+        value = float(jax.jit(type(made).__call__)(made, inside, jax.device_put(found.multipliers * count)))
     relu = getattr(made.nonlinearity, "func", None) in (sigmoid_relu, softplus_relu)
     two = set(made.at[0]) <= {"W1", "b1", "W2"} and len(made.at) == 1 and found.multipliers.shape[1] == len(made.at[0]["W2"]) == 1
     W1 = attack.lifted(np.asarray(made.target["W1"]))

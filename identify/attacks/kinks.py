@@ -133,7 +133,7 @@ def corners(
                 break
             weights = np.exp(SPREAD * rng.standard_normal((min(chunk, starts - done), network.n_inputs)))
             try:
-                u, cost = search.run(jnp.asarray(weights))
+                u, cost = search.run(jax.device_put(weights))
             except KeyboardInterrupt:
                 if not points:
                     raise
@@ -165,7 +165,7 @@ class _Search:
         normals = W[alive] / sizes[alive, None]
         offsets = network.parameters.get("b1", np.zeros(len(W)))[alive] / sizes[alive]
         with jax.enable_x64(True):
-            return cls(*map(jnp.asarray, (basis, low, high, normals @ basis.T, offsets, kinks / len(normals))))
+            return cls(*map(jax.device_put, (basis, low, high, normals @ basis.T, offsets, kinks / len(normals))))
 
     @jax.jit
     def run(self, weights: Float[Array, "k d"]) -> tuple[Array, Array]:

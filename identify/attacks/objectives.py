@@ -216,7 +216,7 @@ def objective(
     """An :class:`Objective` for k candidates, one for each label; M = k · ``outputs``. Without ``change`` the target is ``at[0]``."""
 
     def arrays(parameters: Mapping[str, np.ndarray]) -> Parameters:
-        return {name: jnp.asarray(value) for name, value in parameters.items()}
+        return {name: jax.device_put(value) for name, value in parameters.items()}
 
     k = len(labels)
     with jax.enable_x64(True):

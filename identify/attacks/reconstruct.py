@@ -189,7 +189,7 @@ def _run(
         splits += [replace(each, resumed=history[-1][1]) for each in pending]
         X, c = (np.asarray(point[name], float) for name in ("X", "c"))
         # with the free places, which add nothing: as many as are used would compile anew
-        distance, value = map(float, _judged(_sharpened(objective, attack.sharpness, at), jnp.asarray(X), jnp.asarray(c)))
+        distance, value = map(float, _judged(_sharpened(objective, attack.sharpness, at), jax.device_put(X), jax.device_put(c)))
     return Trial(seed, attack.lifted(X[:used]), c[:used], value, distance, np.array(history), tuple(splits), dict(attack.settings))
 
 
@@ -259,7 +259,7 @@ def _split(
     for j in np.argsort(values[:used])[:room]:
         if values[j] >= -splitting.threshold:
             break
-        before = float(grown(jnp.asarray(X), jnp.asarray(c)))
+        before = float(grown(jax.device_put(X), jax.device_put(c)))
         step, after = best_step(grown, X, c, int(j), vectors[j])
         if not after < before * (1 - NEGLIGIBLE):
             continue
@@ -269,9 +269,9 @@ def _split(
         order = np.arange(cap)
         order[used + len(made)] = cap  # the second child comes last: it takes the next free place
         X, c = X[order], c[order]
-        grown = grown.inherit(parents[order], jnp.asarray(shares[order]))
+        grown = grown.inherit(parents[order], jax.device_put(shares[order]))
         made.append(Split(int(j), float(values[j]), step, before, after, np.nan))
-    return (grown, {"X": jnp.asarray(X), "c": jnp.asarray(c)}, made) if made else (objective, point, made)
+    return (grown, {"X": jax.device_put(X), "c": jax.device_put(c)}, made) if made else (objective, point, made)
 
 
 def _agreement(trial: Trial, trials: list[Trial]) -> float:

@@ -73,7 +73,7 @@ def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = 
     basis = row_space(whole, noise=noise, dimension=dimension)
     outside = float((whole**2).sum() - ((whole @ basis.T) ** 2).sum())
     with jax.enable_x64(True):
-        rows, rest = jnp.asarray(basis), jnp.asarray(max(outside, 0.0))
+        rows, rest = jax.device_put(basis), jnp.asarray(max(outside, 0.0), float)
 
     def objective(k: int) -> Objective:
         made = attack.objective(k)

@@ -75,7 +75,7 @@ def stationarity(
     made = labelled(made, labels)
     with jax.enable_x64(True):
         count = float(made.count)
-        inside = jnp.asarray(attack.coordinates(X))
+        inside = jax.device_put(attack.coordinates(X))
         columns = _columns(made, inside, jnp.zeros((n, q)))
         J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
         target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])

@@ -149,9 +149,9 @@ def train(
     momentum, steps = number("momentum", momentum), whole("steps", steps)
     optimiser = descent.momentum(rate, momentum)
     with jax.enable_x64(True):
-        start = {name: jnp.asarray(value) for name, value in network.parameters.items()}
+        start = {name: jax.device_put(value) for name, value in network.parameters.items()}
         problem = _Problem(traceable(exact(network.activation)), loss, linearised)
-        arrays = (start, jnp.asarray(X), jnp.asarray(labels), jnp.asarray(decay))
+        arrays = (start, jax.device_put(X), jax.device_put(labels), jnp.asarray(decay, float))
         parameters, state, done = start, optimiser.init(start), 0
         first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from identify.base.errors import InternalError
@@ -261,6 +262,12 @@ def verdict_of_network(
 
 def versions() -> dict[str, str]:
     """Versions of what a result rests on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: each look at a package's metadata takes milliseconds."""
     found = {}
     for name in ("kkt-identify", "numpy", "python-flint"):
         try:

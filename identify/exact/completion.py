@@ -76,9 +76,10 @@ def minors(point: Residues, parts: list[Flattening], rng: np.random.Generator, *
     inverse = to_numpy(to_flint(values, q).inv())
     dets = np.empty((count + SPARE, count), dtype=np.int64)
     at = np.hstack([np.ones((count, 1), dtype=np.int64), places])
+    flattened = [_matrices(point, part, moments) for part in parts]
     for number in range(count + SPARE):
         refuse_when_spent("the minors of moments")
-        matrices = _matrices(point, parts[number % len(parts)], moments)
+        matrices = flattened[number % len(parts)]
         left = rng.integers(0, q, (n + 1, matrices.shape[1]))
         right = rng.integers(0, q, (matrices.shape[2], n + 1))
         small = np.stack([multiply(multiply(left, matrix, q), right, q) for matrix in matrices]).reshape(size + 1, -1)

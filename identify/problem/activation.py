@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -221,7 +222,15 @@ class Activation:
 
     def floats(self, order: int = 0) -> tuple[float, ...]:
         """The coefficients of the derivative of that order, rounded to double precision."""
-        return tuple(float(s) for s in self.derivative(order))
+        known = self._floats_by_order
+        if order not in known:
+            known[order] = tuple(float(s) for s in self.derivative(order))
+        return known[order]
+
+    @cached_property
+    def _floats_by_order(self) -> dict[int, tuple[float, ...]]:
+        """Searches and descents ask for the same ones at every step."""
+        return {}
 
     def refusal(self, question: str) -> UnsupportedError:
         """The error for a question that only polynomials have an answer to."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Rational
 
-from flint import arb, fmpq
+from flint import arb, ctx, fmpq
 
 from identify.base.errors import InputError
 from identify.problem.functions import HIGHEST_ORDER, Formula, Kernel
@@ -34,7 +35,7 @@ def ball(value) -> arb:
 def enclosure(formula: Formula, z, order: int) -> arb:
     """A ball that contains the derivative of that order at every point of ``z``. Cost: a few elementary functions."""
     B = ball(z)
-    kernel = _kernel()
+    kernel = _kernel(ctx.prec)
     direct = formula(kernel, B, order)
     if B.is_exact() or order == HIGHEST_ORDER:
         return direct
@@ -108,9 +109,10 @@ def _softplus(z: arb) -> arb:
     return z.exp().log1p() if z <= 0 else z + (-z).exp().log1p()
 
 
-def _kernel() -> Kernel:
-    """Anew for each use: the constants have the working precision of the moment."""
-    two_pi = 2 * arb.pi()
+@lru_cache(maxsize=16)
+def _kernel(precision: int) -> Kernel:
+    """The functions for the working precision of the moment, which the constants have too."""
+    root_two_pi = (2 * arb.pi()).sqrt()
     root_half = (arb(1) / 2).sqrt()
     return Kernel(
         exp=_rising(arb.exp),
@@ -120,7 +122,7 @@ def _kernel() -> Kernel:
         bump=_even(_bump),
         softplus=_rising(_softplus),
         erf=_rising(arb.erf),
-        normal=_even(lambda z: (-z * z / 2).exp() / two_pi.sqrt()),
+        normal=_even(lambda z: (-z * z / 2).exp() / root_two_pi),
         normal_cdf=_rising(lambda z: (-z * root_half).erfc() / 2),
         sin=arb.sin,
         cos=arb.cos,

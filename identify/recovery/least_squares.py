@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -55,9 +54,9 @@ def _spread(starts: np.ndarray) -> Array:
     """Starts on the device; on all devices in equal parts, where there are several and the number allows it."""
     devices = jax.devices()
     if len(devices) == 1 or len(starts) % len(devices):
-        return jnp.asarray(starts)
+        return jax.device_put(starts)
     mesh = jax.sharding.Mesh(np.array(devices), ("starts",))
-    return jax.device_put(jnp.asarray(starts), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("starts")))
+    return jax.device_put(starts, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("starts")))
 
 
 def minimise(

@@ -14,7 +14,6 @@ from __future__ import annotations
 from math import factorial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator, lsmr
@@ -52,7 +51,7 @@ class DegreePart:
         self._on_device = None
         if jax.default_backend() != "cpu":
             with jax.enable_x64(True):
-                self._on_device = jnp.asarray(self.powers)
+                self._on_device = jax.device_put(self.powers)
 
     def times(self, v: Float[np.ndarray, " N"]) -> Float[np.ndarray, "m d"]:
         """P_k of all neurons."""
@@ -67,7 +66,7 @@ class DegreePart:
             return (self.powers.T if transposed else self.powers) @ right
         with jax.enable_x64(True):
             left = self._on_device.T if transposed else self._on_device
-            return np.asarray(left @ jnp.asarray(right))
+            return np.asarray(left @ jax.device_put(right))
 
 
 class MomentMap:

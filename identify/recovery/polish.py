@@ -27,17 +27,18 @@ MATRIX_FLOPS = 1e8
 
 @partial(jax.jit, static_argnames="observed")
 def _linearise(observed: Observed, W, A, offsets, derivatives, target, weights, X, c):
-    """Weighted residual, and weighted Jacobian with columns of unit norm, and the norms."""
+    """Weighted residual, weighted Jacobian with columns of unit norm, the norms, and the square of the residual's norm."""
     parts = weighted_gradients(W, A, offsets, derivatives[0], derivatives[1], X, c)
     r = jnp.concatenate([part.reshape(-1) for part, seen in zip(parts, observed, strict=True) if seen]) - target
     J = jacobian(W, A, offsets, derivatives, observed, X, c, multiply=jnp.matmul, xp=jnp) * weights[:, None]
     norms = jnp.linalg.norm(J, axis=0)
     norms = jnp.where(norms > 0, norms, 1.0)
-    return r * weights, J / norms, norms
+    r = r * weights
+    return r, J / norms, norms, r @ r
 
 
 @jax.jit
-def _step(J, r, damping):
+def _step(r, J, norms, damping):
     """The damped Gauss-Newton step, by the triangular factor of the stacked matrix and one refinement."""
     R = jnp.linalg.qr(jnp.concatenate([J, jnp.sqrt(damping) * jnp.eye(J.shape[1])]), mode="r")
 
@@ -45,7 +46,7 @@ def _step(J, r, damping):
         return jax.scipy.linalg.solve_triangular(R, jax.scipy.linalg.solve_triangular(R, right, trans=1))
 
     step = solve(-J.T @ r)
-    return step + solve(-J.T @ (r + J @ step) - damping * step)
+    return (step + solve(-J.T @ (r + J @ step) - damping * step)) / norms
 
 
 def polish(
@@ -59,29 +60,26 @@ def polish(
     if not equations.is_small(X.size + c.size, MATRIX_FLOPS):
         return gauss_newton(equations, X, c)
     net = equations.network
-    with jax.enable_x64(True):
-        derivatives = tuple(tuple(jnp.asarray(s) for s in net.activation.floats(k)) for k in range(3))
-        arrays = [jnp.asarray(part) for part in (net.W, net.A, net.offsets)]
-        linearise = partial(
-            _linearise, equations.observed, *arrays, derivatives, jnp.asarray(equations.target), jnp.asarray(equations.weights)
-        )
+    with jax.enable_x64(True):  # NumPy's arrays throughout: whatever JAX does outside of the two programs would be a program of its own
+        derivatives = tuple(tuple(map(np.float64, net.activation.floats(k))) for k in range(3))
+        linearise = partial(_linearise, equations.observed, net.W, net.A, net.offsets, derivatives, equations.target, equations.weights)
         shape, split, steps = (len(X), -1), X.shape[1], 0
         here = np.hstack([X, c]), *linearise(X, c)
         there = here
 
         def attempt(_rows: np.ndarray, damping: np.ndarray) -> np.ndarray:
             nonlocal there, steps
-            point, r, J, norms = here
-            trial = point + np.asarray(_step(J, r, damping[0]) / norms).reshape(shape)
+            point, *linear, _ = here
+            trial = point + np.asarray(_step(*linear, damping[0])).reshape(shape)
             there = trial, *linearise(trial[:, :split], trial[:, split:])
             steps += 1
-            return np.array([float(there[1] @ there[1])])
+            return np.array([float(there[-1])])
 
         def take(_rows: np.ndarray, better: np.ndarray) -> None:
             nonlocal here
             here = there if better[0] else here
 
-        state = State.first(np.array([float(here[1] @ here[1])]), FIRST_DAMPING)
+        state = State.first(np.array([float(here[-1])]), FIRST_DAMPING)
         rest = Rest(equations.rounding, 1, 1 - CONVERGED)
         descend(by_attempts(attempt, take, rest), state, rounds=MAX_STEPS)
     point = here[0]

@@ -76,9 +76,14 @@ class Projected:
     def arrays(self) -> tuple:
         """What the compiled functions take, on the device."""
         net, sigma = self.network, self.network.activation
-        derivatives = tuple(tuple(jnp.asarray(s) for s in sigma.floats(order)) for order in range(3))
-        seen = jnp.asarray([float(each) for each in self.observed])
-        return tuple(jnp.asarray(part) for part in (net.W, net.A, net.offsets)), tuple(map(jnp.asarray, self.parts)), derivatives, seen
+        derivatives = tuple(tuple(jax.device_put(np.float64(s)) for s in sigma.floats(order)) for order in range(3))
+        seen = jax.device_put(np.array(self.observed, float))
+        return (
+            tuple(jax.device_put(part) for part in (net.W, net.A, net.offsets)),
+            tuple(map(jax.device_put, self.parts)),
+            derivatives,
+            seen,
+        )
 
     def minimised(
         self,
@@ -107,14 +112,14 @@ class Projected:
         """Multipliers (starts, N, C) and the sizes of the terms, (starts, N): norms of c_i grad f(x_i) relative to the target."""
         with jax.enable_x64(True):
             own = np.zeros(X.shape[:2]) if weights is None else weights
-            b, lengths = map(np.asarray, _multipliers(self.arrays(), jnp.asarray(X), jnp.asarray(own)))
+            b, lengths = map(np.asarray, _multipliers(self.arrays(), jax.device_put(X), jax.device_put(own)))
         return b / lengths * self.size, np.sqrt((b**2).sum(axis=2))
 
     def thinned(self, X: Float[np.ndarray, "starts N d"], count: int) -> Float[np.ndarray, "starts N-{count} d"]:
         """Without ``count`` samples: one after the other, that whose removal raises the residual least."""
         for _ in range(count):
             with jax.enable_x64(True):
-                rise = np.asarray(_removal(self.arrays(), jnp.asarray(X)))
+                rise = np.asarray(_removal(self.arrays(), jax.device_put(X)))
             kept = np.arange(X.shape[1])[None] != np.argmin(np.nan_to_num(rise), axis=1)[:, None]
             X = X[kept].reshape(len(X), -1, X.shape[2])
         return X

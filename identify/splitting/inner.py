@@ -107,7 +107,7 @@ def value(objective: Objective, X, c) -> float:
     if isinstance(objective, KKTObjective):
         return float(objective(X, c))
     with jax.enable_x64(True):
-        return float(_value(traceable(objective), jnp.asarray(X), jnp.asarray(c)))
+        return float(_value(traceable(objective), jax.device_put(X), jax.device_put(c)))
 
 
 def gradient_size(objective: Objective, X, c) -> float:
@@ -116,7 +116,7 @@ def gradient_size(objective: Objective, X, c) -> float:
         parts = objective.gradient(X, c)
     else:
         with jax.enable_x64(True):
-            parts = _gradient(traceable(objective), jnp.asarray(X), jnp.asarray(c))
+            parts = _gradient(traceable(objective), jax.device_put(X), jax.device_put(c))
     return max(float(np.abs(np.asarray(part)).max(initial=0.0)) for part in parts)
 
 
@@ -134,7 +134,7 @@ def lbfgs(
 
     def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
         with jax.enable_x64(True):
-            value, slope = _value_and_gradient(traced, jnp.asarray(point), shapes)
+            value, slope = _value_and_gradient(traced, jax.device_put(point), shapes)
             return float(value), np.asarray(slope)
 
     start = np.concatenate([np.asarray(X, float).reshape(-1), np.asarray(c, float).reshape(-1)])

@@ -106,11 +106,11 @@ def _products_of(objective: Any, X, c, j: int) -> Callable[[np.ndarray], np.ndar
         alone: Any = inherit(objective, np.array([j]), np.ones(1))
         return lambda v: np.asarray(alone.splitting_product(X[one], c[one], v[None], rho)[0])
     with jax.enable_x64(True):
-        arguments = traceable(objective), jnp.asarray(X), jnp.asarray(c), j
+        arguments = traceable(objective), jax.device_put(X), jax.device_put(c), j
 
     def product(v: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return np.asarray(_compiled_product(*arguments, jnp.asarray(v)))
+            return np.asarray(_compiled_product(*arguments, jax.device_put(v)))
 
     return product
 

@@ -12,7 +12,7 @@ from identify.conditions.interpolation import EXCEPTIONS, generic_rank
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, horner
 from identify.theory.cases import Case, case_of, changed, draw, exactly, rational_rank
-from identify.theory.search import APART, ZERO, root_order, search, terms, zero_of
+from identify.theory.search import APART, SOLUTIONS, ZERO, root_order, search, terms, zero_of
 from identify.theory.theorem import Seen, Theorem
 
 
@@ -29,7 +29,7 @@ def _span(case: Case) -> Seen:
     rows = case.target_of(X, c)[: W.size].reshape(W.shape)
     rank = rational_rank(rows)
     planted = rank == n and rational_rank(np.vstack([rows, X])) == n
-    found = search(case, starts=40)
+    found = search(case, starts=40, solutions=SOLUTIONS if planted else 1)  # without them the conclusion fails already
     inside = sum(bool(_rank(Y) == n and _rank(np.vstack([Y, case.X])) == n) for Y, _ in found.found)
     evidence = (
         f"rank of the target {rank}, n = {n}; {len(found.found)} solutions found ({found.others} not the planted one), "

@@ -38,8 +38,13 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 def zero_of(function: Function, derivative: Function, start: np.ndarray) -> tuple[np.ndarray, float]:
     """A zero near a start, by Levenberg-Marquardt over the complex numbers, and the norm of the function there."""
-    points, sizes = descend(lambda at: (function(at[0])[None], derivative(at[0])[None]), start[None], enough=ZERO / 10)
+    points, sizes = zeros_of(function, derivative, start[None])
     return points[0], float(sizes[0])
+
+
+def zeros_of(function: Function, derivative: Function, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for several starts side by side."""
+    return descend(lambda at: (np.stack([*map(function, at)]), np.stack([*map(derivative, at)])), starts, enough=ZERO / 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +71,22 @@ def search(case: Case, *, near: float | None = None, starts: int = STARTS, solut
     function, derivative = equations(case)
     n, C = case.c.shape
     planted = np.hstack([case.X, case.c])
-    found, distances, tried = [], [], 0
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    distances: list[float] = []
+    tried = 0
     with np.errstate(all="ignore"):
-        for tried in range(1, starts + 1):  # noqa: B007
-            move = (rng.standard_normal(planted.shape) + 1j * rng.standard_normal(planted.shape)) / np.sqrt(2)
-            start = move if near is None else planted + near * move
-            point, size = zero_of(function, derivative, start.ravel())
-            if not size <= ZERO:
-                continue
-            point = point.reshape(n, -1)
-            X, c = point[:, :-C], point[:, -C:]
-            distance = distance_of_terms(case, X, c)
-            if distance < BOUND:
-                found.append((X, c))
-                distances.append(distance)
-            if len(found) == solutions:
-                break
+        while tried < starts and len(found) < solutions:
+            together = min(solutions - len(found), starts - tried)  # fewer are not enough
+            parts = rng.standard_normal((together, 2, *planted.shape))
+            moves = (parts[:, 0] + 1j * parts[:, 1]) / np.sqrt(2)
+            at = moves if near is None else planted + near * moves
+            tried += together
+            for point, size in zip(*zeros_of(function, derivative, at.reshape(together, -1)), strict=True):
+                X, c = point.reshape(n, -1)[:, :-C], point.reshape(n, -1)[:, -C:]
+                distance = distance_of_terms(case, X, c) if size <= ZERO else np.inf
+                if distance < BOUND:
+                    found.append((X, c))
+                    distances.append(distance)
     return Solutions(tuple(found), np.array(distances), tried)
 
 

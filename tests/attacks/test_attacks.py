@@ -41,11 +41,12 @@ def outputs(parameters, X, nonlinearity):
     return forward(weights, biases, [lambda z, order: nonlinearity(z)] * (len(weights) - 1), X).outputs
 
 
-def per_sample_gradients(net: Network, x, nonlinearity):
+def per_sample_gradients(net: Network, X, nonlinearity) -> list[dict]:
     """By automatic differentiation, one sample at a time: the oracle."""
     with jax.enable_x64(True):
-        parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
-        return jax.jacrev(lambda p: outputs(p, jnp.asarray(x)[None], nonlinearity)[0])(parameters)
+        parameters = {name: jax.device_put(value) for name, value in net.parameters.items()}
+        of_one = jax.jit(jax.jacrev(lambda p, x: outputs(p, x[None], nonlinearity)[0]))
+        return [of_one(parameters, jax.device_put(x)) for x in X]
 
 
 NETWORKS = [
@@ -105,8 +106,7 @@ class TestNetworks:
 def written_out(net, X, weights, scalar_gradients, nonlinearity, M, target):
     """The squared residual, from per-sample gradients."""
     total = {name: np.array(value) for name, value in target.items()}
-    for x, weight, labels in zip(X, weights, scalar_gradients, strict=True):
-        gradients = per_sample_gradients(net, x, nonlinearity)
+    for gradients, weight, labels in zip(per_sample_gradients(net, X, nonlinearity), weights, scalar_gradients, strict=True):
         for name in total:
             total[name] -= np.tensordot(weight * labels, np.asarray(gradients[name]), axes=1) / M
     return sum((part**2).sum() for part in total.values())
@@ -146,11 +146,12 @@ class TestObjectives:
         change = {name: end.parameters[name] - start.parameters[name] for name in start.parameters}
         smooth = lambda z: smoothing.softplus_relu(z, 11.0)  # noqa: E731
         first = start if linearised else end
-        at = [(first, x, row[:2]) for x, row in zip(X, c, strict=True)] + [(start, x, row[2:]) for x, row in zip(X, c, strict=True) if both]
+        at = [(first, c[:, :2])] + [(start, c[:, 2:])] * both
         total = {name: value.copy() for name, value in change.items()}
-        for net, x, weight in at:
-            for name, gradient in per_sample_gradients(net, x, smooth).items():
-                total[name] -= np.tensordot(weight, np.asarray(gradient), axes=1) / (4 * 2)
+        for net, weights in at:
+            for gradients, weight in zip(per_sample_gradients(net, X, smooth), weights, strict=True):
+                for name, gradient in gradients.items():
+                    total[name] -= np.tensordot(weight, np.asarray(gradient), axes=1) / (4 * 2)
         prior = 0.1 / 3 * (np.maximum(X - [0.5, 1, 2], 0) ** 2 + np.maximum(-0.5 - X, 0) ** 2).sum()
         expected = sum((part**2).sum() for part in total.values()) + prior
         assert _value(attack.objective(4), X, c) == pytest.approx(expected, rel=1e-10)
@@ -163,15 +164,21 @@ class TestObjectives:
         X, c = attack.start(np.random.default_rng(0), k)
         with jax.enable_x64(True):
             made = attack.objective(k)
-            at = (jnp.asarray(X + 0.3), jnp.asarray(c))
-            assert float(made.products(*at)) == pytest.approx(float(made.distance(*at)), rel=1e-11)
-            for a, b in zip(jax.grad(made.products, (0, 1))(*at), jax.grad(made.distance, (0, 1))(*at), strict=True):
+            at = (jax.device_put(X + 0.3), jax.device_put(c))
+            one, by_products = jax.jit(jax.value_and_grad(lambda X, c: made.products(X, c), (0, 1)))(*at)
+            other, by_distance = jax.jit(jax.value_and_grad(lambda X, c: made.distance(X, c), (0, 1)))(*at)
+            assert float(one) == pytest.approx(float(other), rel=1e-11)
+            for a, b in zip(by_products, by_distance, strict=True):
                 assert np.allclose(a, b, rtol=1e-7, atol=1e-9 * np.abs(b).max())
+
+
+_values = jax.jit(lambda made, X, c: made(X, c))
+_distances = jax.jit(lambda made, X, c: made.distance(X, c))
 
 
 def _value(made, X, c):
     with jax.enable_x64(True):
-        return float(made(jnp.asarray(X), jnp.asarray(c)))
+        return float(_values(made, jax.device_put(X), jax.device_put(c)))
 
 
 def _inherited(made, parents, shares):
@@ -181,7 +188,7 @@ def _inherited(made, parents, shares):
 
 def _distance(made, X, c):
     with jax.enable_x64(True):
-        return float(made.distance(jnp.asarray(X), jnp.asarray(c)))
+        return float(_distances(made, jax.device_put(X), jax.device_put(c)))
 
 
 class TestTruth:
@@ -195,12 +202,12 @@ class TestTruth:
         gamma = -(np.exp(log_softmax(net(X), axis=1)) - np.eye(3)[y]) / decay
         made = published.buzaglo(net, kind="weight-decay", sharpness=1e9).objective(n)
         with jax.enable_x64(True):
-            parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
+            parameters = {name: jax.device_put(value) for name, value in net.parameters.items()}
 
             def loss(p):
-                return -jax.nn.log_softmax(outputs(p, jnp.asarray(X), smoothing.exact(net.activation)))[jnp.arange(n), y].mean()
+                return -jax.nn.log_softmax(outputs(p, jax.device_put(X), smoothing.exact(net.activation)))[jnp.arange(n), y].mean()
 
-            target = jax.tree.map(lambda g: -g / decay, jax.grad(loss)(parameters))
+            target = jax.tree.map(lambda g: -g / decay, jax.jit(jax.grad(loss))(parameters))
         assert _distance(replace(made, change=target), X, gamma) < 1e-20
 
     def test_lazy_training_of_a_linearised_network(self):
@@ -208,11 +215,8 @@ class TestTruth:
         start, n = network(3, (3, 40, 1), activation=CUBIC, biases=(1,)), 4
         rng = np.random.default_rng(1)
         X, y = rng.standard_normal((n, 3)), rng.standard_normal(n)
-        rows = []
-        for x in X:
-            gradients = per_sample_gradients(start, x, smoothing.exact(start.activation))
-            rows.append(np.concatenate([np.asarray(gradients[name])[0].ravel() for name in start.parameters]))
-        J = np.array(rows)
+        of_all = per_sample_gradients(start, X, smoothing.exact(start.activation))
+        J = np.array([np.concatenate([np.asarray(of_one[name])[0].ravel() for name in start.parameters]) for of_one in of_all])
         dual = np.linalg.solve(J @ J.T, y - start(X)[:, 0])
         moved, at = {}, 0
         for name, value in start.parameters.items():
@@ -242,14 +246,15 @@ class TestSplits:
         X, c = np.random.default_rng(0).standard_normal((3, 3)), np.random.default_rng(1).standard_normal((3, 1))
         S = splitting_matrices(made, X, c)
         with jax.enable_x64(True):
-            R = jax.tree.map(lambda t, g: t - g, made.target, made.gradients(jnp.asarray(X), jnp.asarray(c)))
+            R = jax.tree.map(lambda t, g: t - g, made.target, made.gradients(jax.device_put(X), jax.device_put(c)))
 
             def against(x, j):
-                one = replace(made, labels=made.labels[j : j + 1]).gradients(x[None], jnp.asarray(c[j : j + 1]))
+                one = replace(made, labels=made.labels[j : j + 1]).gradients(x[None], jax.device_put(c[j : j + 1]))
                 return sum((R[name] * one[name]).sum() for name in R)
 
             for j in range(3):
-                assert np.allclose(S[j], -2 * np.asarray(jax.hessian(against)(jnp.asarray(X[j]), j)), rtol=1e-8, atol=1e-10)
+                curvature = jax.jit(jax.hessian(partial(against, j=j)))(jax.device_put(X[j]))
+                assert np.allclose(S[j], -2 * np.asarray(curvature), rtol=1e-8, atol=1e-10)
         v, eps = np.array([0.6, -0.8, 0]), 1e-3
         children = np.concatenate([X[:2], (X[2] + eps * v)[None], (X[2] - eps * v)[None]])
         parents, shares = np.array([0, 1, 2, 2]), np.array([1, 1, 0.5, 0.5])
@@ -263,7 +268,7 @@ def quick(seed=0, rate=1e-3) -> Attack:
     X = np.random.default_rng(5).uniform(-0.8, 0.8, (3, 3))
     made = published.buzaglo(net, kind="weight-decay", rate=rate, multiplier_rate=rate, start_scale=0.3)
     with jax.enable_x64(True):
-        target = made.objective(3).gradients(jnp.asarray(X), jnp.asarray([[3.0], [-3.0], [3.0]]))
+        target = made.objective(3).gradients(jax.device_put(X), jnp.asarray([[3.0], [-3.0], [3.0]]))
     return replace(made, objective=lambda k, inner=made.objective: replace(inner(k), change=target))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -70,10 +69,10 @@ class TestRegimes:
         parts = {each: optax.sgd(rate, momentum=0.9) for each, rate in rates.items()}
         theirs = optax.multi_transform(parts, {each: each for each in rates}) if name == "momentum" else optax.adam(0.02)
         with jax.enable_x64(True):
-            point = {"X": jnp.asarray(rng.standard_normal((3, 4))), "c": jnp.asarray(rng.standard_normal((3, 1)))}
+            point = {"X": jax.device_put(rng.standard_normal((3, 4))), "c": jax.device_put(rng.standard_normal((3, 1)))}
             state, their_state = own.init(point), theirs.init(point)
             for _ in range(5):
-                gradient = jax.tree.map(lambda part: jnp.asarray(rng.standard_normal(part.shape)), point)
+                gradient = jax.tree.map(lambda part: jax.device_put(rng.standard_normal(part.shape)), point)
                 moves, state = own.update(gradient, state, point)
                 published, their_state = theirs.update(gradient, their_state, point)
                 assert all(np.array_equal(moves[part], published[part]) for part in rates)

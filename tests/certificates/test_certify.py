@@ -416,10 +416,9 @@ class TestTampering:
         """Without new hashes it is refused; with new hashes what is accepted is another true statement."""
         original = single(name).to_dict()
         accepted = 0
-        for path, value in leaves(original):
-            for other in candidates(path, value):
-                if other == value and type(other) is type(value):
-                    continue
+        for turn, (path, value) in enumerate(leaves(original)):
+            others = [other for other in candidates(path, value) if other != value or type(other) is not type(value)]
+            for other in [others[turn % len(others)]] if path[0] == "numbers" else others:  # of many numbers one kind each, in turn
                 body = changed(original, path, other)
                 assert not idf.verify(body), path
                 if path[0] == "sha256":

@@ -26,10 +26,10 @@ def gradient_by_jax(W, a, X, y):
     with jax.enable_x64(True):
 
         def loss(W, a):
-            z = jnp.asarray(X) @ W.T
+            z = jax.device_put(X) @ W.T
             return jnp.mean(jax.nn.softplus(-y * ((z + z**2 / 2 + z**3) @ a)))
 
-        return [np.asarray(part) for part in jax.grad(loss, (0, 1))(jnp.asarray(W), jnp.asarray(a))]
+        return [np.asarray(part) for part in jax.grad(loss, (0, 1))(jax.device_put(W), jax.device_put(a))]
 
 
 def gradient_by_torch(W, a, X, y):
@@ -119,7 +119,7 @@ def update_by_nnx(weights, X, y):
     rngs = nnx.Rngs(0)
     model = nnx.Sequential(nnx.Linear(24, 40, rngs=rngs), nnx.relu, nnx.Linear(40, 32, rngs=rngs), nnx.relu, nnx.Linear(32, 4, rngs=rngs))
     for k, (W, b) in enumerate(weights):
-        model.layers[2 * k].kernel[...], model.layers[2 * k].bias[...] = jnp.asarray(W.T), jnp.asarray(b)
+        model.layers[2 * k].kernel[...], model.layers[2 * k].bias[...] = jax.device_put(W.T), jax.device_put(b)
     grads = nnx.grad(lambda model: cross_entropy(model(X), y))(model)
     return idf.Network.of(model), idf.gradients_of(grads, like=model)
 

@@ -96,7 +96,7 @@ class TestErrorBars:
             return jnp.concatenate([part.reshape(-1) for part, seen in zip(parts, system.observed, strict=True) if seen])
 
         with jax.enable_x64(True):
-            J = np.asarray(jax.jacfwd(right_hand_side)(jnp.asarray(np.hstack([X, c]).reshape(-1))))
+            J = np.asarray(jax.jit(jax.jacfwd(right_hand_side))(jax.device_put(np.hstack([X, c]).reshape(-1))))
         inverse = np.linalg.pinv(J, rcond=1e-12).reshape(len(X), -1, len(J))[:, : X.shape[1]]
         if leaves_scale_free(system):
             unit = X / np.linalg.norm(X, axis=1)[:, None]

@@ -76,18 +76,19 @@ def uncorrelated_digits(n: int) -> np.ndarray:
     return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("more", ["none", "as many", "64"])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("n", [3, 4, 5])
-def test_cubic_full_width(n, bias, seed):
-    for d in (n, 2 * n, 64):
-        rng = np.random.default_rng(seed)
-        point, decay = generic_point(rng, inputs=d, samples=n, width=2**n - 1, activation="z^3", bias=bias, regime="max-margin")
-        assert decay is None
-        assert point.X.shape == (n, d) and point.network.has_bias is bias
-        assert point.network.width == point.available == 2**n - 1
-        assert set(point.labels) == {-1.0, 1.0}
-        assert_max_margin(point)
+def test_cubic_full_width(n, bias, more):
+    """As many inputs as samples, twice as many, and far more."""
+    seed, d = {"none": (0, n), "as many": (1, 2 * n), "64": (2, 64)}[more]
+    rng = np.random.default_rng(seed)
+    point, decay = generic_point(rng, inputs=d, samples=n, width=2**n - 1, activation="z^3", bias=bias, regime="max-margin")
+    assert decay is None
+    assert point.X.shape == (n, d) and point.network.has_bias is bias
+    assert point.network.width == point.available == 2**n - 1
+    assert set(point.labels) == {-1.0, 1.0}
+    assert_max_margin(point)
 
 
 def test_generic_data_are_neither_orthogonal_nor_alike():

@@ -33,7 +33,7 @@ def cross_entropy(outputs):
 
 
 def multipliers(outputs):
-    return -np.asarray(jax.grad(cross_entropy)(jnp.asarray(outputs)))
+    return -np.asarray(jax.grad(cross_entropy)(jax.device_put(outputs)))
 
 
 def agrees(net, layers, X, outputs):

@@ -140,7 +140,7 @@ class TestNoise:
             monkeypatch.setattr("identify.recovery.work.FINAL_FLOPS", 0)
         system, truth = config.plant(0)
         errors, bars = [], []
-        for seed in range(30):
+        for seed in range(16):
             found = recover(noisy(system, 1e-6, seed), samples=4)
             match = found.match(truth.X, truth.c)
             errors.append(match.errors * np.linalg.norm(truth.X, axis=1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +66,7 @@ class TestProjection:
         point, own = rng.standard_normal(N * d) * 0.7, penalty * rng.uniform(0.5, 1, N + 1)
         with jax.enable_x64(True):
             arrays = problem.arrays()
-            at = (arrays, jnp.asarray(point), jnp.asarray(own))
+            at = (arrays, jax.device_put(point), jax.device_put(own))
             value, gradient, matrix = jax.jit(vp.normal)(*at)
             exact_value, exact = jax.jit(jax.value_and_grad(_cost, argnums=1))(*at)
             assert value == pytest.approx(float(exact_value), rel=1e-12)
@@ -82,7 +84,7 @@ class TestProjection:
         assert np.allclose(c[0].ravel(), np.linalg.lstsq(columns, system.target, rcond=None)[0], rtol=1e-6)
         residual = _smallest_residual(system, X[0]) / np.linalg.norm(system.target)
         with jax.enable_x64(True):
-            assert float(_cost(problem.arrays(), jnp.asarray(X.ravel()), jnp.zeros(3))) == pytest.approx(residual**2, rel=1e-6)
+            assert float(jax.jit(_cost)(problem.arrays(), jax.device_put(X.ravel()), jnp.zeros(3))) == pytest.approx(residual**2, rel=1e-6)
         assert (sizes > 0).all()
 
     @pytest.mark.once
@@ -219,7 +221,7 @@ class TestSeparate:
                 psi = mixed * sigma.jax(z, order=1)
                 return complement.T @ psi / jnp.linalg.norm(psi)
 
-            J, r = np.asarray(jax.jacfwd(residual)(jnp.asarray(point[0]))), np.asarray(residual(jnp.asarray(point[0])))
+            J, r = (np.asarray(jax.jit(f)(jax.device_put(point[0]))) for f in (jax.jacfwd(residual), residual))
         gauge = columns.images.gauge(point)[0]  # its weight is added to the normal equations
         held = np.outer(gauge, gauge) * np.trace(J.T @ J) / max(gauge @ gauge, 1e-300)
         assert at.costs[0] == pytest.approx(float(r @ r))
@@ -587,3 +589,14 @@ def test_starts_have_the_scale_of_the_network():
     assert np.allclose(scaled, 100 * points)
     z = points @ net.W.T
     assert 0.2 < np.sqrt((z**2).mean()) < 3
+
+
+@pytest.mark.once
+def test_only_programs_of_its_own_are_compiled(caplog):
+    """Whatever JAX does with arrays outside of them would be one more program for each size."""
+    system, truth = size(6, 3, 11).plant(0)  # a size that no other test has
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        found = idf.recover(system, samples=3, method="birth", starts=16)
+    assert found.match(truth.X, truth.c).errors.max() < 1e-8
+    names = set(re.findall(r"Compiling (?:jit\()?(\w+)", caplog.text))
+    assert "_attempts" in names and names <= {"_attempts", "_linearise", "_multipliers", "_removal", "_step"}

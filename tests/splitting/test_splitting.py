@@ -70,7 +70,7 @@ class TestClosedForms:
     def test_gradient_and_jacobian_against_autodiff(self, instance):
         objective, X, c = instance
         with jax.enable_x64(True):
-            J_X, J_c = jax.jit(jax.jacfwd(objective.residual, argnums=(0, 1)))(jnp.asarray(X), jnp.asarray(c))
+            J_X, J_c = jax.jit(jax.jacfwd(objective.residual, argnums=(0, 1)))(jax.device_put(X), jax.device_put(c))
             closed = objective.jacobian(X, c).reshape(-1, len(X), X.shape[1] + c.shape[1])
             r = objective.residual(X, c)
             for found, J in zip(objective.gradient(X, c), (J_X, J_c), strict=True):
@@ -159,7 +159,7 @@ class TestSaddle:
         stuck = value(objective, X, c)
         assert stuck > 1e-3 and gradient_size(objective, X, c) < 1e-8
         with jax.enable_x64(True):
-            hessian = jax.jit(jax.hessian(lambda p: objective(p[None, :3], p[None, 3:])))(jnp.asarray(np.hstack([X, c])[0]))
+            hessian = jax.jit(jax.hessian(lambda p: objective(p[None, :3], p[None, 3:])))(jax.device_put(np.hstack([X, c])[0]))
         assert np.linalg.eigvalsh(hessian)[0] > 1e-6  # a strict local minimum for one candidate
         eigenvalues, vectors = smallest(objective, X, c)
         assert eigenvalues[0] < -1e-2 and abs(vectors[0, 0]) == pytest.approx(1.0)

@@ -97,8 +97,8 @@ def network_function(sigma: Activation, parameters, X):
 def jax_gradients(net: TwoLayerNetwork, X, c) -> list[np.ndarray]:
     """Weighted gradients (W, bias, a) by reverse-mode differentiation of the network, in 64 bits."""
     with jax.enable_x64(True):
-        X, c = jnp.asarray(X), jnp.asarray(c)
-        parameters = tuple(jnp.asarray(part) for part in (net.W, net.offsets, net.A))
+        X, c = jax.device_put(X), jax.device_put(c)
+        parameters = tuple(jax.device_put(part) for part in (net.W, net.offsets, net.A))
         gradients = jax.grad(lambda theta: (c * network_function(net.activation, theta, X)).sum())(parameters)
         return [np.asarray(part) for part in gradients]
 
@@ -107,14 +107,14 @@ def jax_jacobian(net: TwoLayerNetwork, observed: Observed, X, c) -> np.ndarray:
     """Derivatives of the weighted gradients by (x_1, gamma_1, ...), by forward-over-reverse differentiation, in 64 bits."""
     with jax.enable_x64(True):
         d = X.shape[1]
-        parameters = tuple(jnp.asarray(part) for part in (net.W, net.offsets, net.A))
+        parameters = tuple(jax.device_put(part) for part in (net.W, net.offsets, net.A))
 
         def right_hand_side(point):
             X, c = point[:, :d], point[:, d:]
             gradients = jax.grad(lambda theta: (c * network_function(net.activation, theta, X)).sum())(parameters)
             return jnp.concatenate([part.ravel() for part, seen in zip(gradients, observed, strict=True) if seen])
 
-        jacobian = jax.jacfwd(right_hand_side)(jnp.asarray(np.hstack([X, c])))
+        jacobian = jax.jit(jax.jacfwd(right_hand_side))(jax.device_put(np.hstack([X, c])))
         return np.asarray(jacobian).reshape(len(jacobian), -1)
 
 

@@ -53,14 +53,14 @@ def pairs(case: Case) -> set:
     return set(combinations(enumerate(case), 2))
 
 
-def pairwise_sample(size: int, seed: int = 0) -> list[Case]:
-    """Random cases in which every pair of values of two factors occurs, chosen greedily."""
+def pairwise_sample(seed: int = 0) -> list[Case]:
+    """Random cases in which every pair of values of two factors occurs, chosen greedily: of equal ones the smallest network."""
     rng = Random(seed)
     cases: list[Case] = []
     missing = {((f, u), (g, v)) for f, g in combinations(range(len(FACTORS)), 2) for u in FACTORS[f] for v in FACTORS[g]}
-    while missing or len(cases) < size:
-        drawn = [Case(*(rng.choice(values) for values in FACTORS)) for _ in range(60)]
-        cases.append(max(drawn, key=lambda case: len(pairs(case) & missing)))
+    while missing:
+        drawn = [Case(*(rng.choice(values) for values in FACTORS)) for _ in range(200)]
+        cases.append(max(drawn, key=lambda case: (len(pairs(case) & missing), -case.inputs * case.samples * case.width)))
         missing -= pairs(cases[-1])
     return cases
 

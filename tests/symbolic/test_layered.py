@@ -171,7 +171,7 @@ def test_jacobian_is_that_of_jax(name):
     for (r, k), entry in jacobian.entries.items():
         symbolic[r, k] = float(entry.xreplace(values).doit().evalf())
     with jax.enable_x64(True):
-        automatic = np.asarray(jax.jacfwd(system.lambdify("jax"))(at, given))
+        automatic = np.asarray(jax.jit(jax.jacfwd(system.lambdify("jax")))(at, given))
     assert np.allclose(symbolic, automatic, rtol=1e-10, atol=1e-10)
     assert not np.any(automatic[~jacobian.pattern()])
     (r, k), entry = next(iter(jacobian.entries.items()))

@@ -21,7 +21,7 @@ from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.symbolic.system import SymbolicSystem, kkt_equations
 
-SAMPLE = pairwise_sample(150)
+SAMPLE = pairwise_sample()
 
 
 def configuration(case: Case) -> Configuration:

@@ -141,7 +141,7 @@ class TestPrecision:
     )
     def test_error_bars_are_calibrated(self, name, change):
         ratios = []
-        for seed in range(8):
+        for seed in range(6):
             system, truth = planted(seed, activation="gelu" if seed % 2 else "relu", samples=6, width=(80, 60))
             rng = np.random.default_rng(seed)
             found = idf.recover(changed(system, lambda part, rng=rng: change(part, rng)), samples=6)

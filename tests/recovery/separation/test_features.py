@@ -51,7 +51,7 @@ def dense(seed=0, inputs=6, features=40, scale=1.0):
 
 def values(phi, X):
     with jax.enable_x64(True):
-        return np.array([np.asarray(phi(jnp.asarray(x))).reshape(-1) for x in X])
+        return np.array([np.asarray(phi(jax.device_put(x))).reshape(-1) for x in X])
 
 
 def planted(phi, shape, samples=4, outputs=7, seed=0, bias=True, change=lambda G, rng: G, **options):
@@ -202,9 +202,10 @@ class TestDeflation:
             v = jnp.append(phi(x), 1.0)
             return (v - rows.T @ (rows @ v)) / jnp.linalg.norm(v - known.T @ (known @ v))
 
+        of_one, jacobian = jax.jit(residuals), jax.jit(jax.jacfwd(residuals))
         with jax.enable_x64(True):
             for k, x in enumerate(points):
-                r, J = np.asarray(residuals(x)), np.asarray(jax.jacfwd(residuals)(jnp.asarray(x)))
+                r, J = np.asarray(of_one(jax.device_put(x))), np.asarray(jacobian(jax.device_put(x)))
                 assert at.costs[k] == pytest.approx(r @ r)
                 assert np.allclose(gradient[k], J.T @ r) and np.allclose(matrix[k], J.T @ J)
 
@@ -233,7 +234,7 @@ class TestNotDetermined:
 
     def test_a_linear_map_tells_no_sample_from_mixtures(self):
         A = np.random.default_rng(0).standard_normal((40, 6))
-        system, _, _ = planted(lambda x: jnp.asarray(A) @ x, 6, samples=3)
+        system, _, _ = planted(lambda x: jax.device_put(A) @ x, 6, samples=3)
         with pytest.raises(ResidualError) as caught:
             idf.recover(system)
         assert caught.value.obstacle.kind is Failure.NO_SAMPLE and caught.value.evidence["separation"]["mixed"] > 0

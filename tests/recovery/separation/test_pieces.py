@@ -95,9 +95,10 @@ class TestMembership:
 
         at = Position.of(own, spaces, points)
         matrix, gradient = normal_equations(own, spaces, at)
+        of_one, jacobian = jax.jit(residuals), jax.jit(jax.jacfwd(residuals))
         with jax.enable_x64(True):
             for k, t in enumerate(points):
-                r, J = np.asarray(residuals(t)), np.asarray(jax.jacfwd(residuals)(jnp.asarray(t)))
+                r, J = np.asarray(of_one(jax.device_put(t))), np.asarray(jacobian(jax.device_put(t)))
                 assert at.costs[k] == pytest.approx(r @ r)
                 assert np.allclose(gradient[k], J.T @ r) and np.allclose(matrix[k], J.T @ J)
 
