@@ -335,7 +335,7 @@ def _bars(search: Search, training: Training, solved: Solved, labels: np.ndarray
 
     Rounding of each number is the noise, made larger as what the fit leaves shows: whoever trained the network rounded in every step.
     """
-    J, n, system = solved.jacobian, training.n, search.system
+    J, n, system, training = solved.jacobian, training.n, search.system, solved.training
     entries = [search.unit * ROUNDED * np.sqrt(np.mean(W**2)) for W in system.final.weights]
     noise = np.concatenate([np.full(size, e * s) for size, e, s in zip(training.counts, entries, training.scales, strict=True)])
     noise = noise if training.chosen is None else noise[training.chosen]
