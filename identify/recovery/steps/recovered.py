@@ -64,8 +64,8 @@ class Search:
     def counted(self, samples: int | None) -> tuple[int, dict[int, Any], np.ndarray]:
         """n, the changes of all layers, and an orthonormal basis of the row space of the first."""
         system = self.system
-        for layer in (1, 2):
-            if system.changes()[layer][0] is None:
+        for layer, (weights, bias) in system.changes().items():
+            if weights is None and (bias is not None or layer in (1, 2, system.initial.depth)):
                 raise InapplicableError.of(Failure.NOT_TRAINED, self.evidence, layer=layer)
         if all(bias is None for _, bias in system.changes().values()):
             raise InapplicableError.of(Failure.NO_BIAS, self.evidence)

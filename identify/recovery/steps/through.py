@@ -119,17 +119,16 @@ def descend(
 
 def _solved(
     weighted: np.ndarray, J: np.ndarray, missing: np.ndarray, damped: np.ndarray, gradient: np.ndarray, damping: float
-) -> np.ndarray:
+) -> Float[np.ndarray, " unknowns"]:
     """The step: by orthogonal factors, which do not square the condition number, if there are few unknowns and no damping."""
-    k = J.shape[1]
+    k, tiny = J.shape[1], np.finfo(float).tiny
     try:
         if damping or k > FEW:
             return np.linalg.solve(damped, gradient)
-        root = np.sqrt(np.linalg.norm(weighted, axis=1) / np.maximum(np.linalg.norm(J, axis=1), np.finfo(float).tiny))[:, None]
-        scale = np.maximum(np.linalg.norm(root * J, axis=0), np.finfo(float).tiny)
-        both = qr(
-            np.vstack([np.hstack([root * J / scale, root * missing[:, None]]), RIDGE * np.eye(k, k + 1)]), mode="r", check_finite=False
-        )[0]
+        root = np.sqrt(np.linalg.norm(weighted, axis=1) / np.maximum(np.linalg.norm(J, axis=1), tiny))[:, None]
+        scale = np.maximum(np.linalg.norm(root * J, axis=0), tiny)
+        rows = np.vstack([np.hstack([root * J / scale, root * missing[:, None]]), RIDGE * np.eye(k, k + 1)])
+        both = qr(rows, mode="r", overwrite_a=True, check_finite=False)[0]
         return solve_triangular(both[:k, :k], both[:k, k], check_finite=False) / scale
     except np.linalg.LinAlgError:
         return np.full(k, np.nan)
@@ -137,4 +136,5 @@ def _solved(
 
 def _cost(missing: np.ndarray, usual: np.ndarray, before: np.ndarray) -> float:
     """Minus the logarithm of the likelihood for a Cauchy distribution of these widths, up to a constant."""
-    return float(np.sum(np.log1p((missing / width(usual, before)) ** 2)))
+    with np.errstate(over="ignore"):  # a step that went far costs infinitely much
+        return float(np.sum(np.log1p((missing / width(usual, before)) ** 2)))
