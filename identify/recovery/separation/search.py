@@ -49,7 +49,7 @@ SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 SHORT = 1e-5
 """Relative length of a Gauss-Newton step after which another one is not needed: its error is of second order."""
-MANY = 200
+MANY = 128
 """Unknowns from which on descents by products are faster than normal equations (measured)."""
 FEW_ROWS = 1024
 """Rows of the first update that are screened in one round."""
