@@ -214,10 +214,12 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
     """n, which the ranks of the first two updates count: the larger one, as samples may be dependent, or more than inputs."""
     evidence["ranks"] = ranks
     n = max(ranks[:2]) if samples is None else samples
-    if not all(ranks[:2]):
+    if not all(matrix.any() for matrix in updates.matrices[:2]):
         raise RecoveryError(
             "target: every number of one of the first two updates is zero, so nothing enters or leaves that layer", **evidence
         )
+    if not n:  # nothing stands out of the noise
+        raise InapplicableError.of(Failure.HIDDEN, evidence, samples=1, rank=0, noise=1.0)
     rows, columns = updates.matrices[1].shape
     deeper = max(ranks[2:], default=0)
     if samples is None and deeper > n and deeper >= min(rows, columns):  # they count more than the second can

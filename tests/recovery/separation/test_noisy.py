@@ -165,6 +165,9 @@ class TestBeyond:
         system, _ = planted()
         with pytest.raises(InapplicableError) as caught:
             idf.recover(noised(system, 3.0, 0), samples=SAMPLES)
+        with pytest.raises(InapplicableError) as alone:
+            idf.recover(noised(system, 100.0, 0))
+        assert alone.value.obstacle.kind is Failure.HIDDEN
         assert caught.value.obstacle.kind is Failure.HIDDEN and caught.value.obstacle.numbers["rank"] < SAMPLES
 
     def test_a_number_of_samples_that_noise_leaves_in_doubt(self):
