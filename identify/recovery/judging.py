@@ -19,7 +19,7 @@ from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Arithmetic, Report, Verdict
 from identify.recovery.multistart import ENOUGH_CONVERGED
-from identify.recovery.robust import carries_over, network_carries_over, rests_on_exact_numbers
+from identify.recovery.robust import carries_over, rests_on_exact_numbers, scope_that_carries_over
 from identify.recovery.solution import Recovery
 
 SECONDS = 1.0
@@ -63,9 +63,8 @@ def judged_batch(system: KKTSystem, found: Recovery, left: float | None) -> Uniq
         return own
     if report.verdict is Verdict.NOT_UNIQUE:
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
-    if report.verdict is Verdict.UNIQUE and network_carries_over(system, found, report):
-        return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
-    return own
+    proved = scope_that_carries_over(system, found, report) if report.verdict is Verdict.UNIQUE else None
+    return own if proved is None else Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, proved, numbers=numbers)
 
 
 def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:

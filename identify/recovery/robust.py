@@ -17,14 +17,14 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
-from identify.conditions.judgement import CELL_OFF_KINKS_SCOPE, CELL_SCOPE
+from identify.conditions.judgement import ALMOST_EVERY, CELL_OFF_KINKS_SCOPE, CELL_SCOPE, SINGLE, scope_by
 from identify.conditions.networks.question import NetworkQuestion
 from identify.exact.enclosures import Enclosure
 from identify.exact.pieces import pieces_within
 from identify.exact.rings import Intervals, passes
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.system import KKTSystem
-from identify.problem.verdict import Report
+from identify.problem.verdict import Condition, Report, Scope
 from identify.recovery.solution import Recovery
 
 CELLS = (CELL_SCOPE, CELL_OFF_KINKS_SCOPE)
@@ -92,18 +92,35 @@ class _Near(Intervals):
         return Enclosure(found.mid, np.minimum(found.rad, rounding + MARGIN * self.room * np.linalg.norm(matrix, axis=0)))
 
 
-def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
-    """The same for a network of any activation and depth: a proof, in intervals, for all data within the error bars.
+def scope_that_carries_over(system: KKTSystem, found: Recovery, report: Report) -> Scope | None:
+    """The same for a network of any activation and depth: the scope of a proof, in intervals, for all data within the error bars.
+
+    Which condition decided depends on the time that there was; any other one that proves uniqueness serves as well.
 
     In the first layer the pieces of a piecewise-linear activation must be the same for all of them, and the ranks that count the samples
     full; a slope of a deeper layer may be either one. A proof that rests on the numbers themselves, beyond the activation pattern, is not
     carried over.
     """
+    for name in SINGLE:
+        condition = next((each for each in report.conditions if each.name == name), None)
+        if condition is not None and condition.is_proved and not (name in ALMOST_EVERY and _is_doubted(report)):
+            scope, _ = scope_by(condition, data_are_given=True)
+            if _carries_over(system, found, condition, scope):
+                return scope
+    return None
+
+
+def _is_doubted(report: Report) -> bool:
+    """Whether a competitor was found in this network, so that theorems about almost every network do not speak of it."""
+    return any(each.name == "competitors" and each.holds is False for each in report.conditions)
+
+
+def _carries_over(system: KKTSystem, found: Recovery, condition: Condition, scope: Scope) -> bool:
     if not np.isfinite(found.error_bars).all():
         return False
-    if report.scope.network == "this network" and report.scope.data not in CELLS:
+    if scope.network == "this network" and scope.data not in CELLS:
         return False
-    if any(c.name == "pattern" and c.is_proved and c.evidence["sets"] == "bases" for c in report.conditions):
+    if condition.name == "pattern" and condition.evidence["sets"] == "bases":
         return False
     net, n = system.network, found.n_samples
     question = NetworkQuestion.of_system(system, n, 0, (found.X, found.c.reshape(n, -1)))
@@ -115,9 +132,9 @@ def network_carries_over(system: KKTSystem, found: Recovery, report: Report) -> 
     at = passes(ring, net, X, c)
     if isinstance(net.activations[0], PiecewiseLinear) and pieces_within(net.activations[0], at.before[0])[1].any():
         return False
-    layers = (0,) if report.scope.data in CELLS else (0, 1)
-    if report.scope.network == "generic network":
-        layers = tuple(layer - 1 for layer in report["separation"].evidence["rank_of_layers"])
+    layers = (0,) if scope.data in CELLS else (0, 1)
+    if scope.network == "generic network":
+        layers = tuple(layer - 1 for layer in condition.evidence["rank_of_layers"])
     return all(ring.is_full(part) for layer in layers for part in (question.lifted(at, layer), at.signals[layer].T))
 
 
