@@ -20,7 +20,7 @@ REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
-    *("quadrics", "enumeration", "separation", "pattern", "competitors"),
+    *("quadrics", "enumeration", "realisation", "separation", "pattern", "competitors"),
     *("local", "count", "witness", "reduction"),
 )
 """In the order of a report."""

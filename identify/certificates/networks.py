@@ -15,7 +15,7 @@ from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import PATTERN_SCOPE
 from identify.conditions.networks.isolated import columns_of
-from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.question import FixedSigns, NetworkQuestion
 from identify.exact.modular import random_prime
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.network import Network
@@ -52,7 +52,7 @@ class NetworkDraft:
 
     def content(self) -> dict[str, Any]:
         """The whole certificate, with its hashes."""
-        steps = self._steps()
+        steps = self._with_signs(self._steps())
         claim, numbers = self._claim(), _numbers(self.question)
         body = {
             "format": FORMAT,
@@ -122,6 +122,18 @@ class NetworkDraft:
         self.needs_prime = self.question.is_exact
         return [{"kind": "ranks", "layers": list(layers), "seed": self.attempt}] if layers else []
 
+    def _with_signs(self, steps: list[Step]) -> list[Step]:
+        """Before the others, or after the rank that it rests on: why signs are known, where the activation would leave them open."""
+        by = self.question.signs_are_fixed
+        if by is None:
+            return steps
+        step = {"kind": "signs", "by": by.value}
+        if by is FixedSigns.SUMS:
+            return [step, *steps]
+        if steps[0]["kind"] == "ranks" and 2 in steps[0]["layers"]:
+            return [steps[0], step, *steps[1:]]
+        return [*self._ranked(2), step, *steps]
+
     def _separation(self) -> list[Step]:
         found = self.report["separation"].evidence
         layers = list(found["rank_of_layers"])
@@ -150,7 +162,8 @@ class NetworkDraft:
         if report.witness.kind not in WITNESSES:
             raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
         self.needs_prime = question.is_exact
-        return [WITNESSES[report.witness.kind](self)]
+        inside = report.witness.kind == "fibre" and bool(report["local"].evidence["in_span"])
+        return [*self._ranked(*[1] * inside), WITNESSES[report.witness.kind](self)]
 
     def _region(self) -> Step:
         return {"kind": "region", "samples": self.report["witness"].evidence["samples"][:2]}
@@ -162,7 +175,8 @@ class NetworkDraft:
         local = self.report["local"]
         if local.arithmetic is Arithmetic.MONTE_CARLO:
             raise NoCertificateError(Lacking.MONTE_CARLO, ("fibre",))
-        return {"kind": "fibre", "dimension": local.evidence["dimension"], "seed": self.attempt}
+        kind = "fibre-in-span" if local.evidence["in_span"] else "fibre"
+        return {"kind": kind, "dimension": local.evidence["dimension"], "seed": self.attempt}
 
 
 WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {

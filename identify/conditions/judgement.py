@@ -55,6 +55,8 @@ GENERIC_IN_WORDS = (
     "generic network: for every data set, almost every network. One that was drawn without regard to the data is generic for them with "
     "probability one; a network that was trained on the very same data need not be"
 )
+TRIED = ("quadrics", "enumeration", "realisation", "separation", "pattern", "competitors")
+"""For networks of any activation and depth: what may prove uniqueness."""
 ALONE = ("generic-global", "one-sample", "macaulay")
 """Conditions each of which proves uniqueness by itself."""
 
@@ -218,15 +220,18 @@ def verdict_of_network(
     """
     exact = found.get("quadrics")
     if witnessed:
+        if any(name in found and found[name].is_proved for name in ("enumeration", "realisation")):
+            raise InternalError("a proof of uniqueness and a witness against it")
         return Verdict.NOT_UNIQUE, scope, (found["witness"].statement,), ()
     if exact is not None and exact.is_proved:
         whole, off_kinks = bool(exact.evidence.get("whole_cell")), bool(exact.evidence.get("off_kinks"))
         whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
         words = (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
         return Verdict.UNIQUE, Scope("this network", whose), (f"quadrics: {exact.statement}",), words
-    every = found.get("enumeration")
-    if every is not None and every.is_proved:
-        return Verdict.UNIQUE, Scope("this network", "this data"), (f"enumeration: {every.statement}",), ()
+    for name in ("enumeration", "realisation"):
+        every = found.get(name)
+        if every is not None and every.is_proved:
+            return Verdict.UNIQUE, Scope("this network", "this data"), (f"{name}: {every.statement}",), ()
     doubted = found.get("competitors")
     for name, network in (("separation", "generic network"), ("pattern", PATTERN_SCOPE)):
         condition = found.get(name)
@@ -239,7 +244,7 @@ def verdict_of_network(
             return Verdict.UNIQUE, Scope(network, "this data" if data_are_given else whose), tuple(reasons), (explained,)
     if not data_are_given and found["count"].holds is False and counts_apply:
         return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
-    tried = [found[name] for name in ("quadrics", "enumeration", "separation", "pattern", "competitors") if name in found]
+    tried = [found[name] for name in TRIED if name in found]
     marks = {True: "holds", False: "fails", None: "is open"}
     failing = tuple(f"{c.name} {marks[c.holds]}: {c.statement}" for c in tried)
     if found["local"].is_proved:

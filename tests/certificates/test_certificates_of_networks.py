@@ -112,6 +112,15 @@ def two_kinds(first: str, second: str) -> idf.Report:
     return given(net, rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), [(True, False)] * 3)
 
 
+def with_second_bias() -> idf.Report:
+    """tanh, no first bias, and a second one whose update was not observed."""
+    rng = np.random.default_rng(3)
+    net = Network(
+        [rng.normal(size=(9, 3)), rng.normal(size=(6, 9)), rng.normal(size=(2, 6))], biases=[None, np.ones(6), None], activation="tanh"
+    )
+    return given(net, rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), [(True, False)] * 3)
+
+
 CASES = {
     "sizes": (lambda: generic(4, 3, (8, 5), "gelu", outputs=2), UNIQUE, (GENERIC, RANK), "separation"),
     "sizes, backward": (lambda: system(3, 2, 8, "sigmoid", layers="first"), UNIQUE, (GENERIC, RANK), "separation"),
@@ -130,6 +139,14 @@ CASES = {
         "ranks separation",
     ),
     "separation, sign": (lambda: data(3, 2, 9, "erf", bias=False), UNIQUE, (GENERIC, THIS_DATA), "ranks separation"),
+    "signs by sums": (lambda: data(3, 2, 7, "sigmoid", bias=False), UNIQUE, (GENERIC, THIS_DATA), "signs ranks separation"),
+    "signs by features": (
+        lambda: data(3, 2, (7, 4), "sigmoid", bias=False),
+        UNIQUE,
+        (GENERIC, THIS_DATA),
+        "ranks signs separation",
+    ),
+    "signs by signals": (with_second_bias, UNIQUE, (GENERIC, THIS_DATA), "ranks signs separation"),
     "separation, pattern of a deeper layer": (
         lambda: two_kinds("gelu", "relu"),
         UNIQUE,
@@ -155,6 +172,12 @@ CASES = {
     "count": (lambda: generic(5, 4, 2, "gelu"), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "count"),
     "count, network": (lambda: system(5, 4, 2, "relu"), NOT_UNIQUE, (THIS, GENERIC_DATA), "count"),
     "fibre": (lambda: data(5, 4, 2, "gelu"), NOT_UNIQUE, (THIS, THIS_DATA), "fibre"),
+    "fibre in span": (
+        lambda: data(3, 2, 3, "gelu", outputs=3, bias=False, layers="first"),
+        NOT_UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks fibre-in-span",
+    ),
     "region": (region, NOT_UNIQUE, (THIS, THIS_DATA), "region"),
     "invisible": (lambda: data(3, 2, 4, "relu", seed=1), NOT_UNIQUE, (THIS, THIS_DATA), "invisible"),
 }
@@ -265,6 +288,7 @@ WORDS = {
     "route": ["forward", "backward"],
     "equations": ["forward", "backward", "both_signals"],
     "sets": ["pairs", "all"],
+    "by": ["sums", "features", "signals"],
 }
 
 
@@ -365,7 +389,7 @@ def is_confirmed(body: dict) -> bool:
     if kind == "count":
         return count(asked).holds is False and asked.equations_are_complete and not asked.is_self_trained
     found = isolated(asked)
-    if kind == "fibre":
+    if kind in ("fibre", "fibre-in-span"):
         return found.holds is False and found.evidence["dimension"] == step["dimension"] and asked.equations_are_complete
     return found.is_proved
 

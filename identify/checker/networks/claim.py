@@ -85,6 +85,9 @@ class NetworkClaim:
         self.multipliers = choice("multipliers", data["multipliers"], (ANY, BEFOREHAND))
         self.ranks = integers("ranks", data["ranks"], 3)
         keys("ambiguity", data["ambiguity"], ("group", "degree"))
+        self.signs_are_fixed = False
+        self.signs_are_fixed = self.group == "sign" and self.activations[0].parity == -1 and data["ambiguity"]["group"] == "none"
+        need(not self.signs_are_fixed or self.needs_data, "ambiguity: signs can be known of given data only")
         choice("ambiguity", data["ambiguity"]["group"], [self.group])
         choice("ambiguity", data["ambiguity"]["degree"], [self.degree])
 
@@ -126,7 +129,7 @@ class NetworkClaim:
         first = isinstance(sigma, Piecewise) and sigma.is_homogeneous and not (self.affine[1] and self.features_can_count)
         if self.scales or first:
             return "even scaling" if sigma.parity == 1 else "positive scaling"
-        return "sign" if sigma.parity else "none"
+        return "sign" if sigma.parity and not self.signs_are_fixed else "none"
 
     @property
     def degree(self) -> int:

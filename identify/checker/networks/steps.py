@@ -14,9 +14,10 @@ from identify.checker.networks.claim import NetworkClaim, named_hashes
 from identify.checker.networks.examination import BITS, NetworkExamination, ranks
 from identify.checker.networks.families import invisible, region
 from identify.checker.networks.generic import count, separation
-from identify.checker.networks.local import fibre, local
+from identify.checker.networks.local import fibre, fibre_in_span, local
 from identify.checker.networks.pattern import pattern
 from identify.checker.networks.quadrics import quadrics
+from identify.checker.networks.signs import signs
 from identify.checker.reading import need
 
 SUFFICIENT: dict[str, tuple[set[str], ...]] = {
@@ -26,12 +27,14 @@ SUFFICIENT: dict[str, tuple[set[str], ...]] = {
 }
 STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "ranks": (ranks, ("layers", "seed")),
+    "signs": (signs, ("by",)),
     "separation": (separation, ("route", "layers")),
     "pattern": (pattern, ("sets",)),
     "quadrics": (quadrics, ("equations",)),
     "local": (local, ("in_span", "seed")),
     "count": (count, ("unknowns", "equations")),
     "fibre": (fibre, ("dimension", "seed")),
+    "fibre-in-span": (fibre_in_span, ("dimension", "seed")),
     "region": (region, ("samples",)),
     "invisible": (invisible, ("sample",)),
 }

@@ -17,10 +17,14 @@ from identify.conditions.networks.isolated import isolated, isolated_seconds
 from identify.conditions.networks.pattern import pattern
 from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
+from identify.conditions.networks.realisation import may_decide, realisation, realisation_seconds
+from identify.conditions.networks.rulings import rulings
 from identify.conditions.networks.separation import Route, separation
 from identify.conditions.plan import Plan
 from identify.problem.verdict import Arithmetic, Condition, Report, Witness
 
+PATIENCE = 30.0
+"""Seconds that the derivative may take, by its estimate, if no budget was given: it proves no more than LOCALLY_UNIQUE."""
 FOLLOWED = 200
 """Unknowns up to which a member of a family is computed."""
 
@@ -48,6 +52,18 @@ def judge_network(
     def closed() -> Condition:
         nonlocal witness
         condition, witness = families(question)
+        if witness is None:
+            along, line = rulings(question)
+            if along is not None:
+                condition, witness = along, line
+        return condition
+
+    def realised() -> Condition:
+        nonlocal witness
+        condition, second = realisation(question)
+        if question.equations_are_complete and second is not None:
+            witness = second
+            found["witness"] = Condition("witness", True, second.description, {"kind": second.kind}, Arithmetic.PROOF, condition.reference)
         return condition
 
     if piecewise:
@@ -57,18 +73,20 @@ def judge_network(
         plan.evaluate("quadrics", quadrics_seconds(question), lambda: quadrics(question), settled)
         tried = settled or ("the question is decided without it" if found["quadrics"].is_proved else "")
         plan.evaluate("enumeration", enumeration_seconds(question), lambda: enumeration(question), tried)
-    exact = [name for name in ("quadrics", "enumeration") if name in found and found[name].is_proved]
+        if not tried and may_decide(question, found["enumeration"]):
+            plan.evaluate("realisation", realisation_seconds(question), realised)
+    exact = [name for name in ("quadrics", "enumeration", "realisation") if name in found and found[name].is_proved]
+    settled = settled or ("another data set with the same update was found" if witness is not None else "")
     proved = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
     if proved and not exact:
         route = Route[found["separation"].evidence["route"]] if "separation" in proved else Route.FORWARD
         plan.evaluate("competitors", 0.0, lambda: competitors(question, route))
-    unneeded = settled or ("the question is decided without it" if exact else "")
-    if proved and not unneeded and sample is not None:
-        unneeded = "the question is decided without it"
+    doubted = "competitors" in found and found["competitors"].holds is False
+    unneeded = settled or ("the question is decided without it" if exact or (proved and not doubted) else "")
     if not counted.holds and question.data is None:
         unneeded = "the count decides"
     at = question if sample is None else sample
-    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded)
+    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE)
     if witness is None and question.data is not None and question.equations_are_complete:
         witness = _fibre(question, found)
     if "witness" not in found or (witness is not None and not found["witness"].is_proved):
