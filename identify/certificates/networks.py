@@ -16,6 +16,7 @@ from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import PATTERN_SCOPE
 from identify.conditions.networks.isolated import columns_of
 from identify.conditions.networks.question import FixedSigns, NetworkQuestion
+from identify.conditions.networks.second import second_solution
 from identify.exact.modular import random_prime
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.network import Network
@@ -159,8 +160,12 @@ class NetworkDraft:
         if report.witness is None:
             unknowns = report["count"].evidence["parameters"]
             return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
-        if report.witness.kind not in WITNESSES:
+        if report.witness.kind not in WITNESSES and not {"system", "other"} & set(report["witness"].evidence):
             raise NoCertificateError(Lacking.STEPS, (report.witness.kind,))
+        if "system" in report["witness"].evidence:
+            return [self._second()]
+        if "other" in report["witness"].evidence:
+            return [{"kind": "other"} | report["witness"].evidence["other"]]
         self.needs_prime = question.is_exact
         inside = report.witness.kind == "fibre" and bool(report["local"].evidence["in_span"])
         return [*self._ranked(*[1] * inside), WITNESSES[report.witness.kind](self)]
@@ -170,6 +175,21 @@ class NetworkDraft:
 
     def _invisible(self) -> Step:
         return {"kind": "invisible", "sample": self.report["witness"].evidence["sample"]}
+
+    def _second(self) -> Step:
+        found = second_solution(self.question)
+        if found is None:
+            raise NoCertificateError(Lacking.STEPS, ("second solution",))
+        box = found[2]
+        return {
+            "kind": "second",
+            "system": box.kind,
+            "in_span": box.in_span,
+            "free": box.free,
+            "centre": hexadecimal(np.array(box.values)),
+            "radii": hexadecimal(np.array(box.radii)),
+            "sample": box.sample,
+        }
 
     def _fibre(self) -> Step:
         local = self.report["local"]

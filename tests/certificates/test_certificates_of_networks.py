@@ -43,6 +43,8 @@ from identify.conditions.networks.judge import count
 from identify.conditions.networks.pattern import holds_for_all_sets, pattern
 from identify.conditions.networks.quadrics import candidates, quadrics
 from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.rulings import rulings
+from identify.conditions.networks.second import second_solution
 from identify.conditions.networks.separation import needs, separation
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.network import Network, ShapeError
@@ -121,6 +123,13 @@ def with_second_bias() -> idf.Report:
     return given(net, rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), [(True, False)] * 3)
 
 
+def parallel() -> idf.Report:
+    """Two samples on one ray, and a neuron with weights of zero, on its kink wherever a sample is."""
+    rng = np.random.default_rng(2)
+    net = Network([np.vstack([rng.normal(size=(3, 2)), np.zeros((1, 2))]), np.ones((1, 4))], activation="leaky_relu")
+    return given(net, [[1.0, 2.0], [2.0, 4.0]], [[1.0], [2.0]], [(True, False)] * 2)
+
+
 CASES = {
     "sizes": (lambda: generic(4, 3, (8, 5), "gelu", outputs=2), UNIQUE, (GENERIC, RANK), "separation"),
     "sizes, backward": (lambda: system(3, 2, 8, "sigmoid", layers="first"), UNIQUE, (GENERIC, RANK), "separation"),
@@ -163,7 +172,7 @@ CASES = {
     "columns, off kinks": (lambda: data(3, 2, 24, "abs", outputs=2, layers="first"), UNIQUE, (THIS, OFF_KINKS), "ranks quadrics"),
     "scale": (lambda: data(3, 2, 20, "leaky_relu(1/4)", bias=False), UNIQUE, (THIS, CELL), "ranks quadrics"),
     "isolated": (lambda: data(3, 2, 3, "tanh"), LOCAL, (THIS, THIS_DATA), "ranks local"),
-    "isolated, second layer": (lambda: data(1, 2, 4, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
+    "isolated, second layer": (lambda: data(1, 2, 5, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
     "isolated, pieces": (lambda: isolated_only(3, 2, 5, "leaky_relu", seed=2), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated, deep polynomial": (lambda: data(3, 2, (4, 3), "z + z^2"), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated up to scale": (lambda: generic(3, 2, (4, 3), "z^3", bias=False), LOCAL, (GENERIC, GENERIC_DATA), "ranks local"),
@@ -177,6 +186,14 @@ CASES = {
         NOT_UNIQUE,
         (THIS, THIS_DATA),
         "ranks fibre-in-span",
+    ),
+    "other data": (parallel, NOT_UNIQUE, (THIS, THIS_DATA), "other"),
+    "second, joint": (lambda: data(3, 2, 2, "tanh", layers="first"), NOT_UNIQUE, (THIS, THIS_DATA), "second"),
+    "second, exchange": (
+        lambda: data(3, 2, 5, "tanh", outputs=2, layers="second"),
+        NOT_UNIQUE,
+        (THIS, THIS_DATA),
+        "second",
     ),
     "region": (region, NOT_UNIQUE, (THIS, THIS_DATA), "region"),
     "invisible": (lambda: data(3, 2, 4, "relu", seed=1), NOT_UNIQUE, (THIS, THIS_DATA), "invisible"),
@@ -288,6 +305,7 @@ WORDS = {
     "route": ["forward", "backward"],
     "equations": ["forward", "backward", "both_signals"],
     "sets": ["pairs", "all"],
+    "system": ["joint", "exchange"],
     "by": ["sums", "features", "signals"],
 }
 
@@ -303,6 +321,8 @@ def candidates_for(path, value) -> list:
         return [not value, None]
     if isinstance(value, int):
         return [value + 1, value - 1, -value or 2, None]
+    if path[0] == "steps" and where in ("X", "c"):
+        return [str(Fraction(value) + 1), str(-Fraction(value)) if Fraction(value) else "1/7", None]
     if where in WORDS and path[0] != "sha256":
         return [*WORDS[where], None]
     if value is None:
@@ -384,6 +404,10 @@ def is_confirmed(body: dict) -> bool:
         found = quadrics(asked)
         kinds = {each.equations.name.lower() for each in candidates(asked)}
         return found.is_proved and step["equations"] in kinds and (claim["data"] in (THIS_DATA, OFF_KINKS) or found.evidence["whole_cell"])
+    if kind == "other":
+        return rulings(asked)[0] is not None
+    if kind == "second":
+        return second_solution(asked) is not None
     if kind in ("region", "invisible"):
         return families(asked)[0].is_proved
     if kind == "count":

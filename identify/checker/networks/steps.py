@@ -15,8 +15,10 @@ from identify.checker.networks.examination import BITS, NetworkExamination, rank
 from identify.checker.networks.families import invisible, region
 from identify.checker.networks.generic import count, separation
 from identify.checker.networks.local import fibre, fibre_in_span, local
+from identify.checker.networks.other import other
 from identify.checker.networks.pattern import pattern
 from identify.checker.networks.quadrics import quadrics
+from identify.checker.networks.second import second
 from identify.checker.networks.signs import signs
 from identify.checker.reading import need
 
@@ -35,6 +37,8 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "count": (count, ("unknowns", "equations")),
     "fibre": (fibre, ("dimension", "seed")),
     "fibre-in-span": (fibre_in_span, ("dimension", "seed")),
+    "other": (other, ("X", "c")),
+    "second": (second, ("system", "in_span", "free", "centre", "radii", "sample")),
     "region": (region, ("samples",)),
     "invisible": (invisible, ("sample",)),
 }

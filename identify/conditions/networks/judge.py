@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
+from identify.base.limits import is_affordable
 from identify.base.norms import relative_size
 from identify.base.options import CONDITIONS
 from identify.conditions.judgement import verdict_of_network, versions
@@ -19,6 +20,7 @@ from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
 from identify.conditions.networks.realisation import may_decide, realisation, realisation_seconds
 from identify.conditions.networks.rulings import rulings
+from identify.conditions.networks.second import second_seconds, second_solution
 from identify.conditions.networks.separation import Route, separation
 from identify.conditions.plan import Plan
 from identify.problem.verdict import Arithmetic, Condition, Report, Witness
@@ -63,7 +65,14 @@ def judge_network(
         condition, second = realisation(question)
         if question.equations_are_complete and second is not None:
             witness = second
-            found["witness"] = Condition("witness", True, second.description, {"kind": second.kind}, Arithmetic.PROOF, condition.reference)
+            found["witness"] = Condition(
+                "witness",
+                True,
+                second.description,
+                {"kind": second.kind, "other": condition.evidence["other"]},
+                Arithmetic.PROOF,
+                condition.reference,
+            )
         return condition
 
     if piecewise:
@@ -89,6 +98,11 @@ def judge_network(
     plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE)
     if witness is None and question.data is not None and question.equations_are_complete:
         witness = _fibre(question, found)
+    undecided = witness is None and question.data is not None and not (proved and not doubted)
+    if undecided and is_affordable(second_seconds(question)):
+        other = second_solution(question)
+        if other is not None:
+            found["witness"], witness, _ = other
     if "witness" not in found or (witness is not None and not found["witness"].is_proved):
         found["witness"] = _witness_condition(witness, found["local"])
     verdict, scope, reasons, explained = verdict_of_network(

@@ -28,7 +28,7 @@ from identify.base.norms import relative_size
 from identify.conditions.networks.enumeration import MOST_NODES, Choice, choices, enumeration_seconds, lines_of
 from identify.conditions.networks.quadrics import Equations
 from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
-from identify.conditions.networks.rulings import kernel_vectors, names
+from identify.conditions.networks.rulings import kernel_vectors, names, written
 from identify.exact.modular import multiply, random_prime, residue
 from identify.exact.updates import Rationals, exact_updates, rational, rationals
 from identify.problem.activation import PiecewiseLinear
@@ -130,7 +130,7 @@ def _lift(exact: _Exact, each: Choice, line: tuple[int, ...], F: np.ndarray, G: 
     n, vector = F.shape[1], np.array(line, dtype=np.int64)[:, None]
     f, g = multiply(F, vector[:n], q)[:, 0], multiply(G, vector[n:], q)[:, 0]
     rows = []
-    for j in np.flatnonzero(g):
+    for j in np.flatnonzero(g).tolist():
         slope = next(s for s in each.slopes if (int(f[j]) - residue(s, q) * int(g[j])) % q == 0)
         s = rational(slope)
         rows.append([*exact.F[j], *(-s * v for v in exact.G[j])])
@@ -283,9 +283,8 @@ def _second(question: NetworkQuestion, X: Rationals, c: Rationals, evidence: dic
     target = system.right_hand_side(*data)
     residual = relative_size(system.right_hand_side(*other) - target, target)
     description = "other choices of slopes give other data with exactly the same update, in fractions"
-    exact = {"X": [[str(v) for v in row] for row in X], "c": [[str(v) for v in row] for row in c]}
     witness = Witness("second solution", 0, description, None, data, (other[0], other[1]), residual)
-    return _condition(False, description, evidence | {"other": exact}, Arithmetic.PROOF), witness
+    return _condition(False, description, evidence | {"other": written(X, c)}, Arithmetic.PROOF), witness
 
 
 def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic) -> Condition:

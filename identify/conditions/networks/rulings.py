@@ -13,7 +13,7 @@ sets consists of data with the same update, because the states allowed at a samp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -112,7 +112,7 @@ def _sample(question: NetworkQuestion, i: int) -> Sample:
     return Sample(moving, turning, [row for row in kinks if any(row)])
 
 
-def _signals(weights: list[np.ndarray], slopes: list[list[fmpq]], gamma: Rationals) -> list[Rationals]:
+def _signals(weights: Sequence[np.ndarray], slopes: list[list[fmpq]], gamma: Rationals) -> list[Rationals]:
     """Of all layers, from the first: a row for each row of multipliers."""
     found = [gamma]
     for W, slope in zip(reversed(weights[1:]), reversed(slopes), strict=True):
@@ -135,7 +135,8 @@ def _flat(question: NetworkQuestion, signals: list[list[fmpq]], entering: list[f
 
 def _along(question: NetworkQuestion, samples: list[Sample], modes: tuple[str, ...], keeps_kinks: bool) -> tuple[Condition, Witness] | None:
     """A line for this choice of what moves; pre-activations on kinks stay there, or are left free and the result is tried."""
-    columns, kinks = [], []
+    columns: list[list[fmpq]] = []
+    kinks: list[tuple[int, list[fmpq]]] = []
     for each, mode in zip(samples, modes, strict=True):
         start = len(columns)
         columns += [list(column) for column in (each.moving if mode == MOVES else each.turning)]
@@ -222,12 +223,14 @@ def _member(question: NetworkQuestion, modes: tuple[str, ...], vector: list[fmpq
     for k in range(0, SMALLEST, 4):
         step = size / largest / 2**k
         moved = _moved(question, modes, vector, step, X, c)
-        if moved is not None and exact_updates(net, *moved, observed) == target:
+        if moved is not None and exact_updates(net, moved[0], moved[1], observed) == target:
             return moved if names(question, *moved) != given else None
     return None
 
 
-def _moved(question: NetworkQuestion, modes: tuple[str, ...], vector: list[fmpq], step: fmpq, X: Rationals, c: Rationals) -> tuple | None:
+def _moved(
+    question: NetworkQuestion, modes: tuple[str, ...], vector: list[fmpq], step: fmpq, X: Rationals, c: Rationals
+) -> tuple[Rationals, Rationals] | None:
     at, Y, e = 0, [list(x) for x in X], [list(g) for g in c]
     for i, mode in enumerate(modes):
         size = question.inputs + 1 if mode == MOVES else question.outputs
@@ -243,7 +246,7 @@ def _moved(question: NetworkQuestion, modes: tuple[str, ...], vector: list[fmpq]
             e[i] = [u + v for u, v in zip(c[i], change, strict=True)]
         if not any(e[i]):
             return None
-    return Y, e
+    return (Y, e) if len({tuple(map(str, x)) for x in Y}) == len(Y) else None
 
 
 def names(question: NetworkQuestion, X: Rationals, c: Rationals) -> list[tuple]:
@@ -285,7 +288,7 @@ def _found(
         t = np.where(still, 1.0, 1 - s + s * ratio)
         return np.where(still, X, ((1 - s) * X + s * ratio * Y) / t), np.where(still, (1 - s) * c + s * e, t * c)
 
-    evidence = {"dimension": dimension, "modes": list(modes)}
+    evidence = {"dimension": dimension, "modes": list(modes), "other": written(*moved)}
     return _shown(question, Witness(kind, dimension, description, family), evidence)
 
 
@@ -297,7 +300,13 @@ def _unseen(question: NetworkQuestion, i: int) -> tuple[Condition, Witness]:
     dimension = question.outputs - (question.ambiguity.has_free_scale and not X[i].any())
     description = f"every gradient at sample {i} is zero: the update is the same with other multipliers, and without this sample"
     plain = Witness("unseen", int(dimension), description, None, (X, c), (X[others], c[others]))
-    return _shown(question, plain, {"sample": i, "dimension": int(dimension)})
+    left = written(*([row for row, kept in zip(rationals(part), others, strict=True) if kept] for part in (X, c)))
+    return _shown(question, plain, {"sample": i, "dimension": int(dimension), "other": left})
+
+
+def written(X: Rationals, c: Rationals) -> dict[str, list[list[str]]]:
+    """Data in fractions, as JSON values."""
+    return {name: [[str(v) for v in row] for row in part] for name, part in (("X", X), ("c", c))}
 
 
 def _shown(question: NetworkQuestion, witness: Witness, evidence: dict) -> tuple[Condition, Witness]:
