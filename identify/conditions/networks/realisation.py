@@ -61,6 +61,11 @@ def may_decide(question: NetworkQuestion, enumerated: Condition) -> bool:
     """Whether an enumeration left no more than lines, or stopped at a signal that vanishes, which does not matter here."""
     if enumerated.holds is not None:
         return enumerated.holds is False and "lines" in enumerated.evidence
+    return _applies(question)
+
+
+def _applies(question: NetworkQuestion) -> bool:
+    """Whether there are equations of single samples to try all slopes in, and the ranks that they need."""
     every = choices(question)
     if question.data is None or not question.is_exact or not every or every[0].nodes > MOST_NODES:
         return False
@@ -74,6 +79,8 @@ def realisation_seconds(question: NetworkQuestion) -> float:
 
 def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
     """Decide by exact signs what an enumeration with further lines leaves open. Cost: that of the enumeration, and fractions."""
+    if not _applies(question):
+        return _condition(None, "needs data, and updates that are proved to have rank n", {}, Arithmetic.NONE), None
     each = choices(question)[0]
     if each.equations is Equations.BOTH_SIGNALS or not _scale_is_known(question, each):
         return _condition(None, "not decided by signs: multipliers, or scales of single samples, stay open", {}, Arithmetic.NONE), None

@@ -203,8 +203,10 @@ class TestQuadrics:
         assert np.abs(X - truth.X).max() > 1e-3 and alone.residual(X, c) < 1e-8
 
     def test_too_few_neurons_prove_nothing(self):
+        """Of quadrics: exact signs of all choices of slopes may still decide."""
         report, _, _ = judged(sizes(activation="relu", width=5, outputs=3, layers="first"))
-        assert report["quadrics"].holds is False and report.verdict is not idf.Verdict.UNIQUE
+        assert report["quadrics"].holds is False and report["enumeration"].holds is False
+        assert report["realisation"].is_proved and report.verdict is idf.Verdict.UNIQUE
 
     def test_slopes_of_three_values_are_not_covered(self):
         report, _, _ = judged(sizes(activation="piecewise_linear([0, 1], [0, 1, 2])", width=60, outputs=1, layers="first"))
