@@ -249,6 +249,8 @@ def verdict_of_network(
     failing = tuple(f"{c.name} {marks[c.holds]}: {c.statement}" for c in tried)
     if found["local"].is_proved:
         return Verdict.LOCALLY_UNIQUE, scope, (f"local: {found['local'].statement}", *failing), ()
+    if "estimated_seconds" in found["local"].evidence:  # it might have decided
+        failing += (f"local is open: {found['local'].statement}",)
     return Verdict.UNDECIDED, scope, failing or ("no condition applies to these sizes, layers and activations",), ()
 
 

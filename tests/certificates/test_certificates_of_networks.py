@@ -37,6 +37,7 @@ from identify.checker.networks.claim import (
 )
 from identify.checker.networks.pattern import _has_neighbours
 from identify.checker.reading import canonical_hash
+from identify.conditions.networks import rulings as lines
 from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated
 from identify.conditions.networks.judge import count
@@ -627,8 +628,10 @@ FLAT = (2, 4, 5, "relu")
 
 
 class TestErrors:
-    def test_ranks_at_random_points(self):
-        """Data that lie in a family on their pieces, of a rank below the number of equations."""
+    def test_ranks_at_random_points(self, monkeypatch):
+        """Data that lie in a family on their pieces, of a rank below the number of equations; without the search for lines."""
+        assert idf.verify(data(*FLAT).certificate())
+        monkeypatch.setattr(lines, "MOST_ENTRIES", 0)
         judged = data(*FLAT)
         assert judged.witness.kind == "fibre" and judged["local"].arithmetic is Arithmetic.MONTE_CARLO
         with pytest.raises(NoCertificateError, match="random points") as raised:
@@ -743,6 +746,7 @@ class TestCommandLine:
         assert status == 1 and "not about the network of" in json.loads(out)["reasons"][-1]
 
     def test_no_certificate(self, monkeypatch, capsys, tmp_path):
+        monkeypatch.setattr(lines, "MOST_ENTRIES", 0)
         planted, truth = size(*FLAT).plant(0)
         path = idf.save_problem(tmp_path / "p.npz", planted, truth.X, truth.c)
         status, out, err = run(monkeypatch, capsys, "check", path, "--known-data", "--certificate", tmp_path / "proof.json")

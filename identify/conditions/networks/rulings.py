@@ -168,7 +168,7 @@ def _along(question: NetworkQuestion, samples: list[Sample], modes: tuple[str, .
             [sum((int(f) * v for f, v in zip(factors, entries, strict=True)), fmpq(0)) for entries in zip(*kernel, strict=True)]
             for factors in rng.integers(-3, 4, (COMBINATIONS, len(kernel)))
         ]
-        tried = [[sign * v for v in vector] for vector in (*tried, *more) for sign in (1, -1)]
+        tried = [[sign * v for v in vector] for vector in (*tried, *more) if any(vector) for sign in (1, -1)]
         dimension = 1
     for vector in tried[: 1 if keeps_kinks else None]:
         moved = _member(question, modes, vector)
