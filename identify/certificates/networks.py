@@ -53,6 +53,8 @@ class NetworkDraft:
 
     def content(self) -> dict[str, Any]:
         """The whole certificate, with its hashes."""
+        if self.question.images is not None:
+            raise NoCertificateError(Lacking.STEPS, ("images of samples in deeper layers",))
         steps = self._with_signs(self._steps())
         claim, numbers = self._claim(), _numbers(self.question)
         body = {

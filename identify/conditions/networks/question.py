@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND
+from identify.exact.images import Images, images
 from identify.exact.modular import random_prime, rank_seconds
 from identify.exact.pieces import Pieces, pieces_of
 from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, sample_of, shaped
@@ -195,12 +196,23 @@ class NetworkQuestion:
         degree = prod(map(degree_of_scale, self.activations)) if self.scales else 1
         if self.scales and all(each.kind == "polynomial" for each in self.activations):
             return Ambiguity("scaling", degree)
-        fixed = self.affine[1] and self.features_can_count
+        fixed = (self.affine[1] and self.features_can_count) or self.images is Images.FIXED
         if self.scales or (isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous and not fixed):
             return Ambiguity("even scaling" if parity == 1 else "positive scaling", degree)
         if parity and not self.signs_are_fixed:
             return Ambiguity("sign", 1 if parity < 0 else 2)
         return Ambiguity("none", 1)
+
+    @cached_property
+    def images(self) -> Images | None:
+        """What a second hidden layer with biases makes of scaled samples, if it is proved: for given data, and ranks n of both updates."""
+        if self.data is None or self.depth != 3 or self.biases[0] or not self.biases[1] or self.scales or self.affine[1]:
+            return None
+        sigma = self.sigma
+        if not (isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous) or self.pieces is None or not all(self.counted):
+            return None
+        net, (X, c) = self._given
+        return images(net, X, c, self.pieces, self.observed, random_prime(np.random.default_rng([self.seed, 0x13A])))
 
     @cached_property
     def signs_are_fixed(self) -> FixedSigns | None:
@@ -260,7 +272,7 @@ class NetworkQuestion:
         if group == "none" or self.depth == 2 or (group == "sign" and self.sigma.parity == 1):
             return True
         if any(self.biases[1:-1]):
-            return False
+            return self.images is not None
         if group == "sign":
             return all(each.parity == -1 and each(0.0) == 0 for each in self.activations)
         return all(isinstance(each, PiecewiseLinear) and each.is_homogeneous for each in deeper)

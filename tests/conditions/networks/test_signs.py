@@ -1,10 +1,11 @@
-"""Functions that are odd up to a constant, without a bias in the first layer: when the signs of samples are known, and when not."""
+"""Without a bias in the first layer: when the signs and scales of samples are known, and when not."""
 
 import numpy as np
 import pytest
 
 import identify as idf
 from identify.conditions.networks.question import FixedSigns, some_sum_vanishes
+from identify.exact.images import Images
 from identify.problem.network import Network
 from identify.problem.signals import layer_updates
 
@@ -90,3 +91,51 @@ def test_rows_of_the_first_update_lie_in_the_span(bias):
     tight = idf.Configuration(inputs=6, samples=2, width=3 + 2 - bias, activation="tanh", outputs=3, bias=bias, layers="first")
     system, truth = tight.plant(0)
     assert idf.check(system, data=(truth.X, truth.c))["local"].is_proved
+
+
+ALL, FIRST_TWO = [(True, False)] * 3, [(True, False), (True, False), (False, False)]
+
+
+def later_bias(activation, outputs=2, wide=8):
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((14, 4)), rng.standard_normal((wide, 14)), rng.standard_normal((outputs, wide))]
+    net = Network(weights, biases=[None, rng.standard_normal(wide), None], activation=activation)
+    return net, rng.standard_normal((2, 4)), rng.standard_normal((2, outputs))
+
+
+@pytest.mark.parametrize(
+    ("activation", "observed", "images", "lines"),
+    [
+        ("relu", ALL, Images.FIXED, 1),
+        ("relu", FIRST_TWO, Images.WHOLE, 2),
+        ("abs", ALL, Images.FIXED, 2),  # x and -x
+        ("leaky_relu(1/4)", ALL, Images.FIXED, 1),
+    ],
+)
+def test_scales_behind_a_later_bias(activation, observed, images, lines):
+    net, X, c = later_bias(activation)
+    report = judged(net, c, observed, X)
+    assert report.verdict is idf.Verdict.UNIQUE and report.question.images is images and len(report.ambiguity) == lines
+    given = updates(net, X, c)
+    for t in (0.5, 1 - 1e-6, 1 + 1e-6, 3.0):
+        scale = np.array([[t], [1.0]])
+        moved = updates(net, scale * X, c / scale)
+        change = [np.abs(u - v).max() for (u, _), (v, _) in zip(given, moved, strict=True)]
+        assert change[2] > 1e-8  # the last layer sees every scale; the first two do not see small changes
+        assert abs(t - 1) > 1e-3 or max(change[:2]) < 1e-8
+
+
+def test_multipliers_that_go_with_any_image():
+    """As many outputs as neurons in the second layer: whatever signal an image needs, some multipliers give it."""
+    net, X, c = later_bias("leaky_relu(1/4)", outputs=3, wide=3)
+    report = judged(net, c, FIRST_TWO, X)
+    assert report.question.images is None and report.verdict is not idf.Verdict.UNIQUE
+    t = 5.0
+    slopes = [
+        net.activations[1](net.weights[1] @ net.activations[0](net.weights[0] @ x) + net.biases[1], order=1) for x in (X[0], t * X[0])
+    ]
+    wanted = slopes[0] * (net.weights[2].T @ c[0]) / t / slopes[1]
+    other = np.vstack([np.linalg.solve(net.weights[2].T, wanted), c[1]])
+    first, moved = updates(net, X, c), updates(net, np.vstack([t * X[0], X[1]]), other)
+    assert all(np.allclose(u, v) for (u, _), (v, _) in zip(first[:2], moved[:2], strict=True))
+    assert not np.allclose(other[0], c[0] / t)
