@@ -121,7 +121,8 @@ class Witness:
     Attributes
     ----------
     kind
-        ``rotation``, ``scaling``, ``fibre``, ``multipliers``, ``multiple`` or ``second solution``.
+        ``rotation``, ``scaling``, ``fibre``, ``multipliers``, ``multiple`` or ``second solution``; for piecewise-linear networks also
+        ``region``, ``invisible``, ``unseen`` or ``lines``.
     dimension
         Dimension of the family of data sets that share the target, modulo the ambiguity group; 0 for a second solution.
     description
