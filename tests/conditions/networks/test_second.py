@@ -7,7 +7,6 @@ from flint import ctx
 import identify as idf
 from identify.conditions.networks import second
 from identify.conditions.networks.question import NetworkQuestion
-from identify.problem.network import Network
 from identify.problem.signals import layer_updates
 
 
@@ -33,11 +32,8 @@ def test_the_other_data_have_the_same_update(name):
     assert condition.is_proved and condition.evidence["contraction"] < 1 and witness.residual < 1e-12
     net, (X, _), (Y, e) = asked.system.network, witness.original, witness.example
     assert np.linalg.norm(Y[box.sample] - X, axis=1).min() > 1e-3 and np.abs(e[box.sample]).max() > 1e-3
-    pairs = zip(
-        *(layer_updates(net.weights, net.biases, net.activations, *data) for data in (witness.original, (Y, e))),
-        asked.observed,
-        strict=True,
-    )
+    given, moved = (layer_updates(net.weights, net.biases, net.activations, *data) for data in (witness.original, witness.example))
+    pairs = zip(given, moved, asked.observed, strict=True)
     for first, other, seen in pairs:
         for u, v, known in zip(first, other, seen, strict=True):
             assert not known or np.abs(u - v).max() < 1e-11 * np.abs(u).max()
@@ -95,6 +91,7 @@ def test_the_verdict():
     report = idf.check(asked.system, data=asked.data)
     assert report.verdict is idf.Verdict.NOT_UNIQUE and report.witness.kind == "second solution"
     net, (X, c) = asked.system.network, asked.data
-    both = idf.KKTSystem.gradient(net, layers=dict(enumerate(layer_updates(net.weights, net.biases, net.activations, X, c), 1)))
+    (first, beta), (last, _) = layer_updates(net.weights, net.biases, net.activations, X, c)
+    both = idf.KKTSystem.gradient(net, layers={1: (first, beta), 2: (last, None)})
     assert both.residual(*report.witness.example) > 1e-3
-    assert isinstance(net, Network) and idf.check(both, data=(X, c)).verdict is not idf.Verdict.NOT_UNIQUE
+    assert idf.check(both, data=(X, c)).verdict is not idf.Verdict.NOT_UNIQUE
