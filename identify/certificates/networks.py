@@ -119,6 +119,8 @@ class NetworkDraft:
             return [*self._ranked(1, 2), {"kind": "pattern", "sets": sets}]
         if "quadrics" in proved and scope not in (GENERIC_NETWORK, PATTERN_SCOPE):
             return self._quadrics()
+        if "realisation" in proved and report["realisation"].evidence["equations"] == "backward":
+            return [*self._ranked(1), {"kind": "realisation"}]
         raise NoCertificateError(Lacking.STEPS, tuple(sorted(proved)))
 
     def _ranked(self, *layers: int) -> list[Step]:

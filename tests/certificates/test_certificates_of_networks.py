@@ -44,6 +44,7 @@ from identify.conditions.networks.judge import count
 from identify.conditions.networks.pattern import holds_for_all_sets, pattern
 from identify.conditions.networks.quadrics import candidates, quadrics
 from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.realisation import realisation
 from identify.conditions.networks.rulings import rulings
 from identify.conditions.networks.second import second_solution
 from identify.conditions.networks.separation import needs, separation
@@ -188,6 +189,7 @@ CASES = {
         (THIS, THIS_DATA),
         "ranks fibre-in-span",
     ),
+    "slopes": (lambda: data(2, 2, 4, "leaky_relu(1/4)", layers="first"), UNIQUE, (THIS, THIS_DATA), "ranks realisation"),
     "other data": (parallel, NOT_UNIQUE, (THIS, THIS_DATA), "other"),
     "second, joint": (lambda: data(3, 2, 2, "tanh", layers="first"), NOT_UNIQUE, (THIS, THIS_DATA), "second"),
     "second, exchange": (
@@ -405,6 +407,8 @@ def is_confirmed(body: dict) -> bool:
         found = quadrics(asked)
         kinds = {each.equations.name.lower() for each in candidates(asked)}
         return found.is_proved and step["equations"] in kinds and (claim["data"] in (THIS_DATA, OFF_KINKS) or found.evidence["whole_cell"])
+    if kind == "realisation":
+        return realisation(asked)[0].is_proved
     if kind == "other":
         return rulings(asked)[0] is not None
     if kind == "second":

@@ -38,8 +38,8 @@ def other(e: NetworkExamination, X: Any, c: Any) -> str:
     need(all(any(row) for row in gamma), "c: a multiplier is zero")
     need(len({tuple(map(str, x)) for x in Y}) == len(Y), "X: two samples coincide")
     given = [[[rational(v) for v in row] for row in e.part(name)] for name in ("X", "c")]
-    need(_updates(e, activations, Y, gamma) == _updates(e, activations, *given), "the updates differ")
-    need(_names(e, Y, gamma) != _names(e, *given), "these are the given data, or an image of them")
+    need(updates(e, activations, Y, gamma) == updates(e, activations, *given), "the updates differ")
+    need(names(e, Y, gamma) != names(e, *given), "these are the given data, or an image of them")
     e.facts.add("witness")
     return f"{len(Y)} other samples have exactly the same update, in fractions"
 
@@ -52,12 +52,13 @@ def _table(name: str, rows: Any, columns: int) -> Rationals:
     return found
 
 
-def _updates(e: NetworkExamination, activations: list[Piecewise], X: Rationals, c: Rationals) -> list[fmpq_mat]:
+def updates(e: NetworkExamination, activations: list[Piecewise], X: Rationals, c: Rationals) -> list[fmpq_mat]:
     """Of every observed layer."""
     sizes = e.claim.sizes
     if not X:
         shapes = zip(sizes, sizes[1:], e.claim.observed, strict=False)
-        return [fmpq_mat(out, size) for inner, out, (W, b) in shapes for size in [inner] * W + [1] * b]
+        return [fmpq_mat(out, size) for inner, out, (sees_W, sees_b) in shapes for size in [inner] * sees_W + [1] * sees_b]
+    found: list[fmpq_mat] = []
     weights, biases = e.net
     matrices = [fmpq_mat([[rational(v) for v in row] for row in W]) for W in weights]
     h, entering, slopes = fmpq_mat(X), [fmpq_mat(X)], []
@@ -68,15 +69,14 @@ def _updates(e: NetworkExamination, activations: list[Piecewise], X: Rationals, 
             Z = [[v + rational(offset) for v, offset in zip(row, b, strict=True)] for row in Z]
         h = fmpq_mat([[_value(sigma, z) for z in row] for row in Z])
         entering.append(h)
-        slopes.append([[_slope(sigma, z) for z in row] for row in Z])
+        slopes.append([[slope_of(sigma, z) for z in row] for row in Z])
     u, signals = fmpq_mat(c), [fmpq_mat(c)]
     for W, slope in zip(matrices[:0:-1], slopes[::-1], strict=True):
         weighted = (u * W).tolist()
         u = fmpq_mat([[v * s for v, s in zip(row, along, strict=True)] for row, along in zip(weighted, slope, strict=True)])
         signals.append(u)
-    found = []
-    for signal, inner, (W, b) in zip(signals[::-1], entering, e.claim.observed, strict=True):
-        found += [signal.transpose() * inner] * W + [signal.transpose() * fmpq_mat([[1]] * len(X))] * b
+    for signal, inner, (sees_W, sees_b) in zip(signals[::-1], entering, e.claim.observed, strict=True):
+        found += [signal.transpose() * inner] * sees_W + [signal.transpose() * fmpq_mat([[1]] * len(X))] * sees_b
     return found
 
 
@@ -85,14 +85,14 @@ def _value(sigma: Piecewise, z: fmpq) -> fmpq:
     return as_rational(sigma.slopes[piece]) * z + as_rational(sigma.intercepts[piece])
 
 
-def _slope(sigma: Piecewise, z: fmpq) -> fmpq:
+def slope_of(sigma: Piecewise, z: fmpq) -> fmpq:
     for t, stated in zip(sigma.breakpoints, sigma.kinks, strict=True):
         if as_rational(t) == z:
             return as_rational(stated)
     return as_rational(sigma.slopes[sigma.piece(z)])
 
 
-def _names(e: NetworkExamination, X: Rationals, c: Rationals) -> list[tuple[Fraction, ...]]:
+def names(e: NetworkExamination, X: Rationals, c: Rationals) -> list[tuple[Fraction, ...]]:
     """What no image of the samples changes, in order."""
     group, found = e.claim.group, []
     for x, gamma in zip(X, c, strict=True):

@@ -18,12 +18,13 @@ from identify.checker.networks.local import fibre, fibre_in_span, local
 from identify.checker.networks.other import other
 from identify.checker.networks.pattern import pattern
 from identify.checker.networks.quadrics import quadrics
+from identify.checker.networks.realisation import realisation
 from identify.checker.networks.second import second
 from identify.checker.networks.signs import signs
 from identify.checker.reading import need
 
 SUFFICIENT: dict[str, tuple[set[str], ...]] = {
-    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}),
+    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}, {"realisation"}),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
 }
@@ -33,6 +34,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "separation": (separation, ("route", "layers")),
     "pattern": (pattern, ("sets",)),
     "quadrics": (quadrics, ("equations",)),
+    "realisation": (realisation, ()),
     "local": (local, ("in_span", "seed")),
     "count": (count, ("unknowns", "equations")),
     "fibre": (fibre, ("dimension", "seed")),

@@ -23,6 +23,7 @@ from math import comb
 import numpy as np
 from flint import fmpq, fmpq_mat
 
+from identify.base.errors import InternalError
 from identify.base.limits import refuse_when_spent
 from identify.base.norms import relative_size
 from identify.conditions.networks.enumeration import MOST_NODES, Choice, choices, enumeration_seconds, lines_of
@@ -48,11 +49,11 @@ class Lines:
     own: tuple[fmpq, ...]
     other: tuple[fmpq, ...]
 
-    def of_one_sign(self, parity: int) -> Lines:
-        """Up to a factor; and if the activation is even, one of the two lines of x and -x."""
+    def of_one_sign(self, is_even: bool) -> Lines:
+        """Up to a factor; and if x and -x have the same features, one of their two lines."""
         lead = next(v for v in self.own if v)
         own, other = (tuple(v / lead for v in part) for part in (self.own, self.other))
-        if parity == 1:
+        if is_even:
             other = max(other, tuple(-v for v in other))
         return Lines(own, other)
 
@@ -93,8 +94,8 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
     lifted = [_lift(exact, each, line, F, G, q) for line in sorted(found)]
     if any(isinstance(line, Unsettled) for line in lifted):
         return _condition(None, "a line modulo the prime may be several over the rationals", {}, Arithmetic.NONE), None
-    every = list(dict.fromkeys(line.of_one_sign(question.sigma.parity) for line in lifted if isinstance(line, Lines)))
-    evidence = {"prime": q, "lines": len(found), "over_the_rationals": len(every)}
+    every = list(dict.fromkeys(line.of_one_sign(exact.is_even) for line in lifted if isinstance(line, Lines)))
+    evidence: dict = {"equations": each.equations.name.lower(), "prime": q, "lines": len(found), "over_the_rationals": len(every)}
     if each.equations is Equations.FORWARD:
         samples = set(exact.samples())
         real = [line for line in every if line not in samples and any(exact.is_competitor(x, line) for x in exact.points(line))]
@@ -108,9 +109,13 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
         statement = f"not decided by signs: {evidence['together']} sets of lines are too many"
         return _condition(None, statement, evidence, Arithmetic.NONE), None
     given = names(question, *exact.data)
+    own = 0
     for X, c in exact.solutions(every):
         if names(question, X, c) != given:
             return _second(question, X, c, evidence)
+        own += 1
+    if not own:
+        raise InternalError("the given data are not among the solutions")
     statement = (
         f"{len(every)} lines over the rationals, and of all sets of n = {question.samples} of them only that of the samples belongs to data"
     )
@@ -196,6 +201,11 @@ class _Exact:
             exact.G = _turned(Z)
         return exact
 
+    @property
+    def is_even(self) -> bool:
+        """Whether x and -x have the same features. With biases they do not: then the lines with γ and -γ are not the same."""
+        return self.question.sigma.parity == 1 and not self.question.biases[0]
+
     def before(self, x: list[fmpq]) -> list[fmpq]:
         """Pre-activations."""
         return [v + offset for v, offset in zip((self.W * fmpq_mat([[u] for u in x])).entries(), self.offsets, strict=True)]
@@ -214,17 +224,19 @@ class _Exact:
         other = self.data[1] if self.each.equations is Equations.BACKWARD else [[fmpq(int(i == k)) for i in range(n)] for k in range(n)]
         extra = (fmpq(1),) * (self.each.others - len(other[0]))
         unit = [[fmpq(int(i == k)) for i in range(n)] for k in range(n)]
-        return [Lines(tuple(unit[k]), (*other[k], *extra)).of_one_sign(self.question.sigma.parity) for k in range(n)]
+        return [Lines(tuple(unit[k]), (*other[k], *extra)).of_one_sign(self.is_even) for k in range(n)]
 
     def points(self, line: Lines) -> Iterator[list[fmpq]]:
-        """Forward: the points that a line may be that of; the scale is fixed by a bias, or else only its sign matters."""
+        """Forward: points, other than the samples, that a line may be that of; a bias fixes the scale, or else only its sign matters."""
         n, has_bias = self.question.samples, self.question.biases[0]
         total = sum(line.other[:n], fmpq(0)) if self.question.affine[0] else line.other[-1]
         if has_bias and not total:
             return
         x = [sum((t * v for t, v in zip(line.other[:n], column, strict=True)), fmpq(0)) for column in zip(*self.data[0], strict=True)]
         for scale in (1 / total,) if has_bias else (fmpq(1), fmpq(-1)):
-            yield [scale * v for v in x]
+            moved = [scale * v for v in x]
+            if moved not in self.data[0]:
+                yield moved
 
     def is_competitor(self, x: list[fmpq], line: Lines) -> bool:
         """Whether the features of the point are those of the line, up to one factor."""

@@ -350,7 +350,7 @@ def _proved(question: NetworkQuestion, system: System, at: np.ndarray, free: lis
     def jacobian(values: list[arb]) -> np.ndarray:
         return system.jacobian(whole(values))[:, free]
 
-    centre = refine(value, jacobian, at[free])
+    centre = refine(value, jacobian, at[free].tolist())
     if centre is None or max(abs(float(v) - u) for v, u in zip(centre, at[free], strict=True)) > SOLVED * max(1.0, np.abs(at).max()):
         return None
     for radius in RADII:

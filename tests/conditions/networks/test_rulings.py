@@ -134,6 +134,19 @@ def test_lines_of_an_enumeration():
     assert answers.count(True) >= 5
 
 
+@pytest.mark.parametrize("seed", [20, 40])
+def test_lines_of_opposite_multipliers_are_two_if_there_is_a_bias(seed):
+    """|z| with a bias: γ and -γ give two lines with the same column, only one of them a sample's, and either may come first."""
+    rng = np.random.default_rng(seed)
+    weights, outputs = rng.integers(-2, 3, (5, 2)).astype(float), rng.choice([-1.0, 1, 2], (1, 5))
+    X, c = rng.integers(-16, 17, (2, 2)) / 8, rng.choice([-2.0, -1, 1, 2], (2, 1))
+    problem, data, asked = system("abs", X, c, True, "first", weights, outputs)
+    report = idf.check(problem, data=data)
+    assert report["realisation"].is_proved and report["realisation"].evidence["over_the_rationals"] >= 4
+    assert count_all(asked).category is Category.UNIQUE
+    assert idf.verify(report.certificate())
+
+
 def test_a_second_data_set_in_fractions():
     """Found by the complete search for random instances: both data sets have exactly the same update."""
     problem, (X, c), asked = second()
