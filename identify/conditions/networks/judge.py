@@ -19,7 +19,7 @@ from identify.conditions.networks.pattern import pattern
 from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
 from identify.conditions.networks.realisation import may_decide, realisation, realisation_seconds
-from identify.conditions.networks.rulings import rulings
+from identify.conditions.networks.rulings import rulings, rulings_seconds
 from identify.conditions.networks.second import second_seconds, second_solution
 from identify.conditions.networks.separation import Route, separation
 from identify.conditions.plan import Plan
@@ -54,7 +54,7 @@ def judge_network(
     def closed() -> Condition:
         nonlocal witness
         condition, witness = families(question)
-        if witness is None:
+        if witness is None and is_affordable(rulings_seconds(question)):
             along, line = rulings(question)
             if along is not None:
                 condition, witness = along, line

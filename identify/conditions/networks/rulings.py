@@ -27,10 +27,12 @@ from identify.exact.updates import Rationals, exact_updates, rational, rationals
 from identify.problem.verdict import Arithmetic, Condition, Witness
 
 REFERENCE = "bilinear in multipliers and samples, with the states of all neurons fixed (docs, theory)"
-MOST_ENTRIES = 60_000
-"""Of a matrix that is brought to echelon form over the rationals."""
-MOST_MODES = 32
-"""Choices, for all samples together, of what moves."""
+MOST_ENTRIES = 200_000
+"""Of the matrix of the linear map, in fractions."""
+MOST_RESIDUES = 600_000
+"""Entries, for all choices of what moves together; if there are more, all samples move alike."""
+ENTRY_SECONDS = 1.5e-6
+"""Of one entry, with its residue (measured)."""
 COMBINATIONS = 12
 """Of kernel vectors that are tried where a sample on a kink may move to one side only."""
 SMALLEST = 40
@@ -68,6 +70,13 @@ def rulings(question: NetworkQuestion) -> tuple[Condition | None, Witness | None
     return None, None
 
 
+def rulings_seconds(question: NetworkQuestion) -> float:
+    """An estimate of :func:`rulings`."""
+    entries = _entries(question)
+    more = min(MOST_RESIDUES, 2.0**question.samples * entries) if question.outputs > 1 else 0.0
+    return 0.0 if entries > MOST_ENTRIES else ENTRY_SECONDS * (2 * entries + more)
+
+
 def _entries(question: NetworkQuestion) -> int:
     return question.equations * question.samples * max(question.inputs + 1, question.outputs)
 
@@ -77,7 +86,7 @@ def _modes(question: NetworkQuestion) -> Iterator[tuple[str, ...]]:
     n = question.samples
     if question.outputs == 1:
         yield (MOVES,) * n
-    elif 2**n <= MOST_MODES:
+    elif 2**n * _entries(question) <= MOST_RESIDUES:
         yield from product((TURNS, MOVES), repeat=n)
     else:
         yield from ((TURNS,) * n, (MOVES,) * n)
