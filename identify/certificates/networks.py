@@ -12,6 +12,7 @@ from identify.certificates.draft import hexadecimal
 from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
 from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
+from identify.checker.networks.realisation import MAX_NODES
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import PATTERN_SCOPE
 from identify.conditions.networks.isolated import columns_of
@@ -119,8 +120,10 @@ class NetworkDraft:
             return [*self._ranked(1, 2), {"kind": "pattern", "sets": sets}]
         if "quadrics" in proved and scope not in (GENERIC_NETWORK, PATTERN_SCOPE):
             return self._quadrics()
-        if "realisation" in proved and report["realisation"].evidence["equations"] == "backward":
-            return [*self._ranked(1), {"kind": "realisation"}]
+        if "realisation" in proved:
+            found = report["realisation"].evidence
+            if found["equations"] == "backward" and "of_points" not in found and found["subspaces_at_most"] <= MAX_NODES:
+                return [*self._ranked(1), {"kind": "realisation"}]
         raise NoCertificateError(Lacking.STEPS, tuple(sorted(proved)))
 
     def _ranked(self, *layers: int) -> list[Step]:

@@ -29,8 +29,10 @@ from identify.base.norms import relative_size
 from identify.conditions.networks.enumeration import MOST_NODES, Choice, choices, enumeration_seconds, lines_of
 from identify.conditions.networks.quadrics import Equations
 from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
-from identify.conditions.networks.rulings import kernel_vectors, names, written
+from identify.conditions.networks.rulings import names, written
 from identify.exact.modular import multiply, random_prime, residue
+from identify.exact.rational_kernel import kernel_vectors
+from identify.exact.sides import Side, is_empty
 from identify.exact.updates import Rationals, exact_updates, rational, rationals
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition, Witness
@@ -38,6 +40,8 @@ from identify.problem.verdict import Arithmetic, Condition, Witness
 REFERENCE = "Theorem B by enumeration (docs, theory), with exact signs"
 MOST_TOGETHER = 4000
 """Sets of n lines that are put together."""
+FEW_TOGETHER, MOST_LINES = 200, 500
+"""If there are more sets, lines that no point has the slopes of are left out first, unless there are very many."""
 TOGETHER_SECONDS = 4e-4
 """Of one such set (measured)."""
 
@@ -96,6 +100,7 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
         return _condition(None, "a line modulo the prime may be several over the rationals", {}, Arithmetic.NONE), None
     every = list(dict.fromkeys(line.of_one_sign(exact.is_even) for line in lifted if isinstance(line, Lines)))
     evidence: dict = {"equations": each.equations.name.lower(), "prime": q, "lines": len(found), "over_the_rationals": len(every)}
+    evidence["subspaces_at_most"] = each.nodes
     if each.equations is Equations.FORWARD:
         samples = set(exact.samples())
         real = [line for line in every if line not in samples and any(exact.is_competitor(x, line) for x in exact.points(line))]
@@ -104,17 +109,21 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
             return _condition(False, f"{len(real)} other points satisfy the equations of a single sample", evidence, Arithmetic.PROOF), None
         statement = f"{len(every)} lines over the rationals: no point but the samples has the slopes and features of one"
         return _condition(True, statement, evidence, Arithmetic.PROOF), None
+    if comb(len(every), question.samples) > FEW_TOGETHER and len(every) <= MOST_LINES:
+        own = set(exact.samples())
+        every = [line for line in every if line in own or not exact.is_nobodys(line)]
+        evidence["of_points"] = len(every)
     evidence["together"] = comb(len(every), question.samples)
     if evidence["together"] > MOST_TOGETHER:
         statement = f"not decided by signs: {evidence['together']} sets of lines are too many"
         return _condition(None, statement, evidence, Arithmetic.NONE), None
     given = names(question, *exact.data)
-    own = 0
+    times = 0
     for X, c in exact.solutions(every):
         if names(question, X, c) != given:
             return _second(question, X, c, evidence)
-        own += 1
-    if not own:
+        times += 1
+    if not times:
         raise InternalError("the given data are not among the solutions")
     statement = (
         f"{len(every)} lines over the rationals, and of all sets of n = {question.samples} of them only that of the samples belongs to data"
@@ -178,6 +187,8 @@ class _Exact:
     data: tuple[Rationals, Rationals]
     W: fmpq_mat
     offsets: list[fmpq]
+    Z: Rationals
+    """Pre-activations of the samples, a row for each neuron."""
 
     @classmethod
     def of(cls, question: NetworkQuestion, each: Choice) -> _Exact:
@@ -185,8 +196,9 @@ class _Exact:
         net, (X, c) = question.system.network, question.data
         W, b = fmpq_mat(rationals(net.weights[0])), net.biases[0]
         offsets = [fmpq(0)] * question.neurons if b is None else [rational(float(v)) for v in b]
-        exact = cls(question, each, [], [], (rationals(X), rationals(c)), W, offsets)
+        exact = cls(question, each, [], [], (rationals(X), rationals(c)), W, offsets, [])
         Z = [exact.before(x) for x in exact.data[0]]
+        exact.Z = _turned(Z)
         if each.equations is Equations.BACKWARD:
             A = fmpq_mat(rationals(net.weights[1]))
             weighted = (fmpq_mat(exact.data[1]) * A).tolist()
@@ -243,6 +255,36 @@ class _Exact:
         features = [self.value(v, 0) for v in self.before(x)]
         wanted = [sum((u * v for u, v in zip(row, line.own, strict=True)), fmpq(0)) for row in self.F]
         return fmpq_mat([features, wanted]).rank() < 2
+
+    def is_nobodys(self, line: Lines) -> bool:
+        """Backward: whether it is proved that no point in the span of the samples has the slopes of this line."""
+        sigma = self.question.sigma
+        assert isinstance(sigma, PiecewiseLinear)
+        if len(sigma.breakpoints) != 1 or sigma.slopes[0] == sigma.slopes[1] or (not self.question.affine[0] and not self.is_homogeneous):
+            return False
+        point, (low, high), kink = rational(sigma.breakpoints[0]), map(rational, sigma.slopes), rational(sigma.kinks[0])
+        rows, sides = [], []
+        for left, right, z in zip(self.F, self.G, self.Z, strict=True):
+            value = sum((u * v for u, v in zip(right, line.other, strict=True)), fmpq(0))
+            if not value:
+                continue
+            slope = sum((u * v for u, v in zip(left, line.own, strict=True)), fmpq(0)) / value
+            gap = [v - point for v in z]  # with Σ ξ = 1, or a breakpoint at 0
+            if slope == kink and kink not in (low, high):
+                side = Side.ON
+            else:
+                side = Side.WEAK if slope == kink else Side.STRICT
+            rows.append([-v for v in gap] if slope == low else gap)
+            sides.append(side)
+        if self.question.affine[0]:
+            rows.append([fmpq(1)] * self.question.samples)
+            sides.append(Side.STRICT)
+        return is_empty(rows, sides)
+
+    @property
+    def is_homogeneous(self) -> bool:
+        sigma = self.question.sigma
+        return not self.question.biases[0] and isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous
 
     def solutions(self, every: list[Lines]) -> Iterator[tuple[Rationals, Rationals]]:
         """Backward: every data set with the observed updates and columns on these lines, modulo positive scales if these are free."""

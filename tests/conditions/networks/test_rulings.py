@@ -7,7 +7,8 @@ from flint import fmpq
 import identify as idf
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.realisation import realisation
-from identify.conditions.networks.rulings import kernel_vectors, rulings
+from identify.conditions.networks.rulings import rulings
+from identify.exact.rational_kernel import kernel_vectors
 from identify.exact.updates import exact_updates, rationals
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.signals import layer_updates
