@@ -71,9 +71,10 @@ def isolated(question: NetworkQuestion) -> Condition:
     """Evaluate Theorem D at given data, or not at all."""
     if question.data is None:
         return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
-    if question.pieces is not None and question.pieces.kinks:
-        statement = f"(S) has no derivative here: {question.pieces.kinks} pre-activations lie exactly on a kink"
-        return _condition(None, statement, {"kinks": question.pieces.kinks}, Arithmetic.PROOF)
+    kinks = _kinks(question)
+    if kinks:
+        statement = f"(S) has no derivative here: {kinks} pre-activations lie exactly on a kink"
+        return _condition(None, statement, {"kinks": kinks}, Arithmetic.PROOF)
     columns, inside = columns_of(question)
     equations = sum(of_W + of_bias for of_W, of_bias in image_sizes(question, inside))
     goal = min(columns, equations)
@@ -113,6 +114,14 @@ def isolated(question: NetworkQuestion) -> Condition:
         statement = f"rank {best} of {columns} modulo primes: {columns - best} directions of change may be invisible to first order"
         return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
     return _condition(None, "full rank of the derivative is not proved in intervals", evidence, Arithmetic.NONE)
+
+
+def _kinks(question: NetworkQuestion) -> int:
+    """Pre-activations exactly on a kink; not those of neurons without weights, which stay there whatever the sample."""
+    if question.pieces is None:
+        return 0
+    assert question.system is not None
+    return sum(int(on[:, W.any(axis=1)].sum()) for on, W in zip(question.pieces.on_kink, question.system.network.weights, strict=False))
 
 
 def _is_flat(question: NetworkQuestion, rank_here: int, goal: int, inside: bool) -> float | None:

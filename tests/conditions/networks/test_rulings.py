@@ -173,3 +173,12 @@ def second():
         if question.counted[0] and not question.pieces.kinks and rulings(question)[0] is None and realisation(question)[1] is not None:
             return found
     raise AssertionError("none found")
+
+
+def test_neurons_without_weights_are_on_no_kink_that_a_sample_can_leave():
+    problem, data, _ = system("leaky_relu(1/4)", [[1, 2], [-2, 5]], [[1], [2]], **ZERO)
+    local = idf.check(problem, data=data)["local"]
+    assert local.is_proved and local.evidence["rank"] == local.evidence["needed"]
+    problem, data, _ = system("leaky_relu(1/4)", [[1, 3], [-2, 5]], [[1], [2]])  # the first neuron, (3, -1), is on its kink
+    local = idf.check(problem, data=data)["local"]
+    assert local.holds is None and local.evidence == {"kinks": 1}
