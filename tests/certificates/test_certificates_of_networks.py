@@ -48,6 +48,7 @@ from identify.conditions.networks.realisation import realisation
 from identify.conditions.networks.rulings import rulings
 from identify.conditions.networks.second import second_solution
 from identify.conditions.networks.separation import needs, separation
+from identify.exact.images import Images
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.network import Network, ShapeError
 from identify.problem.signals import layer_updates
@@ -132,6 +133,14 @@ def parallel() -> idf.Report:
     return given(net, [[1.0, 2.0], [2.0, 4.0]], [[1.0], [2.0]], [(True, False)] * 2)
 
 
+def behind_a_later_bias(activation: str, last: bool) -> idf.Report:
+    """No first bias, and a second one whose update was not observed; with the last update scales are known."""
+    rng = np.random.default_rng(5)
+    drawn = [np.round(4 * rng.normal(size=shape)) / 4 for shape in ((10, 2), (4, 10), (1, 4), (4,), (2, 2), (2, 1))]
+    net = Network(drawn[:3], biases=[None, drawn[3], None], activation=activation)
+    return given(net, *drawn[4:], [(True, False), (True, False), (last, False)])
+
+
 CASES = {
     "sizes": (lambda: generic(4, 3, (8, 5), "gelu", outputs=2), UNIQUE, (GENERIC, RANK), "separation"),
     "sizes, backward": (lambda: system(3, 2, 8, "sigmoid", layers="first"), UNIQUE, (GENERIC, RANK), "separation"),
@@ -190,6 +199,7 @@ CASES = {
         "ranks fibre-in-span",
     ),
     "slopes": (lambda: data(2, 2, 4, "leaky_relu(1/4)", layers="first"), UNIQUE, (THIS, THIS_DATA), "ranks realisation"),
+    "scales that are known": (lambda: behind_a_later_bias("relu", True), UNIQUE, (THIS, THIS_DATA), "ranks images quadrics"),
     "other data": (parallel, NOT_UNIQUE, (THIS, THIS_DATA), "other"),
     "second, joint": (lambda: data(3, 2, 2, "tanh", layers="first"), NOT_UNIQUE, (THIS, THIS_DATA), "second"),
     "second, exchange": (
@@ -390,7 +400,9 @@ def is_confirmed(body: dict) -> bool:
         asked = question_of(body)
     except ShapeError:  # an update of zeros, which is not a problem; but no sample of it is seen
         return kind == "invisible"
-    if (asked.ambiguity.group, asked.ambiguity.degree) != (claim["ambiguity"]["group"], claim["ambiguity"]["degree"]):
+    group, degree = claim["ambiguity"]["group"], claim["ambiguity"]["degree"]
+    weaker = asked.images is Images.FIXED and group in ("positive scaling", "even scaling") and degree == 1
+    if (asked.ambiguity.group, asked.ambiguity.degree) != (group, degree) and not weaker:
         return False
     if kind == "separation":
         at = asked if claim["data"] == THIS_DATA else replace(asked, system=None, data=None)
@@ -502,6 +514,16 @@ class TestForgedClaims:
         assert "slope of zero" in forged("sizes", activations=[gelu, relu]).reasons[0]
         assert "slope of zero" in forged("sizes", sizes=[4, 8, 5, 6]).reasons[0]
         assert forged("sizes", activations=[gelu, written(Activation.parse("leaky_relu"))])
+
+    def test_scales_that_no_step_shows(self):
+        """Without the update of the last layer the step proves less, and the claim must not say more."""
+        body = behind_a_later_bias("abs", False).certificate().to_dict()
+        assert idf.verify(body) and body["claim"]["ambiguity"]["group"] == "even scaling"
+        body["claim"] |= {"ambiguity": {"group": "sign", "degree": 2}}
+        assert not idf.verify(rehash(body))
+        known = content("scales that are known")
+        known["steps"] = [step for step in known["steps"] if step["kind"] != "images"]
+        assert not idf.verify(rehash(known))
 
     def test_signs_that_deeper_layers_do_not_see(self):
         """tanh without a first bias leaves a sign, which a second bias, or GELU, does not pass on."""

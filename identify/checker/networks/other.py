@@ -67,7 +67,7 @@ def updates(e: NetworkExamination, activations: list[Piecewise], X: Rationals, c
         Z = (h * W.transpose()).tolist()
         if b is not None:
             Z = [[v + rational(offset) for v, offset in zip(row, b, strict=True)] for row in Z]
-        h = fmpq_mat([[_value(sigma, z) for z in row] for row in Z])
+        h = fmpq_mat([[value_of(sigma, z) for z in row] for row in Z])
         entering.append(h)
         slopes.append([[slope_of(sigma, z) for z in row] for row in Z])
     u, signals = fmpq_mat(c), [fmpq_mat(c)]
@@ -80,7 +80,7 @@ def updates(e: NetworkExamination, activations: list[Piecewise], X: Rationals, c
     return found
 
 
-def _value(sigma: Piecewise, z: fmpq) -> fmpq:
+def value_of(sigma: Piecewise, z: fmpq) -> fmpq:
     piece = sigma.piece(z)
     return as_rational(sigma.slopes[piece]) * z + as_rational(sigma.intercepts[piece])
 

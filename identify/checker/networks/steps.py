@@ -14,6 +14,7 @@ from identify.checker.networks.claim import NetworkClaim, named_hashes
 from identify.checker.networks.examination import BITS, NetworkExamination, ranks
 from identify.checker.networks.families import invisible, region
 from identify.checker.networks.generic import count, separation
+from identify.checker.networks.images import images
 from identify.checker.networks.local import fibre, fibre_in_span, local
 from identify.checker.networks.other import other
 from identify.checker.networks.pattern import pattern
@@ -30,6 +31,7 @@ SUFFICIENT: dict[str, tuple[set[str], ...]] = {
 }
 STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "ranks": (ranks, ("layers", "seed")),
+    "images": (images, ()),
     "signs": (signs, ("by",)),
     "separation": (separation, ("route", "layers")),
     "pattern": (pattern, ("sets",)),
