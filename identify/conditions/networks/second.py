@@ -254,6 +254,9 @@ def systems(question: NetworkQuestion) -> list[Callable[[Values], System]]:
     """Those with no more equations than unknowns, for this question."""
     if question.data is None or question.depth != 2 or question.sigma.kind != "analytic" or not question.equations_are_complete:
         return []
+    n, moves = question.samples, min(question.samples, question.inputs)
+    if min(n * (moves + question.outputs), question.inputs + n) > MOST_UNKNOWNS:
+        return []
     found: list[Callable[[Values], System]] = []
     (W, b), (A, _) = question.observed
     if A and not (W or b) and question.features_can_count and question.counted[1]:
