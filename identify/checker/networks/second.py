@@ -1,12 +1,12 @@
-r"""The step for a second solution of an analytic network of two layers: Krawczyk's test in balls, repeated from a box.
+r"""The step for a second solution of an analytic network: Krawczyk's test in balls, repeated from a box.
 
-*joint*: samples :math:`x'_k = \sum_i T_{ki} x_i` with sums :math:`\sum_i T_{ki} = 1` if the first bias' update is known
+*joint*, two layers: samples :math:`x'_k = \sum_i T_{ki} x_i` with sums :math:`\sum_i T_{ki} = 1` if the first bias' update is known
 (``in_span``; else T are the samples themselves), and multipliers γ'. The first update is the given one if
 :math:`\sum_k T_{ki} u'_k = u_i` for every i; the second update is added as it is.
 
-*exchange*: only the second layer was observed. If :math:`\tilde h(x') = \sum_i \eta_i \tilde h_i` with :math:`\eta_k \ne 0`, x' with
-multipliers :math:`\gamma_k / \eta_k` can take the place of :math:`x_k`, and the others' become
-:math:`\gamma_i - \gamma_k \eta_i / \eta_k`.
+*exchange*: only the last layer was observed, of a network of any depth; h are the features that enter it. If
+:math:`\tilde h(x') = \sum_i \eta_i \tilde h_i` with :math:`\eta_k \ne 0`, x' with multipliers :math:`\gamma_k / \eta_k` can take the
+place of :math:`x_k`, and the others' become :math:`\gamma_i - \gamma_k \eta_i / \eta_k`.
 
 For a box Y with midpoint y, an enclosure J of the derivatives on Y and any matrix C, a zero lies in Y if
 :math:`y - C f(y) + (I - C J)(Y - y)` lies in the interior of Y (Krawczyk 1969). Unknowns that are not free stay at their values.
@@ -22,7 +22,7 @@ from typing import Any
 
 from flint import arb, arb_mat
 
-from identify.checker.networks.activations import Analytic
+from identify.checker.networks.activations import Piecewise
 from identify.checker.networks.claim import THIS, THIS_DATA
 from identify.checker.networks.examination import NetworkExamination
 from identify.checker.reading import choice, double, integer, integers, need, need_small
@@ -56,8 +56,8 @@ def second(e: NetworkExamination, system: Any, in_span: Any, free: Any, centre: 
     c = e.claim
     need(c.verdict == "NOT_UNIQUE" and c.is_complete, "proves that other data have the same update, if nothing else is in force")
     e.need_scope((THIS, THIS_DATA))
-    need(c.depth == 2 and isinstance(c.activations[0], Analytic), "needs two layers and an analytic activation")
-    choice("system", system, ("joint", "exchange"))
+    need(not any(isinstance(sigma, Piecewise) for sigma in c.activations) and not c.is_exact, "needs analytic activations")
+    choice("system", system, ("joint", "exchange") if c.depth == 2 else ("exchange",))
     choice("in_span", in_span, (True, False) if system == "joint" else (False,))
     asked = _Joint(e, in_span) if system == "joint" else _Exchange(e)
     need_small(asked.unknowns <= MAX_UNKNOWNS, f"{asked.unknowns} unknowns are too many")
@@ -170,22 +170,23 @@ class _Exchange:
 
     def __init__(self, e: NetworkExamination):
         self.e, self.c, self.at = e, e.claim, e.passes
-        (sees_W, sees_b), (sees_A, _) = self.c.observed
-        need(sees_A and not (sees_W or sees_b), "observed: expected the second layer alone")
+        *others, (sees_last, _) = self.c.observed
+        need(sees_last and not any(seen for pair in others for seen in pair), "observed: expected the last layer alone")
         self.unknowns = self.c.d + self.c.n
-        b = e.net[1][0]
-        self.W = self.at.weights[0].table()
-        self.offsets = [arb(0)] * self.c.m if b is None else [arb(v) for v in b]
 
     def equations(self, y: list[Dual]) -> list[Dual]:
         x, eta = y[: self.c.d], y[self.c.d :]
-        found = []
-        for j in range(self.c.m):
-            z = _sum([v.scaled(w) for v, w in zip(x, self.W[j], strict=True)])
-            value, slope, _ = self.at.ring.derivatives(0, 0, j, z.value + self.offsets[j])
-            others = _sum([v.scaled(-h[j]) for v, h in zip(eta, self.at.entering[1], strict=True)])
-            found.append(Dual(value, [slope * v for v in z.slopes]) + others)
-        if self.c.observed[1][1]:
+        found, h = list[Dual](), x
+        for layer in range(self.c.depth - 1):
+            b, through = self.e.net[1][layer], list[Dual]()
+            for j, row in enumerate(self.at.weights[layer].table()):
+                z = _sum([v.scaled(w) for v, w in zip(h, row, strict=True)])
+                value, slope, _ = self.at.ring.derivatives(layer, 0, j, z.value + (0 if b is None else arb(b[j])))
+                through.append(Dual(value, [slope * v for v in z.slopes]))
+            h = through
+        for j, feature in enumerate(h):
+            found.append(feature + _sum([v.scaled(-own[j]) for v, own in zip(eta, self.at.entering[-1], strict=True)]))
+        if self.c.observed[-1][1]:
             found.append(_sum(eta) - 1)
         return found
 

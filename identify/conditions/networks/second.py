@@ -1,15 +1,15 @@
-r"""A second solution for given data of an analytic network of two layers: found in floating point, and proved by Krawczyk's test in balls.
+r"""A second solution for given data of an analytic network: found in floating point, and proved by Krawczyk's test in balls.
 
 Interval arithmetic proves that equations have a solution only if there are no more of them than unknowns. Two systems have that form.
 
-*Joint*: all samples :math:`x'_k = \sum_i T_{ki} x_i` in the span of the given ones (or anywhere, T = X), with multipliers γ'. Their first
-update is the given one if :math:`\sum_k T_{ki} u'_k = u_i` for every i, because :math:`\sum_k u'_k \tilde x'_k{}^\top` is
+*Joint*, two layers: all samples :math:`x'_k = \sum_i T_{ki} x_i` in the span of the given ones (or anywhere, T = X), with multipliers γ'.
+Their first update is the given one if :math:`\sum_k T_{ki} u'_k = u_i` for every i, because :math:`\sum_k u'_k \tilde x'_k{}^\top` is
 :math:`\sum_i (\sum_k T_{ki} u'_k)\,\tilde x_i^\top`. Rows of T have the sum 1 if the bias' update is known. The second update is added as
 it is.
 
-*Exchange*: only the second layer was observed, and its update has rank n. If :math:`\tilde h(x') = \sum_i \eta_i \tilde h_i` with
-:math:`\eta_k \ne 0`, the data with x' in place of :math:`x_k`, multipliers :math:`\gamma_k / \eta_k` for it and
-:math:`\gamma_i - \gamma_k \eta_i / \eta_k` for the others have the same update.
+*Exchange*: only the last layer was observed, of a network of any depth; h are the features that enter it. If
+:math:`\tilde h(x') = \sum_i \eta_i \tilde h_i` with :math:`\eta_k \ne 0`, the data with x' in place of :math:`x_k`, multipliers
+:math:`\gamma_k / \eta_k` for it and :math:`\gamma_i - \gamma_k \eta_i / \eta_k` for the others have the same update.
 
 The right-hand sides are those of the given data, taken as the exact numbers that they are. Unknowns that are more than equations stay at
 floats.
@@ -198,11 +198,13 @@ class Exchange:
         assert question.system is not None and question.data is not None
         net, (X, c) = question.system.network, question.data
         read = values.numbers
-        self.values, self.d, self.n, self.sees_output = values, question.inputs, len(X), question.observed[1][1]
-        self.W, offsets = read(net.weights[0]), net.biases[0]
-        self.offsets = read(np.zeros(question.neurons) if offsets is None else offsets)
+        self.values, self.d, self.n, self.sees_output = values, question.inputs, len(X), question.observed[-1][1]
+        self.layers = [
+            (read(W), read(np.zeros(len(W)) if b is None else b), Values(sigma, values.exact))
+            for W, b, sigma in zip(net.weights[:-1], net.biases[:-1], net.activations, strict=True)
+        ]
         self.X, self.c = X, c
-        self.H = values.at(read(X) @ self.W.T + self.offsets, 0)
+        self.H = np.array([self._features(x)[0] for x in read(X)])
 
     @property
     def unknowns(self) -> int:
@@ -210,16 +212,23 @@ class Exchange:
 
     @property
     def equations(self) -> int:
-        return len(self.offsets) + self.sees_output
+        return self.H.shape[1] + self.sees_output
+
+    def _features(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What enters the last layer, and its derivative."""
+        h, moved = x, self.values.numbers(np.eye(self.d))
+        for W, offsets, values in self.layers:
+            z = W @ h + offsets
+            h, moved = values.at(z, 0), values.at(z, 1)[:, None] * (W @ moved)
+        return h, moved
 
     def value(self, y: np.ndarray) -> np.ndarray:
         x, eta = y[: self.d], y[self.d :]
-        found = self.values.at(self.W @ x + self.offsets, 0) - eta @ self.H
+        found = self._features(x)[0] - eta @ self.H
         return np.append(found, eta.sum() - 1) if self.sees_output else found
 
     def jacobian(self, y: np.ndarray) -> np.ndarray:
-        slope = self.values.at(self.W @ y[: self.d] + self.offsets, 1)
-        found = np.concatenate([slope[:, None] * self.W, -self.H.T], axis=1)
+        found = np.concatenate([self._features(y[: self.d])[1], -self.H.T], axis=1)
         if self.sees_output:
             last = self.values.numbers(np.concatenate([np.zeros(self.d), np.ones(self.n)]))
             found = np.concatenate([found, last[None]], axis=0)
@@ -238,8 +247,7 @@ class Exchange:
     def start(self, rng: np.random.Generator) -> np.ndarray:
         spread = float(rng.choice([0.5, 1.0, 2.0]))
         x = self.X[rng.integers(self.n)] + spread * np.sqrt((self.X**2).mean()) * rng.standard_normal(self.d)
-        h = self.values.at(self.W @ x + self.offsets, 0)
-        return np.concatenate([x, np.linalg.lstsq(self.H.T, h, rcond=None)[0]])
+        return np.concatenate([x, np.linalg.lstsq(self.H.T, self._features(x)[0], rcond=None)[0]])
 
 
 def replaced(eta: np.ndarray) -> int:
@@ -252,16 +260,16 @@ System = Joint | Exchange
 
 def systems(question: NetworkQuestion) -> list[Callable[[Values], System]]:
     """Those with no more equations than unknowns, for this question."""
-    if question.data is None or question.depth != 2 or question.sigma.kind != "analytic" or not question.equations_are_complete:
+    if question.data is None or not question.equations_are_complete or not question.is_smooth or question.is_exact:
         return []
     n, moves = question.samples, min(question.samples, question.inputs)
     if min(n * (moves + question.outputs), question.inputs + n) > MOST_UNKNOWNS:
         return []
     found: list[Callable[[Values], System]] = []
-    (W, b), (A, _) = question.observed
-    if A and not (W or b) and question.features_can_count and question.counted[1]:
+    if question.observed[-1][0] and not any(map(any, question.observed[:-1])):
         found.append(lambda values: Exchange(question, values))
-    found.append(lambda values: Joint(question, values))
+    if question.depth == 2:
+        found.append(lambda values: Joint(question, values))
     floats = Values(question.sigma, False)
     sizes = [(each, each(floats)) for each in found]
     return [each for each, made in sizes if made.equations <= made.unknowns <= MOST_UNKNOWNS]
@@ -269,8 +277,7 @@ def systems(question: NetworkQuestion) -> list[Callable[[Values], System]]:
 
 def second_seconds(question: NetworkQuestion) -> float:
     """An estimate of the search."""
-    n, K = question.samples, question.samples if question.rows_can_count else question.inputs
-    return STARTS * START_SECONDS if n * (K + question.outputs) <= 4 * MOST_UNKNOWNS and question.depth == 2 else 0.0
+    return STARTS * START_SECONDS * len(systems(question))
 
 
 def second_solution(question: NetworkQuestion) -> tuple[Condition, Witness, Box] | None:

@@ -21,6 +21,7 @@ CASES = {
     "three samples": {"activation": "sigmoid", "samples": 3, "width": 3, "seed": 1},
     "second layer, exchange": {"width": 5, "outputs": 2, "layers": "second"},
     "second layer, one output": {"activation": "softplus", "width": 8, "layers": "second"},
+    "last of three layers, exchange": {"width": (6, 5), "outputs": 2, "layers": (3,), "activation": "gelu"},
     "unknowns that stay": {"activation": "gelu", "width": 4, "outputs": 2, "layers": "second"},
 }
 
@@ -45,7 +46,7 @@ def test_more_equations_than_unknowns_are_not_tried():
     for options in ({"width": 3}, {"width": 6, "outputs": 2, "layers": "second"}, {"layers": "both"}, {"activation": "z^3 + z"}):
         asked = question(**options)
         assert second.systems(asked) == [] and second.second_solution(asked) is None
-    assert second.systems(question(width=(2, 2))) == []  # three layers
+    assert second.systems(question(width=(2, 2))) == []  # three layers, and not the last one alone
 
 
 def test_the_given_data_and_their_images_are_no_other_data():
