@@ -132,8 +132,8 @@ THEOREMS = (
         title="A point whose features are in the span of those of the samples can take the place of one",
         statement=r"Let only the last layer be observed, and h be the features that enter it. If "
         r"$\tilde h(x') = \sum_i \eta_i \tilde h_i$ with $\eta_k \ne 0$, the data with $x'$ in place of $x_k$, with the multipliers "
-        r"$\gamma_k / \eta_k$ for it and $\gamma_i - \gamma_k\eta_i/\eta_k$ for the others, have the same update. If it has rank $n$, every "
-        r"other data set consists of such points. Krawczyk's test proves $x'$ if there are no more equations than unknowns.",
+        r"$\gamma_k / \eta_k$ for it and $\gamma_i - \gamma_k\eta_i/\eta_k$ for the others, have the same update. If it has rank $n$, "
+        r"every other data set consists of such points. Krawczyk's test proves $x'$ if there are no more equations than unknowns.",
         hypotheses=(
             "analytic activations, only the update of the last layer",
             "a point in a box that solves the equations, by Krawczyk's test, and is no sample anywhere in it",
