@@ -148,6 +148,7 @@ def _lift(exact: _Exact, each: Choice, line: tuple[int, ...], F: np.ndarray, G: 
 
     A rational line has these slopes wherever its other side does not vanish modulo the prime.
     """
+    refuse_when_spent("lines over the rationals")
     n, vector = F.shape[1], np.array(line, dtype=np.int64)[:, None]
     f, g = multiply(F, vector[:n], q)[:, 0], multiply(G, vector[n:], q)[:, 0]
     rows = []
@@ -157,21 +158,17 @@ def _lift(exact: _Exact, each: Choice, line: tuple[int, ...], F: np.ndarray, G: 
         rows.append([*exact.F[j], *(-s * v for v in exact.G[j])])
     if each.tied:
         rows.append([fmpq(1)] * n + [fmpq(-1)] * G.shape[1])
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    modulo = fmpq_mat(rows).rank()
-    if modulo < n + G.shape[1] - 1:
-        return Unsettled()
-    vectors = kernel_vectors(columns, 0)
-    if modulo == n + G.shape[1]:
+    unknowns, determined = n + G.shape[1], fmpq_mat(rows).rank() if rows else 0
+    if determined == unknowns:
         return None
+    vectors = kernel_vectors([list(column) for column in zip(*rows, strict=True)], 0) if determined == unknowns - 1 else []
     if len(vectors) != 1:
         return Unsettled()
     own, other = tuple(vectors[0][:n]), tuple(vectors[0][n:])
-    for j, (left, right) in enumerate(zip(exact.F, exact.G, strict=True)):
+    for left, right in zip(exact.F, exact.G, strict=True):
         value = sum((u * v for u, v in zip(right, other, strict=True)), fmpq(0))
         column = sum((u * v for u, v in zip(left, own, strict=True)), fmpq(0))
         if not any(column == rational(s) * value for s in each.slopes):
-            refuse_when_spent(f"neuron {j}")
             return None
     return Lines(own, other) if any(own) else None
 
