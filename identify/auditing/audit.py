@@ -39,8 +39,8 @@ def audit(
 
     Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and the effect of
     defences. Any other network: the reason why nothing is proved; for a gradient, or the change of a linearised network, the batch
-    behind it and the ranks that count it, with a certificate of each verdict; polynomials close to the activation; and, if that batch was
-    not recovered, the published attack for the regime.
+    behind it and the ranks that count it, with a certificate of each verdict, and the effect of defences if all of it was recovered;
+    polynomials close to the activation; and, if that batch was not recovered, the published attack for the regime.
 
     Parameters
     ----------

@@ -70,6 +70,7 @@ def batch(work: Work) -> None:
         )
         return
     work.found = found
+    work.batch = found if found.n_samples == found.evidence["separation"]["samples"] else None
     work.note_interrupt(found.evidence.get("interrupted"))
     work.add(_finding(work, found, observed))
 

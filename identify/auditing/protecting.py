@@ -1,4 +1,4 @@
-"""The defences that an owner could use, for known or recovered data."""
+"""The defences that an owner could use, for known or recovered data: of polynomial networks, and of updates of any others."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from identify.auditing.batch import update_of
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.work import Work
 from identify.base.limits import limit_time
+from identify.conditions.check import INCONSISTENT
 from identify.conditions.diagnostics.error_bars import cost
 from identify.defence.advise import defences
-from identify.defence.curves import ESTIMATE_SCOPE, OBSERVED_SCOPE, DefenceCurve
-from identify.problem.system import SELF_TRAINED
+from identify.defence.curves import CHANCE_SCOPE, ESTIMATE_SCOPE, INFORMED_SCOPE, OBSERVED_SCOPE, DefenceCurve
+from identify.defence.information import seconds as information_seconds
+from identify.defence.sending import labels_of
+from identify.problem.data import check_data
+from identify.problem.refusals import is_polynomial
+from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE
 from identify.report.html import Cell, Picture
@@ -30,6 +36,16 @@ LEVELS: dict[str, Any] = {
     "batch": None,
 }
 """Levels of each defence; None: those that :func:`identify.defences` chooses."""
+NETWORK_LEVELS: dict[str, Any] = {
+    "dp_sgd": (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+    "formats": None,
+    "withheld": None,
+    "steps": None,
+    "batch": None,
+}
+"""The same for networks of any depth and activation."""
+NETWORK_SPOT_CHECKS = {"dp_sgd": 1, "formats": 1}
+"""Recoveries for each of these; the others have estimates alone."""
 SPOT_CHECKS = 2
 OPERATIONS_PER_SECOND, LEAST = 5e9, 0.2
 """Constants for an estimate of the time of error bars, and the least seconds for which a defence starts."""
@@ -75,35 +91,79 @@ def advice(name: str, work: Work) -> None:
     data = whose_data(work)
     if data is None or work.system is None or not _applies(name, work):
         return
-    chosen: dict[str, Any] = {other: LEVELS[other] if other == name else () for other in LEVELS if _applies(other, work)}
+    levels: dict[str, Any] = {other: LEVELS[other] if other == name else () for other in LEVELS if _applies(other, work)}
+    known = Whose.GIVEN if work.data is not None else Whose.RECOVERED
+    _measured(name, work, work.system, data, levels, SPOT_CHECKS, known)
+
+
+def the_batch(work: Work) -> tuple[KKTSystem, np.ndarray, np.ndarray] | None:
+    """The update of a network of any depth, and the samples behind it, if all of them were recovered."""
+    system, found = update_of(work), work.batch
+    if system is None or found is None or not found.residual <= INCONSISTENT:
+        return None
+    return system, found.X, found.c
+
+
+def network_advice_seconds(name: str, work: Work) -> float:
+    """Seconds of the error bars, for each of some levels."""
+    batch = the_batch(work)
+    if batch is None:
+        return 0.0
+    times = 1 if name == "dp_sgd" else 5
+    return max(times * information_seconds(batch[0], len(batch[1])), LEAST)
+
+
+def network_advice(name: str, work: Work) -> None:
+    """The effect of one defence on the update of a network of any depth, for the recovered samples."""
+    batch = the_batch(work)
+    if batch is None:
+        return
+    system, X, c = batch
+    net = system.network
+    if name == "steps" and labels_of(net, *check_data(X, c, net.n_inputs, net.n_outputs)) is None:
+        return
+    others = dict.fromkeys(("noise", "rounding", "weights", "width", "clipping", *NETWORK_LEVELS), ())
+    levels = others | {name: NETWORK_LEVELS[name]}
+    _measured(name, work, system, (X, c), levels, NETWORK_SPOT_CHECKS.get(name, 0), Whose.RECOVERED)
+
+
+def _measured(
+    name: str, work: Work, system: KKTSystem, data: tuple[np.ndarray, np.ndarray], levels: dict[str, Any], checks: int, known: Whose
+) -> None:
+    """Adds the curve of one defence to those that are there."""
     with limit_time(work.left):
         made = defences(
-            work.system,
+            system,
             *data,
-            **chosen,
-            spot_checks=SPOT_CHECKS,
+            **levels,
+            spot_checks=checks,
             seed=work.seed,
             budget=max(SHARE * work.left, 0.2),
             progress=lambda step: work.progress(f"defence: {step}"),
         )
     work.curves[name] = made[name]
-    known = Whose.GIVEN if work.data is not None else Whose.RECOVERED
+    deep = not is_polynomial(system.network)
+    said = [str(curve.advice()) for curve in work.curves.values()] if deep else _sentences(work.curves, hides=True)
+    further = [str(curve.calibration()) for curve in work.curves.values()] if deep else []
     work.add(
         Finding(
             "defences",
             ADVICE,
-            "; ".join(_sentences(work.curves, hides=True) or _sentences(work.curves, hides=False)),
+            "; ".join(said or _sentences(work.curves, hides=False)),
             f"this network, {known}; verdicts exact, for the target before noise or rounding",
             Basis.FLOAT,
             (
-                *[f"{name}: {curve.axis}" for name, curve in work.curves.items() if curve.hides],
+                *[f"{other}: {curve.axis}" for other, curve in work.curves.items() if curve.hides],
                 *_sentences(work.curves, hides=False),
-                *[f"{name}: {curve.cut}" for name, curve in work.curves.items() if curve.cut],
+                *[f"{other}: {text}" for other, text in zip(work.curves, further, strict=False)],
+                *[f"{other}: {curve.cut}" for other, curve in work.curves.items() if curve.cut],
                 f"digits and error bars: {ESTIMATE_SCOPE}",
+                *[f"no unbiased estimator is below: {INFORMED_SCOPE}"] * deep,
+                *[f"chance of any attack: {CHANCE_SCOPE}"] * ("dp_sgd" in work.curves),
                 f"observed errors: {OBSERVED_SCOPE}",
                 "neither larger error bars nor a recovery that does not succeed prove privacy",
             ),
-            {"data": known} | {name: curve.to_dict() for name, curve in work.curves.items()},
+            {"data": known} | {other: curve.to_dict() for other, curve in work.curves.items()},
             table=_table(work.curves),
             draw=lambda: tuple(_picture(curve, known) for curve in work.curves.values()),
         )
@@ -145,3 +205,5 @@ def _picture(curve: DefenceCurve, known: Whose) -> Picture:
 
 DEFENCES: dict[str, Callable[[Work], float]] = {name: partial(advice_seconds, name) for name in LEVELS}
 """The defences, each with an estimate of its time."""
+NETWORK_DEFENCES: dict[str, Callable[[Work], float]] = {name: partial(network_advice_seconds, name) for name in NETWORK_LEVELS}
+"""The same for networks of any depth."""

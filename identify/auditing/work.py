@@ -48,6 +48,8 @@ class Work:
     curves: dict[str, DefenceCurve] = field(default_factory=dict)
     """The effect of each defence."""
     found: Recovery | None = None
+    batch: Recovery | None = None
+    """All samples behind an update of a network of any depth, if separation found them."""
     separation: str = ""
     """Why separation did not recover the batch."""
     candidates: np.ndarray | None = None

@@ -13,7 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import UnknownNameError
+from identify.base.options import positive
 from identify.conditions.diagnostics.error_bars import digits
+from identify.defence.findings import Advice, Advised, Calibration, Prediction
+from identify.defence.privacy import excluding_multiplier
 from identify.problem.verdict import Verdict, jsonable
 from identify.report.curves import draw_defence
 
@@ -24,8 +27,22 @@ VERDICT_SCOPE = (
 ESTIMATE_SCOPE = (
     "a first-order estimate for this network and these data in double precision; it is not a proof, and means little where it comes near 1"
 )
+PROPORTIONAL = ("noise", "dp_sgd")
+"""Defences whose levels are sizes of Gaussian noise."""
+UNORDERED = ("withheld", "degree")
+"""Defences whose levels are not from weak to strong."""
+ESTIMATED = 0.3
+"""Typical error up to which the first-order estimate is compared with recoveries."""
 HIDDEN = 0.1
 """Relative error above which no digit of a sample is left."""
+INFORMED_SCOPE = (
+    "for the best sample, a lower bound on the root mean square error of every unbiased estimator, even of one who knows all other "
+    "samples and all multipliers: d / sqrt(trace of its Fisher information) (Guo et al. 2022); prior knowledge of the data can do better"
+)
+CHANCE_SCOPE = (
+    "at most so often does any attack find a sample to a tenth, if all that it knows beforehand is that the sample is uniform in a ball "
+    "(Balle, Cherubin & Hayes 2022); attackers who know more have less to find"
+)
 OBSERVED_SCOPE = "what recover found from one perturbed target; another method or more time may find more"
 
 
@@ -47,8 +64,9 @@ class DefenceCurve:
     change
         Distance of the observed target from the exact one, relative to its norm (dimensionless); nan without data.
     bound, typical
-        First-order estimates of the error of each sample: its maximum, and its root mean square for a change of that size in
-        a random direction. Infinite if the Jacobian is rank deficient, nan without data.
+        First-order estimates of the error of each sample: its maximum (other than polynomial networks: what Gaussian noise of that size
+        exceeds with a chance of at most 1 in 1000), and its root mean square for a change of that size in a random direction. Infinite if
+        the Jacobian is rank deficient, nan without data. A change that follows from the data moves a sample by both.
     observed
         Errors of the samples that :func:`identify.recover` returned, modulo the ambiguity; infinite if it did not succeed, nan
         if it was not tried.
@@ -56,6 +74,12 @@ class DefenceCurve:
         Reasons why it did not succeed, by position of the level.
     cut
         Levels that were left out for lack of time, in words; empty if there are none.
+    informed
+        Networks of any depth, Gaussian noise: a lower bound on the root mean square error of every unbiased estimator of a sample, even
+        of one who knows all other samples and all multipliers. nan where that is not known.
+    rho, chance
+        DP-SGD: zero-concentrated differential privacy for one sample, and with it the largest chance of any attack to find a sample,
+        uniform in a ball, to a tenth of its radius (1: nothing is excluded). nan for other defences.
     """
 
     name: str
@@ -70,6 +94,52 @@ class DefenceCurve:
     observed: Float[np.ndarray, "levels n"]
     stopped: dict[int, str] = field(default_factory=dict)
     cut: str = ""
+    informed: Float[np.ndarray, "levels n"] | None = None
+    rho: Float[np.ndarray, " levels"] | None = None
+    chance: Float[np.ndarray, " levels"] | None = None
+    missing: float | None = None
+    """DP-SGD: the information in nats on which ``chance`` rests."""
+
+    def advice(self, error: float = HIDDEN) -> Advice:
+        """The weakest level at which no sample is determined to a smaller error than this, relative to its norm, to first order.
+
+        Parameters
+        ----------
+        error
+            Relative root mean square error, above 0, dimensionless.
+
+        Returns
+        -------
+        Advice
+            For Gaussian noise, to which errors are proportional, any level; for others one of those listed.
+        """
+        error = positive("error", error)
+        best = np.array([row[~np.isnan(row)].min(initial=np.inf) for row in self.typical])
+        known = ~np.isnan(self.typical).all(axis=1)
+        if not known.any():
+            return Advice(self.name, Advised.UNKNOWN, error)
+        finite = known & np.isfinite(best) & (best > 0)
+        if self.name in PROPORTIONAL and finite.any():
+            at = int(np.flatnonzero(finite)[np.abs(np.log(best[finite] / error)).argmin()])
+            return Advice(self.name, Advised.FROM, error, float(self.levels[at]) * error / float(best[at]))
+        hidden = tuple(self.levels[k] for k in np.flatnonzero(known & (best > error)))
+        if not hidden:
+            return Advice(self.name, Advised.NEVER, error)
+        if self.name == "steps":
+            return Advice(self.name, Advised.ONE_STEP, error, hidden[0])
+        unordered = self.name in UNORDERED
+        return Advice(self.name, Advised.AT if unordered else Advised.FROM, error, hidden[0], hidden if unordered else ())
+
+    def calibration(self) -> Calibration:
+        """Whether recoveries came out as the typical errors say: the median over the samples, at each level at which it was tried."""
+        ratios, missed = [], 0
+        for observed, typical in zip(self.observed, self.typical, strict=True):
+            promised = np.isfinite(typical) & (typical > 0) & (typical < ESTIMATED)
+            both = np.isfinite(observed) & promised
+            missed += int((np.isinf(observed) & promised).sum())
+            if both.any():
+                ratios.append(float(np.median(observed[both] / typical[both])))
+        return Calibration(Prediction.NOT_TRIED) if np.isnan(self.observed).all() else Calibration.of(ratios, missed)
 
     def digits(self, at: int) -> int:
         """Decimal digits of the worst sample that the bound leaves at the level at this position, from 0 to 15; 0 without data."""
@@ -127,7 +197,14 @@ class DefenceCurve:
             observed=self.observed,
             verdicts=(self.verdicts, self.generic),
             strips=not self.hides,
+            informed=self.informed,
+            excluded=self.excluded,
         )
+
+    @property
+    def excluded(self) -> float | None:
+        """DP-SGD: the noise multiplier from which on any attack finds such a sample with a chance of at most one per cent."""
+        return None if self.rho is None or self.missing is None else excluding_multiplier(self.missing)
 
     def to_dict(self) -> dict[str, Any]:
         """The curve as JSON values, one row for each level; numbers that are not finite are null."""
@@ -143,18 +220,31 @@ class DefenceCurve:
                 "stopped": self.stopped.get(k),
                 "statement": self.statement(k),
             }
+            | {name: part[k] for name, part in self._further.items()}
             for k, level in enumerate(self.levels)
         ]
         content = {"name": self.name, "axis": self.axis, "verdicts_of_the_target_without_it": self.hides, "summary": self.summary()}
+        if self._further:
+            content |= {"advice": self.advice().to_dict(), "calibration": self.calibration().to_dict()}
+            content |= {} if self.excluded is None else {"excluded_from": self.excluded, "missing_nats": self.missing}
         return jsonable(content | {"cut": self.cut, "rows": rows})
+
+    @property
+    def _further(self) -> dict[str, np.ndarray]:
+        """What only some curves have."""
+        named = {"informed": self.informed, "rho": self.rho, "chance": self.chance}
+        return {name: part for name, part in named.items() if part is not None}
 
     def explain(self, width: int = 100) -> str:
         """The curve as a table of text, for the worst sample at each level, and the level at which the answer changes."""
-        rows: list[tuple[str, ...]] = [("level", "these data", "generic data", "typical", "at most", "digits", "observed")]
+        further = {"informed": "Fisher", "rho": "rho", "chance": "chance"}
+        heads = tuple(further[name] for name in self._further)
+        rows: list[tuple[str, ...]] = [("level", "these data", "generic data", *heads, "typical", "at most", "digits", "observed")]
         for k, level in enumerate(self.levels):
             verdicts = (str(verdict) if verdict is not None else "–" for verdict in (self.verdicts[k], self.generic[k]))
             errors = (_worst(self.typical[k]), _worst(self.bound[k]), str(self.digits(k)) if self.verdicts[k] is not None else "–")
-            rows.append((f"{level:g}" if isinstance(level, float) else str(level), *verdicts, *errors, self._observed(k)))
+            others = (_best(part[k]) if part.ndim > 1 else f"{part[k]:.1e}" for part in self._further.values())
+            rows.append((f"{level:g}" if isinstance(level, float) else str(level), *verdicts, *others, *errors, self._observed(k)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{self.name}: {self.axis}"]
         lines += ["  " + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -164,11 +254,20 @@ class DefenceCurve:
             if state != previous:
                 lines += textwrap.wrap(f"{row[0]}: {self.statement(k)}", width, initial_indent="  - ", subsequent_indent="    ")
             previous = state
-        lines += textwrap.wrap(self.cut, width, initial_indent="  - ", subsequent_indent="    ") if self.cut else []
+        said = [self.cut] * bool(self.cut) + ([str(self.advice()), str(self.calibration())] if self._further else [])
+        if self.excluded is not None:
+            guess = "any attack without prior knowledge (a sample uniform in a ball) is excluded, but for a chance of 1 %"
+            said.append(f"{guess}, from about {self.excluded:.2g} on")
+        for text in said:
+            lines += textwrap.wrap(text, width, initial_indent="  - ", subsequent_indent="    ")
         return "\n".join(lines)
 
     def _observed(self, at: int) -> str:
-        return "none" if at in self.stopped else _worst(self.observed[at])
+        known = self.observed[at][~np.isnan(self.observed[at])]
+        found = known[np.isfinite(known)]
+        if at in self.stopped or (len(known) and not len(found)):
+            return "none"
+        return _worst(found) + f" ({len(found)} of {len(known)})" * (len(found) < len(known))
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,17 +287,31 @@ class Defences:
 
     def explain(self, width: int = 100) -> str:
         """All curves as text; exact, estimated and observed columns are marked."""
-        scopes = (f"Verdicts: {VERDICT_SCOPE}.", f"Typical, at most: {ESTIMATE_SCOPE}.", f"Observed: {OBSERVED_SCOPE}.")
+        scopes = [f"Verdicts: {VERDICT_SCOPE}.", f"Typical, at most: {ESTIMATE_SCOPE}.", f"Observed: {OBSERVED_SCOPE}."]
         out = ["What defences do. Errors are those of the worst sample, relative to its norm."]
+        if any(curve.informed is not None for curve in self.curves):
+            scopes.append(f"Fisher: {INFORMED_SCOPE}.")
+        if any(curve.rho is not None for curve in self.curves):
+            scopes.append(f"Chance: {CHANCE_SCOPE}.")
         for text in (*scopes, *self.notes):
             out += textwrap.wrap(text, width, initial_indent="  - ", subsequent_indent="    ")
         return "\n\n".join(["\n".join(out), *(curve.explain(width) for curve in self.curves)])
+
+    def advice(self, error: float = HIDDEN) -> tuple[Advice, ...]:
+        """For each curve, the weakest level at which no sample is determined to a smaller relative error than this, to first order."""
+        return tuple(curve.advice(error) for curve in self.curves)
 
     def to_dict(self) -> dict[str, Any]:
         """All curves as JSON values."""
         return {
             "curves": [curve.to_dict() for curve in self.curves],
-            "scope": {"verdicts": VERDICT_SCOPE, "estimates": ESTIMATE_SCOPE, "observed": OBSERVED_SCOPE},
+            "scope": {
+                "verdicts": VERDICT_SCOPE,
+                "estimates": ESTIMATE_SCOPE,
+                "observed": OBSERVED_SCOPE,
+                "informed": INFORMED_SCOPE,
+                "chance": CHANCE_SCOPE,
+            },
             "notes": list(self.notes),
             "seed": self.seed,
             "versions": self.versions,
@@ -218,6 +331,11 @@ class Defences:
 def _worst(errors: Float[np.ndarray, " n"]) -> str:
     known = errors[~np.isnan(errors)]
     return "–" if not len(known) else "no bound" if np.isinf(known).any() else f"{known.max():.1e}"
+
+
+def _best(errors: Float[np.ndarray, " n"]) -> str:
+    known = errors[~np.isnan(errors)]
+    return f"{known.min():.1e}" if len(known) else "–"
 
 
 def _runs(levels: Sequence[float | int | str], verdicts: Sequence[Verdict | None]) -> str:

@@ -7,8 +7,9 @@ has other exact equations, observed at a stated precision. Multipliers stay the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,8 +17,8 @@ from scipy.linalg import norm
 
 from identify.conditions.diagnostics.perturbations import round_to_bits
 from identify.problem.activation import Activation
-from identify.problem.gradients import Observed, weighted_gradients
 from identify.problem.network import Network, TwoLayerNetwork
+from identify.problem.signals import layer_updates
 from identify.problem.system import SELF_TRAINED, KKTSystem, Update
 
 Level = float | int | str
@@ -32,6 +33,14 @@ class Problem:
     samples: int
     data: tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]] | None = None
     seen: KKTSystem | None = None
+    judged: KKTSystem | None = None
+    """The system that verdicts are about, if it is not ``system``."""
+    rho: float = np.nan
+    """Zero-concentrated differential privacy of what is published, for one sample (dimensionless); nan for a defence without it."""
+    deviation: float | None = None
+    """Standard deviation of the Gaussian noise in each number of the target; None if the change is another."""
+    systematic: bool = False
+    """Whether the change of the target is no noise, but follows from the data."""
 
     @property
     def change(self) -> float:
@@ -51,6 +60,8 @@ class Defence:
     problem: Callable[[Level], Problem]
     hides: bool = False
     """Whether it changes only the observed equations; then the verdict, about the exact ones, is the same at all levels."""
+    is_tried: bool = True
+    """Whether a recovery from the observed equations is the attack that the estimate is about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +80,8 @@ class Owner:
 
         def problem(level: Level) -> Problem:
             rng, size = np.random.default_rng([self.seed, levels.index(level)]), float(level) * self._published_size()
-            return self._seen(lambda values: values + size * rng.standard_normal(values.shape))
+            seen = self._seen(lambda values: values + size * rng.standard_normal(values.shape))
+            return seen if self.system.regime in SELF_TRAINED else replace(seen, deviation=size)
 
         axis = f"standard deviation of the noise, relative to the root mean square of {self._published} (dimensionless)"
         return Defence("noise", axis, levels, problem, hides=True)
@@ -83,40 +95,41 @@ class Owner:
         """Take gradients at a network with weights rounded to significant bits; the analyst knows this network."""
 
         def problem(bits: Level) -> Problem:
-            net = self.system.network
-            rounded = (None if part is None else round_to_bits(part, int(bits)) for part in (net.W, net.a, net.bias))
-            return self._at(_network(net.activation, *rounded), self.X, self.c)
+            return self._at(changed(self.system.network, lambda values: round_to_bits(values, int(bits))), self.X, self.c)
 
         return Defence("weights", "significant bits of the weights", levels, problem)
 
     def width(self, levels: tuple[Level, ...]) -> Defence:
-        """Drop neurons in a random order, or add random ones of the same root mean square size."""
+        """Drop neurons in a random order, or add random ones of the same root mean square size; the same part in every hidden layer."""
         net = self.system.network
-        order = np.random.default_rng(self.seed).permutation(net.width)
+        first, rng = net.widths[0], np.random.default_rng(self.seed)
+        orders = [rng.permutation(width) for width in net.widths]
 
-        def resized(part: np.ndarray | None, width: int, child: int) -> np.ndarray | None:
-            if part is None:
-                return None
-            axis = 0 if part is net.W else -1
-            remaining = np.take(part, np.sort(order[:width]), axis)
-            rng, extra = np.random.default_rng([self.seed, child]), max(width - net.width, 0)
-            added = rng.standard_normal((extra, part.size // net.width)) * _size(part)  # row by row: wider networks contain narrower ones
-            shape = (extra, *part.shape[1:]) if axis == 0 else (extra, *part.shape[:-1])
-            added = added.reshape(shape)
-            return np.concatenate([remaining, added if axis == 0 or part.ndim == 1 else added.T], axis)
+        def resized(part: np.ndarray, axis: int, width: int, order: np.ndarray, child: int) -> np.ndarray:
+            """Neurons along ``axis``: wider networks contain narrower ones."""
+            part = np.moveaxis(part, axis, 0)
+            draw = np.random.default_rng([self.seed, child])
+            added = _size(part) * draw.standard_normal((max(width - len(order), 0), part[0].size)).reshape(-1, *part.shape[1:])
+            return np.moveaxis(np.concatenate([part[np.sort(order[:width])], added]), 0, axis)
 
-        def problem(width: Level) -> Problem:
-            parts = (resized(part, int(width), child) for child, part in enumerate((net.W, net.a, net.bias)))
-            return self._at(_network(net.activation, *parts), self.X, self.c)
+        def problem(level: Level) -> Problem:
+            weights, biases = list(net.weights), list(net.biases)
+            for k, order in enumerate(orders):
+                width, bias = max(round(len(order) * int(level) / first), 1), biases[k]
+                weights[k] = resized(weights[k], 0, width, order, 3 * k)
+                weights[k + 1] = resized(weights[k + 1], 1, width, order, 3 * k + 1)
+                biases[k] = None if bias is None else resized(bias, 0, width, order, 3 * k + 2)
+            return self._at(alike(net, weights, biases), self.X, self.c)
 
-        return Defence("width", "width m (neurons)", levels, problem)
+        others = ", the other hidden layers in proportion" if len(orders) > 1 else ""
+        return Defence("width", f"width m{' of the first hidden layer' if others else ''} (neurons){others}", levels, problem)
 
     def degree(self, activations: tuple[Activation, ...]) -> Defence:
         """The same weights with another activation."""
         net, by_name = self.system.network, {str(activation): activation for activation in activations}
 
         def problem(name: Level) -> Problem:
-            return self._at(_network(by_name[str(name)], net.W, net.a, net.bias), self.X, self.c)
+            return self._at(TwoLayerNetwork(net.W, net.a, by_name[str(name)], bias=net.bias), self.X, self.c)
 
         return Defence("degree", "activation", tuple(by_name), problem)
 
@@ -135,41 +148,52 @@ class Owner:
 
     def _published_size(self) -> float:
         """Root mean square of the published numbers."""
-        net = self.system.network
         if self.system.regime not in SELF_TRAINED:
             return _size(self.system.target)
-        return _size(np.concatenate([part.reshape(-1) for part in (net.W, net.a, net.bias) if part is not None]))
+        return _size(np.concatenate([part.reshape(-1) for part in self.system.network.parameters.values()]))
 
     def _seen(self, change: Change) -> Problem:
         """The same exact problem with a changed observed target or, for a network trained on its data, changed observed weights."""
-        return Problem(self.system, len(self.X), (self.X, self.c), _published(self.system, change))
+        return Problem(self.system, len(self.X), (self.X, self.c), published(self.system, change))
 
     def _at(self, network: Network, X: np.ndarray, c: np.ndarray) -> Problem:
-        system = exact_system(network, self.system.observed, self.system.regime, X, c)
-        return Problem(system, len(X), (X, c), _published(system, lambda values: round_to_bits(values, self.precision)))
+        return self.rounded(exact_system(network, self.system.updates, self.system.regime, X, c), X, c)
+
+    def rounded(self, system: KKTSystem, X: np.ndarray, c: np.ndarray, **facts: Any) -> Problem:
+        """Exact equations that these data solve, seen with the precision of the owner."""
+        return Problem(system, len(X), (X, c), published(system, lambda values: round_to_bits(values, self.precision)), **facts)
 
 
-def exact_system(network: Network, observed: Observed, regime: str, X: np.ndarray, c: np.ndarray) -> KKTSystem:
-    """The system that these data solve at a network that does not depend on them."""
-    sigma = network.activation
-    W, bias, a = weighted_gradients(network.W, network.A, network.offsets, sigma.floats(), sigma.floats(1), X, c)
-    a = a.reshape(network.a.shape)
-    return KKTSystem(network, {1: (W if observed.W else None, bias if observed.bias else None), 2: a if observed.a else None}, regime)
+def exact_system(network: Network, seen: Sequence[Update], regime: str, X: np.ndarray, c: np.ndarray) -> KKTSystem:
+    """The system that these data solve at a network that does not depend on them, with the parts that ``seen`` has."""
+    made = layer_updates(network.weights, network.biases, network.activations, X, c)
+    pairs = ((None if part is None else found for part, found in zip(*both, strict=True)) for both in zip(seen, made, strict=True))
+    return KKTSystem(network, {k: tuple(pair) for k, pair in enumerate(pairs, 1)}, regime)
 
 
-def _published(system: KKTSystem, change: Change) -> KKTSystem:
+def published(system: KKTSystem, change: Change) -> KKTSystem:
+    """What an analyst sees if every published number is changed."""
     if system.regime not in SELF_TRAINED:
         return system.with_target(change(system.target))
-    net, factor = system.network, 1.0 if system.decay is None else system.decay
-    moved = _network(net.activation, change(net.W), change(net.a), None if net.bias is None else change(net.bias))
-    parts = zip((moved.W, moved.offsets, moved.a), system.observed, strict=True)
-    W, bias, a = (factor * part if seen else None for part, seen in parts)
-    return replace(system, network=moved, updates=(Update(W, bias), Update(a, None)))
+    moved, factor = changed(system.network, change), 1.0 if system.decay is None else system.decay
+    parts = zip(system.updates, moved.weights, moved.biases, strict=True)
+    updates = [Update(None if old.W is None else factor * W, None if old.bias is None or b is None else factor * b) for old, W, b in parts]
+    if isinstance(moved, TwoLayerNetwork) and updates[1].W is not None:
+        updates[1] = Update(updates[1].W.reshape(moved.a.shape), None)
+    return replace(system, network=moved, updates=tuple(updates))
 
 
-def _network(activation: Activation, W: np.ndarray | None, a: np.ndarray | None, bias: np.ndarray | None) -> TwoLayerNetwork:
-    assert W is not None and a is not None
-    return TwoLayerNetwork(W, a, activation, bias=bias)
+def changed(network: Network, change: Change) -> Network:
+    """The network with every weight and bias changed."""
+    return alike(network, [change(W) for W in network.weights], [None if b is None else change(b) for b in network.biases])
+
+
+def alike(network: Network, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray | None]) -> Network:
+    """A network of this kind with other numbers."""
+    if isinstance(network, TwoLayerNetwork):
+        a = weights[1][0] if network.a.ndim == 1 else weights[1]
+        return TwoLayerNetwork(weights[0], a, network.activation, bias=biases[0])
+    return Network(weights, biases=biases, activation=network.activations)
 
 
 def _size(values: np.ndarray) -> float:

@@ -78,7 +78,10 @@ class Failure(StrEnum):
         "{samples} samples for the {unknowns} entries of one; expected at least as many"
     )
     NOT_FINITE = "phi: its values are NaN or infinite at all of {points} random samples; expected finite numbers"
-    NOT_TRAINED = "steps: layer {layer} did not move; expected changes of the weights of the first two layers at least"
+    NOT_TRAINED = (
+        "steps: the weights of layer {layer} did not move; expected changes of those of the first two layers and of the last, and of a "
+        "bias together with its weights only"
+    )
     NO_BIAS = (
         "steps: no bias moved, so scales of the samples are left open by the start of the search; expected a network whose first layer "
         "has a bias that was trained"

@@ -28,6 +28,8 @@ OBSERVED = "#b3501b"
 FILL = {"UNIQUE": ACCENT, "LOCALLY_UNIQUE": "#8fbccb", "NOT_UNIQUE": "#e3a57f", "UNDECIDED": RULE}
 LETTER = {"UNIQUE": "U", "LOCALLY_UNIQUE": "L", "NOT_UNIQUE": "N", "UNDECIDED": "?"}
 WHITE_ON = ("UNIQUE",)
+INFORMED = "no unbiased estimator below, best sample"
+EXCLUDED = "excluded without prior knowledge"
 TYPICAL = "typical, best to worst sample"
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 STRIPS = ("these data", "generic data")
@@ -42,24 +44,36 @@ def draw_defence(
     observed: Float[np.ndarray, "levels n"],
     verdicts: Sequence[Sequence[Verdict | None]],
     strips: bool,
+    informed: Float[np.ndarray, "levels n"] | None = None,
+    excluded: float | None = None,
 ) -> bytes:
     """Errors of the samples (relative, dimensionless) against levels from weak to strong, as PNG bytes; floats on a logarithmic axis.
 
     ``strips``: the verdicts for these and for generic data above, one cell for each level, all equally wide. An error that is
     infinite is drawn at the top: a triangle where there is no bound, a cross where nothing was recovered; nan is not drawn.
+    ``informed``: a lower bound for estimators who know all but one sample. ``excluded``: the level from which on no attack succeeds.
     """
     numbers = all(not isinstance(level, str) for level in levels)
     x = np.arange(len(levels), dtype=float) if strips or not numbers else np.array(levels, dtype=float)
-    if any(isinstance(level, float) for level in levels):
+    if any(isinstance(level, float) for level in levels) and not strips:
         x = np.log10(x)
-    names = [str(level) if numbers else "\n".join(textwrap.wrap(_raised(str(level)), max(40 // len(levels), 6))) for level in levels]
+    names = [
+        f"{level:g}"
+        if isinstance(level, float)
+        else str(level)
+        if numbers
+        else "\n".join(textwrap.wrap(_raised(str(level)), max(40 // len(levels), 6)))
+        for level in levels
+    ]
     label = textwrap.wrap(axis + ", not to scale" * (strips and numbers), 56)
     below = 0.34 + 0.16 * len(label) + 0.14 * (max(name.count("\n") for name in names))
     above = 0.8 if strips else 0.12
     height = PLOT + below + above
     figure = new_figure(WIDTH, height)
     axes = figure.add_axes((LEFT, below / height, RIGHT - LEFT, PLOT / height))
-    _errors(axes, x, bound, typical, observed, joined=numbers)
+    if excluded is not None and np.log10(excluded) < x[-1]:
+        axes.axvspan(np.log10(excluded), x[-1] + np.ptp(x), color=RULE, alpha=0.6, linewidth=0, zorder=0, label=EXCLUDED)
+    _errors(axes, x, bound, typical, observed, informed, joined=numbers)
     room = (0.5 if strips else 0.06 * np.ptp(x) or 0.5) * (-1 if x[0] > x[-1] else 1)
     ends = (x[0] - room, x[-1] + room)
     axes.set_xlim(*ends)
@@ -79,13 +93,16 @@ def draw_defence(
     return to_png(figure)
 
 
-def _errors(axes: Axes, x: np.ndarray, bound: np.ndarray, typical: np.ndarray, observed: np.ndarray, *, joined: bool) -> None:
+def _errors(
+    axes: Axes, x: np.ndarray, bound: np.ndarray, typical: np.ndarray, observed: np.ndarray, informed: np.ndarray | None, *, joined: bool
+) -> None:
     """Lines, band and points on a logarithmic axis that always shows 1, the size of a sample."""
     worst, low, high = _extreme(bound, np.max), _extreme(typical, np.min), _extreme(typical, np.max)
-    seen_low, seen_high = _extreme(observed, np.min), _extreme(observed, np.max)
+    there = np.where(np.isinf(observed), np.nan, observed)
+    seen_low, seen_high, missed = _extreme(there, np.min), _extreme(there, np.max), np.isinf(observed).any(axis=1)
     found = np.isfinite(seen_high)
     everything = np.concatenate([values[np.isfinite(values) & (values > 0)] for values in (worst, low, high, seen_low, seen_high)])
-    floor = max(everything.min(initial=1.0) / 5, 1e-17)
+    floor = max(everything.min(initial=1.0) / (5 if informed is None else 300), 1e-17)  # with room for a longer legend
     ceiling = float(np.clip(everything.max(initial=1.0) * 5, 20, 1e4))
     axes.set_yscale("log")
     axes.set_ylim(floor, ceiling)
@@ -99,6 +116,8 @@ def _errors(axes: Axes, x: np.ndarray, bound: np.ndarray, typical: np.ndarray, o
         for k in np.flatnonzero(drawn):
             label = TYPICAL if k == np.flatnonzero(drawn)[0] else None
             axes.plot([x[k]] * 2, [low[k], high[k]], color=FILL["LOCALLY_UNIQUE"], linewidth=6, label=label)
+    if informed is not None and not np.isnan(informed).all():
+        axes.plot(x, _extreme(informed, np.min), color=MUTED, linewidth=1.2, linestyle=":", label=INFORMED)
     line: dict[str, Any] = {"linestyle": "-" if joined else "none", "linewidth": 1.4}
     axes.plot(x[drawn], worst[drawn], marker="o", color=ACCENT, markersize=3.5, label="at most, worst sample (first order)", **line)
     style: dict[str, Any] = {"linestyle": "none", "clip_on": False, "zorder": 4}
@@ -109,9 +128,8 @@ def _errors(axes: Axes, x: np.ndarray, bound: np.ndarray, typical: np.ndarray, o
         spread = np.stack([centre - np.maximum(seen_low[found], floor), seen_high[found] - centre])
         axes.errorbar(x[found], centre, np.maximum(spread, 0), color=OBSERVED, linewidth=0, elinewidth=2.2, capsize=4, zorder=4,
                       label="observed by recover, best to worst")  # fmt: skip
-    if np.isinf(seen_high).any():
-        at = np.isinf(seen_high)
-        axes.plot(x[at], np.full(at.sum(), ceiling), "X", color=OBSERVED, markersize=7, label="recover did not succeed", **style)
+    if missed.any():
+        axes.plot(x[missed], np.full(missed.sum(), ceiling), "X", color=OBSERVED, markersize=7, label="recover did not find all", **style)
     look: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none", "borderpad": 0.2, "labelcolor": INK}
     look["loc"], look["bbox_to_anchor"] = _free_corner(axes, x, (worst, low, high, seen_low, seen_high))
     axes.legend(fontsize=8, **look)
@@ -139,7 +157,7 @@ def _extreme(errors: np.ndarray, of: Callable) -> np.ndarray:
 
 def _ticks(axes: Axes, x: np.ndarray, levels: Sequence, names: Sequence[str]) -> None:
     """Names of the levels as far as there is room, from the last one back; powers of ten for sizes."""
-    if not any(isinstance(level, float) for level in levels):
+    if not any(isinstance(level, float) for level in levels) or x[0] == 0 < x[-1] == len(x) - 1:
         shown: list[int] = []
         for k in reversed(range(len(x))):
             if not shown or abs(x[k] - x[shown[-1]]) > 0.055 * np.ptp(x):

@@ -8,6 +8,7 @@ from support.command_line import run
 
 import identify as idf
 from identify.auditing.findings import Basis
+from identify.auditing.protecting import NETWORK_LEVELS, Whose
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,15 @@ def arrays(problem):
     """Arrays of a problem file without the text that formats of tensors cannot hold."""
     system, _ = problem
     return dict(system.network.parameters) | {f"target_{name}": part for name, part in system.parts.items()}
+
+
+def test_defences_of_the_update_are_measured():
+    config = idf.Configuration(inputs=12, samples=3, width=(20, 16), activation="relu", outputs=3, bias=True)
+    found = idf.audit(config.plant(seed=0, multipliers="softmax")[0], budget=20.0)["defences"]
+    assert list(found.values) == ["data", *NETWORK_LEVELS] and found.values["data"] is Whose.RECOVERED and found.basis is Basis.FLOAT
+    assert found.values["dp_sgd"]["advice"]["kind"] == "FROM" and found.values["formats"]["calibration"]["kind"] == "CONFIRMED"
+    assert found.values["dp_sgd"]["advice"]["sentence"] in found.answer
+    assert len(found.draw()) == len(NETWORK_LEVELS)
 
 
 def is_recovered(found, truth):

@@ -82,7 +82,7 @@ class TestAnInterrupt:
         for finding in found.findings:
             if finding.name not in MADE_AGAIN:
                 assert json.dumps(finding.to_dict()) == json.dumps(whole[module][finding.name].to_dict())
-        if step.name.startswith("defence") and step.name != "defence: noise":
+        if module is proofs and step.name.startswith("defence") and step.name != "defence: noise":
             curves = found["defences"].values
             done = [name for name in curves if name not in ("data",)]
             assert done == [earlier.name[9:] for earlier in module.STEPS[: module.STEPS.index(step)] if earlier.name.startswith("defence:")]
@@ -116,7 +116,7 @@ class TestAnInterrupt:
 
         monkeypatch.setattr(runs, "_iterate", iterate)
         found = relu()
-        assert found.stopped == "interrupted from the keyboard, in the step: attack"
+        assert found.stopped.startswith("interrupted from the keyboard, in the step: attack")
         assert 0 < found["attack"].values["steps"] <= runs.BLOCK and np.isfinite(found["attack"].values["X"]).all()
 
     @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

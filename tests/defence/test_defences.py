@@ -240,5 +240,9 @@ class TestRefusals:
             idf.defences(system, truth.X + 1, truth.c)
         with pytest.raises(idf.ShapeError, match="every multiplier is zero"):
             idf.defences(system, truth.X, 0 * truth.c)
-        with pytest.raises(TypeError, match="received Configuration, expected a KKTSystem"):
+        with pytest.raises(idf.InputError, match="received data beside a Configuration"):
             idf.defences(CONFIGS[0], truth.X, truth.c)
+        with pytest.raises(idf.InputError, match="received one of them"):
+            idf.defences(system, truth.X)
+        with pytest.raises(TypeError, match="received ndarray, expected a KKTSystem or a Configuration"):
+            idf.defences(truth.X, truth.X, truth.c)

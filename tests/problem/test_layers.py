@@ -285,7 +285,7 @@ VERBS = {
     "ambiguity": lambda system, truth: idf.kkt_equations(system, samples=2).ambiguity(),
     "is_invariant": lambda system, truth: idf.kkt_equations(system, samples=2).is_invariant({}),
     "certify": lambda system, truth: idf.certify(system, (truth.X, truth.c)),
-    "defences": lambda system, truth: idf.defences(system, truth.X, truth.c),
+    "degree": lambda system, truth: idf.defences(system, truth.X, truth.c, degree=("z^2",)),
 }
 
 

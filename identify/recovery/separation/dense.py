@@ -116,7 +116,8 @@ def separated(
     Notes
     -----
     Cost: one singular value decomposition of each update; then about O(m k^2) for each step of each start and k samples that are not
-    known yet. Memory: 16 starts of m k numbers each, stated before anything is allocated.
+    known yet, or some 300 m k if they are many (:mod:`~identify.recovery.separation.products`), and O(m n^2) for each sample that is
+    found. Memory: 16 starts of m k numbers each, stated before anything is allocated.
     """
     evidence = {} if evidence is None else evidence
     updates = Updates.of(system)

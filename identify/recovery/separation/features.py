@@ -37,6 +37,10 @@ DEPENDENT = 1e-6
 SPREAD, TEXTURE = 2.0, 0.15
 """Standard deviation of the logarithm (base 2) of the size of a start without a box, and of its entries about their level with one."""
 
+ENOUGH, WIDER = 3, 2.0
+"""Known samples from which on every second start is drawn after them, with so many times their standard deviations: what samples have in
+common, such as a background and strokes, is seldom met by chance."""
+
 
 @dataclass(eq=False)
 class Found:
@@ -136,10 +140,19 @@ class FeatureSearch:
         inside = np.clip(self.rng.random((count, 1)) + TEXTURE * self.rng.standard_normal(shape), 0.0, 1.0)
         return low + (high - low) * inside
 
+    def _like_known(self, count: int) -> Float[np.ndarray, "count d"]:
+        """Random points with the mean of the samples that are known, and their covariance times a factor."""
+        mean = self.found.X.mean(axis=0)
+        weights = WIDER * self.rng.standard_normal((count, len(self.found.X))) / len(self.found.X) ** 0.5
+        return mean + weights @ (self.found.X - mean)
+
     def round(self, *, deflated: bool) -> None:
         """A few descents from random starts, without the samples that are known if ``deflated``; what they find goes to ``found``."""
         rows, stages = self.space.right, self._vectors(deflated=deflated)
         points = self.starts(self.at_a_time)
+        if len(self.found.X) >= ENOUGH:
+            some = slice(self.rng.integers(2), None, 2)
+            points[some] = self._like_known(len(points[some]))
         self.found.starts += len(points)
         points = points[np.isfinite(Position.of(stages[0], [rows], points).costs)]
         if not len(points):

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from scipy.linalg import qr
 
 from identify.recovery.separation.subspace import ROUNDING, Subspace
@@ -124,6 +125,34 @@ class HiddenActivations:
             J = slope[:, :, None] * (layer.W @ J if k else J)
             out.append(J)
         return out
+
+    @cached_property
+    def single(self) -> list[Float32[np.ndarray, "_ _"]]:
+        """How each layer depends on the one before, or on the unknowns, in single precision."""
+        return [part.astype(np.float32) for part in (self.chart.slopes, *(layer.W for layer in self.layers[1:]))]
+
+    def tangent(self, points: np.ndarray) -> HiddenTangent:
+        return HiddenTangent(self.single, [slope.astype(np.float32) for slope in self.slopes(points)])
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenTangent:
+    """Jacobians of hidden activations as maps (a :class:`~identify.recovery.separation.products.Tangent`)."""
+
+    weights: Sequence[Float32[np.ndarray, "_ _"]]
+    slopes: Sequence[Float32[np.ndarray, "starts _"]]
+
+    def times(self, moves: Float32[np.ndarray, "starts unknowns"]) -> list[np.ndarray]:
+        out = [moves]
+        for W, slope in zip(self.weights, self.slopes, strict=True):
+            out.append((out[-1] @ W.T) * slope)
+        return out[1:]
+
+    def transposed(self, parts: Sequence[np.ndarray]) -> Float32[np.ndarray, "starts unknowns"]:
+        back = np.zeros_like(parts[-1])
+        for W, slope, part in zip(reversed(self.weights), reversed(self.slopes), reversed(parts), strict=True):
+            back = ((back + part) * slope) @ W
+        return back
 
 
 @dataclass(frozen=True, eq=False)

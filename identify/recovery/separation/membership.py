@@ -32,6 +32,8 @@ STALLED = 1, 0.999
 """A start is at rest when one step leaves more than this share of its cost."""
 LARGE = 20_000
 """Entries of one Jacobian from which on its rows of zeros are left out."""
+AT_ONCE = 2**24
+"""Entries of Jacobians that are there together, about: 128 MiB."""
 FLAT = 1e-11
 """Reciprocal condition number of the equations from which on they fix a point: rounding leaves less of directions without influence."""
 
@@ -249,13 +251,13 @@ def descend(
     at = Position.of(images, subspaces, np.array(points, dtype=float))
     starts, unknowns = at.points.shape
     matrices, gradients = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))
-    is_new, trial = np.ones(starts, bool), [at]
+    is_new, trial, size = np.ones(starts, bool), [at], unknowns * sum(v.shape[1] for v in at.vectors)
 
     def attempt(rows: np.ndarray, damping: np.ndarray) -> np.ndarray:
         new = rows[is_new[rows]]
-        if len(new):
-            matrices[new], gradients[new] = normal_equations(images, subspaces, at[new])
-            is_new[new] = False
+        for few in np.array_split(new, min(len(new), 1 + len(new) * size // AT_ONCE)) if len(new) else ():
+            matrices[few], gradients[few] = normal_equations(images, subspaces, at[few])
+        is_new[new] = False
         trial[0] = Position.of(images, subspaces, at.points[rows] - damped_steps(matrices[rows], gradients[rows], damping))
         return trial[0].costs
 

@@ -2,7 +2,8 @@
 
 Neuron j saw :math:`\\sum_i u_{ij}\\tilde x_i`, which is close to one sample if few of the remaining ones move it, and is one sample
 exactly if only one does. All rows are screened by their cost, which takes one product; rows that solve the equations already need no
-descent.
+descent. A row from which a descent ended in a local minimum has a low cost again in the next round, when few more samples are known, and
+would end there again, so rows that failed wait until all others were starts.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from identify.recovery.separation import products
 from identify.recovery.separation.forward import Chart
 from identify.recovery.separation.membership import Images, Position, descend
+from identify.recovery.separation.products import Smooth
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
 STARTS, MOST_STARTS = 16, 256
@@ -46,6 +49,8 @@ SPARE = 16
 """Equations beyond the unknowns from which on the misfit of a sample shows its noise."""
 SHORT = 1e-5
 """Relative length of a Gauss-Newton step after which another one is not needed: its error is of second order."""
+MANY = 128
+"""Unknowns from which on descents by products are faster than normal equations (measured)."""
 FEW_ROWS = 1024
 """Rows of the first update that are screened in one round."""
 
@@ -83,7 +88,10 @@ class SampleSearch(ABC):
         self.unit = first.right[:, -1] if is_lifted else None
         """The bias coordinate of a point with coordinates eta is unit·eta, and is 1."""
         self.rng = np.random.default_rng(seed)
-        self.tried: set[tuple[int, int]] = set()
+        self.tried = np.full(len(W), -1)
+        """For each neuron, how many samples were known when its row was a start for the last time."""
+        self.failures = np.zeros(len(W), int)
+        """How many descents from its row failed."""
         self.barren = 0
         """Rounds since the last new sample."""
         self.everywhere = self.chart(np.zeros((0, len(first.values))))
@@ -135,17 +143,34 @@ class SampleSearch(ABC):
         exact = order[screened.costs[order] < EXACT]
         hits = _distinct(self.representatives(rows[exact]))
         if self.barren or len(hits) < max(FEW, self.n_unknown // STARTS):
-            fresh = [k for k in order[len(exact) :] if (int(numbers[k]), len(points)) not in self.tried][:per]
-            self.tried.update((int(numbers[k]), len(points)) for k in fresh)
-            starts = screened.points[fresh] if fresh else self.completed(images, spaces, self._mixtures(rows, per))
-            reached = descend(images, spaces, starts, steps=SEARCH_STEPS, enough=SOLVED, go_on=self.go_on)
+            by_products = isinstance(images, Smooth) and unknowns >= MANY and not self.barren
+            per = max(per, self.n_unknown // STARTS) if by_products else per
+            fresh = self._fresh(numbers, order[len(exact) :], len(points))[:per]
+            starts = screened.points[fresh] if len(fresh) else self.completed(images, spaces, self._mixtures(rows, per))
+            descended: Any = products.descend if by_products else descend
+            enough = NEAR**2 if by_products else SOLVED
+            reached = descended(images, spaces, starts, steps=SEARCH_STEPS, enough=enough, go_on=self.go_on)
             self.found.starts += len(starts)
             explained = np.minimum(ACCEPTED * self.uncertain(images.values(reached.points)), HIDDEN) ** 2  # by noise
             good = np.flatnonzero(reached.costs < np.maximum(self.hit, explained))
+            self._note(numbers[fresh], good, len(points))
             self.found.converged += len(good)
             best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")], :unknowns]
             hits = _distinct(np.vstack([hits, self.representatives(best_first)]))
         return chart.coordinates(hits)
+
+    def _fresh(self, numbers: Int[np.ndarray, " rows"], by_cost: Int[np.ndarray, " others"], known: int) -> Int[np.ndarray, " fresh"]:
+        """Rows that were no start yet with so many samples known: those that failed seldom first, then those of low cost."""
+        own = numbers[by_cost]
+        fresh = by_cost[self.tried[own] != known]
+        return fresh[np.argsort(self.failures[numbers[fresh]], kind="stable")]
+
+    def _note(self, numbers: Int[np.ndarray, " starts"], good: Int[np.ndarray, " good"], known: int) -> None:
+        """That descents began at the rows of these neurons, and which of them reached a solution."""
+        self.tried[numbers] = known
+        failed = np.ones(len(numbers), bool)
+        failed[good[good < len(numbers)]] = False
+        self.failures[numbers[failed]] += 1
 
     def representatives(self, points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "points unknowns"]:
         """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""

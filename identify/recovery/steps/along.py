@@ -97,7 +97,8 @@ def cauchy(missing: Float[np.ndarray, "*shape"], scale: float | np.ndarray | Non
     """Weights of equations by what they miss; ``scale``: what they usually miss, else the median."""
     size = np.abs(missing)
     usual = np.median(size) if scale is None else scale
-    return 1 / (1 + (size / width(usual, size)) ** 2)
+    with np.errstate(over="ignore"):  # of no weight
+        return 1 / (1 + (size / width(usual, size)) ** 2)
 
 
 def width(usual: float | np.ndarray, size: Float[np.ndarray, "*shape"]) -> float | np.ndarray:

@@ -64,8 +64,8 @@ class Search:
     def counted(self, samples: int | None) -> tuple[int, dict[int, Any], np.ndarray]:
         """n, the changes of all layers, and an orthonormal basis of the row space of the first."""
         system = self.system
-        for layer in (1, 2):
-            if system.changes()[layer][0] is None:
+        for layer, (weights, bias) in system.changes().items():
+            if weights is None and (bias is not None or layer in (1, 2, system.initial.depth)):
                 raise InapplicableError.of(Failure.NOT_TRAINED, self.evidence, layer=layer)
         if all(bias is None for _, bias in system.changes().values()):
             raise InapplicableError.of(Failure.NO_BIAS, self.evidence)
@@ -335,7 +335,7 @@ def _bars(search: Search, training: Training, solved: Solved, labels: np.ndarray
 
     Rounding of each number is the noise, made larger as what the fit leaves shows: whoever trained the network rounded in every step.
     """
-    J, n, system = solved.jacobian, training.n, search.system
+    J, n, system, training = solved.jacobian, training.n, search.system, solved.training
     entries = [search.unit * ROUNDED * np.sqrt(np.mean(W**2)) for W in system.final.weights]
     noise = np.concatenate([np.full(size, e * s) for size, e, s in zip(training.counts, entries, training.scales, strict=True)])
     noise = noise if training.chosen is None else noise[training.chosen]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,9 @@ from identify.problem.features import FeatureSystem
 from identify.problem.network import ShapeError
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
+from identify.recovery.separation.feature_batch import search_for
 from identify.recovery.separation.feature_map import FeatureMap, FeatureVectors
+from identify.recovery.separation.features import ENOUGH, STARTS, WIDER
 from identify.recovery.separation.membership import Position, normal_equations
 from identify.recovery.solution import Failure, InapplicableError, ResidualError
 
@@ -208,6 +212,24 @@ class TestDeflation:
                 r, J = np.asarray(of_one(jax.device_put(x))), np.asarray(jacobian(jax.device_put(x)))
                 assert at.costs[k] == pytest.approx(r @ r)
                 assert np.allclose(gradient[k], J.T @ r) and np.allclose(matrix[k], J.T @ J)
+
+
+class TestStarts:
+    def test_half_of_them_have_the_mean_and_the_directions_of_known_samples(self):
+        system, X, _ = planted(dense(), 6)
+        own = search_for(system)
+        own.found.X = X[:ENOUGH]
+        like = own._like_known(4000)
+        mean, apart = X[:ENOUGH].mean(axis=0), X[:ENOUGH] - X[:ENOUGH].mean(axis=0)
+        assert np.allclose((like - mean) @ np.linalg.pinv(apart) @ apart, like - mean)
+        covariance = WIDER**2 * apart.T @ apart / ENOUGH
+        assert np.linalg.norm(np.cov(like.T) - covariance) < 0.1 * np.linalg.norm(covariance)
+        drawn = []
+        own.map = dataclasses.replace(own.map, value=lambda points: (drawn.append(points), np.full((len(points), 40), np.nan))[1])
+        own.round(deflated=False)
+        points = drawn[0][:STARTS] - mean
+        outside = np.linalg.norm(points - points @ np.linalg.pinv(apart) @ apart, axis=1)
+        assert np.sum(outside < 1e-12) == STARTS // 2 == np.sum(outside > 1e-3)
 
 
 class TestNotDetermined:
