@@ -765,6 +765,15 @@ class TestAnotherProof:
         proof = judged.certificate()
         assert proof.content["steps"][-1] == {"kind": "pattern", "sets": "pairs"} and proof.content["claim"]["network"] == PATTERN
 
+    def test_of_lines_that_nobody_asked_for(self, monkeypatch):
+        """Quadrics leave samples on kinks out. Lines are put together on demand only, and then say more."""
+        judged = data(2, 2, 8, "abs", layers="first", seed=2)
+        assert judged.scope.data == CELL_OFF_KINKS and not judged["enumeration"].is_proved
+        assert "realisation" not in [c.name for c in judged.conditions]
+        monkeypatch.setattr(quadrics_step, "need_fit", refuse)
+        content = judged.certificate().content
+        assert content["steps"][-1] == {"kind": "realisation"} and content["claim"]["data"] == THIS_DATA
+
     def test_in_place_of_lines_that_are_too_many(self, monkeypatch):
         """Lines that are left out because no point has their slopes do not matter, if the checker can put all of them together."""
         judged = data(3, 4, 7, "hard_tanh", layers="first", seed=2)
