@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.problem.activation import Activation, ActivationError, as_activation
-from identify.problem.refusals import Unsupported, refusal
+from identify.problem.refusals import Unsupported, UnsupportedError, refusal
 from identify.problem.signals import Forward, backward, forward
 
 
@@ -27,8 +27,12 @@ class ShapeError(InputError):
 def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
     """``value`` as a read-only float64 array of the given shape (``None``: any positive size).
 
-    The conversion is exact: integers and floats of at most 64 bits only. Raises :class:`ShapeError` otherwise.
+    The conversion is exact: integers and floats of at most 64 bits only. Raises :class:`ShapeError` otherwise, and
+    :class:`UnsupportedError` for a masked array with entries that are not known.
     """
+    if np.ma.is_masked(value):
+        unknown = f"an array with {np.ma.count_masked(value)} of {np.size(value)} entries masked"
+        raise UnsupportedError(name, Unsupported.ENTRIES, kinds=(), activations=(), depth=None, received=unknown)
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:

@@ -39,6 +39,10 @@ class Unsupported(Enum):
         "read .activations, which has one for each hidden layer",
     )
 
+    ENTRIES = (
+        "is for arrays whose entries are all known",
+        "Leave out a layer of which some entries were not observed",
+    )
     FEATURES = (
         "is for networks of dense layers with stated activations",
         "identify.recover finds the samples behind a known feature map",

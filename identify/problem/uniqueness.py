@@ -65,6 +65,10 @@ class UniquenessReason(StrEnum):
         "{points} points or more solve the equations of one sample, but {samples} samples make the update: some of the points are other "
         "data with the same features, or with features that depend on those of the samples"
     )
+    NOISE = (
+        "{samples} samples explain the updates up to their noise, but the weakest of their signals is {clear:.1f} times the noise: there "
+        "may be more samples, of weaker signals, and the number is not known; pass samples=n if it is"
+    )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"

@@ -88,6 +88,23 @@ class Failure(StrEnum):
     )
     MANY = "steps: the change of the first layer has full rank {rank}, so it does not count the samples; expected samples=n"
     FEW_FOUND = "the start of the search came near {found} of {samples} samples only"
+    SIGNS = (
+        "separation: layer {layer} has the signs of an update and one size ({levels} levels); their row space is not that of the samples, "
+        "so neither separation nor descent has a start, although many signs may determine the samples"
+    )
+    SPARSE = (
+        "separation: of layer {layer} only {share:.0%} of the entries are not zero, all of them above one threshold, as if the largest "
+        "alone had been sent; the others are not known, and {columns} of {inputs} columns have any entry. Expected all entries: the row "
+        "space of a few is not that of the samples, and a column without any says nothing of that part of the samples"
+    )
+    HIDDEN = (
+        "separation: {samples} samples, of which the first update shows {rank}: the signals of the others are below its noise, which is "
+        "{noise:.2g} of its root mean square"
+    )
+    NOISE = (
+        "no {samples} samples explain the updates up to their noise, which is {noise:.2g} of their root mean square: the best leave "
+        "{misfit:.1f} times the spectral norm of the noise, expected at most {allowed:.1f}"
+    )
     NO_SAMPLE = "none of {samples} samples was found from {starts} starts"
     FEW_COORDINATES = "{samples} samples cannot be independent in {coordinates} coordinates"
     FEW_NEURONS = "{neurons} neurons leave {equations} equations for the {unknowns} unknowns of one sample"

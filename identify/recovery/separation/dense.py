@@ -12,7 +12,7 @@ their span alone. If more layers were observed, the search is repeated with thei
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -24,14 +24,18 @@ from scipy.linalg import cho_factor, cho_solve
 from identify.base.limits import refuse_above
 from identify.problem.activation import MAX_DEGREE, Activation
 from identify.problem.ambiguity import Ambiguity
+from identify.problem.lattice import Lattice
 from identify.problem.precision import format_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.forward import Layer, Stack
-from identify.recovery.separation.jointly import Observed, jointly
+from identify.recovery.separation.jointly import Observed
 from identify.recovery.separation.kept import Kept
+from identify.recovery.separation.noisy import FITS, Explained, from_rows
 from identify.recovery.separation.peel import Peeled, Peeling
-from identify.recovery.separation.precision import allowed_residual, rank_among, signal_rank
+from identify.recovery.separation.precision import allowed_residual, rank_among, rank_of_quantised, shown_rank
+from identify.recovery.separation.search import FEW, PATIENCE
+from identify.recovery.separation.sent import Sent
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 
@@ -44,6 +48,11 @@ RIDGE, REFINEMENTS = 1e-13, 5
 """Added to their diagonal relative to it, and steps of refinement."""
 JOINTLY = 1e-6
 """Relative noise of the updates from which on all samples are refined together."""
+NOISY, LOUD = 1e-4, 1e-2
+"""Relative noise from which on they are also searched together, and above which some of them alone are not returned."""
+CLEARLY = 10.0
+"""A number of samples is not in doubt if the weakest signal is so many times the noise of an update."""
+NOISE_ADVICE = "expected less noise, wider layers or fewer samples; the number of samples may be wrong: pass samples=n if it is known"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +133,17 @@ def separated(
     unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
     progress("singular values of the updates")
     factors = [np.linalg.svd(matrix, full_matrices=False) for matrix in updates.matrices]
-    ranks = [signal_rank(values, unit, matrix.shape) for (_, values, _), matrix in zip(factors, updates.matrices, strict=True)]
+    ranks = _ranks(updates, [values for _, values, _ in factors], unit, evidence)
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
     counts = [rank_among(values, unit, rank, n) for (_, values, _), rank in zip(factors, ranks, strict=True)]
+    noise = Subspace.of(updates.matrices[0], min(n, len(factors[0][1])), unit, factors[0]).relative_noise
+    is_noisy = noise > max(NOISY, JOINTLY) and n >= min(ranks[:2])  # else what lies behind n are signals of other samples
+    if is_noisy:
+        if counts[0] < n <= min(updates.matrices[0].shape):
+            raise InapplicableError.of(Failure.HIDDEN, evidence, samples=n, rank=ranks[0], noise=noise)
+        counts[1] = n  # a direction that its noise hides is part of it all the same
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
@@ -149,6 +164,7 @@ def separated(
             kept=kept,
             group=group,
             gives_up_on_mixtures=hidden < most,
+            patience=FEW if is_noisy else PATIENCE,
         )
         result = search.run(known)
         if best is None or len(result.coordinates) + result.together >= len(best[1].coordinates) + best[1].together:
@@ -162,7 +178,29 @@ def separated(
         numbers = {"samples": n, "starts": result.starts}
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)
     observed = Observed(updates.stack, updates.matrices, updates.lifted, _noise(updates, spaces))
-    return _finished(system, observed, search, result, n, unit, tolerance, seed, evidence, go_on)
+    given = samples is not None
+    return _finished(system, observed, spaces[:2], search, result, n, given, is_noisy, unit, tolerance, seed, evidence, go_on)
+
+
+def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: dict[str, Any]) -> list[int]:
+    """How many samples each update shows."""
+    ranks = []
+    for k, (matrix, own, lifted) in enumerate(zip(updates.matrices, values, updates.lifted, strict=True)):
+        weights = matrix[:, :-1] if lifted else matrix
+        lattice, sent = (Lattice.of(weights), Sent.of(weights)) if k < 2 else (None, None)
+        if lattice is not None and lattice.is_sign:
+            raise InapplicableError.of(Failure.SIGNS, evidence, layer=k + 1, levels=lattice.used)
+        if sent is not None:
+            share, columns = float(np.mean(sent.seen)), int(np.sum(sent.seen.any(axis=0)))
+            raise InapplicableError.of(Failure.SPARSE, evidence, layer=k + 1, share=share, columns=columns, inputs=weights.shape[1])
+        rank = None
+        if lattice is not None:
+            evidence.setdefault("levels", []).append(lattice.levels)
+            rank = rank_of_quantised(weights, lattice.step)
+        ranks.append(shown_rank(own, matrix, unit, is_lifted=lifted) if rank is None else rank)
+    if len(evidence.get("levels", [])) == 2:  # what is rounded to zero leaves a trace in the errors, above all in the first layer
+        ranks[0] = min(ranks[:2])
+    return ranks
 
 
 def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:
@@ -177,10 +215,12 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
     """n, which the ranks of the first two updates count: the larger one, as samples may be dependent, or more than inputs."""
     evidence["ranks"] = ranks
     n = max(ranks[:2]) if samples is None else samples
-    if not all(ranks[:2]):
+    if not all(matrix.any() for matrix in updates.matrices[:2]):
         raise RecoveryError(
             "target: every number of one of the first two updates is zero, so nothing enters or leaves that layer", **evidence
         )
+    if not n:  # nothing stands out of the noise
+        raise InapplicableError.of(Failure.HIDDEN, evidence, samples=1, rank=0, noise=1.0)
     rows, columns = updates.matrices[1].shape
     deeper = max(ranks[2:], default=0)
     if samples is None and deeper > n and deeper >= min(rows, columns):  # they count more than the second can
@@ -193,9 +233,12 @@ def _samples(ranks: list[int], samples: int | None, updates: Updates, evidence: 
 def _finished(
     system: KKTSystem,
     observed: Observed,
+    spaces: Sequence[Subspace],
     peeling: Peeling,
     found: Peeled,
     n: int,
+    given: bool,
+    is_noisy: bool,
     unit: float,
     tolerance: float | None,
     seed: int,
@@ -209,17 +252,36 @@ def _finished(
     }
     evidence = dict(evidence)
     evidence["separation"] = numbers | {"samples": n, "found": len(found.coordinates), "hidden_layers": peeling.hidden}
-    if not len(found.coordinates):
-        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
-    X = found.coordinates @ peeling.subspaces[0].right[:, : net.n_inputs]
-    c, signal_sizes = _multipliers(system, peeling, found, X)
-    noise, bars = max(space.relative_noise for space in peeling.subspaces), np.array(found.bars)
-    if len(X) == n:
+    noise = max(space.relative_noise for space in peeling.subspaces)
+    explained = None
+    if len(found.coordinates):
+        X = found.coordinates @ peeling.subspaces[0].right[:, : net.n_inputs]
+        c, signal_sizes = _multipliers(system, peeling, found, X)
+        bars = np.array(found.bars)
+    if len(found.coordinates) == n:
         c = _refined_multipliers(system, X, c)
         if noise > JOINTLY:
-            X, c, jointly_bars = jointly(observed, X, c, np.random.default_rng(seed), go_on)
-            bars = bars if jointly_bars is None else jointly_bars
-            evidence["separation"]["refined_jointly"] = jointly_bars is not None
+            explained = Explained.near(observed, spaces, X, c, rough=False, go_on=go_on)
+    if is_noisy and not found.together and not (explained is not None and explained.fits):
+        rng = np.random.default_rng(seed)
+        known = (X, c) if len(found.coordinates) else None
+
+        def best_multipliers(X: np.ndarray) -> np.ndarray:
+            return _refined_multipliers(system, X, np.zeros((len(X), net.n_outputs)))
+
+        other = from_rows(observed, spaces, known, best_multipliers, rng, go_on)
+        if other is not None and (explained is None or max(other.misfits) < max(explained.misfits)):
+            explained = other
+        if explained is not None and not explained.fits and (noise > LOUD or not len(found.coordinates) or len(found.coordinates) == n):
+            failed = {"samples": n, "noise": noise, "misfit": max(explained.misfits), "allowed": FITS}
+            raise ResidualError.of(Obstacle(Failure.NOISE, failed), NOISE_ADVICE, **evidence)
+    if not len(found.coordinates) and (explained is None or not explained.fits):
+        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
+    if explained is not None and (explained.fits or not is_noisy):
+        X, c, signal_sizes = explained.X, explained.c, np.linalg.norm(explained.signals(1), axis=1)
+        bars = explained.bars(np.random.default_rng(seed)) if go_on() else np.full(n, np.nan)
+        evidence["separation"]["refined_jointly"] = True
+        evidence["separation"]["misfits"] = explained.misfits
     ambiguity = _ambiguity(system)
     if ambiguity.group != "none":
         X, c = ambiguity.canonical(X, c)
@@ -230,7 +292,8 @@ def _finished(
     allowed = allowed_residual(noise, unit, signal_sizes, bars / np.linalg.norm(X, axis=1)) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
     complete = len(X) == n
-    if complete and residual > allowed:
+    fits = tolerance is None and explained is not None and is_noisy and explained.fits
+    if complete and residual > allowed and not fits:
         obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": allowed})
         raise ResidualError.of(obstacle, "the updates belong to another network, or there are more samples", **evidence)
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
@@ -238,7 +301,11 @@ def _finished(
         c = c[:, 0]
     alike = _alike(system, peeling.hidden, X, n)  # with room for the samples that are missing
     evidence["separation"]["alike"] = alike.tolist()
-    return Recovery(X, c, residual, bars, METHOD, ambiguity, seed, evidence, _uniqueness(found, n, len(X), alike))
+    uniqueness = _uniqueness(found, n, len(X), alike)
+    clear = max(float(space.values[-1]) / space.noise for space in spaces)
+    if fits and not given and clear < CLEARLY:
+        uniqueness = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.NOISE, numbers={"samples": n, "clear": clear})
+    return Recovery(X, c, residual, bars, METHOD, ambiguity, seed, evidence, uniqueness)
 
 
 def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: int) -> Int[np.ndarray, " alike"]:
@@ -355,7 +422,7 @@ def _uniqueness(found: Peeled, n: int, returned: int, alike: Int[np.ndarray, " a
     if returned + found.together == n > returned:
         status = UniquenessStatus.UNKNOWN if len(alike) else UniquenessStatus.EVIDENCE
         return Uniqueness(status, UniquenessReason.ONE_REGION, numbers=numbers)
-    if len(found.coordinates) < n:
+    if returned < n:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=numbers)
     if len(alike):
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.ALIKE, numbers=numbers)

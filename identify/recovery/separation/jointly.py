@@ -17,12 +17,21 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from identify.recovery.separation.forward import Stack
+from identify.recovery.separation.reduced import Coordinates, Point, normal_equations
 
-STEPS, ITERATIONS = 2, 100
+STEPS, ITERATIONS = 12, 100
 ACCURACY = 1e-4
+HALVINGS = 3
+"""Times that a step which makes the misfit larger is halved."""
 GAIN = 1e-3
 """Relative decrease of the squared residual below which the iteration stops."""
-PROBES = 3
+FIRST_DAMPING, MOST_DAMPING, FLOOR = 1e-3, 1e8, 1e-9
+"""Of steps from rough starts, relative to the diagonal; the last is added to it, relative to its largest entry."""
+SLOW, PATIENCE = 1e-3, 8
+"""They end after so many steps in a row of which each gains less than this share of the squared residual."""
+MOST_LOST = 0.5
+"""Share of the noise that a fit is taken to have removed, at most."""
+PROBES = 6
 """Draws of noise whose effect on the samples is averaged for error bars."""
 
 
@@ -43,6 +52,11 @@ class Passed:
     observed: Observed
     X: Float[np.ndarray, "n d"]
     c: Float[np.ndarray, "n C"]
+
+    @property
+    def before(self) -> list[np.ndarray]:
+        """Pre-activations of the hidden layers."""
+        return [h @ layer.W.T + layer.bias for h, layer in zip(self.forward[0], self.observed.stack.layers, strict=False)]
 
     @cached_property
     def forward(self) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
@@ -116,33 +130,35 @@ class Passed:
             by_entering[k] += (by_pre_activation[k] + by_entering[k + 1] * slopes[k]) @ self.weights[k]
         return by_entering[0], by_signal[-1]
 
-    def scales(self) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, "n 1"]]:
-        """Sizes of the columns of the Jacobian for each sample, about: to make unknowns alike for LSMR."""
-        signals, entering = self.backward[0], self.forward[0]
-        own = np.linalg.norm(signals[0], axis=1) / self.observed.noise[0]
-        last = len(self.observed.matrices) - 1
-        ratio = np.linalg.norm(signals[last], axis=1) / np.maximum(np.linalg.norm(self.c, axis=1), np.finfo(float).tiny)
-        other = np.linalg.norm(entering[last], axis=1) * ratio / self.observed.noise[last]
-        return own[:, None], other[:, None]
+    @cached_property
+    def basis(self) -> Float[np.ndarray, "r d"]:
+        """Of the span of the samples: orthonormal rows."""
+        return np.linalg.svd(self.X, full_matrices=False)[2]
+
+    @cached_property
+    def normal_equations(self) -> Float[np.ndarray, "k k"]:
+        """Those of changes in the span of the samples, and of the multipliers."""
+        (entering, slopes, curvatures), (signals, arriving) = self.forward, self.backward
+        point = Point(self.weights, entering, signals, slopes, curvatures, arriving)
+        return normal_equations(point, self.basis, self.observed.lifted, self.observed.noise)
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """In which the problem is well conditioned."""
+        return Coordinates.of(self.basis, self.normal_equations, self.backward[0][0] / self.observed.noise[0], self.c.shape[1])
 
     def solve(
         self, rows: Float[np.ndarray, " equations"], accuracy: float = ACCURACY
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
         """The change that explains weighted updates best."""
-        (n, d), (own, other) = self.X.shape, self.scales()
-        tiny = np.finfo(float).tiny
-        own, other = np.maximum(own, tiny), np.maximum(other, tiny)
-
-        def apart(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return v[: n * d].reshape(n, d) / own, v[n * d :].reshape(n, -1) / other
-
-        def back(rows: np.ndarray) -> np.ndarray:
-            dX, dc = self.transposed(rows)
-            return np.concatenate([(dX / own).reshape(-1), (dc / other).reshape(-1)])
-
-        shape = (len(rows), self.X.size + self.c.size)
-        operator = LinearOperator(shape, matvec=lambda v: self.times(*apart(v)), rmatvec=back, dtype=float)
-        return apart(lsmr(operator, rows, atol=accuracy, btol=accuracy, conlim=0, maxiter=ITERATIONS)[0])
+        own = self.coordinates
+        operator = LinearOperator(
+            (len(rows), own.size),
+            matvec=lambda v: self.times(*own.change(v.reshape(-1))),
+            rmatvec=lambda v: own.transposed(*self.transposed(v.reshape(-1))),
+            dtype=float,
+        )
+        return own.change(lsmr(operator, rows, atol=accuracy, btol=accuracy, conlim=0, maxiter=ITERATIONS)[0])
 
 
 def jointly(
@@ -154,9 +170,20 @@ def jointly(
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], Float[np.ndarray, " n"] | None]:
     """Refine samples and multipliers; returns them with the standard errors of the samples, or None for these if nothing was gained.
 
-    Errors are the root mean square of what draws of the noise do to the solution, to first order. Cost: some hundred passes forward and
-    backward through the network with all samples.
+    Errors are the root mean square of what the residual does to the solution, to first order, with signs drawn for its entries: so noise
+    may differ from entry to entry, as that of rounding does. Cost: some hundred passes forward and backward through the network with all
+    samples.
     """
+    at, moved = refined(observed, X, c, go_on)
+    if not moved or not go_on():
+        return X, c, None
+    return at.X, at.c, bars(at, rng)
+
+
+def refined(
+    observed: Observed, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], go_on: Callable[[], bool] = lambda: True
+) -> tuple[Passed, bool]:
+    """Where Gauss-Newton steps in all unknowns end, and whether any was taken."""
     at = Passed(observed, X, c)
     rest = at.missing()
     cost, moved = float(rest @ rest), False
@@ -164,15 +191,56 @@ def jointly(
         if not go_on():
             break
         dX, dc = at.solve(rest)
-        trial = Passed(observed, at.X + dX, at.c + dc)
-        left = trial.missing()
-        if not left @ left < cost:
+        for halving in range(HALVINGS + 1):
+            trial = Passed(observed, at.X + dX / 2**halving, at.c + dc / 2**halving)
+            left = trial.missing()
+            if left @ left < cost:
+                break
+        else:
             break
         gain = 1 - float(left @ left) / cost
         at, rest, cost, moved = trial, left, float(left @ left), True
         if gain < GAIN:
             break
-    if not moved or not go_on():
-        return X, c, None
-    draws = [at.solve(rng.standard_normal(len(rest)))[0] for _ in range(PROBES)]
-    return at.X, at.c, np.sqrt(np.mean([np.sum(draw**2, axis=1) for draw in draws], axis=0))
+    return at, moved
+
+
+def bars(at: Passed, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+    """Standard errors of the samples by draws of the noise: the residual itself, with signs drawn for its entries."""
+    rest = at.missing()
+    lost = min((at.X.size + at.c.size) / max(int(np.count_nonzero(rest)), 1), MOST_LOST)  # what the fit took out of the noise
+    draws = [at.solve(rest * rng.choice([-1.0, 1.0], len(rest)))[0] for _ in range(PROBES)]
+    return np.sqrt(np.mean([np.sum(draw**2, axis=1) for draw in draws], axis=0) / (1 - lost))
+
+
+def approached(
+    observed: Observed,
+    X: Float[np.ndarray, "n d"],
+    c: Float[np.ndarray, "n C"],
+    go_on: Callable[[], bool] = lambda: True,
+    patience: int = PATIENCE,
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
+    """All samples together from rough starts, each as a combination of them: Levenberg-Marquardt on the small normal equations."""
+    at = Passed(observed, X, c)
+    rest = at.missing()
+    cost, damping, waited = float(rest @ rest), FIRST_DAMPING, 0
+    while waited < patience and damping < MOST_DAMPING and go_on():
+        basis = at.basis
+        matrix = at.normal_equations
+        dX, dc = at.transposed(rest)
+        gradient = np.concatenate([dX @ basis.T, dc], axis=1).reshape(-1)
+        diagonal = np.diag(matrix)
+        while damping < MOST_DAMPING:
+            step = np.linalg.solve(matrix + damping * np.diag(diagonal + FLOOR * diagonal.max()), gradient).reshape(len(X), -1)
+            r = len(basis)
+            trial = Passed(observed, at.X + step[:, :r] @ basis, at.c + step[:, r:])
+            left = trial.missing()
+            if left @ left < cost:
+                break
+            damping *= 4
+        else:
+            break
+        gain = 1 - float(left @ left) / cost
+        waited = waited + 1 if gain < SLOW else 0
+        at, rest, cost, damping = trial, left, float(left @ left), damping / 3
+    return at.X, at.c

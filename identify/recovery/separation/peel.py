@@ -125,6 +125,8 @@ class Peeling(SampleSearch):
     """Takes what was found after each round; a search begins with what an earlier one left there."""
     group: str = "none"
     """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
+    patience: int = PATIENCE
+    """Rounds without a new sample after which the search ends."""
     gives_up_on_mixtures: bool = False
     """End after a few rounds in which all hits are mixtures: for a caller that has more equations."""
 
@@ -161,7 +163,7 @@ class Peeling(SampleSearch):
             self.barren = 0 if new else self.barren + 1
             if len(self.taken) + self.found.together == n:
                 break
-            if self.barren >= PATIENCE or (self.gives_up_on_mixtures and self.barren >= FEW and self.found.mixed):
+            if self.barren >= self.patience or (self.gives_up_on_mixtures and self.barren >= FEW and self.found.mixed):
                 break
             if new:
                 self.progress(f"{before + new} of {n} samples")

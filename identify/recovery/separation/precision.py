@@ -15,6 +15,16 @@ LARGEST = 0.1
 DROP = 3.0
 """Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
 
+COARSE = 1e-6
+"""Unit roundoff from which on rounding is taken as noise: formats of 20 bits or fewer."""
+ROUNDING_SIZE = 0.5
+"""Spectral norm of rounding, in units of it times the longest row and the longest column: errors have a standard deviation of 0.4 units."""
+LOUD = 100.0
+"""Noise is not rounding if its largest singular value is above so many units of that, relative to the largest."""
+EDGE, FLAT, LEAST_NOISE = 1.05, 1.5, 10
+"""Singular values of noise exceed their limit by the first factor at most, the mean of their fourth powers its own by the second; and so
+many of them have to be seen."""
+
 
 def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
     """How many singular values are signals: those above rounding, or if all are, those before the largest drop.
@@ -27,13 +37,15 @@ def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, 
         return 0
     spread = unit * np.linalg.norm(values) * (m**0.5 + columns**0.5) / (m * columns) ** 0.5
     surely = int(np.sum(values > SIGNAL * unit * values[0]))
+    rank, _ = numerical_rank(values)
+    if rank < surely and values[rank] < LOUD * unit * values[0]:  # sums in another order may differ by more units
+        return rank
     perhaps = int(np.sum(values > SIGNAL * min(spread, unit * values[0])))
     if perhaps < len(values):
         drops = values[max(surely, 1) - 1 : perhaps] / np.maximum(values[max(surely, 1) : perhaps + 1], np.finfo(float).tiny)
         return max(surely, 1) + int(drops.argmax())
     if surely < len(values):
         return surely
-    rank, _ = numerical_rank(values)
     if rank < len(values):
         return rank
     drops = values[:-1] / values[1:]
@@ -56,6 +68,60 @@ def rank_among(values: Float[np.ndarray, " k"], unit: float, rank: int, samples:
     if len(values) <= samples and values[-1] > SIGNAL * unit * values[0]:
         return len(values)
     return min(rank, samples)
+
+
+def shown_rank(values: Float[np.ndarray, " k"], update: Float[np.ndarray, "m D"], unit: float, *, is_lifted: bool) -> int:
+    """How many samples an update shows: :func:`signal_rank`, or how many singular values stand out of noise well above rounding.
+
+    Noise of a bias column may be larger than that of the weights, which would look like one sample more.
+    """
+    live = _live(update)
+    noise = noise_rank(values, live)
+    if unit >= COARSE:
+        lengths = [float(np.linalg.norm(update, axis=axis).max()) for axis in (0, 1)]
+        rank = int(np.sum(values > ROUNDING_SIZE * unit * sum(lengths)))
+        return rank if noise is None else min(rank, noise)
+    if noise is None or not values[noise] > LOUD * unit * values[0]:
+        return signal_rank(values, unit, update.shape)
+    if is_lifted:
+        weights = noise_rank(np.linalg.svd(update[:, :-1], compute_uv=False), _live(update[:, :-1]))
+        noise = noise if weights is None else min(noise, weights)
+    return noise
+
+
+def rank_of_quantised(update: Float[np.ndarray, "m D"], step: float) -> int | None:
+    """How many samples quantised numbers show: errors are alike only in rows and columns that reach the first level; None if few do."""
+    for axis in (1, 0):
+        lengths = np.linalg.norm(update, axis=axis) / update.shape[axis] ** 0.5
+        update = update[lengths >= step] if axis else update[:, lengths >= step]
+        if min(update.shape) < 2 * LEAST_NOISE:
+            return None
+    return noise_rank(np.linalg.svd(update, compute_uv=False), update.shape)
+
+
+def _live(update: Float[np.ndarray, "m D"]) -> tuple[int, int]:
+    """Rows and columns without those of zeros: dead neurons and silent inputs have no noise."""
+    return int(update.any(axis=1).sum()), int(update.any(axis=0).sum())
+
+
+def noise_rank(values: Float[np.ndarray, " k"], shape: tuple[int, int]) -> int | None:
+    r"""How many singular values stand out of noise that is alike in all entries; None if they do not end in such noise.
+
+    Those of m x D entries of standard deviation s reach from :math:`s|\sqrt D - \sqrt m|` to :math:`s(\sqrt D + \sqrt m)` (Marchenko and
+    Pastur 1967; Bai and Yin 1993), and the fourth powers have a mean of :math:`1 + m/D` times the squared mean of the squares, m <= D. So
+    the rank is the first number behind which both hold. ``shape``: of the update without its rows and columns of zeros.
+    """
+    m, D = min(shape), max(shape)
+    if len(values[:m]) < LEAST_NOISE or not values[0] > 0:
+        return None
+    squares = (values[:m] / values[0]) ** 2
+    energy, fourth = np.cumsum(squares[::-1])[::-1], np.cumsum(squares[::-1] ** 2)[::-1]
+    for k in range(len(squares) - max(LEAST_NOISE, len(squares) // 4)):
+        p, q = m - k, D - k
+        spread = energy[k] / (p * q)
+        if squares[k] <= EDGE**2 * spread * (p**0.5 + q**0.5) ** 2 and fourth[k] * p <= FLAT * (1 + p / q) * energy[k] ** 2:
+            return k
+    return None
 
 
 def allowed_residual(noise: float, unit: float, sizes: Float[np.ndarray, " found"], bars: Float[np.ndarray, " found"]) -> float:

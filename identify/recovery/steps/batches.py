@@ -7,6 +7,9 @@ weights are 0 or one over the size of the batch. They are rounded to the nearest
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations
+
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
@@ -68,6 +71,31 @@ def rounded(system: StepsSystem, memberships: Float[np.ndarray, "T n"]) -> list[
         taken = slots[places]
         batches += [sorted(samples[taken == t].tolist()) for t in range(len(own))]
     return batches
+
+
+def swapped(system: StepsSystem, batches: list[list[int]], n: int) -> Iterator[list[list[int]]]:
+    """Batches in which two samples have changed places, or two batches of one size: in one pass, or in every pass if these are alike or
+    the order is known. Also two passes that have changed places."""
+    T, per = len(batches), system.batches_in_epoch(n)
+    together = system.order is not None or not system.shuffled
+    whole = [batches[begin : begin + per] for begin in range(0, T, per)]
+    for s, t in combinations(range(0 if together else T // per), 2):
+        order = [t if k == s else s if k == t else k for k in range(len(whole))]
+        yield [batch for k in order for batch in whole[k]]
+    for begin in range(0, 1 if together else T, per):
+        own = range(T) if together else range(begin, min(begin + per, T))
+        for i, j in combinations(range(n), 2):
+            other = {i: j, j: i}
+            changed = [sorted(other.get(k, k) for k in batch) if t in own else batch for t, batch in enumerate(batches)]
+            if changed != batches:
+                yield changed
+        for s, t in combinations(range(min(per, T - begin)), 2) if system.order is None else ():
+            changed = list(batches)
+            for first in range(begin, T, per) if together else [begin]:
+                if first + t < T and len(batches[first + s]) == len(batches[first + t]):
+                    changed[first + s], changed[first + t] = batches[first + t], batches[first + s]
+            if changed != batches:
+                yield changed
 
 
 def _numbered(order: tuple[tuple[int, ...], ...], memberships: Float[np.ndarray, "T n"]) -> list[list[int]]:

@@ -20,9 +20,9 @@ from identify.recovery.separation.precision import SIGNAL
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.steps.along import Along, effects
-from identify.recovery.steps.batches import equal, relaxation, rounded, shares_of
+from identify.recovery.steps.batches import equal, relaxation, rounded, shares_of, swapped
 from identify.recovery.steps.start import MiddleSearch
-from identify.recovery.steps.through import Solved, descend, thinned
+from identify.recovery.steps.through import STEPS, Solved, descend, thinned
 from identify.recovery.steps.training import FREE, Training
 
 METHOD = "training unrolled"
@@ -42,6 +42,9 @@ AGAIN = 2
 """Rounds of paths and of training unrolled."""
 ROUNDED = 0.42
 """Root mean square of the error of a rounded number, in units of the largest that it can be."""
+EXCHANGES, FEW_STEPS, PROMISING = 6, 2, 0.1
+"""Exchanges one after the other, steps by which each is judged, and the residual, relative to that before, from which on an exchange is
+followed to the end."""
 RELAXED = 3
 """Rounds in which batches are sought."""
 
@@ -182,12 +185,13 @@ class Search:
         labels, others = self.labels(training, eta, changes, tops)
         return eta, labels, others
 
-    def through(self, training: Training, point: np.ndarray, labels: np.ndarray) -> Solved:
+    def through(self, training: Training, point: np.ndarray, labels: np.ndarray, *, steps: int = STEPS) -> Solved:
         """Training unrolled, from there."""
         if len(point) > MOST_UNKNOWNS:
             refuse_above(8 * 3 * len(point) ** 2, f"training unrolled with {len(point)} unknowns")
-        self.progress(f"training unrolled, {len(point)} unknowns")
-        return descend(thinned(training, len(point), self.rng), point, labels, enough=self.rounded, go_on=self.go_on)
+        if steps == STEPS:
+            self.progress(f"training unrolled, {len(point)} unknowns")
+        return descend(thinned(training, len(point), self.rng), point, labels, enough=self.rounded, steps=steps, go_on=self.go_on)
 
     @property
     def rounded(self) -> float:
@@ -296,10 +300,50 @@ def _batched(
             search.evidence["batches"] = batches
         if residual <= allowed or not search.go_on():
             break
+        better = _rearranged(search, training, best, changes, allowed)
+        if better is not None:
+            best = better
+            break
         shares = np.clip(memberships, 0, 1) / sizes[:, None]
         eta, labels, others = search.along(replace(training, shares=shares), free, changes)
     assert best is not None
     return best
+
+
+def _rearranged(
+    search: Search, training: Training, best: tuple[Training, Solved, np.ndarray, float], changes: dict[int, Any], allowed: float
+) -> tuple[Training, Solved, np.ndarray, float] | None:
+    """Exchange two samples at a time, as long as that helps; None if the batches are not found."""
+    system, n = search.system, training.n
+    batches = search.evidence["batches"]
+    _, solved, labels, _ = best
+    point, least = solved.point, solved.residual
+    for number in range(EXCHANGES):
+        tried = []
+        for other in swapped(system, batches, n):
+            if not search.go_on():
+                return None
+            near = search.through(replace(training, shares=shares_of(other, n)), point, labels, steps=FEW_STEPS)
+            tried.append((near.residual, other, near.point))
+            if near.residual < PROMISING * least:
+                break
+        if not tried:
+            return None
+        residual, other, nearby = min(tried, key=lambda each: each[0])
+        if not residual < least:
+            return None
+        batches, point, before, least = other, nearby, least, residual
+        search.progress(f"batches, exchange {number + 1}: residual {residual:.0e}")
+        if residual < PROMISING * before or number == EXCHANGES - 1:
+            fixed = replace(training, shares=shares_of(batches, n))
+            eta, labels, others = search.along(fixed, fixed.split(point)[0], changes)
+            solved = search.through(fixed, fixed.joined(eta, others), labels)
+            missed = search.residual(fixed, solved.point, labels)
+            if missed <= allowed:
+                search.evidence["batches"] = batches
+                return fixed, solved, labels, missed
+            point, least = solved.point, solved.residual
+    return None
 
 
 def _finished(search: Search, training: Training, solved: Solved, labels: np.ndarray, residual: float, allowed: float) -> Recovery:
