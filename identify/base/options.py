@@ -23,7 +23,7 @@ outputs."""
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
-    *("quadrics", "enumeration", "separation", "pattern", "competitors"),
+    *("quadrics", "enumeration", "realisation", "separation", "pattern", "competitors"),
     *("local", "count", "witness", "reduction"),
 )
 """In the order of a report."""
@@ -53,6 +53,9 @@ THEOREMS = (
         "enumeration",
         "isolation",
         "some-layers",
+        "realisation",
+        "lines",
+        "exchange",
         "count",
         "rotation",
         "fibre",

@@ -10,6 +10,10 @@ from identify.base.errors import InputError
 class Lacking(Enum):
     """Why a proof does not have a certificate; the value says it, and what can be had instead."""
 
+    LINES = (
+        "with lines of features, or with more choices of slopes than the checker goes through",
+        "report.to_json() keeps the verdict with its evidence, and check with another seed repeats the proof modulo another prime",
+    )
     KINK = (
         "at data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
         "report.to_json() keeps the verdict with its evidence",

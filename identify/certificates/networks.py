@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from math import comb
 from typing import Any
 
 import numpy as np
 
+from identify.base.errors import InternalError
+from identify.base.limits import refuse_when_spent
+from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.certificates.numbers import hexadecimal, written, written_network
 from identify.checker.matrices import rank_seconds
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
 from identify.checker.networks.enumeration import SUBSPACES_PER_SECOND
 from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
+from identify.checker.networks.realisation import MAX_NODES, MAX_SETS, NODES_PER_SECOND, SETS_PER_SECOND
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import SINGLE, scope_by
 from identify.conditions.networks.isolated import columns_of
-from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.question import FixedSigns, NetworkQuestion
+from identify.conditions.networks.second import second_seconds, second_solution
 from identify.exact.modular import random_prime
 from identify.problem.verdict import Arithmetic, Report, Scope, Verdict
 
@@ -53,6 +59,12 @@ def network_seconds(report: Report, question: NetworkQuestion, route: str) -> fl
         return seconds + rank_seconds(question.neurons + 2 * n, columns)
     if route == "enumeration":
         return seconds + report[route].evidence["subspaces_at_most"] / SUBSPACES_PER_SECOND
+    if route == "realisation":
+        found = report[route].evidence
+        nodes, sets = min(found["subspaces_at_most"], MAX_NODES), min(comb(found["over_the_rationals"], n), MAX_SETS)
+        return seconds + nodes / NODES_PER_SECOND + sets / SETS_PER_SECOND
+    if report.witness is not None and "system" in report["witness"].evidence:
+        return seconds + second_seconds(question)
     if route != "local" and (report.witness is None or report.witness.kind != "fibre"):
         return seconds
     each = (n if question.rows_can_count else question.inputs) + question.outputs
@@ -74,7 +86,9 @@ class NetworkDraft:
 
     def content(self) -> dict[str, Any]:
         """The whole certificate, with its hashes."""
-        steps = self._steps()
+        steps = self._with_signs(self._steps())
+        if self.question.images is not None:
+            steps = [*self._ranked(1, 2), {"kind": "images"}, *(step for step in steps if step["kind"] != "ranks")]
         claim, numbers = self._claim(), _numbers(self.question)
         body = {
             "format": FORMAT,
@@ -130,6 +144,18 @@ class NetworkDraft:
         self.needs_prime = self.question.is_exact
         return [{"kind": "ranks", "layers": list(layers), "seed": self.attempt}] if layers else []
 
+    def _with_signs(self, steps: list[Step]) -> list[Step]:
+        """Before the others, or after the rank that it rests on: why signs are known, where the activation would leave them open."""
+        by = self.question.signs_are_fixed
+        if by is None:
+            return steps
+        step = {"kind": "signs", "by": by.value}
+        if by is FixedSigns.SUMS:
+            return [step, *steps]
+        if steps[0]["kind"] == "ranks" and 2 in steps[0]["layers"]:
+            return [steps[0], step, *steps[1:]]
+        return [*self._ranked(2), step, *steps]
+
     def _separation(self) -> list[Step]:
         found = self.report["separation"].evidence
         layers = list(found["rank_of_layers"])
@@ -156,6 +182,13 @@ class NetworkDraft:
         self.needs_prime = True
         return [*self._ranked(*found["rank_of_layers"]), {"kind": "enumeration", "equations": found["equations"]}]
 
+    def _realisation(self) -> list[Step]:
+        found = self.report["realisation"].evidence
+        sets = comb(found["over_the_rationals"], self.question.samples)
+        if found["equations"] != "backward" or found["subspaces_at_most"] > MAX_NODES or sets > MAX_SETS:
+            raise NoCertificateError(Lacking.LINES, ("realisation",))
+        return [*self._ranked(1), {"kind": "realisation"}]
+
     def _local(self) -> list[Step]:
         question = self.question
         generic = question.data is None
@@ -168,8 +201,14 @@ class NetworkDraft:
         if report.witness is None:
             unknowns = report["count"].evidence["parameters"]
             return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
+        evidence = report["witness"].evidence
+        if "system" in evidence:
+            return [self._second()]
+        if "other" in evidence:
+            return [{"kind": "other"} | evidence["other"]]
         self.needs_prime = question.is_exact
-        return [WITNESSES[report.witness.kind](self)]
+        inside = report.witness.kind == "fibre" and bool(report["local"].evidence["in_span"])
+        return [*self._ranked(*[1] * inside), WITNESSES[report.witness.kind](self)]
 
     def _region(self) -> Step:
         return {"kind": "region", "samples": self.report["witness"].evidence["samples"][:2]}
@@ -177,13 +216,29 @@ class NetworkDraft:
     def _invisible(self) -> Step:
         return {"kind": "invisible", "sample": self.report["witness"].evidence["sample"]}
 
+    def _second(self) -> Step:
+        found = second_solution(self.question)
+        if found is None:  # the same seed finds the same one
+            refuse_when_spent("the search for the second solution")
+            raise InternalError("the second solution of the report was not found again")
+        box = found[2]
+        return {
+            "kind": "second",
+            "system": box.kind,
+            "in_span": box.in_span,
+            "free": box.free,
+            "centre": hexadecimal(np.array(box.values)),
+            "radii": hexadecimal(np.array(box.radii)),
+            "sample": box.sample,
+        }
+
     def _fibre(self) -> Step:
         local = self.report["local"]
         found = local.evidence
         if local.arithmetic is Arithmetic.MONTE_CARLO:
             known = {"rank": found["rank"], "in_span": found["in_span"], "dimension": found["dimension"]}
             return {"kind": "constant-rank", **known, "seed": self.attempt}
-        return {"kind": "fibre", "dimension": found["dimension"], "seed": self.attempt}
+        return {"kind": "fibre-in-span" if found["in_span"] else "fibre", "dimension": found["dimension"], "seed": self.attempt}
 
 
 WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {
@@ -195,6 +250,7 @@ WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {
 PROOFS: dict[str, Callable[[NetworkDraft], list[Step]]] = {
     "quadrics": NetworkDraft._quadrics,
     "enumeration": NetworkDraft._enumeration,
+    "realisation": NetworkDraft._realisation,
     "separation": NetworkDraft._separation,
     "pattern": NetworkDraft._pattern,
     "local": NetworkDraft._local,

@@ -76,6 +76,9 @@ def run(examination: Examination | NetworkExamination, steps: Any) -> Iterator[s
     claim, facts = examination.claim, examination.facts
     sufficient = of_networks.SUFFICIENT if is_of_network else SUFFICIENT
     need(any(needed <= facts for needed in sufficient[claim.verdict]), f"the steps do not suffice for {claim.verdict}")
+    if isinstance(examination, NetworkExamination):
+        need(not examination.claim.scales_are_fixed or "scales" in facts, "the steps do not show that scales are known")
+        need(not examination.claim.signs_are_fixed or "signs" in facts, "the steps do not show that signs are known")
     need(
         is_of_network or claim.data != "this target" or "reduction" in facts, "the steps do not show that data of this size fit the target"
     )

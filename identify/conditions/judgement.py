@@ -60,7 +60,7 @@ ALONE = ("generic-global", "one-sample", "macaulay")
 """Conditions each of which proves uniqueness by itself."""
 ALMOST_EVERY = ("separation", "pattern")
 """Conditions that prove uniqueness for almost every network of any activation and depth."""
-SINGLE = ("quadrics", "enumeration", *ALMOST_EVERY)
+SINGLE = ("quadrics", "enumeration", "realisation", *ALMOST_EVERY)
 """All that prove it for such networks, each by itself; those about one network come first."""
 
 
@@ -221,7 +221,7 @@ def scope_by(condition: Condition, *, data_are_given: bool) -> tuple[Scope, tupl
         whole, off_kinks = bool(found.get("whole_cell")), bool(found.get("off_kinks"))
         whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
         return Scope("this network", whose), (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
-    if condition.name == "enumeration":
+    if condition.name in ("enumeration", "realisation"):
         return Scope("this network", "this data"), ()
     by_pattern = condition.name == "pattern" or bool(found.get("with_this_pattern"))
     whose = APART_SCOPE if found.get("leaves_out_opposite_samples") else RANK_SCOPE
@@ -237,6 +237,8 @@ def verdict_of_network(
     A theorem about almost every network decides only if the search for competitors found none in this one.
     """
     if witnessed:
+        if any(name in found and found[name].is_proved for name in ("enumeration", "realisation")):
+            raise InternalError("a proof of uniqueness and a witness against it")
         return Verdict.NOT_UNIQUE, scope, (found["witness"].statement,), ()
     doubted = found.get("competitors")
     for name in SINGLE:
@@ -252,11 +254,13 @@ def verdict_of_network(
         return Verdict.UNIQUE, proved, tuple(reasons), explained
     if not data_are_given and found["count"].holds is False and counts_apply:
         return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
-    tried = [found[name] for name in ("quadrics", "enumeration", "separation", "pattern", "competitors") if name in found]
+    tried = [found[name] for name in (*SINGLE, "competitors") if name in found]
     marks = {True: "holds", False: "fails", None: "is open"}
     failing = tuple(f"{c.name} {marks[c.holds]}: {c.statement}" for c in tried)
     if found["local"].is_proved:
         return Verdict.LOCALLY_UNIQUE, scope, (f"local: {found['local'].statement}", *failing), ()
+    if "estimated_seconds" in found["local"].evidence:  # it might have decided
+        failing += (f"local is open: {found['local'].statement}",)
     return Verdict.UNDECIDED, scope, failing or ("no condition applies to these sizes, layers and activations",), ()
 
 

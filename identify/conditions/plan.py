@@ -5,6 +5,7 @@ Costs are estimated from sizes alone, so that the same question gives the same r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -43,11 +44,20 @@ class Plan:
     progress: Callable[[str], None] | None = None
     found: dict[str, Condition] = field(default_factory=dict)
 
-    def evaluate(self, name: str, seconds: float, evaluate: Callable[[], Condition], unneeded: str = "") -> Condition:
-        """The condition; or, where it is not needed (``unneeded`` says why) or not affordable, a record with its estimated cost."""
-        is_needed = seconds <= CHEAP or not unneeded or name in self.demanded
+    def evaluate(
+        self, name: str, seconds: float, evaluate: Callable[[], Condition], unneeded: str = "", patience: float = math.inf
+    ) -> Condition:
+        """The condition; or, where it is not needed (``unneeded`` says why) or not affordable, a record with its estimated cost.
+
+        ``patience``: seconds that it may take if it was not demanded and there is no budget.
+        """
+        is_demanded, left = name in self.demanded, seconds_left()
         step = Step[Plan](name, lambda plan: evaluate(), lambda plan: seconds)
-        ended = attempt(step, self, left=seconds_left(), is_needed=is_needed, tell=self._tell)
+        if left is None and seconds > patience and not is_demanded and not unneeded:
+            ended = Ended(Outcome.TOO_LONG, seconds=seconds)
+        else:
+            is_needed = seconds <= CHEAP or not unneeded or is_demanded
+            ended = attempt(step, self, left=left, is_needed=is_needed, tell=self._tell)
         result = ended.value if ended.outcome is Outcome.DONE else _skipped(name, ended, unneeded)
         self.found[name] = result
         return result
@@ -97,6 +107,8 @@ def _reduction_seconds(setting: Setting) -> float:
 def _skipped(name: str, ended: Ended, unneeded: str) -> Condition:
     if ended.outcome is Outcome.UNNEEDED:
         why = f"not needed, because {unneeded}"
+    elif ended.outcome is Outcome.TOO_LONG and ended.left is None:
+        why = f"it takes long, and no time was set; pass budget=SECONDS, or conditions={name!r}"
     elif ended.outcome is Outcome.TOO_LONG:
         why = f"not affordable: {ended.left:.2g} s of the budget are left"
     else:

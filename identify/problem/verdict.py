@@ -121,7 +121,8 @@ class Witness:
     Attributes
     ----------
     kind
-        ``rotation``, ``scaling``, ``fibre``, ``multipliers``, ``multiple`` or ``second solution``.
+        ``rotation``, ``scaling``, ``fibre``, ``multipliers``, ``multiple`` or ``second solution``; for piecewise-linear networks also
+        ``region``, ``invisible``, ``unseen`` or ``lines``.
     dimension
         Dimension of the family of data sets that share the target, modulo the ambiguity group; 0 for a second solution.
     description
@@ -259,7 +260,8 @@ class Report:
         ValueError
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
         NoCertificateError
-            For data so close to a kink that the checker does not see their side, in a network with activations of several kinds.
+            For data so close to a kink that the checker does not see their side, in a network with activations of several kinds; and if
+            nothing but `realisation` proves the verdict, with lines of features or more choices of slopes than the checker goes through.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
         OutOfTimeError

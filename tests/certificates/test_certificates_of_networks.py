@@ -15,7 +15,7 @@ from support.activations import ANALYTIC, PIECEWISE, REFERENCE
 from support.command_line import run
 
 import identify as idf
-from identify.certificates import certify
+from identify.certificates import certify, networks
 from identify.certificates.certify import certificate_seconds, network_hash
 from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.certificates.networks import NetworkDraft
@@ -42,6 +42,7 @@ from identify.checker.networks.claim import (
 from identify.checker.networks.enumeration import Search
 from identify.checker.networks.pattern import _has_neighbours
 from identify.checker.reading import Rejected, TooLarge, canonical_hash
+from identify.conditions.networks import rulings as lines
 from identify.conditions.networks.enumeration import Choice, choices, enumeration, lines_of
 from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated
@@ -49,7 +50,11 @@ from identify.conditions.networks.judge import count
 from identify.conditions.networks.pattern import holds_for_all_sets, pattern
 from identify.conditions.networks.quadrics import Equations, candidates, quadrics
 from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.realisation import realisation
+from identify.conditions.networks.rulings import rulings
+from identify.conditions.networks.second import second_solution
 from identify.conditions.networks.separation import needs, separation
+from identify.exact.images import Images
 from identify.exact.modular import residue
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.network import Network, ShapeError
@@ -97,7 +102,7 @@ def only(report: idf.Report, name: str, scope: tuple[str, str], verdict=UNIQUE) 
 
 def by_pattern(*sizes, **options) -> idf.Report:
     report = only(data(*sizes, **options), "pattern", (PATTERN, THIS_DATA))
-    return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("quadrics", "enumeration")))
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("quadrics", "enumeration", "realisation")))
 
 
 def by_enumeration(*sizes, **options) -> idf.Report:
@@ -108,7 +113,7 @@ def by_enumeration(*sizes, **options) -> idf.Report:
 def isolated_only(*sizes, **options) -> idf.Report:
     """The report without the search through all choices of slopes."""
     report = only(data(*sizes, **options), "local", (THIS, THIS_DATA), LOCAL)
-    return replace(report, conditions=tuple(c for c in report.conditions if c.name != "enumeration"))
+    return replace(report, conditions=tuple(c for c in report.conditions if c.name not in ("enumeration", "realisation")))
 
 
 def without_first_bias(*sizes, **options) -> idf.Report:
@@ -123,6 +128,15 @@ FLAT = (2, 4, 5, "relu")
 """Data in a family on their pieces, with a derivative of lower rank than there are equations."""
 
 
+def without_lines(*sizes, **options) -> idf.Report:
+    """Such data, judged without the search for lines of data, whose members are proved in fractions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "MOST_ENTRIES", 0)
+        judged = data(*sizes, **options)
+    assert judged.witness.kind == "fibre" and judged["local"].arithmetic is Arithmetic.MONTE_CARLO
+    return judged
+
+
 def region() -> idf.Report:
     rng = np.random.default_rng(1)
     net = Network([rng.normal(size=(4, 3)), rng.normal(size=(3, 4)), rng.normal(size=(2, 3))], activation="hard_tanh")
@@ -134,6 +148,30 @@ def two_kinds(first: str, second: str) -> idf.Report:
     rng = np.random.default_rng(4)
     net = Network([rng.normal(size=(10, 3)), rng.normal(size=(8, 10)), rng.normal(size=(2, 8))], activation=[first, second])
     return given(net, rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), [(True, False)] * 3)
+
+
+def with_second_bias() -> idf.Report:
+    """tanh, no first bias, and a second one whose update was not observed."""
+    rng = np.random.default_rng(3)
+    net = Network(
+        [rng.normal(size=(9, 3)), rng.normal(size=(6, 9)), rng.normal(size=(2, 6))], biases=[None, np.ones(6), None], activation="tanh"
+    )
+    return given(net, rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), [(True, False)] * 3)
+
+
+def parallel() -> idf.Report:
+    """Two samples on one ray, and a neuron with weights of zero, on its kink wherever a sample is."""
+    rng = np.random.default_rng(2)
+    net = Network([np.vstack([rng.normal(size=(3, 2)), np.zeros((1, 2))]), np.ones((1, 4))], activation="leaky_relu")
+    return given(net, [[1.0, 2.0], [2.0, 4.0]], [[1.0], [2.0]], [(True, False)] * 2)
+
+
+def behind_a_later_bias(activation: str, last: bool) -> idf.Report:
+    """No first bias, and a second one whose update was not observed; with the last update scales are known."""
+    rng = np.random.default_rng(5)
+    drawn = [np.round(4 * rng.normal(size=shape)) / 4 for shape in ((10, 2), (4, 10), (1, 4), (4,), (2, 2), (2, 1))]
+    net = Network(drawn[:3], biases=[None, drawn[3], None], activation=activation)
+    return given(net, *drawn[4:], [(True, False), (True, False), (last, False)])
 
 
 CASES = {
@@ -154,6 +192,14 @@ CASES = {
         "ranks separation",
     ),
     "separation, sign": (lambda: data(3, 2, 9, "erf", bias=False), UNIQUE, (GENERIC, THIS_DATA), "ranks separation"),
+    "signs by sums": (lambda: data(3, 2, 7, "sigmoid", bias=False), UNIQUE, (GENERIC, THIS_DATA), "signs ranks separation"),
+    "signs by features": (
+        lambda: data(3, 2, (7, 4), "sigmoid", bias=False),
+        UNIQUE,
+        (GENERIC, THIS_DATA),
+        "ranks signs separation",
+    ),
+    "signs by signals": (with_second_bias, UNIQUE, (GENERIC, THIS_DATA), "ranks signs separation"),
     "separation, pattern of a deeper layer": (
         lambda: two_kinds("gelu", "relu"),
         UNIQUE,
@@ -198,7 +244,7 @@ CASES = {
         "ranks enumeration",
     ),
     "isolated": (lambda: data(3, 2, 3, "tanh"), LOCAL, (THIS, THIS_DATA), "ranks local"),
-    "isolated, second layer": (lambda: data(1, 2, 4, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
+    "isolated, second layer": (lambda: data(1, 2, 5, "gelu_tanh", layers="second"), LOCAL, (THIS, THIS_DATA), "local"),
     "isolated, pieces": (lambda: isolated_only(3, 2, 5, "leaky_relu", seed=2), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated, deep polynomial": (lambda: data(3, 2, (4, 3), "z + z^2"), LOCAL, (THIS, THIS_DATA), "ranks local"),
     "isolated up to scale": (lambda: generic(3, 2, (4, 3), "z^3", bias=False), LOCAL, (GENERIC, GENERIC_DATA), "ranks local"),
@@ -207,7 +253,35 @@ CASES = {
     "count": (lambda: generic(5, 4, 2, "gelu"), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "count"),
     "count, network": (lambda: system(5, 4, 2, "relu"), NOT_UNIQUE, (THIS, GENERIC_DATA), "count"),
     "fibre": (lambda: data(5, 4, 2, "gelu"), NOT_UNIQUE, (THIS, THIS_DATA), "fibre"),
-    "fibre of the pieces": (lambda: data(*FLAT), NOT_UNIQUE, (THIS, THIS_DATA), "constant-rank"),
+    "fibre of the pieces": (lambda: without_lines(*FLAT), NOT_UNIQUE, (THIS, THIS_DATA), "constant-rank"),
+    "fibre of the pieces, in span": (
+        lambda: without_lines(3, 2, 4, "hard_tanh", outputs=3, layers="first"),
+        NOT_UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks constant-rank",
+    ),
+    "fibre in span": (
+        lambda: data(3, 2, 3, "gelu", outputs=3, bias=False, layers="first"),
+        NOT_UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks fibre-in-span",
+    ),
+    "slopes, lines put together": (
+        lambda: data(2, 2, 4, "leaky_relu(1/4)", layers="first"),
+        UNIQUE,
+        (THIS, THIS_DATA),
+        "ranks realisation",
+    ),
+    "scales that are known": (lambda: behind_a_later_bias("relu", True), UNIQUE, (THIS, THIS_DATA), "ranks images quadrics"),
+    "other data": (parallel, NOT_UNIQUE, (THIS, THIS_DATA), "other"),
+    "lines": (lambda: data(*FLAT), NOT_UNIQUE, (THIS, THIS_DATA), "other"),
+    "second, joint": (lambda: data(3, 2, 2, "tanh", layers="first"), NOT_UNIQUE, (THIS, THIS_DATA), "second"),
+    "second, exchange": (
+        lambda: data(3, 2, 5, "tanh", outputs=2, layers="second"),
+        NOT_UNIQUE,
+        (THIS, THIS_DATA),
+        "second",
+    ),
     "region": (region, NOT_UNIQUE, (THIS, THIS_DATA), "region"),
     "invisible": (lambda: data(3, 2, 4, "relu", seed=1), NOT_UNIQUE, (THIS, THIS_DATA), "invisible"),
 }
@@ -318,6 +392,8 @@ WORDS = {
     "route": ["forward", "backward"],
     "equations": ["forward", "backward", "both_signals"],
     "sets": ["pairs", "all"],
+    "system": ["joint", "exchange"],
+    "by": ["sums", "features", "signals"],
 }
 
 
@@ -332,6 +408,8 @@ def candidates_for(path, value) -> list:
         return [not value, None]
     if isinstance(value, int):
         return [value + 1, value - 1, -value or 2, None]
+    if path[0] == "steps" and where in ("X", "c"):
+        return [str(Fraction(value) + 1), str(-Fraction(value)) if Fraction(value) else "1/7", None]
     if where in WORDS and path[0] != "sha256":
         return [*WORDS[where], None]
     if value is None:
@@ -396,7 +474,9 @@ def is_confirmed(body: dict) -> bool:
         asked = question_of(body)
     except ShapeError:  # an update of zeros, which is not a problem; but no sample of it is seen
         return kind == "invisible"
-    if (asked.ambiguity.group, asked.ambiguity.degree) != (claim["ambiguity"]["group"], claim["ambiguity"]["degree"]):
+    group, degree = claim["ambiguity"]["group"], claim["ambiguity"]["degree"]
+    weaker = asked.images is Images.FIXED and group in ("positive scaling", "even scaling") and degree == 1
+    if (asked.ambiguity.group, asked.ambiguity.degree) != (group, degree) and not weaker:
         return False
     if kind == "separation":
         at = asked if claim["data"] == THIS_DATA else replace(asked, system=None, data=None)
@@ -419,6 +499,12 @@ def is_confirmed(body: dict) -> bool:
     if kind == "enumeration":
         kinds = {each.equations.name.lower() for each in (*choices(asked), *candidates(asked))}
         return enumeration(asked).is_proved and step["equations"] in kinds
+    if kind == "realisation":
+        return realisation(asked)[0].is_proved
+    if kind == "other":
+        return rulings(asked)[0] is not None
+    if kind == "second":
+        return second_solution(asked) is not None
     if kind in ("region", "invisible"):
         return families(asked)[0].is_proved
     if kind == "count":
@@ -427,7 +513,7 @@ def is_confirmed(body: dict) -> bool:
     if kind == "constant-rank":
         flat = found.holds is False and found.arithmetic.is_rigorous and asked.equations_are_complete
         return flat and found.evidence["dimension"] == step["dimension"] and found.evidence["in_span"] == step["in_span"]
-    if kind == "fibre":
+    if kind in ("fibre", "fibre-in-span"):
         return found.holds is False and found.evidence["dimension"] == step["dimension"] and asked.equations_are_complete
     return found.is_proved
 
@@ -513,6 +599,16 @@ class TestForgedClaims:
         assert "slope of zero" in forged("sizes", sizes=[4, 8, 5, 6]).reasons[0]
         assert forged("sizes", activations=[gelu, written(Activation.parse("leaky_relu"))])
 
+    def test_scales_that_no_step_shows(self):
+        """Without the update of the last layer the step proves less, and the claim must not say more."""
+        body = behind_a_later_bias("abs", False).certificate().to_dict()
+        assert idf.verify(body) and body["claim"]["ambiguity"]["group"] == "even scaling"
+        body["claim"] |= {"ambiguity": {"group": "sign", "degree": 2}}
+        assert not idf.verify(rehash(body))
+        known = content("scales that are known")
+        known["steps"] = [step for step in known["steps"] if step["kind"] != "images"]
+        assert not idf.verify(rehash(known))
+
     def test_signs_that_deeper_layers_do_not_see(self):
         """tanh without a first bias leaves a sign, which a second bias, or GELU, does not pass on."""
         tanh, gelu = ({"kind": "analytic", "name": name} for name in ("tanh", "gelu"))
@@ -523,9 +619,11 @@ class TestForgedClaims:
         assert "images of a sample" in forged("sizes", **wide | {"biases": [False, True, False]}, activations=[tanh, tanh]).reasons[0]
 
     def test_families_are_complete_only_without_further_equations(self):
-        for name in ("fibre", "fibre of the pieces", "region", "invisible"):
+        for name in ("fibre", "fibre in span", "fibre of the pieces", "region", "invisible"):
             assert "beyond (S)" in forged(name, regime="max-margin").reasons[0]
             assert "beyond (S)" in forged(name, regime="weight-decay", loss="logistic").reasons[0]
+        for name in ("other data", "lines", "second, joint", "second, exchange"):
+            assert "nothing else is in force" in forged(name, regime="max-margin").reasons[0]
 
     def test_quadrics_of_absolute_values_say_nothing_of_samples_on_kinks(self):
         """Two data sets with the same update; the samples of the second lie on kinks, where PyTorch's slope of abs is 0."""
@@ -564,6 +662,13 @@ class TestForgedClaims:
                 {"kind": "count", "unknowns": 8, "equations": 7},
             ):
                 assert not with_steps(name, step, **claim), (name, step, body["claim"])
+
+    def test_directions_that_depend_on_each_other(self):
+        """Four samples in two dimensions are isolated. The directions towards the samples are dependent, which is not a family."""
+        assert report("bases, forward")["local"].is_proved
+        step = {"kind": "constant-rank", "rank": 16, "in_span": True, "dimension": 8, "seed": 0}
+        answer = with_steps("bases, forward", step, verdict="NOT_UNIQUE", network=THIS)
+        assert not answer and "the rank of the first update is not proved" in answer.reasons[-1]
 
     def test_a_rank_that_is_not_full(self):
         """Two neurons give columns of rank 2 at most; equal neurons give less."""
@@ -660,6 +765,25 @@ class TestAnotherProof:
         proof = judged.certificate()
         assert proof.content["steps"][-1] == {"kind": "pattern", "sets": "pairs"} and proof.content["claim"]["network"] == PATTERN
 
+    def test_of_lines_that_nobody_asked_for(self, monkeypatch):
+        """Quadrics leave samples on kinks out. Lines are put together on demand only, and then say more."""
+        judged = data(2, 2, 8, "abs", layers="first", seed=2)
+        assert judged.scope.data == CELL_OFF_KINKS and not judged["enumeration"].is_proved
+        assert "realisation" not in [c.name for c in judged.conditions]
+        monkeypatch.setattr(quadrics_step, "need_fit", refuse)
+        content = judged.certificate().content
+        assert content["steps"][-1] == {"kind": "realisation"} and content["claim"]["data"] == THIS_DATA
+
+    def test_in_place_of_lines_that_are_too_many(self, monkeypatch):
+        """Lines that are left out because no point has their slopes do not matter, if the checker can put all of them together."""
+        judged = data(3, 4, 7, "hard_tanh", layers="first", seed=2)
+        found = judged["realisation"].evidence
+        assert judged.verdict is UNIQUE and "of_points" in found and found["equations"] == "backward"
+        assert judged.certificate().content["steps"][-1] == {"kind": "realisation"}
+        monkeypatch.setattr(networks, "MAX_SETS", 1)
+        with pytest.raises(NoCertificateError):
+            judged.certificate()
+
     def test_for_which_there_is_time(self, monkeypatch):
         judged = data(3, 2, 16, "relu", layers="first")
         spent = {"quadrics": 50.0, "enumeration": 0.1}
@@ -730,6 +854,15 @@ class TestEnumeration:
 
 
 class TestErrors:
+    @pytest.mark.parametrize(("name", "number"), [("MAX_NODES", 3), ("MAX_SETS", 1)])
+    def test_more_lines_than_the_checker_puts_together(self, name, number, monkeypatch):
+        """If nothing else proves the verdict, the error says so; it is no fault of the checker."""
+        judged = report("slopes, lines put together")
+        monkeypatch.setattr(networks, name, number)
+        with pytest.raises(NoCertificateError, match="than the checker goes through") as raised:
+            judged.certificate()
+        assert raised.value.reason is Lacking.LINES and raised.value.rests_on == ("realisation",)
+
     def test_a_sample_on_a_kink_among_kinds(self):
         """leaky ReLU, then tanh: z = 0 exactly, but balls are never exactly anything."""
         net = Network([np.array([[1.0, -1.0], [0.5, 2.0]]), np.eye(2) + 0.5, np.ones((1, 2))], activation=["leaky_relu", "tanh"])
@@ -791,7 +924,7 @@ def test_of_random_networks(seed):
         try:
             assert idf.verify(judged.certificate())
         except NoCertificateError as error:
-            assert error.reason is Lacking.KINK
+            assert error.reason in (Lacking.KINK, Lacking.LINES)
 
 
 class TestMalformed:
@@ -841,6 +974,7 @@ class TestCommandLine:
         assert status == 2 and "--relative-error" in err
 
     def test_no_certificate(self, monkeypatch, capsys, tmp_path):
+        monkeypatch.setattr(lines, "MOST_ENTRIES", 0)
         planted, truth = size(*FLAT).plant(0)
         path = idf.save_problem(tmp_path / "p.npz", planted, truth.X, truth.c)
         monkeypatch.setitem(local.MAX_UNKNOWNS, True, 3)

@@ -48,6 +48,15 @@ class TestPlan:
         assert skipped.statement == "not evaluated: not needed, because the question is decided without it; estimated cost 10 s"
         assert skipped.evidence == {"estimated_seconds": 10.0} and skipped.reference
 
+    def test_without_a_budget_patience_is_limited(self):
+        skipped = Plan().evaluate("local", 90.0, holds, patience=30.0)
+        assert skipped.holds is None and "pass budget=SECONDS, or conditions='local'" in skipped.statement
+        assert skipped.evidence == {"estimated_seconds": 90.0}
+        assert Plan(demanded=("local",)).evaluate("local", 90.0, holds, patience=30.0).is_proved
+        assert Plan().evaluate("local", 20.0, holds, patience=30.0).is_proved
+        with limit_time(1000.0):
+            assert Plan().evaluate("local", 90.0, holds, patience=30.0).is_proved
+
     def test_a_budget_that_does_not_suffice(self):
         skipped = within(2.0, 600.0)
         assert skipped.holds is None and "s of the budget are left; estimated cost 10 min" in skipped.statement

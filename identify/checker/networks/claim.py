@@ -85,6 +85,12 @@ class NetworkClaim:
         self.multipliers = choice("multipliers", data["multipliers"], (ANY, BEFOREHAND))
         self.ranks = integers("ranks", data["ranks"], 3)
         keys("ambiguity", data["ambiguity"], ("group", "degree"))
+        self.signs_are_fixed = self.scales_are_fixed = self.images_are_known = False
+        behind = self.depth == 3 and self.biases[1] and not self.scales and self.group in ("positive scaling", "even scaling")
+        self.scales_are_fixed = behind and data["ambiguity"]["group"] in ("none", "sign")
+        need(not self.scales_are_fixed or self.needs_data, "ambiguity: scales can be known of given data only")
+        self.signs_are_fixed = self.group == "sign" and self.activations[0].parity == -1 and data["ambiguity"]["group"] == "none"
+        need(not self.signs_are_fixed or self.needs_data, "ambiguity: signs can be known of given data only")
         choice("ambiguity", data["ambiguity"]["group"], [self.group])
         choice("ambiguity", data["ambiguity"]["degree"], [self.degree])
 
@@ -123,10 +129,11 @@ class NetworkClaim:
             return "none"
         if self.scales and all(each.kind == "polynomial" for each in self.activations):
             return "scaling"
-        first = isinstance(sigma, Piecewise) and sigma.is_homogeneous and not (self.affine[1] and self.features_can_count)
+        seen = self.scales_are_fixed or (self.affine[1] and self.features_can_count)
+        first = isinstance(sigma, Piecewise) and sigma.is_homogeneous and not seen
         if self.scales or first:
             return "even scaling" if sigma.parity == 1 else "positive scaling"
-        return "sign" if sigma.parity else "none"
+        return "sign" if sigma.parity and not self.signs_are_fixed else "none"
 
     @property
     def degree(self) -> int:
@@ -146,7 +153,7 @@ class NetworkClaim:
         if self.group == "none" or self.depth == 2 or (self.group == "sign" and self.activations[0].parity == 1):
             return True
         if any(self.biases[1:-1]):
-            return False
+            return self.images_are_known
         if self.group == "sign":
             return self.activations[0].is_odd and all(sigma.is_odd for sigma in deeper)
         return all(isinstance(sigma, Piecewise) and sigma.is_homogeneous for sigma in deeper)

@@ -141,7 +141,11 @@ class NetworkExamination:
     def need_no_kinks(self) -> None:
         """For piecewise-linear networks; balls that touch a kink are refused where they are evaluated."""
         if isinstance(self.ring, Residues) and self.ring.places is not None:
-            need(not any(at.on_kink for layer in self.places for row in layer for at in row), "a sample lies on a kink")
+            weights = self.part("weights")
+            on = (
+                any(W[j]) for W, layer in zip(weights, self.places, strict=False) for row in layer for j, at in enumerate(row) if at.on_kink
+            )  # a neuron without weights stays where it is
+            need(not any(on), "a sample lies on a kink")
 
 
 def ranks(e: NetworkExamination, layers: Any, seed: Any) -> str:

@@ -50,18 +50,36 @@ def local(e: NetworkExamination, in_span: Any, seed: Any) -> str:
 
 def fibre(e: NetworkExamination, dimension: Any, seed: Any) -> str:
     """The rank at the data is the number of equations, which are fewer than the unknowns (implicit function theorem)."""
+    return _fibre(e, dimension, seed, False)
+
+
+def fibre_in_span(e: NetworkExamination, dimension: Any, seed: Any) -> str:
+    """The same for samples that stay in their span (with sum of coefficients 1 if the first bias' update is known).
+
+    Then rows of the first update do, too: for each neuron there are no more than n equations.
+    """
+    need(1 in e.ranks, f"the rank of the first update is not proved to be {e.claim.n}")
+    return _fibre(e, dimension, seed, True)
+
+
+def _fibre(e: NetworkExamination, dimension: Any, seed: Any, in_span: bool) -> str:
     c = e.claim
     need(c.verdict == "NOT_UNIQUE", "proves non-uniqueness only")
     e.need_scope((THIS, THIS_DATA))
     need(c.is_complete, "equations beyond (S) are in force, and may restrict the family")
     e.need_no_kinks()
-    columns = c.n * (c.d + c.C - c.scales)
-    choice("dimension", dimension, [columns - c.equations])
+    moves, equations = c.d, c.equations
+    if in_span:
+        moves = c.n - c.affine[0]
+        equations += c.m * (c.n - c.d * c.observed[0][0] - c.observed[0][1])
+    columns = c.n * (moves + c.C - c.scales)
+    choice("dimension", dimension, [columns - equations])
     need(dimension > c.n * (c.has_free_scale and not c.scales), "the family may hold nothing but images of the data")
-    rows = _derivative(e, False, seed, c.equations)
-    need(e.passes.ring.is_full(transposed(rows), seed), f"the derivative is not proved to have rank {c.equations}")
+    rows = _derivative(e, in_span, seed, equations)
+    need(e.passes.ring.is_full(transposed(rows), seed), f"the derivative is not proved to have rank {equations}")
     e.facts.add("witness")
-    return f"the derivative has rank {c.equations}, the number of equations, and {columns} columns"
+    whose = "the number of equations" + " for samples in this span" * in_span
+    return f"the derivative has rank {equations}, {whose}, and {columns} columns"
 
 
 def constant_rank(e: NetworkExamination, rank: Any, in_span: Any, dimension: Any, seed: Any) -> str:
@@ -77,6 +95,7 @@ def constant_rank(e: NetworkExamination, rank: Any, in_span: Any, dimension: Any
     need(c.is_exact, "needs activations that are all piecewise-linear, or all polynomials")
     e.need_no_kinks()
     choice("in_span", in_span, (True, False))
+    need(not in_span or 1 in e.ranks, f"the rank of the first update is not proved to be {c.n}")  # or directions may be dependent
     directions = c.n - c.affine[0] if in_span else c.d
     columns = c.n * (directions + c.C - c.scales)
     r = integer("rank", rank, 0, columns - 1)

@@ -16,27 +16,38 @@ from identify.checker.networks.enumeration import enumeration
 from identify.checker.networks.examination import BITS, NetworkExamination, ranks
 from identify.checker.networks.families import invisible, region
 from identify.checker.networks.generic import count, separation
-from identify.checker.networks.local import constant_rank, fibre, local
+from identify.checker.networks.images import images
+from identify.checker.networks.local import constant_rank, fibre, fibre_in_span, local
+from identify.checker.networks.other import other
 from identify.checker.networks.pattern import pattern
 from identify.checker.networks.quadrics import quadrics
+from identify.checker.networks.realisation import realisation
+from identify.checker.networks.second import second
+from identify.checker.networks.signs import signs
 from identify.checker.reading import need
 
 SUFFICIENT: dict[str, tuple[set[str], ...]] = {
-    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}, {"enumeration"}),
+    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}, {"enumeration"}, {"realisation"}),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
 }
 STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "ranks": (ranks, ("layers", "seed")),
+    "images": (images, ()),
+    "signs": (signs, ("by",)),
     "separation": (separation, ("route", "layers")),
     "pattern": (pattern, ("sets",)),
     "bases": (bases, ("route", "bases", "independent")),
     "quadrics": (quadrics, ("equations",)),
     "enumeration": (enumeration, ("equations",)),
+    "realisation": (realisation, ()),
     "local": (local, ("in_span", "seed")),
     "count": (count, ("unknowns", "equations")),
     "fibre": (fibre, ("dimension", "seed")),
+    "fibre-in-span": (fibre_in_span, ("dimension", "seed")),
     "constant-rank": (constant_rank, ("rank", "in_span", "dimension", "seed")),
+    "other": (other, ("X", "c")),
+    "second": (second, ("system", "in_span", "free", "centre", "radii", "sample")),
     "region": (region, ("samples",)),
     "invisible": (invisible, ("sample",)),
 }

@@ -74,10 +74,10 @@ def competitors(question: NetworkQuestion, route: Route) -> Condition:
 
 
 def _distance(x: np.ndarray, question: NetworkQuestion) -> float:
-    """From the nearest sample, modulo the ambiguity."""
+    """From the nearest sample, modulo the ambiguity; images under an odd function whose sign is fixed are no other data either."""
     assert question.data is not None
     X, _ = question.data
-    match = question.ambiguity.group
+    match = "sign" if question.signs_are_fixed else question.ambiguity.group
     scale = np.ones(len(X))
     sizes = np.maximum((X**2).sum(axis=1), 1e-300)
     along = X @ x / sizes

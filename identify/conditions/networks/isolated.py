@@ -40,6 +40,21 @@ def columns_of(question: NetworkQuestion) -> tuple[int, bool]:
     return n * (each + C - question.scales), inside
 
 
+def image_sizes(question: NetworkQuestion, inside: bool) -> list[tuple[int, int]]:
+    """For each layer, in how many dimensions the updates of its weights and of its bias lie, as far as the structure of (S) says.
+
+    Rows of the first layer's update lie in the span of the samples if these move within it: n dimensions, one of which is that of the
+    bias if its update is known.
+    """
+    found = []
+    for layer, (W, bias) in enumerate(question.observed):
+        inner, out = question.sizes[layer : layer + 2]
+        if inside and not layer:
+            inner = question.samples - question.affine[0]
+        found.append((out * inner * W, out * bias))
+    return found
+
+
 def isolated_seconds(question: NetworkQuestion) -> float:
     """An estimate from sizes alone."""
     if question.data is None:
@@ -58,11 +73,13 @@ def isolated(question: NetworkQuestion) -> Condition:
     """Evaluate Theorem D at given data, or not at all."""
     if question.data is None:
         return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
-    if question.pieces is not None and question.pieces.kinks:
-        statement = f"(S) has no derivative here: {question.pieces.kinks} pre-activations lie exactly on a kink"
-        return _condition(None, statement, {"kinks": question.pieces.kinks}, Arithmetic.PROOF)
+    kinks = _kinks(question)
+    if kinks:
+        statement = f"(S) has no derivative here: {kinks} pre-activations lie exactly on a kink"
+        return _condition(None, statement, {"kinks": kinks}, Arithmetic.PROOF)
     columns, inside = columns_of(question)
-    goal = min(columns, question.equations)
+    equations = sum(of_W + of_bias for of_W, of_bias in image_sizes(question, inside))
+    goal = min(columns, equations)
     evidence: dict = {"needed": columns, "unknowns": question.unknowns, "equations": question.equations, "in_span": inside}
     refuse_above(24 * (goal + SPARE) * columns, "the derivative of (S)")
     best = 0
@@ -81,9 +98,10 @@ def isolated(question: NetworkQuestion) -> Condition:
         evidence["rank"] = columns
         return _condition(True, f"rank {columns} of {columns}: the data are isolated", evidence, Arithmetic.PROOF)
     images = question.samples * (question.ambiguity.has_free_scale and not question.scales)  # columns that the ambiguity may account for
-    if best == goal and not inside and columns - goal > images:
+    if best == goal and columns - goal > images:
         evidence |= {"rank": goal, "dimension": columns - goal}
-        statement = f"rank {goal}, the number of equations, but {columns} unknowns: the data lie in a family of dimension {columns - goal}"
+        whose = "the number of equations" + " for samples in this span" * inside
+        statement = f"rank {goal}, {whose}, but {columns} unknowns: the data lie in a family of dimension {columns - goal}"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     if question.is_exact:
         evidence["rank"] = best
@@ -98,6 +116,14 @@ def isolated(question: NetworkQuestion) -> Condition:
         statement = f"rank {best} of {columns} modulo primes: {columns - best} directions of change may be invisible to first order"
         return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
     return _condition(None, "full rank of the derivative is not proved in intervals", evidence, Arithmetic.NONE)
+
+
+def _kinks(question: NetworkQuestion) -> int:
+    """Pre-activations exactly on a kink; not those of neurons without weights, which stay there whatever the sample."""
+    if question.pieces is None:
+        return 0
+    assert question.system is not None
+    return sum(int(on[:, W.any(axis=1)].sum()) for on, W in zip(question.pieces.on_kink, question.system.network.weights, strict=False))
 
 
 def _is_flat(question: NetworkQuestion, rank_here: int, goal: int, inside: bool) -> float | None:
@@ -159,11 +185,10 @@ def derivative(
     moves = _directions(at.ring, X, question.affine[0], inside)
     in_h, in_u = _tangents(net, at, moves, len(X))
     rows = []
-    for layer, seen in enumerate(question.observed):
+    for layer, sizes in enumerate(image_sizes(question, inside)):
         out, inner = net.weights[layer].shape
         for of_weights in (True, False):
-            size = out * inner if of_weights else out
-            if seen[not of_weights]:
+            if size := sizes[not of_weights]:
                 count = min(goal + SPARE, size)
                 a, b = (rng.integers(-spread, spread + 1, (length, count)).astype(float) for length in (out, inner))
                 rows.append(_functionals(at, layer, in_h[layer], in_u[layer], a, b if of_weights else None))

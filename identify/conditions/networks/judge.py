@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
+from identify.base.limits import is_affordable
 from identify.base.norms import relative_size
 from identify.base.options import CONDITIONS
 from identify.conditions.judgement import verdict_of_network, versions
@@ -17,10 +18,15 @@ from identify.conditions.networks.isolated import isolated, isolated_seconds
 from identify.conditions.networks.pattern import pattern
 from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
+from identify.conditions.networks.realisation import may_decide, realisation, realisation_seconds
+from identify.conditions.networks.rulings import rulings, rulings_seconds
+from identify.conditions.networks.second import second_seconds, second_solution
 from identify.conditions.networks.separation import Route, separation
 from identify.conditions.plan import Plan
 from identify.problem.verdict import Arithmetic, Condition, Report, Witness
 
+PATIENCE = 30.0
+"""Seconds that the derivative may take, by its estimate, if no budget was given: it proves no more than LOCALLY_UNIQUE."""
 FOLLOWED = 200
 """Unknowns up to which a member of a family is computed."""
 
@@ -48,6 +54,25 @@ def judge_network(
     def closed() -> Condition:
         nonlocal witness
         condition, witness = families(question)
+        if witness is None and is_affordable(rulings_seconds(question)):
+            along, line = rulings(question)
+            if along is not None:
+                condition, witness = along, line
+        return condition
+
+    def realised() -> Condition:
+        nonlocal witness
+        condition, second = realisation(question)
+        if question.equations_are_complete and second is not None and witness is None:
+            witness = second
+            found["witness"] = Condition(
+                "witness",
+                True,
+                second.description,
+                {"kind": second.kind, "other": condition.evidence["other"]},
+                Arithmetic.PROOF,
+                condition.reference,
+            )
         return condition
 
     if piecewise:
@@ -57,20 +82,27 @@ def judge_network(
         plan.evaluate("quadrics", quadrics_seconds(question), lambda: quadrics(question), settled)
         tried = settled or ("the question is decided without it" if found["quadrics"].is_proved else "")
         plan.evaluate("enumeration", enumeration_seconds(question), lambda: enumeration(question), tried)
-    exact = [name for name in ("quadrics", "enumeration") if name in found and found[name].is_proved]
+        if (not tried or "realisation" in plan.demanded) and may_decide(question, found["enumeration"]):
+            plan.evaluate("realisation", realisation_seconds(question), realised)
+    exact = [name for name in ("quadrics", "enumeration", "realisation") if name in found and found[name].is_proved]
+    settled = settled or ("another data set with the same update was found" if witness is not None else "")
     proved = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
     if proved and not exact:
         route = Route[found[proved[0]].evidence.get("route", Route.FORWARD.name)]
         plan.evaluate("competitors", 0.0, lambda: competitors(question, route))
-    unneeded = settled or ("the question is decided without it" if exact else "")
-    if proved and not unneeded and sample is not None:
-        unneeded = "the question is decided without it"
+    doubted = "competitors" in found and found["competitors"].holds is False
+    unneeded = settled or ("the question is decided without it" if exact or (proved and not doubted) else "")
     if not counted.holds and question.data is None:
         unneeded = "the count decides"
     at = question if sample is None else sample
-    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded)
+    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE)
     if witness is None and question.data is not None and question.equations_are_complete:
         witness = _fibre(question, found)
+    undecided = witness is None and question.data is not None and not (proved and not doubted)
+    if undecided and is_affordable(second_seconds(question)):
+        other = second_solution(question)
+        if other is not None:
+            found["witness"], witness, _ = other
     if "witness" not in found or (witness is not None and not found["witness"].is_proved):
         found["witness"] = _witness_condition(witness, found["local"])
     verdict, scope, reasons, explained = verdict_of_network(

@@ -8,6 +8,8 @@ many unknowns such a sample has. With the update of the first bias, a sample is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -17,9 +19,10 @@ import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND
 from identify.base.rows import equal_rows
+from identify.exact.images import Images, images
 from identify.exact.modular import random_prime, rank, rank_seconds, residues
 from identify.exact.pieces import Pieces, pieces_of
-from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, sample_of
+from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, sample_of, shaped
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
@@ -33,8 +36,21 @@ ATTEMPTS = 3
 SPARE = 20
 """Neurons beyond n, from which a rank of n is proved."""
 
+MOST_IN_SUMS = 24
+"""Samples, at most, of which all sets are added up."""
 BALL_SECONDS = 1.5e-5
 """Of one activation, or slope, of a ball (measured for GELU)."""
+
+
+class FixedSigns(StrEnum):
+    """Why the sign of a sample is known although the first activation is odd up to a constant."""
+
+    SUMS = "sums"
+    """The multipliers of no set of samples add up to zero, and the second update sees such sums."""
+    FEATURES = "features"
+    """The features of images are not in the row space of the second layer's update."""
+    SIGNALS = "signals"
+    """No multipliers give an image the signal that its features would need."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,12 +211,63 @@ class NetworkQuestion:
         degree = prod(map(degree_of_scale, self.activations)) if self.scales else 1
         if self.scales and all(each.kind == "polynomial" for each in self.activations):
             return Ambiguity("scaling", degree)
-        fixed = self.affine[1] and self.features_can_count
+        fixed = (self.affine[1] and self.features_can_count) or self.images is Images.FIXED
         if self.scales or (isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous and not fixed):
             return Ambiguity("even scaling" if parity == 1 else "positive scaling", degree)
-        if parity:
+        if parity and not self.signs_are_fixed:
             return Ambiguity("sign", 1 if parity < 0 else 2)
         return Ambiguity("none", 1)
+
+    @cached_property
+    def images(self) -> Images | None:
+        """What a second hidden layer with biases makes of scaled samples, if it is proved: for given data, and ranks n of both updates."""
+        if self.data is None or self.depth != 3 or self.biases[0] or not self.biases[1] or self.scales or self.affine[1]:
+            return None
+        sigma = self.sigma
+        if not (isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous) or self.pieces is None or not all(self.counted):
+            return None
+        net, (X, c) = self._given
+        return images(net, X, c, self.pieces, self.observed, random_prime(np.random.default_rng([self.seed, 0x13A])))
+
+    @cached_property
+    def signs_are_fixed(self) -> FixedSigns | None:
+        """By what it is proved that no (−x, −γ) can take the place of given data, if σ(−z) = 2 σ(0) − σ(z); None if it is not.
+
+        The features of −x are 2 σ(0) − h. If G_2 has rank n, they lie in the span of those of the samples (sum of coefficients 1 if
+        the bias is known) only if a certain vector does; and −x needs the signal −u^2, if σ(0) = 0. For two layers, the images of a set of
+        samples change the second update by a multiple of the sum of their multipliers.
+        """
+        sigma = self.sigma
+        if self.data is None or self.biases[0] or sigma.parity >= 0:
+            return None
+        constant = float(sigma(0.0))
+        if sigma.kind != "analytic" and Fraction(constant) != sigma.exact(Fraction(0)):
+            return None
+        W, bias = self.observed[1]
+        if self.depth == 2 and (bias or (W and constant)) and not some_sum_vanishes(self.data[1]):
+            return FixedSigns.SUMS
+        if not self.counted[1]:
+            return None
+        at = self.passes()
+        if constant or bias:
+            both = np.full((1, self.neurons + bias), constant)  # half of h(x) + h(−x)
+            both[0, self.neurons :] = 1.0
+            if at.ring.is_full(concatenated([self.lifted(at, 1).T, at.ring.read(both)], axis=0).T):
+                return FixedSigns.FEATURES
+        if constant or self.depth == 2 or sigma.kind == "piecewise-linear":
+            return None
+        return FixedSigns.SIGNALS if all(map(self._image_needs_other_multipliers, range(self.samples))) else None
+
+    def _image_needs_other_multipliers(self, i: int) -> bool:
+        """Whether no multipliers give −x_i the signal −u_i^2: it is independent of all that they can give."""
+        net, (X, c) = self._given
+        at = self.passes()
+        image = passes(at.ring, net, -X[[i]], c[[i]])
+        signals = at.ring.read(np.eye(self.outputs))
+        for layer in range(self.depth - 2, 0, -1):
+            signals = at.ring.times(at.ring.dot(signals, net.weights[layer + 1]), sample_of(image.slopes[layer], 0))
+        own = shaped(at.signals[1], lambda values: values[[i]])
+        return at.ring.is_full(concatenated([signals, own], axis=0).T)
 
     @property
     def scales(self) -> int:
@@ -220,7 +287,7 @@ class NetworkQuestion:
         if group == "none" or self.depth == 2 or (group == "sign" and self.sigma.parity == 1):
             return True
         if any(self.biases[1:-1]):
-            return False
+            return self.images is not None
         if group == "sign":
             return all(each.parity == -1 and each(0.0) == 0 for each in self.activations)
         return all(isinstance(each, PiecewiseLinear) and each.is_homogeneous for each in deeper)
@@ -319,6 +386,31 @@ class NetworkQuestion:
             return entering.T
         one = at.ring.read(np.ones((self.samples, 1)))
         return concatenated([entering, one]).T
+
+
+def some_sum_vanishes(c: np.ndarray) -> bool:
+    """Whether the multipliers of some samples add up to zero, exactly; True if there are too many sets of samples to say.
+
+    Numbers are integers times a power of two, so that sums of halves meet in a table.
+    """
+    if len(c) > MOST_IN_SUMS:
+        return True
+    rows = [tuple(Fraction(float(v)) for v in row) for row in c]
+    half = len(rows) // 2
+    zero = (Fraction(0),) * c.shape[1]
+    first, second = _sums(rows[:half], zero), _sums(rows[half:], zero)
+    if zero in first[1:] or zero in second[1:]:
+        return True
+    known = set(first[1:])
+    return any(tuple(-v for v in each) in known for each in second[1:])
+
+
+def _sums(rows: list[tuple[Fraction, ...]], zero: tuple[Fraction, ...]) -> list[tuple[Fraction, ...]]:
+    """Over every set of rows; the empty one comes first."""
+    found = [zero]
+    for row in rows:
+        found += [tuple(u + v for u, v in zip(each, row, strict=True)) for each in found]
+    return found
 
 
 def degree_of_scale(sigma: Activation) -> int:

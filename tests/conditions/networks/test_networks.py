@@ -8,6 +8,7 @@ import pytest
 
 import identify as idf
 from identify.conditions.judgement import CELL_OFF_KINKS_SCOPE, CELL_SCOPE, OFF_KINKS_SCOPE, PATTERN_SCOPE, RANK_SCOPE
+from identify.conditions.networks import judge
 from identify.conditions.networks.pattern import holds_for_all_sets
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import separation
@@ -203,8 +204,10 @@ class TestQuadrics:
         assert np.abs(X - truth.X).max() > 1e-3 and alone.residual(X, c) < 1e-8
 
     def test_too_few_neurons_prove_nothing(self):
+        """Of quadrics: exact signs of all choices of slopes may still decide."""
         report, _, _ = judged(sizes(activation="relu", width=5, outputs=3, layers="first"))
-        assert report["quadrics"].holds is False and report.verdict is not idf.Verdict.UNIQUE
+        assert report["quadrics"].holds is False and report["enumeration"].holds is False
+        assert report["realisation"].is_proved and report.verdict is idf.Verdict.UNIQUE
 
     def test_slopes_of_three_values_are_not_covered(self):
         report, _, _ = judged(sizes(activation="piecewise_linear([0, 1], [0, 1, 2])", width=60, outputs=1, layers="first"))
@@ -344,6 +347,20 @@ class TestThresholds:
     def test_time_is_kept(self):
         found = idf.largest_identifiable(sizes(inputs=200, width=(400, 300)), budget=0.5)
         assert found.unique_by_separation == 200
+
+
+def test_the_derivative_is_left_out_if_it_is_not_needed_or_takes_long(monkeypatch):
+    monkeypatch.setattr(judge, "isolated_seconds", lambda question: 50.0)
+    config = sizes(activation="tanh", width=3, outputs=1, layers="first", samples=2)
+    system, truth = config.plant(0)
+    open_ = idf.check(system, data=(truth.X, truth.c))
+    assert open_.verdict is idf.Verdict.UNDECIDED and open_["local"].evidence == {"estimated_seconds": 50.0}
+    assert "pass budget=SECONDS" in open_.reasons[-1]
+    for options in ({"budget": 100.0}, {"conditions": "local"}):
+        assert idf.check(system, data=(truth.X, truth.c), **options).verdict is idf.Verdict.LOCALLY_UNIQUE
+    decided, _, _ = judged(sizes())
+    assert decided.verdict is idf.Verdict.UNIQUE and decided["local"].holds is None
+    assert "decided without it" in decided["local"].statement
 
 
 def test_inconsistent_data_are_refused_for_every_kind():
