@@ -90,7 +90,7 @@ def recover(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Recover the training data from a problem file, or from two checkpoints.
+    """Recover the training data from a problem or two checkpoints.
 
     Without a file, plant an instance of the given sizes and recover it.
     """

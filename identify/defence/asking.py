@@ -36,7 +36,7 @@ def given_problem(
     """The system and its data: given, planted, or recovered."""
     if isinstance(system, Configuration):
         if X is not None or c is not None:
-            raise InputError("X, c: received data beside a Configuration, which plants its own; expected a KKTSystem with them")
+            raise InputError("data: received X or c beside a Configuration, which plants its own; expected a KKTSystem with them")
         made, truth = system.plant(seed)
         if is_polynomial(made.network) or system.regime in SELF_TRAINED:
             return made, truth.X, truth.c, (PLANTED,)
@@ -46,7 +46,7 @@ def given_problem(
     if not isinstance(system, KKTSystem):
         raise WrongTypeError(f"defences: received {type(system).__name__}, expected a KKTSystem or a Configuration")
     if (X is None) != (c is None):
-        raise InputError("X, c: received one of them, expected both samples and multipliers, or neither to recover them")
+        raise InputError("data: received X or c alone, expected both samples and multipliers, or neither to recover them")
     if X is not None:
         return system, X, c, ()
     found = recover(system, seed=seed, budget=budget, judge=False)

@@ -126,7 +126,7 @@ class StepsSystem:
         return value
 
     def changes(self, kept: float = 1.0) -> dict[int, tuple[np.ndarray | None, np.ndarray | None]]:
-        """What the samples added to the weights and biases of each layer; None for what did not move at all."""
+        """The contribution of the samples to the weights and biases of each layer; None for parts that did not move at all."""
         before, after = self.initial.parameters, self.final.parameters
         moved = {name: after[name] - kept * before[name] for name in before if np.any(after[name] != before[name])}
         return {k: (moved.get(f"W{k}"), moved.get(f"b{k}")) for k in range(1, self.initial.depth + 1)}

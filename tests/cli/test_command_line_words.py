@@ -19,7 +19,7 @@ from identify.base import options
 from identify.cli import app
 
 COMMANDS = typer.main.get_command(app).commands
-LONG = re.compile("identify (attack|audit|demo|plot|sweep) ?|.*--method")
+LONG = re.compile("identify (attack|audit|demo|plot|sweep) ?|.*--(method|initial)")
 """Examples that are parsed only."""
 
 

@@ -201,3 +201,26 @@ def test_what_steps_keep_of_weights_without_a_gradient():
     plain = StepsSystem.of(net, other, learning_rate=0.1, steps=3, weight_decay=0.5)
     assert plain.kept(4) == pytest.approx((1 - 0.05) ** 3)
     assert StepsSystem.of(net, other, learning_rate=0.1, epochs=2, batch_size=3).n_steps(7) == 6
+
+
+def test_two_checkpoints_on_the_command_line(tmp_path, capsys, monkeypatch):
+    from support.command_line import run
+
+    net, (X, y) = drawn(0), batch_of(0, 4)
+    monkeypatch.chdir(tmp_path)
+    for name, each in (("before", net), ("after", client(net, X, y, EVERYTHING, 0.02))):
+        np.savez(f"{name}.npz", **each.parameters, activation="gelu")
+    training = ("--learning-rate", "0.02", "--steps", "5")
+    status, out, _ = run(monkeypatch, capsys, "recover", "--initial", "before.npz", "--final", "after.npz", *training, "--out", "found.npz")
+    assert status == 0
+    assert "EVIDENCE" in out
+    with np.load("found.npz") as found:
+        assert all(np.linalg.norm(found["X"] - x, axis=1).min() < 1e-9 for x in X)
+    for words in (
+        ("--initial", "before.npz", *training),
+        ("--initial", "before.npz", "--final", "after.npz"),
+        ("--initial", "before.npz", "--final", "after.npz", *training, "-d", "3"),
+        training,
+    ):
+        status, out, err = run(monkeypatch, capsys, "recover", *words)
+        assert (status, out, err.count("\n")) == (2, "", 1)
