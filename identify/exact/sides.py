@@ -36,7 +36,7 @@ def is_empty(rows: Sequence[Sequence[fmpq]], sides: Sequence[Side]) -> bool:
         return True
     if not kept:
         return False
-    matrix = np.array([[float(v.p) / float(v.q) for v in row] for row, _ in kept])
+    matrix = np.array([[int(v.p) / int(v.q) for v in row] for row, _ in kept])
     matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-300)
     n, margin = matrix.shape[1], np.array([side is Side.STRICT for _, side in kept], dtype=float)
     on = np.array([side is Side.ON for _, side in kept])

@@ -240,7 +240,7 @@ class TestRefusals:
             idf.defences(system, truth.X + 1, truth.c)
         with pytest.raises(idf.ShapeError, match="every multiplier is zero"):
             idf.defences(system, truth.X, 0 * truth.c)
-        with pytest.raises(idf.InputError, match="received data beside a Configuration"):
+        with pytest.raises(idf.InputError, match="received X or c beside a Configuration"):
             idf.defences(CONFIGS[0], truth.X, truth.c)
         with pytest.raises(idf.InputError, match="received one of them"):
             idf.defences(system, truth.X)

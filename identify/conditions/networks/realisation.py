@@ -337,7 +337,7 @@ def _second(question: NetworkQuestion, X: Rationals, c: Rationals, evidence: dic
     """Other data with exactly the same update."""
     system, data = question.system, question.data
     assert system is not None and data is not None
-    other = tuple(np.array([[float(v.p) / float(v.q) for v in row] for row in part]) for part in (X, c))
+    other = tuple(np.array([[int(v.p) / int(v.q) for v in row] for row in part]) for part in (X, c))
     target = system.right_hand_side(*data)
     residual = relative_size(system.right_hand_side(*other) - target, target)
     description = "other choices of slopes give other data with exactly the same update, in fractions"

@@ -264,7 +264,7 @@ def _found(
         f"the update is linear in these data as long as no neuron changes its state ({how}), and does not see {dimension} "
         f"direction{'s' * (dimension > 1)}"
     )
-    Y, e = (np.array([[float(v.p) / float(v.q) for v in row] for row in part]) for part in moved)
+    Y, e = (np.array([[int(v.p) / int(v.q) for v in row] for row in part]) for part in moved)
 
     def family(s: float) -> tuple[np.ndarray, np.ndarray]:
         ratio = ((e * c).sum(axis=1) / (c * c).sum(axis=1))[:, None]  # t of the member at s = 1

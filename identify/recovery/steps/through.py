@@ -26,7 +26,7 @@ PATIENCE = 12
 """Steps without a smaller residual after which the descent ends."""
 RIDGE = 1e-12
 LEAST_GAIN = 0.9
-SAME_JACOBIAN = 0.05
+SAME_JACOBIAN = 0.3
 """A Jacobian is used again as long as each step leaves less of the residual."""
 FEW = 600
 """Unknowns up to which steps are solved by orthogonal factors."""
