@@ -242,7 +242,7 @@ class TestRefusals:
             idf.defences(system, truth.X, 0 * truth.c)
         with pytest.raises(idf.InputError, match="received X or c beside a Configuration"):
             idf.defences(CONFIGS[0], truth.X, truth.c)
-        with pytest.raises(idf.InputError, match="received one of them"):
+        with pytest.raises(idf.InputError, match="received X or c alone"):
             idf.defences(system, truth.X)
         with pytest.raises(TypeError, match="received ndarray, expected a KKTSystem or a Configuration"):
             idf.defences(truth.X, truth.X, truth.c)
