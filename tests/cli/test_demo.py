@@ -126,9 +126,7 @@ def test_command_writes_the_page_and_the_pictures(tmp_path, monkeypatch, capsys)
     files = [f"act{k}.{kind}" for k in (1, 2, 3) for kind in ("npz", "png")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*files, "report.html"]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert (
-        "Recovered 6 of 6 digits" in page and "PROVED</span>" in page and page.index("Act 1") < page.index("Act 2") < page.index("Act 3")
-    )
+    assert "Recovered 6 of 6 digits" in page and "PROVED</span>" in page and page.index("Act 1") < page.index("Act 2") < page.index("Act 3")
     batch = idf.load_problem(tmp_path / "out" / "act1.npz")
     assert idf.recover(batch.system).match(*batch.data).errors.max() < 1e-6
     problem = idf.load_problem(tmp_path / "out" / "act3.npz")

@@ -30,6 +30,7 @@ LOOSE, TIGHT, ITERATIONS = 0.03, 1e-3, 60
 or after so many products: far from a solution exact steps gain nothing (Eisenstat and Walker 1996)."""
 
 
+@runtime_checkable
 class Tangent(Protocol):
     """The Jacobians J_l at a batch of points, in single precision."""
 
