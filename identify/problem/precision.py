@@ -93,7 +93,7 @@ def roundoff(system: KKTSystem) -> float:
     return float(np.clip(unit * size / np.linalg.norm(system.target), unit, LARGEST))
 
 
-def format_of(*parts: Float[np.ndarray, "*shape"]) -> float:
+def format_of(*parts: Float[np.ndarray, "..."]) -> float:
     """Unit roundoff of the shortest mantissa that holds all of these numbers and is used by them; 1.1e-16 if there is none below a double.
 
     Float32 (24 bits), float16 (11), bfloat16 (8), and any other number of bits from 8 on: of rounded numbers half use the last bit whatever

@@ -40,7 +40,7 @@ class Path:
     """The first layer's weights in coordinates, moved so that the path ends at the network that was observed."""
     entering: Float[np.ndarray, "T n _"]
     """What enters the last layer, with a 1 if its bias was trained."""
-    signals: Float[np.ndarray, "T n m"]
+    signals: Float[np.ndarray, "T n k"]
     """Of the second layer."""
 
 
