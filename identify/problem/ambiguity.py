@@ -131,6 +131,15 @@ class Ambiguity:
             t = t * np.where(pick < 0, -1.0, 1.0)
         return (X, c) if self.group == "none" else self.act(X, c, t)
 
+    def representatives(self, points: Float[np.ndarray, "points d"]) -> Float[np.ndarray, "points d"]:
+        """One of all samples that the group exchanges: of unit length, positive along a fixed direction. Such charts are linear."""
+        if self.has_free_scale:
+            points = points / np.linalg.norm(points, axis=1, keepdims=True)
+        if self.group in ("sign", "scaling", "even scaling"):
+            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
+            points = points * np.where(along < 0, -1.0, 1.0)[:, None]
+        return points
+
     def match(self, X: ArrayLike, c: ArrayLike, X_reference: ArrayLike, c_reference: ArrayLike) -> Match:
         """Assign candidates to reference samples one to one, at least total relative error, modulo the group.
 
@@ -192,3 +201,7 @@ def normal_form(
     keep = np.abs(summed).max(axis=1) > 0
     dropped = int(len(first) - keep.sum())
     return X[first[keep]], summed[keep], dropped, len(X) - len(first)
+
+
+NO_AMBIGUITY = Ambiguity("none", 1)
+"""Nothing is left open but the order of the samples."""

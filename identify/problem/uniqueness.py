@@ -42,6 +42,10 @@ class UniquenessReason(StrEnum):
         "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
         "may admit combinations in their place"
     )
+    CLOSE = (
+        "{close} of {samples} samples are closer to another one than their error bars reach: so near each other their signals are hardly "
+        "told apart, and the bars, which are of first order, may be too small"
+    )
     TRAINED = (
         "training from these {samples} samples for {steps} steps ends at the final network to {residual:.1e} relative ({allowed:.1e} "
         "allowed), and to first order no other data nearby do; the rank of the first layer's change is {rank}"

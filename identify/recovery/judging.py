@@ -13,6 +13,7 @@ import numpy as np
 
 from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
+from identify.base.norms import exponent, scaled
 from identify.conditions.check import check
 from identify.problem.precision import Precision, Source
 from identify.problem.system import KKTSystem
@@ -48,6 +49,8 @@ def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float
     return _by_starts(found, undecided)
 
 
+REACH = 3.0
+"""Samples whose distance is so many standard errors are hardly told apart."""
 COMPLETE = (UniquenessReason.SEPARATED, UniquenessReason.KERNEL)
 """Reasons with which separation returns all samples, and nothing speaks against them."""
 
@@ -65,6 +68,24 @@ def judged_batch(system: KKTSystem, found: Recovery, left: float | None) -> Uniq
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
     proved = scope_that_carries_over(system, found, report) if report.verdict is Verdict.UNIQUE else None
     return own if proved is None else Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, proved, numbers=numbers)
+
+
+def doubted(found: Recovery) -> Recovery:
+    """The same recovery, without support for it if some samples are as near each other as their error bars reach."""
+    size = int(exponent(found.X))
+    X, bars = scaled(found.X, -size), scaled(found.error_bars, -size)
+    if not found.uniqueness.is_supported or len(X) < 2:
+        return found
+    squares = np.sum(X**2, axis=1)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * X @ X.T, 0.0))
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    exact = np.linalg.norm(X - X[nearest], axis=1)  # products cancel for samples so near each other
+    close = int(np.sum(exact <= REACH * np.nan_to_num(np.maximum(bars, bars[nearest]), nan=0.0)))
+    if not close:
+        return found
+    numbers = {"samples": found.n_samples, "close": close}
+    return replace(found, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.CLOSE, numbers=numbers))
 
 
 def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:

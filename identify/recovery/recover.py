@@ -27,7 +27,7 @@ from identify.recovery.birth import BORN, CYCLES, STEPS, birth
 from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
 from identify.recovery.joint import joint
-from identify.recovery.judging import judged, judged_batch
+from identify.recovery.judging import doubted, judged, judged_batch
 from identify.recovery.multistart import Found, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
@@ -183,10 +183,10 @@ def recover(
         began = time.monotonic()
         batch = by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
         if not judge or isinstance(system, (FeatureSystem, StepsSystem)):
-            return batch
+            return doubted(batch)
         progress("judging the data exactly")
         left = None if budget is None else max(budget - (time.monotonic() - began), 0.0)
-        return replace(batch, uniqueness=judged_batch(system, batch, left))
+        return doubted(replace(batch, uniqueness=judged_batch(system, batch, left)))
     known = _checked(system, method, data)
     options = Options(
         None if samples is None else whole("samples", samples, advice=", or None to estimate it"),
@@ -208,7 +208,7 @@ def recover(
         if not judge:
             return found
         progress("judging the data exactly")
-        return replace(found, uniqueness=judged(system, found, work.precision, seconds_left()))
+        return doubted(replace(found, uniqueness=judged(system, found, work.precision, seconds_left())))
 
 
 def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.ndarray] | None) -> tuple[Work, Recovery]:

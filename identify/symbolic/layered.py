@@ -17,6 +17,7 @@ from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed
 from identify.problem.refusals import Unsupported
+from identify.problem.symmetry import group_of
 from identify.problem.system import KKTSystem
 from identify.problem.words import equations_in_words, layers_in_words
 from identify.symbolic.cells import checked_pattern, pattern_at
@@ -24,7 +25,6 @@ from identify.symbolic.layers import Group, LayerEquations, Layers
 from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import LayerNames, Lengths
 from identify.symbolic.structured import DECAY
-from identify.symbolic.symmetry import group_of
 from identify.symbolic.system import Part, SymbolicSystem
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class LayeredSystem(SymbolicSystem):
 
     @property
     def group(self) -> Ambiguity:
-        """The symmetries of the equations that follow from those of the activations (:func:`identify.symbolic.symmetry.group_of`)."""
+        """The symmetries of the equations that follow from those of the activations (:func:`identify.problem.symmetry.group_of`)."""
         return group_of(self.activations, self.names.biases, self.seen)
 
     def signed_multiplier(self, sample: int, output: int = 0) -> tuple[Expr, ...]:

@@ -13,10 +13,10 @@ from identify.conditions.networks.parts import MOST_BY_ZEROS, SURPLUS, Way, is_h
 from identify.problem.exposure import Method
 from identify.problem.network import Network
 from identify.problem.precision import SLACK, format_of
+from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from
-from identify.recovery.separation.dense import _ambiguity
 from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS
 from identify.recovery.separation.one_layer import separated_from_one_layer
 from identify.recovery.separation.precision import lone_rank
@@ -69,7 +69,7 @@ def from_zeros(asked: Asked) -> Recovery:
     bars = np.linalg.norm(batch.inverse, axis=1) * np.hypot(noise, np.finfo(float).eps * values[0])
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
     c = multipliers_from(system, batch.X, batch.signals, 1)
-    found = Recovery(batch.X, c, 0.0, bars, Method.ZEROS.value, _ambiguity(system), asked.seed, evidence, known)
+    found = Recovery(batch.X, c, 0.0, bars, Method.ZEROS.value, symmetry_of(system), asked.seed, evidence, known)
     return completed(asked, batch.X, c, bars, found)
 
 
@@ -113,7 +113,7 @@ def from_row(asked: Asked) -> Recovery:
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
     evidence["precision"] = {"noise": noise}
     evidence["separation"] = numbers | {"found": 1}
-    found = Recovery(x[None], c, 0.0, np.array([bar]), "row", _ambiguity(system), asked.seed, evidence, known)
+    found = Recovery(x[None], c, 0.0, np.array([bar]), "row", symmetry_of(system), asked.seed, evidence, known)
     return completed(asked, x[None], c, found.error_bars, found)
 
 
@@ -157,5 +157,5 @@ def from_signals(asked: Asked) -> Recovery:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS
     c = multipliers_from(system, x[None], second[None], 2)
     known = Uniqueness(status, reason, numbers=numbers)
-    found = Recovery(x[None], c, 0.0, np.array([bar]), "signals", _ambiguity(system), asked.seed, evidence, known)
+    found = Recovery(x[None], c, 0.0, np.array([bar]), "signals", symmetry_of(system), asked.seed, evidence, known)
     return completed(asked, x[None], c, found.error_bars, found)

@@ -14,9 +14,10 @@ from identify.base.limits import Clock
 from identify.conditions.networks.parts import Way
 from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.signals import forward
+from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.dense import _ambiguity, _refined_multipliers
+from identify.recovery.separation.dense import _refined_multipliers
 from identify.recovery.separation.precision import LARGEST
 from identify.recovery.solution import Failure, Obstacle, Recovery, ResidualError
 
@@ -93,7 +94,7 @@ def completed(
     elif known.reason is not UniquenessReason.PARTIAL:
         numbers = {"found": len(X), "samples": n}
         known = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL, numbers=numbers)
-    ambiguity = _ambiguity(system)
+    ambiguity = symmetry_of(system)
     if ambiguity.group != "none" and len(X) == n:
         norms = np.linalg.norm(X, axis=1)
         X, c = ambiguity.canonical(X, c)

@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Float
 
@@ -183,11 +182,13 @@ class Candidates:
         tall = np.hstack([Z, np.ones((len(Z), 1))]) if self.columns.lifted else Z
         products = tall @ dual.T
         cosines = np.abs(products) / np.maximum(np.linalg.norm(tall, axis=1)[:, None] * np.linalg.norm(dual, axis=1), 1e-300)
+        import networkx  # a third of a second, which those who never ask for cliques should not wait for
+
         for tolerance in COMPATIBLE:
             together = np.maximum(cosines, cosines.T) <= tolerance
             np.fill_diagonal(together, False)
-            graph = nx.from_numpy_array(together)
-            found = [sorted(clique) for clique in nx.find_cliques(graph) if len(clique) == samples]
+            graph = networkx.from_numpy_array(together)
+            found = [sorted(clique) for clique in networkx.find_cliques(graph) if len(clique) == samples]
             for chosen in found:
                 if tuple(chosen) not in self.proposed:
                     self.proposed.add(tuple(chosen))

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr, solve_triangular
 
+from identify.problem.ambiguity import NO_AMBIGUITY, Ambiguity
 from identify.recovery.separation.forward import Activation, Chart
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend, is_regular
@@ -138,8 +139,8 @@ class ColumnSearch(SampleSearch):
         Its leading singular triples, as many as there are samples.
     W, bias, activation, output
         The network.
-    group
-        What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it.
+    ambiguity
+        What the equations leave open for each sample: hits are compared modulo it.
     seed
         Of the random starts.
     """
@@ -152,7 +153,7 @@ class ColumnSearch(SampleSearch):
     output: Float[np.ndarray, "C m"]
     is_lifted: bool
     unit_roundoff: float = ROUNDING / 2
-    group: str = "none"
+    ambiguity: Ambiguity = NO_AMBIGUITY
     seed: int = 0
     patience: int = PATIENCE
     go_on: Callable[[], bool] = lambda: True
@@ -217,7 +218,7 @@ class ColumnSearch(SampleSearch):
         starts = images.with_multipliers(spaces[0], self.everywhere.points(hits))
         refined = descend(images, spaces, starts, steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
         k = images.n_coordinates
-        refined.points[:, :k] = self.representatives(refined.points[:, :k])
+        refined.points[:, :k] = self.ambiguity.representatives(refined.points[:, :k])
         at = Position.of(images, spaces, refined.points)
         misfits, uncertain = np.sqrt(at.costs), self.uncertain(at.vectors)
         expected = self.expected(at.coordinates[0], at.vectors[0])
@@ -259,7 +260,7 @@ class ColumnSearch(SampleSearch):
         left, size, k = self.space.left, np.linalg.norm(v), images.n_coordinates
         outside = (J - left @ (left.T @ J) - np.outer(r, v @ J) / size**2) / size
         free = [images.gauge(at.points)[0]] if len(self.output) > 1 else []
-        if self.group == "positive scaling":
+        if self.ambiguity.has_free_scale:
             free.append(at.points[0] - images.gauge(at.points)[0] if len(self.output) > 1 else at.points[0])
         fixed = [np.linalg.norm(outside) * direction[None] / np.linalg.norm(direction) for direction in free]
         triangle = qr(np.vstack([outside, *fixed]), mode="r", check_finite=False)[0][: J.shape[1]]

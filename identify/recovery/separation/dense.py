@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,9 @@ from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
 from identify.base.limits import refuse_above
-from identify.problem.activation import MAX_DEGREE, Activation
-from identify.problem.ambiguity import Ambiguity
 from identify.problem.lattice import Lattice
 from identify.problem.precision import format_of
+from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.forward import Layer, Stack
@@ -147,7 +145,7 @@ def separated(
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
-    most, group = min(usable, MOST_LAYERS), _ambiguity(system).group
+    most, ambiguity = min(usable, MOST_LAYERS), symmetry_of(system)
     spaces = [Subspace.of(*each[:2], unit, each[2]) for each in zip(updates.matrices[: most + 1], counts, factors, strict=False)]
     best: tuple[Peeling, Peeled] | None = None
     known = None
@@ -162,7 +160,7 @@ def separated(
             go_on=go_on,
             progress=progress,
             kept=kept,
-            group=group,
+            ambiguity=ambiguity,
             gives_up_on_mixtures=hidden < most,
             patience=FEW if is_noisy else PATIENCE,
         )
@@ -282,14 +280,15 @@ def _finished(
         bars = explained.bars(np.random.default_rng(seed)) if go_on() else np.full(n, np.nan)
         evidence["separation"]["refined_jointly"] = True
         evidence["separation"]["misfits"] = explained.misfits
-    ambiguity = _ambiguity(system)
+    ambiguity = symmetry_of(system)
     if ambiguity.group != "none":
         X, c = ambiguity.canonical(X, c)
     order = np.argsort(-signal_sizes, kind="stable")
     X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], bars[order]
     evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
     residual = system.residual(X, c)
-    allowed = allowed_residual(noise, unit, signal_sizes, bars / np.linalg.norm(X, axis=1)) if tolerance is None else tolerance
+    row_sizes = np.maximum(np.hypot(np.linalg.norm(X, axis=1), observed.lifted[0]), np.finfo(float).tiny)
+    allowed = allowed_residual(noise, unit, signal_sizes, bars / row_sizes) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
     complete = len(X) == n
     fits = tolerance is None and explained is not None and is_noisy and explained.fits
@@ -392,28 +391,6 @@ def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Floa
             break
         c, total, gradient = trial, better, downhill
     return c
-
-
-def _ambiguity(system: KKTSystem) -> Ambiguity:
-    """What these updates leave open for each sample: nothing if a bias enters, a scale or a sign for activations that have it."""
-    net = system.network
-    if net.biases[0] is not None or any(update.bias is not None for update in system.updates[1:]):
-        return Ambiguity("none", 1)
-    degrees = [_homogeneity(sigma) for sigma in net.activations]
-    known = [degree for degree in degrees if degree is not None]
-    if len(known) == len(degrees):
-        return Ambiguity("positive scaling", prod(known))
-    z = np.linspace(0.1, 3.0, 30)
-    return Ambiguity("sign" if all(np.allclose(sigma(-z), -sigma(z), rtol=1e-14, atol=0) for sigma in net.activations) else "none", 1)
-
-
-def _homogeneity(sigma: Activation) -> int | None:
-    """k if sigma(t z) = t^k sigma(z) for t > 0, as far as values at some points show; None otherwise."""
-    z = np.linspace(-3.0, 3.0, 31)
-    for k in range(1, MAX_DEGREE + 1):
-        if np.allclose(sigma(2 * z), 2.0**k * sigma(z), rtol=1e-14, atol=0):
-            return k
-    return None
 
 
 def _uniqueness(found: Peeled, n: int, returned: int, alike: Int[np.ndarray, " alike"]) -> Uniqueness:

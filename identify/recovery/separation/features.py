@@ -177,9 +177,9 @@ class FeatureSearch:
         """Refine hits on the equations as they were given, and sort them: samples, samples again, other solutions, mixtures, noise."""
         found, rows = self.found, self.space.right
         images = self._vectors(deflated=False)[-1]
-        hits = self._representatives(hits)
+        hits = self.ambiguity.representatives(hits)
         refined = descend(images, [rows], hits, steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
-        at = Position.of(images, [rows], self._representatives(refined.points))
+        at = Position.of(images, [rows], self.ambiguity.representatives(refined.points))
         (vectors,), (coordinates,) = at.vectors, at.coordinates
         size = np.linalg.norm(vectors, axis=1)
         expected = self._expected(coordinates, size, size)
@@ -218,15 +218,6 @@ class FeatureSearch:
                 continue
             found.X, found.vectors, found.bars = np.vstack([found.X, x]), np.vstack([found.vectors, v]), [*found.bars, bar]
 
-    def _representatives(self, points: Float[np.ndarray, "points d"]) -> Float[np.ndarray, "points d"]:
-        """One of all points that the ambiguity exchanges."""
-        if self.ambiguity.group == "positive scaling":
-            return points / np.linalg.norm(points, axis=1, keepdims=True)
-        if self.ambiguity.group == "sign":
-            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
-            return points * np.where(along < 0, -1.0, 1.0)[:, None]
-        return points
-
     def _polished(self, images: FeatureVectors, at: Position) -> tuple[Position, float | None]:
         """One hit after Gauss-Newton steps by orthogonal factors, and its standard error.
 
@@ -237,7 +228,7 @@ class FeatureSearch:
             if not line.fixes:
                 break
             step = line.step()
-            moved = Position.of(images, [self.space.right], self._representatives(at.points - step))
+            moved = Position.of(images, [self.space.right], self.ambiguity.representatives(at.points - step))
             if moved.costs[0] > at.costs[0]:
                 break
             at = moved

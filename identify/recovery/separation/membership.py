@@ -155,7 +155,7 @@ class Linearised:
         blocks, tall = [], []
         for J, R, v, r in zip(images.jacobians(at.points), subspaces, at.vectors, at.outside, strict=True):
             J, v, r = J[0], v[0], r[0]
-            size = np.linalg.norm(v)
+            size = max(np.linalg.norm(v), np.finfo(float).tiny)  # a vector of zeros fixes nothing
             part = np.empty((len(v), J.shape[1] + 1), order="F")
             np.matmul(R.T, R[:, : len(J)] @ J, out=part[:, :-1])
             part[:, :-1] *= -1

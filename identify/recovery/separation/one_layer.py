@@ -33,7 +33,7 @@ from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised
 from identify.recovery.separation.search import PATIENCE, STARTS
 from identify.recovery.separation.settling import Batch, ambiguity_of, settled
 from identify.recovery.separation.subspace import Subspace
-from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+from identify.recovery.solution import Failure, Family, InapplicableError, NotDeterminedError, Obstacle, Recovery, ResidualError
 
 GAP = 10.0
 """Factor between the singular values of the kernel of the quadrics and the next from which on its dimension shows."""
@@ -108,6 +108,8 @@ def separated_from_one_layer(
     ------
     InapplicableError
         When the network is too narrow for so many samples, or its activation has more than two slopes.
+    NotDeterminedError
+        For several samples, one output and a polynomial of degree 2: also with the updates of both biases, M_2 is all that they show.
     ResidualError
         When no sample was found, or those that were found do not reproduce the update.
     TooLargeError
@@ -132,6 +134,8 @@ def separated_from_one_layer(
     numbers = [samples] if samples is not None else [rank, shown] if rank < shown <= rank + FEW else [rank]
     failure: ResidualError | None = None
     for n in numbers:
+        if n > 1 and net.n_outputs == 1 and net.activations[0].kind == "polynomial" and net.activations[0].degree == 2:
+            raise NotDeterminedError.of(Family.ROTATION, n * (n - 1) // 2, evidence)
         layer = OneLayer(
             update,
             Subspace.of(update, n, unit, factors),
@@ -178,7 +182,7 @@ def _by_columns(
 ) -> Recovery:
     (m, d), C, n = layer.W.shape, len(layer.output), len(layer.space.values)
     ambiguity = ambiguity_of(system)
-    each = n - layer.is_lifted + C - 1 - (ambiguity.group == "positive scaling")
+    each = n - layer.is_lifted + C - 1 - ambiguity.has_free_scale
     if m - n < each:
         raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=m, equations=m - n, unknowns=each)
     refuse_above(8 * (3 * STARTS * m * (n + C) + 4 * MOST_NUMBERS), f"separation of {n} samples at width {m}")
@@ -191,7 +195,7 @@ def _by_columns(
         layer.output,
         layer.is_lifted,
         layer.unit_roundoff,
-        ambiguity_of(system, alone=True).group,
+        ambiguity_of(system, alone=True),
         seed,
         patience,
         go_on,
@@ -361,16 +365,17 @@ def _finished(
         raise ResidualError.of(obstacle, _advice(layer) if go_on() else "the budget is spent; allow more time", **evidence)
     residual = _residual(system, batch)
     lengths = np.linalg.norm(batch.X, axis=1)
-    sizes = np.linalg.norm(batch.signals, axis=1) * (np.hypot(lengths, 1) if layer.is_lifted else lengths)
+    sizes = np.linalg.norm(batch.signals, axis=1) * np.hypot(lengths, layer.is_lifted)
     evidence["separation"]["smallest_signal"] = float(sizes.min() / sizes.max())
     noise = layer.space.relative_noise
-    allowed = allowed_residual(noise, layer.unit_roundoff, sizes, batch.bars / lengths) if tolerance is None else tolerance
+    rows = np.maximum(np.hypot(lengths, layer.is_lifted), np.finfo(float).tiny)
+    allowed = allowed_residual(noise, layer.unit_roundoff, sizes, batch.bars / rows) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
     if found == n and not residual <= allowed:
         obstacle = Obstacle(Failure.RESIDUAL, {"samples": n, "residual": residual, "allowed": allowed})
         raise ResidualError.of(obstacle, "the updates belong to another network, or there are more samples", **evidence)
     X, c = ambiguity.canonical(batch.X, batch.c) if ambiguity.group != "none" and not batch.is_free else (batch.X, batch.c)
-    bars = batch.bars * np.linalg.norm(X, axis=1) / lengths
+    bars = batch.bars * np.divide(np.linalg.norm(X, axis=1), lengths, out=np.ones(found), where=lengths > 0)
     order = np.argsort(-sizes, kind="stable")
     X, c, bars = X[order], c[order], np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)[order]
     return Recovery(X, c[:, 0] if system.network.n_outputs == 1 else c, residual, bars, method.value, ambiguity, seed, evidence, known)

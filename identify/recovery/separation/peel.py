@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
+from identify.problem.ambiguity import NO_AMBIGUITY, Ambiguity
 from identify.recovery.separation.forward import Chart, HiddenActivations, Signals, Stack, signals
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
@@ -123,8 +124,8 @@ class Peeling(SampleSearch):
     progress: Callable[[str], None] = lambda step: None
     kept: Kept = field(default_factory=Kept)
     """Takes what was found after each round; a search begins with what an earlier one left there."""
-    group: str = "none"
-    """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
+    ambiguity: Ambiguity = NO_AMBIGUITY
+    """What the equations leave open for each sample: hits are compared modulo it."""
     patience: int = PATIENCE
     """Rounds without a new sample after which the search ends."""
     gives_up_on_mixtures: bool = False
@@ -195,10 +196,10 @@ class Peeling(SampleSearch):
         found, chart = self.found, self.everywhere
         images = self.images(chart)
         spaces = [space.right for space in self.searched]
-        at = Position.of(images, spaces, self.representatives(chart.points(hits)))
+        at = Position.of(images, spaces, self.ambiguity.representatives(chart.points(hits)))
         far = np.flatnonzero(np.sqrt(at.costs) > self._nearly(at))  # the others would only move along lines that the equations leave
         refined = descend(images, spaces, at.points[far], steps=REFINEMENT_STEPS, damping=LEAST_DAMPING)
-        at.put(far, Position.of(images, spaces, self.representatives(refined.points)))
+        at.put(far, Position.of(images, spaces, self.ambiguity.representatives(refined.points)))
         misfits = np.sqrt(at.costs)
         near = misfits <= self._nearly(at)
         found.rejected += int(np.sum(~near))
@@ -223,7 +224,7 @@ class Peeling(SampleSearch):
         """Look along a line of mixtures for a point that has signals: those of a sample do not change until a slope does."""
         lengths = np.linalg.norm(chart.coordinates(at.points)) * np.logspace(-5, 0, STRIDES)
         steps = np.stack([lengths, -lengths], axis=1).reshape(-1, 1)
-        beside = Position.of(self.images(chart), spaces, self.representatives(at.points + steps * direction))
+        beside = Position.of(self.images(chart), spaces, self.ambiguity.representatives(at.points + steps * direction))
         misfits = np.sqrt(beside.costs)
         near = [k for k in range(len(steps)) if misfits[k] <= self._tolerated(beside)[k]]
         etas = [chart.coordinates(beside.points[k : k + 1])[0] for k in near]
@@ -247,11 +248,11 @@ class Peeling(SampleSearch):
         """One hit after Gauss-Newton steps by orthogonal factors, which do not square the condition number, and its standard error."""
         images = self.images(chart)
         for _ in range(POLISHING_STEPS):
-            line = Linearised.of(images, spaces, at, at.points[0] if self.group == "positive scaling" else None)
+            line = Linearised.of(images, spaces, at, at.points[0] if self.ambiguity.has_free_scale else None)
             if not line.fixes:
                 break
             step = line.step()
-            moved = Position.of(images, spaces, self.representatives(at.points - step))
+            moved = Position.of(images, spaces, self.ambiguity.representatives(at.points - step))
             if moved.costs[0] > at.costs[0]:
                 break
             jumped = _have_kinks(images, np.vstack([moved.points, at.points]))[0]
@@ -259,7 +260,7 @@ class Peeling(SampleSearch):
             if not jumped and np.linalg.norm(step) < SHORT * np.linalg.norm(at.points):  # the equations are the same to first order
                 break
         else:
-            line = Linearised.of(images, spaces, at, at.points[0] if self.group == "positive scaling" else None)
+            line = Linearised.of(images, spaces, at, at.points[0] if self.ambiguity.has_free_scale else None)
         coordinates = chart.coordinates(at.points)
         size, bar = float(np.linalg.norm(coordinates)), self._bar(line, at, coordinates)
         if np.isfinite(bar) and at.points.size:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from identify.problem.ambiguity import Ambiguity
 from identify.recovery.separation import products
 from identify.recovery.separation.forward import Chart
 from identify.recovery.separation.membership import Images, Position, descend
@@ -73,8 +74,8 @@ class Counts:
 class SampleSearch(ABC):
     """A search for all samples behind updates, of which the first has rows in the span of the inputs."""
 
-    group: str
-    """What the equations leave open for each sample (:class:`~identify.problem.ambiguity.Ambiguity`): hits are compared modulo it."""
+    ambiguity: Ambiguity
+    """What the equations leave open for each sample: hits are compared modulo it."""
     go_on: Callable[[], bool]
     found: Any
     """What was found, with :class:`Counts`."""
@@ -141,7 +142,7 @@ class SampleSearch(ABC):
         screened = Position.of(images, spaces, self.completed(images, spaces, rows))
         order = np.argsort(screened.costs, kind="stable")
         exact = order[screened.costs[order] < EXACT]
-        hits = _distinct(self.representatives(rows[exact]))
+        hits = _distinct(self.ambiguity.representatives(rows[exact]))
         if self.barren or len(hits) < max(FEW, self.n_unknown // STARTS):
             by_products = isinstance(images, Smooth) and unknowns >= MANY and not self.barren
             per = max(per, self.n_unknown // STARTS) if by_products else per
@@ -156,7 +157,7 @@ class SampleSearch(ABC):
             self._note(numbers[fresh], good, len(points))
             self.found.converged += len(good)
             best_first = reached.points[good[np.argsort(reached.costs[good], kind="stable")], :unknowns]
-            hits = _distinct(np.vstack([hits, self.representatives(best_first)]))
+            hits = _distinct(np.vstack([hits, self.ambiguity.representatives(best_first)]))
         return chart.coordinates(hits)
 
     def _fresh(self, numbers: Int[np.ndarray, " rows"], by_cost: Int[np.ndarray, " others"], known: int) -> Int[np.ndarray, " fresh"]:
@@ -171,15 +172,6 @@ class SampleSearch(ABC):
         failed = np.ones(len(numbers), bool)
         failed[good[good < len(numbers)]] = False
         self.failures[numbers[failed]] += 1
-
-    def representatives(self, points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "points unknowns"]:
-        """One of all points that the group exchanges: of unit length, or positive along a fixed direction. Such charts are linear."""
-        if self.group == "positive scaling":
-            return points / np.linalg.norm(points, axis=1, keepdims=True)
-        if self.group == "sign":
-            along = points @ np.cos(np.arange(1.0, points.shape[1] + 1))
-            return points * np.where(along < 0, -1.0, 1.0)[:, None]
-        return points
 
     def _rows(self, chart: Chart, avoided: np.ndarray, points: np.ndarray) -> tuple[Float[np.ndarray, "rows unknowns"], np.ndarray]:
         """Rows of the first update without the share of the known samples, as points of the chart, and which neurons they are."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from identify.problem.activation import PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.precision import format_of
+from identify.problem.symmetry import group_of
 from identify.problem.system import KKTSystem
 from identify.recovery.separation.subspace import ROUNDING
 
@@ -81,17 +81,7 @@ def settled(system: KKTSystem, batch: Batch, samples: int, ambiguity: Ambiguity)
 
 
 def ambiguity_of(system: KKTSystem, *, alone: bool = False) -> Ambiguity:
-    """What the updates leave open for each sample; ``alone``: the first one by itself."""
-    net, sigma = system.network, system.network.activations[0]
-    if net.biases[0] is not None:
-        return Ambiguity("none", 1)
+    """What the updates leave open for each sample; ``alone``: the first one by itself. That of the second bias holds for all together."""
+    net = system.network
     second = not alone and system.updates[1].W is not None
-    if isinstance(sigma, PiecewiseLinear) and not any(sigma.breakpoints) and not (second and sigma.lines.value):
-        return Ambiguity("even scaling" if sum(sigma.slopes) == 0 else "positive scaling", 1)
-    z = np.linspace(0.1, 3.0, 30)
-    for flips in (True, False):  # sigma' even: u(-x) = u(x); odd: u(-x) = -u(x)
-        derivative = np.allclose(sigma(-z, order=1), sigma(z, order=1) * (1 if flips else -1), rtol=1e-13, atol=0)
-        value = np.allclose(sigma(-z), sigma(z) * (-1 if flips else 1), rtol=1e-13, atol=0)
-        if derivative and (value or not second):
-            return Ambiguity("sign", 1 if flips else 2)
-    return Ambiguity("none", 1)
+    return group_of(net.activations, [bias is not None for bias in net.biases[:-1]] + [False], [(True, False), (second, False)])

@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from math import prod
 
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
-from identify.problem.ambiguity import Ambiguity
-
-ODD = ("tanh", "erf", "sin", "arctan", "tanh_shrink")
-"""Analytic activations with f(-z) = -f(z)."""
-EVEN = ("cos",)
-EVEN_DERIVATIVE = ("sigmoid",)
-"""With f'(-z) = f'(z), beside the odd ones."""
+from identify.problem.ambiguity import NO_AMBIGUITY, Ambiguity
+from identify.problem.system import KKTSystem
 
 
 def group_of(activations: Sequence[Activation], biases: Sequence[bool], seen: Sequence[tuple[bool, bool]]) -> Ambiguity:
@@ -29,10 +24,10 @@ def group_of(activations: Sequence[Activation], biases: Sequence[bool], seen: Se
     """
     alone = len(activations) == 1 and not any(seen[1])
     if biases[0]:
-        return Ambiguity("none", 1)
+        return NO_AMBIGUITY
     free = not any(biases[:-1]) and not seen[-1][1]
     degrees = [homogeneity(sigma, alone) for sigma in activations]
-    even, odd = is_even(activations[0], alone), all(is_odd(sigma, alone) for sigma in activations)
+    even, odd = is_even(activations[0]), all(is_odd(sigma, alone) for sigma in activations)
     if free and all(degrees):
         degree = prod(degrees)
         if even and degree % 2:
@@ -40,7 +35,14 @@ def group_of(activations: Sequence[Activation], biases: Sequence[bool], seen: Se
         return Ambiguity("scaling" if even or odd else "positive scaling", degree)
     if even:
         return Ambiguity("sign", 2)
-    return Ambiguity("sign" if odd and free else "none", 1)
+    return Ambiguity("sign", 1) if odd and free else NO_AMBIGUITY
+
+
+def symmetry_of(system: KKTSystem) -> Ambiguity:
+    """:func:`group_of` the observed updates of a network."""
+    net = system.network
+    seen = [(update.W is not None, update.bias is not None) for update in system.updates]
+    return group_of(net.activations, [bias is not None for bias in net.biases], seen)
 
 
 def homogeneity(sigma: Activation, derivative_only: bool) -> int:
@@ -54,21 +56,9 @@ def homogeneity(sigma: Activation, derivative_only: bool) -> int:
 
 def is_odd(sigma: Activation, derivative_only: bool = False) -> bool:
     """Whether f(-z) = -f(z), or at least f'(-z) = f'(z)."""
-    return _has_parity(sigma, derivative_only, 1)
+    return sigma.parity == -1 and (derivative_only or sigma(0.0) == 0)
 
 
-def is_even(sigma: Activation, derivative_only: bool = False) -> bool:
-    """Whether f(-z) = f(z), or at least f'(-z) = -f'(z)."""
-    return _has_parity(sigma, derivative_only, 0)
-
-
-def _has_parity(sigma: Activation, derivative_only: bool, parity: int) -> bool:
-    if isinstance(sigma, Analytic):
-        return sigma.name in ((*ODD, *(EVEN_DERIVATIVE if derivative_only else ())) if parity else EVEN)
-    if isinstance(sigma, PiecewiseLinear):
-        sign = 1 if parity else -1
-        points, slopes, kinks = sigma.breakpoints, sigma.slopes, sigma.kinks
-        mirrored = [-t for t in reversed(points)] == list(points) and [sign * s for s in reversed(slopes)] == list(slopes)
-        mirrored = mirrored and [sign * s for s in reversed(kinks)] == list(kinks)
-        return mirrored and (derivative_only or sigma.exact(points[0]) == -sign * sigma.exact(points[-1]))
-    return all(k % 2 == parity for k in sigma.support) and (derivative_only or not parity or sigma.constant == 0)
+def is_even(sigma: Activation) -> bool:
+    """Whether f(-z) = f(z), and so f'(-z) = -f'(z)."""
+    return sigma.parity == 1

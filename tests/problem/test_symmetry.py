@@ -7,7 +7,7 @@ import pytest
 
 from identify.problem.activation import Activation
 from identify.problem.signals import layer_updates
-from identify.symbolic.symmetry import group_of
+from identify.problem.symmetry import group_of
 
 CASES = [
     # activations, biases, observed weights and biases by layer, group, degree

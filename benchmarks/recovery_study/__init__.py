@@ -1,0 +1,1 @@
+"""Planted updates of all kinds, for ``benchmarks/claims.py``."""

@@ -1,0 +1,83 @@
+"""The study of what recoveries claim: a slice of it, forged data, and the table."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+if not BENCHMARKS.exists():
+    pytest.skip("the benchmarks are part of the repository, not of the package", allow_module_level=True)
+sys.path.append(str(BENCHMARKS))
+
+import claims  # noqa: E402
+from recovery_study import judged as study  # noqa: E402
+from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
+from recovery_study.planted import HONEST, draw  # noqa: E402
+
+from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus  # noqa: E402
+from identify.recovery.recover import recover  # noqa: E402
+
+SLICE = 8
+
+
+def usual():
+    """An honest, exact instance without any trouble."""
+    wanted = {"target": "exact", "size": "12-40-4, 3", "multipliers": "normal", "network": "as drawn", "layers": "all"}
+    candidates = (draw(0, index) for index in range(1000))
+    return next(planted for planted in candidates if wanted.items() <= planted.labels.items())
+
+
+def test_a_slice_has_nothing_wrong(tmp_path, capsys):
+    out = tmp_path / "lines.jsonl"
+    assert claims.main(["--instances", str(SLICE), "--seed", "5", "--out", str(out)]) == 0
+    lines = [json.loads(text) for text in out.read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(SLICE)) and sum(line["outcome"] == Outcome.RIGHT for line in lines) >= 2
+    assert claims.main(["--instances", str(SLICE), "--seed", "5", "--out", str(out)]) == 0  # nothing is done twice
+    assert len(out.read_text().splitlines()) == SLICE
+    assert "| all |" in capsys.readouterr().out
+
+
+def test_honest_targets_are_those_of_the_planted_data():
+    for index in range(60):
+        planted = draw(3, index)
+        if planted.labels["target"] in HONEST - {"float16", "noise"}:
+            assert planted.system.residual(planted.X, planted.c) < 1e-6
+
+
+@pytest.fixture(scope="module")
+def pair():
+    planted = usual()
+    return planted, recover(planted.system)
+
+
+class TestForgeries:
+    def test_the_recovery_itself_is_right(self, pair):
+        assert judged(*pair)["outcome"] == Outcome.RIGHT
+
+    def test_moved_data_are_wrong_and_doubted_ones_are_not(self, pair):
+        planted, found = pair
+        moved = replace(found, X=found.X + 1e-3)
+        assert judged(planted, moved)["outcome"] == Outcome.WRONG
+        doubt = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.UNDECIDED)
+        assert judged(planted, replace(moved, uniqueness=doubt))["outcome"] == Outcome.DOUBT
+        assert judged(planted, replace(moved, error_bars=np.full(found.n_samples, 1e-2)))["outcome"] == Outcome.RIGHT
+
+    def test_an_error_that_no_user_should_see(self, pair, monkeypatch):
+        def fails(*arguments, **options):
+            raise ZeroDivisionError("none of this package's")
+
+        monkeypatch.setattr(study, "recover", fails)
+        assert examine(pair[0], 1.0)["outcome"] == Outcome.CRASHED
+
+
+def test_samples_that_show():
+    planted = usual()
+    X = np.vstack([planted.X, planted.X[:1], planted.X[:1] + 1])
+    own = np.reshape(planted.c, (len(planted.X), -1))
+    c = np.vstack([own, own[:1], 0 * own[:1]])
+    kept, merged = shown(replace(planted, X=X, c=c))
+    assert len(kept) == len(planted.X) and np.array_equal(merged[0], 2 * c[0])
