@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from identify.planting.kkt_points import KKTPoint, max_margin_point, weight_decay_point
     from identify.problem.activation import Activation, ActivationError
     from identify.problem.ambiguity import Ambiguity, Match
+    from identify.problem.arrays import ShapeError
     from identify.problem.exposure import Exposure
     from identify.problem.features import FeatureSystem
     from identify.problem.models import gradients_of
-    from identify.problem.network import Network, ShapeError, TwoLayerNetwork
+    from identify.problem.network import Network, TwoLayerNetwork
     from identify.problem.refusals import UnsupportedError
     from identify.problem.steps import StepsSystem
     from identify.problem.system import KKTSystem
@@ -88,7 +89,7 @@ _HOME = {
     "RecoveryError": "recovery.solution",
     "Report": "problem.verdict",
     "Scope": "problem.verdict",
-    "ShapeError": "problem.network",
+    "ShapeError": "problem.arrays",
     "SolutionCertificate": "certificates.certify_solution",
     "Splitting": "attacks.runs",
     "StepsSystem": "problem.steps",

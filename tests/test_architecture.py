@@ -202,6 +202,12 @@ def test_public_names_are_listed_once_and_exist():
     assert set(identify.__all__) <= set(dir(identify))
 
 
+def test_every_file_is_short():
+    """A file that is longer holds two ideas."""
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in ROOT.rglob("*.py")}
+    assert {path: n for path, n in lines.items() if n > 450} == {}
+
+
 def test_every_module_says_what_it_is_for(trees):
     for path, tree in trees.items():
         assert ast.get_docstring(tree), path

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.options import positive, whole
-from identify.problem.network import finite_array
+from identify.problem.arrays import finite_array
 
 LEVEL = ": a confidence level, such as 0.95"
 

@@ -15,7 +15,8 @@ from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
 from identify.attacks.smoothing import sigmoid_relu, smoothed, softplus_relu
 from identify.base.errors import InputError
 from identify.base.options import choice, number
-from identify.problem.network import Network, ShapeError
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network
 
 HINGE = 5.0
 """Weight of the penalty on multipliers below their bound."""

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from identify.attacks.objectives import Attack, Objective
 from identify.base.errors import InputError
 from identify.base.options import number, whole
-from identify.problem.network import finite_array
+from identify.problem.arrays import finite_array
 
 ROUNDING = 1e-10
 """Size of singular values, relative to the largest, below which they are rounding errors."""

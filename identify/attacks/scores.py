@@ -13,7 +13,7 @@ from identify.attacks.similarity import aligned, check_group, correlations, imag
 from identify.attacks.ssim import ImageShape, check_ssim, paired_ssim, ssim
 from identify.base.errors import InputError
 from identify.base.options import valid_seed, whole
-from identify.problem.network import ShapeError, finite_array
+from identify.problem.arrays import ShapeError, finite_array
 
 __all__ = ["Chance", "Estimate", "ImageShape", "Score", "confidence", "correlations", "relative_errors", "score", "ssim", "wilson"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.problem.network import finite_array
+from identify.problem.arrays import finite_array
 
 GROUPS = ("none", "sign", "scaling")
 

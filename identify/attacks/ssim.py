@@ -12,7 +12,7 @@ from scipy.ndimage import correlate1d
 from identify.attacks.similarity import image_rows
 from identify.base.errors import InputError
 from identify.base.options import positive, whole
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 
 
 @dataclass(frozen=True)

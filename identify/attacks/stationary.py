@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 
 from identify.attacks.objectives import Attack, Objective
 from identify.base.limits import refuse_above
-from identify.problem.network import ShapeError, finite_array
+from identify.problem.arrays import ShapeError, finite_array
 
 
 @dataclass(frozen=True, eq=False)

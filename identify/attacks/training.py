@@ -19,7 +19,8 @@ from identify.attacks.smoothing import RELU, exact
 from identify.base.errors import InputError
 from identify.base.options import choice, number, positive, valid_seed, whole
 from identify.problem.activation import Activation
-from identify.problem.network import Network, ShapeError, finite_array, from_parameters
+from identify.problem.arrays import ShapeError, finite_array
+from identify.problem.network import Network, from_parameters
 from identify.problem.signals import forward
 from identify.splitting.matrices import traceable
 

@@ -27,7 +27,8 @@ from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
 from identify.base.options import BUZAGLO_PRESETS
 from identify.conditions.check import check
-from identify.problem.network import Network, ShapeError, from_parameters
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network, from_parameters
 from identify.problem.rank import Spectrum
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Verdict

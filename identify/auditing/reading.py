@@ -16,7 +16,8 @@ from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
 from identify.problem.activation import Activation, as_activation
-from identify.problem.network import Network, ShapeError, finite_array, from_parameters
+from identify.problem.arrays import ShapeError, finite_array
+from identify.problem.network import Network, from_parameters
 from identify.problem.refusals import refuse_recovery_only
 from identify.problem.system import KKTSystem
 

@@ -17,6 +17,8 @@ from identify.base.errors import InputError
 Name = TypeVar("Name")
 
 REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
+SELF_TRAINED = ("weight-decay", "max-margin")
+"""Regimes in which the network was trained on the data themselves."""
 TRAINING_LOSSES = ("softmax", "logistic", "square")
 """Of several steps: softmax cross-entropy with one class for each sample; the logistic loss of one output; the mean square over samples and
 outputs."""

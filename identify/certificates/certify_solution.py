@@ -21,8 +21,8 @@ from identify.conditions.witnesses.box import put
 from identify.conditions.witnesses.solution_box import NotCertifiedError, SolutionBox
 from identify.planting.configuration import is_lifted
 from identify.problem.ambiguity import Ambiguity, free_scales
+from identify.problem.arrays import ShapeError
 from identify.problem.data import check_pair
-from identify.problem.network import ShapeError
 from identify.problem.refusals import refuse_recovery_only, require_polynomial
 from identify.problem.system import KKTSystem
 from identify.recovery.solution import Recovery

@@ -21,8 +21,9 @@ from identify.checker.networks.realisation import MAX_NODES, MAX_SETS, NODES_PER
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import SINGLE, scope_by
 from identify.conditions.networks.isolated import columns_of
-from identify.conditions.networks.question import FixedSigns, NetworkQuestion
+from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.second import second_seconds, second_solution
+from identify.conditions.networks.signs import FixedSigns
 from identify.exact.modular import random_prime
 from identify.problem.verdict import Arithmetic, Report, Scope, Verdict
 

@@ -173,7 +173,7 @@ def _network(file: Path, activation: str | None, weights: list[str] | None, trus
 
 def _data(arrays: dict[str, Any], d: int) -> tuple[Any, Any, Any]:
     """X, y and mean, each None if it is not known."""
-    from identify.problem.network import finite_array
+    from identify.problem.arrays import finite_array
 
     if "X" not in arrays:
         return None, None, None

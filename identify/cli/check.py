@@ -134,7 +134,8 @@ def check(
 
 def _show_exposed(subject: Configuration | KKTSystem, layers: Any, samples: int | None, as_json: bool) -> None:
     from identify.conditions.exposed import SAMPLES, exposed
-    from identify.problem.system import KKTSystem, layer_numbers
+    from identify.problem.system import KKTSystem
+    from identify.problem.updates import layer_numbers
 
     network = subject.network if isinstance(subject, KKTSystem) else subject
     numbers = None if layers is None else layer_numbers(layers, network.depth)

@@ -23,8 +23,8 @@ from identify.conditions.witnesses.witness import SHOWN
 from identify.planting.configuration import Configuration
 from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
+from identify.problem.arrays import ShapeError
 from identify.problem.data import check_data, check_pair
-from identify.problem.network import ShapeError
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import is_polynomial, refuse_recovery_only

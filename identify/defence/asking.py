@@ -19,8 +19,8 @@ from identify.defence.levels import Level, Owner, exact_system
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import normal_form
+from identify.problem.arrays import ShapeError
 from identify.problem.data import check_data
-from identify.problem.network import ShapeError
 from identify.problem.refusals import is_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.recovery.recover import recover

@@ -19,7 +19,8 @@ from identify.conditions.diagnostics.perturbations import round_to_bits
 from identify.problem.activation import Activation
 from identify.problem.network import Network, TwoLayerNetwork
 from identify.problem.signals import layer_updates
-from identify.problem.system import SELF_TRAINED, KKTSystem, Update
+from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.updates import Update
 
 Level = float | int | str
 Change = Callable[[np.ndarray], np.ndarray]

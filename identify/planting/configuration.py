@@ -23,8 +23,9 @@ from identify.problem.gradients import Observed, visible_degrees
 from identify.problem.network import Network, TwoLayerNetwork
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import backward, forward, layer_updates, updates_from
-from identify.problem.system import SELF_TRAINED, KKTSystem, Update, equations_in_words, layer_numbers
-from identify.problem.words import layers_in_words
+from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.updates import Update, layer_numbers
+from identify.problem.words import equations_in_words, layers_in_words
 
 MULTIPLIERS = ("signed", "softmax")
 LAYERS_OF_TWO = {(1, 2): "both", (1,): "first", (2,): "second"}

@@ -38,9 +38,10 @@ from identify.base.options import choice, positive, whole
 from identify.planting.eigenvectors import PlantingError, count_eigenvectors, eigenvectors
 from identify.planting.multipliers import MultiplierEquations, conditioning, moment_rows
 from identify.problem.activation import Activation, as_activation
+from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.data import check_labels
 from identify.problem.gradients import weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import SELF_TRAINED
 
 MIN_CONDITIONING = 0.01

@@ -13,15 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.polynomial import Chebyshev
-from numpy.polynomial import Polynomial as Series
 from numpy.typing import ArrayLike
 
 from identify.base.options import nearest, whole
+from identify.problem.approximation import distance, interpolant
 from identify.problem.catalogue import BUILDERS, REFUSED, known_names, normal, parameters
 from identify.problem.formulas import EXAMPLE, MAX_DEGREE, MAX_TEXT, ActivationError, exact, horner, read_polynomial, written
 from identify.problem.formulas import product as product
@@ -142,22 +140,11 @@ class Activation:
         (5, True)
         """
         degree = whole("degree", degree, least=2, most=MAX_DEGREE, error=ActivationError)
-        low, high = _interval(interval)
-        function = _function(f)
-        series = Chebyshev.interpolate(lambda z: np.asarray(function(z), dtype=float), degree, domain=[low, high])
-        coefficients = np.asarray(series.convert(kind=Series).coef, dtype=float)
-        if not np.isfinite(coefficients).all():
-            raise ActivationError(f"f: not finite on [{low:g}, {high:g}]; expected a function that is")
-        # coefficients at rounding level (those of the wrong parity) would change the ambiguity group
-        size = max(abs(low), abs(high), 1.0) ** np.arange(len(coefficients))
-        kept = np.where(np.abs(coefficients) * size > 1e-12 * np.abs(coefficients * size).max(), coefficients, 0.0)
-        return Polynomial(kept.tolist())
+        return Polynomial(interpolant(_function(f), degree, interval))
 
     def deviation(self, f: Callable[..., Any] | Activation | str, interval: tuple[float, float]) -> float:
         """The largest |sigma - f| on 2001 equally spaced points of the interval (dimensionless)."""
-        low, high = _interval(interval)
-        z = np.linspace(low, high, 2001)
-        return float(np.max(np.abs(self(z) - np.asarray(_function(f)(z), dtype=float))))
+        return distance(self, _function(f), interval)
 
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         """Value (or derivative of the given order) at z: a float, or an array of floats."""
@@ -441,13 +428,3 @@ def _advice(name: str) -> str:
     if normal(name) in BUILDERS:
         return f". Write '{BUILDERS[normal(name)].name}', the name alone, for the function"
     return nearest(normal(name), known_names())
-
-
-def _interval(interval: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in interval)
-    except (TypeError, ValueError):
-        low, high = 0.0, 0.0
-    if not (isfinite(low) and isfinite(high) and low < high):
-        raise ActivationError(f"interval: received {interval!r}, expected two finite numbers (low, high) with low < high")
-    return low, high

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.features import FeatureSystem
-from identify.problem.network import Network, ShapeError, finite_array
+from identify.problem.network import Network
 
 
 def check_data(X: ArrayLike | None, c: ArrayLike | None, n_inputs: int, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.norms import relative_size
 from identify.base.options import whole
-from identify.problem.network import ShapeError, finite_array
+from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.refusals import Unsupported
 
 

@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 from identify.problem.activation import Activation, ActivationError
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 from identify.problem.stacks import Between, Dense, Path, Steps, beyond_dense, children, named_parts, part_of, refuse_shared, unwrapped
 
 PACKAGES = ("flax.nnx.", "equinox.")

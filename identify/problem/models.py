@@ -14,7 +14,8 @@ import numpy as np
 from identify.base.errors import InputError
 from identify.problem import jax_stacks, torch_stacks
 from identify.problem.activation import ActivationError
-from identify.problem.network import Network, ShapeError, from_parameters
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network, from_parameters
 from identify.problem.stacks import Dense, Kinds, Path, Steps, assembled, doubles, leaves, unwrapped
 
 Stack = str | Sequence[str]

@@ -1,4 +1,4 @@
-"""Networks: the weights whose gradients are observed, of any depth. Shapes are checked here, once.
+"""Networks: the weights whose gradients are observed, of any depth.
 
 :class:`Network` is a multilayer perceptron :math:`f(x) = W_L \\sigma(\\dots\\sigma(W_1 x + b_1)\\dots) + b_L`; :class:`TwoLayerNetwork` is
 its case of two layers without an output bias, in the notation of the theorems about polynomial activations.
@@ -14,53 +14,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from identify.base.errors import InputError
 from identify.problem.activation import Activation, ActivationError, as_activation
-from identify.problem.refusals import Unsupported, UnsupportedError, refusal
+from identify.problem.arrays import ShapeError, dimensions, finite_array
+from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import Forward, backward, forward
-
-
-class ShapeError(InputError):
-    """An array of the wrong shape, or with values that are not finite real numbers."""
-
-
-def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
-    """``value`` as a read-only float64 array of the given shape (``None``: any positive size).
-
-    The conversion is exact: integers and floats of at most 64 bits only. Raises :class:`ShapeError` otherwise, and
-    :class:`UnsupportedError` for a masked array with entries that are not known.
-    """
-    if np.ma.is_masked(value):
-        unknown = f"an array with {np.ma.count_masked(value)} of {np.size(value)} entries masked"
-        raise UnsupportedError(name, Unsupported.ENTRIES, kinds=(), activations=(), depth=None, received=unknown)
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
-            raise TypeError(f"dtype {array.dtype}")
-        with np.errstate(invalid="ignore"):  # a signalling NaN; it is refused below
-            rounded = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ShapeError(f"{name}: received {type(value).__name__} ({error}); expected {meaning}") from None
-    if array.dtype.kind in "iu" and any(int(r) != int(v) for r, v in zip(rounded.ravel(), array.ravel(), strict=True)):
-        raise ShapeError(f"{name}: has integers that doubles do not hold exactly; expected {meaning}")
-    wanted = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
-    if array.ndim != len(shape) or any(
-        got == 0 or (want is not None and got != want) for got, want in zip(array.shape, shape, strict=False)
-    ):
-        raise ShapeError(f"{name}: received shape {array.shape}, expected {wanted} with positive sizes: {meaning}")
-    if not np.isfinite(rounded).all():
-        bad = int(np.size(rounded) - np.isfinite(rounded).sum())
-        raise ShapeError(f"{name}: {bad} of {rounded.size} values are NaN or infinite; expected finite numbers: {meaning}")
-    rounded.setflags(write=False)
-    return rounded
-
-
-def _ndim(value: Any) -> int:
-    """Number of dimensions; 1 for what is no array, for :func:`finite_array` to refuse."""
-    try:
-        return np.ndim(value)
-    except ValueError:
-        return 1
 
 
 class Layer(NamedTuple):
@@ -134,7 +91,7 @@ class Network:
         vectors: list[np.ndarray | None] = []
         for k, (W, b) in enumerate(zip(weights, given, strict=True), 1):
             inputs = len(matrices[-1]) if matrices else None
-            matrix = np.reshape(W, (1, -1)) if k == depth and _ndim(W) == 1 and np.size(W) else W
+            matrix = np.reshape(W, (1, -1)) if k == depth and dimensions(W) == 1 and np.size(W) else W
             matrices.append(finite_array(f"W{k}", matrix, (None, inputs), "one row for each neuron, one column for each input"))
             size = len(matrices[-1])
             vectors.append(None if b is None else finite_array(f"b{k}", b, (size,), "one number for each neuron"))
@@ -385,7 +342,7 @@ class TwoLayerNetwork(Network):
         activation = as_activation(self.activation)
         W = finite_array("W", self.W, (None, None), "first-layer weights, shape (m neurons, d inputs)")
         m = W.shape[0]
-        rank = _ndim(self.a)
+        rank = dimensions(self.a)
         a = finite_array("a", self.a, (m,) if rank < 2 else (None, m), f"second-layer weights, shape ({m},) or (C outputs, {m})")
         bias = None
         if self.bias is not None:

@@ -13,7 +13,8 @@ import numpy as np
 
 from identify.base.errors import InputError
 from identify.problem.activation import Activation
-from identify.problem.network import Network, ShapeError
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network
 
 Kinds = Activation | str | Sequence[Activation | str]
 Path = tuple[str, ...]

@@ -20,7 +20,8 @@ import numpy as np
 
 from identify.base.errors import InputError
 from identify.base.options import TRAINING_LOSSES, choice, number, positive, whole
-from identify.problem.network import Network, ShapeError, check_same_architecture
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network, check_same_architecture
 from identify.problem.refusals import Unsupported
 
 

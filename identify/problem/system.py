@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,27 +21,20 @@ from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.base.norms import relative_size, scaled, size
-from identify.base.options import LAYERS, REGIMES, choice, positive, whole
+from identify.base.options import REGIMES, choice, positive
+from identify.base.options import SELF_TRAINED as SELF_TRAINED
+from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.data import check_data, check_labels
 from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
-from identify.problem.network import Network, ShapeError, TwoLayerNetwork, check_same_architecture, finite_array
-from identify.problem.network import check_network as check_network
+from identify.problem.network import Network, TwoLayerNetwork, check_network, check_same_architecture
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import Forward, backward, forward, updates_from
 from identify.problem.steps import StepsSystem
-from identify.problem.words import equations_in_words as equations_in_words
-from identify.problem.words import layers_in_words
+from identify.problem.updates import Update, checked_part, completed, layer_numbers, names_of, of_two_layers
+from identify.problem.words import equations_in_words, layers_in_words
 
-SELF_TRAINED = ("weight-decay", "max-margin")
 LOSSES = ("logistic", "square")
-
-
-class Update(NamedTuple):
-    """The target for one layer: of its weights, in their shape, and of its bias; None for what was not observed."""
-
-    W: Float[np.ndarray, "out in"] | None
-    bias: Float[np.ndarray, " out"] | None
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -70,12 +63,12 @@ class KKTSystem:
     ) -> None:
         choice("regime", regime, REGIMES)
         check_network("network", network)
-        network, given = _of_two_layers(network, _completed(network, updates), regime)
-        names = [name for k in range(1, network.depth + 1) for name in _names(network, k)]
+        network, given = of_two_layers(network, completed(network, updates), regime)
+        names = [name for k in range(1, network.depth + 1) for name in names_of(network, k)]
         parts = [part for update in given for part in update]
         if all(part is None for part in parts):
             raise ShapeError("target: no layer was observed; pass W, a or both (minus the gradient for each trained layer)")
-        checked = [_checked_part(network, k, name, part) for k, (name, part) in enumerate(zip(names, parts, strict=True))]
+        checked = [checked_part(network, k, name, part) for k, (name, part) in enumerate(zip(names, parts, strict=True))]
         if not any(np.any(part) for part in checked if part is not None):
             raise ShapeError("target: every number is zero; expected a non-zero gradient or change")
         values = {
@@ -330,7 +323,7 @@ class KKTSystem:
         return {
             name: part
             for k, update in enumerate(self.updates, 1)
-            for name, part in zip(_names(self.network, k), update, strict=True)
+            for name, part in zip(names_of(self.network, k), update, strict=True)
             if part is not None
         }
 
@@ -426,73 +419,3 @@ class KKTSystem:
 
     def __repr__(self) -> str:
         return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(self.parts)} of {self.network!r})"
-
-
-def layer_numbers(layers: str | Collection[int], depth: int) -> tuple[int, ...]:
-    """The numbers, from 1, that ``layers`` stands for: ``"both"`` for all, ``"first"``, ``"second"``, or some numbers."""
-    if isinstance(layers, str):
-        choice("layers", layers, LAYERS)
-        return {"both": tuple(range(1, depth + 1)), "first": (1,), "second": (2,)}[layers]
-    numbers = sorted({whole("layers", number, most=depth) for number in layers})
-    if not numbers:
-        raise InputError(f"layers: received none, expected some of 1 to {depth}, or one of {', '.join(LAYERS)}")
-    return tuple(numbers)
-
-
-def _names(network: Network, layer: int) -> tuple[str, str]:
-    """Of the targets of a layer."""
-    if isinstance(network, TwoLayerNetwork):
-        return ("W", "bias") if layer == 1 else ("a", "output bias")
-    return f"W{layer}", f"b{layer}"
-
-
-def _completed(network: Network, updates: Any) -> list[Update]:
-    """An update for each layer, from a mapping by number or a sequence."""
-    if isinstance(updates, Mapping):
-        for number in updates:
-            whole("layers", number, most=network.depth, advice=", the number of a layer")
-        updates = [updates.get(k) for k in range(1, network.depth + 1)]
-    if isinstance(updates, (str, np.ndarray)) or not isinstance(updates, Sequence) or len(updates) != network.depth:
-        raise ShapeError(
-            f"layers: received {type(updates).__name__}, expected a mapping from the number of a layer to (weights, bias), such as "
-            "{1: (dW1, db1), 2: (dW2, None)}"
-        )
-    return [Update(None, None) if value is None else Update(*value) if _is_pair(value) else Update(value, None) for value in updates]
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 2
-
-
-def _of_two_layers(network: Network, updates: list[Update], regime: str) -> tuple[Network, list[Update]]:
-    """Held as a TwoLayerNetwork when nothing is lost: no output bias, or one without an update whose outputs do not matter."""
-    if network.depth != 2 or isinstance(network, TwoLayerNetwork):
-        return network, updates
-    if network.has_output_bias and (updates[1].bias is not None or regime in SELF_TRAINED):
-        return network, updates
-    return network.two_layers(), updates
-
-
-def _checked_part(network: Network, index: int, name: str, part: Any) -> np.ndarray | None:
-    """One target as an array of the shape of its parameters. Raises :class:`ShapeError`."""
-    if part is None:
-        return None
-    layer, of_bias = divmod(index, 2)
-    own = network.biases[layer] if of_bias else network.weights[layer]
-    if own is None:
-        raise ShapeError(
-            f"{name}: a target for the biases, but the network has none there; pass {'bias=None' if name == 'bias' else 'None'}, "
-            "or give the network its bias"
-        )
-    shape: tuple[int, ...] = network.a.shape if isinstance(network, TwoLayerNetwork) and (layer, of_bias) == (1, 0) else own.shape
-    if layer == network.depth - 1 and network.n_outputs == 1 and not of_bias and _shape(part) in {(own.size,), own.shape}:
-        part = np.reshape(part, shape)  # a row of numbers, or a matrix of one row
-    meaning = "one number for each neuron" if of_bias else "the shape of the weights of that layer"
-    return finite_array(name, part, shape, f"a target with {meaning}")
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    try:
-        return np.shape(value)
-    except ValueError:  # rows of several lengths
-        return ()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from identify.problem.activation import Activation, ActivationError
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 from identify.problem.stacks import Between, Dense, Folded, Path, Steps, beyond_dense, doubles, named_parts, refuse_shared
 
 _SILENT = ("Flatten", "Identity", "Dropout", "AlphaDropout", "FeatureAlphaDropout")

@@ -16,9 +16,9 @@ from identify.base.errors import WrongTypeError
 from identify.base.limits import OutOfTimeError, is_affordable, limit_time, seconds_left, time_limit
 from identify.base.norms import exponent, scaled
 from identify.base.options import METHODS, choice, positive, valid_seed, whole
+from identify.problem.arrays import ShapeError
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
-from identify.problem.network import ShapeError
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
 from identify.problem.steps import StepsSystem

@@ -10,7 +10,8 @@ import numpy as np
 
 from identify.base.errors import InputError
 from identify.problem.activation import Activation, PiecewiseLinear
-from identify.problem.network import Network, finite_array
+from identify.problem.arrays import finite_array
+from identify.problem.network import Network
 from identify.problem.signals import forward
 
 

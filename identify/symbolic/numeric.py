@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError
 from identify.base.options import choice
 from identify.problem.activation import PiecewiseLinear
-from identify.problem.network import finite_array
+from identify.problem.arrays import finite_array
 from identify.problem.signals import Nonlinearity, backward, forward, updates_from
 from identify.symbolic.pieces import constraints, in_cell, indicator_values, split, through_indicators
 from identify.symbolic.system import Part, SymbolicSystem

@@ -28,7 +28,8 @@ from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed
 from identify.problem.refusals import Unsupported, UnsupportedError, refuse_recovery_only
-from identify.problem.system import KKTSystem, layer_numbers
+from identify.problem.system import KKTSystem
+from identify.problem.updates import layer_numbers
 from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import DataNames, LayerNames, Names
 

@@ -14,7 +14,8 @@ from identify.planting.configuration import is_lifted
 from identify.problem.activation import Activation
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.gradients import Observed, visible_degrees
-from identify.problem.system import KKTSystem, equations_in_words
+from identify.problem.system import KKTSystem
+from identify.problem.words import equations_in_words
 from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import Lengths, Names
 from identify.symbolic.structured import DECAY, Structured

@@ -19,8 +19,9 @@ from identify.conditions.question import ambiguity_of, instance_of, setting_of
 from identify.conditions.setting import Setting
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
+from identify.problem.arrays import ShapeError
 from identify.problem.gradients import flatten, weighted_gradients
-from identify.problem.network import Network, ShapeError, TwoLayerNetwork
+from identify.problem.network import Network, TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Scope
 

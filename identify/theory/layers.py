@@ -15,7 +15,7 @@ from identify.conditions.networks.separation import REFERENCE
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
 from identify.problem.exposure import ExposedBy
-from identify.problem.system import layer_numbers
+from identify.problem.updates import layer_numbers
 from identify.theory.networks import NetworkCase, planted
 from identify.theory.theorem import Seen, Theorem
 

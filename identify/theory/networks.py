@@ -19,7 +19,7 @@ from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import Route
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 from identify.problem.system import KKTSystem
 from identify.theory.oracle.cells import Category, count_all
 from identify.theory.oracle.pieces import Question

@@ -23,7 +23,8 @@ from identify.attacks.reconstruct import reconstruct
 from identify.attacks.runs import Splitting, Trial
 from identify.attacks.tuning import RandomSearch
 from identify.base.options import HAIM_PRESETS
-from identify.problem.network import Network, ShapeError, from_parameters
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network, from_parameters
 from identify.problem.signals import forward
 from identify.splitting.matrices import splitting_matrices
 

@@ -11,7 +11,7 @@ from support.command_line import run
 import identify as idf
 from identify.attacks import MLP, buzaglo, haim, loo, stationarity
 from identify.checkpoints.problems import ProblemFileError, load_network
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 
 
 def gradients_at(net: MLP, X, c):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from identify.attacks import MLP, corners, diagnose, haim, in_row_space, kinks, loo, random_network, score, train
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from identify.attacks import MLP, HighFrequency, buzaglo, haim, in_row_space, lo
 from identify.attacks.priors import Box, Sum
 from identify.attacks.runs import Reconstruction, Trial
 from identify.attacks.smoothing import sigmoid_relu, softplus_relu
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 from identify.splitting.matrices import smallest, splitting_matrices, traceable
 from identify.splitting.minimise import split
 

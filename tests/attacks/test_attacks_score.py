@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from identify.attacks.scores import ImageShape, confidence, correlations, relative_errors, score, ssim, wilson
 from identify.base.errors import InputError
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 
 pytestmark = pytest.mark.smoke
 

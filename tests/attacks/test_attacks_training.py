@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 from identify.attacks import MLP, buzaglo, descent, haim, loo, stationarity, train
 from identify.attacks.descent import DivergedError
 from identify.attacks.training import random_network
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((6, 4)), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])

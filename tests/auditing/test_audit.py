@@ -15,7 +15,7 @@ from identify.auditing.protecting import Whose
 from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
 from identify.base.errors import InputError
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 from identify.recovery.solution import RecoveryError
 
 CUBIC = "z + z^2/2 + z^3"

@@ -57,7 +57,8 @@ from identify.conditions.networks.separation import needs, separation
 from identify.exact.images import Images
 from identify.exact.modular import residue
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
-from identify.problem.network import Network, ShapeError
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network
 from identify.problem.signals import layer_updates
 from identify.problem.verdict import Arithmetic
 

@@ -13,8 +13,8 @@ from support.oracles import exact_gradients, exact_target, random_network, small
 
 import identify as idf
 from identify.checker.reading import canonical_hash, hashes
+from identify.problem.arrays import ShapeError
 from identify.problem.gradients import Observed, flatten, jacobian
-from identify.problem.network import ShapeError
 
 CUBIC, ODD, CUBE = "z + z^2/2 + z^3", "z + z^3", "z^3"
 FLOAT32 = 2.0**-24

@@ -20,7 +20,8 @@ from identify.conditions.setting import Setting
 from identify.exact.instance import Instance
 from identify.exact.modular import residues
 from identify.planting.configuration import Configuration
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.arrays import ShapeError
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Arithmetic, Condition, Scope, Verdict
 

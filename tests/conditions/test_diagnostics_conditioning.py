@@ -17,9 +17,10 @@ from identify.conditions.diagnostics.gram import gram
 from identify.conditions.diagnostics.perturbations import FLOAT32, RESIDUAL, round_to_bits, with_rounded_weights
 from identify.conditions.diagnostics.sensitivity import changes, leaves_scale_free, left_inverse, triangular_factor
 from identify.planting.configuration import Configuration
+from identify.problem.arrays import ShapeError
 from identify.problem.data import check_data
 from identify.problem.gradients import weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Arithmetic
 from identify.recovery.equations import Equations

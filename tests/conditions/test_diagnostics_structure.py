@@ -14,8 +14,9 @@ from identify.conditions.check import check
 from identify.conditions.diagnostics import neurons
 from identify.conditions.diagnostics.directions import blocks, near_parallel, primitive
 from identify.conditions.diagnostics.samples import activity
+from identify.problem.arrays import ShapeError
 from identify.problem.gradients import weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Arithmetic, Condition
 

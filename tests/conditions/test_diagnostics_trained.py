@@ -11,7 +11,8 @@ from identify.conditions.check import check
 from identify.conditions.diagnostics import quality, undetermined
 from identify.conditions.diagnostics.quality import gradients, margins, stationarity_quality
 from identify.planting.configuration import Configuration
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.arrays import ShapeError
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Arithmetic, Verdict
 

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from identify.planting.kkt_points import KKTPoint, PlantingError, generic_point, max_margin_point, weight_decay_point
 from identify.problem.activation import Activation, ActivationError
-from identify.problem.network import ShapeError
+from identify.problem.arrays import ShapeError
 from identify.problem.system import KKTSystem
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import identify as idf
-from identify.problem.network import Network, ShapeError, TwoLayerNetwork, from_parameters
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network, TwoLayerNetwork, from_parameters
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.signals import backward, forward, layer_updates
-from identify.problem.system import KKTSystem, Update, layer_numbers
+from identify.problem.system import KKTSystem
+from identify.problem.updates import Update, layer_numbers
 
 SHAPES = [
     ((4, 6, 1), ("relu",), (1,)),

@@ -5,7 +5,8 @@ import pytest
 from support.oracles import random_network
 
 from identify.problem.activation import ActivationError
-from identify.problem.network import ShapeError, TwoLayerNetwork, finite_array
+from identify.problem.arrays import ShapeError, finite_array
+from identify.problem.network import TwoLayerNetwork
 
 pytestmark = pytest.mark.smoke
 

@@ -7,9 +7,10 @@ from support.oracles import exact_gradients, exact_target, jax_gradients, random
 from identify.base.options import LAYERS, choice
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
+from identify.problem.arrays import ShapeError
 from identify.problem.data import check_data, check_labels
 from identify.problem.gradients import Observed, flatten, visible_degrees, weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 
 pytestmark = pytest.mark.smoke

@@ -16,8 +16,10 @@ CHECKED = ("problem", "exact", "recovery")
 UNCHECKED = {
     "problem/activation.py",
     "problem/ambiguity.py",
+    "problem/arrays.py",
     "problem/network.py",
     "problem/system.py",
+    "problem/updates.py",
     "recovery/recover.py",
     "recovery/solution.py",
 }

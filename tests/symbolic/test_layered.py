@@ -12,7 +12,8 @@ from sympy import Ge, Symbol, sympify
 
 import identify as idf
 from identify.base.limits import TooLargeError
-from identify.problem.network import Network, ShapeError
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.signals import layer_updates
 from identify.symbolic.functions import NAMED

@@ -10,7 +10,8 @@ import pytest
 from sympy import Symbol
 
 import identify as idf
-from identify.problem.network import Network, ShapeError
+from identify.problem.arrays import ShapeError
+from identify.problem.network import Network
 from identify.problem.signals import layer_updates
 from identify.symbolic.smt import AlikeError
 from identify.symbolic.system import kkt_equations

@@ -11,8 +11,9 @@ import pytest
 from support.integer_systems import SYSTEMS
 
 from identify.planting.configuration import Configuration
+from identify.problem.arrays import ShapeError
 from identify.problem.gradients import weighted_gradients
-from identify.problem.network import ShapeError, TwoLayerNetwork
+from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.symbolic.export import problem_of
 from identify.symbolic.msolve import (

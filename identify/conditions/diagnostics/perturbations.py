@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.base.norms import relative_size
-from identify.problem.network import Network, TwoLayerNetwork, finite_array
+from identify.problem.arrays import finite_array
+from identify.problem.network import Network, TwoLayerNetwork
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
 WEIGHT_BITS = (8, 16, 24)

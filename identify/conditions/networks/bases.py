@@ -29,7 +29,8 @@ from jaxtyping import Int
 
 from identify.base.limits import is_affordable, refuse_when_spent
 from identify.base.rows import equal_rows
-from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.conditions.networks.multipliers import multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import Route
 from identify.exact.elimination import leading_columns
 from identify.exact.modular import rank, rank_seconds, residue, residues

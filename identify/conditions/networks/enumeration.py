@@ -26,8 +26,9 @@ import numpy as np
 from jaxtyping import Int
 
 from identify.base.limits import refuse_when_spent
+from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.quadrics import Equations
-from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
 from identify.exact.modular import multiply, random_prime, rank, residue, residues
 from identify.exact.rings import Modular, passes
 from identify.problem.activation import PiecewiseLinear

@@ -26,7 +26,8 @@ from jaxtyping import Bool, Int
 
 from identify.base.limits import is_affordable, refuse_when_spent
 from identify.conditions.networks.bases import by_bases
-from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.conditions.networks.multipliers import multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 

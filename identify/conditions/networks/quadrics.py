@@ -29,7 +29,8 @@ import numpy as np
 from jaxtyping import Int
 
 from identify.base.limits import refuse_above
-from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.conditions.networks.multipliers import multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
 from identify.exact.modular import certified_rank, certified_rank_seconds, multiply, residue, residues
 from identify.exact.rings import Modular, passes
 from identify.problem.activation import PiecewiseLinear

@@ -8,8 +8,6 @@ many unknowns such a sample has. With the update of the first bias, a sample is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -18,17 +16,18 @@ from typing import Any
 import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND
-from identify.base.rows import equal_rows
+from identify.conditions.networks.signs import FixedSigns, fixed_signs
 from identify.exact.images import Images, images
-from identify.exact.modular import random_prime, rank, rank_seconds, residues
+from identify.exact.modular import random_prime, rank_seconds
 from identify.exact.pieces import Pieces, pieces_of
-from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, sample_of, shaped
+from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.network import Network
 from identify.problem.signals import Forward
-from identify.problem.system import SELF_TRAINED, KKTSystem, layer_numbers
+from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.updates import layer_numbers
 from identify.problem.verdict import Scope
 
 ATTEMPTS = 3
@@ -36,21 +35,8 @@ ATTEMPTS = 3
 SPARE = 20
 """Neurons beyond n, from which a rank of n is proved."""
 
-MOST_IN_SUMS = 24
-"""Samples, at most, of which all sets are added up."""
 BALL_SECONDS = 1.5e-5
 """Of one activation, or slope, of a ball (measured for GELU)."""
-
-
-class FixedSigns(StrEnum):
-    """Why the sign of a sample is known although the first activation is odd up to a constant."""
-
-    SUMS = "sums"
-    """The multipliers of no set of samples add up to zero, and the second update sees such sums."""
-    FEATURES = "features"
-    """The features of images are not in the row space of the second layer's update."""
-    SIGNALS = "signals"
-    """No multipliers give an image the signal that its features would need."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,43 +217,8 @@ class NetworkQuestion:
 
     @cached_property
     def signs_are_fixed(self) -> FixedSigns | None:
-        """By what it is proved that no (−x, −γ) can take the place of given data, if σ(−z) = 2 σ(0) − σ(z); None if it is not.
-
-        The features of −x are 2 σ(0) − h. If G_2 has rank n, they lie in the span of those of the samples (sum of coefficients 1 if
-        the bias is known) only if a certain vector does; and −x needs the signal −u^2, if σ(0) = 0. For two layers, the images of a set of
-        samples change the second update by a multiple of the sum of their multipliers.
-        """
-        sigma = self.sigma
-        if self.data is None or self.biases[0] or sigma.parity >= 0:
-            return None
-        constant = float(sigma(0.0))
-        if sigma.kind != "analytic" and Fraction(constant) != sigma.exact(Fraction(0)):
-            return None
-        W, bias = self.observed[1]
-        if self.depth == 2 and (bias or (W and constant)) and not some_sum_vanishes(self.data[1]):
-            return FixedSigns.SUMS
-        if not self.counted[1]:
-            return None
-        at = self.passes()
-        if constant or bias:
-            both = np.full((1, self.neurons + bias), constant)  # half of h(x) + h(−x)
-            both[0, self.neurons :] = 1.0
-            if at.ring.is_full(concatenated([self.lifted(at, 1).T, at.ring.read(both)], axis=0).T):
-                return FixedSigns.FEATURES
-        if constant or self.depth == 2 or sigma.kind == "piecewise-linear":
-            return None
-        return FixedSigns.SIGNALS if all(map(self._image_needs_other_multipliers, range(self.samples))) else None
-
-    def _image_needs_other_multipliers(self, i: int) -> bool:
-        """Whether no multipliers give −x_i the signal −u_i^2: it is independent of all that they can give."""
-        net, (X, c) = self._given
-        at = self.passes()
-        image = passes(at.ring, net, -X[[i]], c[[i]])
-        signals = at.ring.read(np.eye(self.outputs))
-        for layer in range(self.depth - 2, 0, -1):
-            signals = at.ring.times(at.ring.dot(signals, net.weights[layer + 1]), sample_of(image.slopes[layer], 0))
-        own = shaped(at.signals[1], lambda values: values[[i]])
-        return at.ring.is_full(concatenated([signals, own], axis=0).T)
+        """By what it is proved that no (−x, −γ) can take the place of given data, if σ(−z) = 2 σ(0) − σ(z); None if it is not."""
+        return fixed_signs(self)
 
     @property
     def scales(self) -> int:
@@ -388,31 +339,6 @@ class NetworkQuestion:
         return concatenated([entering, one]).T
 
 
-def some_sum_vanishes(c: np.ndarray) -> bool:
-    """Whether the multipliers of some samples add up to zero, exactly; True if there are too many sets of samples to say.
-
-    Numbers are integers times a power of two, so that sums of halves meet in a table.
-    """
-    if len(c) > MOST_IN_SUMS:
-        return True
-    rows = [tuple(Fraction(float(v)) for v in row) for row in c]
-    half = len(rows) // 2
-    zero = (Fraction(0),) * c.shape[1]
-    first, second = _sums(rows[:half], zero), _sums(rows[half:], zero)
-    if zero in first[1:] or zero in second[1:]:
-        return True
-    known = set(first[1:])
-    return any(tuple(-v for v in each) in known for each in second[1:])
-
-
-def _sums(rows: list[tuple[Fraction, ...]], zero: tuple[Fraction, ...]) -> list[tuple[Fraction, ...]]:
-    """Over every set of rows; the empty one comes first."""
-    found = [zero]
-    for row in rows:
-        found += [tuple(u + v for u, v in zip(each, row, strict=True)) for each in found]
-    return found
-
-
 def degree_of_scale(sigma: Activation) -> int:
     """k with σ(tz) = t^k σ(z) for t > 0; 0 if there is none."""
     if isinstance(sigma, PiecewiseLinear):
@@ -429,43 +355,3 @@ def passes_seconds(question: NetworkQuestion) -> float:
     each = 12 if question.is_exact else 6  # products: residues in tiles, or midpoints and radii
     balls = 0.0 if question.is_exact else 2 * BALL_SECONDS * n * hidden
     return each * n * weights / OPERATIONS_PER_SECOND + balls + 4 * rank_seconds(hidden, n)
-
-
-def multipliers_are_determined(question: NetworkQuestion) -> bool:
-    """Whether the multipliers of given samples are proved to follow from the samples and their signals.
-
-    For two layers these are the same. For more, either the last layer's update says it, if what enters that layer is independent,
-    or γ ↦ u^2 is injective at each sample; and their images under the ambiguity must look alike to the deeper layers.
-    """
-    if not question.orbits_are_whole:
-        return False
-    if question.depth == 2 or (question.is_exact and question.depth == 3 and _outputs_are_heard(question)):
-        return True
-    at = question.passes()
-    if question.observed[-1][0] and at.ring.is_full(question.lifted(at, question.depth - 1)):
-        return True
-    assert question.system is not None
-    net = question.system.network
-    eye = np.eye(question.outputs)
-    for i in range(question.samples):
-        signals = at.ring.read(eye)
-        for layer in range(question.depth - 2, 0, -1):
-            signals = at.ring.dot(signals, net.weights[layer + 1])
-            signals = at.ring.times(signals, sample_of(at.slopes[layer], i))
-        if not at.ring.is_full(signals.T):
-            return False
-    return True
-
-
-def _outputs_are_heard(question: NetworkQuestion) -> bool:
-    """Whether γ ↦ u^2 is injective at each sample of three layers: the last weights, of the neurons that have a slope, have rank C."""
-    pieces, ring = question.pieces, question.ring()
-    if pieces is None or not isinstance(ring, Modular) or question.system is None:
-        return False
-    outputs, weights = question.outputs, residues(np.ascontiguousarray(question.system.network.weights[2].T), ring.q)
-    sloped = (np.array(pieces.table(1)) != 0)[pieces.codes(1)]
-    for active in sloped[equal_rows(sloped)[0]]:
-        found = np.flatnonzero(active)
-        if rank(weights[found[: outputs + SPARE]], ring.q) < outputs and rank(weights[found], ring.q) < outputs:
-            return False
-    return True

@@ -27,8 +27,9 @@ from identify.base.errors import InternalError
 from identify.base.limits import refuse_when_spent
 from identify.base.norms import relative_size
 from identify.conditions.networks.enumeration import MOST_NODES, Choice, choices, enumeration_seconds, lines_of
+from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.quadrics import Equations
-from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.rulings import names, written
 from identify.exact.modular import multiply, random_prime, residue
 from identify.exact.rational_kernel import kernel_vectors

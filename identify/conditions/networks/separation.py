@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from identify.conditions.networks.question import NetworkQuestion, multipliers_are_determined
+from identify.conditions.networks.multipliers import multipliers_are_determined
+from identify.conditions.networks.question import NetworkQuestion
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import identify as idf
-from identify.conditions.networks.question import FixedSigns, some_sum_vanishes
+from identify.conditions.networks.signs import FixedSigns, some_sum_vanishes
 from identify.exact.images import Images
 from identify.problem.network import Network
 from identify.problem.signals import layer_updates

@@ -11,8 +11,8 @@ import pytest
 from scipy.optimize import least_squares
 
 import identify as idf
+from identify.problem.arrays import ShapeError
 from identify.problem.features import FeatureSystem
-from identify.problem.network import ShapeError
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
 from identify.recovery.separation.feature_batch import search_for

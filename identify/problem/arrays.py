@@ -1,0 +1,53 @@
+"""Arrays as users pass them: converted exactly to float64, with their shape and values checked, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from identify.base.errors import InputError
+from identify.problem.refusals import Unsupported, UnsupportedError
+
+
+class ShapeError(InputError):
+    """An array of the wrong shape, or with values that are not finite real numbers."""
+
+
+def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
+    """``value`` as a read-only float64 array of the given shape (``None``: any positive size).
+
+    The conversion is exact: integers and floats of at most 64 bits only. Raises :class:`ShapeError` otherwise, and
+    :class:`UnsupportedError` for a masked array with entries that are not known.
+    """
+    if np.ma.is_masked(value):
+        unknown = f"an array with {np.ma.count_masked(value)} of {np.size(value)} entries masked"
+        raise UnsupportedError(name, Unsupported.ENTRIES, kinds=(), activations=(), depth=None, received=unknown)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+            raise TypeError(f"dtype {array.dtype}")
+        with np.errstate(invalid="ignore"):  # a signalling NaN; it is refused below
+            rounded = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{name}: received {type(value).__name__} ({error}); expected {meaning}") from None
+    if array.dtype.kind in "iu" and any(int(r) != int(v) for r, v in zip(rounded.ravel(), array.ravel(), strict=True)):
+        raise ShapeError(f"{name}: has integers that doubles do not hold exactly; expected {meaning}")
+    wanted = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+    if array.ndim != len(shape) or any(
+        got == 0 or (want is not None and got != want) for got, want in zip(array.shape, shape, strict=False)
+    ):
+        raise ShapeError(f"{name}: received shape {array.shape}, expected {wanted} with positive sizes: {meaning}")
+    if not np.isfinite(rounded).all():
+        bad = int(np.size(rounded) - np.isfinite(rounded).sum())
+        raise ShapeError(f"{name}: {bad} of {rounded.size} values are NaN or infinite; expected finite numbers: {meaning}")
+    rounded.setflags(write=False)
+    return rounded
+
+
+def dimensions(value: Any) -> int:
+    """How many there are; 1 for rows of several lengths, which :func:`finite_array` refuses."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 1
