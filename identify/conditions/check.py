@@ -119,6 +119,23 @@ def check(
         return _check(problem, samples, data, seed, plan)
 
 
+def decide(
+    problem: Configuration | KKTSystem,
+    *,
+    samples: int | None = None,
+    data: tuple[ArrayLike, ArrayLike] | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+) -> Report:
+    """What :func:`check` says, without the diagnostics: for callers that need the verdict, its scope and conditions, and no more.
+
+    The diagnostics decide nothing, and their cost O(equations · unknowns^2) is most of that of a check of large images.
+    """
+    seed, plan = valid_seed(seed), replace(_plan(budget, None, None, None), diagnosed=False)
+    with limit_time(budget):
+        return _check(problem, samples, data, seed, plan)
+
+
 def _plan(budget: float | None, memory: int | None, conditions: Sequence[str] | None, progress: Callable[[str], None] | None) -> Plan:
     check_limits(budget, memory)
     demanded = () if conditions is None else (conditions,) if isinstance(conditions, str) else tuple(conditions)

@@ -108,7 +108,7 @@ def judge(
         witness=found,
         seed=setting.seed,
         versions=versions(),
-        diagnostics=diagnose(setting, plan.found),
+        diagnostics=diagnose(setting, plan.found) if plan.diagnosed else (),
         question=setting,
     )
 

@@ -42,6 +42,8 @@ class Plan:
 
     demanded: Collection[str] = ()
     progress: Callable[[str], None] | None = None
+    diagnosed: bool = True
+    """Whether the report has diagnostics, which decide nothing: someone reads it."""
     found: dict[str, Condition] = field(default_factory=dict)
 
     def evaluate(

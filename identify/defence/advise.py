@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError, OutOfTimeError
 from identify.base.limits import Stopped, TooLargeError, is_affordable
 from identify.base.options import positive, valid_seed, whole
-from identify.conditions.check import check
+from identify.conditions.check import decide
 from identify.conditions.diagnostics.error_bars import error_bars, times
 from identify.conditions.judgement import versions
 from identify.conditions.question import ambiguity_of
@@ -307,8 +307,8 @@ class _Audit:
         if key not in self.judged:
             free = system.regime not in SELF_TRAINED
             data = problem.data if problem.judged is None else self.known
-            these = None if data is None else check(system, data=data, seed=self.seed, budget=self.budget).verdict
-            generic = check(system, samples=problem.samples, seed=self.seed, budget=self.budget).verdict if free else None
+            these = None if data is None else decide(system, data=data, seed=self.seed, budget=self.budget).verdict
+            generic = decide(system, samples=problem.samples, seed=self.seed, budget=self.budget).verdict if free else None
             self.judged[key] = (system, these, generic)  # with the system, so that its id stays taken
         return self.judged[key][1:]
 

@@ -14,7 +14,7 @@ import numpy as np
 from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
 from identify.base.norms import exponent, scaled
-from identify.conditions.check import check
+from identify.conditions.check import decide
 from identify.problem.precision import Precision, Source
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
@@ -93,7 +93,7 @@ def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report 
     if seconds <= 0:
         return None, UniquenessReason.TIME
     try:
-        report = check(system, data=(found.X, found.c), seed=found.seed, budget=seconds)
+        report = decide(system, data=(found.X, found.c), seed=found.seed, budget=seconds)
     except TooLargeError:
         return None, UniquenessReason.MEMORY
     except OutOfTimeError:

@@ -21,9 +21,9 @@ SOLVED = 3.0
 
 def verdict(task: Task) -> dict[str, Any]:
     """``check`` of the configuration; for the self-trained regimes, of one planted instance."""
-    from identify.conditions.check import check
+    from identify.conditions.check import decide
 
-    report = check(task.configuration, seed=task.seed)
+    report = decide(task.configuration, seed=task.seed)
     return {
         "verdict": report.verdict.value,
         "scope": str(report.scope),

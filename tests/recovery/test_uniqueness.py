@@ -69,6 +69,11 @@ class TestStatus:
         assert json.loads(json.dumps(unique.to_dict()))["status"] == "PROVED"
         assert found.match(truth.X, truth.c).errors.max() < 1e-9
 
+    def test_nothing_but_conditions_is_evaluated(self, monkeypatch):
+        """The diagnostics of a report decide nothing, and nobody reads them here."""
+        monkeypatch.setattr("identify.conditions.judgement.diagnose", None)
+        assert idf.recover(size(5, 4, 12).plant(0)[0]).uniqueness.is_proved
+
     def test_isolation_is_no_proof_of_uniqueness(self, monkeypatch):
         """A proof for the recovered numbers alone: evidence when enough starts end at the same data, and unknown before."""
         monkeypatch.setattr(judging, "SECONDS", 60.0)  # a second of a busy processor is too short
