@@ -42,6 +42,18 @@ def audited(leak):
 
 
 @pytest.fixture(scope="module")
+def without_data(leak):
+    return idf.audit(leak[0], gradient=leak[1], activation=CUBIC)
+
+
+@pytest.fixture(scope="module")
+def saved(audited, tmp_path_factory):
+    """The folder and the files of an audit."""
+    folder = tmp_path_factory.mktemp("audited")
+    return folder, audited.save(folder)
+
+
+@pytest.fixture(scope="module")
 def trained():
     """A network trained with weight decay to stationarity: most neurons die."""
     rng, y, decay, shape = np.random.default_rng(1), np.array([1.0, -1.0, 1.0]), 1e-3, (12, 8)
@@ -72,25 +84,24 @@ class TestAGradient:
         assert audited["stationarity"].values["holds"] is True
         assert "UNIQUE for this network, this data" in audited.headline
 
-    def test_its_certificates_are_valid(self, audited, tmp_path):
-        audited.save(tmp_path)
+    def test_its_certificates_are_valid(self, audited, saved):
         assert set(audited.certificates) == {"solution", "verdict", "verdict-data"}
         for name in audited.certificates:
-            assert idf.verify(tmp_path / f"{name}.certificate.json")
+            assert idf.verify(saved[0] / f"{name}.certificate.json")
 
     def test_defences(self, audited):
         assert audited["defences"].values["width"]["rows"][-1]["verdict_these_data"] == "NOT_UNIQUE"
         assert {"noise", "rounding", "degree", "batch"} <= set(audited["defences"].values)
 
-    def test_the_number_of_samples_is_estimated_without_data(self, leak):
-        found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC)
+    def test_the_number_of_samples_is_estimated_without_data(self, leak, without_data):
+        found = without_data
         assert found["samples"].values["samples"] == 3 and "numerical rank" in found["samples"].answer
         assert found.recovery.match(leak[2].X, leak[2].c).errors.max() < 1e-9
         assert found["defences"].values["data"] is Whose.RECOVERED and Whose.RECOVERED in found["defences"].scope
         assert found["defences"].values["noise"]["rows"][0]["verdict_these_data"] == "UNIQUE"
 
-    def test_the_recovered_samples_have_a_verdict_of_their_own(self, leak, audited, tmp_path):
-        found = idf.audit(leak[0], gradient=leak[1], activation=CUBIC)
+    def test_the_recovered_samples_have_a_verdict_of_their_own(self, without_data, audited, tmp_path):
+        found = without_data
         own, X = found["recovered"], found.recovery.X
         assert own.report.verdict == "UNIQUE" and str(own.report.scope) == "this network, this data"
         assert own.details[0].startswith("about the target of exactly these samples") and "is another question" in own.details[1]
@@ -116,12 +127,6 @@ class TestAGradient:
         assert found["equations"].values["regime"] == "lazy"
         assert found.recovery.match(truth.X, 0.5 * truth.c).errors.max() < 1e-9
 
-    def test_a_bias_of_the_output_is_named(self, leak):
-        weights, gradient, _ = leak
-        biased = weights | {"fc2.bias": np.ones(1)}
-        found = idf.audit(biased, gradient=gradient, activation=CUBIC)
-        assert any("bias of the output is left out" in detail for detail in found["equations"].details)
-
     def test_several_outputs_and_biases(self):
         system, truth = idf.Configuration(inputs=5, samples=3, width=14, activation=CUBIC, outputs=2, bias=True).plant(seed=3)
         weights, gradient = gradient_of(system)
@@ -130,7 +135,7 @@ class TestAGradient:
         assert found.report.verdict == "UNIQUE" and max(found["recovery"].values["errors"]) < 1e-6
         assert "with biases" in found["equations"].answer
 
-    def test_a_model_of_a_framework(self, leak):
+    def test_a_model_of_a_framework_with_a_bias_of_the_output(self, leak):
         class Tensor:
             def __init__(self, value):
                 self.value = value
@@ -148,7 +153,9 @@ class TestAGradient:
             def state_dict(self):
                 return {name: Tensor(value) for name, value in self.arrays.items()}
 
-        found = idf.audit(Model(leak[0]), gradient=Model(leak[1]), activation=CUBIC)
+        biased = leak[0] | {"fc2.bias": np.ones(1)}
+        found = idf.audit(Model(biased), gradient=Model(leak[1]), activation=CUBIC)
+        assert any("bias of the output is left out" in detail for detail in found["equations"].details)
         assert found.name == "Model" and found.recovery.match(leak[2].X, leak[2].c).errors.max() < 1e-9
 
     def test_more_data_than_the_budget_is_for(self, leak):
@@ -265,18 +272,17 @@ class TestTheResult:
         assert first.pop("times")["seconds"] and second.pop("times")["seconds"]
         assert json.dumps(first) == json.dumps(second)
 
-    def test_the_json_keeps_its_form(self, audited, tmp_path):
-        audited.save(tmp_path)
-        content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    def test_the_json_keeps_its_form(self, saved):
+        content = json.loads((saved[0] / "report.json").read_text(encoding="utf-8"))
         assert list(content) == KEYS and content["version"] == 1
         names = ["equations", "stationarity", "verdict", "verdict-data", "thresholds", "recovery", "certificates", "defences"]
         assert [finding["name"] for finding in content["findings"]] == names
         assert all(list(finding) == FINDING for finding in content["findings"])
         assert set(content["times"]) == {"seconds", "said", "left_out"} and not content["times"]["left_out"]
 
-    def test_the_page(self, audited, tmp_path):
-        written = audited.save(tmp_path)
-        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    def test_the_page(self, saved):
+        folder, written = saved
+        page = (folder / "report.html").read_text(encoding="utf-8")
         assert page.index("Are the given data determined?") < page.index("Can the data be recovered?") < page.index("which equation?")
         assert page.count("<img") == sum(path.suffix == ".png" for path in written) and "http://" not in page and "<script" not in page
         assert "<summary>Numbers" in page and page.count("<details") > 8

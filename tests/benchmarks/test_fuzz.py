@@ -49,12 +49,12 @@ def test_what_is_whole_is_answered(tmp_path, name):
 
 def test_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = list(commands.lines(80, 1, tmp_path))
+    lines = list(commands.lines(50, 1, tmp_path))
     outcomes = [fuzz.limited(lambda a=arguments: judge.command(a), 10) for arguments in lines]
     assert set(outcomes) == {"refused", "answered"}, [
         (o, a) for o, a in zip(outcomes, lines, strict=True) if o not in ("refused", "answered")
     ]
-    assert lines == list(commands.lines(80, 1, tmp_path))
+    assert lines == list(commands.lines(50, 1, tmp_path))
 
 
 def test_failures_are_seen(tmp_path):

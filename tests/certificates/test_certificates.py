@@ -252,8 +252,8 @@ def changes(path, value) -> list:
 
 
 def in_turn(changes: list, path, turn: int) -> list:
-    """All changes of a claim or a step; of a network's or data's many numbers one kind each, in turn."""
-    return [changes[turn % len(changes)]] if path[0] == "numbers" else changes
+    """All changes of a claim or a step; of a network's or data's many numbers, and of what may be chosen, one kind each, in turn."""
+    return [changes[turn % len(changes)]] if path[0] == "numbers" or is_a_choice(path) else changes
 
 
 def candidates(path, value) -> list:

@@ -536,7 +536,7 @@ class TestTampering:
         chosen += [numbers[k] for k in rng.choice(len(numbers), min(len(numbers), 12), replace=False)] if numbers else []
         for turn, (path, value) in enumerate(chosen):
             others = changes(path, value)
-            for other in [others[turn % len(others)]] if path[0] == "numbers" else others:  # of many numbers one kind each, in turn
+            for other in [others[turn % len(others)]] if path[0] == "numbers" or is_a_choice(path) else others:  # one kind each, in turn
                 changed = replaced(original, path, other)
                 assert not idf.verify(changed), path
                 if path[0] in ("numbers", "sha256"):

@@ -34,8 +34,13 @@ def test_batch_of_a_trained_classifier_in_double_precision():
     assert act.system.network.activation == idf.Activation.parse("relu") and "trained for" in act.lead
 
 
-def test_samples_that_are_not_found_are_named_and_not_guessed():
-    act = one_update(trained=True, seed=2)
+@pytest.fixture(scope="module")
+def of_a_trained_classifier():
+    return one_update(trained=True, seed=2)
+
+
+def test_samples_that_are_not_found_are_named_and_not_guessed(of_a_trained_classifier):
+    act = of_a_trained_classifier
     missing = ~np.isfinite(act.errors)
     faintest = int(act.signals.argmin())
     assert act.signals[faintest] < 1e-7 and missing[faintest]  # float32 keeps no digit of it beside the others
@@ -59,9 +64,8 @@ def test_no_batch_behind_the_update_of_another_network(monkeypatch):
     assert act.result()[0].startswith("Not recovered: ")
 
 
-def test_training_reaches_its_accuracy_on_images_it_has_not_seen():
-    act = one_update(trained=True, samples=2, seed=5)
-    net, digits = act.system.network, images.mnist()
+def test_training_reaches_its_accuracy_on_images_it_has_not_seen(of_a_trained_classifier):
+    net, digits = of_a_trained_classifier.system.network, images.mnist()
     right = net(digits.X).argmax(axis=1) == digits.y
     assert right.mean() > ACCURACY - 0.02
 
@@ -86,9 +90,12 @@ def test_digits_from_weights_alone():
     assert act.system.regime == "max-margin" and act.system.network.n_inputs == 64
 
 
-@pytest.mark.parametrize(("dtype", "accuracy"), [("float32", 1e-4), slow("float64", 1e-9)])
-def test_digits_from_one_gradient(dtype, accuracy):
-    act = demo.one_gradient(dtype=dtype)
+@pytest.mark.parametrize(
+    ("dtype", "accuracy", "sizes"),
+    [("float32", 1e-4, {"samples": 8, "width": 50}), slow("float32", 1e-4, {}), slow("float64", 1e-9, {})],
+)
+def test_digits_from_one_gradient(dtype, accuracy, sizes):
+    act = demo.one_gradient(dtype=dtype, **sizes)
     assert act.report.verdict is idf.Verdict.UNIQUE
     assert act.errors.max() < accuracy
     # the error bars tell the order of magnitude: neither far too small nor far too large

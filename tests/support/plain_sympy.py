@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
-from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -55,13 +54,18 @@ def pairs(case: Case) -> set:
 
 def pairwise_sample(seed: int = 0) -> list[Case]:
     """Random cases in which every pair of values of two factors occurs, chosen greedily: of equal ones the smallest network."""
-    rng = Random(seed)
+    rng, sizes = np.random.default_rng(seed), [len(values) for values in FACTORS]
+    first, second = map(np.array, zip(*combinations(range(len(FACTORS)), 2), strict=True))
+    missing = np.zeros((len(FACTORS), len(FACTORS), max(sizes), max(sizes)), bool)
+    for f, g in zip(first, second, strict=True):
+        missing[f, g, : sizes[f], : sizes[g]] = True
     cases: list[Case] = []
-    missing = {((f, u), (g, v)) for f, g in combinations(range(len(FACTORS)), 2) for u in FACTORS[f] for v in FACTORS[g]}
-    while missing:
-        drawn = [Case(*(rng.choice(values) for values in FACTORS)) for _ in range(200)]
-        cases.append(max(drawn, key=lambda case: (len(pairs(case) & missing), -case.inputs * case.samples * case.width)))
-        missing -= pairs(cases[-1])
+    while missing.any():
+        drawn = rng.integers(sizes, size=(2000, len(FACTORS)))
+        new = missing[first, second, drawn[:, first], drawn[:, second]].sum(axis=1)
+        best = drawn[np.lexsort((np.prod(drawn[:, 2:5] + 1, axis=1), -new))[0]]
+        missing[first, second, best[first], best[second]] = False
+        cases.append(Case(*(values[k] for values, k in zip(FACTORS, best.tolist(), strict=True))))
     return cases
 
 

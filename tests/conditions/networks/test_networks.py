@@ -1,6 +1,7 @@
 """Verdicts for networks of any activation and depth: the counts, their negative controls, scopes, and invariances."""
 
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -297,14 +298,19 @@ class TestIsolation:
 INVARIANT = ["gelu", "relu", "leaky_relu(0.25)", "abs"]
 
 
+@lru_cache(maxsize=1)
+def judged_instance(config: idf.Configuration):
+    system, truth = config.plant(4)
+    return system, truth, idf.check(system, data=(truth.X, truth.c))
+
+
+@pytest.mark.parametrize("change", ["samples", "neurons", "inputs", "rescaled neurons"])
 @pytest.mark.parametrize("activation", INVARIANT)
 @pytest.mark.parametrize("options", [{}, {"width": (7, 8)}, {"bias": False}, {"width": 14, "outputs": 1, "layers": "first"}])
-@pytest.mark.parametrize("change", ["samples", "neurons", "inputs", "rescaled neurons"])
 def test_verdicts_do_not_depend_on_order_or_units(activation, options, change):
     if change == "rescaled neurons" and activation == "gelu":
         pytest.skip("only piecewise-linear activations with their kink at 0 let neurons be rescaled")
-    config = sizes(activation=activation, **options)
-    system, truth = config.plant(4)
+    system, truth, report = judged_instance(sizes(activation=activation, **options))
     net, X, c = system.network, truth.X, np.reshape(truth.c, (3, -1))
     rng = np.random.default_rng(6)
     weights, biases = [W.copy() for W in net.weights], [None if b is None else b.copy() for b in net.biases]
@@ -322,7 +328,7 @@ def test_verdicts_do_not_depend_on_order_or_units(activation, options, change):
     other = Network(weights, biases=biases, activation=activation)
     moved = updates(other, X, c)
     seen = {k: (moved[k][0], moved[k][1] if update.bias is not None else None) for k, update in system.layers.items()}
-    reports = [idf.check(system, data=(truth.X, truth.c)), idf.check(idf.KKTSystem.gradient(other, layers=seen), data=(X, c))]
+    reports = [report, idf.check(idf.KKTSystem.gradient(other, layers=seen), data=(X, c))]
     assert reports[0].verdict is reports[1].verdict and reports[0].scope == reports[1].scope
     for one, two in zip(*(report.conditions for report in reports), strict=True):
         assert (one.name, one.holds) == (two.name, two.holds)

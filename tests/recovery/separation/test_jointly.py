@@ -67,7 +67,7 @@ def test_errors_are_smaller_than_without_it_and_bars_are_those_of_the_answer(act
         layers = {k: (m[:, :-1], m[:, -1]) if lifted else m for k, (m, lifted) in enumerate(given, 1)}
         for threshold, own in errors.items():
             monkeypatch.setattr(dense, "JOINTLY", threshold)
-            found = idf.recover(idf.KKTSystem.gradient(system.network, layers=layers), samples=6)
+            found = idf.recover(idf.KKTSystem.gradient(system.network, layers=layers), samples=6, judge=False)
             match = found.match(truth.X, truth.c)
             own.extend(match.errors)
             if threshold == JOINTLY:
