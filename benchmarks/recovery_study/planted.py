@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from identify.problem.network import Network, ShapeError
-from identify.problem.system import KKTSystem, Update
+from identify.problem.system import KKTSystem
+from identify.problem.updates import Update
 
 ACTIVATIONS = (
     *("relu", "leaky_relu", "abs", "gelu", "gelu_tanh", "tanh", "silu", "sigmoid", "softplus", "sin", "hardtanh"),
