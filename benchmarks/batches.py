@@ -89,7 +89,12 @@ def patches(rng: np.random.Generator, count: int, side: int = 32) -> np.ndarray:
 
 
 def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
-    """The update of one batch, and the batch: computed in the precision of the row, or in float32 and sent in bfloat16."""
+    """The update of one batch, and the batch."""
+    return batch(row, seed)[:2]
+
+
+def batch(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray, np.ndarray]:
+    """The update of one batch, the batch and its labels: computed in the precision of the row, or in float32 and sent in bfloat16."""
     rng = np.random.default_rng(seed)
     kind = np.dtype("float32" if row.precision == "bfloat16" else row.precision)
     weights, biases = [], []
@@ -113,7 +118,7 @@ def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
     if row.precision == "bfloat16":
         layers = {k: tuple(part.astype(ml_dtypes.bfloat16).astype(kind) for part in update) for k, update in layers.items()}
     layers = {1: layers[1]} if row.first_only else layers
-    return idf.KKTSystem.gradient(idf.Network(weights, biases=biases, activation=row.activation), layers=layers), X.astype(float)
+    return idf.KKTSystem.gradient(idf.Network(weights, biases=biases, activation=row.activation), layers=layers), X.astype(float), y
 
 
 def updates(activation: str, weights: list, biases: list, X: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,0 +1,99 @@
+"""What each arm makes of an update within its limit of processor time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+import identify as idf
+from field_study import matching
+from field_study.cells import NETS, Cell, Instance, first_only
+from field_study.spear import TESTED, spear
+from identify.recovery.separation.peel import Peeling
+
+Answer = tuple[np.ndarray, dict[str, Any]]
+"""Candidates, and numbers worth keeping."""
+
+
+class DoesNotApplyError(Exception):
+    """The arm is not made for this network."""
+
+
+def by_spear(cell: Cell, given: Instance) -> Answer:
+    net, update = given.system.network, given.system.layers[1]
+    if NETS[cell.net].activation != "relu":
+        raise DoesNotApplyError("signals of other activations than ReLU have no zeros")
+    if cell.samples > len(net.weights[0]) - TESTED:
+        raise DoesNotApplyError("more samples than neurons")
+    left = limit(cell)
+    W, b = net.weights[0], net.biases[0]
+    return spear(W, b, update.W, update.bias, cell.samples, seed=cell.seed, go_on=lambda: left() > 0)
+
+
+def by_cosine(cell: Cell, given: Instance) -> Answer:
+    return matching.cosine(given, NETS[cell.net].data, seed=cell.seed, seconds=limit(cell))
+
+
+def by_distance(cell: Cell, given: Instance) -> Answer:
+    return matching.euclidean(given, NETS[cell.net].data, seed=cell.seed, seconds=limit(cell))
+
+
+def by_identify(cell: Cell, given: Instance) -> Answer:
+    """As a user calls it, with processor time for its clock, as the others have."""
+    try:
+        with patch.object(time, "monotonic", time.process_time):
+            found = idf.recover(given.system, budget=cell.budget, seed=cell.seed)
+    except idf.IdentifyError as error:
+        return np.zeros((0, given.X.shape[1])), {"error": type(error).__name__}
+    numbers = {"method": found.method, "status": found.uniqueness.status.value if found.uniqueness else None}
+    inner = found.evidence.get("separation")
+    if isinstance(inner, dict):
+        numbers |= {name: inner[name] for name in ("starts", "converged", "together") if name in inner}
+    return found.X, numbers
+
+
+def by_first_layer(cell: Cell, given: Instance) -> Answer:
+    return by_identify(cell, first_only(given))
+
+
+def without_deflation(cell: Cell, given: Instance) -> Answer:
+    with undeflated():
+        return by_identify(cell, given)
+
+
+@contextmanager
+def undeflated() -> Iterator[None]:
+    """Forward separation that goes on with the spaces of all samples when some are known."""
+    begin = Peeling.__post_init__
+
+    def without(own: Peeling) -> None:
+        begin(own)
+        own.complete = [False] * len(own.subspaces)
+
+    Peeling.__post_init__ = without  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Peeling.__post_init__ = begin  # type: ignore[method-assign]
+
+
+def limit(cell: Cell) -> Callable[[], float]:
+    """Processor seconds that are left."""
+    began = time.process_time()
+    return lambda: cell.budget - (time.process_time() - began)
+
+
+ARMS: dict[str, Callable[[Cell, Instance], Answer]] = {
+    "identify": by_identify,
+    "identify, first layer only": by_first_layer,
+    "identify, no deflation": without_deflation,
+    "SPEAR": by_spear,
+    "gradient matching": by_cosine,
+    "DLG": by_distance,
+}
+CHANCE = "chance"
