@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from identify.sweeps.constraints import GridError
     from identify.sweeps.results import Sweep
     from identify.sweeps.store import StoreError
-    from identify.sweeps.sweep import sweep
+    from identify.sweeps.sweep import sweep, sweep_updates
+    from identify.sweeps.updates import UpdatesError
     from identify.sweeps.workers import SweepError
     from identify.symbolic.system import SymbolicSystem, kkt_equations
     from identify.theory.registry import UnknownTheoremError, theorems
@@ -106,6 +107,7 @@ _HOME = {
     "Uniqueness": "problem.uniqueness",
     "UnknownTheoremError": "theory.registry",
     "UnsupportedError": "problem.refusals",
+    "UpdatesError": "sweeps.updates",
     "Verdict": "problem.verdict",
     "Verification": "checker.verify",
     "Witness": "problem.verdict",
@@ -123,6 +125,7 @@ _HOME = {
     "recover": "recovery.recover",
     "save_problem": "checkpoints.problems",
     "sweep": "sweeps.sweep",
+    "sweep_updates": "sweeps.sweep",
     "theorems": "theory.registry",
     "verify": "checker.verify",
     "weight_decay_point": "planting.kkt_points",
@@ -177,6 +180,7 @@ __all__ = [
     "Uniqueness",
     "UnknownTheoremError",
     "UnsupportedError",
+    "UpdatesError",
     "Verdict",
     "Verification",
     "Witness",
@@ -194,6 +198,7 @@ __all__ = [
     "recover",
     "save_problem",
     "sweep",
+    "sweep_updates",
     "theorems",
     "verify",
     "weight_decay_point",

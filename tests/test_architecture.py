@@ -30,8 +30,8 @@ ORDER = [
     "theory",
     "certificates",
     "defence",
-    "sweeps",
     "checkpoints",
+    "sweeps",
     "auditing",
     "cli",
 ]

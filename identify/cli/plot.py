@@ -32,7 +32,7 @@ def plot(
 ) -> None:
     """Draw the phase diagrams of a sweep.
 
-    One picture for each measure: verdicts, thresholds, success of recovery, and error against noise.
+    One picture for each measure: verdicts, thresholds, success of recovery, error against noise, and what updates reveal.
     """
     from identify.sweeps.results import Sweep
 

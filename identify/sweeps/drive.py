@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from queue import SimpleQueue
 
-from identify.sweeps.task import Outcome, Task, failed
+from identify.sweeps.task import AnyTask, Outcome, failed
 from identify.sweeps.workers import Given, Processes, SweepError
 
 LOST = 2
@@ -19,7 +19,7 @@ LOST = 2
 DIED = "its process died while it was run alone (out of memory, or killed)"
 
 
-def drive(tasks: Iterable[Task], workers: Given | Processes, finished: Callable[[Outcome], None]) -> None:
+def drive(tasks: Iterable[AnyTask], workers: Given | Processes, finished: Callable[[Outcome], None]) -> None:
     """Run the tasks, and yield each outcome as it arrives.
 
     Raises
@@ -28,12 +28,12 @@ def drive(tasks: Iterable[Task], workers: Given | Processes, finished: Callable[
         When an executor of the caller breaks, is shut down, or cannot run tasks at all.
     """
     waiting = iter(tasks)
-    again: deque[Task] = deque()
-    losses: Counter[Task] = Counter()
-    running: dict[Future[Outcome], Task] = {}
+    again: deque[AnyTask] = deque()
+    losses: Counter[AnyTask] = Counter()
+    running: dict[Future[Outcome], AnyTask] = {}
     ended: SimpleQueue[Future[Outcome]] = SimpleQueue()
 
-    def submit(task: Task) -> bool:
+    def submit(task: AnyTask) -> bool:
         try:
             future = workers.submit(task)
         except BrokenExecutor:
@@ -76,7 +76,7 @@ def drive(tasks: Iterable[Task], workers: Given | Processes, finished: Callable[
             future.cancel()
 
 
-def alone(task: Task, workers: Given | Processes) -> Outcome:
+def alone(task: AnyTask, workers: Given | Processes) -> Outcome:
     """The outcome of a task with no other beside it."""
     outcome = outcome_of(workers.submit(task), task)
     if outcome is None:
@@ -85,7 +85,7 @@ def alone(task: Task, workers: Given | Processes) -> Outcome:
     return outcome
 
 
-def outcome_of(future: Future[Outcome], task: Task) -> Outcome | None:
+def outcome_of(future: Future[Outcome], task: AnyTask) -> Outcome | None:
     """The result of a future; None if its process died."""
     try:
         return future.result()

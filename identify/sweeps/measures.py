@@ -1,4 +1,4 @@
-"""The measures of a sweep at each point of its grid: the verdict, the thresholds, or whether planted data are recovered.
+"""The measures of a sweep: the verdict, the thresholds, or whether planted data are recovered; the batch behind an update.
 
 Verdicts and thresholds are those of :func:`identify.check` and :func:`identify.largest_identifiable`, with their scope. Recovery is a
 statistic: success is judged against planted data, and proves nothing about other instances.
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from identify.base.norms import size as norm
-from identify.sweeps.task import Outcome, Task
+from identify.sweeps.task import AnyTask, Outcome, Task
+from identify.sweeps.updates import batch_of
 
 SOLVED = 3.0
 """Factor of the relative noise below which a relative residual counts as solved."""
@@ -71,7 +72,12 @@ def recovery(task: Task) -> dict[str, Any]:
     return {"success": success, "relative_error": worst, "residual": found.residual, "solved_by": found.method, "not_recovered": ""}
 
 
-MEASURES: dict[str, Callable[[Task], dict[str, Any]]] = {"verdict": verdict, "thresholds": thresholds, "recovery": recovery}
+MEASURES: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "verdict": verdict,
+    "thresholds": thresholds,
+    "recovery": recovery,
+    "update": batch_of,
+}
 """Every measure, by name."""
 RESULTS = {
     "verdict": ("verdict", "scope", "proved", "reasons", "notes"),
@@ -80,11 +86,12 @@ RESULTS = {
         *("locally_unique", "not_identifiable", "arithmetic"),
     ),
     "recovery": ("success", "relative_error", "residual", "solved_by", "not_recovered"),
+    "update": ("counted", "recovered", "status", "error_bar", "residual", "solved_by", "not_recovered"),
 }
 """Columns of each measure, in the order of the table."""
 
 
-def run_task(task: Task) -> Outcome:
+def run_task(task: AnyTask) -> Outcome:
     """Measure; an error becomes part of the outcome. Executors run this function."""
     from identify.conditions.judgement import versions
     from identify.problem.verdict import jsonable

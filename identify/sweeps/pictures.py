@@ -12,6 +12,7 @@ from identify.base.options import PICTURES, choice
 from identify.report.canvas import to_png, to_svg
 from identify.sweeps.curves import noise_curves, thresholds_curves
 from identify.sweeps.diagrams import recovery_diagram, verdict_diagram
+from identify.sweeps.exposures import update_diagram
 from identify.sweeps.panels import Row, values_of
 
 FORMS = dict(zip(PICTURES, (to_png, to_svg), strict=True))
@@ -21,7 +22,7 @@ def write_pictures(rows: Sequence[Row], target: Path, source: Path, *, x: str | 
     """Draw the rows of a table, which are from the store ``source``, and write the pictures to ``target``; see ``Sweep.plot``."""
     needed("matplotlib", DRAWING)
     render = FORMS[choice("form", form, PICTURES)]
-    of = {name: [row for row in rows if row["measure"] == name] for name in ("verdict", "thresholds", "recovery")}
+    of = {name: [row for row in rows if row["measure"] == name] for name in ("verdict", "thresholds", "recovery", "update")}
     done = {name: [row for row in some if row["state"] == "done"] for name, some in of.items()}
     figures = {}
     if done["verdict"]:
@@ -33,6 +34,8 @@ def write_pictures(rows: Sequence[Row], target: Path, source: Path, *, x: str | 
         figures["recovery"] = recovery_diagram(of["recovery"], x, y)
         if len(noises) > 1:
             figures["noise"] = noise_curves(of["recovery"])
+    if done["update"]:
+        figures["update"] = update_diagram(of["update"])
     if not figures:
         raise InputError(f"store: no results to draw in {source}; sweep first, or choose other points with where")
     try:

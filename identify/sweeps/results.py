@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from identify.base.errors import InputError
 from identify.base.extras import needed
-from identify.base.options import choice
+from identify.base.options import choice, natural
 from identify.sweeps.constraints import Constraint
 from identify.sweeps.measures import RESULTS
 from identify.sweeps.store import DamagedError, Store
-from identify.sweeps.task import PARAMETERS, Outcome, varying
+from identify.sweeps.task import COLUMNS, PARAMETERS, Outcome, varying
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -80,16 +80,18 @@ class Sweep:
         GridError
             For a comparison that cannot be read.
         """
-        constraints = [Constraint.parse(text, PARAMETERS) for text in ([where] if isinstance(where, str) else where)]
+        constraints = [Constraint.parse(text, (*PARAMETERS, "update")) for text in ([where] if isinstance(where, str) else where)]
         rows = []
         for one in self:
-            point = {name: getattr(one.task, name) for name in PARAMETERS}
+            point = {name: getattr(one.task, name, None) for name in COLUMNS}
             if all(point[name] is not None for rule in constraints for name in rule.names) and all(
                 rule.holds(point) for rule in constraints
             ):
                 rows.append({"measure": one.task.measure, **point, **one.result, **_ending(one)})
-        rows.sort(key=lambda row: [row["measure"], *((row[name] is not None, row[name]) for name in PARAMETERS)])
-        given = [name for name in PARAMETERS if any(row[name] is not None for row in rows)]
+        rows.sort(
+            key=lambda row: [row["measure"], natural(row["update"] or ""), *((row[name] is not None, row[name]) for name in PARAMETERS)]
+        )
+        given = [name for name in COLUMNS if any(row[name] is not None for row in rows)]
         measured = [name for measure, names in RESULTS.items() if any(row["measure"] == measure for row in rows) for name in names]
         return [{name: row.get(name) for name in ("measure", *given, *measured, *ENDINGS)} for row in rows]
 
@@ -112,7 +114,7 @@ class Sweep:
         rows = [row for row in self.table(where=where) if row["measure"] == measure]
         if not rows:
             raise InputError(f"measure: no result of {measure} in {self.store.folder}; expected one that the grid asks for")
-        axes = varying(rows)
+        axes = ["update"] if measure == "update" else varying(rows)
         fixed = {name: rows[0][name] for name in PARAMETERS if name in rows[0] and name not in axes and rows[0][name] is not None}
         columns = [*RESULTS[measure], "state", "seconds"]
         content = [{name: row.get(name) for name in (*axes, *columns)} for row in rows]
@@ -129,13 +131,13 @@ class Sweep:
         where: str | Sequence[str] = (),
         form: str = "png",
     ) -> list[Path]:
-        """Draw the phase diagrams: verdicts, thresholds, success of recovery, and error against noise.
+        """Draw the phase diagrams: verdicts, thresholds, success of recovery, error against noise; and what updates reveal.
 
         Parameters
         ----------
         folder
-            Folder for ``verdict.png``, ``thresholds.png``, ``recovery.png`` and ``noise.png``, as far as there are results; None
-            is the folder of the results.
+            Folder for ``verdict.png``, ``thresholds.png``, ``recovery.png``, ``noise.png`` and ``update.png``, as far as there are
+            results; None is the folder of the results.
         x, y
             Horizontal and vertical axis, such as ``"width"``; None takes those with the most values. Each combination of the other
             parameters gets a panel; seeds are pooled.

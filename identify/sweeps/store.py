@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from identify.base.errors import InputError
 from identify.base.files import claim_folder, locked, replacing
-from identify.sweeps.task import FORMAT, Outcome, Task, digest
+from identify.sweeps.task import FORMAT, Outcome, digest, task_of
 
 QUESTION = "identify sweep"
 """Label of the folder; grids may share one, because files are named by tasks."""
@@ -84,7 +84,7 @@ class Store:
         claimed = content.pop("sha256", None)
         if digest(content) != claimed:
             raise DamagedError(f"store: {path} was changed after it was written; sweep again to replace it")
-        task = Task(**content["task"])
+        task = task_of(content["task"])
         if task.key != key:
             raise DamagedError(f"store: {path} holds the result of another task; sweep again to replace it")
         return Outcome(**{name: content[name] for name in ("state", "result", "error", "seconds", "versions")}, task=task)
@@ -92,7 +92,8 @@ class Store:
     def save(self, outcome: Outcome) -> None:
         """Write an outcome; a failure never replaces a result."""
         path = self.path(outcome.task.key)
-        content: dict[str, Any] = asdict(outcome) | {"task": outcome.task.to_dict(), "format": FORMAT}
+        content: dict[str, Any] = {one.name: getattr(outcome, one.name) for one in fields(outcome)}
+        content |= {"task": outcome.task.to_dict(), "format": FORMAT}
         try:
             path.parent.mkdir(exist_ok=True)
             with locked(path.parent):  # between the question whether there is a result, and the failure

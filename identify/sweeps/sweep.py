@@ -1,4 +1,4 @@
-"""``sweep``: runs every task of a grid without a result, and stores each result at once."""
+"""``sweep`` and ``sweep_updates``: run every task without a result, and store each result at once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from identify.base.errors import InputError
-from identify.base.options import whole
+from identify.base.options import positive, valid_seed, whole
 from identify.sweeps.drive import drive
 from identify.sweeps.grid import Grid, GridError
 from identify.sweeps.results import Sweep
 from identify.sweeps.store import DamagedError, Store
-from identify.sweeps.task import Outcome, Task
+from identify.sweeps.task import AnyTask, Outcome
+from identify.sweeps.updates import tasks_of
 from identify.sweeps.workers import Given, Processes, cores
 
 
@@ -102,12 +103,112 @@ def sweep(
     ...     [(row["inputs"], row["samples"], row["verdict"]) for row in found.table()]
     [(3, 2, 'UNIQUE'), (4, 2, 'UNIQUE'), (4, 6, 'NOT_UNIQUE')]
     """
+    workers = _workers(workers, executor)
+    tasks = list(Grid.of(grid).tasks())
+    if not tasks:
+        raise GridError("grid: no point satisfies where; expected at least one, relax the constraints")
+    return _run(tasks, store, executor, workers, retry_failed, progress)
+
+
+def sweep_updates(
+    updates: str | Path,
+    *,
+    store: str | Path,
+    model: str | Path | None = None,
+    activation: str | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    budget: float = 60.0,
+    trust: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    progress: Callable[[Progress], None] = lambda step: None,
+) -> Sweep:
+    """The batches behind all updates of a folder, such as those of a federated round: how many samples each reveals, and how surely.
+
+    Parameters
+    ----------
+    updates
+        A folder with one file for each update: the gradient of the loss by some or all parameters of the model, with their names
+        (``W1``, ``b1``, ..., or those of PyTorch and Flax), in any format of :func:`identify.audit`. Without a model: problem files,
+        as :func:`identify.save_problem` writes them.
+    store
+        As for :func:`sweep`; the hash of a task covers the name and the contents of its update's file, the contents of the model's file,
+        and the options.
+    model, activation
+        File of the network at which all updates were taken, and its activation if the file does not name it.
+    samples
+        Number of samples in every update, at least 1; None reads it off the ranks of each.
+    seed, budget
+        Of each recovery, as for :func:`identify.recover`; the budget in seconds.
+    trust
+        As for :func:`identify.load_problem`, of all files.
+    executor, workers, retry_failed, progress
+        As for :func:`sweep`. Workers on other machines need the folder and the model at the same paths.
+
+    Returns
+    -------
+    Sweep
+        The results: ``counted`` (samples that the ranks of an update show), ``recovered``, ``status`` (of
+        :class:`identify.Uniqueness`), ``error_bar`` (the largest relative one, dimensionless), ``residual``, ``solved_by`` and
+        ``not_recovered`` (the reason). The samples themselves are not stored: :func:`identify.recover` returns those of one update.
+
+    Raises
+    ------
+    UpdatesError
+        For a folder or a model that cannot be used; nothing is run.
+    StoreError, SweepError
+        As :func:`sweep`.
+
+    Notes
+    -----
+    Every file is read once to be hashed, also when a sweep continues. A file that cannot be read as an update is stored as failed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> from identify import Configuration, save_problem
+    >>> with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
+    ...     (updates := Path(folder, "round")).mkdir()
+    ...     for n in (2, 3):
+    ...         system, _ = Configuration(inputs=6, samples=n, width=12, activation="z + z^3").plant(n)
+    ...         _ = save_problem(updates / f"client{n}.npz", system)
+    ...     found = sweep_updates(updates, store=Path(folder, "runs"), executor=executor)
+    ...     [(row["update"], row["counted"], row["recovered"], row["status"]) for row in found.table()]
+    [('client2.npz', 2, 2, 'PROVED'), ('client3.npz', 3, 3, 'PROVED')]
+    """
+    workers = _workers(workers, executor)
+    tasks = tasks_of(
+        updates,
+        model=model,
+        activation=activation,
+        samples=None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),
+        seed=valid_seed(seed),
+        budget=positive("budget", budget, unit="seconds"),
+        trust=trust,
+    )
+    return _run(tasks, store, executor, workers, retry_failed, progress)
+
+
+def _workers(workers: int | None, executor: Executor | None) -> int | None:
     workers = None if workers is None else whole("workers", workers, advice=", or None for every processor")
     if workers is not None and executor is not None:
         raise InputError("workers: is for processes on this machine; leave it out with an executor, which has its own")
-    tasks = {task.key: task for task in Grid.of(grid).tasks()}
-    if not tasks:
-        raise GridError("grid: no point satisfies where; expected at least one, relax the constraints")
+    return workers
+
+
+def _run(
+    asked: Sequence[AnyTask],
+    store: str | Path,
+    executor: Executor | None,
+    workers: int | None,
+    retry_failed: bool,
+    progress: Callable[[Progress], None],
+) -> Sweep:
+    tasks = {task.key: task for task in asked}
     given = None if executor is None else Given(executor)
     folder = Store.claim(store)
     waiting, known_failures = _missing(folder, tasks, retry_failed)
@@ -123,7 +224,7 @@ def sweep(
     return Sweep(folder, tuple(tasks))
 
 
-def _missing(store: Store, tasks: Mapping[str, Task], retry_failed: bool) -> tuple[list[Task], int]:
+def _missing(store: Store, tasks: Mapping[str, AnyTask], retry_failed: bool) -> tuple[list[AnyTask], int]:
     """Tasks to run, by hash from a random one on, and the number of others that have failed before."""
     missing, failures = [], 0
     for key in sorted(tasks):
@@ -139,7 +240,7 @@ def _missing(store: Store, tasks: Mapping[str, Task], retry_failed: bool) -> tup
     return missing[start:] + missing[:start], failures
 
 
-def _still_missing(store: Store, tasks: Sequence[Task], tally: _Tally) -> Iterator[Task]:
+def _still_missing(store: Store, tasks: Sequence[AnyTask], tally: _Tally) -> Iterator[AnyTask]:
     """Those of the tasks that no other sweep has finished by the time their turn comes."""
     for task in tasks:
         if store.is_done(task.key):

@@ -1,4 +1,4 @@
-"""One task of a sweep: its measure, sizes and seed; its hash, and its outcome.
+"""One task of a sweep: a point of a grid, or an update of a folder; its hash, and its outcome.
 
 A task is a value. Its hash covers everything that its result depends on, and names the file of the result.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from identify.planting.configuration import Configuration
@@ -25,8 +26,25 @@ USED = {
 """Parameters that each measure depends on."""
 
 
+class Hashed:
+    """What tasks have in common: a hash of all they depend on."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the task in canonical JSON, with the version of the format."""
+        return digest({"format": FORMAT, **self.to_dict()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, without those that are None, and without places on this machine."""
+        here = {one.name for one in fields(self) if one.metadata.get("here")}  # type: ignore[arg-type]
+        values = asdict(self)  # type: ignore[call-overload]
+        return {name: value for name, value in values.items() if value is not None and name not in here}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Hashed):
     """One point of a grid, and its measure; parameters that the measure does not depend on are None."""
 
     measure: str
@@ -46,9 +64,9 @@ class Task:
     tolerance: float | None = None
 
     @property
-    def key(self) -> str:
-        """SHA-256 of the task in canonical JSON, with the version of the format."""
-        return digest({"format": FORMAT, **self.to_dict()})
+    def size(self) -> Hashable:
+        """What the code that JAX compiles depends on."""
+        return replace(self, seed=0, noise=None)
 
     @property
     def configuration(self) -> Configuration:
@@ -56,13 +74,51 @@ class Task:
         options = {name: getattr(self, name) for name in (*NETWORK[:-1], "samples")}
         return Configuration(**options | {"samples": self.samples or 1})
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values, without those that are None."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateTask(Hashed):
+    """One update of a folder, and the network at which it was taken.
+
+    Attributes
+    ----------
+    update
+        Name of its file.
+    content, model
+        SHA-256 of the files of the update and of the network; no model for a problem file, which has its own.
+    activation, samples, seed, budget
+        As for :func:`identify.recover`; the activation for a model whose file does not name it.
+    file, model_file, trust
+        Where the files are, and whether they are known to be harmless; not a part of the hash.
+    """
+
+    measure: str = "update"
+    update: str
+    content: str
+    model: str | None = None
+    activation: str | None = None
+    samples: int | None = None
+    seed: int = 0
+    budget: float = 60.0
+    file: Path | None = field(default=None, compare=False, metadata={"here": True})
+    model_file: Path | None = field(default=None, compare=False, metadata={"here": True})
+    trust: bool = field(default=False, compare=False, metadata={"here": True})
+
+    @property
+    def size(self) -> Hashable:
+        """Every update may have another number of samples."""
+        return self.content
 
 
 PARAMETERS = tuple(one.name for one in fields(Task) if one.name != "measure")
-"""Parameters of a task besides its measure."""
+"""Parameters of a point besides its measure."""
+COLUMNS = ("update", *PARAMETERS)
+"""Parameters of any task that tables show."""
+AnyTask = Task | UpdateTask
+
+
+def task_of(content: Mapping[str, Any]) -> AnyTask:
+    """The task that :meth:`Hashed.to_dict` wrote."""
+    return UpdateTask(**content) if content["measure"] == "update" else Task(**content)
 
 
 def varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -86,7 +142,7 @@ class Outcome:
         Versions of the packages that the result depends on.
     """
 
-    task: Task
+    task: AnyTask
     state: str
     result: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -94,7 +150,7 @@ class Outcome:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def failed(task: Task, reason: str) -> Outcome:
+def failed(task: AnyTask, reason: str) -> Outcome:
     """The outcome of a task that could not be run."""
     return Outcome(task=task, state="failed", error=reason)
 

@@ -10,10 +10,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +21,7 @@ from identify.base.errors import IdentifyError, InputError, WrongTypeError
 from identify.base.extras import needed
 from identify.base.limits import memory_allowed
 from identify.sweeps.measures import run_task
-from identify.sweeps.task import Outcome, Task
+from identify.sweeps.task import AnyTask, Outcome
 
 AHEAD = 4096
 """Number of tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""
@@ -63,7 +62,7 @@ class Given:
     def __exit__(self, kind: object, *_: object) -> None:
         pass
 
-    def submit(self, task: Task) -> Future[Outcome]:
+    def submit(self, task: AnyTask) -> Future[Outcome]:
         return self.executor.submit(run_task, task)
 
     def renew(self) -> None:
@@ -95,7 +94,7 @@ class Processes:
         self._pool.shutdown(cancel_futures=True)
         self._ending.close()
 
-    def submit(self, task: Task) -> Future[Outcome]:
+    def submit(self, task: AnyTask) -> Future[Outcome]:
         with _no_interrupts():
             return self._pool.submit(run_and_forget, task)
 
@@ -147,14 +146,14 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_compiled: set[Task] = set()
-"""One task of each size that ran in this process since compiled code was last dropped."""
+_compiled: set[Hashable] = set()
+"""Each size of a task that ran in this process since compiled code was last dropped."""
 
 
-def run_and_forget(task: Task) -> Outcome:
+def run_and_forget(task: AnyTask) -> Outcome:
     """:func:`run_task` in a process of the sweep's own, which drops all compiled code after ``SIZES`` sizes."""
     outcome = run_task(task)
-    _compiled.add(replace(task, seed=0, noise=None))
+    _compiled.add(task.size)
     if len(_compiled) >= SIZES:
         _compiled.clear()
         if "jax" in sys.modules:
