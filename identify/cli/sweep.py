@@ -69,7 +69,8 @@ def sweep(
     if cluster is not None and workers is not None:
         raise InputError("--workers: sets processes on this machine; a cluster has its own, so omit it")
     common: dict[str, Any] = {"store": store, "workers": workers, "retry_failed": retry_failed}
-    given: dict[str, Any] = {"model": model, "activation": activation, "samples": samples, "budget": budget, "trust": trust or None, "seed": seed or None}
+    given: dict[str, Any] = {"model": model, "activation": activation, "samples": samples, "budget": budget}
+    given |= {"trust": trust or None, "seed": seed or None}
     given = {name: value for name, value in given.items() if value is not None}
     if given and not grid.is_dir():
         named = ", ".join(f"--{name}" for name in sorted(given, key=natural))

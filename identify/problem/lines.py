@@ -62,6 +62,8 @@ class Lines:
         z = z if xp.issubdtype(z.dtype, xp.floating) else z.astype(float)
         if order > 1:
             return xp.where(xp.isnan(z), z, 0 * xp.zeros_like(z))[()]
+        if xp is np and self == RELU:  # some twenty times as fast, and most of what a search evaluates
+            return (np.maximum(z, 0) if order == 0 else np.where(np.isnan(z), z, z > 0))[()]
         pieces = [_line(slope, intercept, z, order, xp) for slope, intercept in zip(self.slopes, self.intercepts, strict=True)]
         out = pieces[0]
         for t, kink, piece in zip(self.breakpoints, self.kinks, pieces[1:], strict=True):
@@ -103,6 +105,7 @@ class Lines:
         return f"piecewise_linear({', '.join(parts)})"
 
 
+RELU = Lines((ZERO,), (ZERO, Fraction(1)), ZERO, (ZERO,))
 HARD_SIGMOID = Lines((Fraction(-3), Fraction(3)), (ZERO, Fraction(1, 6), ZERO), ZERO, (ZERO, ZERO))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.activations import ANALYTIC, PIECEWISE, REFERENCE, piecewise, reference
 
 import identify as idf
-from identify.problem.activation import Activation, ActivationError, Analytic, PiecewiseLinear, Polynomial
+from identify.problem.activation import Activation, ActivationError, Analytic, PiecewiseLinear, Polynomial, as_activation
 from identify.problem.catalogue import BUILDERS, REFUSED, known_names
 from identify.problem.refusals import Unsupported, UnsupportedError
 
@@ -295,3 +295,13 @@ def test_any_text_is_read_or_refused(text):
 
 def test_analytic_by_name():
     assert Analytic("swish") == Activation.parse("silu")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_relu_in_floating_point(kind):
+    """At kinks, signed zeros, infinities and NaN, in the precision that it is given."""
+    z = np.array([np.nan, -np.inf, -1.0, -0.0, 0.0, 1e-30, 2.0, np.inf], kind)
+    for order, wanted in ((0, [np.nan, 0, 0, 0, 0, 1e-30, 2, np.inf]), (1, [np.nan, 0, 0, 0, 0, 1, 1, 1]), (2, [np.nan, *[0] * 7])):
+        found = as_activation("relu")(z, order=order)
+        assert found.dtype == kind and np.array_equal(found, np.array(wanted, kind), equal_nan=True)
+    assert isinstance(as_activation("relu")(0.5), float)

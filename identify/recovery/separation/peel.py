@@ -209,7 +209,8 @@ class Peeling(SampleSearch):
                 return
             point, bar, line = self._polished(chart, spaces, at[k : k + 1])
             eta = chart.coordinates(point.points)[0]
-            if any(np.linalg.norm(eta - own.coordinates) < SAME * np.linalg.norm(eta) for own in self.taken):
+            taken = np.array([own.coordinates for own in self.taken]).reshape(-1, len(eta))
+            if np.linalg.norm(taken - eta, axis=1).min(initial=np.inf) < SAME * np.linalg.norm(eta):
                 continue
             misfit = float(np.sqrt(point.costs[0]))
             if misfit > self._tolerated(point)[0]:
