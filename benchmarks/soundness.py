@@ -10,6 +10,9 @@ numbers, the conditions and the truth; a file that exists is continued. ``--rech
 exact arithmetic. ``analytic``: all solutions in a box, in ball arithmetic. ``hidden``: larger networks, arranged so that a second data
 set has exactly the same update, for polynomial and piecewise-linear activations. No program is needed.
 
+``--all`` runs all of these, then forged certificates (``forgeries.py``) and recoveries (``claims.py``), with the date as seed unless one is
+given, and prints the tables one after the other: for a night. The numbers of instances are in proportion to ``--instances``.
+
 Exit status: 0 without contradictions, 1 with one, 2 without msolve or Singular.
 """
 
@@ -22,9 +25,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
+import claims
+import forgeries
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -36,6 +42,8 @@ from soundness_study.table import Line, contradictions, shares, undecided, verdi
 from soundness_study.verdicts import ask
 
 SECONDS = 20.0
+FORGERIES, RECOVERIES = 10, 20
+"""With ``--all``, for each instance of the first study."""
 POLYNOMIAL = "polynomial"
 KINDS = {"piecewise-linear": piecewise, "analytic": analytic, "hidden": hidden}
 """The kinds of instances beside polynomials: modules with ``draw`` and ``truth``."""
@@ -153,13 +161,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=(POLYNOMIAL, *KINDS), default=POLYNOMIAL, help="of the instances (default: %(default)s)")
     parser.add_argument("--instances", type=int, default=300, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="(default: 0; with --all the date, as in 20261130)")
+    parser.add_argument("--all", action="store_true", help="every study there is")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="limit for each call of an algebra program (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="instances at a time (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="one line for each instance (default: soundness.jsonl, or soundness-KIND.jsonl)")
     parser.add_argument("--recheck", action="store_true", help="ask the checker again about the instances in the file")
     parser.add_argument("--confirm", action="store_true", help="ask Singular about the families in the file that were found by counting")
     options = parser.parse_args(arguments)
+    if options.all:
+        return every_study(options.seed, options.instances, options.jobs, options.out)
+    options.seed = options.seed or 0
     is_polynomial = options.kind == POLYNOMIAL
     if options.out is None:
         options.out = Path("soundness.jsonl" if is_polynomial else f"soundness-{options.kind}.jsonl")
@@ -201,6 +213,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         status = max(status, int(bool(wrong)))
     return status
+
+
+def every_study(seed: int | None, instances: int, jobs: int, folder: Path | None) -> int:
+    """All studies, their results in ``folder``; the worst exit status."""
+    seed = int(datetime.now(UTC).strftime("%Y%m%d")) if seed is None else seed
+    folder = folder or Path(f"soundness-{seed}")
+    folder.mkdir(parents=True, exist_ok=True)
+    common = ["--seed", str(seed)]
+    portions = {POLYNOMIAL: 1.0, "piecewise-linear": 1.0, "analytic": 0.3, "hidden": 0.5}
+    statuses = []
+    for kind, portion in portions.items():
+        print(f"\n## {kind}, seed {seed}\n", flush=True)
+        count = ["--instances", str(max(round(portion * instances), 1)), "--jobs", str(jobs), "--out", str(folder / f"{kind}.jsonl")]
+        statuses.append(main(["--kind", kind, *count, *common]))
+    print("\n## Forged certificates\n", flush=True)
+    statuses.append(forgeries.main(["--forgeries", str(FORGERIES * instances), *common]))
+    print("\n## Recoveries\n", flush=True)
+    statuses.append(claims.main(["--instances", str(RECOVERIES * instances), "--out", str(folder / "claims.jsonl"), *common]))
+    return 1 if 1 in statuses else max(statuses)
 
 
 def show(lines: Sequence[Line]) -> int:

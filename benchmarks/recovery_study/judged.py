@@ -58,10 +58,10 @@ def judged(planted: Planted, found: Recovery) -> dict[str, Any]:
     taken = match.order >= 0
     errors[taken] = np.where(blank, np.linalg.norm(np.nan_to_num(match.X), axis=1) / scale, match.errors)[taken]
     relative = np.where(blank[taken], found.error_bars[match.order[taken]] / scale[taken], found.relative_error_bars[match.order[taken]])
-    bars[taken] = np.nan_to_num(relative)
+    bars[taken] = np.nan_to_num(relative, posinf=np.inf)
     right = taken & (errors <= np.maximum(BARS * bars, ROUNDING))
     numbers: dict[str, Any] = {"shown": len(X), "right": int(right.sum()), "errors": errors.tolist()}
-    numbers["ratios"] = [float(e / b) for e, b in zip(errors[right], bars[right], strict=True) if b > 0]
+    numbers["ratios"] = [float(e / b) for e, b in zip(errors[right], bars[right], strict=True) if 0 < b < np.inf]
     if not found.uniqueness.is_supported:
         return {"outcome": Outcome.DOUBT, **numbers}
     if right.sum() == found.n_samples:

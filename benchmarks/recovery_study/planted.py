@@ -32,7 +32,7 @@ TARGETS = (
 )
 HONEST = {"exact", "float32", "float16", "noise", "sign flipped", "one sample more asked for"}
 """Targets that are sums of gradients of this network, up to rounding or noise, with enough samples."""
-OTHER = {"relu": "leaky_relu", "gelu": "silu", "tanh": "sigmoid"}
+OTHER = {"relu": "leaky_relu", "gelu": "silu", "tanh": "sigmoid", "softplus": "gelu"}
 
 
 @dataclass(frozen=True, eq=False)

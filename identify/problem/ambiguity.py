@@ -169,7 +169,8 @@ class Ambiguity:
         aligned_c = np.full((len(Y), c.shape[1]), np.nan)
         chosen_X, chosen_c = given[columns], c[columns]
         if self.group != "none":
-            chosen_X, chosen_c = self.act(chosen_X, chosen_c, scaled(t[rows, columns], above - below))
+            with np.errstate(over="ignore"):  # the multiplier of a sample that no scale brings near the reference
+                chosen_X, chosen_c = self.act(chosen_X, chosen_c, scaled(t[rows, columns], above - below))
         aligned_X[rows], aligned_c[rows] = chosen_X, chosen_c
         return Match(order, aligned_X, aligned_c, errors)
 
