@@ -25,7 +25,7 @@ outputs."""
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
-    *("quadrics", "enumeration", "realisation", "separation", "pattern", "competitors"),
+    *("quadrics", "enumeration", "realisation", "separation", "some-layers", "pattern", "competitors"),
     *("local", "count", "witness", "reduction"),
 )
 """In the order of a report."""
@@ -55,6 +55,7 @@ THEOREMS = (
         "enumeration",
         "isolation",
         "some-layers",
+        "softmax-head",
         "realisation",
         "lines",
         "exchange",

@@ -26,6 +26,7 @@ from identify.checker.steps import run
 from identify.checker.verify import CertificateFileError, open_content
 from identify.checker.watch import WORTH_TELLING, watched
 from identify.conditions.check import check
+from identify.conditions.heads import HeadQuestion
 from identify.conditions.judgement import SINGLE
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.setting import Setting
@@ -100,7 +101,11 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
     check_limits(budget)
     if report.verdict is Verdict.UNDECIDED:
         raise InputError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
-    question: Setting | NetworkQuestion | None = report.question
+    question: Setting | NetworkQuestion | HeadQuestion | None = report.question
+    if isinstance(question, HeadQuestion):
+        raise NoCertificateError(Lacking.HEAD, tuple(c.name for c in report.conditions if c.is_proved))
+    if isinstance(question, NetworkQuestion) and question.is_partial:
+        raise NoCertificateError(Lacking.PARTIAL, tuple(c.name for c in report.conditions if c.is_proved))
     if question is None:
         raise InputError("certificate: this report does not carry its question; expected one that identify.check returned")
     system = question.system

@@ -14,6 +14,18 @@ class Lacking(Enum):
         "with lines of features, or with more choices of slopes than the checker goes through",
         "report.to_json() keeps the verdict with its evidence, and check with another seed repeats the proof modulo another prime",
     )
+    PARTIAL = (
+        "about an update without some of its rows or columns",
+        "report.to_json() keeps the verdict with its evidence",
+    )
+    SOME_LAYERS = (
+        "about layers beyond the first two",
+        "report.to_json() keeps the verdict with its evidence, and identify.theorems['some-layers'].verify() tests the theorem",
+    )
+    HEAD = (
+        "about one dense layer behind a softmax loss",
+        "report.to_json() keeps the verdict with its evidence, and identify.theorems['softmax-head'].verify() tests the theorem",
+    )
     KINK = (
         "at data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
         "report.to_json() keeps the verdict with its evidence",

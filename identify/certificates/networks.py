@@ -165,6 +165,12 @@ class NetworkDraft:
         step = {"kind": "separation", "route": found["route"].lower(), "layers": layers}
         return [*(self._ranked(*layers) if self.question.data is not None else []), step]
 
+    def _some_layers(self) -> list[Step]:
+        raise NoCertificateError(Lacking.SOME_LAYERS, ("some-layers",))
+
+    def _kernel(self) -> Step:
+        raise NoCertificateError(Lacking.SOME_LAYERS, ("kernel",))
+
     def _quadrics(self) -> list[Step]:
         found = self.report["quadrics"].evidence
         self.needs_prime = True
@@ -246,6 +252,7 @@ WITNESSES: dict[str, Callable[[NetworkDraft], Step]] = {
     "region": NetworkDraft._region,
     "invisible": NetworkDraft._invisible,
     "fibre": NetworkDraft._fibre,
+    "kernel": NetworkDraft._kernel,
 }
 """The step for each kind of witness."""
 PROOFS: dict[str, Callable[[NetworkDraft], list[Step]]] = {
@@ -253,6 +260,7 @@ PROOFS: dict[str, Callable[[NetworkDraft], list[Step]]] = {
     "enumeration": NetworkDraft._enumeration,
     "realisation": NetworkDraft._realisation,
     "separation": NetworkDraft._separation,
+    "some-layers": NetworkDraft._some_layers,
     "pattern": NetworkDraft._pattern,
     "local": NetworkDraft._local,
     "witness": NetworkDraft._not_unique,

@@ -176,7 +176,7 @@ def save_problem(path: str | Path, system: KKTSystem, X: ArrayLike | None = None
 
 def problem_arrays(system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike | None = None) -> dict[str, Any]:
     """Content of a problem file, by key."""
-    refuse_recovery_only("save_problem", system)
+    refuse_recovery_only("save_problem", system, takes_parts=True)
     net = system.network
     if not isinstance(net, TwoLayerNetwork):
         if len(set(net.activations)) > 1:

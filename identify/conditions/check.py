@@ -12,10 +12,12 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice, valid_seed, whole
+from identify.conditions.heads import check_head
 from identify.conditions.judgement import judge
 from identify.conditions.networks.judge import count, judge_network
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import separation
+from identify.conditions.networks.some_layers import decided_by_sizes
 from identify.conditions.plan import Plan
 from identify.conditions.question import ambiguity_of, configuration_subject, instance_of, is_complete, setting_of, system_subject
 from identify.conditions.setting import Setting
@@ -25,6 +27,7 @@ from identify.planting.eigenvectors import PlantingError
 from identify.problem.ambiguity import normal_form
 from identify.problem.arrays import ShapeError
 from identify.problem.data import check_data, check_pair
+from identify.problem.heads import HeadSystem
 from identify.problem.precision import Precision
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import is_polynomial, refuse_recovery_only
@@ -53,7 +56,7 @@ class InconsistentDataError(InputError):
 
 
 def check(
-    problem: Configuration | KKTSystem,
+    problem: Configuration | KKTSystem | HeadSystem,
     *,
     samples: int | None = None,
     data: tuple[ArrayLike, ArrayLike] | None = None,
@@ -69,7 +72,8 @@ def check(
     ----------
     problem
         A :class:`Configuration`: a generic network and generic data of these sizes (for the self-trained regimes one
-        instance is planted, and judged). Or a :class:`KKTSystem`: this network.
+        instance is planted, and judged). Or a :class:`KKTSystem`: this network; also without some rows and columns of its updates. Or
+        one dense layer behind a softmax loss, from :meth:`KKTSystem.linear_head`: then the data are features.
     samples
         n, for a system without data: at least 1. For ``gradient`` and ``lazy`` the statement is then about generic
         data; for the self-trained regimes about all data that produce this target.
@@ -149,15 +153,31 @@ def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) 
         if samples is not None or data is not None:
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
         return _check_configuration(problem, seed, plan) if is_polynomial(problem) else _check_sizes(problem, seed, plan)
-    refuse_recovery_only("check", problem)
+    if isinstance(problem, HeadSystem):
+        return _check_head(problem, samples, data, seed, plan)
+    refuse_recovery_only("check", problem, takes_parts=True)
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(f"check: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
     if data is None:
         if samples is None:
             raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
-        ask = _check_system if is_polynomial(problem.network) else _check_network
+        ask = _check_system if is_polynomial(problem.network) and not problem.is_partial else _check_network
         return ask(problem, whole("samples", samples), seed, plan)
     return _check_data(problem, *check_pair("data", data, problem.network), samples, seed, plan)
+
+
+def _check_head(system: HeadSystem, samples: int | None, data: Any, seed: int, plan: Plan) -> Report:
+    if data is None:
+        if samples is None:
+            raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
+        return check_head(system, whole("samples", samples), seed, None, plan)
+    H, c = check_pair("data", data, system, "a pair (X, c) of features and multipliers")
+    residual = system.residual(H, c)
+    if not residual <= INCONSISTENT:
+        raise InconsistentDataError(residual)
+    if samples is not None and whole("samples", samples) != len(H):
+        raise InputError(f"samples: {samples}, but the data have {len(H)} samples; leave samples out")
+    return check_head(system, len(H), seed, (H, c), plan)
 
 
 def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report:
@@ -196,7 +216,7 @@ def _check_sizes(config: Configuration, seed: int, plan: Plan) -> Report:
     if config.regime in SELF_TRAINED:
         note = "no instance is planted for a self-trained regime of such a network: pass a system with data"
         return judge_network(question, subject, config.describe(), (SELF_TRAINED_CAVEAT, note), plan)
-    if separation(question).is_proved or count(question).holds is False:
+    if separation(question).is_proved or count(question).holds is False or decided_by_sizes(question):
         return judge_network(question, subject, config.describe(), (), plan)
     try:
         system, truth = config.plant(seed)
@@ -282,7 +302,7 @@ def _judged(
     system: KKTSystem, X: Any, c: Any, seed: int, judged: dict[str, Any], notes: tuple[str, ...], plan: Plan, passed: Forward
 ) -> Report:
     """The report about data as the exact numbers that they are."""
-    if not is_polynomial(system.network):
+    if system.is_partial or not is_polynomial(system.network):
         question = NetworkQuestion.of_system(system, len(X), seed, (X, c), passed)
         return judge_network(question, question.subject() | judged, system.describe(), notes, plan)
     setting = Setting(

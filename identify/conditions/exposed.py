@@ -9,8 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.options import choice, whole
+from identify.conditions.heads import classes_needed
 from identify.conditions.networks.largest import largest
 from identify.conditions.networks.parts import (
     MAYBE,
@@ -26,8 +29,9 @@ from identify.conditions.networks.parts import (
 )
 from identify.planting.configuration import Configuration
 from identify.problem.activation import PiecewiseLinear
-from identify.problem.exposure import ExposedBy, ExposedRow, Exposure, Finding
+from identify.problem.exposure import ExposedBy, ExposedRow, Exposure, Finding, Method
 from identify.problem.network import Network
+from identify.problem.partial import Sent
 from identify.problem.system import SELF_TRAINED
 
 SAMPLES = 8
@@ -47,6 +51,7 @@ def exposed(
     *,
     samples: int | None = None,
     loss: str | None = "softmax",
+    sent: Mapping[int, tuple[int, int]] | None = None,
 ) -> Exposure:
     r"""Which layers of an update suffice: what some of them determine of the batch behind it, and why.
 
@@ -56,13 +61,16 @@ def exposed(
         A network of any depth and activation, of which only sizes, biases and activations matter; or a configuration.
     layers
         The observed layers: their numbers, weights and biases together; or a mapping from numbers to ``"both"``, ``"weights"`` or
-        ``"bias"``; or one of ``"first"``, ``"first two"``, ``"middle"``, ``"last two"``, ``"last"``, ``"biases"`` (of all layers, without
-        weights) and ``"all"``. None: a table of all of these that differ.
+        ``"bias"``, or to updates, such as ``system.layers``; or one of ``"first"``, ``"first two"``, ``"middle"``, ``"last two"``,
+        ``"last"``, ``"biases"`` (of all layers, without weights) and ``"all"``. None: a table of all of these that differ.
     samples
         n, the number of samples in the batch, at least 1. None: that of the configuration, or 8.
     loss
         ``"softmax"``: multipliers are those of a softmax loss, which has a label for each sample, and C outputs give signals in C - 1
         dimensions. None: multipliers of any loss; so for one output.
+    sent
+        For layers of whose weights' update some rows (neurons) or columns (what enters) are not sent: by number from 1, how many rows and
+        how many columns are. Updates among ``layers`` say it themselves.
 
     Returns
     -------
@@ -112,7 +120,11 @@ def exposed(
         n = whole("samples", samples)
     is_softmax = loss is not None and sizes[-1] > 1
     chosen = _sets(biases) if layers is None else [_asked(layers, biases)]
-    rows = [_row(name, Parts(sizes, network.activations, biases, seen, n, is_softmax)) for name, seen in chosen]
+    partial = _partial({} if sent is None else sent, sizes) | _partial(_counts_of(layers), sizes)
+    rows = []
+    for name, seen in chosen:
+        known = {k: counts for k, counts in partial.items() if seen.get(k, (False, False))[0]}
+        rows.append(_row(name, Parts(sizes, network.activations, biases, seen, n, is_softmax, known)))
     text = repr(network) if isinstance(network, Network) else _words(network)
     return Exposure(text, n, "softmax" if is_softmax else None, tuple(rows))
 
@@ -155,6 +167,32 @@ def _sets(biases: tuple[bool, ...]) -> list[tuple[str, Seen]]:
     return found
 
 
+def _counts_of(layers: Any) -> dict[int, tuple[int, int]]:
+    """Known rows and columns of the updates among what was asked."""
+    pairs = {k: _weights(value) for k, value in layers.items()} if isinstance(layers, Mapping) else {}
+    return {k: Sent.of(W.reshape(-1, W.shape[-1])).counts for k, W in pairs.items() if W is not None}
+
+
+def _weights(value: Any) -> np.ndarray | None:
+    """Of an update."""
+    W = value[0] if isinstance(value, tuple) else value
+    return W if isinstance(W, np.ndarray) and W.ndim and W.dtype.kind == "f" else None
+
+
+def _partial(counts: Mapping[int, tuple[int, int]], sizes: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+    """Those of layers that are not whole, checked."""
+    found = {}
+    for k, pair in counts.items():
+        number = whole("sent", k, most=len(sizes) - 1)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise InputError(f"sent[{number}]: received {pair!r}, expected two numbers, of the known rows and of the known columns")
+        out, inside = sizes[number], sizes[number - 1]
+        rows, columns = whole(f"sent[{number}]", pair[0], most=out), whole(f"sent[{number}]", pair[1], most=inside)
+        if (rows, columns) != (out, inside):
+            found[number] = rows, columns
+    return found
+
+
 def _asked(layers: Any, biases: tuple[bool, ...]) -> tuple[str, Seen]:
     if isinstance(layers, str):
         seen = _named(choice("layers", layers, SETS), biases)
@@ -166,7 +204,12 @@ def _asked(layers: Any, biases: tuple[bool, ...]) -> tuple[str, Seen]:
     parts = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, "both")
     seen = {}
     for number in sorted(whole("layers", number, most=len(biases)) for number in parts):
-        which = choice(f"layers[{number}]", parts[number], ("both", "weights", "bias"))
+        value = parts[number]
+        if isinstance(value, (tuple, np.ndarray)):  # an update
+            W, bias = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+            seen[number] = W is not None, bias is not None
+            continue
+        which = choice(f"layers[{number}]", value, ("both", "weights", "bias"))
         if which == "bias" and not biases[number - 1]:
             raise InputError(f"layers[{number}]: received bias, but layer {number} has none; expected weights")
         seen[number] = which != "bias", which != "weights" and biases[number - 1]
@@ -202,14 +245,16 @@ def _count(parts: Parts, samples: Finding) -> Finding:
 
 
 def _row_space(parts: Parts, samples: Finding) -> Finding:
-    if parts.counts(1):
+    if parts.counts(1) and not parts.lacks(1):
         return Finding(YES, ExposedBy.ROWS, {"samples": parts.samples})
     if samples.status is YES:
         return Finding(YES, ExposedBy.SAME)
-    if parts.sees_weights(1):
+    if parts.sees_weights(1) and not parts.counts(1):
         return Finding(MAYBE, ExposedBy.FULL_ROWS, {"cap": parts.cap(1), "samples": parts.samples})
-    if samples.reason in (ExposedBy.KERNEL, ExposedBy.BOTTLENECK, ExposedBy.CELL) and parts.samples < parts.inputs:
+    if samples.reason in (ExposedBy.KERNEL, ExposedBy.COLUMNS, ExposedBy.BOTTLENECK, ExposedBy.CELL) and parts.samples < parts.inputs:
         return Finding(NO, samples.reason, samples.numbers)
+    if parts.sees_weights(1):
+        return Finding(MAYBE, ExposedBy.SOME_COLUMNS, {"known": parts.columns(1), "inputs": parts.inputs})
     return Finding(MAYBE, ExposedBy.NO_ROWS)
 
 
@@ -217,7 +262,7 @@ def _features(parts: Parts, samples: Finding) -> Finding:
     base = min(parts.weighted, default=1)
     if base == 1 or samples.status is YES:
         return Finding(samples.status, ExposedBy.SAME)
-    if parts.samples == 1 and parts.affine(base):
+    if parts.samples == 1 and parts.affine(base) and not parts.lacks(base):
         return Finding(YES, ExposedBy.ONE_ROW, {"layer": base, "vector": f"h^{base - 1}"})
     needs = list(features_needs(parts, base))
     if needs:
@@ -229,26 +274,45 @@ def _features(parts: Parts, samples: Finding) -> Finding:
         {k - base + 1: seen for k, seen in parts.seen.items() if k >= base},
         parts.samples,
         parts.is_softmax,
+        {k - base + 1: counts for k, counts in parts.sent.items() if k >= base},
     )
     found = ways(above) if above.depth > 1 else []
     if found:
         return replace(found[0].finding, method=None)
-    if parts.is_softmax and base == parts.depth and parts.counts(base):
-        return Finding(MAYBE, ExposedBy.NEEDS_LOSS)
+    if parts.is_softmax and base == parts.depth and base not in parts.sent:
+        return _by_softmax(parts)
     if has_zeros(parts, base):
         return Finding(MAYBE, ExposedBy.ZEROS)
     return Finding(MAYBE, ExposedBy.SPAN, {"layer": base})
 
 
+def _by_softmax(parts: Parts) -> Finding:
+    """What enters the last layer, from the update of that layer alone."""
+    n, C, m, lifted, layer = parts.samples, parts.sizes[-1], parts.sizes[-2], parts.affine(parts.depth), parts.depth
+    total = (C - 1) * (m + lifted)
+    if n * m > total:
+        return Finding(NO, ExposedBy.FEW_EQUATIONS, {"unknowns": n * m, "equations": total})
+    if not parts.counts(layer):
+        return Finding(MAYBE, ExposedBy.NEEDS_LOSS)
+    needed = classes_needed(n, n, bool(lifted))
+    if needed <= C:
+        return Finding(YES, ExposedBy.SOFTMAX, {"layer": layer, "classes": C, "needed": needed}, Method.SOFTMAX)
+    each, spare = n - lifted, C - 1 - n
+    if spare >= each:
+        return Finding(MAYBE, ExposedBy.SOFTMAX_COUNT, {"equations": spare, "unknowns": each}, Method.SOFTMAX)
+    numbers = {"equations": n * (C - 1), "unknowns": n * (each + 1)}
+    return Finding(MAYBE, ExposedBy.SOFTMAX_TOGETHER, numbers, Method.SOFTMAX)
+
+
 def _labels(parts: Parts, samples: Finding) -> Finding:
     if not parts.is_softmax:
         return Finding(MAYBE, ExposedBy.NO_LOSS)
-    last, one = parts.depth, parts.samples == 1
+    last, one = parts.depth, parts.samples == 1 and parts.depth not in parts.sent
     if one and parts.sees_bias(last):
         return Finding(YES, ExposedBy.ONE_LABEL, {"part": "bias"})
     if one and parts.sees_weights(last) and parts.sizes[-1] > 2:
         return Finding(YES, ExposedBy.ONE_LABEL, {"part": "column"})
-    reads_last = parts.sees_weights(last) and parts.samples <= parts.sizes[-2] + parts.affine(last)
+    reads_last = parts.sees_weights(last) and last not in parts.sent and parts.samples <= parts.sizes[-2] + parts.affine(last)
     followed = reads_last or all(
         not isinstance(sigma, PiecewiseLinear) and size >= parts.sizes[-1]
         for sigma, size in zip(parts.activations, parts.sizes[1:-1], strict=True)

@@ -58,7 +58,7 @@ GENERIC_IN_WORDS = (
 )
 ALONE = ("generic-global", "one-sample", "macaulay")
 """Conditions each of which proves uniqueness by itself."""
-ALMOST_EVERY = ("separation", "pattern")
+ALMOST_EVERY = ("separation", "some-layers", "pattern")
 """Conditions that prove uniqueness for almost every network of any activation and depth."""
 SINGLE = ("quadrics", "enumeration", "realisation", *ALMOST_EVERY)
 """All that prove it for such networks, each by itself; those about one network come first."""

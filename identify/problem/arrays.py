@@ -14,11 +14,11 @@ class ShapeError(InputError):
     """An array of the wrong shape, or with values that are not finite real numbers."""
 
 
-def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
+def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str, *, may_lack: bool = False) -> np.ndarray:
     """``value`` as a read-only float64 array of the given shape (``None``: any positive size).
 
     The conversion is exact: integers and floats of at most 64 bits only. Raises :class:`ShapeError` otherwise, and
-    :class:`UnsupportedError` for a masked array with entries that are not known.
+    :class:`UnsupportedError` for a masked array with entries that are not known. ``may_lack``: NaN is allowed, for such entries.
     """
     if np.ma.is_masked(value):
         unknown = f"an array with {np.ma.count_masked(value)} of {np.size(value)} entries masked"
@@ -38,9 +38,11 @@ def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: 
         got == 0 or (want is not None and got != want) for got, want in zip(array.shape, shape, strict=False)
     ):
         raise ShapeError(f"{name}: received shape {array.shape}, expected {wanted} with positive sizes: {meaning}")
-    if not np.isfinite(rounded).all():
-        bad = int(np.size(rounded) - np.isfinite(rounded).sum())
-        raise ShapeError(f"{name}: {bad} of {rounded.size} values are NaN or infinite; expected finite numbers: {meaning}")
+    allowed = np.isfinite(rounded) | (np.isnan(rounded) if may_lack else False)
+    if not allowed.all():
+        bad = int(np.size(rounded) - allowed.sum())
+        infinite = "infinite" if may_lack else "NaN or infinite"
+        raise ShapeError(f"{name}: {bad} of {rounded.size} values are {infinite}; expected finite numbers: {meaning}")
     rounded.setflags(write=False)
     return rounded
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.features import FeatureSystem
+from identify.problem.heads import HeadSystem
 from identify.problem.network import Network
 
 
@@ -21,7 +22,7 @@ def check_data(X: ArrayLike | None, c: ArrayLike | None, n_inputs: int, n_output
 
 
 def check_pair(
-    name: str, value: Any, network: Network | FeatureSystem, expected: str = "a pair (X, c) of samples and multipliers"
+    name: str, value: Any, network: Network | FeatureSystem | HeadSystem, expected: str = "a pair (X, c) of samples and multipliers"
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`check_data` of a pair (X, c) for this network; ``expected`` says so in the error."""
     try:

@@ -37,6 +37,7 @@ class ExposedBy(StrEnum):
     ROWS = "the rows of G_1 span the samples if its rank is {samples}"
     NO_ROWS = "the update of W_1 was not observed"
     FULL_ROWS = "G_1 has a rank of at most {cap}, so its rows span less than {samples} samples do"
+    SOME_COLUMNS = "the rows of G_1 span {known} of the {inputs} entries of the samples: the columns of the others were not sent"
     ONE_ROW = "one sample: the rows of G_{layer} are multiples of ({vector}, 1), whatever the network"
     FORWARD = "(F), (Φ): {vector} lies in row(G_{layer}); {width} neurons in layer {below}, {needed} are enough for almost every network"
     BACKWARD = "(V): signals lie in the column space of G_{layer}; {width} neurons, {needed} are enough for almost every network"
@@ -48,9 +49,19 @@ class ExposedBy(StrEnum):
         "everything observed depends on a sample through the {width} numbers that leave layer {layer}, fewer than its {inputs} entries"
     )
     KERNEL = "everything observed depends on a sample x through W_1 x, {width} numbers: x moves along the kernel of W_1"
+    COLUMNS = (
+        "everything observed depends on a sample x through W_1 x, {width} numbers, and the entries whose columns are known: of the "
+        "{missing} others more move along the kernel of their part of W_1"
+    )
     CELL = "slopes are constant between kinks, and biases' updates depend on nothing else: x moves within its linear region"
     FEW_EQUATIONS = "{unknowns} unknowns, but updates with at most {equations} independent numbers: others fit in a continuous family"
     NEEDS_LOSS = "without the formula of the loss there is a continuous family; with it, counting does not exclude that they are determined"
+    SOFTMAX = (
+        "signals are a formula of the features and lie in the column space of G_{layer}: {classes} classes, {needed} are enough for almost "
+        "every last layer"
+    )
+    SOFTMAX_COUNT = "{equations} equations for the {unknowns} unknowns of one sample, by the formula of the softmax"
+    SOFTMAX_TOGETHER = "all samples together, by the formula of the softmax: {equations} equations for {unknowns} unknowns"
     ZEROS = (
         "signals are zero at inactive neurons, which tells the samples of a batch apart, at a cost that doubles with each of them (SPEAR)"
     )
@@ -79,6 +90,7 @@ class Method(StrEnum):
     HEAD_QUADRICS = "quadrics for the features, then inversion of the layers below"
     ZEROS = "zeros of the signals"
     HEAD_ZEROS = "zeros of the signals for the features, then inversion of the layers below"
+    SOFTMAX = "the last layer as KKTSystem.linear_head, which gives what enters it"
     ROW = "the row of one sample"
     SIGNALS = "signals of one sample"
 
@@ -96,7 +108,8 @@ class Finding:
     numbers
         What the sentence of the reason mentions.
     method
-        How :func:`identify.recover` finds the samples from these layers; None if it does not. Of the samples only.
+        How :func:`identify.recover` finds the samples from these layers; None if it does not. Of the samples, and of features that
+        follow from the last layer by itself.
     """
 
     status: Exposed
@@ -223,8 +236,9 @@ class Exposure:
             out += ["", f"{row.name} ({row.observed})"]
             for name, finding in row.findings().items():
                 out += textwrap.wrap(f"{_HEADS[name]}: {finding.explain()}", width, initial_indent="  ", subsequent_indent="    ")
-            if row.samples.method is not None:
-                out += textwrap.wrap(f"recover: {row.samples.method}", width, initial_indent="    ", subsequent_indent="    ")
+            for method in dict.fromkeys((row.features.method, row.samples.method)):
+                if method is not None:
+                    out += textwrap.wrap(f"recover: {method}", width, initial_indent="    ", subsequent_indent="    ")
             out += [f"    {row.limits()}"] if row.limits() else []
         return "\n".join(out)
 

@@ -84,7 +84,7 @@ def roundoff(system: KKTSystem) -> float:
     A lazy target is a difference of parameters and carries their rounding; that of a self-trained network is a multiple of its parameters.
     """
     if system.regime == "gradient":
-        return format_of(*system.parts.values())
+        return format_of(*([system.target] if system.is_partial else system.parts.values()))
     parts = system.network.parameters.values()
     unit = format_of(*parts)
     if system.regime in SELF_TRAINED:

@@ -40,12 +40,21 @@ class Unsupported(Enum):
     )
 
     ENTRIES = (
-        "is for arrays whose entries are all known",
-        "Leave out a layer of which some entries were not observed",
+        "is for arrays whose entries are all known, or updates of which whole rows or columns are not",
+        "Mask the rest of such a row or column, or leave that layer out; identify.complete fills in entries that are missing here or there",
+    )
+    PARTIAL = (
+        "is for updates whose rows and columns are all known",
+        "identify.recover and identify.check take updates of some rows and columns; or leave such a layer out",
     )
     FEATURES = (
         "is for networks of dense layers with stated activations",
         "identify.recover finds the samples behind a known feature map",
+    )
+
+    HEAD = (
+        "is for networks of dense layers with stated activations",
+        "identify.recover and identify.check take one dense layer behind a softmax loss",
     )
 
     STEPS = (
@@ -148,7 +157,20 @@ class RecoveryOnly(Protocol):
     def recovery_only(self) -> Unsupported: ...
 
 
-def refuse_recovery_only(question: str, problem: object) -> None:
-    """Raise :class:`UnsupportedError` for equations behind a known map, or of several steps, which only a recovery can deal with."""
+@runtime_checkable
+class MayLack(Protocol):
+    """Equations some of which may be missing."""
+
+    @property
+    def is_partial(self) -> bool: ...
+
+
+def refuse_recovery_only(question: str, problem: object, *, takes_parts: bool = False) -> None:
+    """Raise :class:`UnsupportedError` for equations behind a known map, or of several steps, which only a recovery can deal with.
+
+    Likewise for updates without some of their rows or columns, unless the question ``takes_parts``.
+    """
     if isinstance(problem, RecoveryOnly):
         raise UnsupportedError(question, problem.recovery_only, kinds=(), activations=(), depth=None, received=repr(problem))
+    if not takes_parts and isinstance(problem, MayLack) and problem.is_partial:
+        raise UnsupportedError(question, Unsupported.PARTIAL, kinds=(), activations=(), depth=None, received=repr(problem))

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
@@ -27,11 +28,13 @@ from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.data import check_data, check_labels
 from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
+from identify.problem.heads import HeadSystem
 from identify.problem.network import Network, TwoLayerNetwork, check_network, check_same_architecture
+from identify.problem.partial import Sent
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import Forward, backward, forward, updates_from
 from identify.problem.steps import StepsSystem
-from identify.problem.updates import Update, checked_part, completed, layer_numbers, names_of, of_two_layers
+from identify.problem.updates import Update, checked_updates, completed, layer_numbers, names_of, of_two_layers
 from identify.problem.words import equations_in_words, layers_in_words
 
 LOSSES = ("logistic", "square")
@@ -41,7 +44,7 @@ LOSSES = ("logistic", "square")
 class KKTSystem:
     """Equation (S) with numbers: a network, a target for each observed layer, and what else the analyst may add.
 
-    Use the four constructors :meth:`gradient`, :meth:`lazy`, :meth:`weight_decay`, :meth:`max_margin`.
+    Use the constructors :meth:`gradient`, :meth:`lazy`, :meth:`weight_decay`, :meth:`max_margin`.
     """
 
     network: Network
@@ -64,16 +67,9 @@ class KKTSystem:
         choice("regime", regime, REGIMES)
         check_network("network", network)
         network, given = of_two_layers(network, completed(network, updates), regime)
-        names = [name for k in range(1, network.depth + 1) for name in names_of(network, k)]
-        parts = [part for update in given for part in update]
-        if all(part is None for part in parts):
-            raise ShapeError("target: no layer was observed; pass W, a or both (minus the gradient for each trained layer)")
-        checked = [checked_part(network, k, name, part) for k, (name, part) in enumerate(zip(names, parts, strict=True))]
-        if not any(np.any(part) for part in checked if part is not None):
-            raise ShapeError("target: every number is zero; expected a non-zero gradient or change")
         values = {
             "network": network,
-            "updates": tuple(map(Update, checked[::2], checked[1::2])),
+            "updates": checked_updates(network, given),
             "regime": regime,
             "labels": None if labels is None else check_labels(labels),
             "loss": loss,
@@ -103,12 +99,15 @@ class KKTSystem:
         layers
             For any depth, in place of these: *minus* the gradient by the number of the layer, from 1 to ``network.depth``. A value is
             an array for the weights alone, or a tuple (weights, bias), None for what was not observed. ``identify.gradients_of``
-            reads it from a model of PyTorch.
+            reads it from a model of PyTorch. Whole rows (neurons) and columns (what enters the layer) of the weights that were not
+            sent are NaN or masked, and such entries of the bias.
 
         Raises
         ------
         ShapeError
-            For shapes that are not the network's, values that are not finite, or a bias the network does not have.
+            For shapes that are not the network's, values that are infinite, or a bias the network does not have.
+        UnsupportedError
+            For entries that are NaN or masked here and there: :func:`identify.complete` may fill them in.
 
         Notes
         -----
@@ -177,6 +176,38 @@ class KKTSystem:
         FeatureSystem(6 equations from W of a dense layer 3-2, behind a map of samples of shape (3,))
         """
         return FeatureSystem(phi, shape, W, bias, box, smoothed)
+
+    @staticmethod
+    def linear_head(weights: ArrayLike, biases: ArrayLike | None = None, *, W: ArrayLike, bias: ArrayLike | None = None) -> HeadSystem:
+        r"""The gradient of one dense layer behind a softmax loss: :math:`G = \sum_i \omega_i (e_{y_i} - p_i) \tilde h_i^\top`.
+
+        A linear head on embeddings, softmax regression, or the last layer of any network if nothing else was sent.
+
+        Parameters
+        ----------
+        weights, biases
+            A (classes, features) and b (classes,) of the layer; None for a layer without biases.
+        W, bias
+            *Minus* the gradient by them; None for a bias that was not observed.
+
+        Returns
+        -------
+        HeadSystem
+            For :func:`identify.recover`, whose samples are the features, and :func:`identify.check`.
+
+        Raises
+        ------
+        ShapeError
+            For shapes that do not fit, values that are not finite, or an update of zeros.
+        InputError
+            For one class only.
+
+        Examples
+        --------
+        >>> KKTSystem.linear_head(np.eye(3), W=np.eye(3) - 1 / 3)
+        HeadSystem(9 equations from W of a dense layer 3-3 behind a softmax loss)
+        """
+        return HeadSystem(weights, biases, W, bias)
 
     @classmethod
     def lazy(cls, initial: Network, final: Network) -> KKTSystem:
@@ -360,9 +391,25 @@ class KKTSystem:
         return visible_degrees(self.network.activation, self.network.has_bias, self.observed)
 
     @property
+    def sent(self) -> dict[int, Sent]:
+        """The known rows and columns of each observed layer of weights of which some are not, by number from 1."""
+        pairs = [(k, Sent.of(update.W.reshape(-1, update.W.shape[-1]))) for k, update in self.layers.items() if update.W is not None]
+        return {k: sent for k, sent in pairs if not sent.is_whole}
+
+    @cached_property
+    def is_partial(self) -> bool:
+        """Whether some rows, columns or entries of biases of the observed updates are not known."""
+        return any(np.isnan(part).any() for part in self.parts.values())
+
+    @cached_property
+    def _known(self) -> Bool[np.ndarray, " entries"]:
+        """Of all entries of the observed parts, in order: whether they are known."""
+        return ~np.isnan(flatten(self.parts.values(), [True] * len(self.parts)))
+
+    @property
     def n_equations(self) -> int:
         """Number of scalar stationarity equations (margins and closures apart)."""
-        return sum(part.size for part in self.parts.values())
+        return sum(int(np.sum(~np.isnan(part))) for part in self.parts.values())
 
     def n_unknowns(self, samples: int) -> int:
         """Number of scalar unknowns (x_i, c_i) for that many samples."""
@@ -371,7 +418,8 @@ class KKTSystem:
     @property
     def target(self) -> Float[np.ndarray, " equations"]:
         """All targets in one vector, layer by layer, weights before biases: for two layers first-layer weights, biases, second layer."""
-        return flatten(self.parts.values(), [True] * len(self.parts))
+        values = flatten(self.parts.values(), [True] * len(self.parts))
+        return values[~np.isnan(values)]
 
     @property
     def _seen(self) -> list[bool]:
@@ -379,7 +427,7 @@ class KKTSystem:
 
     def right_hand_side(self, X: ArrayLike, c: ArrayLike) -> Float[np.ndarray, " equations"]:
         """Right-hand side of (S) at the given data, in the order of :attr:`target`, in double precision."""
-        return flatten(self._updates_of(X, c), self._seen)
+        return flatten(self._updates_of(X, c), self._seen)[self._known]
 
     def _updates_of(self, X: ArrayLike, c: ArrayLike, passed: Forward | None = None) -> list[np.ndarray]:
         """The updates that these data give, of each layer those of weights and bias."""
@@ -396,13 +444,16 @@ class KKTSystem:
         given = [part for update in self.updates for part in update]
         with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
             seen = [(u.ravel(), v.ravel()) for u, v in zip(given, self._updates_of(X, c, passed), strict=True) if u is not None]
+            seen = [(u[known], v[known]) for u, v in seen for known in (~np.isnan(u),)] if self.is_partial else seen
             return relative_size(*(np.array(sizes) for sizes in zip(*((size(u - v), size(u)) for u, v in seen), strict=True)))
 
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
         """The same system with another target vector, given in the order of :attr:`target` (what-if noise, rounding)."""
-        target = finite_array("target", target, (self.n_equations,), "one number for each equation")
+        target, known = finite_array("target", target, (self.n_equations,), "one number for each equation"), self._known
+        values = np.full(len(known), np.nan)
+        values[known] = target
         shapes = [() if part is None else part.shape for update in self.updates for part in update]
-        parts = unflatten(target, shapes, self._seen)
+        parts = unflatten(values, shapes, self._seen)
         return replace(self, updates=tuple(map(Update, parts[::2], parts[1::2])))
 
     def rescaled(self, k: int) -> KKTSystem:
@@ -418,4 +469,5 @@ class KKTSystem:
         return layers_in_words(self.regime, seen, [b is not None for b in net.biases], *extra)
 
     def __repr__(self) -> str:
-        return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(self.parts)} of {self.network!r})"
+        of = [name + " (in part)" * bool(np.isnan(part).any()) for name, part in self.parts.items()]
+        return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(of)} of {self.network!r})"

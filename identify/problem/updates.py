@@ -10,12 +10,16 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.base.options import LAYERS, SELF_TRAINED, choice, whole
-from identify.problem.arrays import ShapeError, finite_array
+from identify.problem.arrays import ShapeError
 from identify.problem.network import Network, TwoLayerNetwork
+from identify.problem.partial import check_known, known_array
 
 
 class Update(NamedTuple):
-    """The target for one layer: of its weights, in their shape, and of its bias; None for what was not observed."""
+    """The target for one layer: of its weights, in their shape, and of its bias; None for what was not observed.
+
+    Rows and columns of the weights that were not sent are NaN, and so are such entries of the bias.
+    """
 
     W: Float[np.ndarray, "out in"] | None
     bias: Float[np.ndarray, " out"] | None
@@ -30,6 +34,20 @@ def layer_numbers(layers: str | Collection[int], depth: int) -> tuple[int, ...]:
     if not numbers:
         raise InputError(f"layers: received none, expected some of 1 to {depth}, or one of {', '.join(LAYERS)}")
     return tuple(numbers)
+
+
+def checked_updates(network: Network, given: list[Update]) -> tuple[Update, ...]:
+    """Targets as arrays of the shapes of their parameters. Raises :class:`ShapeError` and :class:`UnsupportedError`."""
+    names = [name for k in range(1, network.depth + 1) for name in names_of(network, k)]
+    parts = [part for update in given for part in update]
+    if all(part is None for part in parts):
+        raise ShapeError("target: no layer was observed; pass W, a or both (minus the gradient for each trained layer)")
+    checked = [checked_part(network, k, name, part) for k, (name, part) in enumerate(zip(names, parts, strict=True))]
+    for k in range(0, len(checked), 2):
+        check_known((names[k], names[k + 1]), checked[k], checked[k + 1])
+    if not any(np.any(np.nan_to_num(part)) for part in checked if part is not None):
+        raise ShapeError("target: every number is zero; expected a non-zero gradient or change")
+    return tuple(map(Update, checked[::2], checked[1::2]))
 
 
 def names_of(network: Network, layer: int) -> tuple[str, str]:
@@ -81,7 +99,7 @@ def checked_part(network: Network, index: int, name: str, part: Any) -> np.ndarr
     if layer == network.depth - 1 and network.n_outputs == 1 and not of_bias and _shape(part) in {(own.size,), own.shape}:
         part = np.reshape(part, shape)  # a row of numbers, or a matrix of one row
     meaning = "one number for each neuron" if of_bias else "the shape of the weights of that layer"
-    return finite_array(name, part, shape, f"a target with {meaning}")
+    return known_array(name, part, shape, f"a target with {meaning}")
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -122,7 +122,7 @@ class Witness:
     ----------
     kind
         ``rotation``, ``scaling``, ``fibre``, ``multipliers``, ``multiple`` or ``second solution``; for piecewise-linear networks also
-        ``region``, ``invisible``, ``unseen`` or ``lines``.
+        ``region``, ``invisible``, ``unseen`` or ``lines``; for updates of some layers, ``kernel``.
     dimension
         Dimension of the family of data sets that share the target, modulo the ambiguity group; 0 for a second solution.
     description

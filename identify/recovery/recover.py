@@ -19,6 +19,7 @@ from identify.base.options import METHODS, choice, positive, valid_seed, whole
 from identify.problem.arrays import ShapeError
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
+from identify.problem.heads import HeadSystem
 from identify.problem.rank import Spectrum
 from identify.problem.refusals import require_polynomial
 from identify.problem.steps import StepsSystem
@@ -64,6 +65,10 @@ TOLERANCE = 1e-6
 """Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
 
 
+ALONE = (FeatureSystem, HeadSystem, StepsSystem)
+"""Systems that say all that is known of uniqueness themselves."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the caller asked for, checked."""
@@ -94,7 +99,7 @@ class Options:
 
 
 def recover(
-    system: KKTSystem | FeatureSystem | StepsSystem,
+    system: KKTSystem | FeatureSystem | HeadSystem | StepsSystem,
     *,
     samples: int | None = None,
     method: str = "auto",
@@ -113,7 +118,7 @@ def recover(
     ----------
     system
         The equations; or a dense layer behind a known map, from :meth:`KKTSystem.features`; or several steps of training, from
-        :meth:`KKTSystem.steps`.
+        :meth:`KKTSystem.steps`; or one dense layer behind a softmax loss, from :meth:`KKTSystem.linear_head`: then X are features.
     samples
         n, at least 1; None estimates it: the number of labels, if there are any; else the numerical rank of the first-layer target, lifted
         by the bias target if that is observed. The rank is n for independent samples, and less otherwise: when so many samples
@@ -179,10 +184,10 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
-    if isinstance(system, (FeatureSystem, StepsSystem)) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
+    if isinstance(system, ALONE) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
         began = time.monotonic()
         batch = by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
-        if not judge or isinstance(system, (FeatureSystem, StepsSystem)):
+        if not judge or isinstance(system, ALONE):
             return doubted(batch)
         progress("judging the data exactly")
         left = None if budget is None else max(budget - (time.monotonic() - began), 0.0)

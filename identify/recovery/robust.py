@@ -135,7 +135,7 @@ def _carries_over(system: KKTSystem, found: Recovery, condition: Condition, scop
     layers = (0,) if scope.data in CELLS else (0, 1)
     if scope.network == "generic network":
         layers = tuple(layer - 1 for layer in condition.evidence["rank_of_layers"])
-    return all(ring.is_full(part) for layer in layers for part in (question.lifted(at, layer), at.signals[layer].T))
+    return all(ring.is_full(part) for layer in layers for part in (question.lifted(at, layer), question.heard(at, layer)))
 
 
 def _gram(

@@ -77,6 +77,10 @@ class Failure(StrEnum):
         "separation: {columns} numbers for the features of a sample, with the bias if it was observed, leave {equations} equations beside "
         "{samples} samples for the {unknowns} entries of one; expected at least as many"
     )
+    CLASSES = (
+        "softmax: {samples} samples, and {classes} classes, whose signals and features show at most {most}; expected no more, or the "
+        "update of another layer"
+    )
     NOT_FINITE = "phi: its values are NaN or infinite at all of {points} random samples; expected finite numbers"
     NOT_TRAINED = (
         "steps: the weights of layer {layer} did not move; expected changes of those of the first two layers and of the last, and of a "
@@ -142,6 +146,10 @@ class Family(StrEnum):
     KERNEL = (
         "parts: the data are not determined: all that was observed depends on a sample x through W_1 x, {width} numbers, so each of "
         "{samples} samples moves along the kernel of W_1. What enters the lowest observed layer may be: pass the network that begins there"
+    )
+    COLUMNS = (
+        "parts: the data are not determined: all that was observed depends on a sample x through W_1 x, {width} numbers, and the entries "
+        "whose columns are known, so each of {samples} samples moves along the kernel of the other {missing} columns of W_1"
     )
     BOTTLENECK = (
         "parts: the data are not determined: all that was observed depends on a sample through the {width} numbers that leave layer "
@@ -233,7 +241,7 @@ class Recovery:
     Attributes
     ----------
     X, c
-        Samples, and signed multipliers (``(n,)`` for one output, ``(n, C)`` for more).
+        Samples, and signed multipliers (``(n,)`` for one output, ``(n, C)`` for more); NaN for those that the observed layers leave open.
     residual
         Relative residual of (S) at (X, c), dimensionless.
     error_bars
@@ -277,6 +285,8 @@ class Recovery:
         the outputs) are positive for the class of the sample and negative for all others, as far as its error bar shows their signs. Raises
         :class:`InputError` when they are not.
         """
+        if np.isnan(self.c).any():
+            raise InputError("labels: the observed layers do not determine the multipliers (NaN in c); use X, or observe the last layer")
         if self.c.ndim == 1:
             return np.sign(self.c)
         largest = self.c.max(axis=1, keepdims=True)

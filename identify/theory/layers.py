@@ -114,7 +114,7 @@ THEOREMS = (
         conclusion="no other point has features in the row space of the update",
         scope="generic network, all data of this rank",
         reference=REFERENCE,
-        condition=None,
+        condition="some-layers",
         configuration=Configuration(
             inputs=2, samples=2, width=(3, 4, 4), outputs=3, bias=True, layers=(3,), activation=Activation.parse("tanh")
         ),

@@ -35,7 +35,8 @@ SPARE = 8
 def columns_of(question: NetworkQuestion) -> tuple[int, bool]:
     """Number of independent unknowns, and whether samples move in their own span only."""
     n, C = question.samples, question.outputs
-    inside = question.data is not None and question.rows_can_count and question.counted[0]
+    whole = question.known_sizes(0)[1] == question.inputs
+    inside = question.data is not None and whole and question.rows_can_count and question.counted[0]
     each = n - question.affine[0] if inside else question.inputs
     return n * (each + C - question.scales), inside
 
@@ -48,11 +49,18 @@ def image_sizes(question: NetworkQuestion, inside: bool) -> list[tuple[int, int]
     """
     found = []
     for layer, (W, bias) in enumerate(question.observed):
-        inner, out = question.sizes[layer : layer + 2]
+        out, inner = question.known_sizes(layer)
+        heard = int(np.sum(known_biases(question, layer)))
         if inside and not layer:
             inner = question.samples - question.affine[0]
-        found.append((out * inner * W, out * bias))
+        found.append((out * inner * W, heard * bias))
     return found
+
+
+def known_biases(question: NetworkQuestion, layer: int) -> np.ndarray:
+    """For each neuron of a layer, from 0, whether the update of its bias is known if that of the layer is."""
+    bias = None if question.system is None else question.system.updates[layer].bias
+    return np.ones(question.sizes[layer + 1], bool) if bias is None else ~np.isnan(bias)
 
 
 def isolated_seconds(question: NetworkQuestion) -> float:
@@ -191,6 +199,10 @@ def derivative(
             if size := sizes[not of_weights]:
                 count = min(goal + SPARE, size)
                 a, b = (rng.integers(-spread, spread + 1, (length, count)).astype(float) for length in (out, inner))
+                if of_weights and layer + 1 in question.sent:
+                    a[~question.sent[layer + 1].rows], b[~question.sent[layer + 1].columns] = 0.0, 0.0
+                if not of_weights:
+                    a[~known_biases(question, layer)] = 0.0
                 rows.append(_functionals(at, layer, in_h[layer], in_u[layer], a, b if of_weights else None))
     whole = concatenated(rows, axis=0)
     if not question.scales:

@@ -22,6 +22,7 @@ from identify.conditions.networks.realisation import may_decide, realisation, re
 from identify.conditions.networks.rulings import rulings, rulings_seconds
 from identify.conditions.networks.second import second_seconds, second_solution
 from identify.conditions.networks.separation import Route, separation
+from identify.conditions.networks.some_layers import is_its_own_question, kernel_family, some_layers
 from identify.conditions.plan import Plan
 from identify.problem.verdict import Arithmetic, Condition, Report, Witness
 
@@ -45,8 +46,8 @@ def judge_network(
     """
     found, witness = plan.found, None
     found["count"] = counted = count(question)
-    piecewise = question.sigma.kind == "piecewise-linear"
-    if question.sigma.kind == "analytic":
+    piecewise = question.sigma.kind == "piecewise-linear" and not question.is_partial
+    if question.sigma.kind == "analytic" and not question.is_partial:
         plan.evaluate("separation", passes_seconds(question), lambda: separation(question))
     if piecewise:
         plan.evaluate("pattern", passes_seconds(question), lambda: pattern(question))
@@ -84,10 +85,15 @@ def judge_network(
         plan.evaluate("enumeration", enumeration_seconds(question), lambda: enumeration(question), tried)
         if (not tried or "realisation" in plan.demanded) and may_decide(question, found["enumeration"]):
             plan.evaluate("realisation", realisation_seconds(question), realised)
+    if witness is None and (moving := kernel_family(question)) is not None:
+        found["witness"], witness = moving
     exact = [name for name in ("quadrics", "enumeration", "realisation") if name in found and found[name].is_proved]
     settled = settled or ("another data set with the same update was found" if witness is not None else "")
     proved = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
-    if proved and not exact:
+    if is_its_own_question(question) or "some-layers" in plan.demanded:
+        plan.evaluate("some-layers", passes_seconds(question), lambda: some_layers(question), settled)
+        proved += ["some-layers"] if found["some-layers"].is_proved else []
+    if proved and not exact and proved[0] != "some-layers":
         route = Route[found[proved[0]].evidence.get("route", Route.FORWARD.name)]
         plan.evaluate("competitors", 0.0, lambda: competitors(question, route))
     doubted = "competitors" in found and found["competitors"].holds is False
@@ -98,7 +104,7 @@ def judge_network(
     plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE)
     if witness is None and question.data is not None and question.equations_are_complete:
         witness = _fibre(question, found)
-    undecided = witness is None and question.data is not None and not (proved and not doubted)
+    undecided = witness is None and question.data is not None and not question.is_partial and not (proved and not doubted)
     if undecided and is_affordable(second_seconds(question)):
         other = second_solution(question)
         if other is not None:

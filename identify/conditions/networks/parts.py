@@ -14,7 +14,7 @@ Two layers, or layer 1 to l = 2, are the counts of :mod:`~identify.conditions.ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from identify.problem.activation import Activation, PiecewiseLinear
@@ -35,6 +35,12 @@ class Need:
     needed: int
     base: int
     """The layer that is entered by what is determined: 1 if these are the samples."""
+    ranks: tuple[int, ...]
+    """The layers whose updates must have rank n."""
+
+    def neurons_counted(self, parts: Parts) -> int:
+        """How many give equations: those whose column, or whose row, is known."""
+        return parts.rows(self.neurons) if self.layer == self.neurons else parts.columns(self.layer)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Parts:
         For each observed layer, by number from 1, whether the updates of its weights and of its bias are known.
     is_softmax
         Whether multipliers are those of a softmax loss, whose sum is zero for each sample.
+    sent
+        For each layer of whose weights' update some rows or columns are not known, how many rows and how many columns are.
     """
 
     sizes: tuple[int, ...]
@@ -59,6 +67,7 @@ class Parts:
     seen: Mapping[int, tuple[bool, bool]]
     samples: int
     is_softmax: bool
+    sent: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -88,12 +97,21 @@ class Parts:
         return int(self.sees_weights(layer) and self.sees_bias(layer))
 
     def rows(self, layer: int) -> int:
-        """The dimension of the space of all signals of a layer."""
-        return self.sizes[layer] - int(layer == self.depth and self.is_softmax)
+        """The dimension of the space of all signals of a layer, as far as its neurons' updates are known."""
+        known = self.sent[layer][0] if layer in self.sent else self.sizes[layer]
+        return known - int(layer == self.depth and self.is_softmax and known == self.sizes[layer])
+
+    def columns(self, layer: int) -> int:
+        """How many of the numbers that enter a layer have a known column in its update."""
+        return self.sent[layer][1] if layer in self.sent else self.sizes[layer - 1]
+
+    def lacks(self, layer: int) -> int:
+        """How many have not."""
+        return self.sizes[layer - 1] - self.columns(layer)
 
     def cap(self, layer: int) -> int:
         """The largest rank that the update of a layer's weights can have."""
-        return min(self.rows(layer), self.sizes[layer - 1] + self.affine(layer))
+        return min(self.rows(layer), self.columns(layer) + self.affine(layer))
 
     def counts(self, layer: int) -> bool:
         """Whether the update of a layer's weights is known and can have rank n."""
@@ -116,7 +134,7 @@ class Parts:
         """Independent numbers in updates of rank at most n, at most."""
         n, total = self.samples, 0
         for layer, (weights, bias) in self.seen.items():
-            rows, columns = self.rows(layer), self.sizes[layer - 1] + self.affine(layer)
+            rows, columns = self.rows(layer), self.columns(layer) + self.affine(layer)
             if weights:
                 total += n * (rows + columns - n) if n <= min(rows, columns) else rows * columns
             total += rows if bias and not weights else 0
@@ -132,11 +150,10 @@ def forward(parts: Parts) -> Iterator[Need]:
         for base in range(layer):  # 0: the point is parametrised by x
             if base and not parts.counts(base):
                 continue
-            point = d if base == 0 else n - parts.affine(base)
-            point = min(point, d) if base == 1 else point
+            point = _point(parts, base) if base else d
             start, needed = max(base, 1), point + n - parts.affine(layer) + 1
-            if parts.is_analytic(layer - 1) and parts.sizes[layer - 1] >= needed and parts.is_injective(start, layer - 2, point):
-                yield Need(ExposedBy.FORWARD, layer, layer - 1, needed, start)
+            if parts.is_analytic(layer - 1) and parts.columns(layer) >= needed and parts.is_injective(start, layer - 2, point):
+                yield Need(ExposedBy.FORWARD, layer, layer - 1, needed, start, (*([base] if base else []), layer))
 
 
 def backward(parts: Parts) -> Iterator[Need]:
@@ -144,29 +161,29 @@ def backward(parts: Parts) -> Iterator[Need]:
     for layer in parts.weighted:
         if layer < parts.depth and parts.counts(layer) and parts.is_analytic(layer):
             needed = _point(parts, layer) + parts.signals(layer) * (parts.samples + 1)
-            if parts.sizes[layer] >= needed:
-                yield Need(ExposedBy.BACKWARD, layer, layer, needed, layer)
+            if parts.rows(layer) >= needed:
+                yield Need(ExposedBy.BACKWARD, layer, layer, needed, layer, (layer,))
 
 
 def joint(parts: Parts) -> Iterator[Need]:
     """Counts for all samples together, for which no rank is needed; the multipliers, true and other ones, are unknowns too."""
     n, d = parts.samples, parts.inputs
     if parts.sees_bias(1) and parts.is_analytic(1):
-        if n == 1 and parts.sees_bias(2) and parts.sizes[1] >= d + parts.signals(1):
-            yield Need(ExposedBy.ONE_SIGNAL, 1, 1, d + parts.signals(1), 1)
+        if n == 1 and parts.sees_bias(2) and 2 not in parts.sent and parts.rows(1) >= d + parts.signals(1):
+            yield Need(ExposedBy.ONE_SIGNAL, 1, 1, d + parts.signals(1), 1, ())
         needed = n * (d + 2 * parts.signals(1)) + 1
-        if parts.sizes[1] >= needed:
-            yield Need(ExposedBy.JOINT, 1, 1, needed, 1)
+        if parts.rows(1) >= needed:
+            yield Need(ExposedBy.JOINT, 1, 1, needed, 1, ())
     for layer in parts.weighted:
         needed = n * (d + 2 * parts.sizes[layer]) + 1
-        enough = layer > 1 and parts.is_analytic(layer - 1) and parts.sizes[layer - 1] >= needed
+        enough = layer > 1 and parts.is_analytic(layer - 1) and parts.columns(layer) >= needed
         if enough and parts.is_injective(1, layer - 2, d):
-            yield Need(ExposedBy.JOINT, layer, layer - 1, needed, 1)
+            yield Need(ExposedBy.JOINT, layer, layer - 1, needed, 1, ())
 
 
 def _point(parts: Parts, base: int) -> int:
-    point = parts.samples - parts.affine(base)
-    return min(point, parts.inputs) if base == 1 else point
+    """In how many dimensions a competitor can vary: in the row space of the base, and freely where columns are not known."""
+    return min(parts.samples - parts.affine(base) + parts.lacks(base), parts.sizes[base - 1])
 
 
 def features_needs(parts: Parts, base: int) -> Iterator[Need]:
@@ -186,7 +203,7 @@ def proof(parts: Parts, need: Need) -> Finding:
     return Finding(
         YES,
         need.reason,
-        {"layer": need.layer, "below": need.neurons, "vector": vector, "width": parts.sizes[need.neurons], "needed": need.needed},
+        {"layer": need.layer, "below": need.neurons, "vector": vector, "width": need.neurons_counted(parts), "needed": need.needed},
     )
 
 
@@ -195,14 +212,17 @@ def excluded(parts: Parts) -> Finding | None:
     n, d, lowest = parts.samples, parts.inputs, min(parts.seen)
     if not parts.sees_weights(1) and parts.sizes[1] < d:
         return Finding(NO, ExposedBy.KERNEL, {"width": parts.sizes[1]})
+    if parts.lacks(1) and parts.sizes[1] < parts.lacks(1):
+        return Finding(NO, ExposedBy.COLUMNS, {"width": parts.sizes[1], "missing": parts.lacks(1)})
     narrow = [k for k in range(2, lowest) if parts.sizes[k] < d]
     if narrow:
         return Finding(NO, ExposedBy.BOTTLENECK, {"layer": narrow[0], "width": parts.sizes[narrow[0]], "inputs": d})
     pieces = all(isinstance(sigma, PiecewiseLinear) for sigma in parts.activations)
-    if not parts.weighted and pieces and d > (parts.rows(parts.depth) if parts.is_softmax else 0):
+    if not parts.weighted and pieces and d > (parts.sizes[-1] - 1 if parts.is_softmax else 0):
         return Finding(NO, ExposedBy.CELL)
     # free multipliers count only where they follow from the samples; otherwise these may be fixed in a family of multipliers
-    follow = parts.sees_weights(parts.depth) and n <= parts.sizes[-2] and all(map(parts.is_analytic, range(1, parts.depth)))
+    last = parts.sees_weights(parts.depth) and parts.depth not in parts.sent
+    follow = last and n <= parts.sizes[-2] and all(map(parts.is_analytic, range(1, parts.depth)))
     unknowns = n * (d + (parts.sizes[-1] if follow and not parts.is_softmax else 0))
     if unknowns > parts.equations:
         return Finding(NO, ExposedBy.FEW_EQUATIONS, {"unknowns": unknowns, "equations": parts.equations})
@@ -241,9 +261,9 @@ def ways(parts: Parts) -> list[Way]:
         smooth = not isinstance(parts.activations[0], PiecewiseLinear)
         reads = n == 1 and smooth and parts.sees_bias(1) and parts.sees_bias(2) and parts.sizes[1] >= d
         return [Way(Method.SIGNALS, parts.sizes[1], d, 1)] if reads else []
-    if weighted[:2] == [1, 2] and parts.counts(2):
+    if weighted[:2] == [1, 2] and parts.counts(2) and not parts.sent:
         return _enough(Way(Method.FORWARD, _row_equations(parts, 2), point, 2))
-    if n == 1 and parts.affine(1) and parts.depth > 2 and not parts.sees_weights(2):
+    if n == 1 and parts.affine(1) and parts.depth > 2 and not parts.sees_weights(2) and not parts.lacks(1):
         return [Way(Method.ROW, d + 1, d, 1)]
     base, found = weighted[0], []
     behind = [layer for layer in weighted if layer > 1 and parts.counts(layer) and min(parts.sizes[1:layer]) >= point]
@@ -253,14 +273,14 @@ def ways(parts: Parts) -> list[Way]:
     if parts.counts(base) and base < parts.depth and min(parts.sizes[1:base], default=d) >= d:
         if base > 1 and base + 1 in weighted and parts.counts(base + 1):
             found += _enough(Way(Method.HEAD, _row_equations(parts, base + 1), _point(parts, base), base))
-        else:
+        elif not parts.lacks(base):
             found += _enough(_alone(parts, base))
     return sorted(found, key=lambda way: -way.equations / max(way.unknowns, 1))
 
 
 def _alone(parts: Parts, base: int) -> Way:
     """By the signals of one layer."""
-    n, sigma, signals, width = parts.samples, parts.activations[base - 1], parts.signals(base), parts.sizes[base]
+    n, sigma, signals, width = parts.samples, parts.activations[base - 1], parts.signals(base), parts.rows(base)
     if not isinstance(sigma, PiecewiseLinear):
         return Way(Method.BACKWARD if base == 1 else Method.HEAD, width - n, _point(parts, base) + signals - 1, base)
     unknowns = n * (n + 1) // 2 + n * signals
@@ -271,7 +291,7 @@ def _alone(parts: Parts, base: int) -> Way:
 
 
 def _row_equations(parts: Parts, layer: int) -> int:
-    return parts.sizes[layer - 1] + parts.affine(layer) - parts.samples
+    return parts.columns(layer) + parts.affine(layer) - parts.samples
 
 
 def _enough(way: Way) -> list[Way]:
@@ -287,7 +307,7 @@ def samples_finding(parts: Parts) -> Finding:
         return Finding(MAYBE, ExposedBy.POLYNOMIAL)
     found = ways(parts)
     way = found[0].method if found else None
-    if parts.samples == 1 and parts.affine(1):
+    if parts.samples == 1 and parts.affine(1) and not parts.lacks(1):
         return Finding(YES, ExposedBy.ONE_ROW, {"layer": 1, "vector": "x"}, way)
     needs = list(samples_needs(parts))
     if needs:

@@ -25,6 +25,7 @@ from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.network import Network
+from identify.problem.partial import Sent
 from identify.problem.signals import Forward
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.updates import layer_numbers
@@ -144,6 +145,16 @@ class NetworkQuestion:
             "unknowns": self.unknowns,
         }
 
+    @cached_property
+    def sent(self) -> dict[int, Sent]:
+        """The known rows and columns of each layer, from 1, of whose update some are not."""
+        return {} if self.system is None else self.system.sent
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some rows or columns of an observed update, or entries of a bias, are not known."""
+        return self.system is not None and self.system.is_partial
+
     @property
     def is_smooth(self) -> bool:
         """Whether every activation is analytic or a polynomial, so that rank at one point is rank at almost every point."""
@@ -165,16 +176,24 @@ class NetworkQuestion:
     @property
     def rows_can_count(self) -> bool:
         """Whether the update of the first layer was observed and can have rank n."""
-        return self.observed[0][0] and self.samples <= min(self.neurons, self.inputs + self.affine[0])
+        rows, columns = self.known_sizes(0)
+        return self.observed[0][0] and self.samples <= min(rows, columns + self.affine[0])
 
     @property
     def features_can_count(self) -> bool:
         """The same of the second layer, whose rank counts the features of the first."""
-        return self.observed[1][0] and self.samples <= min(self.sizes[2], self.neurons + self.affine[1])
+        rows, columns = self.known_sizes(1)
+        return self.observed[1][0] and self.samples <= min(rows, columns + self.affine[1])
+
+    def known_sizes(self, layer: int) -> tuple[int, int]:
+        """How many rows and columns of the update of a layer, from 0, are known if it was observed."""
+        return self.sent[layer + 1].counts if layer + 1 in self.sent else (self.sizes[layer + 1], self.sizes[layer])
 
     @property
     def equations(self) -> int:
         """Number of scalar equations (S)."""
+        if self.system is not None and self.is_partial:
+            return self.system.n_equations
         sizes = zip(self.sizes, self.sizes[1:], self.observed, strict=False)
         return sum(out * (inside * W + bias) for inside, out, (W, bias) in sizes)
 
@@ -311,14 +330,21 @@ class NetworkQuestion:
             at = self.passes(attempt)
             for layer in range(2):
                 if self.observed[layer][0] and not found[layer]:
-                    found[layer] = all(at.ring.is_full(part) for part in (self.lifted(at, layer), at.signals[layer].T))
+                    found[layer] = self._has_rank(at, layer)
         return found[0], found[1]
+
+    def has_rank(self, layer: int) -> bool:
+        """Whether the known part of the update of a layer, from 0, is proved to have rank n at the given data."""
+        return any(self._has_rank(self.passes(attempt), layer) for attempt in range(ATTEMPTS if self.is_exact else 1))
+
+    def _has_rank(self, at: Passes, layer: int) -> bool:
+        return all(at.ring.is_full(part) for part in (self.lifted(at, layer), self.heard(at, layer)))
 
     def _counted_by_some_neurons(self) -> list[bool]:
         """The same, from little more than n neurons of a wide first layer: what is independent there is independent."""
         net, (X, c) = self._given
         n, found = self.samples, [False, False]
-        if not self.is_exact or self.pieces is None or self.neurons < 2 * (n + SPARE):
+        if not self.is_exact or self.is_partial or self.pieces is None or self.neurons < 2 * (n + SPARE):
             return found
         ring = self.ring()
         assert isinstance(ring, Modular)
@@ -331,12 +357,23 @@ class NetworkQuestion:
         return found
 
     def lifted(self, at: Passes, layer: int) -> Any:
-        """What enters a layer (from 0), with a 1 if the update of its bias is known: one column for each sample."""
+        """What enters a layer (from 0) in its known columns, with a 1 if the update of its bias is known: one column for each sample."""
         entering = at.entering[layer]
+        if layer + 1 in self.sent:
+            columns = self.sent[layer + 1].columns
+            entering = shaped(entering, lambda values: values[:, columns])
         if not self.observed[layer][1]:
             return entering.T
         one = at.ring.read(np.ones((self.samples, 1)))
         return concatenated([entering, one]).T
+
+    def heard(self, at: Passes, layer: int) -> Any:
+        """The signals of a layer (from 0) in its known rows: one column for each sample."""
+        signals = at.signals[layer]
+        if layer + 1 in self.sent:
+            rows = self.sent[layer + 1].rows
+            signals = shaped(signals, lambda values: values[:, rows])
+        return signals.T
 
 
 def degree_of_scale(sigma: Activation) -> int:

@@ -36,7 +36,7 @@ def fixed_signs(question: NetworkQuestion) -> FixedSigns | None:
     samples change the second update by a multiple of the sum of their multipliers.
     """
     sigma = question.sigma
-    if question.data is None or question.biases[0] or sigma.parity >= 0:
+    if question.data is None or question.is_partial or question.biases[0] or sigma.parity >= 0:
         return None
     constant = float(sigma(0.0))
     if sigma.kind != "analytic" and Fraction(constant) != sigma.exact(Fraction(0)):

@@ -16,7 +16,7 @@ from identify.problem.precision import SLACK, format_of
 from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from
+from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
 from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS
 from identify.recovery.separation.one_layer import separated_from_one_layer
 from identify.recovery.separation.precision import lone_rank
@@ -28,13 +28,18 @@ CONFIRMED = 6
 
 
 def from_first_layer(asked: Asked) -> Recovery:
-    """The first layer of a deeper network alone."""
+    """The first layer of a deeper network alone; rows that were not sent are neurons that such a network does not have."""
     system = asked.system
-    net, first = system.network, system.updates[0]
+    net, lifted, matrix = system.network, system.updates[0].bias is not None, matrix_of(system, 1)
+    known, bias = sent_of(system, 1).rows, net.biases[0]
     asked.evidence["chosen"] = WhyParts.BACKWARD.value
-    two = Network(net.weights[:2], biases=[net.biases[0], None], activation=net.activations[0])
+    two = Network(
+        [net.weights[0][known], net.weights[1][:, known]],
+        biases=[None if bias is None else bias[known], None],
+        activation=net.activations[0],
+    )
     found = separated_from_one_layer(
-        KKTSystem.gradient(two, layers={1: tuple(first)}),
+        KKTSystem.gradient(two, layers={1: (matrix[:, :-1], matrix[:, -1]) if lifted else matrix}),
         samples=asked.samples,
         seed=asked.seed,
         tolerance=asked.tolerance,
@@ -49,14 +54,14 @@ def from_first_layer(asked: Asked) -> Recovery:
 def from_zeros(asked: Asked) -> Recovery:
     """The first layer of any network alone, by the zeros of its signals."""
     system, n, evidence = asked.system, asked.samples, asked.evidence
-    net, update = system.network, matrix_of(system, 1)
+    net, update, rows = system.network, matrix_of(system, 1), sent_of(system, 1).rows
     evidence["chosen"] = WhyParts.ZEROS.value
     asked.progress("zeros of the signals")
     left, values, _ = np.linalg.svd(update, full_matrices=False)
     bias = net.biases[0]
     assert bias is not None
     rng = np.random.default_rng(asked.seed)
-    batch, draws, hits = by_zeros(update, left[:, :n], net.weights[0], bias, rng, asked.clock.go_on)
+    batch, draws, hits = by_zeros(update, left[:, :n], net.weights[0][rows], bias[rows], rng, asked.clock.go_on)
     numbers = {"samples": n, "starts": draws, "converged": hits}
     evidence["separation"] = numbers | {"found": n if batch is not None else 0}
     if batch is None:
@@ -68,7 +73,7 @@ def from_zeros(asked: Asked) -> Recovery:
     noise = entry * np.hypot(np.linalg.norm(batch.X, axis=1), net.n_inputs**0.5)
     bars = np.linalg.norm(batch.inverse, axis=1) * np.hypot(noise, np.finfo(float).eps * values[0])
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
-    c = multipliers_from(system, batch.X, batch.signals, 1)
+    c = multipliers_from(system, batch.X, batch.signals, 1, rows)
     found = Recovery(batch.X, c, 0.0, bars, Method.ZEROS.value, symmetry_of(system), asked.seed, evidence, known)
     return completed(asked, batch.X, c, bars, found)
 
@@ -108,7 +113,7 @@ def from_row(asked: Asked) -> Recovery:
     x, noise = right[0, :d] / right[0, d], values[1] / values[0] if len(values) > 1 else 0.0
     bar = max(noise, format_of(system.target)) * float(np.hypot(np.linalg.norm(x), 1.0)) ** 2
     signal = U[:, 0] * values[0] * right[0, d]
-    c = multipliers_from(system, x[None], signal[None], 1)
+    c = multipliers_from(system, x[None], signal[None], 1, sent_of(system, 1).rows)
     numbers = {"samples": 1, "starts": 0, "converged": 0}
     known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
     evidence["precision"] = {"noise": noise}
@@ -124,8 +129,11 @@ def from_signals(asked: Asked) -> Recovery:
     evidence["chosen"] = WhyParts.SIGNALS.value
     first, second = system.updates[0].bias, system.updates[1].bias
     assert first is not None and second is not None
-    arriving = net.weights[1].T @ second
-    sigma, W, b = net.activations[0], net.weights[0], net.biases[0]
+    if np.isnan(second).any():
+        raise InapplicableError.of(Failure.PARTS, evidence, observed=", ".join(system.parts), samples=1)
+    known = ~np.isnan(first)
+    arriving, first = (net.weights[1].T @ second)[known], first[known]
+    sigma, W, b = net.activations[0], net.weights[0][known], net.biases[0][known]
     weight = 1 / max(float(np.linalg.norm(first)), np.finfo(float).tiny)
     asked.progress("one sample from its slopes")
 

@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from identify.base.limits import Clock
 from identify.conditions.networks.parts import Way
+from identify.problem.partial import Sent
 from identify.problem.precision import DIGITS_KEPT, SLACK, format_of
 from identify.problem.signals import forward
 from identify.problem.symmetry import symmetry_of
@@ -20,6 +21,9 @@ from identify.problem.uniqueness import Uniqueness, UniquenessReason, Uniqueness
 from identify.recovery.separation.dense import _refined_multipliers
 from identify.recovery.separation.precision import LARGEST
 from identify.recovery.solution import Failure, Obstacle, Recovery, ResidualError
+
+OPEN = 1e-9
+"""Relative size of singular values, and of entries of a kernel, that count as zero."""
 
 
 class WhyParts(StrEnum):
@@ -50,17 +54,33 @@ class Asked:
 
 
 def matrix_of(system: KKTSystem, layer: int) -> Float[np.ndarray, "out columns"]:
-    """The update of a layer, with its bias column if that was observed."""
+    """The known rows and columns of the update of a layer, with its bias column if that was observed."""
     W, bias = system.updates[layer - 1]
     assert W is not None
     W = W.reshape(-1, W.shape[-1])
-    return W if bias is None else np.hstack([W, bias[:, None]])
+    sent = Sent.of(W)
+    known = W[np.ix_(*sent)]
+    return known if bias is None else np.hstack([known, bias[sent.rows, None]])
+
+
+def sent_of(system: KKTSystem, layer: int) -> Sent:
+    """The known rows and columns of an observed layer of weights."""
+    W = system.updates[layer - 1].W
+    assert W is not None
+    return Sent.of(W.reshape(-1, W.shape[-1]))
 
 
 def multipliers_from(
-    system: KKTSystem, X: Float[np.ndarray, "n d"], signals: Float[np.ndarray, "n out"], layer: int
+    system: KKTSystem,
+    X: Float[np.ndarray, "n d"],
+    signals: Float[np.ndarray, "n out"],
+    layer: int,
+    rows: Bool[np.ndarray, " width"] | None = None,
 ) -> Float[np.ndarray, "n C"]:
-    """The multipliers behind the signals of a layer: each sample's are linear in its own, by its slopes above."""
+    """The multipliers behind the signals of a layer: each sample's are linear in its own, by its slopes above.
+
+    ``rows``: of which neurons the signals are; None: of all.
+    """
     net = system.network
     if not np.isfinite(signals).all():
         return np.full((len(X), net.n_outputs), np.nan)
@@ -70,8 +90,39 @@ def multipliers_from(
         through = np.eye(net.n_outputs)
         for k in range(net.depth - 1, layer - 1, -1):
             through = net.activations[k - 1](before[k - 1][i], order=1)[:, None] * (net.weights[k].T @ through)
-        c.append(np.linalg.lstsq(through, signal, rcond=None)[0])
+        c.append(np.linalg.lstsq(through if rows is None else through[rows], signal, rcond=None)[0])
     return np.array(c).reshape(len(X), net.n_outputs)
+
+
+def undetermined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, "n C"]:
+    """Which multipliers of these samples the known signals leave open: those in the kernel of all of them together.
+
+    A layer narrower than the outputs, slopes of zero, or a row of the last update that was not sent leave some.
+    """
+    net = system.network
+    slopes = [sigma(z, order=1) for sigma, z in zip(net.activations, net.forward(X).before, strict=False)]
+    heard = {}
+    for k, update in system.layers.items():
+        known = np.zeros(net.sizes[k], bool)
+        for part in update:
+            if part is not None:
+                known |= ~np.isnan(part.reshape(net.sizes[k], -1)).all(axis=1)
+        heard[k] = known
+    if heard.get(net.depth, np.zeros(1, bool)).all():
+        return np.zeros((len(X), net.n_outputs), bool)
+    found = []
+    for i in range(len(X)):
+        through, rows = np.eye(net.n_outputs), []
+        for k in range(net.depth, 0, -1):
+            if k < net.depth:
+                through = slopes[k - 1][i][:, None] * (net.weights[k].T @ through)
+            if k in heard:
+                size = float(np.linalg.norm(through))
+                rows.append(through[heard[k]] / (size or 1.0))
+        _, values, kernel = np.linalg.svd(np.vstack(rows), full_matrices=True)
+        rank = int(np.sum(values > OPEN * max(float(values.max(initial=0.0)), np.finfo(float).tiny)))
+        found.append((np.abs(kernel[rank:]) > OPEN).any(axis=0))
+    return np.array(found).reshape(len(X), net.n_outputs)
 
 
 def completed(
@@ -99,6 +150,7 @@ def completed(
         norms = np.linalg.norm(X, axis=1)
         X, c = ambiguity.canonical(X, c)
         bars = bars * np.linalg.norm(X, axis=1) / norms
+    c = np.where(undetermined_multipliers(system, X), np.nan, c)
     if system.network.n_outputs == 1:
         c = c[:, 0]
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)

@@ -11,11 +11,13 @@ from identify.base.limits import Clock, limit_time, time_limit
 from identify.base.options import METHODS, choice, positive, whole
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
+from identify.problem.heads import HeadSystem
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 from identify.recovery.separation.alone import by_zeros_of_signals, has_zeros_for
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.feature_batch import separated_features
+from identify.recovery.separation.heads import separated_head
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
 from identify.recovery.separation.parts import is_in_parts, separated_from_parts
@@ -29,11 +31,13 @@ FORWARD = "the updates of the first two layers were observed"
 def is_beyond_polynomials(system: KKTSystem) -> bool:
     """Whether the theorems about two layers and polynomials do not apply, so that the batch is found by separation."""
     net = system.network
+    if system.is_partial:
+        return True
     return net.depth != 2 or net.has_output_bias or any(sigma.kind != "polynomial" for sigma in net.activations)
 
 
 def by_separation(
-    system: KKTSystem | FeatureSystem | StepsSystem,
+    system: KKTSystem | FeatureSystem | HeadSystem | StepsSystem,
     samples: int | None,
     method: str,
     starts: int | None,
@@ -53,6 +57,13 @@ def by_separation(
         if checkpoint is not None:
             raise InputError("checkpoint: received a folder, but a map has no contents to know it by; leave it out, and set a budget")
         starts = None if starts is None else whole("starts", starts, advice=", or None for as many as are needed")
+        known = None if data is None else check_pair("data", data, system)
+    elif isinstance(system, HeadSystem):
+        for name, value in (("starts", starts), ("checkpoint", checkpoint)):
+            if value is not None:
+                raise InputError(
+                    f"{name}: received {value!r}, which has no meaning for one layer behind a loss; leave it out, and set a budget"
+                )
         known = None if data is None else check_pair("data", data, system)
     elif isinstance(system, StepsSystem):
         for name, value in (("starts", starts), ("checkpoint", checkpoint)):
@@ -78,6 +89,8 @@ def by_separation(
         try:
             if isinstance(system, FeatureSystem):
                 found = separated_features(system, starts=starts, clock=clock, **asked)
+            elif isinstance(system, HeadSystem):
+                found = separated_head(system, clock=clock, **asked)
             elif isinstance(system, StepsSystem):
                 found = recovered(system, go_on=clock.go_on, **asked)
             else:

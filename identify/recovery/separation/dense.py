@@ -22,6 +22,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from identify.base.limits import refuse_above
 from identify.problem.lattice import Lattice
+from identify.problem.partial import Sent
 from identify.problem.precision import format_of
 from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
@@ -29,11 +30,11 @@ from identify.problem.uniqueness import Uniqueness, UniquenessReason, Uniqueness
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed
 from identify.recovery.separation.kept import Kept
+from identify.recovery.separation.largest import Largest
 from identify.recovery.separation.noisy import FITS, Explained, from_rows
 from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.precision import allowed_residual, rank_among, rank_of_quantised, shown_rank
 from identify.recovery.separation.search import FEW, PATIENCE
-from identify.recovery.separation.sent import Sent
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
 
@@ -185,7 +186,7 @@ def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: di
     ranks = []
     for k, (matrix, own, lifted) in enumerate(zip(updates.matrices, values, updates.lifted, strict=True)):
         weights = matrix[:, :-1] if lifted else matrix
-        lattice, sent = (Lattice.of(weights), Sent.of(weights)) if k < 2 else (None, None)
+        lattice, sent = (Lattice.of(weights), Largest.of(weights)) if k < 2 else (None, None)
         if lattice is not None and lattice.is_sign:
             raise InapplicableError.of(Failure.SIGNS, evidence, layer=k + 1, levels=lattice.used)
         if sent is not None:
@@ -364,10 +365,14 @@ def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Floa
             continue
         H = np.zeros((n, 0)) if update.W is None else passed.entering[k]
         H = H if update.bias is None else np.hstack([H, np.ones((n, 1))])
-        parts = [part.reshape(len(net.weights[k]), -1) for part in (update.W, update.bias) if part is not None]
-        wide = through.transpose(1, 0, 2).reshape(-1, n * C)
+        known = np.hstack([part.reshape(len(net.weights[k]), -1) for part in (update.W, update.bias) if part is not None])
+        seen = through
+        if system.is_partial:
+            sent = Sent.of(known)
+            known, seen, H = known[np.ix_(*sent)], through[:, sent.rows], H[:, sent.columns]
+        wide = seen.transpose(1, 0, 2).reshape(-1, n * C)
         gram += (wide.T @ wide).reshape(n, C, n, C) * (H @ H.T)[:, None, :, None]
-        layers.append((through, H, np.hstack(parts)))
+        layers.append((seen, H, known))
 
     def missing(c: np.ndarray) -> tuple[float, np.ndarray]:
         total, gradient = 0.0, np.zeros((n, C))

@@ -32,7 +32,7 @@ from identify.problem.precision import format_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.alone import from_first_layer, from_row, from_signals, from_zeros
-from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from
+from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.inversion import INVERSIONS, inverted_through
 from identify.recovery.separation.precision import lone_rank, rank_among
@@ -49,6 +49,7 @@ from identify.recovery.solution import (
 
 FAMILIES = {
     ExposedBy.KERNEL: Family.KERNEL,
+    ExposedBy.COLUMNS: Family.COLUMNS,
     ExposedBy.BOTTLENECK: Family.BOTTLENECK,
     ExposedBy.CELL: Family.REGION,
     ExposedBy.FEW_EQUATIONS: Family.PARTS,
@@ -80,7 +81,8 @@ class Plan:
             raise RecoveryError("target: every number of the weights' updates is zero, so there is nothing to recover the samples from")
         ranks = {k: rank_among(values[k], units[k], rank, n) if rank else 0 for k, rank in ranks.items()}
         seen = {k: (update.W is not None, update.bias is not None) for k, update in system.layers.items()}
-        parts = Parts(net.sizes, net.activations, tuple(b is not None for b in net.biases), seen, n, is_softmax=False)
+        partial = {k: sent.counts for k, sent in system.sent.items()}
+        parts = Parts(net.sizes, net.activations, tuple(b is not None for b in net.biases), seen, n, is_softmax=False, sent=partial)
         _refuse_families(parts, evidence)
         # a layer whose rank is smaller, such as the last one behind a softmax loss, does not count these samples
         counting = {k: (weights and ranks[k] >= n, bias) for k, (weights, bias) in seen.items()}
@@ -91,7 +93,7 @@ class Plan:
 
 
 def _refuse_families(parts: Parts, evidence: dict[str, Any]) -> None:
-    no = excluded(Parts(parts.sizes, parts.activations, parts.biases, parts.seen, parts.samples, parts.sizes[-1] > 1))
+    no = excluded(replace(parts, is_softmax=parts.sizes[-1] > 1))
     if no is None:
         return
     n, d = parts.samples, parts.inputs
@@ -103,11 +105,15 @@ def _dimension(no: Finding, n: int, d: int) -> int:
     """Of the family, at least."""
     if no.reason is ExposedBy.FEW_EQUATIONS:
         return no.numbers["unknowns"] - no.numbers["equations"]
+    if no.reason is ExposedBy.COLUMNS:
+        return n * (no.numbers["missing"] - no.numbers["width"])
     return n * int(d - no.numbers.get("width", 0))
 
 
 def is_in_parts(system: KKTSystem) -> bool:
-    """Whether neither the first two layers were observed nor, of two layers, the first."""
+    """Whether neither the first two layers were observed nor, of two layers, the first; or some of their rows or columns were not sent."""
+    if system.is_partial:
+        return True
     first, second = system.updates[0].W, system.updates[1].W
     return first is None or (second is None and system.network.depth > 2)
 
@@ -128,7 +134,7 @@ def separated_from_parts(
     Parameters
     ----------
     system
-        Updates of any layers, but not of the first two together.
+        Updates of any layers, but not of the first two together; or with rows or columns that were not sent.
     samples
         n; None reads it off the ranks of the updates, and is one sample if only biases were observed.
     seed, tolerance, evidence, clock, progress
@@ -168,14 +174,14 @@ def separated_from_parts(
     raise failure
 
 
-def own_map(net: Network, layer: int) -> Callable[[Any], Any]:
-    """What enters a layer, as a function of JAX of one sample."""
+def own_map(net: Network, layer: int, columns: np.ndarray) -> Callable[[Any], Any]:
+    """What enters a layer, in its known columns, as a function of JAX of one sample."""
 
     def phi(x: Any) -> Any:
         for W, b, sigma in list(zip(net.weights, net.biases, net.activations, strict=False))[: layer - 1]:
             z = W @ x
             x = sigma.jax(z if b is None else z + b)
-        return x
+        return x if columns.all() else x[np.flatnonzero(columns)]
 
     return phi
 
@@ -184,7 +190,8 @@ def behind_own_layers(asked: Asked) -> Recovery:
     """With the layers below as a known map; in coordinates of the row space of the first update, if that counts the samples too."""
     system, n, layer = asked.system, asked.samples, asked.way.layer
     net = system.network
-    phi, start, basis = own_map(net, layer), np.zeros(net.n_inputs), np.eye(net.n_inputs)
+    sent = sent_of(system, layer)
+    phi, start, basis = own_map(net, layer, sent.columns), np.zeros(net.n_inputs), np.eye(net.n_inputs)
     within = asked.ranks.get(1) == n
     asked.evidence["chosen"] = (WhyParts.WITHIN if within else WhyParts.FEATURES).value.format(layer=layer)
     if within:
@@ -193,9 +200,8 @@ def behind_own_layers(asked: Asked) -> Recovery:
     def chart(t: Any) -> Any:
         return phi(start + t @ basis)
 
-    update = system.updates[layer - 1]
-    assert update.W is not None
-    behind = FeatureSystem(chart, len(basis), update.W.reshape(-1, update.W.shape[-1]), update.bias)
+    matrix, lifted = matrix_of(system, layer), system.updates[layer - 1].bias is not None
+    behind = FeatureSystem(chart, len(basis), matrix[:, :-1] if lifted else matrix, matrix[:, -1] if lifted else None)
     found = separated_features(
         behind,
         samples=n,
@@ -207,19 +213,29 @@ def behind_own_layers(asked: Asked) -> Recovery:
     )
     X = start + found.X @ basis
     signals = found.c.reshape(len(X), -1)
-    return completed(asked, X, multipliers_from(system, X, signals, layer), found.error_bars, found)
+    return completed(asked, X, multipliers_from(system, X, signals, layer, sent.rows), found.error_bars, found)
 
 
 def _row_coordinates(system: KKTSystem, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A point and a basis (as rows) of the samples that the first update allows: all of its row space, or an affine subspace of it."""
-    d, lifted = system.network.n_inputs, system.updates[0].bias is not None
+    """A point and a basis (as rows) of the samples that the first update allows: all of its row space, or an affine subspace of it.
+
+    Entries whose columns are not known are free.
+    """
+    lifted, known = system.updates[0].bias is not None, sent_of(system, 1).columns
+    d = int(known.sum())
     rows = np.linalg.svd(matrix_of(system, 1), full_matrices=False)[2][:n]
-    if not lifted:
-        return np.zeros(d), rows
-    last = rows[:, d]
-    start = (last / (last @ last)) @ rows[:, :d]
-    basis = np.linalg.svd(last[None])[2][1:] @ rows[:, :d]
-    return start, np.linalg.qr(basis.T)[0].T
+    start, basis = np.zeros(d), rows
+    if lifted:
+        last = rows[:, d]
+        start = (last / (last @ last)) @ rows[:, :d]
+        basis = np.linalg.qr((np.linalg.svd(last[None])[2][1:] @ rows[:, :d]).T)[0].T
+    if known.all():
+        return start, basis
+    whole, free = np.zeros(len(known)), np.eye(len(known))[~known]
+    whole[known] = start
+    inside = np.zeros((len(basis), len(known)))
+    inside[:, known] = basis
+    return whole, np.vstack([inside, free])
 
 
 def above_layers(asked: Asked, above: Callable[..., Recovery]) -> Recovery:

@@ -12,9 +12,9 @@ from identify.problem.uniqueness import UniquenessReason
 from identify.recovery.separation.bends import Fixed, Rounded, better_pieces
 from identify.recovery.separation.dense import Updates
 from identify.recovery.separation.jointly import Observed, Passed
+from identify.recovery.separation.largest import Largest
 from identify.recovery.separation.precision import noise_rank, rank_of_quantised
 from identify.recovery.separation.reduced import normal_equations
-from identify.recovery.separation.sent import Sent
 from identify.recovery.solution import Failure, InapplicableError, ResidualError
 
 SAMPLES = 5
@@ -201,7 +201,7 @@ class TestBeyond:
     def test_dead_neurons_and_silent_inputs_are_not_taken_for_entries_that_were_not_sent(self):
         update = np.random.default_rng(0).standard_normal((30, 20))
         update[:20], update[:, :5] = 0, 0
-        assert Sent.of(update) is None
+        assert Largest.of(update) is None
 
     def test_masked_entries(self):
         system, _ = planted()

@@ -15,14 +15,14 @@ smaller."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sent:
+class Largest:
     """Which entries of an update were sent, and the smallest size among them."""
 
     seen: Bool[np.ndarray, "m D"]
     threshold: float
 
     @classmethod
-    def of(cls, update: Float[np.ndarray, "m D"]) -> Sent | None:
+    def of(cls, update: Float[np.ndarray, "m D"]) -> Largest | None:
         """None for an update without zeros but those of dead neurons and silent inputs, or without a threshold."""
         seen = update != 0
         live = seen[seen.any(axis=1)][:, seen.any(axis=0)]
