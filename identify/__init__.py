@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from identify.problem.system import KKTSystem
     from identify.problem.uniqueness import Uniqueness
     from identify.problem.verdict import Condition, Report, Scope, Verdict, Witness
+    from identify.recovery.completing import Completion, complete
     from identify.recovery.recover import recover
     from identify.recovery.solution import Recovery, RecoveryError
     from identify.sweeps.constraints import GridError
@@ -65,6 +66,7 @@ _HOME = {
     "Certificate": "certificates.certify",
     "CertificateFileError": "checker.verify",
     "CertificateTooLargeError": "certificates.certify",
+    "Completion": "recovery.completing",
     "Condition": "problem.verdict",
     "Configuration": "planting.configuration",
     "DefenceCurve": "defence.curves",
@@ -114,6 +116,7 @@ _HOME = {
     "audit": "auditing.audit",
     "certify": "certificates.certify_solution",
     "check": "conditions.check",
+    "complete": "recovery.completing",
     "defences": "defence.advise",
     "exposed": "conditions.exposed",
     "gradients_of": "problem.models",
@@ -138,6 +141,7 @@ __all__ = [
     "Certificate",
     "CertificateFileError",
     "CertificateTooLargeError",
+    "Completion",
     "Condition",
     "Configuration",
     "DefenceCurve",
@@ -187,6 +191,7 @@ __all__ = [
     "audit",
     "certify",
     "check",
+    "complete",
     "defences",
     "exposed",
     "gradients_of",

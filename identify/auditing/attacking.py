@@ -17,6 +17,7 @@ from identify.attacks.stationary import stationarity as attack_stationarity
 from identify.auditing.activations import DEGREES, approximations
 from identify.auditing.batch import batch, batch_seconds, update_of
 from identify.auditing.findings import Basis, Finding
+from identify.auditing.parts import EXPOSED, FEATURES, counted_samples, features, features_seconds, shown
 from identify.auditing.protecting import NETWORK_DEFENCES, network_advice
 from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
@@ -29,7 +30,6 @@ from identify.base.options import BUZAGLO_PRESETS
 from identify.conditions.check import check
 from identify.problem.arrays import ShapeError
 from identify.problem.network import Network, from_parameters
-from identify.problem.rank import Spectrum
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
@@ -102,8 +102,6 @@ def equations(work: Work) -> None:
     """The regime: given, or inferred from the data."""
     refuse_many(work)
     subject, how = work.subject, "given"
-    if subject.gradient is not None and not {"W1", "W2"} <= set(subject.gradient):
-        attack_for(subject, "gradient")  # a gradient that lacks layers is refused before any work, unless the batch may follow from it
     numbers: dict[str, float] = {}
     work.regime = subject.regime or ""
     if not work.regime:
@@ -144,10 +142,10 @@ def verdict(work: Work) -> None:
         )
         work.add(Finding("verdict", DETERMINED, answer, "this network", Basis.REFUSED, advice))
         return
-    if system.updates[0].W is None and work.samples is None:
+    samples = counted_samples(work, system)
+    if samples is None:
         work.not_evaluated("verdict", DETERMINED, "the number of samples is not known; pass samples=n")
         return
-    samples = work.samples or max(Spectrum.of(system).rank, 1)
     report = check(system, samples=samples, seed=work.seed, budget=VERDICT_SHARE * work.left, progress=work.progress)
     judged(
         work,
@@ -178,7 +176,7 @@ def approximation(work: Work) -> None:
     values, close = [], approximations(subject.activation, interval)
     for sigma, deviation in close:
         residual = None
-        if subject.depth == 2 and subject.X is not None:
+        if subject.depth == 2 and subject.X is not None and not lacks_layers(work):
             system = system_of(subject, work.regime, sigma)
             residual = system.residual(subject.X, best_multipliers(system, subject.X, subject.y, work.budget))
         rows.append((sigma.degree, deviation, residual))
@@ -205,8 +203,14 @@ def approximation(work: Work) -> None:
 
 def _is_approximated(work: Work) -> bool:
     subject = work.subject
-    wanted = subject.depth == 2 and subject.activation.kind == "analytic" and work.regime not in SELF_TRAINED
+    wanted = subject.depth == 2 and not lacks_layers(work) and subject.activation.kind == "analytic" and work.regime not in SELF_TRAINED
     return wanted and not is_recovered(work)
+
+
+def lacks_layers(work: Work) -> bool:
+    """Whether the gradient of some parameters, or some of its entries, was not given."""
+    gradient = work.subject.gradient
+    return gradient is not None and (set(work.subject.layers) - set(gradient) != set() or any(np.isnan(g).any() for g in gradient.values()))
 
 
 def is_recovered(work: Work) -> bool:
@@ -314,7 +318,7 @@ def _least_squares_seconds(work: Work) -> float:
 
 
 def _is_diagnosable(work: Work) -> bool:
-    return work.regime != "max-margin" or work.subject.y is not None
+    return not lacks_layers(work) and (work.regime != "max-margin" or work.subject.y is not None)
 
 
 def attack(work: Work) -> None:
@@ -323,6 +327,9 @@ def attack(work: Work) -> None:
     if is_recovered(work):
         why = "not run: the recovery found all samples that the update counts"
         work.add(Finding("attack", ATTACK, why, "–", Basis.NONE))
+        return
+    if lacks_layers(work):
+        work.add(Finding("attack", ATTACK, "not run: the published attacks need the gradient of every layer", "–", Basis.NONE))
         return
     made, name = attack_for(subject, work.regime)
     samples, counted = work.samples, "given"
@@ -377,8 +384,10 @@ def attack(work: Work) -> None:
 
 STEPS: tuple[Step, ...] = (
     Step("equations", equations, decisive=True),
+    Step("the layers that were sent", shown, finding="exposed", question=EXPOSED),
     Step("the verdict", verdict, finding="verdict", question=DETERMINED),
     Step("the batch behind the update", batch, batch_seconds, "recovery", RECOVERY),
+    Step("what enters the last layer", features, features_seconds, "features", FEATURES),
     Step("verdict for the recovered samples", verdict_for_the_batch, finding="recovered", question=RECOVERED),
     Step("certificate of the verdict", partial(certificate_of, "verdict"), partial(certificate_seconds, "verdict")),
     Step(

@@ -55,7 +55,7 @@ def batch(work: Work) -> None:
         evidence = getattr(error, "evidence", {})
         work.note_interrupt(evidence.get("interrupted"))
         ranks = evidence.get("ranks")
-        details = [] if ranks is None else [_counted(ranks)]
+        details = [] if not ranks else [_counted(ranks, system)]
         work.separation = f"separation of the updates did not recover any sample: {error}"
         work.add(
             Finding(
@@ -72,10 +72,11 @@ def batch(work: Work) -> None:
     work.found = found
     work.batch = found if found.n_samples == found.evidence["separation"]["samples"] else None
     work.note_interrupt(found.evidence.get("interrupted"))
-    work.add(_finding(work, found, observed))
+    work.add(_finding(work, found, system))
 
 
-def _finding(work: Work, found: Recovery, observed: str) -> Finding:
+def _finding(work: Work, found: Recovery, system: KKTSystem) -> Finding:
+    observed = ", ".join(system.parts)
     subject, ranks = work.subject, found.evidence["ranks"]
     wanted = found.evidence["separation"]["samples"]
     answer = f"{len(found.X)} of {wanted} samples behind the update, by {found.method}; residual {show(found.residual)}"
@@ -84,7 +85,7 @@ def _finding(work: Work, found: Recovery, observed: str) -> Finding:
     values |= {"uniqueness": found.uniqueness.to_dict()}
     largest = float(found.relative_error_bars.max())
     details = [
-        _counted(ranks),
+        *([_counted(ranks, system)] if ranks else []),
         f"whether these are the only such data: {found.uniqueness}",
         f"largest error bar {show(largest)} relative, to first order",
     ]
@@ -114,8 +115,10 @@ def _has_classes(found: Recovery) -> bool:
     return found.c.ndim > 1 and bool(np.isfinite(found.c).all())
 
 
-def _counted(ranks: list[int]) -> str:
+def _counted(ranks: list[int], system: KKTSystem) -> str:
     """What the ranks of the updates say of the number of samples."""
+    layers = [k for k, update in system.layers.items() if update.W is not None]
     if len(ranks) == 1:
-        return f"the rank of the update of the first layer is {ranks[0]}: no fewer samples"
+        which = "the first layer" if layers[0] == 1 else f"layer {layers[0]}"
+        return f"the rank of the update of {which} is {ranks[0]}: no fewer samples"
     return f"the ranks of the updates are {', '.join(map(str, ranks))}, layer by layer: no fewer samples than the largest"

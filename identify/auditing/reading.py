@@ -153,7 +153,7 @@ def read(
 
 
 def _problem(model, activation, trust: bool) -> Problem | None:
-    refuse_recovery_only("audit", model)
+    refuse_recovery_only("audit", model, takes_parts=True)
     if isinstance(model, (Problem, KKTSystem)):
         if activation is not None:
             raise InputError("activation: received one beside a problem, which has its own; leave it out")
@@ -226,12 +226,17 @@ def _like(
     if isinstance(value, Network):
         own = _network(argument, value)[0]
     else:
-        own = layers(_arrays(argument, value, trust), str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
+        own = _arrays(argument, value, trust)
+        if complete or not own or not set(own) <= set(found):  # the names of some layers say which these are
+            own = layers(own, str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
     unknown, missing = set(own) - set(found), set(found) - set(own)
     if unknown or (missing and complete):
         raise ShapeError(f"{argument}: has the layers {', '.join(own)}; expected {', '.join(found)}, those of the model")
     shaped = {name: np.reshape(part, found[name].shape) if np.size(part) == found[name].size else part for name, part in own.items()}
-    return {name: finite_array(name, part, found[name].shape, f"{argument}, shaped like the model") for name, part in shaped.items()}
+    return {
+        name: finite_array(name, part, found[name].shape, f"{argument}, shaped like the model", may_lack=not complete)
+        for name, part in shaped.items()
+    }
 
 
 def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activation:

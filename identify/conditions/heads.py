@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from identify.conditions.judgement import GENERIC_IN_WORDS, RANK_SCOPE, versions
+from identify.conditions.judgement import verdict_of_head, versions
 from identify.conditions.plan import Plan
 from identify.exact.enclosures import SAFETY, UNIT, Enclosure, has_full_column_rank
 from identify.problem.heads import HeadSystem
-from identify.problem.verdict import Arithmetic, Condition, Report, Scope, Verdict
+from identify.problem.verdict import Arithmetic, Condition, Report
 
 REFERENCE = "Theorem 'softmax-head' (docs, theory)"
 AGREES = 1e-6
@@ -42,25 +42,13 @@ def check_head(system: HeadSystem, samples: int, seed: int, data: tuple[np.ndarr
     """The report of :func:`identify.check`; ``data``: features and multipliers."""
     found, n, C, m = plan.found, samples, system.n_outputs, system.n_inputs
     lifted, given = system.is_lifted, data is not None
-    found["count"] = counted = _count(system, n)
+    found["count"] = _count(system, n)
     classes = None if data is None else _classes(system, *data)
     ranks = data is None or (classes is not None and _ranks(system, data[0], classes))
-    found["separation"] = proved = _generic(system, n, classes, given, ranks)
-    found["local"] = local = _local(system, n, data, classes, ranks)
-    scope = Scope("this network", "this data" if given else "generic data")
-    reasons, explained = (f"{c.name}: {c.statement}" for c in (proved, local)), ()
-    if n == 1 and lifted and (classes is not None or not given):
-        verdict, scope = Verdict.UNIQUE, Scope("this network", "this data" if given else RANK_SCOPE)
-        reasons = ("one sample: every row of the update is a multiple of (h, 1), and one entry of its signal is positive",)
-    elif proved.is_proved:
-        verdict, scope, reasons = Verdict.UNIQUE, Scope("generic network", "this data" if given else RANK_SCOPE), (_reason(proved),)
-        explained = (GENERIC_IN_WORDS,)
-    elif counted.holds is False and not given:
-        verdict, reasons = Verdict.NOT_UNIQUE, (_reason(counted),)
-    elif local.is_proved:
-        verdict = Verdict.LOCALLY_UNIQUE
-    else:
-        verdict = Verdict.UNDECIDED
+    found["separation"] = _generic(system, n, classes, given, ranks)
+    found["local"] = _local(system, n, data, classes, ranks)
+    is_row = n == 1 and lifted and (classes is not None or not given)
+    verdict, scope, reasons, explained = verdict_of_head(found, data_are_given=given, is_one_row=is_row)
     subject = {"regime": "gradient", "inputs": m, "outputs": C, "samples": n, "loss": "softmax", "observed": "W b" if lifted else "W"}
     subject |= {"equations": system.n_equations, "unknowns": system.n_unknowns(n)}
     notes = (
@@ -70,7 +58,7 @@ def check_head(system: HeadSystem, samples: int, seed: int, data: tuple[np.ndarr
     return Report(
         verdict=verdict,
         scope=scope,
-        reasons=tuple(reasons),
+        reasons=reasons,
         ambiguity=("the order of the samples",),
         conditions=tuple(found[name] for name in ("separation", "local", "count")),
         subject=subject,
@@ -80,10 +68,6 @@ def check_head(system: HeadSystem, samples: int, seed: int, data: tuple[np.ndarr
         versions=versions(),
         question=HeadQuestion(system, n, data),
     )
-
-
-def _reason(condition: Condition) -> str:
-    return f"{condition.name}: {condition.statement}"
 
 
 def _count(system: HeadSystem, n: int) -> Condition:

@@ -264,6 +264,28 @@ def verdict_of_network(
     return Verdict.UNDECIDED, scope, failing or ("no condition applies to these sizes, layers and activations",), ()
 
 
+ONE_ROW = "one sample: every row of the update is a multiple of (h, 1), and one entry of its signal is positive"
+
+
+def verdict_of_head(
+    found: dict[str, Condition], *, data_are_given: bool, is_one_row: bool
+) -> tuple[Verdict, Scope, tuple[str, ...], tuple[str, ...]]:
+    """Verdict, scope, reasons, and the scope in words, for one dense layer behind a softmax loss."""
+    these = "this data" if data_are_given else RANK_SCOPE
+    if is_one_row:
+        return Verdict.UNIQUE, Scope("this network", these), (ONE_ROW,), ()
+    reasons = {name: f"{name}: {condition.statement}" for name, condition in found.items()}
+    if found["separation"].is_proved:
+        return Verdict.UNIQUE, Scope("generic network", these), (reasons["separation"],), (GENERIC_IN_WORDS,)
+    scope = Scope("this network", "this data" if data_are_given else "generic data")
+    if found["count"].holds is False and not data_are_given:
+        return Verdict.NOT_UNIQUE, scope, (reasons["count"],), ()
+    open_still = (reasons["separation"], reasons["local"])
+    if found["local"].is_proved:
+        return Verdict.LOCALLY_UNIQUE, scope, open_still[::-1], ()
+    return Verdict.UNDECIDED, scope, open_still, ()
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result rests on."""
     return dict(_versions())

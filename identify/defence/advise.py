@@ -33,13 +33,14 @@ from identify.defence.asking import (
 )
 from identify.defence.curves import DefenceCurve, Defences
 from identify.defence.estimates import network_bars
-from identify.defence.levels import Defence, Level, Problem
+from identify.defence.levels import Defence, Level, Problem, Tried
 from identify.defence.privacy import chance, missing_information
 from identify.defence.sending import labels_of
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation
 from identify.problem.precision import LARGEST, SLACK
 from identify.problem.refusals import is_polynomial, refuse_recovery_only, require_polynomial
+from identify.problem.steps import StepsSystem
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE, recover
@@ -53,6 +54,8 @@ MOST_BITS = 53
 CLIPS = (1.0, 0.1, 0.01)
 MULTIPLIERS = tuple(float(f"1e{k}") for k in range(-6, 2))
 STEPS = (1, 2, 5, 10, 20)
+MOST_UNROLLED = 5
+"""Steps up to which training is unrolled to check the curve of several steps."""
 NO_LOSS = "steps: left out, because the multipliers are not those of a mean softmax or logistic loss, so training cannot go on"
 UNCHECKED = "recoveries to check the estimate with were left out for lack of time"
 TRAINED_ANEW = "weights, width, degree, batch: left out, because a network trained on its data would have to be trained anew for each level"
@@ -122,7 +125,8 @@ def defences(
         gradients.
     steps
         Numbers of full-batch local steps, at least 1, of gradient descent on the mean softmax (one output: logistic) loss, to which the
-        multipliers must belong. The error is that of an attack that takes the change for a single step at the mean of the path, not tried.
+        multipliers must belong. The estimate is for an attack that takes the change for a single step at the mean of the path, which is an
+        approximation for more than one. One recovery unrolls the training (:meth:`KKTSystem.steps`), at the most steps up to 5.
     withheld
         Sets of layers, by number from 1, whose update is not sent.
     clip
@@ -134,7 +138,7 @@ def defences(
         Significant bits, 1 to 53, of the observed targets if the defence itself is not about them: 24, as in float32.
     spot_checks
         Levels of each defence, evenly spread, at which :func:`identify.recover` is run; at least 0. For polynomial networks of noise and
-        of rounding only, for others where some typical error is below 1.
+        of rounding only, for others where some typical error is below 1 (``steps``: at one level, which takes long).
     seed
         Seed of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
@@ -256,6 +260,7 @@ class _Audit:
         stopped: dict[int, str] = {}
         change, rho, odds = (np.full(count, np.nan) for _ in range(3))
         bound, typical, observed, informed = (np.full((count, known), np.nan) for _ in range(4))
+        approximate = np.zeros(count, bool)
         missing, longest, cut = None, 0.0, ""
         for k, level in enumerate(defence.levels):
             is_late = k > 0 and not (is_affordable(longest) and is_affordable(0.0))
@@ -268,7 +273,7 @@ class _Audit:
             these, others = self.judge(problem)
             verdicts.append(these)
             generic.append(others)
-            change[k] = problem.change
+            change[k], approximate[k] = problem.change, problem.approximate
             if problem.data is not None:
                 try:
                     bars = self.bars(problem)
@@ -284,21 +289,32 @@ class _Audit:
             elif k in spots:
                 cut = self.spot(problem, level, k, observed, stopped) or cut
             longest = max(longest, time.monotonic() - began)
-        if self.is_deep and defence.is_tried:  # where the estimate promises something
-            promising = [k for k, row in enumerate(typical) if (row[~np.isnan(row)] < 1).any()]
+        if self.is_deep:
+            promising = [k for k, row in enumerate(typical) if (row[~np.isnan(row)] < 1).any()]  # where the estimate promises something
+            if defence.tried is Tried.UNROLLED:  # one, because it takes long: the most steps that are still few
+                promising = [k for k, level in enumerate(defence.levels) if 1 < int(level) <= MOST_UNROLLED][-1:]
             for k in sorted(_spread(promising, self.spot_checks)):
                 if not is_affordable(0.0):
                     cut = UNCHECKED
                     break
                 self.progress(f"{defence.name} {defence.levels[k]}: recovery")
                 cut = self.spot(defence.problem(defence.levels[k]), defence.levels[k], k, observed, stopped) or cut
-        change, bound, typical, observed, informed, rho, odds = (
-            part[:count] for part in (change, bound, typical, observed, informed, rho, odds)
+        change, bound, typical, observed, informed, rho, odds, approximate = (
+            part[:count] for part in (change, bound, typical, observed, informed, rho, odds, approximate)
         )
         table = (tuple(verdicts), tuple(generic), change, bound, typical, observed, stopped, cut)
         private = (None, None, None) if missing is None else (rho, odds, missing)
         more = (informed if self.is_deep else None, *private)
-        return DefenceCurve(defence.name, defence.axis, defence.levels[:count], defence.hides, *table, *more)
+        return DefenceCurve(
+            defence.name,
+            defence.axis,
+            defence.levels[:count],
+            defence.hides,
+            *table,
+            *more,
+            approximate=tuple(map(bool, approximate)) if approximate.any() else (),
+            tried=defence.tried,
+        )
 
     def judge(self, problem: Problem) -> tuple[Verdict | None, Verdict | None]:
         """The verdicts for these data and for generic data."""
@@ -334,6 +350,8 @@ class _Audit:
     def recovered(self, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
         """Relative errors of ``recover`` on the observed system, the reason if it did not succeed, and the part it had no time for."""
         assert problem.seen is not None and problem.data is not None
+        if problem.unrolled is not None:
+            return self.unrolled(problem.unrolled, problem)
         tolerance = max(TOLERANCE, 3 * problem.change) if problem.change else None
         if tolerance is not None:  # a refusal by the residual alone would say nothing of the samples, which are compared with the truth
             tolerance = SLACK * problem.change if self.is_deep else min(tolerance, LARGEST)
@@ -346,6 +364,19 @@ class _Audit:
         # errors along a scale that (S) leaves free are not what bars are about
         group = found.ambiguity if self.is_deep else ambiguity_of(replace(problem.seen, labels=None))
         return group.match(found.X, found.c, *problem.data).errors, "", late
+
+    def unrolled(self, system: StepsSystem, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
+        """The same by training unrolled."""
+        assert problem.data is not None
+        try:
+            found = recover(system, samples=problem.samples, seed=self.seed, budget=self.budget, judge=False)
+        except (RecoveryError, TooLargeError) as error:
+            evidence = getattr(error, "evidence", {})
+            late = _late(evidence)
+            if evidence.get("interrupted") is not None:  # a search that had no time says nothing
+                return np.full(problem.samples, np.nan), "", "training unrolled"
+            return np.full(problem.samples, np.inf), str(error), late
+        return found.match(*problem.data).errors, "", _late(found.evidence)
 
 
 def _spread(choices: Sequence[int], count: int) -> set[int]:

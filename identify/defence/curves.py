@@ -16,6 +16,7 @@ from identify.base.errors import UnknownNameError
 from identify.base.options import positive
 from identify.conditions.diagnostics.error_bars import digits
 from identify.defence.findings import Advice, Advised, Calibration, Prediction
+from identify.defence.levels import Tried
 from identify.defence.privacy import excluding_multiplier
 from identify.problem.verdict import Verdict, jsonable
 from identify.report.curves import draw_defence
@@ -99,6 +100,10 @@ class DefenceCurve:
     chance: Float[np.ndarray, " levels"] | None = None
     missing: float | None = None
     """DP-SGD: the information in nats on which ``chance`` rests."""
+    approximate: tuple[bool, ...] = ()
+    """For each level, whether verdicts and errors are those of a simpler problem that is near; empty: at none."""
+    tried: Tried = Tried.PROMISING
+    """What the observed errors are those of."""
 
     def advice(self, error: float = HIDDEN) -> Advice:
         """The weakest level at which no sample is determined to a smaller error than this, relative to its norm, to first order.
@@ -220,10 +225,18 @@ class DefenceCurve:
                 "stopped": self.stopped.get(k),
                 "statement": self.statement(k),
             }
+            | ({"approximate": self.approximate[k]} if self.approximate else {})
             | {name: part[k] for name, part in self._further.items()}
             for k, level in enumerate(self.levels)
         ]
-        content = {"name": self.name, "axis": self.axis, "verdicts_of_the_target_without_it": self.hides, "summary": self.summary()}
+        content: dict[str, Any] = {
+            "name": self.name,
+            "axis": self.axis,
+            "verdicts_of_the_target_without_it": self.hides,
+            "summary": self.summary(),
+        }
+        if self.tried is Tried.UNROLLED:
+            content["observed_by"] = self.tried.value
         if self._further:
             content |= {"advice": self.advice().to_dict(), "calibration": self.calibration().to_dict()}
             content |= {} if self.excluded is None else {"excluded_from": self.excluded, "missing_nats": self.missing}
@@ -238,12 +251,13 @@ class DefenceCurve:
     def explain(self, width: int = 100) -> str:
         """The curve as a table of text, for the worst sample at each level, and the level at which the answer changes."""
         further = {"informed": "Fisher", "rho": "rho", "chance": "chance"}
-        heads = tuple(further[name] for name in self._further)
+        heads = ("model",) * bool(self.approximate) + tuple(further[name] for name in self._further)
         rows: list[tuple[str, ...]] = [("level", "these data", "generic data", *heads, "typical", "at most", "digits", "observed")]
         for k, level in enumerate(self.levels):
             verdicts = (str(verdict) if verdict is not None else "–" for verdict in (self.verdicts[k], self.generic[k]))
             errors = (_worst(self.typical[k]), _worst(self.bound[k]), str(self.digits(k)) if self.verdicts[k] is not None else "–")
-            others = (_best(part[k]) if part.ndim > 1 else f"{part[k]:.1e}" for part in self._further.values())
+            others = [_best(part[k]) if part.ndim > 1 else f"{part[k]:.1e}" for part in self._further.values()]
+            others = ([("exact", "near")[self.approximate[k]]] if self.approximate else []) + others
             rows.append((f"{level:g}" if isinstance(level, float) else str(level), *verdicts, *others, *errors, self._observed(k)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{self.name}: {self.axis}"]
@@ -255,6 +269,10 @@ class DefenceCurve:
                 lines += textwrap.wrap(f"{row[0]}: {self.statement(k)}", width, initial_indent="  - ", subsequent_indent="    ")
             previous = state
         said = [self.cut] * bool(self.cut) + ([str(self.advice()), str(self.calibration())] if self._further else [])
+        if self.approximate:
+            said.append("model near: the equations of one step at the mean of the path stand for those of several steps")
+        if self.tried is Tried.UNROLLED:
+            said.append(f"observed: {self.tried}")
         if self.excluded is not None:
             guess = "any attack without prior knowledge (a sample uniform in a ball) is excluded, but for a chance of 1 %"
             said.append(f"{guess}, from about {self.excluded:.2g} on")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from identify.conditions.diagnostics.perturbations import round_to_bits
 from identify.problem.activation import Activation
 from identify.problem.network import Network, TwoLayerNetwork
 from identify.problem.signals import layer_updates
+from identify.problem.steps import StepsSystem
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.updates import Update
 
@@ -42,6 +44,10 @@ class Problem:
     """Standard deviation of the Gaussian noise in each number of the target; None if the change is another."""
     systematic: bool = False
     """Whether the change of the target is no noise, but follows from the data."""
+    unrolled: StepsSystem | None = None
+    """The same numbers as several steps of training, which :func:`identify.recover` takes as they are."""
+    approximate: bool = False
+    """Whether the exact equations are those of a simpler problem that is near: then so is the error estimate."""
 
     @property
     def change(self) -> float:
@@ -49,6 +55,15 @@ class Problem:
         if self.seen is None or self.data is None:
             return np.nan
         return self.seen.residual(*self.data) * float(norm(self.seen.target) / norm(self.system.target))
+
+
+class Tried(StrEnum):
+    """Which recoveries are made to check a defence; the values say what is observed."""
+
+    PROMISING = "what recover finds from the observed numbers, where the estimate promises something"
+    UNROLLED = (
+        "what recover finds by training unrolled (KKTSystem.steps), for few steps; typical errors are those of an attack that does not"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +76,7 @@ class Defence:
     problem: Callable[[Level], Problem]
     hides: bool = False
     """Whether it changes only the observed equations; then the verdict, about the exact ones, is the same at all levels."""
-    is_tried: bool = True
-    """Whether a recovery from the observed equations is the attack that the estimate is about."""
+    tried: Tried = Tried.PROMISING
 
 
 @dataclass(frozen=True, eq=False)

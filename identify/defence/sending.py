@@ -7,14 +7,15 @@ changes.
 
 **Several steps.** The first layer's change is :math:`\sum_t\sum_i u_i(t)\,\tilde x_i^\top`, so its rows lie in the span of the samples
 exactly, after any number of steps. The deeper layers' activations drift. The levels here are those of forward separation that takes the
-change for one step at the mean of the visited weights, were the path straight; an attack that unrolls the training does not meet this
-limit.
+change for one step at the mean of the visited weights, were the path straight: for more than one step an approximation. An attack that
+unrolls the training does not meet this limit; for few steps it is made, and observed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,10 +23,11 @@ from scipy.special import expit, softmax
 
 from identify.base.errors import InputError
 from identify.conditions.diagnostics.perturbations import round_to_bits
-from identify.defence.levels import Defence, Level, Owner, Problem, alike, exact_system
+from identify.defence.levels import Defence, Level, Owner, Problem, Tried, alike, exact_system
 from identify.defence.privacy import concentrated
 from identify.problem.network import Network
 from identify.problem.signals import layer_updates
+from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 
 FORMATS = ("float32", "float16", "bfloat16", "int8")
@@ -159,11 +161,14 @@ def steps(owner: Owner, levels: tuple[Level, ...], rate: float) -> Defence:
         pairs = enumerate(owner.system.updates, 1)
         names = [name for k, seen in pairs for name, part in zip((f"W{k}", f"b{k}"), seen, strict=True) if part is not None]
         mean = np.concatenate([(after[name] - before[name]).reshape(-1) for name in names]) / (rate * int(count))
-        return Problem(exact, len(X), (X, total), exact.with_target(mean), owner.system, systematic=True)
+        loss = "softmax" if net.n_outputs > 1 else "logistic"
+        several = StepsSystem.of(net, final, learning_rate=rate, steps=int(count), loss=loss)
+        facts: dict[str, Any] = {"systematic": True, "unrolled": several, "approximate": int(count) > 1}
+        return Problem(exact, len(X), (X, total), exact.with_target(mean), owner.system, **facts)
 
     # recover judges each layer by its own noise, and the drift is none in the first: several steps are a question of their own for it
     axis = f"full-batch local steps at rate {rate:g}, taken for one step at the mean of the path"
-    return Defence("steps", axis, levels, problem, hides=True, is_tried=False)
+    return Defence("steps", axis, levels, problem, hides=True, tried=Tried.UNROLLED)
 
 
 def moved(network: Network, system: KKTSystem, made: list, rate: float) -> Network:

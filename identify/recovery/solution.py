@@ -101,6 +101,14 @@ class Failure(StrEnum):
         "alone had been sent; the others are not known, and {columns} of {inputs} columns have any entry. Expected all entries: the row "
         "space of a few is not that of the samples, and a column without any says nothing of that part of the samples"
     )
+    INCOMPLETE = (
+        "complete: no matrix of rank up to {rank} has the known entries, {share:.0%} of all, and they are too few to tell a larger rank "
+        "with the other {entries}; expected more entries, spread over all rows and columns"
+    )
+    UNTOLD = (
+        "complete: a matrix of rank {rank} has the known entries to {misfit:.1e}, but misses known entries that were hidden from it by "
+        "{held_out:.1e}: the others cannot be told; expected more entries"
+    )
     HIDDEN = (
         "separation: {samples} samples, of which the first update shows {rank}: the signals of the others are below its noise, which is "
         "{noise:.2g} of its root mean square"

@@ -47,8 +47,9 @@ def drawn(config: Configuration, seed: int) -> HeadCase | None:
     return HeadCase(config, HeadSystem(A, b, c.T @ H, c.sum(axis=0) if config.bias else None), H, classes, seed)
 
 
-def _one_too_few(config: Configuration, seed: int) -> HeadCase | None:
-    return drawn(replace(config, outputs=classes_needed(config.samples, 1, config.bias) - 1), seed)
+def _square(config: Configuration, seed: int) -> HeadCase | None:
+    """As many equations for one sample as it has unknowns, or one more: other points solve some of them for some class."""
+    return drawn(replace(config, outputs=2 * config.samples + 1 - config.bias), seed)
 
 
 def _determined(case: HeadCase) -> Seen:
@@ -98,6 +99,6 @@ THEOREMS = (
         configuration=Configuration(inputs=2, samples=2, width=4, outputs=7, bias=True, activation=Activation.parse("tanh")),
         examine=_determined,
         draw=drawn,
-        nearest=(("one class too few", _one_too_few),),
+        nearest=(("as many equations as unknowns", _square),),
     ),
 )

@@ -9,6 +9,7 @@ from support.command_line import run
 import identify as idf
 from identify.auditing.findings import Basis
 from identify.auditing.protecting import NETWORK_LEVELS, Whose
+from identify.problem.exposure import Exposed
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +93,56 @@ def test_the_update_of_another_network(problem):
     assert found["recovery"].values["ranks"][:2] == [5, 5] and found["attack"].basis is Basis.OBSERVED
 
 
-def test_a_gradient_that_lacks_the_second_layer_says_what_is_missing(problem):
-    system, _ = problem
-    with pytest.raises(idf.ShapeError, match="gradient: lacks .*W2"):
-        idf.audit(system.network, gradient={"W1": -system.parts["W1"]}, budget=5.0)
+@pytest.fixture(scope="module")
+def smooth():
+    config = idf.Configuration(inputs=6, samples=3, width=(24, 20), activation="gelu", outputs=5, bias=True)
+    return config.plant(0, multipliers="softmax")
+
+
+class TestSomeLayers:
+    """A gradient of some layers is answered: by counts, by a recovery, or by the reason why there is none."""
+
+    def test_the_last_layer_alone(self, smooth, tmp_path):
+        pytest.importorskip("matplotlib")
+        system, truth = smooth
+        found = idf.audit(system.network, gradient={"W3": -system.parts["W3"]}, budget=20.0)
+        row = idf.exposed(system.network, {3: "weights"}, samples=3).rows[0]
+        assert found["exposed"].basis is Basis.PROOF and found["exposed"].values["samples"] == row.samples.to_dict()
+        assert row.samples.status is Exposed.PROVED_GENERIC and "determined: the number of samples" in found["exposed"].answer
+        assert found["verdict"].report.verdict == "UNIQUE" and found["verdict"].report["some-layers"].is_proved
+        assert found.recovery.match(truth.X, truth.c).errors.max() < 1e-8
+        assert "the rank of the update of layer 3 is 3" in found["recovery"].details[0]
+        assert found["attack"].basis is Basis.NONE and "features" not in found
+        found.save(tmp_path)
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "What do these layers show?" in page and "the samples" in page
+
+    def test_features_when_the_samples_move_along_a_kernel(self):
+        system, truth = idf.Configuration(inputs=30, samples=3, width=(20, 16), activation="gelu", outputs=12, bias=True).plant(
+            1, multipliers="softmax"
+        )
+        net = system.network
+        found = idf.audit(net, gradient={"W3": -system.parts["W3"]}, budget=20.0)
+        assert found["verdict"].report.verdict == "NOT_UNIQUE" and "not determined: " in found["exposed"].answer
+        assert found.recovery is None and "kernel of W_1" in found["recovery"].details[-2]
+        H = net.forward(truth.X).entering[2]
+        features = np.array(found["features"].values["X"])
+        assert max(np.linalg.norm(features - h, axis=1).min() for h in H) < 1e-8
+        assert sorted(found["features"].values["labels"]) == sorted(truth.c.argmax(axis=1))
+
+    def test_rows_that_were_not_sent(self, smooth):
+        system, truth = smooth
+        gradient = {name: -part.copy() for name, part in system.parts.items()}
+        gradient["W1"][:4], gradient["b1"][:4] = np.nan, np.nan
+        found = idf.audit(system.network, gradient=gradient, budget=20.0)
+        assert found.recovery.match(truth.X, truth.c).errors.max() < 1e-8
+        assert found["verdict"].report.verdict == "UNIQUE" and found["attack"].basis is Basis.NONE
+
+    def test_biases_alone(self, smooth):
+        """Negative control: nothing counts the samples, and nothing is found."""
+        system, _ = smooth
+        found = idf.audit(system.network, gradient={"b1": -system.parts["b1"], "b2": -system.parts["b2"]}, budget=10.0)
+        assert found["exposed"].basis is Basis.NONE and found["verdict"].basis is Basis.NONE and found.recovery is None
 
 
 def test_the_commands(problem, arrays, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from identify.defence.advise import NO_LOSS
 from identify.defence.asking import given_problem, owner_of
 from identify.defence.findings import Advised, Calibration, Prediction
 from identify.defence.information import information
-from identify.defence.levels import exact_system
+from identify.defence.levels import Tried, exact_system
 
 CONFIG = idf.Configuration(inputs=20, samples=4, width=(40, 30), activation="relu", outputs=5, bias=True)
 DEEP = ("weights", "width", "batch", "formats", "clipping", "dp_sgd", "steps", "withheld")
@@ -269,3 +269,38 @@ class TestRefusals:
         config = idf.Configuration(inputs=3, samples=3, width=7, activation="z^3", regime="max-margin")
         with pytest.raises(idf.InputError, match="dp_sgd: regime max-margin"):
             idf.defences(config, dp_sgd=(1.0,))
+
+
+class TestUnrolled:
+    """The curve of several steps is checked by an attack that unrolls them, and says where its own model is an approximation."""
+
+    @pytest.mark.slow
+    def test_few_steps_are_undone_beyond_the_estimate(self):
+        config = replace(CONFIG, samples=2, inputs=8, activation=idf.Activation.parse("gelu"))
+        found = asked(config, steps=(1, 3, 30), learning_rate=0.05, spot_checks=1, budget=None)["steps"]
+        assert np.isnan(found.observed[[0, 2]]).all() and found.observed[1].max() < 1e-6 < 0.01 * found.typical[1].min()
+        assert found.calibration().kind is Prediction.BETTER and found.tried is Tried.UNROLLED
+
+    def test_rows_say_which_model_is_near(self):
+        found = asked(CONFIG, steps=(1, 3), learning_rate=0.01)["steps"]
+        assert found.approximate == (False, True) and [row["approximate"] for row in found.to_dict()["rows"]] == [False, True]
+        assert "model near: " in found.explain() and found.to_dict()["observed_by"] == Tried.UNROLLED.value
+        exact = asked(CONFIG, steps=(1,), learning_rate=0.01)["steps"]
+        assert exact.approximate == () and "model" not in exact.explain()
+        other = asked(CONFIG, noise=(1e-6,))["noise"]
+        assert other.approximate == () and other.tried is Tried.PROMISING and "observed_by" not in other.to_dict()
+
+    def test_the_steps_are_those_of_gradient_descent(self, owner):
+        """The unrolled problem is the owner's training, by the one definition of an update."""
+        problem = sending.steps(owner, (2,), 0.03).problem(2)
+        net = owner.system.network
+        for _ in range(2):
+            c = sending.loss_signals(net, owner.X, sending.labels_of(owner.system.network, owner.X, owner.c))
+            made = net.signals(owner.X, c), net.forward(owner.X).entering
+            weights = [W + 0.03 * u.T @ h for W, u, h in zip(net.weights, *made, strict=True)]
+            biases = [None if b is None else b + 0.03 * u.sum(axis=0) for b, u in zip(net.biases, made[0], strict=True)]
+            net = idf.Network(weights, biases=biases, activation=net.activations)
+        for name, part in problem.unrolled.final.parameters.items():
+            if any(name == f"W{k}" for k in (1, 2, 3)):
+                np.testing.assert_allclose(part, net.parameters[name], rtol=1e-12)
+        assert problem.unrolled.steps == 2 and problem.unrolled.learning_rate == 0.03 and problem.approximate

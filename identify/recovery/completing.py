@@ -1,0 +1,203 @@
+r"""Updates of which single entries were not sent: an update of n samples has rank n, so that most of its entries say the others.
+
+Known entries are fitted by a matrix of low rank: fill in, truncate the singular value decomposition, fill in again (Mazumder, Hastie &
+Tibshirani 2010, *hard impute*). The changes shrink by a constant factor, and a factor below 1 says that no other matrix of this rank
+nearby has these entries. The rank is the smallest one that explains them to their precision. Some known entries are hidden from another
+fit, and how well it tells them is the evidence for the rest. It is not a proof: that needs conditions on where the known entries are
+(Candès & Recht 2009).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from identify.base.options import valid_seed, whole
+from identify.problem.partial import known_array
+from identify.problem.precision import format_of
+from identify.recovery.solution import Failure, InapplicableError
+
+STEPS, RESTING, ROUNDED = 600, 3e-16, 1e-12
+"""Fills at most, relative change of the filled entries at which they rest, and the one below which it is rounding."""
+WATCHED, STANDING = 6, 0.95
+"""A fit ends when its misfit has not become smaller by this factor within so many fills."""
+SLOWEST = 0.97
+"""Largest factor by which changes may shrink in the end: above, the entries are hardly determined."""
+EXPLAINED = 30.0
+"""Known entries are explained up to so many units of their rounding, relative to their root mean square."""
+HIDDEN_SHARE, FEWEST_HIDDEN = 0.02, 20
+"""Part of the known entries that the first fit does not see, and the least number."""
+TOLD = 1e4
+"""Entries that were hidden are told if they are off by no more than so many times the misfit of the others."""
+SPARE = 2.0
+"""Known entries for each parameter of a matrix of this rank, at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """An update with its missing entries filled in.
+
+    Attributes
+    ----------
+    W, bias
+        The update. Rows and columns with too few known entries are NaN as a whole, as :meth:`KKTSystem.gradient` takes them.
+    rank
+        Of the completion: the number of samples, if they are independent.
+    residual
+        Misfit of the known entries, relative to their root mean square (dimensionless).
+    held_out
+        The same of known entries that a first fit did not see: the error to expect of the others.
+    rate
+        By which changes shrank from fill to fill in the end; well below 1, the entries are determined nearby.
+    filled
+        How many entries were filled in.
+    """
+
+    W: Float[np.ndarray, "out in"]
+    bias: Float[np.ndarray, " out"] | None
+    rank: int
+    residual: float
+    held_out: float
+    rate: float
+    filled: int
+
+    @property
+    def update(self) -> Any:
+        """The pair that :meth:`KKTSystem.gradient` takes for a layer."""
+        return self.W if self.bias is None else (self.W, self.bias)
+
+    def __repr__(self) -> str:
+        return f"Completion(rank {self.rank}, {self.filled} entries filled in, held-out error {self.held_out:.1e}, rate {self.rate:.2f})"
+
+
+def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int = 0) -> Completion:
+    """Fill in single entries of a layer's update that were not sent.
+
+    Parameters
+    ----------
+    W, bias
+        Minus the gradient of one layer by its weights (out, in) and biases (out,), NaN or masked where it is not known.
+    samples
+        n, an upper bound for the rank; None: any rank that the known entries allow.
+    seed
+        Of the choice of the entries that are hidden from the first fit.
+
+    Returns
+    -------
+    Completion
+        Evidence, no proof: ``held_out`` is the error of entries that were known but hidden.
+
+    Raises
+    ------
+    InapplicableError
+        When no low rank explains the known entries, or they are too few or too unevenly spread to tell the others.
+    ShapeError
+        For arrays that do not fit.
+
+    Notes
+    -----
+    Cost: for each rank some ten to some hundred singular value decompositions of the update.
+
+    References
+    ----------
+    Mazumder, Hastie & Tibshirani 2010 (hard impute); Candès & Recht 2009 (when low rank determines entries).
+
+    Examples
+    --------
+    >>> u, h = np.arange(1.0, 9.0), np.arange(2.0, 12.0)
+    >>> W = np.outer(u, h)
+    >>> W[[0, 3, 5], [1, 4, 4]] = np.nan
+    >>> found = complete(W)
+    >>> found.rank, bool(np.allclose(found.W, np.outer(u, h)))
+    (1, True)
+    """
+    most, seed = None if samples is None else whole("samples", samples), valid_seed(seed)
+    W = known_array("W", W, np.shape(W), "an update of one layer, one row for each neuron")
+    matrix = np.array(W, dtype=float)
+    if bias is not None:
+        matrix = np.hstack([matrix, known_array("bias", bias, (len(matrix),), "one number for each neuron")[:, None]])
+    known = ~np.isnan(matrix)
+    rows, columns = known.any(axis=1), known.any(axis=0)
+    size = float(np.sqrt(np.mean(matrix[known] ** 2))) or 1.0
+    precision = EXPLAINED * max(format_of(matrix[known]), 2.0**-53)
+    rank = 0
+    while True:
+        rank += 1
+        rows, columns = _rich(known, rank)
+        part, seen = matrix[np.ix_(rows, columns)] / size, known[np.ix_(rows, columns)]
+        allowed = most is None or rank <= most
+        if not allowed or seen.size == 0 or seen.sum() < SPARE * rank * (sum(seen.shape) - rank) or rank >= min(seen.shape):
+            share = float(known.mean())
+            raise InapplicableError.of(Failure.INCOMPLETE, rank=rank - 1, share=share, entries=int(known.size - known.sum()))
+        fit = _filled(part, seen, rank, precision)  # from zeros: a fit of lower rank is a saddle
+        if fit.misfit <= precision and fit.rate < SLOWEST:
+            break
+    hidden = _hidden(seen, rank, np.random.default_rng(seed))
+    first = _filled(np.where(hidden, np.nan, part), seen & ~hidden, rank, precision)
+    held_out = float(np.sqrt(np.mean((first.matrix[hidden] - part[hidden]) ** 2)))
+    if not held_out <= TOLD * max(fit.misfit, precision):
+        raise InapplicableError.of(Failure.UNTOLD, rank=rank, held_out=held_out, misfit=fit.misfit)
+    whole_matrix = np.full(matrix.shape, np.nan)
+    whole_matrix[np.ix_(rows, columns)] = np.where(seen, part, fit.matrix) * size
+    filled = int(np.sum(~np.isnan(whole_matrix)) - np.sum(known[np.ix_(rows, columns)]))
+    if bias is None:
+        return Completion(whole_matrix, None, rank, fit.misfit, held_out, fit.rate, filled)
+    return Completion(whole_matrix[:, :-1], whole_matrix[:, -1], rank, fit.misfit, held_out, fit.rate, filled)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    matrix: np.ndarray
+    misfit: float
+    rate: float
+
+
+def _rich(known: Bool[np.ndarray, "m D"], rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns that have more known entries than the rank, among one another."""
+    rows, columns = np.ones(known.shape[0], bool), np.ones(known.shape[1], bool)
+    while True:
+        inside = known & rows[:, None] & columns
+        kept = rows & (inside.sum(axis=1) > rank), columns & (inside.sum(axis=0) > rank)
+        if np.array_equal(kept[0], rows) and np.array_equal(kept[1], columns):
+            return rows, columns
+        rows, columns = kept
+
+
+def _filled(part: np.ndarray, seen: np.ndarray, rank: int, precision: float) -> _Fit:
+    """Where filling in and truncating rests; it ends early when the misfit of the known entries stands still above their precision."""
+    values, low = np.where(seen, part, 0.0), part
+    changes, misfits = list[float](), list[float]()
+    for _ in range(STEPS):
+        U, s, V = np.linalg.svd(values, full_matrices=False)
+        low = (U[:, :rank] * s[:rank]) @ V[:rank]
+        following = np.where(seen, part, low)
+        changes.append(float(np.linalg.norm(following - values) / np.linalg.norm(values)))
+        misfits.append(float(np.sqrt(np.mean((low[seen] - part[seen]) ** 2))))
+        values = following
+        stands = len(misfits) > WATCHED and misfits[-1] > STANDING * misfits[-1 - WATCHED] and misfits[-1] > precision
+        if changes[-1] <= RESTING or stands:
+            break
+    clear = [change for change in changes if change > ROUNDED][-WATCHED:]
+    rate = (clear[-1] / clear[0]) ** (1 / (len(clear) - 1)) if len(clear) > 1 else 0.0
+    return _Fit(low, misfits[-1], min(rate, 1.0))
+
+
+def _hidden(seen: np.ndarray, rank: int, rng: np.random.Generator) -> np.ndarray:
+    """Some known entries, no more of a row or a column than it can spare."""
+    places = np.argwhere(seen)
+    rng.shuffle(places)
+    hidden = np.zeros_like(seen)
+    left = [seen.sum(axis=1), seen.sum(axis=0)]
+    wanted = max(FEWEST_HIDDEN, int(HIDDEN_SHARE * len(places)))
+    for i, j in places:
+        if left[0][i] > rank + 1 and left[1][j] > rank + 1:
+            hidden[i, j] = True
+            left[0][i] -= 1
+            left[1][j] -= 1
+            wanted -= 1
+            if not wanted:
+                break
+    return hidden
