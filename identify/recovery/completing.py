@@ -1,10 +1,9 @@
 r"""Updates of which single entries were not sent: an update of n samples has rank n, so that most of its entries say the others.
 
-Known entries are fitted by a matrix of low rank: fill in, truncate the singular value decomposition, fill in again (Mazumder, Hastie &
-Tibshirani 2010, *hard impute*). The changes shrink by a constant factor, and a factor below 1 says that no other matrix of this rank
-nearby has these entries. The rank is the smallest one that explains them to their precision. Some known entries are hidden from another
-fit, and how well it tells them is the evidence for the rest. It is not a proof: that needs conditions on where the known entries are
-(Candès & Recht 2009).
+Known entries are fitted by a product of two factors of low rank, by least squares in one and the other in turn (Jain, Netrapalli &
+Sanghavi 2013). Changes shrink by a constant factor, and a factor below 1 says that no other matrix of this rank nearby has these entries.
+The rank is the smallest one that explains them to their precision. Some known entries are hidden from another fit, and how well it tells
+them is the evidence for the rest. It is not a proof: that needs conditions on where the known entries are (Candès & Recht 2009).
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from identify.problem.partial import known_array
 from identify.problem.precision import format_of
 from identify.recovery.solution import Failure, InapplicableError
 
-STEPS, RESTING, ROUNDED = 600, 3e-16, 1e-12
-"""Fills at most, relative change of the filled entries at which they rest, and the one below which it is rounding."""
+STEPS, RESTING, ROUNDED = 200, 1e-15, 1e-12
+"""Steps at most, relative change at which they rest, and the one below which it is rounding."""
 WATCHED, STANDING = 6, 0.95
-"""A fit ends when its misfit has not become smaller by this factor within so many fills."""
+"""A fit ends when its misfit has not become smaller by this factor within so many steps."""
 SLOWEST = 0.97
 """Largest factor by which changes may shrink in the end: above, the entries are hardly determined."""
 EXPLAINED = 30.0
@@ -51,7 +50,7 @@ class Completion:
     held_out
         The same of known entries that a first fit did not see: the error to expect of the others.
     rate
-        By which changes shrank from fill to fill in the end; well below 1, the entries are determined nearby.
+        By which changes shrank from step to step in the end; well below 1, the entries are determined nearby.
     filled
         How many entries were filled in.
     """
@@ -99,11 +98,11 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
 
     Notes
     -----
-    Cost: for each rank some ten to some hundred singular value decompositions of the update.
+    Cost: for each rank some ten steps, each with a small least-squares problem for every row and every column.
 
     References
     ----------
-    Mazumder, Hastie & Tibshirani 2010 (hard impute); Candès & Recht 2009 (when low rank determines entries).
+    Jain, Netrapalli & Sanghavi 2013 (alternating minimisation); Candès & Recht 2009 (when low rank determines entries).
 
     Examples
     --------
@@ -132,11 +131,11 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
         if not allowed or seen.size == 0 or seen.sum() < SPARE * rank * (sum(seen.shape) - rank) or rank >= min(seen.shape):
             share = float(known.mean())
             raise InapplicableError.of(Failure.INCOMPLETE, rank=rank - 1, share=share, entries=int(known.size - known.sum()))
-        fit = _filled(part, seen, rank, precision)  # from zeros: a fit of lower rank is a saddle
+        fit = _fitted(part, seen, rank, precision)  # from zeros: a fit of lower rank is a saddle
         if fit.misfit <= precision and fit.rate < SLOWEST:
             break
     hidden = _hidden(seen, rank, np.random.default_rng(seed))
-    first = _filled(np.where(hidden, np.nan, part), seen & ~hidden, rank, precision)
+    first = _fitted(np.where(hidden, np.nan, part), seen & ~hidden, rank, precision)
     held_out = float(np.sqrt(np.mean((first.matrix[hidden] - part[hidden]) ** 2)))
     if not held_out <= TOLD * max(fit.misfit, precision):
         raise InapplicableError.of(Failure.UNTOLD, rank=rank, held_out=held_out, misfit=fit.misfit)
@@ -166,23 +165,29 @@ def _rich(known: Bool[np.ndarray, "m D"], rank: int) -> tuple[np.ndarray, np.nda
         rows, columns = kept
 
 
-def _filled(part: np.ndarray, seen: np.ndarray, rank: int, precision: float) -> _Fit:
-    """Where filling in and truncating rests; it ends early when the misfit of the known entries stands still above their precision."""
-    values, low = np.where(seen, part, 0.0), part
-    changes, misfits = list[float](), list[float]()
+def _fitted(part: np.ndarray, seen: np.ndarray, rank: int, precision: float) -> _Fit:
+    """Where alternating least squares rest; they end early when the misfit of the known entries stands still above their precision."""
+    right = np.linalg.svd(np.where(seen, part, 0.0), full_matrices=False)[2][:rank].T
+    low, changes, misfits = np.zeros_like(part), list[float](), list[float]()
     for _ in range(STEPS):
-        U, s, V = np.linalg.svd(values, full_matrices=False)
-        low = (U[:, :rank] * s[:rank]) @ V[:rank]
-        following = np.where(seen, part, low)
-        changes.append(float(np.linalg.norm(following - values) / np.linalg.norm(values)))
-        misfits.append(float(np.sqrt(np.mean((low[seen] - part[seen]) ** 2))))
-        values = following
+        left = np.linalg.qr(_solved(part, seen, right))[0]
+        right = _solved(part.T, seen.T, left)
+        following = left @ right.T
+        changes.append(float(np.linalg.norm(following - low) / np.linalg.norm(following)))
+        misfits.append(float(np.sqrt(np.mean((following[seen] - part[seen]) ** 2))))
+        low, right = following, np.linalg.qr(right)[0]
         stands = len(misfits) > WATCHED and misfits[-1] > STANDING * misfits[-1 - WATCHED] and misfits[-1] > precision
         if changes[-1] <= RESTING or stands:
             break
     clear = [change for change in changes if change > ROUNDED][-WATCHED:]
     rate = (clear[-1] / clear[0]) ** (1 / (len(clear) - 1)) if len(clear) > 1 else 0.0
     return _Fit(low, misfits[-1], min(rate, 1.0))
+
+
+def _solved(part: np.ndarray, seen: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """For each row the combination of the columns of a factor that fits its known entries best."""
+    pairs = zip(part, seen, strict=True)
+    return np.array([np.linalg.lstsq(factor[known], row[known], rcond=None)[0] for row, known in pairs])
 
 
 def _hidden(seen: np.ndarray, rank: int, rng: np.random.Generator) -> np.ndarray:
