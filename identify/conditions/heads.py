@@ -139,7 +139,7 @@ def _local(system: HeadSystem, n: int, data: Any, classes: np.ndarray | None, ra
         statement = "needs data that are those of a softmax, of independent features and signals"
         return Condition("local", None, statement, {}, Arithmetic.NONE, reference)
     H, C, lifted = data[0], system.n_outputs, int(system.is_lifted)
-    (gamma, softmax), outputs, moves = _signals(system, H, classes), _logits(system, H), []
+    (gamma, softmax), outputs, moves = _signals(system, H, classes), _logits(system, H), list[tuple[int, int, list[arb] | None]]()
     for i in range(n):
         others = [k for k in range(n) if k != i or not lifted]
         p = softmax[i]

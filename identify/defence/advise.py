@@ -302,16 +302,23 @@ class _Audit:
         change, bound, typical, observed, informed, rho, odds, approximate = (
             part[:count] for part in (change, bound, typical, observed, informed, rho, odds, approximate)
         )
-        table = (tuple(verdicts), tuple(generic), change, bound, typical, observed, stopped, cut)
-        private = (None, None, None) if missing is None else (rho, odds, missing)
-        more = (informed if self.is_deep else None, *private)
         return DefenceCurve(
             defence.name,
             defence.axis,
             defence.levels[:count],
             defence.hides,
-            *table,
-            *more,
+            tuple(verdicts),
+            tuple(generic),
+            change,
+            bound,
+            typical,
+            observed,
+            stopped,
+            cut,
+            informed=informed if self.is_deep else None,
+            rho=None if missing is None else rho,
+            chance=None if missing is None else odds,
+            missing=missing,
             approximate=tuple(map(bool, approximate)) if approximate.any() else (),
             tried=defence.tried,
         )

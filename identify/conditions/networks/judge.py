@@ -87,9 +87,9 @@ def judge_network(
             plan.evaluate("realisation", realisation_seconds(question), realised)
     if witness is None and (moving := kernel_family(question)) is not None:
         found["witness"], witness = moving
-    exact = [name for name in ("quadrics", "enumeration", "realisation") if name in found and found[name].is_proved]
+    exact: list[str] = [name for name in ("quadrics", "enumeration", "realisation") if name in found and found[name].is_proved]
     settled = settled or ("another data set with the same update was found" if witness is not None else "")
-    proved = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
+    proved: list[str] = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
     if is_its_own_question(question) or "some-layers" in plan.demanded:
         plan.evaluate("some-layers", passes_seconds(question), lambda: some_layers(question), settled)
         proved += ["some-layers"] if found["some-layers"].is_proved else []

@@ -20,7 +20,7 @@ from identify.conditions.networks.signs import FixedSigns, fixed_signs
 from identify.exact.images import Images, images
 from identify.exact.modular import random_prime, rank_seconds
 from identify.exact.pieces import Pieces, pieces_of
-from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes
+from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, shaped
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity

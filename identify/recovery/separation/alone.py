@@ -133,7 +133,9 @@ def from_signals(asked: Asked) -> Recovery:
         raise InapplicableError.of(Failure.PARTS, evidence, observed=", ".join(system.parts), samples=1)
     known = ~np.isnan(first)
     arriving, first = (net.weights[1].T @ second)[known], first[known]
-    sigma, W, b = net.activations[0], net.weights[0][known], net.biases[0][known]
+    offsets = net.biases[0]
+    assert offsets is not None
+    sigma, W, b = net.activations[0], net.weights[0][known], offsets[known]
     weight = 1 / max(float(np.linalg.norm(first)), np.finfo(float).tiny)
     asked.progress("one sample from its slopes")
 

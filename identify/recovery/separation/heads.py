@@ -165,7 +165,7 @@ class _Search:
         self.H.pop()
         self.classes.pop()
         distances = [np.linalg.norm(h - known) for known in self.H]
-        self.others += min(distances, default=np.inf) > SAME * max(float(np.linalg.norm(h)), 1.0)
+        self.others += int(min(distances, default=np.inf) > SAME * max(float(np.linalg.norm(h)), 1.0))
         return False
 
 
