@@ -14,11 +14,16 @@ from identify.conditions.check import check
 from identify.conditions.diagnostics import neurons
 from identify.conditions.diagnostics.directions import blocks, near_parallel, primitive
 from identify.conditions.diagnostics.samples import activity
+from identify.conditions.diagnostics.structure import structure
+from identify.conditions.question import ambiguity_of, instance_of
+from identify.conditions.setting import Setting
+from identify.planting.configuration import Configuration
+from identify.problem.ambiguity import normal_form
 from identify.problem.arrays import ShapeError
 from identify.problem.gradients import weighted_gradients
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
-from identify.problem.verdict import Arithmetic, Condition
+from identify.problem.verdict import Arithmetic, Condition, Scope
 
 CUBIC = "z + z^2/2 + z^3"
 
@@ -38,7 +43,16 @@ def seen(W, a, activation: str = CUBIC, *, bias=None, X=None, c=None, layers: st
         bias=bias_rows if net.has_bias and layers != "second" else None,
         a=second.reshape(net.a.shape) if both or layers == "second" else None,
     )
-    return check(system, data=(X, c))["structure"]
+    X, c, *_ = normal_form(X, c)
+    given = instance_of(system, len(X), X, c)
+    return structure(Setting(given, Scope("this network", "this data"), ambiguity_of(system), True, seed, system, (X, c)))
+
+
+def test_the_structure_is_part_of_a_report():
+    config = Configuration(inputs=3, samples=2, width=8, activation=CUBIC)
+    system, truth = config.plant(0)
+    found = check(system, data=(truth.X, truth.c))["structure"]
+    assert found.holds and found.evidence["distinct_directions"] == 8
 
 
 def normal(*shape: int, seed: int = 1) -> np.ndarray:

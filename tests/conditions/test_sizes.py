@@ -116,8 +116,8 @@ def test_kruskal_ranks_by_their_definition(n, length, seed):
 def test_one_sample_of_many_inputs():
     """A few neurons show the second fundamental form of all parameters: no matrix has d^3 entries."""
     tracemalloc.start()
-    assert second_fundamental_rank(_one_sample(160, 540), np.random.default_rng(0)) == (160, 161)
-    assert tracemalloc.get_traced_memory()[1] < 8 * 160**3
+    assert second_fundamental_rank(_one_sample(220, 740), np.random.default_rng(0)) == (220, 221)
+    assert tracemalloc.get_traced_memory()[1] < 8 * 220**3
     tracemalloc.stop()
 
 
