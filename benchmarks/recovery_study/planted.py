@@ -26,11 +26,11 @@ DATA = ("normal", "pixels", "duplicate", "opposite", "blank", "proportional", "d
 MULTIPLIERS = ("normal", "softmax", "weak", "zero", "scaled")
 NETWORKS = ("as drawn", "dead neurons", "equal neurons", "low rank")
 TARGETS = (
-    *("exact", "float32", "float16", "noise", "sign flipped", "one entry", "signs"),
+    *("exact", "float32", "float16", "noise", "sign flipped", "rows missing", "columns missing", "one entry", "signs"),
     *("another network", "another activation", "permuted neurons"),
     *("one sample more asked for", "one sample fewer asked for"),
 )
-HONEST = {"exact", "float32", "float16", "noise", "sign flipped", "one sample more asked for"}
+HONEST = {"exact", "float32", "float16", "noise", "sign flipped", "rows missing", "columns missing", "one sample more asked for"}
 """Targets that are sums of gradients of this network, up to rounding or noise, with enough samples."""
 OTHER = {"relu": "leaky_relu", "gelu": "silu", "tanh": "sigmoid", "softplus": "gelu"}
 
@@ -175,6 +175,8 @@ def _tampered(rng: np.random.Generator, kind: str, system: KKTSystem, X: np.ndar
         case "noise":
             size = 10.0 ** -int(rng.integers(3, 12))
             return system.with_target(t + size * np.sqrt(np.mean(t**2)) * rng.standard_normal(len(t)))
+        case "rows missing" | "columns missing":
+            return _in_part(rng, kind, system)
         case "one entry":
             t = t.copy()
             t[rng.integers(len(t))] += np.abs(t).max()
@@ -199,3 +201,20 @@ def _tampered(rng: np.random.Generator, kind: str, system: KKTSystem, X: np.ndar
         case "sign flipped":
             return system.with_target(-t)
     return system
+
+
+def _in_part(rng: np.random.Generator, kind: str, system: KKTSystem) -> KKTSystem:
+    """Without a quarter of the rows, or of the columns, of each layer that has eight or more of them."""
+    layers = {k: [None if part is None else part.copy() for part in update] for k, update in system.layers.items()}
+    for W, b in layers.values():
+        if W is None:
+            continue
+        size = W.shape[kind == "columns missing"]
+        gone = rng.choice(size, size // 4 if size >= 8 else 0, replace=False)
+        if kind == "columns missing":
+            W[:, gone] = np.nan
+        else:
+            W[gone] = np.nan
+            if b is not None:
+                b[gone] = np.nan
+    return KKTSystem.gradient(system.network, layers={k: (W, b) for k, (W, b) in layers.items()})

@@ -15,6 +15,7 @@ from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
 from identify.base.norms import exponent, scaled
 from identify.conditions.check import decide
+from identify.problem.interpolation import moment_count
 from identify.problem.precision import Precision, Source
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
@@ -60,14 +61,26 @@ def judged_batch(system: KKTSystem, found: Recovery, left: float | None) -> Uniq
     own = found.uniqueness
     if own.reason not in COMPLETE or found.residual > Precision.of(system).allowed:
         return own
-    report, _ = _report(system, found, BATCH_SECONDS if left is None else min(BATCH_SECONDS, left))
+    report, undecided = _report(system, found, BATCH_SECONDS if left is None else min(BATCH_SECONDS, left))
     numbers = {"samples": found.n_samples, "residual": found.residual}
-    if report is None:
-        return own
-    if report.verdict is Verdict.NOT_UNIQUE:
+    if report is not None and report.verdict is Verdict.NOT_UNIQUE:
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
-    proved = scope_that_carries_over(system, found, report) if report.verdict is Verdict.UNIQUE else None
+    if report is None or report.verdict is not Verdict.UNIQUE:
+        return own if _has_equations_to_spare(system, found.n_samples) else replace(own, status=UniquenessStatus.UNKNOWN, reason=undecided)
+    proved = scope_that_carries_over(system, found, report)
     return own if proved is None else Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, proved, numbers=numbers)
+
+
+def _has_equations_to_spare(system: KKTSystem, samples: int) -> bool:
+    """Whether a data set that solves the equations says something: for polynomials of two layers, the moments may be no more than unknowns.
+
+    Then most targets, also those of more samples, have solutions. Other networks have many more equations than unknowns.
+    """
+    net = system.network
+    if net.depth != 2 or net.activations[0].kind != "polynomial":
+        return True
+    degrees = range(net.activations[0].degree + 1) if net.biases[0] is not None else net.activations[0].support
+    return moment_count(net.n_inputs, list(degrees), net.n_outputs) > samples * (net.n_inputs + net.n_outputs)
 
 
 def doubted(found: Recovery) -> Recovery:

@@ -192,7 +192,7 @@ def behind_own_layers(asked: Asked) -> Recovery:
     net = system.network
     sent = sent_of(system, layer)
     phi, start, basis = own_map(net, layer, sent.columns), np.zeros(net.n_inputs), np.eye(net.n_inputs)
-    within = asked.ranks.get(1) == n
+    within = asked.ranks.get(1) == n and n > (system.updates[0].bias is not None)  # a single point leaves nothing to search
     asked.evidence["chosen"] = (WhyParts.WITHIN if within else WhyParts.FEATURES).value.format(layer=layer)
     if within:
         start, basis = _row_coordinates(system, n)
