@@ -11,17 +11,19 @@ import numpy as np
 from identify.base.errors import IdentifyError
 from identify.recovery.recover import recover
 from identify.recovery.solution import Recovery
-from recovery_study.planted import HONEST, Planted
+from recovery_study.planted import Planted
 
 BARS, ROUNDING = 12.0, 1e-9
 """Errors up to so many bars, or up to this size relative, are right."""
+SLACK = 3.0
+"""Data reproduce a target as well as the planted ones with a residual up to so many of theirs."""
 
 
 class Outcome(StrEnum):
     RIGHT = "right"
     """Supported data, each of them a planted sample."""
     FEWER = "fewer"
-    """Supported data that are right for the number of samples that the claim names, but more were planted: with the same exact target."""
+    """Supported data that are fewer than the planted ones, and reproduce the target as well: true of the number that the claim names."""
     DOUBT = "doubt"
     """Data that are said to be possibly others."""
     REFUSED = "refused"
@@ -66,7 +68,7 @@ def judged(planted: Planted, found: Recovery) -> dict[str, Any]:
         return {"outcome": Outcome.DOUBT, **numbers}
     if right.sum() == found.n_samples:
         return {"outcome": Outcome.RIGHT, **numbers}
-    fewer = found.n_samples < len(X) and planted.labels["target"] in HONEST
+    fewer = found.n_samples < len(X) and found.residual <= max(SLACK * planted.system.residual(planted.X, planted.c), ROUNDING)
     return {"outcome": Outcome.FEWER if fewer else Outcome.WRONG, **numbers}
 
 
