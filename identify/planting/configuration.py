@@ -66,7 +66,7 @@ class Configuration:
     width
         m, the number of neurons, or one for each hidden layer.
     activation
-        An :class:`Activation` or a text for :meth:`Activation.parse`, for all hidden layers.
+        An :class:`Activation`, a text for :meth:`Activation.parse`, coefficients, or a polynomial of NumPy or SymPy; for all hidden layers.
     bias
         Whether the hidden layers have biases. The outputs have none.
     layers
@@ -107,7 +107,7 @@ class Configuration:
             inputs: int,
             samples: int,
             width: int | Sequence[int],
-            activation: Activation | str,
+            activation: Any,
             outputs: int = 1,
             bias: bool = False,
             layers: str | Collection[int] = "both",

@@ -27,6 +27,7 @@ from identify.problem.formulas import root_group as root_group
 from identify.problem.functions import EVEN, FLOATS, FORMULAS, HIGHEST_ORDER, ODD_UP_TO_A_CONSTANT, jax_kernel
 from identify.problem.lines import Lines
 from identify.problem.refusals import Unsupported, UnsupportedError
+from identify.problem.spellings import coefficients_of, name_of
 
 if TYPE_CHECKING:
     from flint import arb
@@ -78,6 +79,8 @@ class Activation:
     @classmethod
     def parse(cls, text: str) -> Activation:
         """Read a polynomial in ``z``, such as ``"z + z^2/2 + z^3"``, or the name of a function; decimals are read as exact fractions.
+
+        The variable may be another letter, products may do without a sign, and powers may be superscripts: ``"2x³ + x"``.
 
         Names, in any spelling of PyTorch, JAX and Keras (upper or lower case, with or without underscores):
 
@@ -406,13 +409,23 @@ class Analytic(Activation):
         return self.name
 
 
-def as_activation(value: Activation | str, argument: str = "activation") -> Activation:
-    """An activation, or the text of one, read. Raises :class:`ActivationError` for anything else."""
-    if isinstance(value, str):
-        return Activation.parse(value)
-    if not isinstance(value, Activation):
-        raise ActivationError(f"{argument}: received {type(value).__name__}, expected an Activation or a text such as 'z + z^3' or 'relu'")
-    return value
+def as_activation(value: Any, argument: str = "activation") -> Activation:
+    """An activation, from one, its text, its coefficients, a polynomial of NumPy or SymPy, or SymPy's ``tanh(z)``.
+
+    Raises :class:`ActivationError` for anything else.
+    """
+    if isinstance(value, Activation):
+        return value
+    text = value if isinstance(value, str) else name_of(value)
+    if text is not None:
+        return Activation.parse(text)
+    coefficients = coefficients_of(value)
+    if coefficients is None:
+        raise ActivationError(
+            f"{argument}: received {type(value).__name__}, expected an Activation, a text such as 'z + z^3' or 'relu', coefficients "
+            "[0, 1, 0, 1] from the constant upwards, a numpy Polynomial, or a polynomial of SymPy in one symbol"
+        )
+    return Polynomial(coefficients)
 
 
 def _order(order: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import gcd, isfinite
@@ -14,6 +15,10 @@ MAX_DEGREE = 20
 MAX_TEXT = 500
 """Characters of a formula."""
 VARIABLE = "z"
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+NUMBER = r"(?<![\w.])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))"
+CONSTANTS = frozenset("eijEI")
+"""Letters that mean a number to many readers, so that they are not taken for the variable."""
 EXAMPLE = "a polynomial in z such as 'z + z^2/2 + z^3'"
 
 
@@ -70,21 +75,41 @@ def written(coefficients: Sequence[Fraction]) -> str:
     return text[2:] if text.startswith("+ ") else "-" + text[2:]
 
 
+def with_products(text: str) -> str:
+    """A formula with ``^`` for superscripts and ``*`` for products that are written without a sign, as in ``2z³``."""
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(SUPERSCRIPTS), text)
+    text = text.replace("·", "*").replace("×", "*").replace("−", "-")
+    text = re.sub(NUMBER + r"\s*(?=[A-IK-Za-ik-z](?!\w)|\()", r"\1*", text)
+    return re.sub(r"(?<![\w])([A-Za-z])\s*(?=\()|(\))\s*(?=[A-Za-z(])", lambda found: f"{found[1] or found[2]}*", text)
+
+
+def in_one_variable(tree: ast.Expression) -> ast.Expression:
+    """The formula with its variable named ``z``, if it has one only, of one letter."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    letters = {node.id for node in names}
+    if len(letters) == 1 and all(len(letter) == 1 and letter.isalpha() for letter in letters - CONSTANTS) and not letters & CONSTANTS:
+        for node in names:
+            node.id = VARIABLE
+    return tree
+
+
 def read_polynomial(text: str, advice: Callable[[str], str] = lambda name: "") -> list[Fraction]:
-    """The coefficients of a formula in ``z``; decimals are read as exact fractions.
+    """The coefficients of a formula in ``z``, or in another letter; decimals are read as exact fractions.
+
+    Products may be written without a sign and powers as superscripts: ``2z³``.
 
     Raises
     ------
     ActivationError
-        If the text is not a polynomial in ``z``. The message names the part that is not; ``advice`` of the name of a function or
+        If the text is not a polynomial in one variable. The message names the part that is not; ``advice`` of the name of a function or
         variable in that part ends it.
     """
-    source = text.strip().replace("^", "**")
+    source = with_products(text.strip()).replace("^", "**")
     try:
-        tree = ast.parse(source, mode="eval")
+        tree = in_one_variable(ast.parse(source, mode="eval"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ActivationError(
-            f"activation {text!r}: not a formula; expected {EXAMPLE} (write products with *, as in 2*z){advice(text.strip())}"
+            f"activation {text!r}: not a formula; expected {EXAMPLE} (products as 2*z or 2z, powers as z^3 or z**3){advice(text.strip())}"
         ) from None
     return _coefficients(tree.body, source, text, advice)
 
@@ -130,6 +155,8 @@ def _coefficients(node: ast.expr, source: str, text: str, advice: Callable[[str]
             for _ in range(int(right[0])):
                 power = product(power, left)
             return power
+    if isinstance(node, ast.Name) and len(node.id) == 1:
+        raise refuse(f"is not the variable: a formula has one, such as {VARIABLE}")
     called = node.func if isinstance(node, ast.Call) else node
     raise refuse(
         "is not polynomial (Activation.approximate gives a polynomial close to a function, and deviation what that loses)",

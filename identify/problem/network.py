@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from identify.problem.activation import Activation, ActivationError, as_activation
 from identify.problem.arrays import ShapeError, dimensions, finite_array
 from identify.problem.refusals import Unsupported, refusal
-from identify.problem.signals import Forward, backward, forward
+from identify.problem.signals import Forward, backward, forward, updates_from
+from identify.problem.spellings import coefficients_of
 
 
 class Layer(NamedTuple):
@@ -45,7 +46,8 @@ class Network:
     biases
         :math:`b_1, \dots, b_L`, each (out,), or None for a layer without; None for a network without any.
     activation
-        An :class:`Activation` or its text, for all hidden layers, or a sequence with one for each.
+        An :class:`Activation`, its text, its coefficients, or a polynomial of NumPy or SymPy, for all hidden layers; or a sequence with
+        one for each.
 
     Raises
     ------
@@ -78,7 +80,7 @@ class Network:
         weights: Sequence[Any],
         *,
         biases: Sequence[Any] | None = None,
-        activation: Activation | str | Sequence[Activation | str],
+        activation: Any,
     ):
         if isinstance(weights, (np.ndarray, Mapping)) or not isinstance(weights, Sequence) or len(weights) < 2:
             received = f"{len(weights)} layers" if isinstance(weights, Sequence) else type(weights).__name__
@@ -97,10 +99,10 @@ class Network:
             vectors.append(None if b is None else finite_array(f"b{k}", b, (size,), "one number for each neuron"))
         if isinstance(activation, (str, Activation)):
             kinds = [as_activation(activation)] * (depth - 1)
-        elif isinstance(activation, Sequence):
+        elif isinstance(activation, Sequence) and coefficients_of(activation) is None:
             kinds = [as_activation(value) for value in activation]
         else:
-            kinds = [as_activation(activation)]
+            kinds = [as_activation(activation)] * (depth - 1)
         if len(kinds) != depth - 1:
             raise ActivationError(f"activation: received {len(kinds)}, expected one, or one for each of the {depth - 1} hidden layers")
         self._set(tuple(matrices), tuple(vectors), tuple(kinds))
@@ -214,6 +216,46 @@ class Network:
         c = finite_array("c", c, (len(X), self.n_outputs), "signed multipliers, one row per sample")
         return backward(self.weights, self.activations, self.forward(X).before, c)
 
+    def update(self, X: ArrayLike, gamma: ArrayLike) -> dict[int, tuple[Float[np.ndarray, "out in"], Float[np.ndarray, " out"] | None]]:
+        r"""The update that samples cause, minus the gradient of a loss: of layer l :math:`\sum_i u_i^l\,(h_i^{l-1}, 1)^\top`.
+
+        Parameters
+        ----------
+        X
+            Samples, (n, d).
+        gamma
+            Signed multipliers, (n,) for one output or (n, C): *minus* the derivatives of the loss by the outputs at each sample. For the
+            mean cross-entropy: ``(onehot(y) - softmax(net(X))) / n``.
+
+        Returns
+        -------
+        dict
+            By the number of the layer, from 1: weights, and bias where the layer has one (else None). It is what
+            ``KKTSystem.gradient(net, layers=...)`` takes, whole or in part.
+
+        Raises
+        ------
+        ShapeError
+            For other shapes, or values that are not finite.
+
+        Notes
+        -----
+        Cost O(n · number of weights).
+
+        Examples
+        --------
+        >>> net = Network([[[1.0, 2.0]], [[3.0]]], activation="z^2")
+        >>> net.update([[1.0, 1.0]], [2.0])
+        {1: (array([[36., 36.]]), None), 2: (array([[18.]]), None)}
+        """
+        X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
+        flat = self.n_outputs == 1 and dimensions(gamma) == 1
+        shape = (len(X),) if flat else (len(X), self.n_outputs)
+        c = finite_array("gamma", gamma, shape, "signed multipliers, one row per sample").reshape(len(X), -1)
+        passed = self.forward(X)
+        found = updates_from(passed.entering, backward(self.weights, self.activations, passed.before, c))
+        return {k: (W, None if b is None else u) for k, ((W, u), b) in enumerate(zip(found, self.biases, strict=True), 1)}
+
     @property
     def has_output_bias(self) -> bool:
         return self.biases[-1] is not None
@@ -314,7 +356,7 @@ class TwoLayerNetwork(Network):
     a
         Second-layer weights: shape ``(m,)`` for one output, ``(C, m)`` for C outputs.
     activation
-        An :class:`Activation`, or a text for :meth:`Activation.parse`.
+        An :class:`Activation`, a text for :meth:`Activation.parse`, coefficients, or a polynomial of NumPy or SymPy.
     bias
         First-layer biases, or None for a network without.
 
@@ -336,7 +378,7 @@ class TwoLayerNetwork(Network):
 
     if TYPE_CHECKING:  # what the constructor takes, beside what it keeps
 
-        def __init__(self, W: ArrayLike, a: ArrayLike, activation: Activation | str, bias: ArrayLike | None = None) -> None: ...
+        def __init__(self, W: ArrayLike, a: ArrayLike, activation: Any, bias: ArrayLike | None = None) -> None: ...
 
     def __post_init__(self) -> None:
         activation = as_activation(self.activation)
