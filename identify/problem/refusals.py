@@ -39,6 +39,10 @@ class Unsupported(Enum):
         "read .activations, which has one for each hidden layer",
     )
 
+    GIVEN = (
+        "is about the equations of networks",
+        "A system of other equations has .equations, .expand(), .jacobian(), .structure(), .lambdify(), .export() and .solve()",
+    )
     ENTRIES = (
         "is for arrays whose entries are all known, or updates of which whole rows or columns are not",
         "Mask the rest of such a row or column, or leave that layer out; identify.complete fills in entries that are missing here or there",

@@ -86,7 +86,8 @@ def export(
         ``[*system.equations, *gauge_equations(system)]``.
     saturate
         Whether to require that no multiplier is zero. For several outputs the factor of sample i is a fixed random integer
-        combination of gamma_i_1, ..., gamma_i_C: a solution on which it vanishes by chance is lost.
+        combination of gamma_i_1, ..., gamma_i_C: a solution on which it vanishes by chance is lost. Equations of one's own
+        (``SymbolicSystem.from_sympy``) have no multipliers, and nothing is required of their unknowns.
     modulus
         A prime p to compute modulo, for the four exact programs: below 1.5e9 for msolve, below 2^31 for the others. The
         dimension and the degree modulo p are those over the rationals for all but finitely many p.
@@ -162,6 +163,7 @@ def problem_of(
     if parameters and system.numbers is not None:  # labels or responses that were not given
         unknowns, parameters = (*unknowns, *parameters), ()
         polynomials += [[(1, ((label, 2),)), (-1, ())] for label in system.parameters if system.has_margins]
+    saturate = saturate and system.has_multipliers
     if saturate:
         unknowns = (SATURATION, *unknowns)
         polynomials.append(_saturation(system))
@@ -233,12 +235,7 @@ def _check_modulus(format: str, modulus: int | None) -> None:
 
 
 def _remarks(system: SymbolicSystem, saturate: bool) -> tuple[str, ...]:
-    n, names = system.names, ", ".join(dict.fromkeys(map(str, system.activations)))
-    width = system.sizes()["width"]
-    widths = "-".join(map(str, width)) if isinstance(width, list) else str(width)
-    lines = [
-        f"KKT system ({system.regime}): {n.inputs} inputs, {n.samples} samples, {widths} neurons, {n.outputs} outputs, sigma = {names}"
-    ]
+    lines = [system.heading]
     if saturate:
         lines.append("The equation in u keeps every multiplier away from zero.")
     if system.has_margins:

@@ -67,7 +67,8 @@ def _solve(names: list[str], polynomials: list, bits: int) -> dict:
 
     ring = PolyRing(names, QQ, grevlex)
     ideal = [ring.from_dict({tuple(m.get(name, 0) for name in names): QQ(int(c)) for c, m in terms}) for terms in polynomials]
-    saturation = [f for f in ideal if f.degree(ring.gens[names.index(SATURATION.name)]) > 0]
+    added = [gen for name, gen in zip(names, ring.gens, strict=True) if name == SATURATION.name]
+    saturation = [f for f in ideal if any(f.degree(gen) > 0 for gen in added)]
     basis = groebner(_combined([f for f in ideal if f not in saturation], ring), ring, method="buchberger")
     basis = groebner([*basis, *saturation], ring, method="buchberger")
     leading = [g.LM for g in basis]

@@ -21,6 +21,9 @@ from identify.symbolic.system import Part, SymbolicSystem
 def lambdify(system: SymbolicSystem, backend: str = "numpy") -> Callable:
     """A function ``f(unknowns, parameters)`` of two vectors, in the order of the system's symbols, that gives all equations.
 
+    ``f`` returns one vector with the value of each equation of :attr:`SymbolicSystem.equations`, in their order: zeros at a solution.
+    :func:`point` makes the vector of unknowns from data. Vectors of other lengths raise :class:`InputError`.
+
     ``backend``: ``"numpy"`` or ``"jax"``; the JAX function can be compiled, differentiated and mapped over batches. It
     evaluates the structured form through :mod:`identify.problem.signals`, at the cost of one gradient of the network for each sample.
     """
@@ -28,6 +31,7 @@ def lambdify(system: SymbolicSystem, backend: str = "numpy") -> Callable:
     xp: Any = import_module("jax.numpy") if backend == "jax" else np
 
     def residual(unknowns, parameters=()):
+        """The value of every equation, in order; zero at a solution. ``unknowns`` and ``parameters`` are vectors in the system's order."""
         unknowns, parameters = xp.asarray(unknowns), xp.asarray(parameters)
         if unknowns.shape != (len(system.unknowns),) or parameters.shape != (len(system.parameters),):
             raise InputError(

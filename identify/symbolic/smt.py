@@ -59,7 +59,10 @@ def needs_numbers(format: str, parameters: Sequence[Symbol]) -> InputError:
 
 
 def _lines(system: SymbolicSystem, equations: Sequence[Expr] | None, saturate: bool, another_than) -> Iterator[str]:
-    yield f"; KKT system ({system.regime}): {system.size_in_words()}"
+    saturate = saturate and system.has_multipliers
+    if another_than is not None and not system.has_multipliers:
+        raise system.refuse("another_than")
+    yield f"; {system.heading_in_words}"
     yield from _remarks(system, saturate, another_than is not None)
     yield "(set-logic QF_NRA)"
     for symbol in (*system.unknowns, *system.parameters):

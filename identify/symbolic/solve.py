@@ -29,6 +29,9 @@ __all__ = ["RealSolution", "Solution", "SolveLimitError", "gauge_equations", "so
 METHODS = ("auto", "msolve", "sympy")
 BITS = 128
 MOST_BITS = 4096
+ROUNDED = ", but its numbers look rounded: equations with rounded numbers have no exact solution in general; identify.recover solves them"
+ROUNDED_BITS = 20
+"""Significant bits from which on a number that is no integer looks rounded; those of float32 have 24."""
 SLACK_BITS = 24
 """Orbits are accepted when boxes this many times (in bits) as wide give the same ones."""
 
@@ -87,6 +90,8 @@ class Solution:
         Indices of real solutions that are equal modulo permutations of samples and the ambiguity of the equations.
     gauge
         Coefficients of the linear form l with l(x_i) = 1 that fixes the scale of each sample, or None.
+    is_rounded
+        Whether numbers of the target have the digits of rounded ones: such equations have no exact solution in general.
     method
         ``"msolve"`` or ``"sympy"``.
     seconds
@@ -100,6 +105,7 @@ class Solution:
     method: str
     seconds: float = field(repr=False)
     gauge: tuple[int, ...] | None = None
+    is_rounded: bool = False
 
     @property
     def n_orbits(self) -> int:
@@ -113,7 +119,7 @@ class Solution:
 
     def __repr__(self) -> str:
         if self.dimension < 0:
-            what = "no solution"
+            what = f"no solution{ROUNDED * self.is_rounded}"
         elif self.dimension > 0:
             what = f"dimension {self.dimension}, infinitely many solutions"
         else:
@@ -191,13 +197,10 @@ def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: f
     """
     if gauge is not None:
         choice("gauge", gauge, ("auto",))
-    choice("method", method, METHODS)
     time_limit = positive("time_limit", time_limit, unit="seconds")
     if system.numbers is None:
         raise InputError("solve: the weights and targets are symbols; give numbers by kkt_equations(KKTSystem, samples=n)")
-    program = None if method == "sympy" else msolve_program()
-    if method == "msolve" and program is None:
-        raise InputError('method: msolve is not installed; pip install "kkt-identify[algebra]", or use method="sympy" for tiny systems')
+    program = program_for(method)
     start = time.monotonic()
     form = _form(system) if gauge == "auto" else None
     problem = problem_of(system)
@@ -219,7 +222,28 @@ def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: f
         if bits > MOST_BITS:
             raise SolveLimitError(f"solve: two real solutions agree to {MOST_BITS // 2} bits; they may be one of multiplicity two", 0)
     used = "sympy" if program is None else "msolve"
-    return Solution(found.dimension, found.degree, real, orbits, used, time.monotonic() - start, form)
+    return Solution(found.dimension, found.degree, real, orbits, used, time.monotonic() - start, form, _target_is_rounded(system))
+
+
+def program_for(method: str) -> str | None:
+    """The path of msolve, or None for SymPy. Raises :class:`InputError` for an unknown method, or msolve that is not installed."""
+    choice("method", method, METHODS)
+    program = None if method == "sympy" else msolve_program()
+    if method == "msolve" and program is None:
+        raise InputError('method: msolve is not installed; pip install "kkt-identify[algebra]", or use method="sympy" for tiny systems')
+    return program
+
+
+def is_rounded(number: Fraction) -> bool:
+    """Whether a number looks like one that was rounded: no integer, and with more digits than people write."""
+    top = abs(number.numerator)
+    return number.denominator > 1 and top >> ROUNDED_BITS > 0
+
+
+def _target_is_rounded(system: PolynomialSystem) -> bool:
+    if system.numbers is None:
+        return False
+    return any(is_rounded(Fraction(float(value))) for value in system.numbers.target)
 
 
 def _form(system: PolynomialSystem, seed: int = 0) -> tuple[int, ...] | None:

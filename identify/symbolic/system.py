@@ -34,10 +34,10 @@ from identify.symbolic.lazy import Lazy
 from identify.symbolic.names import DataNames, LayerNames, Names
 
 if TYPE_CHECKING:
+    from identify.symbolic.given import GivenSystem
     from identify.symbolic.jacobian import SymbolicJacobian
     from identify.symbolic.moments import MomentForm
     from identify.symbolic.polynomials import Polynomials
-    from identify.symbolic.solve import Solution
     from identify.symbolic.structure import Structure
 
 BYTES_PER_SYMBOL = 1000
@@ -196,6 +196,29 @@ class SymbolicSystem(ABC):
         return None if self.numbers is None else self.numbers.labels
 
     @property
+    def has_multipliers(self) -> bool:
+        """Whether samples with multipliers are among the unknowns, as in every system of a network."""
+        return True
+
+    @property
+    def heading(self) -> str:
+        """The first line of a file for another program."""
+        n, names = self.names, ", ".join(dict.fromkeys(map(str, self.activations)))
+        width = self.sizes()["width"]
+        widths = "-".join(map(str, width)) if isinstance(width, list) else str(width)
+        return f"KKT system ({self.regime}): {n.inputs} inputs, {n.samples} samples, {widths} neurons, {n.outputs} outputs, sigma = {names}"
+
+    @property
+    def heading_in_words(self) -> str:
+        """The first line of a file for an SMT solver."""
+        return f"KKT system ({self.regime}): {self.size_in_words()}"
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """The ambiguity of the stationarity equations in words."""
+        return tuple(self.group.describe())
+
+    @property
     def has_margins(self) -> bool:
         """Whether complementary slackness belongs to the system, or margins where labels were given."""
         return self.regime == "max-margin" and self.names.outputs == 1
@@ -279,7 +302,11 @@ class SymbolicSystem(ABC):
         raise self.refuse("is_invariant")
 
     def lambdify(self, backend: str = "numpy") -> Callable[..., Any]:
-        """The equations as a function of two vectors (:func:`identify.symbolic.numeric.lambdify`)."""
+        """The equations as a function ``f(unknowns, parameters)`` of two vectors (:func:`identify.symbolic.numeric.lambdify`).
+
+        ``unknowns`` are in the order of :attr:`unknowns` (:meth:`point` makes them from data), ``parameters`` in that of
+        :attr:`parameters` (leave them out if there are none). It returns one vector: the value of each equation, zero at a solution.
+        """
         from identify.symbolic.numeric import lambdify
 
         return lambdify(self, backend)
@@ -305,7 +332,37 @@ class SymbolicSystem(ABC):
 
         return to_dict(self, max_characters=max_characters)
 
-    def solve(self, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Solution:
+    @classmethod
+    def from_sympy(cls, equations: Sequence[Any], unknowns: Sequence[Any], parameters: Sequence[Any] = ()) -> GivenSystem:
+        """Polynomial equations of one's own, as a system with the same verbs: structure, Jacobian, exports, solutions.
+
+        Parameters
+        ----------
+        equations
+            SymPy expressions that vanish at a solution, or ``Eq(left, right)``; polynomials in the unknowns and parameters with rational
+            coefficients. A float is taken as the rational that it is.
+        unknowns, parameters
+            Symbols, or their names: ASCII letters, digits and ``_``, beginning with a letter. Together they contain every symbol of the
+            equations.
+
+        Raises
+        ------
+        InputError
+            For equations that are not polynomial, symbols that are neither unknowns nor parameters, or names that programs cannot read.
+
+        Examples
+        --------
+        >>> from sympy import symbols
+        >>> x, y = symbols("x y")
+        >>> system = SymbolicSystem.from_sympy([x**2 + y**2 - 5, x * y - 2], [x, y])
+        >>> system.structure().structural_rank, system.solve(method="sympy").degree
+        (2, 4)
+        """
+        from identify.symbolic.given import GivenSystem
+
+        return GivenSystem.of(equations, unknowns, parameters)
+
+    def solve(self, *, gauge: str | None = "auto", time_limit: float = 60.0, method: str = "auto") -> Any:
         """All solutions of a small system: dimension, degree, real ones in boxes (two layers, polynomial activation)."""
         raise self.refuse("solve")
 

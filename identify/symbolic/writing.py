@@ -91,7 +91,7 @@ def to_dict(system: SymbolicSystem, *, max_characters: int | None = MAX_CHARACTE
         "equations": [text(equation) for equation in system.equations],
         "inequalities": [text(relation) for relation in system.inequalities],
         "side_conditions": [{"name": each.name, "text": each.text} for each in system.side_conditions],
-        "ambiguity": list(system.group.describe()),
+        "ambiguity": list(system.symmetries),
     }
 
 
