@@ -14,6 +14,7 @@ from identify.auditing.activations import CANDIDATES
 from identify.base.errors import InputError, WrongTypeError
 from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
+from identify.checkpoints.payloads import is_numbered, numbered, shaped_like
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
 from identify.problem.activation import Activation, as_activation
 from identify.problem.arrays import ShapeError, finite_array
@@ -203,8 +204,10 @@ def _arrays(argument: str, value, trust: bool) -> dict[str, np.ndarray]:
         return load_arrays(value, trust=trust)
     if hasattr(value, "state_dict"):
         value = value.state_dict()
+    if isinstance(value, (list, tuple)):
+        value = numbered(value)
     if not isinstance(value, Mapping):
-        expected = "a path, arrays by name, a model with state_dict, or a network"
+        expected = "a path, arrays by name or in the order of the parameters, a model with state_dict, or a network"
         raise WrongTypeError(f"{argument}: received {type(value).__name__}, expected {expected}")
     return dict(_leaves(value))
 
@@ -226,8 +229,10 @@ def _like(
     if isinstance(value, Network):
         own = _network(argument, value)[0]
     else:
-        own = _arrays(argument, value, trust)
-        if complete or not own or not set(own) <= set(found):  # the names of some layers say which these are
+        arrays = _arrays(argument, value, trust)
+        placed = shaped_like(arrays, found) if is_numbered(arrays) and weights is None else None
+        own = arrays if placed is None else placed
+        if placed is None and (complete or not own or not set(own) <= set(found)):  # the names of some layers say which these are
             own = layers(own, str(value) if isinstance(value, (str, Path)) else argument, weights=weights)[0]
     unknown, missing = set(own) - set(found), set(found) - set(own)
     if unknown or (missing and complete):

@@ -10,6 +10,7 @@ import numpy as np
 
 from identify.base.opening import ProblemFileError, listing, shown
 from identify.base.options import natural
+from identify.checkpoints.payloads import in_order, is_numbered, unread
 from identify.checkpoints.shapes import Reading, readings
 
 OWN_NAMES = re.compile(r"[Wb][1-9]\d*")
@@ -41,9 +42,15 @@ def layers(
     if {"W", "a"} <= set(arrays):
         parts = {"W1": arrays["W"], "W2": np.atleast_2d(arrays["a"])} | ({"b1": arrays["bias"]} if "bias" in arrays else {})
         return parts, _without(arrays, ("W", "a", "bias"))
+    if is_numbered(arrays):
+        ordered = in_order(arrays)
+        return (ordered, {}) if ordered is not None else _by_shape(arrays, where)
     found = _named(arrays)
     if not found:
         return _by_shape(arrays, where)
+    mixing = unread(arrays)
+    if mixing:
+        raise ProblemFileError(where, f"has layers that are not dense: {'; '.join(mixing)}", "expected dense layers only")
     if len(found) < 2 or any(value.ndim != 2 for value in found.values()):
         expected = "W1, W2, ... and b1, ... for biases, or names that end in weight (or kernel) and bias"
         raise ProblemFileError(where, f"holds {listing(arrays)}", f"expected {expected}, two or more layers of weights with two dimensions")

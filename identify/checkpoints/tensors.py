@@ -18,6 +18,7 @@ import numpy as np
 from identify.base.extras import needed
 from identify.base.limits import TooLargeError
 from identify.base.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_bomb, refuse_large, shown
+from identify.checkpoints.payloads import numbered
 from identify.checkpoints.pickles import foreign_name
 
 SAFE = (2, 10)
@@ -72,9 +73,13 @@ def read_state_dict(path: Path, size: int, *, trust: bool = False) -> dict[str, 
     except Exception:  # torch raises whatever its unpickler meets, in words that say how to run what the file holds
         reason = f"cannot be read as weights only ({_reason(path, entries)})"
         raise ProblemFileError(path, reason, "expected torch.save(model.state_dict(), ...)") from None
+    if isinstance(content, (list, tuple)):  # gradients in the order of parameters
+        content = numbered(content)
     found = dict(_tensors(content, torch.Tensor)) if isinstance(content, dict) else {}
     if not found:
-        raise ProblemFileError(path, f"holds {type(content).__name__}", "expected tensors by name, as model.state_dict() gives them")
+        raise ProblemFileError(
+            path, f"holds {type(content).__name__}", "expected tensors by name, as model.state_dict() gives them, or a list of tensors"
+        )
     refuse_large(path, sum(tensor.numel() * tensor.element_size() for tensor in found.values()))
     for name, tensor in found.items():
         if tensor.numel() * tensor.element_size() > largest:

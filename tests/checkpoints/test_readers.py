@@ -277,7 +277,7 @@ class TestShapes:
 
     @pytest.mark.parametrize("part", ["norm.scale", "norm/bias", "1.running_mean"])
     def test_other_layers_are_refused(self, part):
-        with pytest.raises(ProblemFileError, match="belong to no dense layer"):
+        with pytest.raises(ProblemFileError, match="expected dense layers only"):
             layers({"0.weight": W1, "2.weight": W2, part: b1}, "file")
 
 
