@@ -23,6 +23,8 @@ KINK = 1e-3
 """Distance within which a sample counts as on the kink of a neuron, relative to the sizes of both."""
 ALIVE = 0.1
 """Norm, relative to the largest, below which neurons do not count in the share of kinks."""
+LEAST_SHARE = 0.005
+"""A share of the norms that counts as none: it is printed as 0 %."""
 SWEEPS, STEPS_PER_SWEEP = 100, 50
 
 
@@ -58,12 +60,16 @@ class Diagnosis:
             lines.append(f"{self.kinks:.0%} of the pairs of a neuron and a sample are on the kink of ReLU")
         if self.free is not None:
             lines.append(f"with subgradients chosen freely there the residual is {self.free:.2g}")
-        lines.append(
-            f"the first layer has rank {self.dimension} above its noise; outside its rows lie {self.hidden.min():.0%} to "
-            f"{self.hidden.max():.0%} of the samples' norms"
-        )
+        lines.append(f"the first layer has rank {self.dimension} above its noise; {self._outside()}")
         lines.append(f"the objective at the true data is {self.objective:.3g}: lower values are no sign of them")
         return "\n".join(lines)
+
+    def _outside(self) -> str:
+        """How much of the samples lies outside the rows of the first layer."""
+        least, most = (f"{share:.0%}" for share in (self.hidden.min(), self.hidden.max()))
+        if self.hidden.max() < LEAST_SHARE:
+            return f"its rows hold all samples, to {LEAST_SHARE:.1%} of their norms"
+        return f"outside its rows {'lies' if least == most else 'lie'} {least}{f' to {most}' * (least != most)} of the samples' norms"
 
 
 def diagnose(

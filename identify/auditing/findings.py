@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from identify.report.html import Cell, Picture
 
 
+PRIVACY = "neither larger error bars nor a recovery that does not succeed prove privacy"
+"""What every statement about defences ends with."""
+
+
 class Basis(StrEnum):
     """The basis of an answer."""
 

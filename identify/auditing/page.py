@@ -1,59 +1,91 @@
-"""The page of an audit: the answer first, every finding with its scope, evidence folded; the pictures beside it as files."""
+"""The page of an audit: one answer with its badge, the pictures, what was assumed, what would change it, and the details folded.
+
+No sentence is written twice: one that stands above is left out below. Pictures are files beside the page, too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from identify.auditing.findings import Finding
+from identify.auditing.findings import PRIVACY, Finding
 from identify.auditing.result import Audit
-from identify.report.html import Section, write_sections
+from identify.report.html import Answer, Picture, Section, write_sections
 
 LONG = 24
 """Longest list of numbers on the page; longer ones are in report.json only."""
+SHOWN = ("recovery", "attack")
+"""Findings whose pictures come right after the answer."""
 
 
 def write_audit_page(folder: Path, audit: Audit) -> list[str]:
     """Write ``report.html`` and a PNG for every picture, and return their names; the page has them inside."""
-    lead = (*audit.answer, audit.ended_early) if audit.ended_early else audit.answer
-    summary = [("question", "answer", "rests on"), *((f.question, _short(f), str(f.basis)) for f in _ordered(audit))]
-    sections, written = [Section("Summary", "", table=tuple(summary))], []
+    drawn = {finding.name: () if finding.draw is None else finding.draw() for finding in audit.findings}
+    written = [name for name, pictures in drawn.items() for name in _save(folder, name, pictures)]
+    standing, said = audit.standing, set[str]()
+    answer = _new((*audit.sentences, audit.ended_early, f"In practice: {standing.in_practice}"), said)
+    sections = []
+    first = tuple(picture for name in SHOWN for picture in drawn.get(name, ()))
+    if first:
+        sections.append(Section("What was found", "", pictures=first))
+    if "equations" in audit:
+        given = audit["equations"]
+        lines = (f"Threat: {audit.threat}" if audit.threat else "", given.answer, *given.details, *audit.said(given))
+        sections.append(Section("What was given and assumed", _paragraphs(_new(lines, said)), evidence=_shown(given.values)))
+    if "defences" in audit:
+        change = audit["defences"]
+        effects = [(v["axis"], v["summary"]) for v in change.values.values() if isinstance(v, dict)]
+        lead = PRIVACY if effects else change.answer
+        table = (("what is changed", "what follows"), *effects) if effects else ()
+        sections.append(Section("What would change it", _paragraphs(_new((lead,), said)), table=table))
     for finding in _ordered(audit):
-        drawn = () if finding.draw is None else finding.draw()
-        for number, picture in enumerate(drawn, 1):
-            written.append(f"{finding.name}.png" if len(drawn) == 1 else f"{finding.name}-{number}.png")
-            (folder / written[-1]).write_bytes(picture.png)
-        words = _words(finding, audit.said(finding))
-        sections.append(Section(finding.question, words, finding.report, drawn, finding.table, _shown(finding.values)))
-    write_sections(folder / "report.html", sections, title=f"Audit of {audit.name}", lead=lead)
+        if finding.name == "equations":
+            continue
+        pictures = () if finding.name in SHOWN else drawn[finding.name]
+        words = _paragraphs(_new(_words(finding, audit.said(finding)), said))
+        sections.append(Section(finding.question, words, finding.report, pictures, finding.table, _shown(finding.values), is_folded=True))
+    page = Answer(standing.value, standing.colours, answer)
+    write_sections(folder / "report.html", sections or [Section("Nothing was finished", "")], title=f"Audit of {audit.name}", lead=page)
     return ["report.html", *written]
 
 
+def _save(folder: Path, name: str, pictures: tuple[Picture, ...]) -> list[str]:
+    names = [f"{name}.png"] if len(pictures) == 1 else [f"{name}-{number}.png" for number in range(1, len(pictures) + 1)]
+    for file, picture in zip(names, pictures, strict=True):
+        (folder / file).write_bytes(picture.png)
+    return names
+
+
 def _ordered(audit: Audit) -> list[Finding]:
-    """Findings in the order of the page: hidden parts and the main verdict first, the network and its equation last."""
+    """Findings in the order of the page: hidden parts and the main verdict first."""
     main = audit.report
     first = [f for f in audit.findings if f.name.startswith("verdict")]
     first.sort(key=lambda f: f.report is not main)
     first = [f for f in audit.findings if f.name == "hidden" and f.values["hides"]] + first
-    found = [f for f in audit.findings if f not in first]
-    return first + [f for f in found if f.name != "equations"] + [f for f in found if f.name == "equations"]
+    return first + [f for f in audit.findings if f not in first]
 
 
-def _short(finding: Finding) -> str:
-    return str(finding.report.verdict) + f" for {finding.report.scope}" if finding.report is not None else finding.answer
-
-
-def _words(finding: Finding, more: tuple[str, ...]) -> str:
+def _words(finding: Finding, more: tuple[str, ...]) -> tuple[str, ...]:
     if finding.report is not None:  # the box below says the rest
-        said = tuple(text for text in finding.details if text not in (finding.report.precision, *finding.report.reasons))
-        return _sentences(said)
+        return tuple(text for text in finding.details if text not in (finding.report.precision, *finding.report.reasons))
     scope = f"For {finding.scope}: {finding.basis}" if finding.scope != "–" else str(finding.basis)
-    said = (finding.answer, scope, *finding.details, *more)
-    return _sentences(said)
+    return (finding.answer, scope, *finding.details, *more)
 
 
-def _sentences(said: tuple[str, ...]) -> str:
-    return "\n\n".join(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in said)
+def _new(lines: Iterable[str], said: set[str]) -> tuple[str, ...]:
+    """The sentences that the page has not yet, with a capital letter and a full stop; ``said`` grows by them."""
+    fresh = []
+    for text in lines:
+        line = f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+        if line and line not in said:
+            said.add(line)
+            fresh.append(line)
+    return tuple(fresh)
+
+
+def _paragraphs(lines: tuple[str, ...]) -> str:
+    return "\n\n".join(lines)
 
 
 def _shown(values: dict[str, Any]) -> dict[str, Any]:

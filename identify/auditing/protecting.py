@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from identify.auditing.batch import update_of
-from identify.auditing.findings import Basis, Finding
+from identify.auditing.findings import PRIVACY, Basis, Finding
 from identify.auditing.work import Work
 from identify.base.limits import limit_time
 from identify.conditions.check import INCONSISTENT
@@ -161,7 +161,7 @@ def _measured(
                 *[f"no unbiased estimator is below: {INFORMED_SCOPE}"] * deep,
                 *[f"chance of any attack: {CHANCE_SCOPE}"] * ("dp_sgd" in work.curves),
                 f"observed errors: {OBSERVED_SCOPE}",
-                "neither larger error bars nor a recovery that does not succeed prove privacy",
+                PRIVACY,
             ),
             {"data": known} | {other: curve.to_dict() for other, curve in work.curves.items()},
             table=_table(work.curves),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import dataclass, field
+from enum import StrEnum
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,52 @@ from typing import TYPE_CHECKING, Any
 from identify.auditing.findings import Basis, Finding
 from identify.base.errors import UnknownNameError
 from identify.base.options import natural
+from identify.problem.uniqueness import UniquenessStatus
 from identify.problem.verdict import Report, Verdict
 from identify.report.html import fragment
 
 if TYPE_CHECKING:
     from identify.certificates.certify import Certificate
     from identify.recovery.solution import Recovery
+
+
+THREATS = {
+    "gradient": "an honest server with one update: it follows the protocol, knows the network, and looks at one gradient",
+    "lazy": "an honest server with the networks before and after training, which is taken as linear in the parameters",
+    "weight-decay": "weights only: someone who has the trained network, and knows that weight decay was used, but nothing of the training",
+    "max-margin": "weights only: someone who has the trained network, and knows nothing of its training",
+}
+"""Who could learn from what was given, by the regime."""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+class Standing(StrEnum):
+    """The answer of an audit in two words: the badge of its page."""
+
+    PROVED_UNIQUE = "PROVED UNIQUE"
+    RECOVERED = "RECOVERED, not proved"
+    NOT_DETERMINED = "NOT DETERMINED"
+    NOT_DECIDED = "NOT DECIDED"
+
+    @property
+    def colours(self) -> Verdict:
+        """The verdict with the colours of this badge."""
+        alike = {"PROVED_UNIQUE": "UNIQUE", "RECOVERED": "LOCALLY_UNIQUE", "NOT_DETERMINED": "NOT_UNIQUE", "NOT_DECIDED": "UNDECIDED"}
+        return Verdict(alike[self.name])
+
+    @property
+    def in_practice(self) -> str:
+        """What follows, in one sentence without mathematics."""
+        return {
+            "PROVED_UNIQUE": Verdict("UNIQUE").in_practice,
+            "RECOVERED": "these are most likely the training data: whoever holds the same files can compute them, too",
+            "NOT_DETERMINED": Verdict("NOT_UNIQUE").in_practice,
+            "NOT_DECIDED": Verdict("UNDECIDED").in_practice,
+        }[self.name]
+
 
 VERSION = 1
 """Version of the layout of ``report.json``."""
@@ -73,6 +114,37 @@ class Audit:
         return next(reversed(decided or recovered or found), None)
 
     @property
+    def standing(self) -> Standing:
+        """Whether the data are determined, as far as this audit knows. Findings about the recovered data go before general statements."""
+        report, known = self.report, None if self.recovery is None else self.recovery.uniqueness
+        verdict = None if report is None else report.verdict
+        if known is not None and known.is_proved:
+            return Standing.PROVED_UNIQUE
+        if verdict is Verdict.NOT_UNIQUE or (known is not None and known.status is UniquenessStatus.NOT_UNIQUE):
+            return Standing.NOT_DETERMINED
+        if verdict is Verdict.UNIQUE:
+            return Standing.PROVED_UNIQUE
+        return Standing.RECOVERED if known is not None and known.is_supported else Standing.NOT_DECIDED
+
+    @property
+    def threat(self) -> str:
+        """Who could learn this, from what; empty before the regime is known."""
+        regime = self["equations"].values.get("regime", "") if "equations" in self else ""
+        return THREATS.get(regime, "")
+
+    def brief(self) -> str:
+        """The answer in at most 14 lines: its standing, the main sentences, and what it means in practice."""
+        from identify.report.brief import page
+
+        head = f"{self.standing} — audit of {self.name}"
+        parts = [
+            ("Answer", list(self.sentences)),
+            ("Assumed", [self.threat] if self.threat else []),
+            ("Early end", [self.ended_early] if self.ended_early else []),
+        ]
+        return page(head, "", [*parts, ("In practice", [self.standing.in_practice])], lines=14, longest=9)
+
+    @property
     def headline(self) -> str:
         """The answer in a few sentences."""
         return " ".join(self.sentences)
@@ -80,7 +152,10 @@ class Audit:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The sentences of the headline."""
-        return tuple(part if isinstance(part, str) else f"{part.verdict} for {part.scope}: {part.verdict.meaning}." for part in self.answer)
+        return tuple(
+            part if isinstance(part, str) else f"{part.verdict} for {part.scope}. {_sentence(part.verdict.meaning)}."
+            for part in self.answer
+        )
 
     @property
     def answer(self) -> tuple[str | Report, ...]:
@@ -142,6 +217,7 @@ class Audit:
         return {
             "audit": self.name,
             "version": VERSION,
+            "standing": self.standing.value,
             "headline": self.headline,
             "findings": [finding.to_dict() for finding in self.findings],
             "certificates": sorted(self.certificates, key=natural),

@@ -83,6 +83,7 @@ Layers = Annotated[Any, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0, LARGEST_SEED))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print everything, not only the answer.")]
 Proof = Annotated[
     Path | None, typer.Option("--certificate", help="Also write the proof (.json), for identify verify.", show_default=False, **new_file())
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from identify.base.options import REGIMES
-from identify.cli.app import Json, Samples, Seed, Trust, Weights, app, examples
+from identify.cli.app import Json, Samples, Seed, Trust, Verbose, Weights, app, examples
 from identify.cli.console import fail, print_text, progress
 from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, one_of
 
@@ -60,6 +60,7 @@ def audit(
         "identify-audit"
     ),
     seed: Seed = 0,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Say what a checkpoint reveals of its training data.
@@ -92,8 +93,10 @@ def audit(
         try:
             written = found.save(out)
         finally:  # printed even if there is no room for the files
-            print_text(found.to_json() if as_json else found.explain())
-    if not as_json:
+            print_text(found.to_json() if as_json else found.explain() if verbose else found.brief())
+    if verbose and not as_json:
         print_text("\nWritten: " + ", ".join(str(path) for path in written))
+    elif not as_json:
+        print_text(f"  Next         open {written[0]}; {len(written) - 1} more files are beside it, and -v tells the rest.")
     if found.stopped or interrupts.count:
         fail(f"interrupted; the finished steps are in {out}", 130)

@@ -31,6 +31,7 @@ from identify.cli.app import (
     Seed,
     Shape,
     Trust,
+    Verbose,
     Width,
     app,
     examples,
@@ -78,11 +79,16 @@ def check(
     certificate: Proof = None,
     trust: Trust = False,
     seed: Seed = 0,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Decide whether training data are determined; print the proof."""
+    """Decide whether training data are determined.
+
+    The answer comes first; --verbose prints every condition with its evidence, --certificate writes the proof.
+    """
     from identify.conditions.check import check as decide
     from identify.conditions.thresholds import largest_identifiable
+    from identify.report.brief import of_report
     from identify.report.html import require_pages
 
     if image_shape is not None and html is None:
@@ -104,7 +110,7 @@ def check(
     if exposed:
         if largest or known_data or html or certificate or condition:
             raise InputError("--exposed: takes only the network, --samples and --layers; omit the options of a single check")
-        _show_exposed(subject, None if layers == "both" else layers, samples, as_json)
+        _show_exposed(subject, None if layers == "both" else layers, samples, as_json, verbose)
         return
     if largest:
         if samples is not None or known_data or html or certificate or condition:
@@ -127,12 +133,14 @@ def check(
             conditions=condition,
             progress=step,
         )
-    _show(report, html, as_json, image_shape)
+    if html is not None:
+        report.to_html(html, image_shape=image_shape)
+    print_text(report.to_json() if as_json else report.explain() if verbose else of_report(report, _next(report, file, samples)))
     if certificate is not None:
         _certify(report, certificate, None if budget is None else max(budget - (time.monotonic() - began), LEAST))
 
 
-def _show_exposed(subject: Configuration | KKTSystem, layers: Any, samples: int | None, as_json: bool) -> None:
+def _show_exposed(subject: Configuration | KKTSystem, layers: Any, samples: int | None, as_json: bool, verbose: bool) -> None:
     from identify.conditions.exposed import SAMPLES, exposed
     from identify.problem.system import KKTSystem
     from identify.problem.updates import layer_numbers
@@ -140,7 +148,7 @@ def _show_exposed(subject: Configuration | KKTSystem, layers: Any, samples: int 
     network = subject.network if isinstance(subject, KKTSystem) else subject
     numbers = None if layers is None else layer_numbers(layers, network.depth)
     found = exposed(network, numbers, samples=SAMPLES if samples is None else samples)
-    print_text(found.to_json() if as_json else found.explain())
+    print_text(found.to_json() if as_json else found.explain() if verbose else found.brief())
 
 
 @app.command(epilog=examples("identify verify proof.json", "identify verify proof.json --problem problem.npz"))
@@ -194,7 +202,12 @@ def _certify(report: Report, path: Path, budget: float | None) -> None:
     proof.save(path)
 
 
-def _show(report: Report, html: Path | None, as_json: bool, image_shape: tuple[int, ...] | None = None) -> None:
-    if html is not None:
-        report.to_html(html, image_shape=image_shape)
-    print_text(report.to_json() if as_json else report.explain())
+def _next(report: Report, file: Path | None, samples: int | None) -> str:
+    """What to type next."""
+    recover = "identify recover with the same options" if file is None else f"identify recover {file}{f' -n {samples}' * bool(samples)}"
+    return {
+        "UNIQUE": f"{recover} computes the data, --certificate proof.json writes the proof; -v shows every condition",
+        "LOCALLY_UNIQUE": f"{recover} searches for the data, --certificate proof.json writes the proof; -v shows every condition",
+        "NOT_UNIQUE": "--html report.html shows other data that fit; --largest says for how many samples the answer is yes; -v says more",
+        "UNDECIDED": f"-v says of each condition what would make it hold; {recover} tries all the same",
+    }[report.verdict]

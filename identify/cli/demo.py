@@ -10,7 +10,7 @@ import typer
 
 from identify.base.extras import needed
 from identify.base.options import PRECISIONS
-from identify.cli.app import Json, Seed, app, examples
+from identify.cli.app import Json, Seed, Verbose, app, examples
 from identify.cli.console import print_json, print_text, progress
 from identify.cli.values import NEW_FOLDER, between, one_of
 
@@ -47,6 +47,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for report.html and the pictures.", **NEW_FOLDER)] = Path("identify-demo"),
     proofs: Annotated[bool, typer.Option("--proofs", help="Also write the proof of each act (.json), for identify verify.")] = False,
     seed: Seed = 0,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Recover real images from one gradient, and from weights alone.
@@ -84,8 +85,28 @@ def demo(
         print_json({"acts": [_act_json(one) for one in acts], "files": [str(path) for path in written]})
         return
     for one in acts:
-        _show(one)
-    print_text("\nWritten: " + ", ".join(str(path) for path in written))
+        if verbose:
+            _show(one)
+        else:
+            print_text("\n".join(_brief(one)))
+    if verbose:
+        print_text("\nWritten: " + ", ".join(str(path) for path in written))
+    else:
+        print_text(f"Next: open {written[0]}, which shows the images; {len(written) - 1} more files are beside it, and -v tells the rest")
+
+
+def _brief(act: Act) -> list[str]:
+    """An act in at most four lines: its title, what was recovered, and whether other images are possible."""
+    from identify.report.brief import paragraph
+
+    known = "no verdict"
+    if act.report is not None:
+        known = f"{act.report.verdict} for {act.report.scope}; {act.report.verdict.in_practice}"
+    elif act.found is not None:
+        proved = act.found.uniqueness
+        about = f": {proved.because}" if proved.scope is None else f" for {proved.scope}"
+        known = f"uniqueness {proved.status}{about}"
+    return [act.title, *paragraph("Result", [" ".join(act.result())], 2), *paragraph("Verdict", [known], 2)]
 
 
 def _show(act: Act) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from identify.base.errors import InputError
@@ -22,6 +23,7 @@ from identify.cli.app import (
     Samples,
     Seed,
     Trust,
+    Verbose,
     Weights,
     Width,
     app,
@@ -88,6 +90,7 @@ def recover(
     weights: Weights = None,
     trust: Trust = False,
     seed: Seed = 0,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Recover the training data from a problem or two checkpoints.
@@ -160,7 +163,7 @@ def recover(
             content["uniqueness"] = found.uniqueness.to_dict()
             print_json(jsonable(content))
         else:
-            _show_recovery(found)
+            _show_recovery(found, verbose, data if file is None else None, out is not None)
     if out is not None and not as_json:
         print_text(f"Written: {out}")
     if certificate is not None and isinstance(system, KKTSystem) and is_polynomial(system.network):
@@ -169,7 +172,19 @@ def recover(
         _certify_verdict(system, found, certificate, as_json)
 
 
-def _show_recovery(found: Recovery) -> None:
+def _show_recovery(found: Recovery, verbose: bool, planted: tuple | None, kept: bool) -> None:
+    if not verbose:
+        from identify.report.brief import of_recovery
+
+        beside = ""
+        if planted is not None:
+            errors = found.match(*planted).errors
+            right = errors[np.isfinite(errors)]
+            beside = f"{len(right)} of {len(errors)} planted samples found"
+            beside += f", the worst to a relative error of {right.max():.1e}" * bool(len(right))
+        advice = "-v has the numbers of each step" if kept else "--out found.npz keeps X and c, --certificate proof.json the proof"
+        print_text(of_recovery(found, advice if kept else f"{advice}; -v has the numbers of each step", beside))
+        return
     print_text(repr(found))
     for line in found.describe():
         print_text(line)

@@ -38,6 +38,10 @@ from identify.problem.verdict import Report, Scope, Verdict
 INCONSISTENT = 1e-2
 """Relative residual above which data are not taken as a solution of the system they are given for."""
 UNKNOWN_DATA = "the statement is about all data that produce this target; whether any do, with this many samples, is not part of it"
+TARGET_NOT_USED = (
+    "the verdict does not use the numbers of the target: it is about generic data of this network; check(system, data=(X, c)) with data "
+    "that identify.recover found is about this very target"
+)
 SELF_TRAINED_CAVEAT = (
     "the network depends on its own training data, so statements about generic data do not apply; what is proved here holds "
     "for this network"
@@ -231,7 +235,7 @@ def _check_sizes(config: Configuration, seed: int, plan: Plan) -> Report:
 
 def _check_network(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Report:
     question = NetworkQuestion.of_system(system, samples, seed)
-    notes: tuple[str, ...] = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if question.is_self_trained else ()
+    notes: tuple[str, ...] = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if question.is_self_trained else (TARGET_NOT_USED,)
     at = None
     if question.is_smooth and not question.is_self_trained:
         rng = np.random.default_rng([seed, 0xA7])
@@ -245,7 +249,7 @@ def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Rep
     if system.labels is not None and len(system.labels) != samples:
         raise InputError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
     setting = setting_of(system, samples, seed)
-    notes = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else ()
+    notes = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else (TARGET_NOT_USED,)
     return judge(setting, system_subject(system, samples), system.describe(), notes, plan)
 
 

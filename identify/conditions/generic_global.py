@@ -9,7 +9,7 @@ statement. This closes the gap between the width that makes data isolated and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -59,10 +59,10 @@ def _in_coordinates(setting: Setting) -> Condition:
     evidence: dict = {"needed": secant.needed, "available": secant.available, "coordinates": instance.coordinates}
     if secant.needed > secant.available:
         statement = (
-            f"not applicable: {instance.n_samples + 1} samples have {secant.needed} parameters, "
-            f"but the target at most {secant.available} independent numbers"
+            f"{instance.n_samples + 1} samples, one more than here, have {secant.needed} parameters, "
+            f"but the target at most {secant.available} independent numbers: the theorem says nothing here"
         )
-        return _condition(False, statement, evidence, Arithmetic.PROOF)
+        return replace(_condition(False, statement, evidence, Arithmetic.PROOF), applies=False)
     instance.refuse_if_too_large(secant.needed, "the Jacobian of one more sample")
     found = tangent_rank(setting, instance.n_samples + 1)
     evidence |= {"rank": found.rank, "primes": list(found.primes)}

@@ -93,6 +93,11 @@ class Thresholds:
             ]
         )
 
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_thresholds
+
+        return of_thresholds(self)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {

@@ -39,6 +39,11 @@ class Match:
     errors: Float[np.ndarray, " n"]
     """Relative errors ‖x - x_ref‖ / ‖x_ref‖ after alignment; inf for a reference sample without a candidate."""
 
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_match
+
+        return of_match(self)
+
 
 @dataclass(frozen=True)
 class Ambiguity:

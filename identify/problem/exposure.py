@@ -134,6 +134,8 @@ class Finding:
 
 QUANTITIES = ("count", "labels", "row_space", "features", "samples")
 """What a row speaks of, in the order of the table."""
+_NAME, _BRIEF = 48, 12
+"""Letters for the name of a set of layers, and sets, in the short form."""
 _HEADS = {"count": "number of samples", "labels": "labels", "row_space": "span of samples", "features": "features", "samples": "samples"}
 
 
@@ -241,6 +243,17 @@ class Exposure:
                     out += textwrap.wrap(f"recover: {method}", width, initial_indent="    ", subsequent_indent="    ")
             out += [f"    {row.limits()}"] if row.limits() else []
         return "\n".join(out)
+
+    def brief(self) -> str:
+        """One line for each set of layers: what is known of the samples, and for how many of them."""
+        names = [f"{row.name} ({row.observed})" for row in self.rows]
+        names = [name if len(name) <= _NAME else f"{name[: _NAME - 2]} …" for name in names]
+        wide = max(map(len, names), default=0)
+        lines = [f"{self.headline}. The samples, from an update of:"]
+        for row, name in list(zip(self.rows, names, strict=True))[:_BRIEF]:
+            lines.append(f"  {name:<{wide}}  {row.samples.status.word}{f' ({row.limits()})' if row.limits() else ''}")
+        more = len(self.rows) - _BRIEF
+        return "\n".join([*lines, *[f"  and {more} more sets of layers"] * (more > 0)])
 
     def to_markdown(self) -> str:
         """The table of words."""

@@ -145,8 +145,13 @@ class Uniqueness:
             UniquenessStatus.UNKNOWN: "not known",
         }[self.status]
         scope = "" if self.scope is None else f" ({self.scope})"
+        return f"{words}{scope}: {self.because}"
+
+    @property
+    def because(self) -> str:
+        """The reason in words, without the status."""
         shown = {"witness": None if self.witness is None else self.witness.description, **self.numbers}
-        sentence = f"{words}{scope}: {self.reason.value.format(**shown)}"
+        sentence = self.reason.value.format(**shown)
         if self.scope is not None and "residual" in self.numbers:
             sentence += f"; the given target differs from that by {self.numbers['residual']:.1e} relative"
         return sentence

@@ -41,6 +41,26 @@ class Verdict(StrEnum):
             "UNDECIDED": "no condition that applies here proves or disproves that the data are determined",
         }[self.value]
 
+    @property
+    def beside_ambiguity(self) -> str:
+        """The end of :attr:`meaning` above a list of the changes of the data that no equation sees."""
+        return {
+            "UNIQUE": ", up to the ambiguity below",
+            "LOCALLY_UNIQUE": "; all this up to the ambiguity below",
+            "NOT_UNIQUE": ", and differ by more than the ambiguity below",
+            "UNDECIDED": "",
+        }[self.value]
+
+    @property
+    def in_practice(self) -> str:
+        """What follows for someone who holds the update or the weights, in one sentence without mathematics."""
+        return {
+            "UNIQUE": "treat what was observed like the data themselves: with the network it identifies them, and nothing else fits",
+            "LOCALLY_UNIQUE": "someone with a close guess can sharpen it to the exact data; without one, other data may fit as well",
+            "NOT_UNIQUE": "from this alone nobody can tell which data were used; someone who knows what they look like may still guess",
+            "UNDECIDED": "this does not mean that the data are safe: they may still be determined, and an attack may still find them",
+        }[self.value]
+
 
 class Arithmetic(StrEnum):
     """How far a number in the evidence may be trusted."""
@@ -88,6 +108,8 @@ class Condition:
         How ``holds`` was established.
     reference
         Paper and theorem.
+    applies
+        False if a hypothesis of the theorem does not hold here, so that it says nothing; ``holds`` is False, too.
     """
 
     name: str
@@ -96,17 +118,32 @@ class Condition:
     evidence: dict[str, Any]
     arithmetic: Arithmetic
     reference: str
+    applies: bool = True
 
     @property
     def is_proved(self) -> bool:
         """Whether it holds, established rigorously."""
         return self.holds is True and self.arithmetic.is_rigorous
 
+    @property
+    def word(self) -> str:
+        """``holds``, ``fails`` or ``open``; ``does not apply``; and of the search for other data ``found`` or ``none``."""
+        if not self.applies:
+            return "does not apply"
+        yes, no = ("found", "none") if self.name == "witness" else ("holds", "fails")
+        return "open" if self.holds is None else yes if self.holds else no
+
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_condition
+
+        return of_condition(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The condition as JSON values."""
         return {
             "name": self.name,
             "holds": self.holds,
+            "applies": self.applies,
             "statement": self.statement,
             "arithmetic": self.arithmetic.value,
             "evidence": jsonable(self.evidence),
@@ -199,6 +236,12 @@ class Report:
 
         return explain(self)
 
+    def brief(self) -> str:
+        """The answer in at most 15 lines: verdict and scope, why, up to what, what it means in practice, what to do next."""
+        from identify.report.brief import PYTHON_NEXT, of_report
+
+        return of_report(self, PYTHON_NEXT[self.verdict])
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
@@ -286,9 +329,8 @@ class Report:
         return self.explain()
 
     def __repr__(self) -> str:
-        marks = {True: "holds", False: "fails", None: "open"}
         lines = [f"Report({self.verdict}: {self.scope})"]
-        lines += [f"  {c.name}: {marks[c.holds]}" for c in self.conditions]
+        lines += [f"  {c.name}: {c.word}" for c in self.conditions]
         return "\n".join(lines)
 
 

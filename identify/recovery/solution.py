@@ -324,6 +324,17 @@ class Recovery:
         lead = "Determined up to" if self.uniqueness.is_supported else "Symmetries of the equations"
         return f"Uniqueness: {self.uniqueness}", f"{lead}: {symmetries}"
 
+    def brief(self) -> str:
+        """The answer in at most 15 lines: how many samples, how well they fit, whether others do, and what that means in practice."""
+        from identify.report.brief import PYTHON_RECOVERED, of_recovery
+
+        return of_recovery(self, PYTHON_RECOVERED)
+
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_recovery
+
+        return of_recovery(self)
+
     def _one_output(self, name: str) -> None:
         if self.c.ndim > 1:
             raise InputError(f"{name}: this network has {self.c.shape[1]} outputs, so multipliers are vectors; use c")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
@@ -39,9 +39,11 @@ KNOWN = {
 }
 """Symbol and colours of what is known of recovered data."""
 RESULT = {True: ("✓", "holds"), False: ("✗", "fails"), None: ("?", "open")}
+WITNESS = {True: ("✗", "fails"), False: ("–", "open"), None: ("?", "open")}
+"""Symbols and colours of the search for other data: to find some is no success."""
 GRADE = {True: ("✓", "good"), False: ("!", "limited"), None: ("?", "open")}
 # White text on these passes AA (4.5 : 1); the page's style sheet has its own pairs for light and dark.
-_BADGE = {
+BADGE = {
     Verdict.UNIQUE: "#1b6b3a",
     Verdict.LOCALLY_UNIQUE: "#14607a",
     Verdict.NOT_UNIQUE: "#96391f",
@@ -106,12 +108,28 @@ class Section:
     """Numbers by name, folded."""
     uniqueness: Uniqueness | None = None
     """What is known of recovered data, for a section without a report."""
+    is_folded: bool = False
+    """Whether only its title is shown until it is opened."""
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.table):
             if len(row) != len(self.table[0]):
                 where = f"row {number} of section {self.title!r}"
                 raise InputError(f"table: {where} has {len(row)} cells, expected {len(self.table[0])} as in its first row")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The one answer on top of a longer page: a badge in the colours of a verdict, and paragraphs of plain text."""
+
+    badge: str
+    colours: Verdict
+    paragraphs: tuple[str, ...]
+
+    @property
+    def symbol(self) -> str:
+        """Of the verdict with these colours."""
+        return SYMBOL[self.colours]
 
 
 def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequence[Picture] = (), title: str | None = None) -> Path:
@@ -149,7 +167,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
     return _write(path, sections, title=title or _TITLE, lead="", fold=False)
 
 
-def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str | Sequence[str | Report] = "") -> Path:
+def write_sections(path: str | Path, sections: Sequence[Section], *, title: str, lead: str | Answer | Sequence[str | Report] = "") -> Path:
     """Write a longer page: in each section the lead, the verdict, pictures and table; the rest of its report is folded.
 
     Parameters
@@ -161,8 +179,8 @@ def write_sections(path: str | Path, sections: Sequence[Section], *, title: str,
     title
         The page's heading.
     lead
-        Plain text below it, where a blank line starts a paragraph; or the answer of the page, paragraph by paragraph: a report
-        among them says its verdict, scope and meaning, and gives the answer its colours.
+        Plain text below it, where a blank line starts a paragraph; or the answer of the page: an :class:`Answer`, or paragraph by
+        paragraph, where a report says its verdict, scope and meaning, and gives the answer its colours.
 
     Returns
     -------
@@ -197,10 +215,10 @@ def fragment(report: Report) -> str:
         items = "".join(f"<li>{escape(text)}</li>" for text in lines)
         return f'<div><strong>{head}</strong></div><ul style="{plain}">{items}</ul>' if lines else ""
 
-    def table(kind: str, items: Sequence[Condition], marks: Mapping[bool | None, tuple[str, str]]) -> str:
+    def table(kind: str, items: Sequence[Condition], mark: Callable[[Condition], tuple[str, str, str]]) -> str:
         rows = "".join(
             f'<tr style="background:transparent"><th scope="row" style="{cell};font-weight:600">{escape(c.name)}</th>'
-            f'<td style="{cell};white-space:nowrap">{marks[c.holds][0]} {marks[c.holds][1]}</td>'
+            f'<td style="{cell};white-space:nowrap">{mark(c)[0]} {mark(c)[2]}</td>'
             f'<td style="{cell}">{escape(c.statement)}</td><td style="{cell}">{escape(str(c.arithmetic))}</td></tr>'
             for c in items
         )
@@ -210,19 +228,19 @@ def fragment(report: Report) -> str:
         body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
         return f'<table style="border-collapse:collapse;width:100%;margin:0 0 .6em">{body}</table>' if items else ""
 
-    meaning = escape(_sentence(report.verdict.meaning)) + (", up to the ambiguity below" if report.ambiguity else "")
+    meaning = escape(_sentence(report.verdict.meaning)) + (report.verdict.beside_ambiguity if report.ambiguity else "")
     precision = "" if report.precision is None else f" {escape(_sentence(report.precision))}."
     return (
         '<div style="max-width:54rem;line-height:1.45;overflow-x:auto">'
-        f'<p style="margin:.4em 0"><span style="background:{_BADGE[report.verdict]};color:#fff;font-weight:700;'
+        f'<p style="margin:.4em 0"><span style="background:{BADGE[report.verdict]};color:#fff;font-weight:700;'
         'padding:.15em .6em;border-radius:.3em;white-space:nowrap;print-color-adjust:exact;-webkit-print-color-adjust:exact">'
         f"{SYMBOL[report.verdict]} {report.verdict}</span> "
         f"for {escape(str(report.scope))}.</p>"
         f'<p style="margin:.4em 0 .8em">{meaning}.{precision}</p>'
         + listed("Why", report.reasons)
         + listed("Up to", report.ambiguity)
-        + table("Condition", report.conditions, RESULT)
-        + table("Diagnostic", report.diagnostics, GRADE)
+        + table("Condition", report.conditions, condition_mark)
+        + table("Diagnostic", report.diagnostics, _grade)
         + "</div>"
     )
 
@@ -252,6 +270,19 @@ def _sentence(text: str) -> str:
 
 def _paragraphs(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def condition_mark(condition: Condition) -> tuple[str, str, str]:
+    """Symbol, colours and word of a condition."""
+    marks = WITNESS if condition.name == "witness" else RESULT
+    symbol, colours = marks[condition.holds] if condition.applies else ("–", "open")
+    return symbol, colours, condition.word
+
+
+def _grade(condition: Condition) -> tuple[str, str, str]:
+    """Symbol, colours and word of a diagnostic."""
+    symbol, word = GRADE[condition.holds]
+    return symbol, word, word
 
 
 def _number(cell: Cell) -> bool:
@@ -313,7 +344,9 @@ def _template() -> Template:
     jinja2 = needed("jinja2", "writing an HTML page")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs, summary=summary)
-    environment.globals.update(symbol=SYMBOL, known=KNOWN, result=RESULT, grade=GRADE, samples=_samples, bars=_bars, layout=_layout)
+    environment.globals.update(
+        symbol=SYMBOL, known=KNOWN, result=condition_mark, grade=_grade, samples=_samples, bars=_bars, layout=_layout
+    )
     return environment.from_string(files("identify.report").joinpath("page.html.j2").read_text("utf-8"))
 
 
@@ -321,7 +354,7 @@ def _provenance(report: Report) -> tuple[int, Mapping[str, str]]:
     return report.seed, report.versions
 
 
-def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str | Sequence[str | Report], fold: bool) -> Path:
+def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: str | Answer | Sequence[str | Report], fold: bool) -> Path:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
@@ -329,12 +362,14 @@ def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: s
         raise InputError(f"path: the folder {path.parent} does not exist; create it first, or pass a path in a folder that exists")
     reports = [section.report for section in sections if section.report is not None]
     alone = len(sections) == 1 and not fold
+    answer = lead if isinstance(lead, Answer) else None
     page = _template().render(
         title=title,
         fold=fold,
         tab=f"{reports[0].verdict}: {title}" if alone else title,
-        lead=_paragraphs(lead) if isinstance(lead, str) else lead,
-        main=next((part for part in lead if isinstance(part, Report)), None),
+        lead=_paragraphs(lead) if isinstance(lead, str) else () if answer is not None else lead,
+        answer=answer,
+        main=None if isinstance(lead, Answer) else next((part for part in lead if isinstance(part, Report)), None),
         sections=sections,
         judged=bool(reports),
         alone=alone,

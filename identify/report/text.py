@@ -7,7 +7,6 @@ from typing import Any
 
 from identify.problem.verdict import Condition, Report
 
-_MARK = {True: "holds", False: "fails", None: "open"}
 _GRADE = {True: "good", False: "limited", None: "open"}
 _LIST_LIMIT = 12
 
@@ -15,14 +14,14 @@ _LIST_LIMIT = 12
 def explain(report: Report, width: int = 100) -> str:
     """Verdict, scope, reasons, ambiguity, conditions with evidence, witness, notes; lines of at most ``width`` characters."""
     out = [f"{report.verdict} — for {report.scope}"]
-    out += _wrap(report.verdict.meaning + ", up to the ambiguity below.", width, "  ")
+    out += _wrap(report.verdict.meaning + report.verdict.beside_ambiguity + ".", width, "  ")
     if report.precision is not None:
         out += _wrap(report.precision + ".", width, "  ")
     out += ["", "Why"] + [line for reason in report.reasons for line in _wrap(reason, width, "  - ")]
     out += ["", "Up to"] + [f"  - {line}" for line in report.ambiguity]
     out += ["", "Given", *_wrap(", ".join(f"{k} {_short(v)}" for k, v in report.subject.items()), width, "  ")]
     out += [f"  {line}" for line in report.equations]
-    out += ["", "Conditions"] + [line for c in report.conditions for line in _condition(c, _MARK[c.holds], width)]
+    out += ["", "Conditions"] + [line for c in report.conditions for line in _condition(c, c.word, width)]
     if report.witness is not None:
         w = report.witness
         out += ["", "Witness", *_wrap(f"{w.kind}, dimension {w.dimension}: {w.description}", width, "  ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from identify.auditing.findings import Basis
 from identify.auditing.protecting import Whose
 from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
+from identify.auditing.result import Standing
 from identify.base.errors import InputError
 from identify.problem.arrays import ShapeError
 from identify.recovery.solution import RecoveryError
 
 CUBIC = "z + z^2/2 + z^3"
 RNG = np.random.default_rng(0)
-KEYS = ["audit", "version", "headline", "findings", "certificates", "stopped", "seed", "budget", "versions", "times"]
+KEYS = ["audit", "version", "standing", "headline", "findings", "certificates", "stopped", "seed", "budget", "versions", "times"]
 FINDING = ["name", "question", "answer", "scope", "basis", "details", "values", "report"]
 
 
@@ -280,10 +282,15 @@ class TestTheResult:
         assert all(list(finding) == FINDING for finding in content["findings"])
         assert set(content["times"]) == {"seconds", "said", "left_out"} and not content["times"]["left_out"]
 
-    def test_the_page(self, saved):
+    def test_the_page(self, audited, saved):
         folder, written = saved
         page = (folder / "report.html").read_text(encoding="utf-8")
-        assert page.index("Are the given data determined?") < page.index("Can the data be recovered?") < page.index("which equation?")
+        order = ["PROVED UNIQUE", "In practice:", "What was found", "Threat: an honest server with one update", "What would change it"]
+        order += [">Details<", "Are the given data determined?", "Can the data be recovered?"]
+        assert [page.index(part) for part in order] == sorted(page.index(part) for part in order)
+        sentences = re.findall(r"<p>([^<]{40,})</p>", page.partition(">Details<")[0])
+        assert len(sentences) == len(set(sentences)) > 4
+        assert audited.standing is Standing.PROVED_UNIQUE
         assert page.count("<img") == sum(path.suffix == ".png" for path in written) and "http://" not in page and "<script" not in page
         assert "<summary>Numbers" in page and page.count("<details") > 8
 

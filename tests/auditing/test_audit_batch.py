@@ -155,6 +155,6 @@ def test_the_commands(problem, arrays, tmp_path, monkeypatch, capsys):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "5 of 5 samples behind the update" in page and (tmp_path / "out" / "recovery.png").is_file()
     status, text, _ = run(monkeypatch, capsys, "recover", path, "-a", "relu")
-    assert not status and "Recovery(5 samples" in text
+    assert not status and "Recovered 5 samples" in text
     status, _, err = run(monkeypatch, capsys, "recover", path)
     assert status == 2 and "no key activation" in err

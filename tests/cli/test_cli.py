@@ -52,13 +52,15 @@ def test_thresholds(monkeypatch, capsys, problem):
 
 def test_which_layers_suffice(monkeypatch, capsys, problem):
     sizes = ["-d", 12, "-n", 3, "-m", "30,24", "-a", "gelu", "--bias", "--outputs", 5]
-    status, out, _ = run(monkeypatch, capsys, "check", *sizes, "--exposed")
+    status, out, _ = run(monkeypatch, capsys, "check", *sizes, "--exposed", "-v")
     assert status == 0 and "last two (W2 b2 W3)" in out and "recover: " in out
     status, out, _ = run(monkeypatch, capsys, "check", *sizes, "--exposed", "--layers", 3, "--json")
     (row,) = json.loads(out)["rows"]
     assert status == 0 and row["observed"] == ["W3"] and row["samples"]["status"] == "PROVED_GENERIC"
-    status, out, _ = run(monkeypatch, capsys, "check", problem[0], "--exposed")
+    status, out, _ = run(monkeypatch, capsys, "check", problem[0], "--exposed", "-v")
     assert status == 0 and "identify.check decides" in out
+    _, out, _ = run(monkeypatch, capsys, "check", problem[0], "--exposed")
+    assert 1 < len(out.splitlines()) <= 15 and "recover: " not in out
     status, _, err = run(monkeypatch, capsys, "check", *sizes, "--exposed", "--largest")
     assert status == 2 and "--exposed: takes only the network" in err
 
@@ -67,11 +69,11 @@ def test_budget_memory_and_demanded_conditions(monkeypatch, capsys):
     _, out, _ = run(monkeypatch, capsys, "check", *SIZES, "--memory", "1e-6")
     assert out.startswith("UNDECIDED") and "needs about" in out
     large = ["-d", "30", "-n", "30", "-m", "120", "-a", "z + z^2 + z^3"]
-    _, out, _ = run(monkeypatch, capsys, "check", *large, "--budget", "1e-9")
+    _, out, _ = run(monkeypatch, capsys, "check", *large, "--budget", "1e-9", "-v")
     assert out.startswith("UNDECIDED") and "not affordable" in out
-    _, out, _ = run(monkeypatch, capsys, "check", *large)
+    _, out, _ = run(monkeypatch, capsys, "check", *large, "-v")
     assert out.startswith("UNIQUE") and "interpolation: open" in out and "not needed" in out
-    _, out, err = run(monkeypatch, capsys, "check", *large, "--condition", "interpolation")
+    _, out, err = run(monkeypatch, capsys, "check", *large, "--condition", "interpolation", "--verbose")
     assert out.startswith("UNIQUE") and "interpolation: open" not in out and "interpolation (about" in err
 
 
@@ -94,8 +96,15 @@ def test_recover_file(monkeypatch, capsys, problem, tmp_path):
 
 
 def test_recover_sizes_prints_the_evidence(monkeypatch, capsys):
-    status, out, _ = run(monkeypatch, capsys, "recover", *SIZES)
+    status, out, _ = run(monkeypatch, capsys, "recover", *SIZES, "-v")
     assert status == 0 and out.startswith("Recovery(4 samples") and "numerical_rank: 34" in out
+
+
+def test_answers_take_at_most_fifteen_lines(monkeypatch, capsys, problem):
+    for arguments in (["check", *SIZES], ["check", problem[0], "--known-data"], ["recover", *SIZES], ["recover", problem[0], "-n", 3]):
+        status, out, _ = run(monkeypatch, capsys, *arguments)
+        assert status == 0 and len(out.splitlines()) <= 15 and "In practice" in out and "Next" in out
+    assert "4 of 4 planted samples found" in run(monkeypatch, capsys, "recover", *SIZES)[1]
 
 
 def test_recovery_that_fails_has_status_1(monkeypatch, capsys, golden):

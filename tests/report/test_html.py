@@ -368,7 +368,7 @@ def test_contrast_is_AA_in_light_and_dark(tmp_path):
         for name in ("unique", "locally", "not", "undecided"):
             pairs += [("on", name), (name, f"{name}-tint"), ("ink", f"{name}-tint"), ("muted", f"{name}-tint"), (name, "paper")]
         assert [pair for pair in pairs if contrast(theme[pair[0]], theme[pair[1]]) < 4.5] == []
-    assert all(contrast("#ffffff", colour) >= 4.5 for colour in html._BADGE.values())
+    assert all(contrast("#ffffff", colour) >= 4.5 for colour in html.BADGE.values())
 
 
 @pytest.mark.parametrize(

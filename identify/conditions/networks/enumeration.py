@@ -83,9 +83,10 @@ def choices(question: NetworkQuestion) -> list[Choice]:
 
 
 def enumeration_seconds(question: NetworkQuestion) -> float:
-    """Of the search with the fewest subspaces, if all of them are met."""
+    """Of the search with the fewest subspaces, if all of them are met; 0 if they are too many, so that it is not tried."""
     every = choices(question)
-    return NODE_SECONDS * every[0].nodes if every and question.data is not None else 0.0
+    tried = every and question.data is not None and every[0].nodes <= MOST_NODES
+    return NODE_SECONDS * every[0].nodes if tried else 0.0
 
 
 def enumeration(question: NetworkQuestion) -> Condition:
