@@ -25,6 +25,7 @@ DEAR = (
     "getting-started.md",
     "own-network.md",
     "own-attack.md",
+    "federated.md",
 )
 """Pages that take more than 5 seconds of a processor, dearest first: no process waits at the end for one that began late."""
 started: dict[str, tuple[str, Future]] = {}

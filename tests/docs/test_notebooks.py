@@ -28,7 +28,7 @@ def code(path):
 
 
 def test_there_are_notebooks():
-    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 10))
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(1, 14))
     assert all(path.stem[:2].isdigit() and path.stem == path.stem.lower() for path in NOTEBOOKS)
 
 
