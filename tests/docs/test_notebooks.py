@@ -238,3 +238,13 @@ def test_processes_share_the_work_and_tell_what_failed(running):
             second.result()
     finally:
         running.stop()
+
+
+def test_the_copy_button_of_a_console_takes_its_commands(monkeypatch):
+    for name in ("mkdocs", "latex2mathml"):
+        pytest.importorskip(name)
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    block = '<span class="gp">$ </span>identify check -a &quot;z^2&quot;\n<span>UNIQUE</span>\n'
+    html = f'<div class="highlight"><pre><code>{block}</code></pre></div>'
+    made = importlib.import_module("formulas").on_page_content(html, SimpleNamespace(file=SimpleNamespace(src_uri="page.md")))
+    assert 'data-copy="identify check -a &quot;z^2&quot;"' in made and made.count("UNIQUE") == 1
