@@ -28,7 +28,7 @@ THREATS = {
     "weight-decay": "weights only: someone who has the trained network, and knows that weight decay was used, but nothing of the training",
     "max-margin": "weights only: someone who has the trained network, and knows nothing of its training",
 }
-"""Who could learn from what was given, by the regime."""
+"""Threat models, by the regime."""
 
 
 def _sentence(text: str) -> str:
@@ -128,7 +128,7 @@ class Audit:
 
     @property
     def threat(self) -> str:
-        """Who could learn this, from what; empty before the regime is known."""
+        """The threat model in one sentence; empty before the regime is known."""
         regime = self["equations"].values.get("regime", "") if "equations" in self else ""
         return THREATS.get(regime, "")
 

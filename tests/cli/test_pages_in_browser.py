@@ -148,7 +148,7 @@ def test_first_the_verdict_then_reasons_then_evidence(visit, name, width):
         "audit": "UNIQUE for this network, this data",
         "attack": "Nothing here is proved",
     }
-    reason = {"check": "Why", "audit": "Summary", "attack": "Runs", "demo": "Why"}
+    reason = {"check": "Why", "audit": "What was given and assumed", "attack": "Runs", "demo": "Why"}
     if name in reason:
         said = answer.get(name, answer["check"])
         assert text.index(said) < text.rindex(reason[name])
