@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from support.command_line import run
 from support.oracles import exact_gradients, exact_target, random_network, small_integer_problems, system_of
+from support.tampering import leaves, replaced
 
 import identify as idf
 from identify.checker.reading import canonical_hash, hashes
@@ -372,19 +373,10 @@ class TestRefusals:
 
 def rehash(body: dict) -> dict:
     """With every hash set right."""
-    numbers = body["numbers"]
+    numbers, body = body["numbers"], dict(body)
     body["sha256"] = hashes(body["claim"], numbers, [name for name in numbers if numbers[name] is not None])
     body["sha256"]["content"] = canonical_hash({name: value for name, value in body.items() if name != "sha256"})
     return body
-
-
-def leaves(value, path=()):
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield path, value
-        return
-    for key, item in items:
-        yield from leaves(item, (*path, key))
 
 
 def candidates(path, value) -> list:
@@ -401,15 +393,6 @@ def candidates(path, value) -> list:
     return [(number * (1 + 1e-7)).hex(), (1.5 * number + 0.25).hex(), (-number).hex(), (0.0).hex(), 0]
 
 
-def changed(body: dict, path, value) -> dict:
-    body = copy.deepcopy(body)
-    at = body
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    return body
-
-
 class TestTampering:
     @pytest.mark.parametrize("name", ["scaling", "bias", "two outputs"])
     def test_any_change_shows(self, name):
@@ -419,7 +402,7 @@ class TestTampering:
         for turn, (path, value) in enumerate(leaves(original)):
             others = [other for other in candidates(path, value) if other != value or type(other) is not type(value)]
             for other in [others[turn % len(others)]] if path[0] == "numbers" else others:  # of many numbers one kind each, in turn
-                body = changed(original, path, other)
+                body = replaced(original, path, other)
                 assert not idf.verify(body), path
                 if path[0] == "sha256":
                     continue
