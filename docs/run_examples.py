@@ -15,14 +15,17 @@ from mkdocs.structure.files import File
 from mkdocs.utils import meta
 
 DEAR = (
-    "audit.md",
-    "command-line.md",
     "responsible-use.md",
-    "theorems.md",
+    "command-line.md",
+    "audit.md",
     "attacks.md",
-    "sweeps.md",
     "lab/recovery.md",
+    "sweeps.md",
+    "which-layers.md",
+    "theorems.md",
+    "kkt-equations.md",
     "getting-started.md",
+    "certificates.md",
     "own-network.md",
     "own-attack.md",
     "federated.md",

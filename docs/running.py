@@ -35,9 +35,20 @@ def start(run: Callable, *arguments) -> Future:
     """``run(*arguments)`` in one of the processes, of which there are as many as cores."""
     if not _pool:
         sys.path.extend({str(HERE)} - set(sys.path))  # where the processes find this module
+        _compile_quickly()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         _pool.append(ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), initializer=_prepare))
     return _pool[0].submit(_told, run, *arguments)
+
+
+def _compile_quickly() -> None:
+    """As the tests do: the programs of the examples are small, too, and one process compiles for all."""
+    sys.path.append(str(HERE.parent / "tests"))
+    try:
+        from support import compiling
+    finally:
+        sys.path.pop()
+    compiling.set_up()
 
 
 def stop() -> None:

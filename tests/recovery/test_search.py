@@ -364,11 +364,11 @@ class TestCount:
 
 class TestFailure:
     def test_the_error_says_what_was_tried(self, monkeypatch):
-        monkeypatch.setattr("identify.recovery.recover.MOST_STARTS", dict.fromkeys(SEARCHES, 4))
+        monkeypatch.setattr("identify.recovery.recover.MOST_STARTS", dict.fromkeys(SEARCHES, 16))
         system, _ = size(4, 4, 6).plant(0)
         noise = np.random.default_rng(0).standard_normal(system.target_W.shape)
         wrong = idf.KKTSystem.gradient(system.network, W=noise, a=system.target_a)
-        message = "no method found a data set.*separate: 6 neurons.*birth: no solution from 4 starts; projection: no solution"
+        message = "no method found a data set.*separate: 6 neurons.*birth: no solution from 16 starts; projection: no solution"
         with pytest.raises(RecoveryError, match=message) as caught:
             idf.recover(wrong, samples=4)
         assert set(caught.value.evidence["tried"]) == {"algebraic", *AUTO}

@@ -69,7 +69,8 @@ def test_sympy_agrees(name):
 def test_sympy_finds_dimensions():
     """One sample whose scale is free."""
     net = TwoLayerNetwork(np.eye(2), [1, 1], "z^3")
-    target = weighted_gradients(net.W, net.A, net.offsets, net.activation.floats(), net.activation.floats(1), [[1, 2]], [[1]])[0]
+    X, c = np.array([[1.0, 2.0]]), np.array([[1.0]])
+    target = weighted_gradients(net.W, net.A, net.offsets, net.activation.floats(), net.activation.floats(1), X, c)[0]
     found = solve(kkt_equations(KKTSystem.gradient(net, W=target), samples=1), method="sympy", gauge=None)
     assert (found.dimension, found.method) == (1, "sympy")
 

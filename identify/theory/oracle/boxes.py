@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from itertools import combinations, product
-from typing import Any
 
-import numpy as np
 from flint import arb, arb_mat, ctx, fmpq
 
-from identify.base.errors import InputError
-from identify.problem.activation import Analytic, as_activation
-from identify.theory.oracle.polyhedra import Vector, rank
+from identify.problem.activation import Analytic
+from identify.theory.oracle.polyhedra import rank
+from identify.theory.oracle.posed import Posed
 from identify.theory.oracle.roots import MANY_BITS, independent_rows, zeros_in_box
 
 BOXES = 6_000
@@ -50,26 +48,10 @@ class Enclosed:
     dimension: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class AnalyticQuestion:
-    """A network and data in exact numbers, as :class:`identify.theory.oracle.pieces.Question`; the first layer's biases are observed."""
+class AnalyticQuestion(Posed[Analytic]):
+    """A network with an analytic activation and data; the first layer's biases are observed."""
 
-    sigma: Analytic
-    W: list[Vector]
-    b: Vector | None
-    A: list[Vector]
-    X: list[Vector]
-    c: list[Vector]
-    layers: str
-
-    @classmethod
-    def of(cls, activation: Any, W: Any, b: Any, A: Any, X: Any, c: Any, layers: str) -> AnalyticQuestion:
-        sigma = as_activation(activation)
-        if not isinstance(sigma, Analytic):
-            raise InputError(f"activation: received {sigma}, expected an analytic one")
-        if layers not in ("first", "both"):
-            raise InputError(f"layers: received {layers!r}, expected 'first' or 'both'")
-        return cls(sigma, _matrix(W), None if b is None else _matrix([b])[0], _matrix(A), _matrix(X), _matrix(c), layers)
+    kind = "analytic"
 
     @property
     def has_sign(self) -> bool:
@@ -333,14 +315,3 @@ class _Search:
 
 def _overlap(first: Sequence[arb], second: Sequence[arb]) -> bool:
     return all(u.overlaps(v) for u, v in zip(first, second, strict=True))
-
-
-def _matrix(rows: Any) -> list[Vector]:
-    return [[_rational(v) for v in row] for row in np.array(rows, dtype=object).tolist()]
-
-
-def _rational(value: Any) -> fmpq:
-    if isinstance(value, fmpq):
-        return value
-    numerator, denominator = value.as_integer_ratio()
-    return fmpq(int(numerator), int(denominator))

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 from flint import fmpq
 
-from identify.base.errors import InputError
-from identify.problem.activation import PiecewiseLinear, as_activation
+from identify.problem.activation import PiecewiseLinear
 from identify.theory.oracle.polyhedra import ZERO, Vector, dot
+from identify.theory.oracle.posed import Posed, rational
 
 
 class End(NamedTuple):
@@ -47,8 +46,8 @@ class State(NamedTuple):
 
 def states_of(sigma: PiecewiseLinear) -> tuple[State, ...]:
     """From left to right."""
-    slopes, intercepts = [_rational(s) for s in sigma.slopes], [_rational(t) for t in sigma.intercepts]
-    points, kinks = [_rational(t) for t in sigma.breakpoints], [_rational(s) for s in sigma.kinks]
+    slopes, intercepts = [rational(s) for s in sigma.slopes], [rational(t) for t in sigma.intercepts]
+    points, kinks = [rational(t) for t in sigma.breakpoints], [rational(s) for s in sigma.kinks]
     out: list[State] = []
     low: End | None = None
     for k, (t, kink) in enumerate(zip(points, kinks, strict=True)):
@@ -70,30 +69,10 @@ class Atom(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
-    """A network, data that make the target, and which layers are seen: ``"first"`` (weights, and biases if there are any) or ``"both"``.
+class Question(Posed[PiecewiseLinear]):
+    """A network with a piecewise-linear activation, data that make the target, and which layers are seen."""
 
-    ``b`` is None without biases; ``A`` has one row and ``c`` one column for each output. Numbers are taken exactly, floats as the
-    dyadic rationals that they are.
-    """
-
-    sigma: PiecewiseLinear
-    W: list[Vector]
-    b: Vector | None
-    A: list[Vector]
-    X: list[Vector]
-    c: list[Vector]
-    layers: str
-
-    @classmethod
-    def of(cls, activation: Any, W: Any, b: Any, A: Any, X: Any, c: Any, layers: str) -> Question:
-        """From arrays of integers, floats or fractions."""
-        sigma = as_activation(activation)
-        if not isinstance(sigma, PiecewiseLinear):
-            raise InputError(f"activation: received {sigma}, expected a piecewise-linear one")
-        if layers not in ("first", "both"):
-            raise InputError(f"layers: received {layers!r}, expected 'first' or 'both'")
-        return cls(sigma, _matrix(W), None if b is None else _matrix([b])[0], _matrix(A), _matrix(X), _matrix(c), layers)
+    kind = "piecewise-linear"
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -156,8 +135,8 @@ class Question:
             lifted = self.lifted(x)
             for j in range(m):
                 z = dot(self.weights(j), lifted)
-                signal = self.signal(j, c) * _rational(self.sigma.exact(_fraction(z), 1))
-                value = _rational(self.sigma.exact(_fraction(z)))
+                signal = self.signal(j, c) * rational(self.sigma.exact(_fraction(z), 1))
+                value = rational(self.sigma.exact(_fraction(z)))
                 first[j] = [v + signal * u for v, u in zip(first[j], lifted, strict=False)]
                 for o in range(C):
                     second[o][j] += c[o] * value
@@ -177,16 +156,5 @@ class Question:
         return Atom(tuple(sign * v / size for v in atom.x), tuple(size * v for v in atom.c))
 
 
-def _rational(value: Any) -> fmpq:
-    if isinstance(value, fmpq):
-        return value
-    numerator, denominator = value.as_integer_ratio()
-    return fmpq(int(numerator), int(denominator))
-
-
 def _fraction(value: fmpq) -> Fraction:
     return Fraction(int(value.p), int(value.q))
-
-
-def _matrix(rows: Any) -> list[Vector]:
-    return [[_rational(v) for v in row] for row in np.array(rows, dtype=object).tolist()]

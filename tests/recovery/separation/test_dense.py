@@ -116,6 +116,7 @@ class TestPlanted:
         with pytest.raises(idf.InputError, match="minus the gradient"):
             _ = minus.labels
 
+    @pytest.mark.once
     def test_same_seed_same_bits(self):
         system, _ = planted()
         one, two = (idf.recover(system, seed=3) for _ in range(2))
@@ -243,6 +244,7 @@ class TestNotDetermined:
 
 
 class TestRefused:
+    @pytest.mark.once
     def test_updates_of_another_network(self):
         system, _ = planted(0)
         other, _ = planted(1)
@@ -281,6 +283,7 @@ class TestRefused:
             idf.recover(system, method="algebraic")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("depth", [2, slow(3)])
 def test_evidence_is_never_wrong_for_narrow_networks(depth):
     """Widths around the least that counts allow, where impostors and lines of mixtures exist: what is called evidence holds."""
@@ -340,6 +343,7 @@ class TestCheckpoints:
         numbers = next(value for value in whole.evidence.values() if isinstance(value, dict) and "rounds" in value)
         assert numbers["rounds"] == 0 and worst(whole, truth) < 1e-9
 
+    @pytest.mark.once
     def test_a_folder_belongs_to_its_question(self, tmp_path):
         system, _ = planted()
         idf.recover(system, checkpoint=tmp_path, judge=False)
@@ -347,6 +351,7 @@ class TestCheckpoints:
         with pytest.raises(idf.InputError, match="checkpoint"):
             idf.recover(other, checkpoint=tmp_path)
 
+    @pytest.mark.once
     def test_rows_that_are_no_samples_do_no_harm(self, tmp_path):
         system, truth = planted()
         idf.recover(system, checkpoint=tmp_path, judge=False)

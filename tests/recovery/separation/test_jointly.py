@@ -57,6 +57,7 @@ class TestJacobian:
         assert np.allclose(np.concatenate([dX.reshape(-1), dc.reshape(-1)]), oracle, atol=1e-6 * np.abs(oracle).max())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("activation", "least"), [("relu", 1.2), ("gelu", 1.6)])
 def test_errors_are_smaller_than_without_it_and_bars_are_those_of_the_answer(activation, least, monkeypatch):
     errors: dict[float, list[float]] = {JOINTLY: [], np.inf: []}

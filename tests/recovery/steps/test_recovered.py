@@ -41,18 +41,16 @@ def client(net, X, y, batches, rate, momentum=0.0, decay=0.0, loss="softmax", fr
             return jnp.mean(jax.nn.logsumexp(o, axis=1) - o[jnp.arange(len(t)), t])
         return jnp.mean((o - t) ** 2) if loss == "square" else jnp.mean(jnp.log1p(jnp.exp(-t[:, None] * o)))
 
+    theta, gradient = dict(net.parameters), jax.jit(jax.grad(objective))
+    velocity = {name: np.zeros_like(part) for name, part in theta.items()}
     with jax.enable_x64(True):
-        theta = {name: jnp.asarray(part) for name, part in net.parameters.items()}
-        velocity = {name: jnp.zeros_like(part) for name, part in theta.items()}
         for batch in batches:
-            gradient = jax.grad(objective)(theta, jnp.asarray(X[batch]), jnp.asarray(y[batch]))
+            slope = gradient(theta, X[batch], y[batch])
             for name in theta:
                 if name not in frozen:
-                    velocity[name] = momentum * velocity[name] + gradient[name] + decay * theta[name]
+                    velocity[name] = momentum * velocity[name] + np.asarray(slope[name]) + decay * theta[name]
                     theta[name] = theta[name] - rate * velocity[name]
-        layers = range(1, net.depth + 1)
-        biases = [np.asarray(theta[f"b{k}"]) if f"b{k}" in theta else None for k in layers]
-        return idf.Network([np.asarray(theta[f"W{k}"]) for k in layers], biases=biases, activation=net.activations)
+    return net.with_parameters(theta)
 
 
 def batch_of(seed, n, sizes=SIZES):
