@@ -21,7 +21,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, qr, solve_triangular
 
 from identify.base.least_squares import LEAST_DAMPING as LEAST_DAMPING
 from identify.base.least_squares import Rest, State, by_attempts, damped_steps
@@ -34,6 +34,9 @@ LARGE = 20_000
 """Entries of one Jacobian from which on its rows of zeros are left out."""
 AT_ONCE = 2**24
 """Entries of Jacobians that are there together, about: 128 MiB."""
+BY_GRAM, CLEAR = 128, 1e-5
+"""Unknowns from which on a point is linearised by J^T J, if the reciprocal condition number of J is above the second: its square is lost
+then, which leaves a step of Gauss and Newton with six digits, and the point with all of its own."""
 FLAT = 1e-11
 """Reciprocal condition number of the equations from which on they fix a point: rounding leaves less of directions without influence."""
 
@@ -137,7 +140,7 @@ class Linearised:
     """The equations of one point to first order, by the orthogonal factors of their Jacobian: its condition number is not squared."""
 
     blocks: list[Float[np.ndarray, "_ unknowns"]]
-    """The Jacobian, the rows of each l by themselves."""
+    """The Jacobian, the rows of each l by themselves; none if it was not formed."""
     triangle: Float[np.ndarray, "unknowns unknowns"]
     projected: Float[np.ndarray, " unknowns"]
     """What the orthogonal factor makes of the equations' values."""
@@ -150,8 +153,13 @@ class Linearised:
     ) -> Linearised:
         """At one point. ``free`` is a direction in which it may move without changing the equations: it is left alone.
 
-        Cost about 4 |v| n k + 2 |v| k^2 for k unknowns and subspaces of dimension n.
+        Cost about 4 |v| n k + 2 |v| k^2 for k unknowns and subspaces of dimension n; if one vector fixes many unknowns well,
+        2 |w| n k + |w| k^2 + n k^2 for the neurons w that the point activates, all of them by matrix products.
         """
+        if free is None and len(subspaces) == 1 and at.points.shape[1] >= BY_GRAM and not isinstance(images, Gauged):
+            found = cls._by_gram(images, subspaces, at)
+            if found is not None:
+                return found
         blocks, tall = [], []
         for J, R, v, r in zip(images.jacobians(at.points), subspaces, at.vectors, at.outside, strict=True):
             J, v, r = J[0], v[0], r[0]
@@ -173,6 +181,21 @@ class Linearised:
         triangle[: len(both)] = both[:unknowns, :-1]
         return cls(blocks, triangle, both[:unknowns, -1], is_regular(triangle))
 
+    @classmethod
+    def _by_gram(cls, images: Images, subspaces: Sequence[np.ndarray], at: Position) -> Linearised | None:
+        """From the normal equations; None if they are too ill-conditioned for that, beside the Jacobian before its projection."""
+        (J,) = images.jacobians(at.points)
+        whole = float(np.linalg.norm(J) / np.linalg.norm(at.vectors[0]))
+        matrix, gradient = normal_equations(images, subspaces, at)
+        try:
+            triangle = cholesky(matrix[0], check_finite=False)
+        except LinAlgError:
+            return None
+        weakest = float(np.linalg.norm(triangle @ _weakest(triangle)))
+        if not weakest > CLEAR * whole:
+            return None
+        return cls([], triangle, solve_triangular(triangle, gradient[0], trans=1, check_finite=False), True)
+
     def step(self) -> Float[np.ndarray, " unknowns"]:
         """The move that makes the equations hold to first order."""
         return solve_triangular(self.triangle, self.projected, check_finite=False) if self.triangle.size else np.zeros(0)
@@ -191,7 +214,7 @@ class Linearised:
             return float("inf")
         if not self.triangle.size:  # old versions of LAPACK refuse empty systems
             return 0.0
-        if len(self.blocks) == 1:  # the factor is orthogonal
+        if len(shares) == 1:  # the factor is orthogonal
             return float(shares[0] * np.linalg.norm(solve_triangular(self.triangle, np.eye(len(self.triangle)), check_finite=False)))
         parts = []
         for block, share in zip(self.blocks, shares, strict=True):

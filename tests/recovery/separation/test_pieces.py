@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.recovery.separation import membership
 from identify.recovery.separation.forward import Chart, HiddenActivations, Layer, Stack, signals
 from identify.recovery.separation.membership import Linearised, Position, descend, normal_equations
 from identify.recovery.separation.subspace import Subspace, complement
@@ -152,6 +153,23 @@ class TestLinearised:
         assert Linearised.of(other, spaces, at).deviation([1e-6, 1e-6]) == np.inf
         free = Linearised.of(other, spaces, at, np.array([0.0, 0, 0, 1]))
         assert np.isfinite(free.deviation([1e-6, 1e-6]))
+
+    def test_normal_equations_serve_if_they_are_well_conditioned(self, monkeypatch):
+        """They give the same step and the same deviation; of alike neurons the orthogonal factors are taken."""
+        rng = np.random.default_rng(3)
+        _, _, own = images(rng, [5, 40], 4, [True])
+        point = rng.standard_normal((1, 4))
+        (v,) = own.values(point)
+        spaces = [np.linalg.qr(np.vstack([v, rng.standard_normal((2, v.shape[1]))]).T)[0].T]
+        flat = Chart(own.chart.origin, own.chart.basis, own.chart.offset, own.chart.slopes @ np.diag([1.0, 1, 1, 1e-7]))
+        for asked, formed in ((own, 0), (HiddenActivations(own.layers, flat, own.lifted), 1)):
+            at = Position.of(asked, spaces, point + 1e-5)
+            monkeypatch.setattr(membership, "BY_GRAM", 1)
+            quick = Linearised.of(asked, spaces, at)
+            monkeypatch.setattr(membership, "BY_GRAM", 99)
+            slow = Linearised.of(asked, spaces, at)
+            assert len(quick.blocks) == formed and len(slow.blocks) == 1
+            assert quick.step() == pytest.approx(slow.step(), rel=1e-9) and quick.deviation([1e-6]) == pytest.approx(slow.deviation([1e-6]))
 
     def test_the_weakest_direction(self):
         _rng, own, spaces, point = self.planted()
