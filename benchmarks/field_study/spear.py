@@ -24,8 +24,8 @@ import numpy as np
 
 ZERO = 1e-6
 """Entry of a signal that counts as zero, relative to the largest one."""
-SPARSE = 0.25
-"""Share of zeros from which on a direction is kept: half of the neurons are expected, a quarter for combinations of two samples."""
+SPARSE = 0.1
+"""Share of zeros from which on a direction is kept: half of the neurons are expected before training, a quarter was seen after it."""
 TESTED, LEAST = 16, 2
 """Neurons on which a direction is first tried, and zeros among them: one direction of 4000 is lost by chance."""
 DRAWN = 2**14
