@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.steps.along import Along, effects
 from identify.recovery.steps.batches import equal, relaxation, rounded, shares_of, swapped
+from identify.recovery.steps.frozen import Frozen
 from identify.recovery.steps.start import MiddleSearch
-from identify.recovery.steps.through import STEPS, Solved, descend, thinned
+from identify.recovery.steps.through import FEW, STEPS, Solved, descend, thinned
 from identify.recovery.steps.training import FREE, Training
 
 METHOD = "training unrolled"
@@ -186,12 +188,20 @@ class Search:
         return eta, labels, others
 
     def through(self, training: Training, point: np.ndarray, labels: np.ndarray, *, steps: int = STEPS) -> Solved:
-        """Training unrolled, from there."""
-        if len(point) > MOST_UNKNOWNS:
-            refuse_above(8 * 3 * len(point) ** 2, f"training unrolled with {len(point)} unknowns")
+        """The last digits, from there: with the path held still, then, if that does not end at rounding, through training unrolled."""
+        few, solve = len(point) <= FEW, partial(descend, enough=self.rounded, steps=steps, go_on=self.go_on)
         if steps == STEPS:
-            self.progress(f"training unrolled, {len(point)} unknowns")
-        return descend(thinned(training, len(point), self.rng), point, labels, enough=self.rounded, steps=steps, go_on=self.go_on)
+            self.progress(f"all equations, {len(point)} unknowns")
+        if len(point) > MOST_UNKNOWNS:
+            refuse_above(8 * 3 * len(point) ** 2, f"equations in {len(point)} unknowns")
+        solved: Solved | None = None
+        if not few or not training.plan.has_kinks:
+            solved = solve(Frozen.of(training, len(point), self.rng), point, labels)
+            if not few or solved.residual <= SLACK * self.rounded or steps < STEPS or not self.go_on():
+                return solved
+            if self.residual(training, solved.point, labels) < self.residual(training, point, labels):
+                point = solved.point
+        return solve(thinned(training, len(point), self.rng), point, labels)
 
     @property
     def rounded(self) -> float:
@@ -379,17 +389,23 @@ def _bars(search: Search, training: Training, solved: Solved, labels: np.ndarray
 
     Rounding of each number is the noise, made larger as what the fit leaves shows: whoever trained the network rounded in every step.
     """
-    J, n, system, training = solved.jacobian, training.n, search.system, solved.training
+    n, system, equations, J = training.n, search.system, solved.equations, solved.jacobian
+    if isinstance(equations, Frozen) and J.shape[1] <= FEW:  # its derivatives leave out what the data do to the path
+        equations = thinned(training, J.shape[1], search.rng)
+        J = equations.jacobian(solved.point, labels)
     entries = [search.unit * ROUNDED * np.sqrt(np.mean(W**2)) for W in system.final.weights]
-    noise = np.concatenate([np.full(size, e * s) for size, e, s in zip(training.counts, entries, training.scales, strict=True)])
-    noise = noise if training.chosen is None else noise[training.chosen]
+    noise = np.array([e * s for e, s in zip(entries, training.scales, strict=True)])[equations.layer]
     used = noise > 0
-    missing = training.missing(solved.point, labels)[used] / noise[used]
+    J, noise = J[used], noise[used]
+    missing = equations.missing(solved.point, labels)[used] / noise
     larger = max(float(np.linalg.norm(missing) / np.sqrt(max(len(missing) - J.shape[1], 1))), 1.0)
-    left, values, right = np.linalg.svd(J[used], full_matrices=False)
+    triangle = np.linalg.qr(J, mode="r")
+    left, values, right = np.linalg.svd(triangle)
     regular = bool(values[-1] > REGULAR * values[0])
-    inverse = (right.T / np.maximum(values, np.finfo(float).tiny)) @ (left.T * noise[used])
-    within = np.linalg.norm(np.linalg.norm(inverse, axis=1)[: training.n_coordinates].reshape(n, -1), axis=1)
+    pseudo = (right.T / np.maximum(values, np.finfo(float).tiny)) @ left.T
+    spread = (J @ pseudo) * noise[:, None]  # rows of the orthogonal factor, with the noise of their equations
+    within = np.sqrt(np.maximum(np.einsum("kj,ji,ki->k", pseudo, spread.T @ spread, pseudo, optimize=True), 0.0))
+    within = np.linalg.norm(within[: training.n_coordinates].reshape(n, -1), axis=1)
     eta, _ = training.split(solved.point)
     change = training.after[0] - training.before[0] * system.kept(n)
     duals = np.linalg.norm(eta @ np.linalg.pinv(change), axis=1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from identify.problem.ambiguity import NO_AMBIGUITY, Ambiguity
 from identify.recovery.separation.forward import Chart, HiddenActivations, Stack, signals
 from identify.recovery.separation.membership import Position, descend
 from identify.recovery.separation.search import STARTS, Counts, SampleSearch
@@ -49,7 +50,7 @@ class MiddleSearch(SampleSearch):
     loose: float
     apart: float
     go_on: Callable[[], bool] = lambda: True
-    group: str = "none"
+    ambiguity: Ambiguity = NO_AMBIGUITY
     hit: float = HIT
     found: Counts = field(default_factory=Counts)
     taken: list[Float[np.ndarray, " r"]] = field(default_factory=list)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import cholesky, qr, solve_triangular
+from scipy.linalg.blas import dsyrk
 
 from identify.recovery.steps.along import cauchy, width
-from identify.recovery.steps.training import Training
+from identify.recovery.steps.training import Plan, Training
 
 PLENTY, ENTRIES = 24, 5e7
 """Equations for each unknown, and entries of the Jacobian, above which equations are left out."""
@@ -35,6 +37,22 @@ LEAST, MOST, LARGEST, RAISED, LOWERED = 1e-13, 1e-2, 1e4, 10.0, 5.0
 are taken although the cost rises, if it is finite; with more than the third the descent ends."""
 
 
+class Equations(Protocol):
+    """Training unrolled, or with its path held still."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def layer(self) -> Int[np.ndarray, " equations"]:
+        """Of each equation, from 0."""
+        ...
+
+    def missing(self, p: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " equations"]: ...
+
+    def jacobian(self, p: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "equations unknowns"]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Solved:
     """Where a descent ended."""
@@ -45,8 +63,8 @@ class Solved:
     jacobian: Float[np.ndarray, "equations unknowns"]
     """Of one of the last points."""
     steps: int
-    training: Training
-    """With the equations that were used."""
+    equations: Equations
+    """That were used."""
 
 
 def thinned(training: Training, unknowns: int, rng: np.random.Generator) -> Training:
@@ -66,7 +84,7 @@ def thinned(training: Training, unknowns: int, rng: np.random.Generator) -> Trai
 
 
 def descend(
-    training: Training,
+    equations: Equations,
     point: Float[np.ndarray, " unknowns"],
     labels: Float[np.ndarray, "n C"],
     *,
@@ -75,13 +93,11 @@ def descend(
     go_on: Callable[[], bool] = lambda: True,
 ) -> Solved:
     """Steps until the residual is at most ``enough``, a step changes rounding only, or nothing is gained; the best point."""
-    bounds = np.cumsum([0, *training.counts])
-    numbers = np.arange(bounds[-1]) if training.chosen is None else training.chosen
-    layer = np.searchsorted(bounds, numbers, side="right") - 1
-    layers = [layer == k for k in np.unique(layer)]
-    has_kinks = any(sigma.kind == "piecewise-linear" for sigma in training.system.initial.activations)
-    missing, J, damping = training.missing(point, labels), training.jacobian(point, labels), 0.0
-    best = Solved(point, float(np.linalg.norm(missing)), J, 0, training)
+    layers = [equations.layer == k for k in np.unique(equations.layer)]
+    has_kinks = equations.plan.has_kinks
+    missing, J, damping = equations.missing(point, labels), equations.jacobian(point, labels), 0.0
+    best = Solved(point, float(np.linalg.norm(missing)), J, 0, equations)
+    linear: _Factored | None = None
     since = 0
     for done in range(1, steps + 1):
         if best.residual <= enough or since > PATIENCE or not go_on() or not np.isfinite(best.residual):
@@ -91,11 +107,11 @@ def descend(
             depends = np.abs(J).max(axis=1) > 0
             for own in layers:
                 usual[own] = np.median(np.abs(missing[own & depends])) if (own & depends).any() else 0.0
-        linear = _Factored(J, missing, cauchy(missing, usual) if has_kinks else np.ones(len(missing)))
+        linear = _Factored.of(J, missing, cauchy(missing, usual) if has_kinks else None, linear)
         before = _cost(missing, usual, np.abs(missing))
         while True:
             change = linear.step(damping)
-            trial = training.missing(point - change, labels)
+            trial = equations.missing(point - change, labels)
             if np.isfinite(trial).all() and _cost(trial, usual, np.abs(missing)) <= before:
                 damping = damping / LOWERED if damping > LEAST else 0.0
                 break
@@ -107,30 +123,41 @@ def descend(
         point, earlier, missing = point - change, float(np.linalg.norm(missing)), trial
         size = float(np.linalg.norm(missing))
         if size > SAME_JACOBIAN * earlier:
-            J = training.jacobian(point, labels)
+            J = equations.jacobian(point, labels)
         since = 0 if size < LEAST_GAIN * best.residual else since + 1
         if size < best.residual:
-            best = Solved(point, size, J, done, training)
+            best = Solved(point, size, J, done, equations)
         if np.linalg.norm(change) <= SHORT * np.linalg.norm(point):
             break
     return best
 
 
+@dataclass(frozen=True, eq=False)
 class _Factored:
     """One linearisation, for steps with any damping: by orthogonal factors, which do not square the condition number, if they are few."""
 
-    def __init__(self, J: np.ndarray, missing: np.ndarray, weights: np.ndarray) -> None:
-        root, tiny = np.sqrt(weights)[:, None], np.finfo(float).tiny
-        k = J.shape[1]
-        self.scale = np.maximum(np.linalg.norm(root * J, axis=0), tiny)
-        rows = np.hstack([J / self.scale, missing[:, None]]) * root
+    J: np.ndarray
+    weights: np.ndarray | None
+    scale: np.ndarray
+    triangle: np.ndarray
+
+    @classmethod
+    def of(cls, J: np.ndarray, missing: np.ndarray, weights: np.ndarray | None, earlier: _Factored | None) -> _Factored:
+        """``weights`` of the equations, None for equal ones. ``earlier``: another one, which serves again if nothing else has changed."""
+        k, tiny = J.shape[1], np.finfo(float).tiny
+        if k > FEW and earlier is not None and earlier.J is J and weights is None and earlier.weights is None:
+            return replace(earlier, triangle=_completed(earlier.triangle[:, :k], (missing @ J) / earlier.scale))
+        root = None if weights is None else np.sqrt(weights)[:, None]
+        weighted = J if root is None else root * J
+        scale = np.maximum(np.sqrt(np.einsum("ek,ek->k", weighted, weighted)), tiny)
         if k <= FEW:
-            self.triangle = qr(rows, mode="r", overwrite_a=True, check_finite=False)[0][: k + 1, :]
-        else:
-            gram = rows[:, :k].T @ rows[:, :k]
-            gram[np.diag_indices(k)] += RIDGE
-            factor = cholesky(gram, check_finite=False)
-            self.triangle = np.hstack([factor, solve_triangular(factor, rows[:, :k].T @ rows[:, k], trans=1, check_finite=False)[:, None]])
+            right = missing[:, None] if root is None else root * missing[:, None]
+            triangle = qr(np.hstack([weighted / scale, right]), mode="r", overwrite_a=True, check_finite=False)[0][: k + 1, :]
+            return cls(J, weights, scale, triangle)
+        gram = dsyrk(1.0, weighted.T) / scale / scale[:, None]  # the upper half
+        gram[np.diag_indices(k)] += RIDGE
+        factor = cholesky(gram, check_finite=False)
+        return cls(J, weights, scale, _completed(factor, ((missing if weights is None else weights * missing) @ J) / scale))
 
     def step(self, damping: float) -> Float[np.ndarray, " unknowns"]:
         """That solves the equations to first order, damped relative to the sizes of the columns."""
@@ -142,6 +169,11 @@ class _Factored:
             return solve_triangular(both[:k, :k], both[:k, k], check_finite=False) / self.scale
         except np.linalg.LinAlgError:
             return np.full(k, np.nan)
+
+
+def _completed(factor: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The triangle of the equations with what they miss as a last column, from that of their normal equations."""
+    return np.hstack([factor, solve_triangular(factor, right, trans=1, check_finite=False)[:, None]])
 
 
 def _cost(missing: np.ndarray, usual: np.ndarray, before: np.ndarray) -> float:

@@ -62,6 +62,11 @@ class Plan:
     """Unknowns of the memberships of one sample."""
 
     @property
+    def has_kinks(self) -> bool:
+        """Whether slopes jump."""
+        return any(sigma.kind == "piecewise-linear" for sigma in self.activations)
+
+    @property
     def extra(self) -> dict[str, tuple[int, ...]]:
         """The unknowns behind the coordinates, with their shapes, in their order."""
         parts: dict[str, tuple[int, ...]] = {}
@@ -75,15 +80,24 @@ class Plan:
             parts["memberships"] = (self.K, self.n)
         return parts
 
+    @property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Where they begin and end."""
+        at, out = self.n * self.unknowns, {}
+        for name, shape in self.extra.items():
+            out[name] = at, at + int(np.prod(shape))
+            at = out[name][1]
+        return out
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return self.n * self.unknowns + sum(int(np.prod(shape)) for shape in self.extra.values())
+
     def split(self, p: Any, origin: Any, basis: Any) -> tuple[Any, dict[str, Any]]:
         """Coordinates (n, r) and the other unknowns of a vector; arrays of NumPy or JAX."""
-        at = self.n * self.unknowns
-        eta, others = origin + p[:at].reshape(self.n, -1) @ basis.T, {}
-        for name, shape in self.extra.items():
-            size = int(np.prod(shape))
-            others[name] = p[at : at + size].reshape(shape)
-            at += size
-        return eta, others
+        eta = origin + p[: self.n * self.unknowns].reshape(self.n, -1) @ basis.T
+        return eta, {name: p[begin:end].reshape(self.extra[name]) for name, (begin, end) in self.places.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +192,7 @@ class Training:
         )
 
     @cached_property
-    def _arrays(self) -> dict[str, Any]:
+    def arrays(self) -> dict[str, Any]:
         system = self.system
         return {
             "before": list(self.before),
@@ -216,6 +230,12 @@ class Training:
         """Equations of each layer."""
         return [part.size for part in self.after]
 
+    @property
+    def layer(self) -> Int[np.ndarray, " equations"]:
+        """Of each equation that is used, from 0."""
+        layers = np.repeat(np.arange(len(self.counts)), self.counts)
+        return layers if self.chosen is None else layers[self.chosen]
+
     def halfway(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n _"]:
         """What enters the last layer of the network halfway, with a 1 if its bias was trained."""
         weights, biases = _parts(self.plan, [(a + b) / 2 for a, b in zip(self.before, self.after, strict=True)], self.offsets)
@@ -224,7 +244,7 @@ class Training:
 
     def missing(self, p: np.ndarray, labels: np.ndarray, *, all_of_them: bool = False) -> Float[np.ndarray, " equations"]:
         """What training from the data leaves of the final network, layer by layer relative to its change."""
-        arrays = self._arrays | ({"chosen": None} if all_of_them else {})
+        arrays = self.arrays | ({"chosen": None} if all_of_them else {})
         with jax.enable_x64(True):
             return np.asarray(_missing(self.plan, arrays, p, labels))
 
@@ -236,13 +256,13 @@ class Training:
                 along = np.zeros((CHUNK, len(p)))
                 own = np.arange(begin, min(begin + CHUNK, len(p)))
                 along[own - begin, own] = 1.0
-                out.append(np.asarray(_derivatives(self.plan, self._arrays, p, labels, along))[: len(own)])
+                out.append(np.asarray(_derivatives(self.plan, self.arrays, p, labels, along))[: len(own)])
         return np.concatenate(out).T
 
     def path(self, p: np.ndarray, labels: np.ndarray) -> tuple[Path, Float[np.ndarray, "T n C"]]:
         """What training goes through, and the weighted multipliers of each step."""
         with jax.enable_x64(True):
-            P, (first, top, signals, gamma) = _trained(self.plan, self._arrays, p, labels)
+            P, ((first, *_), top, signals, gamma) = _trained(self.plan, self.arrays, p, labels)
         share = np.arange(self.n_steps) / self.n_steps
         first = np.asarray(first) + share[:, None, None] * (self.after[0] - np.asarray(P[0]))
         return Path(first, np.asarray(top), np.asarray(signals)), np.asarray(gamma)
@@ -258,10 +278,8 @@ def _parts(plan: Plan, P: Sequence[Any], offsets: Sequence[Any]) -> tuple[list[A
     return weights, biases
 
 
-def _step(plan: Plan, arrays: dict[str, Any], eta: Any, others: dict[str, Any], labels: Any, carry: Any, given: Any) -> Any:
-    """One step of gradient descent."""
-    P, velocity = carry
-    shares, free = given
+def _gradients(plan: Plan, arrays: dict[str, Any], P: Any, eta: Any, others: dict[str, Any], labels: Any, free: Any) -> Any:
+    """The forward pass, and multipliers of each sample, with a function that gives signals for weights of the samples."""
     sigmas = [sigma.jax for sigma in plan.activations]
     weights, biases = _parts(plan, P, arrays["offsets"])
     passed = forward(weights, biases, sigmas, eta)
@@ -274,9 +292,17 @@ def _step(plan: Plan, arrays: dict[str, Any], eta: Any, others: dict[str, Any], 
         gamma = 2 * (others["targets"] - o) / plan.C
     else:
         gamma = free
-    signals = backward(weights, sigmas, passed.before, shares[:, None] * gamma)
-    rate, momentum, decay = arrays["training"]
-    rate = jnp.exp(others["rate"]) if plan.rate_is_free else rate
+    return passed, gamma, lambda weighted: backward(weights, sigmas, passed.before, weighted)
+
+
+def _step(plan: Plan, arrays: dict[str, Any], eta: Any, others: dict[str, Any], labels: Any, carry: Any, given: Any) -> Any:
+    """One step of gradient descent."""
+    P, velocity = carry
+    shares, free = given
+    passed, gamma, signals_of = _gradients(plan, arrays, P, eta, others, labels, free)
+    signals = signals_of(shares[:, None] * gamma)
+    _, momentum, decay = arrays["training"]
+    rate = _rate(plan, arrays, others)
     updates = []
     for k, (by_weights, by_bias) in enumerate(updates_from(passed.entering, signals)):
         updates.append(jnp.concatenate([by_weights, by_bias[:, None]], axis=1) if plan.lifted[k] and k > 0 else by_weights)
@@ -284,19 +310,51 @@ def _step(plan: Plan, arrays: dict[str, Any], eta: Any, others: dict[str, Any], 
     moved = [p - rate * v if moves else p for p, v, moves in zip(P, velocity, plan.moves, strict=True)]
     top = passed.entering[-1]
     top = jnp.concatenate([top, jnp.ones((plan.n, 1))], axis=1) if plan.lifted[-1] else top
-    return (moved, velocity), (P[0], top, rate * signals[1], shares[:, None] * gamma)
+    return (moved, velocity), (P, top, rate * signals[1], shares[:, None] * gamma)
+
+
+def _rate(plan: Plan, arrays: dict[str, Any], others: dict[str, Any]) -> Any:
+    return jnp.exp(others["rate"]) if plan.rate_is_free else arrays["training"][0]
+
+
+def _free(plan: Plan, others: dict[str, Any]) -> Any:
+    return others["multipliers"] if plan.loss == FREE else jnp.zeros((plan.T, 1, 1))
 
 
 def _run(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[list[Any], Any]:
     eta, others = plan.split(p, arrays["origin"], arrays["basis"])
-    shares = jnp.asarray(arrays["shares"])
-    if plan.K is not None:
-        shares = shares + (arrays["spread"] @ others["memberships"]) / arrays["sizes"][:, None]
-    free = others["multipliers"] if plan.loss == FREE else jnp.zeros((plan.T, 1, 1))
     start = [jnp.asarray(part) for part in arrays["before"]]
     step = partial(_step, plan, arrays, eta, others, labels)
-    (P, _), path = jax.lax.scan(step, (start, [jnp.zeros_like(part) for part in start]), (shares, free))
+    given = weights_of(plan, arrays, others), _free(plan, others)
+    (P, _), path = jax.lax.scan(step, (start, [jnp.zeros_like(part) for part in start]), given)
     return P, path
+
+
+def weights_of(plan: Plan, arrays: dict[str, Any], others: dict[str, Any]) -> Any:
+    """For each step and sample its weight in the mean of the batch."""
+    shares = jnp.asarray(arrays["shares"])
+    return shares if plan.K is None else shares + (arrays["spread"] @ others["memberships"]) / arrays["sizes"][:, None]
+
+
+def trained(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[list[Any], list[Any]]:
+    """The parameters that training from these unknowns ends with, and for each layer those before each step."""
+    P, (path, *_) = _run(plan, arrays, p, labels)
+    return P, path
+
+
+def along_path(plan: Plan, arrays: dict[str, Any], effect: Any, path: Any, p: Any, labels: Any) -> tuple[list[Any], list[Any], Any]:
+    """What enters each layer at each step of a given path, with a 1 where its bias was trained; the signals of the samples there; and how
+    much of them each step adds to the final parameters, for weights of the samples of one."""
+    eta, others = plan.split(p, arrays["origin"], arrays["basis"])
+
+    def one(P: Any, free: Any) -> Any:
+        passed, gamma, signals_of = _gradients(plan, arrays, P, eta, others, labels, free)
+        parts = enumerate(passed.entering)
+        entering = [jnp.concatenate([h, jnp.ones((plan.n, 1))], axis=1) if plan.lifted[k] and k > 0 else h for k, h in parts]
+        return entering, signals_of(gamma)
+
+    entering, signals = jax.vmap(one)(path, _free(plan, others))
+    return entering, signals, effect * _rate(plan, arrays, others)
 
 
 def _rest(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> Any:
