@@ -23,6 +23,7 @@ from identify.recovery.solution import Failure, InapplicableError, Obstacle, Rec
 from identify.recovery.steps.along import Along, effects
 from identify.recovery.steps.batches import equal, relaxation, rounded, shares_of, swapped
 from identify.recovery.steps.frozen import Frozen
+from identify.recovery.steps.spans import Spans
 from identify.recovery.steps.start import MiddleSearch
 from identify.recovery.steps.through import FEW, STEPS, Solved, descend, thinned
 from identify.recovery.steps.training import FREE, Training
@@ -30,8 +31,9 @@ from identify.recovery.steps.training import FREE, Training
 METHOD = "training unrolled"
 NEAR = ((1e-2, 0.1), (3e-2, 0.1), (1e-1, 0.05))
 """For each search of starts, from the strictest: the cost up to which a point is near a sample, and how far two samples are apart."""
-PATHS, SETTLED = 12, 1e-9
-"""Paths that are followed one after the other, at most; and the relative change of the samples after which they have settled."""
+PATHS, SETTLED, CLOSE = 12, 1e-9, 3e-3
+"""Paths that are followed one after the other, at most; the relative change of the samples after which they have settled, and the one after
+which all equations converge if slopes do not jump."""
 MOST_UNKNOWNS = 3000
 """Of training unrolled: their normal equations are formed."""
 SLACK = 30.0
@@ -169,20 +171,20 @@ class Search:
     def along(self, training: Training, eta: np.ndarray, changes: dict[int, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Follow paths until the samples settle."""
         tops = training.halfway(eta)
-        effect = effects(training)
+        effect, kinks = effects(training), training.plan.has_kinks
         for number in range(PATHS):
             labels, others = self.labels(training, eta, changes, tops)
             path, _ = training.path(training.joined(eta, others), labels)
             if not np.isfinite(path.first).all() or not np.isfinite(path.entering).all():
                 break
             tops = path.entering.mean(axis=0)
-            moved = Along.of(training, path, effect, self.rng).solve(eta)
+            moved = Along.of(training, path, effect, self.rng).solve(eta) if kinks else Spans(training, path).solve(eta)
             if not np.isfinite(moved).all():
                 break
             change = np.linalg.norm(moved - eta) / np.linalg.norm(eta)
             eta = moved
             self.progress(f"path {number + 1}: samples moved by {change:.0e}")
-            if change < SETTLED or not self.go_on():
+            if change < (SETTLED if kinks else CLOSE) or not self.go_on():
                 break
         labels, others = self.labels(training, eta, changes, tops)
         return eta, labels, others
