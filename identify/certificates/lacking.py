@@ -18,8 +18,8 @@ class Lacking(Enum):
         "about an update without some of its rows or columns",
         "report.to_json() keeps the verdict with its evidence",
     )
-    SOME_LAYERS = (
-        "about layers beyond the first two",
+    ROUTE = (
+        "by signals, from a base beyond the first layer, or of all samples together",
         "report.to_json() keeps the verdict with its evidence, and identify.theorems['some-layers'].verify() tests the theorem",
     )
     HEAD = (

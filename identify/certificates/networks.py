@@ -25,6 +25,7 @@ from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.second import second_seconds, second_solution
 from identify.conditions.networks.signs import FixedSigns
 from identify.exact.modular import random_prime
+from identify.problem.exposure import ExposedBy
 from identify.problem.verdict import Arithmetic, Report, Scope, Verdict
 
 Step = dict[str, Any]
@@ -166,10 +167,16 @@ class NetworkDraft:
         return [*(self._ranked(*layers) if self.question.data is not None else []), step]
 
     def _some_layers(self) -> list[Step]:
-        raise NoCertificateError(Lacking.SOME_LAYERS, ("some-layers",))
+        found = self.report["some-layers"].evidence
+        layers, layer = list(found["rank_of_layers"]), found["layer"]
+        if found["route"] != ExposedBy.FORWARD.name or layers not in ([layer], [1, layer]):
+            raise NoCertificateError(Lacking.ROUTE, ("some-layers",))
+        self.ranks = layers
+        step = {"kind": "some-layers", "layer": layer, "spanned": len(layers) > 1}
+        return [*(self._ranked(*layers) if self.question.data is not None else []), step]
 
     def _kernel(self) -> Step:
-        raise NoCertificateError(Lacking.SOME_LAYERS, ("kernel",))
+        return {"kind": "kernel"}
 
     def _quadrics(self) -> list[Step]:
         found = self.report["quadrics"].evidence

@@ -7,12 +7,15 @@ missing here and there leave no submatrix to do this with; they are refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from identify.problem.arrays import ShapeError, finite_array
+from identify.problem.gradients import flatten
 from identify.problem.refusals import Unsupported, UnsupportedError
 
 
@@ -71,5 +74,45 @@ def check_known(names: tuple[str, str], W: np.ndarray | None, bias: np.ndarray |
         raise _refusal(names[1], f"{unknown} of {int(sent.rows.sum())} entries masked or NaN, of neurons whose weights' update is known")
 
 
+def known_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Updates beside others, without the entries of which the first ones are not known."""
+    return [(u[known], v[known]) for u, v in pairs for known in (~np.isnan(u),)]
+
+
 def _refusal(name: str, received: str) -> UnsupportedError:
     return UnsupportedError(name, Unsupported.ENTRIES, kinds=(), activations=(), depth=None, received=received)
+
+
+class Received:
+    """Which entries of observed updates are known; the part of a system that has them."""
+
+    @property
+    def parts(self) -> Mapping[str, np.ndarray]:
+        """The observed updates by name."""
+        raise NotImplementedError
+
+    @property
+    def layers(self) -> Mapping[int, tuple[np.ndarray | None, np.ndarray | None]]:
+        """The same by the number of the layer, weights and bias."""
+        raise NotImplementedError
+
+    @property
+    def sent(self) -> dict[int, Sent]:
+        """The known rows and columns of each observed layer of weights of which some are not, by number from 1."""
+        pairs = [(k, Sent.of(W.reshape(-1, W.shape[-1]))) for k, (W, _) in self.layers.items() if W is not None]
+        return {k: sent for k, sent in pairs if not sent.is_whole}
+
+    @property
+    def named_parts(self) -> list[str]:
+        """The names of the observed updates, and which of them are known in part."""
+        return [name + " (in part)" * bool(np.isnan(part).any()) for name, part in self.parts.items()]
+
+    @cached_property
+    def is_partial(self) -> bool:
+        """Whether some rows, columns or entries of biases of the observed updates are not known."""
+        return any(np.isnan(part).any() for part in self.parts.values())
+
+    @cached_property
+    def _known(self) -> Bool[np.ndarray, " entries"]:
+        """Of all entries of the observed parts, in order: whether they are known."""
+        return ~np.isnan(flatten(self.parts.values(), [True] * len(self.parts)))

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
@@ -30,7 +29,7 @@ from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
 from identify.problem.heads import HeadSystem
 from identify.problem.network import Network, TwoLayerNetwork, check_network, check_same_architecture
-from identify.problem.partial import Sent
+from identify.problem.partial import Received, known_of
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import Forward, backward, forward, updates_from
 from identify.problem.steps import StepsSystem
@@ -41,7 +40,7 @@ LOSSES = ("logistic", "square")
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class KKTSystem:
+class KKTSystem(Received):
     """Equation (S) with numbers: a network, a target for each observed layer, and what else the analyst may add.
 
     Use the constructors :meth:`gradient`, :meth:`lazy`, :meth:`weight_decay`, :meth:`max_margin`.
@@ -99,15 +98,14 @@ class KKTSystem:
         layers
             For any depth, in place of these: *minus* the gradient by the number of the layer, from 1 to ``network.depth``. A value is
             an array for the weights alone, or a tuple (weights, bias), None for what was not observed. ``identify.gradients_of``
-            reads it from a model of PyTorch. Whole rows (neurons) and columns (what enters the layer) of the weights that were not
-            sent are NaN or masked, and such entries of the bias.
+            reads it from a model of PyTorch. Rows (neurons) and columns (what enters) that were not sent are NaN or masked.
 
         Raises
         ------
         ShapeError
             For shapes that are not the network's, values that are infinite, or a bias the network does not have.
         UnsupportedError
-            For entries that are NaN or masked here and there: :func:`identify.complete` may fill them in.
+            For entries that are NaN here and there: :func:`identify.complete` may fill them in.
 
         Notes
         -----
@@ -181,12 +179,10 @@ class KKTSystem:
     def linear_head(weights: ArrayLike, biases: ArrayLike | None = None, *, W: ArrayLike, bias: ArrayLike | None = None) -> HeadSystem:
         r"""The gradient of one dense layer behind a softmax loss: :math:`G = \sum_i \omega_i (e_{y_i} - p_i) \tilde h_i^\top`.
 
-        A linear head on embeddings, softmax regression, or the last layer of any network if nothing else was sent.
-
         Parameters
         ----------
         weights, biases
-            A (classes, features) and b (classes,) of the layer; None for a layer without biases.
+            A (classes, features) and b (classes,) of the layer, such as a head on embeddings; None for a layer without biases.
         W, bias
             *Minus* the gradient by them; None for a bias that was not observed.
 
@@ -197,10 +193,8 @@ class KKTSystem:
 
         Raises
         ------
-        ShapeError
-            For shapes that do not fit, values that are not finite, or an update of zeros.
-        InputError
-            For one class only.
+        ShapeError, InputError
+            For shapes that do not fit, values that are not finite, an update of zeros, or one class only.
 
         Examples
         --------
@@ -391,22 +385,6 @@ class KKTSystem:
         return visible_degrees(self.network.activation, self.network.has_bias, self.observed)
 
     @property
-    def sent(self) -> dict[int, Sent]:
-        """The known rows and columns of each observed layer of weights of which some are not, by number from 1."""
-        pairs = [(k, Sent.of(update.W.reshape(-1, update.W.shape[-1]))) for k, update in self.layers.items() if update.W is not None]
-        return {k: sent for k, sent in pairs if not sent.is_whole}
-
-    @cached_property
-    def is_partial(self) -> bool:
-        """Whether some rows, columns or entries of biases of the observed updates are not known."""
-        return any(np.isnan(part).any() for part in self.parts.values())
-
-    @cached_property
-    def _known(self) -> Bool[np.ndarray, " entries"]:
-        """Of all entries of the observed parts, in order: whether they are known."""
-        return ~np.isnan(flatten(self.parts.values(), [True] * len(self.parts)))
-
-    @property
     def n_equations(self) -> int:
         """Number of scalar stationarity equations (margins and closures apart)."""
         return sum(int(np.sum(~np.isnan(part))) for part in self.parts.values())
@@ -418,8 +396,7 @@ class KKTSystem:
     @property
     def target(self) -> Float[np.ndarray, " equations"]:
         """All targets in one vector, layer by layer, weights before biases: for two layers first-layer weights, biases, second layer."""
-        values = flatten(self.parts.values(), [True] * len(self.parts))
-        return values[~np.isnan(values)]
+        return flatten(self.parts.values(), [True] * len(self.parts))[self._known]
 
     @property
     def _seen(self) -> list[bool]:
@@ -444,7 +421,7 @@ class KKTSystem:
         given = [part for update in self.updates for part in update]
         with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
             seen = [(u.ravel(), v.ravel()) for u, v in zip(given, self._updates_of(X, c, passed), strict=True) if u is not None]
-            seen = [(u[known], v[known]) for u, v in seen for known in (~np.isnan(u),)] if self.is_partial else seen
+            seen = known_of(seen) if self.is_partial else seen
             return relative_size(*(np.array(sizes) for sizes in zip(*((size(u - v), size(u)) for u, v in seen), strict=True)))
 
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
@@ -469,5 +446,4 @@ class KKTSystem:
         return layers_in_words(self.regime, seen, [b is not None for b in net.biases], *extra)
 
     def __repr__(self) -> str:
-        of = [name + " (in part)" * bool(np.isnan(part).any()) for name, part in self.parts.items()]
-        return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(of)} of {self.network!r})"
+        return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(self.named_parts)} of {self.network!r})"

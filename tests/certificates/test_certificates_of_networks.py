@@ -48,6 +48,7 @@ from identify.conditions.networks.enumeration import Choice, choices, enumeratio
 from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated
 from identify.conditions.networks.judge import count
+from identify.conditions.networks.parts import samples_needs
 from identify.conditions.networks.pattern import holds_for_all_sets, pattern
 from identify.conditions.networks.quadrics import Equations, candidates, quadrics
 from identify.conditions.networks.question import NetworkQuestion
@@ -55,10 +56,12 @@ from identify.conditions.networks.realisation import realisation
 from identify.conditions.networks.rulings import rulings
 from identify.conditions.networks.second import second_solution
 from identify.conditions.networks.separation import needs, separation
+from identify.conditions.networks.some_layers import kernel_family, parts_of, some_layers
 from identify.exact.images import Images
 from identify.exact.modular import residue
 from identify.problem.activation import Activation, Analytic, PiecewiseLinear
 from identify.problem.arrays import ShapeError
+from identify.problem.exposure import ExposedBy
 from identify.problem.network import Network
 from identify.problem.signals import layer_updates
 from identify.problem.verdict import Arithmetic
@@ -208,6 +211,16 @@ CASES = {
         (PATTERN, THIS_DATA),
         "ranks separation",
     ),
+    "sizes, some layers": (lambda: generic(3, 2, (6, 7), "tanh", outputs=3, layers=(3,)), UNIQUE, (GENERIC, RANK), "some-layers"),
+    "some layers": (lambda: data(3, 2, (6, 7), "gelu", outputs=3, layers=(3,)), UNIQUE, (GENERIC, THIS_DATA), "ranks some-layers"),
+    "some layers, in the span of the samples": (
+        lambda: data(5, 2, (3, 4), "tanh", outputs=3, layers=(1, 3)),
+        UNIQUE,
+        (GENERIC, THIS_DATA),
+        "ranks some-layers",
+    ),
+    "kernel": (lambda: data(5, 2, (4, 3), "tanh", layers=(2, 3)), NOT_UNIQUE, (THIS, THIS_DATA), "kernel"),
+    "kernel, sizes": (lambda: generic(5, 2, (4, 3), "relu", layers=(2, 3)), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "kernel"),
     "pattern": (lambda: by_pattern(4, 2, (16, 6), "relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
     "pattern, two slopes": (lambda: by_pattern(3, 2, (24, 4), "leaky_relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
     "bases, forward": (lambda: by_pattern(2, 4, (30, 6), "relu", outputs=2, layers=(2, 3)), UNIQUE, (PATTERN, THIS_DATA), "ranks bases"),
@@ -471,6 +484,13 @@ def is_confirmed(body: dict) -> bool:
             return False
         left_out = claim["data"] == RANK_APART or claim["data"] == THIS_DATA or at.biases[0] or 1 in step["layers"]
         return found.is_proved and wanted in possible and left_out
+    if kind == "some-layers":
+        at = asked if claim["data"] == THIS_DATA else replace(asked, system=None, data=None)
+        layers = ((1,) if step["spanned"] else ()) + (step["layer"],)
+        possible = {each.ranks for each in samples_needs(parts_of(at)) if each.reason is ExposedBy.FORWARD}
+        return some_layers(at).is_proved and layers in possible and claim["multipliers"] == "any"
+    if kind == "kernel":
+        return kernel_family(asked) is not None
     if kind == "pattern":
         return pattern(asked).is_proved
     if kind == "bases":

@@ -83,7 +83,7 @@ class NetworkClaim:
         self.loss = choice("loss", data["loss"], (None, "logistic", "square"))
         need(self.loss is None or self.regime == "weight-decay", "loss: closures are for weight decay")
         self.multipliers = choice("multipliers", data["multipliers"], (ANY, BEFOREHAND))
-        self.ranks = integers("ranks", data["ranks"], 3)
+        self.ranks = integers("ranks", data["ranks"], self.depth + 1)
         keys("ambiguity", data["ambiguity"], ("group", "degree"))
         self.signs_are_fixed = self.scales_are_fixed = self.images_are_known = False
         behind = self.depth == 3 and self.biases[1] and not self.scales and self.group in ("positive scaling", "even scaling")
@@ -109,6 +109,11 @@ class NetworkClaim:
     def features_can_count(self) -> bool:
         """Whether the second update can have rank n."""
         return self.observed[1][0] and self.n <= min(self.sizes[2], self.m + self.affine[1])
+
+    def can_count(self, layer: int) -> bool:
+        """Whether the update of a layer, from 1, was observed and can have rank n."""
+        weights, bias = self.observed[layer - 1]
+        return weights and self.n <= min(self.sizes[layer], self.sizes[layer - 1] + int(bias))
 
     @property
     def equations(self) -> int:

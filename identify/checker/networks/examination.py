@@ -14,7 +14,7 @@ from identify.checker.networks.activations import Piecewise
 from identify.checker.networks.claim import NAMED, NUMBERS, NetworkClaim
 from identify.checker.networks.pieces import Place, places
 from identify.checker.networks.rings import Balls, Passes, Residues, Ring, passes, times, transposed
-from identify.checker.reading import double, integer, keys, need, need_small
+from identify.checker.reading import double, integer, integers, keys, need, need_small
 from identify.checker.watch import watch
 
 BITS = 192
@@ -149,14 +149,14 @@ class NetworkExamination:
 
 
 def ranks(e: NetworkExamination, layers: Any, seed: Any) -> str:
-    """Updates of the first two layers have rank n: what enters, and what leaves, are n independent vectors each."""
+    """Updates of some layers have rank n: what enters, and what leaves, are n independent vectors each."""
     c = e.claim
-    need(type(layers) is list and layers in ([1], [2], [1, 2]), "layers: expected 1, 2 or both")
+    need(type(layers) is list and len(layers) > 0, "layers: expected their numbers")
+    integers("layers", layers, c.depth + 1)
     integer("seed", seed, 0, 2**32)
     for layer in layers:
-        need(
-            (c.rows_can_count, c.features_can_count)[layer - 1], f"the update of layer {layer} was not observed, or cannot have rank {c.n}"
-        )
+        need(layer > 0, "layers: expected numbers from 1")
+        need(c.can_count(layer), f"the update of layer {layer} was not observed, or cannot have rank {c.n}")
         at = e.passes
         need(at.ring.is_full(e.lifted(layer - 1), seed), f"what enters layer {layer} is not proved to be independent")
         need(at.ring.is_full(transposed(at.signals[layer - 1]), seed), f"the signals of layer {layer} are not proved to be independent")

@@ -19,6 +19,7 @@ from identify.checker.networks.generic import count, separation
 from identify.checker.networks.images import images
 from identify.checker.networks.local import constant_rank, fibre, fibre_in_span, local
 from identify.checker.networks.other import other
+from identify.checker.networks.parts import kernel, some_layers
 from identify.checker.networks.pattern import pattern
 from identify.checker.networks.quadrics import quadrics
 from identify.checker.networks.realisation import realisation
@@ -27,7 +28,7 @@ from identify.checker.networks.signs import signs
 from identify.checker.reading import need
 
 SUFFICIENT: dict[str, tuple[set[str], ...]] = {
-    "UNIQUE": ({"separation"}, {"pattern"}, {"quadrics"}, {"enumeration"}, {"realisation"}),
+    "UNIQUE": ({"separation"}, {"some-layers"}, {"pattern"}, {"quadrics"}, {"enumeration"}, {"realisation"}),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
 }
@@ -36,6 +37,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "images": (images, ()),
     "signs": (signs, ("by",)),
     "separation": (separation, ("route", "layers")),
+    "some-layers": (some_layers, ("layer", "spanned")),
     "pattern": (pattern, ("sets",)),
     "bases": (bases, ("route", "bases", "independent")),
     "quadrics": (quadrics, ("equations",)),
@@ -50,6 +52,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "second": (second, ("system", "in_span", "free", "centre", "radii", "sample")),
     "region": (region, ("samples",)),
     "invisible": (invisible, ("sample",)),
+    "kernel": (kernel, ()),
 }
 """Every kind of step: how it is checked, and its keys."""
 

@@ -22,7 +22,7 @@ from identify.conditions.networks.realisation import may_decide, realisation, re
 from identify.conditions.networks.rulings import rulings, rulings_seconds
 from identify.conditions.networks.second import second_seconds, second_solution
 from identify.conditions.networks.separation import Route, separation
-from identify.conditions.networks.some_layers import is_its_own_question, kernel_family, some_layers
+from identify.conditions.networks.some_layers import is_its_own_question, kernel_family, may_add, some_layers
 from identify.conditions.plan import Plan
 from identify.problem.verdict import Arithmetic, Condition, Report, Witness
 
@@ -93,6 +93,11 @@ def judge_network(
     if is_its_own_question(question) or "some-layers" in plan.demanded:
         plan.evaluate("some-layers", passes_seconds(question), lambda: some_layers(question), settled)
         proved += ["some-layers"] if found["some-layers"].is_proved else []
+    elif not proved and not settled and may_add(question) and is_affordable(passes_seconds(question)):
+        deeper = some_layers(question)
+        if deeper.is_proved:  # it is part of the report only if it adds something
+            found["some-layers"] = deeper
+            proved.append("some-layers")
     if proved and not exact and proved[0] != "some-layers":
         route = Route[found[proved[0]].evidence.get("route", Route.FORWARD.name)]
         plan.evaluate("competitors", 0.0, lambda: competitors(question, route))

@@ -38,7 +38,12 @@ def is_its_own_question(question: NetworkQuestion) -> bool:
 
 def decided_by_sizes(question: NetworkQuestion) -> bool:
     """Whether this theorem, or a family along the kernel of the first layer, decides without numbers."""
-    return is_its_own_question(question) and (some_layers(question).is_proved or kernel_family(question) is not None)
+    return some_layers(question).is_proved or kernel_family(question) is not None
+
+
+def may_add(question: NetworkQuestion) -> bool:
+    """Whether layers beyond the second were observed, so that this theorem may prove what counts of the first two do not."""
+    return not question.is_self_trained and any(weights for weights, _ in question.observed[2:])
 
 
 def some_layers(question: NetworkQuestion) -> Condition:
@@ -53,6 +58,7 @@ def some_layers(question: NetworkQuestion) -> Condition:
     proved = [need for need in enough if _ranks_are_proved(question, need)]
     if not proved:
         return _condition(None, "the ranks of the updates are not proved to be n at these data", evidence, Arithmetic.NONE)
+    proved.sort(key=lambda need: need.reason is not ExposedBy.FORWARD or len(need.ranks) > 1 + (need.ranks[0] == 1))
     need = next((each for each in proved if multipliers_follow(question, parts, each)), None)
     if need is None:
         statement = f"the samples are determined ({_words(parts, proved[0])}), but their multipliers may not follow from them"
