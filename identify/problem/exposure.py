@@ -50,8 +50,8 @@ class ExposedBy(StrEnum):
     )
     KERNEL = "everything observed depends on a sample x through W_1 x, {width} numbers: x moves along the kernel of W_1"
     COLUMNS = (
-        "everything observed depends on a sample x through W_1 x, {width} numbers, and the entries whose columns are known: of the "
-        "{missing} others more move along the kernel of their part of W_1"
+        "everything observed depends on a sample x through W_1 x, {width} numbers, and the entries whose columns are known: the "
+        "{missing} other entries move along the kernel of their columns of W_1"
     )
     CELL = "slopes are constant between kinks, and biases' updates depend on nothing else: x moves within its linear region"
     FEW_EQUATIONS = "{unknowns} unknowns, but updates with at most {equations} independent numbers: others fit in a continuous family"

@@ -220,7 +220,7 @@ CASES = {
         "ranks some-layers",
     ),
     "kernel": (lambda: data(5, 2, (4, 3), "tanh", layers=(2, 3)), NOT_UNIQUE, (THIS, THIS_DATA), "kernel"),
-    "kernel, sizes": (lambda: generic(5, 2, (4, 3), "relu", layers=(2, 3)), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "kernel"),
+    "sizes, kernel": (lambda: generic(5, 2, (4, 3), "relu", layers=(2, 3)), NOT_UNIQUE, (GENERIC, GENERIC_DATA), "kernel"),
     "pattern": (lambda: by_pattern(4, 2, (16, 6), "relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
     "pattern, two slopes": (lambda: by_pattern(3, 2, (24, 4), "leaky_relu"), UNIQUE, (PATTERN, THIS_DATA), "ranks pattern"),
     "bases, forward": (lambda: by_pattern(2, 4, (30, 6), "relu", outputs=2, layers=(2, 3)), UNIQUE, (PATTERN, THIS_DATA), "ranks bases"),
