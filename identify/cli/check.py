@@ -147,7 +147,8 @@ def _show_exposed(subject: Configuration | KKTSystem, layers: Any, samples: int 
 
     network = subject.network if isinstance(subject, KKTSystem) else subject
     numbers = None if layers is None else layer_numbers(layers, network.depth)
-    found = exposed(network, numbers, samples=SAMPLES if samples is None else samples)
+    asked = subject.layers if isinstance(subject, KKTSystem) and subject.is_partial and layers is None else numbers
+    found = exposed(network, asked, samples=SAMPLES if samples is None else samples)
     print_text(found.to_json() if as_json else found.explain() if verbose else found.brief())
 
 

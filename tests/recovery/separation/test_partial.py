@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
+from support.command_line import run
 
 import identify as idf
 from identify.conditions.networks.parts import Parts, samples_needs
@@ -195,3 +198,14 @@ def test_planning_by_numbers_of_rows():
     for wrong in ({9: (1, 1)}, {1: (41, 3)}, {1: 3}):
         with pytest.raises(idf.InputError):
             idf.exposed(config(), sent=wrong)
+
+
+def test_the_command_line_takes_such_a_problem_file(tmp_path, monkeypatch, capsys):
+    system, _ = sent(config(), {1: range(10)})
+    path = idf.save_problem(tmp_path / "a.npz", system)
+    status, text, _ = run(monkeypatch, capsys, "check", path, "-n", 4, "--exposed", "--json")
+    assert not status and [row["name"] for row in json.loads(text)["rows"]] == ["all"]  # of what the file holds, no table
+    status, text, _ = run(monkeypatch, capsys, "check", path, "-n", 4)
+    assert not status and text.startswith("UNIQUE — for generic network")
+    status, _, err = run(monkeypatch, capsys, "kkt", path, "-n", 4)
+    assert status == 2 and "whose rows and columns are all known" in err
