@@ -1,6 +1,7 @@
 """What a recovery lists as open is what the updates leave open: no less, or a proof would be false; no more, or a scale would be lost."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import identify as idf
 from identify.problem.ambiguity import NO_AMBIGUITY
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.judging import doubted
+from identify.recovery.separation.feature_batch import _in_one_region
 from identify.recovery.solution import Family, NotDeterminedError, Recovery
 
 FIRST, LATER, NONE = (True, True, True), (False, True, True), (False, False, False)
@@ -78,3 +80,11 @@ class TestDoubts:
         X[0] = 0
         found = idf.recover(system.with_target(system.right_hand_side(X, c)))
         assert np.linalg.norm(found.X, axis=1).min() < 1e-12 and found.residual < 1e-12
+
+    @pytest.mark.parametrize(("step", "bar", "alike"), [(0.3, 1e-15, 2), (1.5, 1e-15, 0), (1.0 + 1e-9, 1e-15, 0), (1.0 + 1e-9, 1e-8, 2)])
+    def test_two_samples_between_which_a_known_map_is_affine(self, step, bar, alike):
+        """Their line is determined, not where on it they are; a weak signal, with its large error bar, sees no kink just before its end."""
+        X = np.array([[0.0, 0.2], [step, 0.2], [40.0, -30.0]])
+        found = SimpleNamespace(X=X, bars=[bar] * 3)
+        known = SimpleNamespace(values=lambda points: np.clip(points, -1, 1), rounding=1e-16)
+        assert _in_one_region(SimpleNamespace(found=found, map=known)) == alike
