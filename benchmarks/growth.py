@@ -27,7 +27,8 @@ import identify
 from identify.conditions.macaulay import macaulay, macaulay_seconds
 from identify.conditions.reduction import reduce
 from identify.symbolic.msolve import PRIME, SEED, msolve_program, run_within
-from identify.symbolic.system import SymbolicSystem, kkt_equations
+from identify.symbolic.posing import kkt_equations
+from identify.symbolic.system import SymbolicSystem
 from identify.theory.cases import draw
 
 ACTIVATION = "z + z^2 + z^3"

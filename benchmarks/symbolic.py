@@ -107,7 +107,7 @@ def configuration(case: Case) -> Any:
 def in_flint(case: Case) -> Prepared:
     """``kkt_equations(config).expand()``: exact polynomials, kept in python-flint; neurons share their coefficients."""
     import identify.symbolic.polynomials  # noqa: F401
-    from identify.symbolic.system import kkt_equations
+    from identify.symbolic.posing import kkt_equations
 
     return (lambda: kkt_equations(configuration(case)).expand()), lambda expanded: expanded.n_terms
 
@@ -115,14 +115,14 @@ def in_flint(case: Case) -> Prepared:
 def handed_over(case: Case) -> Prepared:
     """The same, with every equation as a SymPy polynomial."""
     import identify.symbolic.polynomials  # noqa: F401
-    from identify.symbolic.system import kkt_equations
+    from identify.symbolic.posing import kkt_equations
 
     return (lambda: list(kkt_equations(configuration(case)).expand())), lambda polynomials: sum(map(len, polynomials))
 
 
 def made(case: Case) -> Prepared:
     """The structured system, whose equations are made when they are looked at."""
-    from identify.symbolic.system import kkt_equations
+    from identify.symbolic.posing import kkt_equations
 
     return (lambda: kkt_equations(configuration(case))), len
 
@@ -130,7 +130,7 @@ def made(case: Case) -> Prepared:
 def visited(case: Case) -> Prepared:
     """The structured system, with every equation looked at once, as a SymPy expression."""
     import identify.symbolic.structured  # noqa: F401
-    from identify.symbolic.system import kkt_equations
+    from identify.symbolic.posing import kkt_equations
 
     return (lambda: sum(1 for _ in kkt_equations(configuration(case)).equations)), int
 

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from identify.sweeps.sweep import sweep, sweep_updates
     from identify.sweeps.updates import UpdatesError
     from identify.sweeps.workers import SweepError
-    from identify.symbolic.system import SymbolicSystem, kkt_equations
+    from identify.symbolic.posing import kkt_equations
+    from identify.symbolic.system import SymbolicSystem
     from identify.theory.registry import UnknownTheoremError, theorems
     from identify.theory.theorem import Theorem
     from identify.theory.trials import TheoremTrials
@@ -120,7 +121,7 @@ _HOME = {
     "defences": "defence.advise",
     "exposed": "conditions.exposed",
     "gradients_of": "problem.models",
-    "kkt_equations": "symbolic.system",
+    "kkt_equations": "symbolic.posing",
     "largest_identifiable": "conditions.thresholds",
     "load_problem": "checkpoints.problems",
     "max_margin_point": "planting.kkt_points",

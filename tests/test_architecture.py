@@ -39,7 +39,7 @@ ORDER = [
 FACADES = {("problem", "report"), ("problem", "certificates"), ("problem", "checkpoints")}
 """Imports inside functions of values on the ground: ``Report.to_html`` draws itself, and ``Network.of`` reads names of weights."""
 SYMBOLIC = {
-    "system": ("export", "given", "layered", "numeric", "structure", "two_layers", "writing"),
+    "system": ("export", "given", "numeric", "structure", "writing"),
     "two_layers": ("invariance", "jacobian", "moments", "polynomials", "solve"),
     "layered": ("jacobian", "polynomials"),
 }

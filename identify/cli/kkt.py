@@ -67,7 +67,7 @@ def kkt(
     and SMT solvers need numbers, so for sizes an instance with small integers is planted. Its data, or those in a problem file,
     are the known ones.
     """
-    from identify.symbolic.system import kkt_equations
+    from identify.symbolic.posing import kkt_equations
 
     form = "json" if as_json else form
     if another and form != "smtlib":

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from identify.problem.activation import Activation, ActivationError, as_activation
 from identify.problem.arrays import ShapeError, dimensions, finite_array
+from identify.problem.directions import distinct_directions
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import Forward, backward, forward, updates_from
 from identify.problem.spellings import coefficients_of
@@ -30,10 +31,6 @@ class Layer(NamedTuple):
 
 
 _OF_TWO_LAYERS = ("W", "a", "bias")
-_BLOCK = 256
-"""Neurons whose cosines with all others are computed at once."""
-_MARGIN = 1e-6
-"""Far above the rounding of the square of a cosine."""
 
 
 class Network:
@@ -311,18 +308,7 @@ class Network:
         not a proof. Cost O(m^2 d).
         """
         lifted = self.W if self.bias is None else np.hstack([self.W, self.bias[:, None]])
-        norms = np.linalg.norm(lifted, axis=1)
-        alive = (norms > tolerance * max(norms.max(), 1e-300)) & (np.abs(self.A).max(axis=0) > 0)
-        units = lifted[alive] / norms[alive, None]
-        kept = np.zeros(len(units), bool)
-        for start in range(0, len(units), _BLOCK):
-            cosines = units[start : start + _BLOCK] @ units.T
-            near = cosines**2 >= 1 - tolerance**2 - _MARGIN  # of few pairs, so that few sines are computed
-            for j, row in enumerate(near, start):
-                others = units[:j][row[:j] & kept[:j]]
-                sines = np.linalg.norm(units[j] - (others @ units[j])[:, None] * others, axis=1)
-                kept[j] = sines.min(initial=np.inf) > tolerance
-        return int(kept.sum())
+        return distinct_directions(lifted, np.abs(self.A).max(axis=0) > 0, tolerance)
 
     def two_layers(self) -> TwoLayerNetwork:
         """The :class:`TwoLayerNetwork` with the same hidden layer; an output bias is left out, which changes no other gradient.

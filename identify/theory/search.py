@@ -154,8 +154,8 @@ def only_these_data(case: Case) -> tuple[bool | None, str]:
 def count_exactly(case: Case) -> tuple[bool, str] | None:
     """The number of complex solutions against the size of one orbit; None without msolve, or if msolve fails."""
     from identify.symbolic.msolve import msolve_program
+    from identify.symbolic.posing import kkt_equations
     from identify.symbolic.solve import SolveLimitError
-    from identify.symbolic.system import kkt_equations
 
     if msolve_program() is None:
         return None

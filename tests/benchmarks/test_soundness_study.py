@@ -12,7 +12,7 @@ from support.zoo import ISOLATED, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE, Known
 
 from identify.problem.activation import Activation
 from identify.symbolic.msolve import PRIME
-from identify.symbolic.system import kkt_equations
+from identify.symbolic.posing import kkt_equations
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 if not BENCHMARKS.exists():

@@ -120,7 +120,7 @@ def test_sizes_beyond_any_estimate_are_refused_at_once(sizes):
 
 
 def test_symbols_that_do_not_fit_in_memory_are_refused():
-    from identify.symbolic.system import kkt_equations
+    from identify.symbolic.posing import kkt_equations
 
     with pytest.raises(TooLargeError, match="a system with .* symbols needs about"):
         kkt_equations(Configuration(inputs=5, samples=10**9, width=2, activation="z^2"))

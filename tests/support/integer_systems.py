@@ -10,7 +10,8 @@ from identify.problem.activation import Activation
 from identify.problem.gradients import weighted_gradients
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
-from identify.symbolic.system import SymbolicSystem, kkt_equations
+from identify.symbolic.posing import kkt_equations
+from identify.symbolic.system import SymbolicSystem
 from support.zoo import CUBE, CUBIC, ODD, TRUTH_TABLE
 
 

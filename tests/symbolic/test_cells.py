@@ -21,7 +21,7 @@ from identify.problem.signals import layer_updates
 from identify.symbolic.cells import OnBreakpointError
 from identify.symbolic.msolve import msolve_program, read_solutions, run_within
 from identify.symbolic.pieces import cases, conditions, constraints, in_cell, indicator_values, n_constraints, through_indicators
-from identify.symbolic.system import kkt_equations
+from identify.symbolic.posing import kkt_equations
 
 ACTIVATIONS = [
     *("relu", "leaky_relu(1/3)", "abs", "relu6", "hard_tanh", "hard_sigmoid", "soft_shrink(1/2)"),

@@ -15,8 +15,8 @@ from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.symbolic.export import PHC_INTEGERS, export
 from identify.symbolic.msolve import msolve_program, read_solutions
+from identify.symbolic.posing import kkt_equations
 from identify.symbolic.solve import gauge_equations
-from identify.symbolic.system import kkt_equations
 
 EVERY = pytest.mark.parametrize("name", SYSTEMS)
 SYMBOLIC = kkt_equations(Configuration(inputs=2, samples=2, width=2, activation="z + z^3"))

@@ -18,8 +18,9 @@ from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.signals import layer_updates
 from identify.symbolic.functions import NAMED
 from identify.symbolic.layered import LayeredSystem
+from identify.symbolic.posing import kkt_equations
 from identify.symbolic.printing import Printer
-from identify.symbolic.system import Part, kkt_equations
+from identify.symbolic.system import Part
 from identify.symbolic.two_layers import PolynomialSystem
 from identify.symbolic.writing import TooLongError, estimated_characters
 

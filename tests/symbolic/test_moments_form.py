@@ -11,7 +11,7 @@ from identify.problem.ambiguity import Ambiguity
 from identify.problem.interpolation import moment_count
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
-from identify.symbolic.system import kkt_equations
+from identify.symbolic.posing import kkt_equations
 
 
 def form(**options):

@@ -10,7 +10,8 @@ from sympy import Rational, Symbol
 from identify.planting.configuration import Configuration
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
-from identify.symbolic.system import SymbolicSystem, kkt_equations
+from identify.symbolic.posing import kkt_equations
+from identify.symbolic.system import SymbolicSystem
 
 CONFIGURATIONS = [
     Configuration(inputs=2, samples=3, width=2, activation="1/2 - z + z^3/4", **options)

@@ -13,8 +13,8 @@ import identify as idf
 from identify.problem.arrays import ShapeError
 from identify.problem.network import Network
 from identify.problem.signals import layer_updates
+from identify.symbolic.posing import kkt_equations
 from identify.symbolic.smt import AlikeError
-from identify.symbolic.system import kkt_equations
 
 TOKEN_ENDS = str.maketrans({"(": " ( ", ")": " ) "})
 

@@ -27,8 +27,8 @@ from identify.symbolic.msolve import (
     run_within,
     standard_monomials,
 )
+from identify.symbolic.posing import kkt_equations
 from identify.symbolic.solve import SolveLimitError, check_boxes, gauge_equations, solve
-from identify.symbolic.system import kkt_equations
 
 needs_msolve = pytest.mark.skipif(msolve_program() is None, reason="msolve is not installed (extra algebra)")
 METHODS = [pytest.param("msolve", marks=needs_msolve), "sympy"]

@@ -11,8 +11,8 @@ from sympy import symbols
 from identify.planting.configuration import Configuration
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
+from identify.symbolic.posing import kkt_equations
 from identify.symbolic.structure import Structure
-from identify.symbolic.system import kkt_equations
 
 
 def structure(rows: list[str]) -> Structure:

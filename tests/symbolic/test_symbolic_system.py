@@ -19,7 +19,8 @@ from identify.problem.activation import Activation
 from identify.problem.gradients import Observed
 from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
-from identify.symbolic.system import SymbolicSystem, kkt_equations
+from identify.symbolic.posing import kkt_equations
+from identify.symbolic.system import SymbolicSystem
 
 SAMPLE = pairwise_sample()
 

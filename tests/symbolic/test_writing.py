@@ -14,8 +14,8 @@ from sympy import Ge, Rational, Symbol, pi, sin, sqrt, srepr, symbols, sympify, 
 import identify as idf
 from identify.symbolic.export import export
 from identify.symbolic.names import latex_name
+from identify.symbolic.posing import kkt_equations
 from identify.symbolic.printing import Printer
-from identify.symbolic.system import kkt_equations
 from identify.symbolic.writing import TooLongError, estimated_characters
 
 TEXT, LATEX = Printer(tex=False), Printer(tex=True)
