@@ -66,7 +66,7 @@ def export(
     Parameters
     ----------
     system
-        From :func:`identify.symbolic.system.kkt_equations`. With numbers every format is possible. Symbolic weights and targets
+        From :func:`identify.symbolic.posing.kkt_equations`. With numbers every format is possible. Symbolic weights and targets
         become parameters of the coefficient field (Singular, Macaulay2, Sage) or of the system (Julia); such a file states the
         ideal, and has the commands for its dimension as a comment: for parameters that are independent of each other the
         equations contradict one another as soon as there are more of them than unknowns. Labels that were not given are unknowns

@@ -186,7 +186,7 @@ def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: f
     Examples
     --------
     >>> from identify import KKTSystem, TwoLayerNetwork
-    >>> from identify.symbolic.system import kkt_equations
+    >>> from identify.symbolic.posing import kkt_equations
     >>> net = TwoLayerNetwork([[1, 0], [0, 1]], [1, 1], "z + z^2 + z^3")
     >>> system = kkt_equations(KKTSystem.gradient(net, W=[[6, 12], [17, 34]], a=[3, 14]), samples=1)
     >>> solution = solve(system)
