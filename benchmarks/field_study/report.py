@@ -19,6 +19,8 @@ STYLES = {
     "DLG": ("#a0803a", "D", (0, (6, 2, 1, 2))),
 }
 """Colour, marker and line of each arm; they differ without colour."""
+LIFTS = {"identify": 0.02, "DLG": -0.02}
+"""Lines at one and the same height would hide each other."""
 Row = dict[str, Any]
 
 
@@ -72,24 +74,15 @@ def draw(rows: Sequence[Row], file: Path) -> None:
                 if (name, own) == (net, arm) and "does not apply" not in results[0]:
                     shares[n] = np.mean([result["found"] for result in results]) / n
             if shares:
-                lift = 0.012 if arm == "identify" else 0.0  # lines at one and the same height would hide each other
-                axes.plot(
-                    shares,
-                    [share + lift for share in shares.values()],
-                    color=colour,
-                    marker=marker,
-                    linestyle=line,
-                    markersize=5.5,
-                    linewidth=1.8,
-                    label=arm,
-                    clip_on=False,
-                )
+                lift = LIFTS.get(arm, 0.0)
+                style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line, "markersize": 5.5, "linewidth": 1.8}
+                axes.plot(list(shares), [share + lift for share in shares.values()], label=arm, clip_on=False, **style)
         axes.set_title(net, fontsize=10.5, color="#1c1e20")
         axes.set_xscale("log")
         axes.set_xticks([1, 5, 20, 100, 500], ["1", "5", "20", "100", "500"])
         axes.minorticks_off()
         axes.set_yticks([0, 0.5, 1], ["0", "half", "all"])
-        axes.set_ylim(-0.03, 1.06)
+        axes.set_ylim(-0.05, 1.06)
         axes.tick_params(labelsize=10, colors="#565c62")
         axes.grid(color="#d8d9d4", linewidth=0.6)
         for side in ("top", "right"):

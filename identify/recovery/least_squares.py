@@ -50,7 +50,7 @@ def _attempts(normal: Normal, arrays: Any, own: Float[Array, "starts constants"]
     return jax.vmap(one)(own, *here)
 
 
-def _spread(starts: np.ndarray) -> Array:
+def spread(starts: np.ndarray) -> Array:
     """Starts on the device; on all devices in equal parts, where there are several and the number allows it."""
     devices = jax.devices()
     if len(devices) == 1 or len(starts) % len(devices):
@@ -90,10 +90,10 @@ def minimise(
         if is_over:
             return state
         filled = np.resize(np.arange(len(rows)), size)
-        first = State(*(_spread(part[filled]) for part in state._replace(cost=np.full(len(rows), np.inf))))
+        first = State(*(spread(part[filled]) for part in state._replace(cost=np.full(len(rows), np.inf))))
         flat = np.zeros((size, unknowns)), np.broadcast_to(np.eye(unknowns), (size, unknowns, unknowns))
-        run = partial(_attempts, normal, arrays, _spread(constants[rows[filled]]), rest)
-        (moved, *_), new = _in_slices(run, ((_spread(at[rows[filled]]), *map(_spread, flat)), first), block + 1, pace, look)
+        run = partial(_attempts, normal, arrays, spread(constants[rows[filled]]), rest)
+        (moved, *_), new = _in_slices(run, ((spread(at[rows[filled]]), *map(spread, flat)), first), block + 1, pace, look)
         at[rows] = np.asarray(moved)[: len(rows)]
         return State(*(np.asarray(part)[: len(rows)] for part in new))
 

@@ -25,9 +25,10 @@ from jaxtyping import Float
 
 from identify.base.errors import WrongTypeError
 from identify.problem.features import FeatureSystem, wrong_features
+from identify.recovery.least_squares import spread
 
 SMALL, BLOCK = 2**17, 16
-"""A map with fewer entries in its Jacobian than the first is compiled for so many points at a time, otherwise for one."""
+"""A map with fewer entries in its Jacobian than the first is compiled for so many points at a time, otherwise for one; on each device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +66,8 @@ class FeatureMap:
                 jax.eval_shape(derivative, jax.ShapeDtypeStruct((system.n_inputs,), kind))
             except TypeError:  # a rule for reverse mode alone
                 derivative = jax.jacrev(flat)
-            block = BLOCK if system.n_inputs * system.n_features < SMALL else 1
-            points = jax.ShapeDtypeStruct((block, system.n_inputs), kind)
+            block = (BLOCK if system.n_inputs * system.n_features < SMALL else 1) * len(jax.devices())
+            points = spread(np.zeros((block, system.n_inputs), kind))
             value, jacobian = (jax.jit(jax.vmap(part)).lower(points).compile() for part in (flat, derivative))
             needed = max(_temporary(value), _temporary(jacobian))
             return cls(block, max(rounding, float(np.finfo(kind).eps) / 2), value, jacobian, kind, needed)
@@ -82,7 +83,7 @@ class FeatureMap:
         padded = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)]).astype(self.kind)
         with jax.enable_x64(True):
             parts = [padded[k : k + self.block] for k in range(0, len(padded), self.block)]
-            blocks = [np.asarray(compiled(part), dtype=float) for part in parts]
+            blocks = [np.asarray(compiled(spread(part)), dtype=float) for part in parts]
         return np.concatenate(blocks)[: len(points)]
 
 

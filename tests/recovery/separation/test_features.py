@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
+from support.marks import alone
 
 import identify as idf
 from identify.problem.arrays import ShapeError
@@ -128,6 +133,28 @@ class TestPlanted:
         U = (np.eye(5)[labels] - z / z.sum(axis=1, keepdims=True)) / 4
         found = idf.recover(idf.KKTSystem.features(phi, (6,), W=U.T @ H, bias=U.sum(axis=0), box=(0, 1)))
         assert np.array_equal(found.labels[found.match(X, U).order], labels)
+
+    @alone
+    def test_points_are_spread_over_devices(self, tmp_path):
+        """Two devices (of the host) find what one finds, in blocks of twice as many points."""
+        script = tmp_path / "run.py"
+        script.write_text(
+            "import sys, jax, numpy as np\n"
+            "import test_features as own\n"
+            "from identify.recovery.separation.feature_map import FeatureMap\n"
+            "system, X, _ = own.planted(own.dense(), (6,), samples=3)\n"
+            "found = own.idf.recover(system)\n"
+            "np.savez(sys.argv[1], X=found.X, block=FeatureMap.of(system).block, devices=len(jax.devices()))\n"
+        )
+        results = []
+        for count in (1, 2):
+            paths = os.pathsep.join(map(str, (Path(idf.__file__).parents[1], Path(__file__).parent, Path(__file__).parents[2])))
+            flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "PYTHONPATH": paths}
+            subprocess.run([sys.executable, script, tmp_path / f"{count}.npz"], check=True, env=os.environ | flags)
+            with np.load(tmp_path / f"{count}.npz") as content:
+                results.append(dict(content))
+        assert [(int(one["devices"]), int(one["block"])) for one in results] == [(1, 16), (2, 32)]
+        assert len(results[0]["X"]) == 3 and np.allclose(results[0]["X"], results[1]["X"], rtol=1e-9)
 
     def test_same_seed_same_bits(self):
         system, _, _ = planted(dense(), 6)
