@@ -82,8 +82,9 @@ class FeatureMap:
         missing = -len(points) % self.block
         padded = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)]).astype(self.kind)
         with jax.enable_x64(True):
-            parts = [padded[k : k + self.block] for k in range(0, len(padded), self.block)]
-            blocks = [np.asarray(compiled(spread(part)), dtype=float) for part in parts]
+            parts: list[Any] = [padded[k : k + self.block] for k in range(0, len(padded), self.block)]
+            parts = [spread(part) for part in parts] if len(jax.devices()) > 1 else parts
+            blocks = [np.asarray(compiled(part), dtype=float) for part in parts]
         return np.concatenate(blocks)[: len(points)]
 
 
