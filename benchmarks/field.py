@@ -3,7 +3,8 @@
 ``python benchmarks/field.py --store field.jsonl`` gives every arm the same updates of real images (as ``benchmarks/batches.py`` makes
 them), ``--budget`` seconds of processor time and one thread, in a process of its own for each cell. Answers and images are matched one to
 one; a sample is recovered if its relative L2 error is below 0.1. Gradient matching and DLG are given the labels and the number of samples,
-SPEAR the number of samples, identify neither. The row of chance scores held-out images in place of answers.
+SPEAR the number of samples, identify neither. The row of chance scores held-out images in place of answers. In brackets, if there are
+fewer than samples: those that are alone in their linear region, which alone the update determines.
 
 Results are appended to the store as they come, and a store that exists is continued: ``--seconds`` ends a run early, the next goes on. An
 arm that recovered nothing of a network at some number of samples is not asked for larger ones. ``--table`` prints the store as
@@ -23,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import batches
 from field_study.arms import ARMS, CHANCE, DoesNotApplyError
 from field_study.cells import NETS, SAMPLES, Cell, by_chance, instance, scored
 from field_study.report import draw, table
@@ -49,7 +51,8 @@ def measure(cell: Cell) -> dict[str, Any]:
     except DoesNotApplyError as error:
         return {"does not apply": str(error)}
     seconds = {"seconds": time.process_time() - cpu, "wall": time.perf_counter() - wall, "MiB": peak()}
-    return scored(cell, given, X) | seconds | {"numbers": numbers}
+    alone = float(batches.determined(given.system.network, given.X))
+    return scored(cell, given, X) | seconds | {"determined": alone, "numbers": numbers}
 
 
 def imported() -> None:

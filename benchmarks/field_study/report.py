@@ -50,8 +50,11 @@ def table(rows: Sequence[Row]) -> str:
         if not mean("candidates"):
             lines.append(f"{first} 0 ({results[0]['numbers']['error']}) | | | | {mean('seconds'):.1f} |")
             continue
+        found = f"{mean('found'):.3g}"
+        if arm == "identify" and mean("determined") < n:
+            found += f" (of {mean('determined'):.3g})"
         seconds = "" if arm == CHANCE else f"{mean('seconds'):.1f}"
-        lines.append(f"{first} {mean('found'):.3g} | {mean('error'):.0e} | {mean('psnr'):.0f} | {mean('ssim'):.2f} | {seconds} |")
+        lines.append(f"{first} {found} | {mean('error'):.0e} | {mean('psnr'):.0f} | {mean('ssim'):.2f} | {seconds} |")
     return "\n".join(lines)
 
 
