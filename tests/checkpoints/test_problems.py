@@ -65,7 +65,8 @@ def write(tmp_path, **changes):
         ({"regime": "weight-decay", "target_W": None, "decay": np.ones(2)}, "expected one number"),
         ({"X": np.ones((1, 2))}, "has X only"),
         ({"target_W": None}, "no layer was observed"),
-        ({"target_W": np.full((3, 2), np.nan)}, "NaN or infinite"),
+        ({"target_W": np.full((3, 2), np.nan)}, "all 6 values are NaN or masked"),
+        ({"target_W": np.full((3, 2), np.inf)}, "6 of 6 values are infinite"),
         ({"bias": np.ones(4)}, "bias: received shape"),
     ],
 )

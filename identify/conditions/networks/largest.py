@@ -12,6 +12,7 @@ from identify.conditions.networks.isolated import isolated, isolated_seconds
 from identify.conditions.networks.judge import count
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import separation
+from identify.conditions.networks.some_layers import is_its_own_question, may_add, some_layers
 from identify.planting.configuration import Configuration
 from identify.problem.system import KKTSystem
 
@@ -54,8 +55,12 @@ class NetworkThresholds:
         return self.counted + 1 if count(self.at(self.counted + 1)).holds is False else None
 
     def by_separation(self) -> int:
-        """The largest n for which Theorem A holds: its numbers of neurons grow with n."""
-        return largest(lambda n: separation(self.at(n)).is_proved, 0, max(self.counted, 1) + 1)
+        """The largest n for which Theorem A holds, or the theorem about some layers: their numbers of neurons grow with n."""
+        return largest(self._is_separated, 0, max(self.counted, 1) + 1)
+
+    def _is_separated(self, samples: int) -> bool:
+        question = self.at(samples)
+        return separation(question).is_proved or ((may_add(question) or is_its_own_question(question)) and some_layers(question).is_proved)
 
     def by_rank(self, known: int) -> int:
         """The largest n with a derivative of full rank at one random point, as far as time allows: for analytic and polynomial networks."""

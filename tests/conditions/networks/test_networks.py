@@ -46,7 +46,8 @@ class TestSeparation:
             narrow = replace(config, width=(width, *widths[1:]))
             report = idf.check(narrow)
             assert report["separation"].is_proved == holds
-            assert (report.verdict is idf.Verdict.UNIQUE) == holds
+            by_others = any(each.name == "some-layers" and each.is_proved for each in report.conditions)  # a deeper layer may have enough
+            assert (report.verdict is idf.Verdict.UNIQUE) == (holds or by_others)
             if holds:
                 assert report.scope == Scope("generic network", RANK_SCOPE)
                 assert min(report["separation"].evidence["needed"].values()) == needed
