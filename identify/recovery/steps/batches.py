@@ -1,8 +1,9 @@
 r"""Which samples were in which step, if training took them in batches.
 
 The batches of one pass differ in what the network was when they came: an effect of second order in the learning rate, which the exact
-changes of two networks show. *Relaxed*, the weight of each sample in each step is a number to fit, from equal weights; at the solution the
-weights are 0 or one over the size of the batch. They are rounded to the nearest batches, pass by pass, as an assignment problem.
+changes of two networks show. From points near all samples, training in some order misses the final network by a vector r. What other
+samples nearby would change of r is a span; the part of r outside tells an order from others although the samples are not known
+precisely. Exchanges of two samples, two batches or two passes lower it, from orders drawn at random, to that of the true order.
 """
 
 from __future__ import annotations
@@ -12,10 +13,8 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from identify.problem.steps import StepsSystem
-from identify.recovery.separation.subspace import complement
 
 
 def shares_of(batches: list[list[int]], n: int) -> Float[np.ndarray, "T n"]:
@@ -38,39 +37,18 @@ def _sizes(system: StepsSystem, n: int) -> list[int]:
     return [min(size, n - begin) for begin in range(0, n, size)]
 
 
-def relaxation(system: StepsSystem, n: int) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "T K"]]:
-    """The sizes of all batches; and how unknowns, one row for each, move memberships: those of a sample in one pass add up to 1."""
-    T, per = system.n_steps(n), system.batches_in_epoch(n)
+def drawn(system: StepsSystem, n: int, rng: np.random.Generator) -> list[list[int]]:
+    """Batches that may have been these: the samples in an order drawn at random, in each pass another one if they were shuffled."""
     if system.order is not None:
-        return np.array([float(len(batch)) for batch in system.order]), np.eye(T)
-    sizes, within = np.array(_sizes(system, n), float), complement(np.full((1, per), per**-0.5)).T
-    passes = -(-T // per)
-    if system.shuffled:
-        spread = np.kron(np.eye(passes), within)
-    else:
-        spread = np.tile(within, (passes, 1))
-    return np.tile(sizes, passes)[:T], spread[:T]
-
-
-def rounded(system: StepsSystem, memberships: Float[np.ndarray, "T n"]) -> list[list[int]]:
-    """The batches nearest to these memberships: each sample once in every pass, or as the order says."""
-    T, n = memberships.shape
-    if system.order is not None:
-        return _numbered(system.order, memberships)
-    sizes = _sizes(system, n)
-    per = len(sizes)
-    slots = np.repeat(np.arange(per), sizes)
+        numbers = rng.permutation(n)
+        return [sorted(int(numbers[j]) for j in batch) for batch in system.order]
+    T, bounds = system.n_steps(n), np.cumsum(_sizes(system, n))[:-1]
     batches: list[list[int]] = []
-    for begin in range(0, T, per):
-        known = np.zeros((per, n))
-        own = memberships[begin : begin + per]
-        known[: len(own)] = own
-        if len(own) < per:  # those that are not seen have the rest
-            known[len(own) :] = (1 - own.sum(axis=0)) / (per - len(own))
-        samples, places = linear_sum_assignment(-known[slots].T)
-        taken = slots[places]
-        batches += [sorted(samples[taken == t].tolist()) for t in range(len(own))]
-    return batches
+    order = rng.permutation(n)
+    while len(batches) < T:
+        batches += [sorted(part.tolist()) for part in np.split(order, bounds)]
+        order = rng.permutation(n) if system.shuffled else order
+    return batches[:T]
 
 
 def swapped(system: StepsSystem, batches: list[list[int]], n: int) -> Iterator[list[list[int]]]:
@@ -96,14 +74,3 @@ def swapped(system: StepsSystem, batches: list[list[int]], n: int) -> Iterator[l
                     changed[first + s], changed[first + t] = batches[first + t], batches[first + s]
             if changed != batches:
                 yield changed
-
-
-def _numbered(order: tuple[tuple[int, ...], ...], memberships: Float[np.ndarray, "T n"]) -> list[list[int]]:
-    """The batches of a known order, with its numbers replaced by those of the samples found: the nearest assignment."""
-    n = memberships.shape[1]
-    member = np.zeros((len(order), n))
-    for t, batch in enumerate(order):
-        member[t, list(batch)] = 1.0
-    found, numbers = linear_sum_assignment(((memberships[:, :, None] - member[:, None, :]) ** 2).sum(axis=0))
-    own = dict(zip(numbers.tolist(), found.tolist(), strict=True))
-    return [sorted(own[j] for j in batch) for batch in order]

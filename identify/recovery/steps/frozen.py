@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identify.recovery.steps.along import effects
-from identify.recovery.steps.training import Plan, Training, along_path, trained, weights_of
+from identify.recovery.steps.training import Plan, Training, along_path, trained
 
 PLENTY, ENTRIES = 24, 5e7
 """Equations for each unknown, and entries of the Jacobian, above which neurons are left out."""
@@ -103,10 +103,6 @@ class Frozen:
                     part = np.matmul(h[t, i].T, du[colours, t, i].transpose(2, 1, 0))
                     part += (weighted[t, i].T @ dh[colours, t, i].transpose(1, 2, 0).reshape(len(h[t]), -1)).reshape(part.shape)
                     block[:, :, columns] = part
-                if plan.K is not None and training.spread is not None and training.sizes is not None:
-                    shares = training.spread * (at.effects * scale / training.sizes)[:, None]
-                    columns = plan.places["memberships"][0] + np.arange(plan.K) * plan.n + i
-                    block[:, :, columns] = np.einsum("ta,tb,tj->abj", u[:, i], h[:, i], shares, optimize=True)
             if plan.rate_is_free and len(own):
                 block[:, :, plan.places["rate"][0]] = np.einsum("tia,tib->ab", weighted, h, optimize=True)
         return J
@@ -114,10 +110,9 @@ class Frozen:
     def _at(self, p: np.ndarray, labels: np.ndarray) -> _Position:
         if self._last is None or self._last.point is not p:
             with jax.enable_x64(True):
-                path, entering, signals, effect, shares = _evaluated(self.training.plan, self.training.arrays, self._effects, p, labels)
-            effect = np.asarray(effect)
-            weights = effect[:, None] * np.asarray(shares)
-            self._last = _Position(p, path, [np.asarray(h) for h in entering], [np.asarray(u) for u in signals], effect, weights)
+                path, entering, signals, effect = _evaluated(self.training.plan, self.training.arrays, self._effects, p, labels)
+            weights = np.asarray(effect)[:, None] * self.training.shares
+            self._last = _Position(p, path, [np.asarray(h) for h in entering], [np.asarray(u) for u in signals], weights)
         return self._last
 
 
@@ -130,10 +125,8 @@ class _Position:
     entering: list[np.ndarray]
     """What enters each layer at each step: (T, n, _)."""
     signals: list[np.ndarray]
-    effects: Float[np.ndarray, " T"]
-    """Of each step on the final parameters."""
     weights: Float[np.ndarray, "T n"]
-    """The same, times the weight of each sample."""
+    """The effect of each step on the final parameters, times the weight of each sample in it."""
 
 
 def _directions(plan: Plan) -> tuple[np.ndarray, Any]:
@@ -168,8 +161,7 @@ def _evaluated(plan: Plan, arrays: dict[str, Any], effect: Any, p: Any, labels: 
     last, path = trained(plan, arrays, p, labels)
     share = jnp.arange(plan.T) / plan.T
     path = [part + share[:, None, None] * (b - a) for part, a, b in zip(path, last, arrays["after"], strict=True)]
-    weights = weights_of(plan, arrays, plan.split(p, arrays["origin"], arrays["basis"])[1])
-    return path, *along_path(plan, arrays, effect, path, p, labels), weights
+    return path, *along_path(plan, arrays, effect, path, p, labels)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -21,11 +21,12 @@ from identify.recovery.separation.precision import SIGNAL
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.steps.along import Along, effects
-from identify.recovery.steps.batches import equal, relaxation, rounded, shares_of, swapped
+from identify.recovery.steps.batches import drawn, equal, shares_of
 from identify.recovery.steps.frozen import Frozen
+from identify.recovery.steps.orders import Orders
 from identify.recovery.steps.spans import Spans
-from identify.recovery.steps.start import MiddleSearch
-from identify.recovery.steps.through import FEW, STEPS, Solved, descend, thinned
+from identify.recovery.steps.start import MiddleSearch, in_twice_the_directions
+from identify.recovery.steps.through import FEW, Solved, descend, thinned
 from identify.recovery.steps.training import FREE, Training
 
 METHOD = "training unrolled"
@@ -46,11 +47,8 @@ AGAIN = 2
 """Rounds of paths and of training unrolled."""
 ROUNDED = 0.42
 """Root mean square of the error of a rounded number, in units of the largest that it can be."""
-EXCHANGES, FEW_STEPS, PROMISING = 6, 2, 0.1
-"""Exchanges one after the other, steps by which each is judged, and the residual, relative to that before, from which on an exchange is
-followed to the end."""
-RELAXED = 3
-"""Rounds in which batches are sought."""
+ORDERS, BETTER = 24, 0.999
+"""Orders of the batches from which the search for the true one starts; and costs relative to the lowest so far that are worth a trial."""
 
 
 @dataclass(eq=False)
@@ -114,6 +112,10 @@ class Search:
             search.run()
             if best is None or len(search.taken) > len(best.taken):
                 best = search
+            if number == 0 and len(search.taken) < n:
+                wide = MiddleSearch(stack, list(spaces), lifted, self.seed, loose, apart, self.go_on)
+                wide.taken = list(in_twice_the_directions(wide, _joined(changes[2])))
+                best = wide if len(wide.taken) == n else best
             if len(best.taken) == n or not self.go_on():
                 break
         assert best is not None
@@ -164,8 +166,6 @@ class Search:
             others["multipliers"] = np.broadcast_to(total / rate, (training.n_steps, n, C))
         if training.rate_is_free:
             others["rate"] = np.log(max(float(np.sum(total * expected) / np.sum(expected * expected)), np.finfo(float).tiny))
-        if training.spread is not None:
-            others["memberships"] = np.zeros((training.spread.shape[1], n))
         return labels, others
 
     def along(self, training: Training, eta: np.ndarray, changes: dict[int, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
@@ -189,17 +189,16 @@ class Search:
         labels, others = self.labels(training, eta, changes, tops)
         return eta, labels, others
 
-    def through(self, training: Training, point: np.ndarray, labels: np.ndarray, *, steps: int = STEPS) -> Solved:
+    def through(self, training: Training, point: np.ndarray, labels: np.ndarray) -> Solved:
         """The last digits, from there: with the path held still, then, if that does not end at rounding, through training unrolled."""
-        few, solve = len(point) <= FEW, partial(descend, enough=self.rounded, steps=steps, go_on=self.go_on)
-        if steps == STEPS:
-            self.progress(f"all equations, {len(point)} unknowns")
+        few, solve = len(point) <= FEW, partial(descend, enough=self.rounded, go_on=self.go_on)
+        self.progress(f"all equations, {len(point)} unknowns")
         if len(point) > MOST_UNKNOWNS:
             refuse_above(8 * 3 * len(point) ** 2, f"equations in {len(point)} unknowns")
         solved: Solved | None = None
         if not few or not training.plan.has_kinks:
             solved = solve(Frozen.of(training, len(point), self.rng), point, labels)
-            if not few or solved.residual <= SLACK * self.rounded or steps < STEPS or not self.go_on():
+            if not few or solved.residual <= SLACK * self.rounded or not self.go_on():
                 return solved
             if self.residual(training, solved.point, labels) < self.residual(training, point, labels):
                 point = solved.point
@@ -293,69 +292,26 @@ def _batched(
             eta, labels, others = search.along(training, training.split(solved.point)[0], changes)
         return training, solved, labels, residual
     best: tuple[Training, Solved, np.ndarray, float] | None = None
-    shares = training.shares
-    sizes, spread = relaxation(system, n)
-    for number in range(RELAXED):
-        relaxed = replace(training, shares=shares, sizes=sizes, spread=spread)
-        start = relaxed.joined(eta, {**others, "memberships": np.zeros((spread.shape[1], n))})
-        open_batches = search.through(relaxed, start, labels)
-        free, found = relaxed.split(open_batches.point)
-        memberships = shares * sizes[:, None] + spread @ found["memberships"]
-        batches = rounded(system, memberships)
-        search.progress(f"batches, round {number + 1}")
-        fixed = replace(training, shares=shares_of(batches, n))
-        eta, labels, others = search.along(fixed, free, changes)
-        solved = search.through(fixed, fixed.joined(eta, others), labels)
-        residual = search.residual(fixed, solved.point, labels)
-        if best is None or residual < best[3]:
-            best = fixed, solved, labels, residual
-            search.evidence["batches"] = batches
-        if residual <= allowed or not search.go_on():
+    least = np.inf
+    orders = Orders.of(training, training.joined(eta, others), labels, search.rng)
+    for number in range(ORDERS):
+        batches, cost = orders.descend(drawn(system, n, search.rng), search.go_on)
+        search.progress(f"batches, start {number + 1}: cost {cost:.1e}")
+        if cost < BETTER * least:
+            least = cost
+            fixed = replace(training, shares=shares_of(batches, n))
+            nearby, own, unknowns = search.along(fixed, eta, changes)
+            solved = search.through(fixed, fixed.joined(nearby, unknowns), own)
+            residual = search.residual(fixed, solved.point, own)
+            if best is None or residual < best[3]:
+                best = fixed, solved, own, residual
+                search.evidence["batches"] = batches
+            if residual <= allowed:
+                break
+        if not search.go_on():
             break
-        better = _rearranged(search, training, best, changes, allowed)
-        if better is not None:
-            best = better
-            break
-        shares = np.clip(memberships, 0, 1) / sizes[:, None]
-        eta, labels, others = search.along(replace(training, shares=shares), free, changes)
     assert best is not None
     return best
-
-
-def _rearranged(
-    search: Search, training: Training, best: tuple[Training, Solved, np.ndarray, float], changes: dict[int, Any], allowed: float
-) -> tuple[Training, Solved, np.ndarray, float] | None:
-    """Exchange two samples at a time, as long as that helps; None if the batches are not found."""
-    system, n = search.system, training.n
-    batches = search.evidence["batches"]
-    _, solved, labels, _ = best
-    point, least = solved.point, solved.residual
-    for number in range(EXCHANGES):
-        tried = []
-        for other in swapped(system, batches, n):
-            if not search.go_on():
-                return None
-            near = search.through(replace(training, shares=shares_of(other, n)), point, labels, steps=FEW_STEPS)
-            tried.append((near.residual, other, near.point))
-            if near.residual < PROMISING * least:
-                break
-        if not tried:
-            return None
-        residual, other, nearby = min(tried, key=lambda each: each[0])
-        if not residual < least:
-            return None
-        batches, point, before, least = other, nearby, least, residual
-        search.progress(f"batches, exchange {number + 1}: residual {residual:.0e}")
-        if residual < PROMISING * before or number == EXCHANGES - 1:
-            fixed = replace(training, shares=shares_of(batches, n))
-            eta, labels, others = search.along(fixed, fixed.split(point)[0], changes)
-            solved = search.through(fixed, fixed.joined(eta, others), labels)
-            missed = search.residual(fixed, solved.point, labels)
-            if missed <= allowed:
-                search.evidence["batches"] = batches
-                return fixed, solved, labels, missed
-            point, least = solved.point, solved.residual
-    return None
 
 
 def _finished(search: Search, training: Training, solved: Solved, labels: np.ndarray, residual: float, allowed: float) -> Recovery:

@@ -49,7 +49,7 @@ class Spans:
         """Rows with the same second moments as those of the change."""
         training = self.training
         change = training.after[1] - training.before[1] * training.system.kept(training.n)
-        reduced = np.linalg.qr(change)[1] if change.shape[0] > change.shape[1] else change
+        reduced = np.asarray(np.linalg.qr(change, mode="r")) if change.shape[0] > change.shape[1] else change
         return reduced / np.linalg.norm(change)
 
     def solve(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n r"]:

@@ -3,6 +3,10 @@ r"""Starts: separation at the middle of the path, where several steps look like 
 The change of the second layer is :math:`\sum_t U_2(t)\,\tilde h(t)^\top` with hidden activations that move. So only its leading n
 directions are near the span of the :math:`\tilde h_i`, nearest to that of the network halfway. Points that nearly solve these equations
 are near samples: hits are accepted far above rounding, and known samples are taken out as exactly as they are known.
+
+After long training that span is not among the leading n directions any more: the drift of one sample weighs more than what tells two
+samples of one class apart. The leading 2n directions hold both the activations and their drift, and still leave far more equations than
+one sample has unknowns (:func:`in_twice_the_directions`).
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ HIT = 3e-2
 """Cost, in the spaces that the samples known so far leave, at which a point is refined."""
 ROUNDS = 40
 REFINEMENT_STEPS = 40
+MOST_ROWS, SEARCH_STEPS = 512, 60
+"""Rows of the first layer's change from which descents start, at most; and steps of each."""
+SPARE = 2
+"""Equations for each unknown that the doubled directions must leave."""
 
 
 @dataclass(eq=False)
@@ -111,3 +119,24 @@ class MiddleSearch(SampleSearch):
             space.without(y) if complete else space
             for space, y, complete in zip(self.subspaces, own.coordinates, self.complete, strict=True)
         ]
+
+
+def in_twice_the_directions(search: MiddleSearch, change: Float[np.ndarray, "m columns"]) -> Float[np.ndarray, "found r"]:
+    """Points near samples whose activations halfway lie nearly in the leading 2n directions of the second layer's change, at most n.
+
+    Descents start from rows of the first layer's change, and no sample is taken out on the way.
+    """
+    n, chart = search.n_samples, search.everywhere
+    if 2 * n + SPARE * chart.basis.shape[1] > min(change.shape):
+        return np.zeros((0, len(search.first.values)))
+    space = Subspace.of(change, 2 * n)
+    starts, _ = search._rows(chart, *search.known())
+    starts = starts[np.argsort(np.linalg.norm(starts, axis=1), kind="stable")][:MOST_ROWS]
+    search.found.starts += len(starts)
+    at = descend(search.images(chart), [space.right], starts, steps=SEARCH_STEPS, go_on=search.go_on)
+    taken: list[np.ndarray] = []
+    for k in np.argsort(at.costs, kind="stable"):
+        eta = chart.coordinates(at.points[k : k + 1])[0]
+        if len(taken) < n and not any(np.linalg.norm(eta - other) < search.apart * np.linalg.norm(eta) for other in taken):
+            taken.append(eta)
+    return np.array(taken).reshape(len(taken), len(search.first.values))

@@ -67,10 +67,10 @@ class Solved:
     """That were used."""
 
 
-def thinned(training: Training, unknowns: int, rng: np.random.Generator) -> Training:
-    """The same with fewer equations, if there are many more than unknowns: of each layer a share."""
+def thinned(training: Training, unknowns: int, rng: np.random.Generator, most: int | None = None) -> Training:
+    """The same with fewer equations, if there are many more than unknowns: of each layer a share. ``most``: so many at most."""
     sizes = [size if moves else 0 for size, moves in zip(training.counts, training.moves, strict=True)]
-    wanted = max(PLENTY * unknowns, int(ENTRIES / unknowns))
+    wanted = max(PLENTY * unknowns, int(ENTRIES / unknowns)) if most is None else max(PLENTY * unknowns, most)
     if sum(sizes) <= wanted and all(training.moves):
         return training
     starts = np.cumsum([0, *training.counts])

@@ -5,8 +5,7 @@ change. So gradient descent on the whole network *is* gradient descent on the ne
 whose inputs are the coordinates :math:`\eta_i`: few numbers, however large the samples are. The other parameters are observed.
 
 The unknowns are a vector: coordinates of all samples (one less each if the bias fixes their scale), and what else is not known of the
-training: the logarithm of the learning rate, targets of a square loss, multipliers of a loss without a name, shares of the samples in the
-batches.
+training: the logarithm of the learning rate, targets of a square loss, multipliers of a loss without a name.
 """
 
 from __future__ import annotations
@@ -58,8 +57,6 @@ class Plan:
     T: int
     C: int
     rate_is_free: bool
-    K: int | None
-    """Unknowns of the memberships of one sample."""
 
     @property
     def has_kinks(self) -> bool:
@@ -76,8 +73,6 @@ class Plan:
             parts["targets"] = (self.n, self.C)
         if self.loss == FREE:
             parts["multipliers"] = (self.T, self.n, self.C)
-        if self.K is not None:
-            parts["memberships"] = (self.K, self.n)
         return parts
 
     @property
@@ -131,10 +126,6 @@ class Training:
     loss: str
     shares: Float[np.ndarray, "T n"]
     rate_is_free: bool = False
-    sizes: Float[np.ndarray, " T"] | None = None
-    """Of the batches, if it is to be found which samples they had."""
-    spread: Float[np.ndarray, "T K"] | None = None
-    """How the unknowns change the memberships of a sample, which are its weights times these sizes."""
     chosen: Int[np.ndarray, " equations"] | None = field(default=None)
     """The equations that are used, of all; None for all of them."""
 
@@ -188,7 +179,6 @@ class Training:
             self.n_steps,
             self.system.n_outputs,
             self.rate_is_free,
-            None if self.spread is None else self.spread.shape[1],
         )
 
     @cached_property
@@ -201,8 +191,6 @@ class Training:
             "origin": self.origin,
             "basis": self.basis,
             "shares": self.shares,
-            "sizes": self.sizes,
-            "spread": self.spread,
             "scales": np.array(self.scales),
             "chosen": self.chosen,
             "training": np.array([system.learning_rate or 1.0, system.momentum, system.weight_decay]),
@@ -247,6 +235,13 @@ class Training:
         arrays = self.arrays | ({"chosen": None} if all_of_them else {})
         with jax.enable_x64(True):
             return np.asarray(_missing(self.plan, arrays, p, labels))
+
+    def missing_with(
+        self, shares: Float[np.ndarray, "orders T n"], p: np.ndarray, labels: np.ndarray
+    ) -> Float[np.ndarray, "orders equations"]:
+        """What is missing for each of these weights of the samples."""
+        with jax.enable_x64(True):
+            return np.asarray(_missing_with(self.plan, self.arrays, shares, p, labels))
 
     def jacobian(self, p: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "equations unknowns"]:
         """Its derivatives. Cost: one pass of training with its derivative for each unknown."""
@@ -325,15 +320,9 @@ def _run(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[list[
     eta, others = plan.split(p, arrays["origin"], arrays["basis"])
     start = [jnp.asarray(part) for part in arrays["before"]]
     step = partial(_step, plan, arrays, eta, others, labels)
-    given = weights_of(plan, arrays, others), _free(plan, others)
+    given = jnp.asarray(arrays["shares"]), _free(plan, others)
     (P, _), path = jax.lax.scan(step, (start, [jnp.zeros_like(part) for part in start]), given)
     return P, path
-
-
-def weights_of(plan: Plan, arrays: dict[str, Any], others: dict[str, Any]) -> Any:
-    """For each step and sample its weight in the mean of the batch."""
-    shares = jnp.asarray(arrays["shares"])
-    return shares if plan.K is None else shares + (arrays["spread"] @ others["memberships"]) / arrays["sizes"][:, None]
 
 
 def trained(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[list[Any], list[Any]]:
@@ -365,6 +354,11 @@ def _rest(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> Any:
 
 _trained = partial(jax.jit, static_argnums=0)(_run)
 _missing = partial(jax.jit, static_argnums=0)(_rest)
+
+
+@partial(jax.jit, static_argnums=0)
+def _missing_with(plan: Plan, arrays: dict[str, Any], shares: Any, p: Any, labels: Any) -> Any:
+    return jax.vmap(lambda own: _rest(plan, arrays | {"shares": own}, p, labels))(shares)
 
 
 @partial(jax.jit, static_argnums=0)
