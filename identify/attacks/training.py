@@ -153,10 +153,12 @@ def train(
         start = {name: jax.device_put(value) for name, value in network.parameters.items()}
         problem = _Problem(traceable(exact(network.activation)), loss, linearised)
         arrays = (start, jax.device_put(X), jax.device_put(labels), jnp.asarray(decay, float))
-        parameters, state, done = start, optimiser.init(start), 0
-        first = float(_norm(jax.grad(partial(problem.total, arrays))(start)))
+        parameters, state, done, first = start, optimiser.init(start), 0, 0.0
         while True:
-            value, size = problem.measured(arrays, parameters, first)
+            measured = _measured(problem, arrays, parameters)
+            value, slope, norm = map(float, measured[:3])
+            first = first if done else slope
+            size = slope / ((decay * norm if decay else first) or 1.0)  # as Training states it
             if not np.isfinite(value):
                 raise descent.DivergedError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
             progress(f"training: {done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
@@ -165,7 +167,7 @@ def train(
             count = min(BLOCK, steps - done)
             parameters, state = _descend(problem, optimiser.update, arrays, parameters, state, count)
             done += count
-        outputs = np.asarray(problem.outputs(arrays, parameters))
+        outputs = np.asarray(measured[3])
     final = network.with_parameters({name: np.asarray(part) for name, part in parameters.items()})
     return Training(network, final, value, size, _margins(outputs, labels, loss), done)
 
@@ -202,16 +204,16 @@ class _Problem:
     def total(self, arrays: tuple, parameters: Parameters) -> Array:
         return self.mean_loss(arrays, parameters) + arrays[3] / 2 * sum((part**2).sum() for part in parameters.values())
 
-    def measured(self, arrays: tuple, parameters: Parameters, first: float) -> tuple[float, float]:
-        """Loss without decay, and the size of the gradient as :class:`Training` states it."""
-        size = float(_norm(jax.grad(partial(self.total, arrays))(parameters)))
-        decay = float(arrays[3])
-        scale = decay * float(_norm(parameters)) if decay else first
-        return float(self.mean_loss(arrays, parameters)), size / (scale or 1.0)
-
 
 def _norm(parameters: Parameters) -> Array:
     return jnp.sqrt(sum((part**2).sum() for part in parameters.values()))
+
+
+@jax.jit
+def _measured(problem: _Problem, arrays: tuple, parameters: Parameters) -> tuple[Array, Array, Array, Array]:
+    """Loss without decay, the norms of the gradient and of the parameters, and the outputs: one program."""
+    gradient = jax.grad(partial(problem.total, arrays))(parameters)
+    return problem.mean_loss(arrays, parameters), _norm(gradient), _norm(parameters), problem.outputs(arrays, parameters)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -33,7 +33,7 @@ def gradient(layers: Layers, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n
     import jax
 
     with jax.enable_x64(dtype == "float64"):
-        parts = jax.grad(_loss)(layers, X.astype(dtype), y)
+        parts = jax.jit(jax.grad(_loss))(layers, X.astype(dtype), y)
         return [(np.asarray(W), np.asarray(b)) for W, b in parts]
 
 

@@ -99,5 +99,5 @@ def logistic_gradient(net: TwoLayerNetwork, X: Float[np.ndarray, "n d"], y: Floa
             outputs = net.activation(jnp.asarray(X, dtype) @ W.T) @ a
             return jnp.mean(jax.nn.softplus(-jnp.asarray(y, dtype) * outputs))
 
-        gradients = jax.grad(loss, argnums=(0, 1))(jnp.asarray(net.W, dtype), jnp.asarray(net.a, dtype))
+        gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(jnp.asarray(net.W, dtype), jnp.asarray(net.a, dtype))
         return tuple(np.asarray(part, dtype=np.float64) for part in gradients)
