@@ -13,6 +13,7 @@ from support import compiling, executed
 from support.golden import golden, pytest_addoption, pytest_configure, pytest_sessionfinish  # noqa: F401
 
 compiling.set_up()
+gc.disable()  # until all is collected: what is imported stays
 
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
@@ -39,6 +40,11 @@ def resident() -> float:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except OSError:
         return 0.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
+    gc.enable()  # also where other processes run the tests
 
 
 def pytest_collection_finish():

@@ -474,12 +474,12 @@ class TestProcesses:
         """By Ctrl-C and by kill -9 of the process that leads: its workers end with it, and what was finished is not done again."""
         path, store = tmp_path / "grid.toml", tmp_path / "runs"
         path.write_text("\n".join(f"{name} = {toml(value)}" for name, value in LONG.items()))
-        command = [sys.executable, "-c", LISTENING, "sweep", path, "--store", store, "--workers", "2"]
-        status, errors, _ = stopped(command, store, 8, signal.SIGINT)
+        command = [sys.executable, "-c", LISTENING, "sweep", path, "--store", store, "--workers"]
+        status, errors, _ = stopped([*command, "1"], store, 8, signal.SIGINT)
         assert status == 130 and "interrupted; finished tasks are in" in errors and "Traceback" not in errors
         finished_first = {name: (store / name).stat().st_mtime_ns for name in files(store) if name.endswith(".json")}
         assert len(finished_first) >= 8
-        status, _, workers = stopped(command, store, len(finished_first) + 8, signal.SIGKILL)
+        status, _, workers = stopped([*command, "2"], store, len(finished_first) + 8, signal.SIGKILL)
         assert status == -signal.SIGKILL and workers
         assert gone(workers)
         kept = {name: (store / name).stat().st_mtime_ns for name in files(store) if name.endswith(".json")}
