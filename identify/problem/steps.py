@@ -39,8 +39,8 @@ class StepsSystem:
         How many steps, or how many passes through the data; one of them is None.
     batch_size
         Samples in one step; None for all of them.
-    momentum, weight_decay
-        As in ``torch.optim.SGD``, without dampening.
+    momentum, weight_decay, dampening, nesterov
+        As in ``torch.optim.SGD``.
     loss
         One of :data:`TRAINING_LOSSES`; None if it is not known.
     order
@@ -63,6 +63,8 @@ class StepsSystem:
     loss: str | None
     order: tuple[tuple[int, ...], ...] | None
     shuffled: bool
+    dampening: float = 0.0
+    nesterov: bool = False
 
     @classmethod
     def of(
@@ -79,6 +81,8 @@ class StepsSystem:
         loss: str | None = None,
         order: Sequence[Sequence[int]] | None = None,
         shuffled: bool = True,
+        dampening: float = 0.0,
+        nesterov: bool = False,
     ) -> StepsSystem:
         """Checked; see :meth:`identify.KKTSystem.steps`."""
         check_same_architecture(initial, final)
@@ -94,6 +98,9 @@ class StepsSystem:
         epochs = None if epochs is None else whole("epochs", epochs)
         batch_size = None if batch_size is None else whole("batch_size", batch_size, advice=", or None for all samples in every step")
         momentum, weight_decay = number("momentum", momentum, below=1.0), number("weight_decay", weight_decay)
+        dampening, nesterov = number("dampening", dampening), bool(nesterov)
+        if nesterov and (not momentum or dampening):
+            raise InputError(f"nesterov: needs momentum and no dampening, received momentum {momentum:g} and dampening {dampening:g}")
         if loss is not None:
             choice("loss", loss, TRAINING_LOSSES)
             if loss == "logistic" and initial.n_outputs > 1:
@@ -103,7 +110,8 @@ class StepsSystem:
         batches = None if order is None else _batches(order)
         if batches is not None and steps is not None and len(batches) != steps:
             raise InputError(f"order: received {len(batches)} batches, expected one for each of the {steps} steps")
-        return cls(initial, final, learning_rate, steps, epochs, batch_size, momentum, weight_decay, loss, batches, bool(shuffled))
+        optimiser = learning_rate, steps, epochs, batch_size, momentum, weight_decay
+        return cls(initial, final, *optimiser, loss, batches, bool(shuffled), dampening, nesterov)
 
     def batches_in_epoch(self, samples: int) -> int:
         """Steps of one pass through that many samples."""
@@ -118,13 +126,23 @@ class StepsSystem:
         assert self.epochs is not None
         return self.epochs * self.batches_in_epoch(samples)
 
+    def factors(self, n_steps: int) -> list[float]:
+        """How much of the gradient of each step enters the velocity: all of it in the first, as in PyTorch, and without momentum."""
+        later = 1.0 - self.dampening if self.momentum else 1.0
+        return [1.0, *[later] * (n_steps - 1)]
+
+    def outcome(self, n_steps: int, value: float, pushed: int | None = None) -> float:
+        """What the steps make of a parameter that had this value and no gradient, or a gradient of 1 at one step only."""
+        velocity = 0.0
+        for t, factor in enumerate(self.factors(n_steps)):
+            gradient = self.weight_decay * value + (t == pushed)
+            velocity = self.momentum * velocity + factor * gradient
+            value -= (self.learning_rate or 1.0) * (gradient + self.momentum * velocity if self.nesterov else velocity)
+        return value
+
     def kept(self, samples: int) -> float:
         r""":math:`\rho`: what the steps leave of a parameter without a gradient, relative to its size before."""
-        value, velocity = 1.0, 0.0
-        for _ in range(self.n_steps(samples) if self.weight_decay else 0):
-            velocity = self.momentum * velocity + self.weight_decay * value
-            value -= (self.learning_rate or 0.0) * velocity
-        return value
+        return self.outcome(self.n_steps(samples), 1.0) if self.weight_decay else 1.0
 
     def changes(self, kept: float = 1.0) -> dict[int, tuple[np.ndarray | None, np.ndarray | None]]:
         """The contribution of the samples to the weights and biases of each layer; None for parts that did not move at all."""

@@ -228,6 +228,8 @@ class KKTSystem(Received):
         loss: str | None = None,
         order: Sequence[Sequence[int]] | None = None,
         shuffled: bool = True,
+        dampening: float = 0.0,
+        nesterov: bool = False,
     ) -> StepsSystem:
         r"""Several steps of gradient descent from one network to another: a round of federated averaging, two checkpoints of one run.
 
@@ -242,7 +244,7 @@ class KKTSystem(Received):
         batch_size
             Samples in one step; None for all of them in every step.
         momentum, weight_decay
-            From 0 to below 1, as in ``torch.optim.SGD`` (without dampening and Nesterov's variant).
+            From 0 to below 1, and from 0, as in ``torch.optim.SGD``.
         loss
             ``"softmax"`` (cross-entropy of classes), ``"logistic"`` (one output, labels -1 and 1), ``"square"`` (mean over samples and
             outputs); None if it is not known: then the multipliers of every step are fitted, after the usual loss was tried.
@@ -251,6 +253,8 @@ class KKTSystem(Received):
             seed; None if it is not known.
         shuffled
             Whether different passes have different batches; False: the same ones, in the same order.
+        dampening, nesterov
+            As in ``torch.optim.SGD``; the second needs momentum, and no dampening.
 
         Returns
         -------
@@ -288,6 +292,8 @@ class KKTSystem(Received):
             loss=loss,
             order=order,
             shuffled=shuffled,
+            dampening=dampening,
+            nesterov=nesterov,
         )
 
     @classmethod

@@ -109,13 +109,4 @@ def width(usual: float | np.ndarray, size: Float[np.ndarray, "*shape"]) -> float
 def effects(training: Training) -> Float[np.ndarray, " T"]:
     """What a unit of gradient at each step changes of the final parameters, relative to the learning rate."""
     system, T = training.system, training.n_steps
-    rate = system.learning_rate or 1.0
-    out = np.zeros(T)
-    for t in range(T):
-        value, velocity = 0.0, 1.0
-        value -= rate * velocity
-        for _ in range(t + 1, T):
-            velocity = system.momentum * velocity + system.weight_decay * value
-            value -= rate * velocity
-        out[t] = -value / rate
-    return out
+    return np.array([-system.outcome(T, 0.0, pushed=t) / (system.learning_rate or 1.0) for t in range(T)])

@@ -57,6 +57,7 @@ class Plan:
     T: int
     C: int
     rate_is_free: bool
+    nesterov: bool
 
     @property
     def has_kinks(self) -> bool:
@@ -179,6 +180,7 @@ class Training:
             self.n_steps,
             self.system.n_outputs,
             self.rate_is_free,
+            self.system.nesterov,
         )
 
     @cached_property
@@ -193,6 +195,7 @@ class Training:
             "shares": self.shares,
             "scales": np.array(self.scales),
             "chosen": self.chosen,
+            "factors": np.array(system.factors(self.n_steps)),
             "training": np.array([system.learning_rate or 1.0, system.momentum, system.weight_decay]),
         }
 
@@ -293,7 +296,7 @@ def _gradients(plan: Plan, arrays: dict[str, Any], P: Any, eta: Any, others: dic
 def _step(plan: Plan, arrays: dict[str, Any], eta: Any, others: dict[str, Any], labels: Any, carry: Any, given: Any) -> Any:
     """One step of gradient descent."""
     P, velocity = carry
-    shares, free = given
+    shares, free, factor = given
     passed, gamma, signals_of = _gradients(plan, arrays, P, eta, others, labels, free)
     signals = signals_of(shares[:, None] * gamma)
     _, momentum, decay = arrays["training"]
@@ -301,8 +304,10 @@ def _step(plan: Plan, arrays: dict[str, Any], eta: Any, others: dict[str, Any], 
     updates = []
     for k, (by_weights, by_bias) in enumerate(updates_from(passed.entering, signals)):
         updates.append(jnp.concatenate([by_weights, by_bias[:, None]], axis=1) if plan.lifted[k] and k > 0 else by_weights)
-    velocity = [momentum * v + (decay * p - u) if moves else v for v, p, u, moves in zip(velocity, P, updates, plan.moves, strict=True)]
-    moved = [p - rate * v if moves else p for p, v, moves in zip(P, velocity, plan.moves, strict=True)]
+    slopes = [decay * p - u for p, u in zip(P, updates, strict=True)]
+    velocity = [momentum * v + factor * g if moves else v for v, g, moves in zip(velocity, slopes, plan.moves, strict=True)]
+    ahead = [g + momentum * v for g, v in zip(slopes, velocity, strict=True)] if plan.nesterov else velocity
+    moved = [p - rate * v if moves else p for p, v, moves in zip(P, ahead, plan.moves, strict=True)]
     top = passed.entering[-1]
     top = jnp.concatenate([top, jnp.ones((plan.n, 1))], axis=1) if plan.lifted[-1] else top
     return (moved, velocity), (P, top, rate * signals[1], shares[:, None] * gamma)
@@ -320,7 +325,7 @@ def _run(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[list[
     eta, others = plan.split(p, arrays["origin"], arrays["basis"])
     start = [jnp.asarray(part) for part in arrays["before"]]
     step = partial(_step, plan, arrays, eta, others, labels)
-    given = jnp.asarray(arrays["shares"]), _free(plan, others)
+    given = jnp.asarray(arrays["shares"]), _free(plan, others), jnp.asarray(arrays["factors"])
     (P, _), path = jax.lax.scan(step, (start, [jnp.zeros_like(part) for part in start]), given)
     return P, path
 

@@ -78,3 +78,31 @@ def test_drawn_orders_take_each_sample_once_in_a_pass():
     batches = drawn_batches(training.system, 4, np.random.default_rng(0))
     assert [len(batch) for batch in batches] == [2, 2, 2, 2]
     assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("options", [{"dampening": 0.3}, {"nesterov": True}])
+def test_momentum_is_that_of_pytorch(options):
+    torch = pytest.importorskip("torch")
+    net, (X, y) = drawn(0, sizes=(10, 16, 12, 3)), batch_of(0, 4, sizes=(10, 16, 12, 3))
+    layers = [torch.nn.Linear(W.shape[1], W.shape[0]).double() for W in net.weights]
+    with torch.no_grad():
+        for layer, W, b in zip(layers, net.weights, net.biases, strict=True):
+            layer.weight.copy_(torch.tensor(W))
+            layer.bias.copy_(torch.tensor(b))
+    model = torch.nn.Sequential(layers[0], torch.nn.GELU(), layers[1], torch.nn.GELU(), layers[2])
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.8, weight_decay=1e-2, **options)
+    for _ in range(4):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(torch.tensor(X)), torch.tensor(y)).backward()
+        optimiser.step()
+    final = idf.Network(
+        [layer.weight.detach().numpy() for layer in layers], biases=[layer.bias.detach().numpy() for layer in layers], activation="gelu"
+    )
+    system = idf.KKTSystem.steps(net, final, learning_rate=0.05, steps=4, momentum=0.8, weight_decay=1e-2, **options)
+    n, changes, rows = Search(system, 0, {}, lambda: True, lambda step: None).counted(None)
+    assert n == 4
+    training = Training.of(system, changes, rows, n, "softmax", equal(system, n))
+    point = training.joined(np.hstack([X, np.ones((4, 1))]) @ rows.T, {})
+    assert np.linalg.norm(training.missing(point, np.eye(3)[y])) < 1e-11
+    frozen = Frozen.of(training, len(point), np.random.default_rng(0))
+    assert np.linalg.norm(frozen.missing(point, np.eye(3)[y])) < 1e-11
