@@ -25,9 +25,9 @@ class DoesNotApplyError(Exception):
 
 
 def by_spear(cell: Cell, given: Instance) -> Answer:
-    net, update = given.system.network, given.system.layers[1]
     if NETS[cell.net].activation != "relu":
         raise DoesNotApplyError("signals of other activations than ReLU have no zeros")
+    net, update = given.system.network, given.system.layers[1]
     if cell.samples > len(net.weights[0]) - TESTED:
         raise DoesNotApplyError("more samples than neurons")
     left = limit(cell)

@@ -43,8 +43,9 @@ class Search:
         size = np.linalg.norm(L, axis=1)
         alive = size > 1e-12 * size.max()
         rows = L[alive] / size[alive, None]
-        repeated = np.triu(np.abs(rows @ rows.T) > 1 - 1e-12, 1).any(axis=0)  # neurons that one and the same sample activates
-        self.rows = rows[~repeated]
+        self.rows = rows
+        self.first = ~np.triu(np.abs(rows @ rows.T) > 1 - 1e-12, 1).any(axis=0)
+        """Whether no earlier row is parallel, as those of neurons are that one and the same sample alone activates."""
 
     def round(self) -> bool:
         """Draw rows, and keep what is sparse; whether the choice has changed."""
@@ -52,7 +53,9 @@ class Search:
         if n == 1:
             return self._choose(np.ones((1, 1)))
         order = self.rng.permutation(len(self.rows))
-        tests, pool = self.rows[order[:TESTED]], self.rows[order[TESTED:]]
+        tests, pool = self.rows[order[:TESTED]], self.rows[order[TESTED:][self.first[order[TESTED:]]]]
+        if len(pool) < n:
+            return False
         blocks = len(pool) // n  # disjoint sets of rows in each permutation
         permuted = self.rng.permuted(np.tile(np.arange(len(pool)), (max(DRAWN // (n * blocks), 1), 1)), axis=1)
         vectors = self._inverses(pool[permuted[:, : n * blocks].reshape(-1, n)])
