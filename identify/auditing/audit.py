@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from identify.auditing.reading import read
+from identify.auditing.regime import unknown_regime
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
 from identify.base.interrupts import Interrupts, listening
@@ -105,6 +106,8 @@ def audit(
             progress("reading")
             given = {"initial": initial, "gradient": gradient, "data": data, "activation": activation, "regime": regime}
             subject = read(model, **given, weights=weights, trust=trust)
+            if subject.regime is None and subject.X is None and subject.system is None:
+                raise unknown_regime(subject.name)  # before anything heavy loads
             steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
         work = Work(subject, samples, budget, seed, progress, time.monotonic() + budget)
         seconds = {"reading": time.monotonic() - began}

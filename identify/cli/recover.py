@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from identify.base.errors import InputError
@@ -163,7 +162,7 @@ def recover(
             content["uniqueness"] = found.uniqueness.to_dict()
             print_json(jsonable(content))
         else:
-            _show_recovery(found, verbose, data if file is None else None, out is not None)
+            _show_recovery(found, verbose, data if file is None else None, _next(out is not None, isinstance(system, KKTSystem)))
     if out is not None and not as_json:
         print_text(f"Written: {out}")
     if certificate is not None and isinstance(system, KKTSystem) and is_polynomial(system.network):
@@ -172,18 +171,26 @@ def recover(
         _certify_verdict(system, found, certificate, as_json)
 
 
-def _show_recovery(found: Recovery, verbose: bool, planted: tuple | None, kept: bool) -> None:
+def _next(is_kept: bool, is_provable: bool) -> str:
+    """What to type next."""
+    keeps = [] if is_kept else ["--out found.npz keeps X and c"]
+    proves = ["--certificate proof.json writes the proof"] if is_provable else []
+    return "; ".join([*keeps, *proves, "-v has the numbers of each step"])
+
+
+def _show_recovery(found: Recovery, verbose: bool, planted: tuple | None, advice: str) -> None:
     if not verbose:
         from identify.report.brief import of_recovery
 
         beside = ""
         if planted is not None:
+            import numpy as np
+
             errors = found.match(*planted).errors
             right = errors[np.isfinite(errors)]
             beside = f"{len(right)} of {len(errors)} planted samples found"
             beside += f", the worst to a relative error of {right.max():.1e}" * bool(len(right))
-        advice = "-v has the numbers of each step" if kept else "--out found.npz keeps X and c, --certificate proof.json the proof"
-        print_text(of_recovery(found, advice if kept else f"{advice}; -v has the numbers of each step", beside))
+        print_text(of_recovery(found, advice, beside))
         return
     print_text(repr(found))
     for line in found.describe():

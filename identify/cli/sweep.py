@@ -56,7 +56,7 @@ def sweep(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run checks or recoveries over a grid, or over the updates of a folder.
+    """Run checks over a grid, or recoveries over a folder of updates.
 
     Verdicts, thresholds or recoveries over sizes, activations, seeds and noise; or the batch behind every update of a federated round. The
     same command continues after a stop.

@@ -228,16 +228,12 @@ class Network:
         -------
         dict
             By the number of the layer, from 1: weights, and bias where the layer has one (else None). It is what
-            ``KKTSystem.gradient(net, layers=...)`` takes, whole or in part.
+            ``KKTSystem.gradient(net, layers=...)`` takes, whole or in part. Cost O(n · number of weights).
 
         Raises
         ------
         ShapeError
             For other shapes, or values that are not finite.
-
-        Notes
-        -----
-        Cost O(n · number of weights).
 
         Examples
         --------
@@ -249,8 +245,7 @@ class Network:
         flat = self.n_outputs == 1 and dimensions(gamma) == 1
         shape = (len(X),) if flat else (len(X), self.n_outputs)
         c = finite_array("gamma", gamma, shape, "signed multipliers, one row per sample").reshape(len(X), -1)
-        passed = self.forward(X)
-        found = updates_from(passed.entering, backward(self.weights, self.activations, passed.before, c))
+        found = updates_from((passed := self.forward(X)).entering, backward(self.weights, self.activations, passed.before, c))
         return {k: (W, None if b is None else u) for k, ((W, u), b) in enumerate(zip(found, self.biases, strict=True), 1)}
 
     @property

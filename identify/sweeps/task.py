@@ -65,7 +65,7 @@ class Task(Hashed):
 
     @property
     def size(self) -> Hashable:
-        """What the code that JAX compiles depends on."""
+        """The sizes on which the code that JAX compiles depends."""
         return replace(self, seed=0, noise=None)
 
     @property

@@ -231,8 +231,6 @@ class TestNothingIsProved:
             found.report.verdict in ("UNDECIDED", "LOCALLY_UNIQUE")
             and found["attack"].values["attack"] == "loo, gradients at the given parameters"
         )
-        with pytest.raises(ValueError, match="lacks W2, W3"):
-            idf.audit({k: layers[k] for k in layers}, gradient={"W1": layers["W1"]}, activation="z^2", samples=2)
 
     @pytest.mark.parametrize("is_separated", [True, False])
     def test_tanh_is_separated_or_approximated(self, monkeypatch, is_separated):
@@ -285,6 +283,7 @@ class TestTheResult:
     def test_the_page(self, audited, saved):
         folder, written = saved
         page = (folder / "report.html").read_text(encoding="utf-8")
+        page = page.partition("<nav")[0] + page.partition("</nav>")[2]
         order = ["PROVED UNIQUE", "In practice:", "What was found", "Threat: an honest server with one update", "What would change it"]
         order += [">Details<", "Are the given data determined?", "Can the data be recovered?"]
         assert [page.index(part) for part in order] == sorted(page.index(part) for part in order)

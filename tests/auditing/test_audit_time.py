@@ -133,7 +133,7 @@ class TestAnInterrupt:
         status, out, err = run(monkeypatch, capsys, "audit", path, "--samples", 2, "--out", tmp_path / "out")
         assert (
             status == expected
-            and "Written: " in out
+            and "report.html" in out
             and err.splitlines()[-1].startswith("identify: interrupted; the finished steps are in ")
         )
         assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["stopped"] == ""

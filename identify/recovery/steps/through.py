@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -37,6 +37,7 @@ LEAST, MOST, LARGEST, RAISED, LOWERED = 1e-13, 1e-2, 1e4, 10.0, 5.0
 are taken although the cost rises, if it is finite; with more than the third the descent ends."""
 
 
+@runtime_checkable
 class Equations(Protocol):
     """Training unrolled, or with its path held still."""
 
