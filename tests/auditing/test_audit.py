@@ -231,6 +231,8 @@ class TestNothingIsProved:
             found.report.verdict in ("UNDECIDED", "LOCALLY_UNIQUE")
             and found["attack"].values["attack"] == "loo, gradients at the given parameters"
         )
+        found = idf.audit(layers, gradient={"W1": layers["W1"]}, activation="z^2", samples=2, budget=1.0)
+        assert found["exposed"].basis is Basis.PROOF and "need the gradient of every layer" in found["attack"].answer
 
     @pytest.mark.parametrize("is_separated", [True, False])
     def test_tanh_is_separated_or_approximated(self, monkeypatch, is_separated):
