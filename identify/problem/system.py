@@ -11,7 +11,7 @@ pass through it; every faster form in the package is tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,10 +25,9 @@ from identify.base.options import REGIMES, choice, positive
 from identify.base.options import SELF_TRAINED as SELF_TRAINED
 from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.data import check_data, check_labels
-from identify.problem.features import FeatureSystem
 from identify.problem.gradients import Observed, flatten, unflatten, visible_degrees
-from identify.problem.heads import HeadSystem
 from identify.problem.network import Network, TwoLayerNetwork, check_network, check_same_architecture
+from identify.problem.one_layer import OneLayer
 from identify.problem.partial import Received, known_of
 from identify.problem.refusals import Unsupported, refusal
 from identify.problem.signals import Forward, backward, forward, updates_from
@@ -40,7 +39,7 @@ LOSSES = ("logistic", "square")
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class KKTSystem(Received):
+class KKTSystem(Received, OneLayer):
     """Equation (S) with numbers: a network, a target for each observed layer, and what else the analyst may add.
 
     Use the constructors :meth:`gradient`, :meth:`lazy`, :meth:`weight_decay`, :meth:`max_margin`.
@@ -126,82 +125,6 @@ class KKTSystem(Received):
         if not (W is None and a is None and bias is None):
             raise InputError("layers: received layers beside W, a or bias; expected layers alone, or the others (two layers)")
         return cls(network, layers, "gradient")
-
-    @staticmethod
-    def features(
-        phi: Callable[[Any], Any],
-        shape: int | Sequence[int],
-        *,
-        W: ArrayLike,
-        bias: ArrayLike | None = None,
-        box: Sequence[float] | None = None,
-        smoothed: Iterable[Callable[[Any], Any]] = (),
-    ) -> FeatureSystem:
-        r"""The gradient of a dense layer behind a *known* map of one sample: :math:`G = \sum_i u_i\,(\varphi(x_i), 1)^\top`.
-
-        Parameters
-        ----------
-        phi
-            What comes before the layer, as a function of JAX from one sample to its features, of any shape; they are flattened in
-            row-major order. Convolutions, average pooling, normalisation within a sample, residual blocks, frozen extractors. Not
-            batch normalisation in training mode, which mixes samples.
-        shape
-            Of one sample, such as ``(1, 28, 28)``.
-        W, bias
-            *Minus* the gradient of that layer: shapes (outputs, features) and (outputs,); None for a bias that was not observed.
-        box
-            The smallest and the largest number that an entry of a sample can have, such as (0, 1) for pixels, if known: random starts are
-            drawn from it.
-        smoothed
-            Smooth maps that approach ``phi``, from far to near, for one that has too many kinks to be searched as it is (max pooling):
-            each descent goes through them in turn.
-
-        Returns
-        -------
-        FeatureSystem
-            For :func:`identify.recover` only: the other verbs refuse it with :class:`UnsupportedError`.
-
-        Raises
-        ------
-        ShapeError
-            For shapes that do not fit, values that are not finite, or an update of zeros.
-        WrongTypeError
-            If ``phi`` is not callable.
-
-        Examples
-        --------
-        >>> KKTSystem.features(np.tanh, 3, W=np.ones((2, 3)))
-        FeatureSystem(6 equations from W of a dense layer 3-2, behind a map of samples of shape (3,))
-        """
-        return FeatureSystem(phi, shape, W, bias, box, smoothed)
-
-    @staticmethod
-    def linear_head(weights: ArrayLike, biases: ArrayLike | None = None, *, W: ArrayLike, bias: ArrayLike | None = None) -> HeadSystem:
-        r"""The gradient of one dense layer behind a softmax loss: :math:`G = \sum_i \omega_i (e_{y_i} - p_i) \tilde h_i^\top`.
-
-        Parameters
-        ----------
-        weights, biases
-            A (classes, features) and b (classes,) of the layer, such as a head on embeddings; None for a layer without biases.
-        W, bias
-            *Minus* the gradient by them; None for a bias that was not observed.
-
-        Returns
-        -------
-        HeadSystem
-            For :func:`identify.recover`, whose samples are the features, and :func:`identify.check`.
-
-        Raises
-        ------
-        ShapeError, InputError
-            For shapes that do not fit, values that are not finite, an update of zeros, or one class only.
-
-        Examples
-        --------
-        >>> KKTSystem.linear_head(np.eye(3), W=np.eye(3) - 1 / 3)
-        HeadSystem(9 equations from W of a dense layer 3-3 behind a softmax loss)
-        """
-        return HeadSystem(weights, biases, W, bias)
 
     @classmethod
     def lazy(cls, initial: Network, final: Network) -> KKTSystem:

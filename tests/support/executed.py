@@ -18,6 +18,7 @@ UNCHECKED = {
     "problem/ambiguity.py",
     "problem/arrays.py",
     "problem/network.py",
+    "problem/one_layer.py",
     "problem/system.py",
     "problem/updates.py",
     "recovery/recover.py",
