@@ -156,6 +156,9 @@ class KKTSystem(Received, OneLayer):
     ) -> StepsSystem:
         r"""Several steps of gradient descent from one network to another: a round of federated averaging, two checkpoints of one run.
 
+        Adam and other methods that divide by the size of each gradient entry are not covered: they change the row space of the first
+        layer's change, which then shows neither how many samples there were nor where they lie.
+
         Parameters
         ----------
         initial, final
@@ -166,18 +169,15 @@ class KKTSystem(Received, OneLayer):
             How many steps were taken, or how many passes through the data; one of the two.
         batch_size
             Samples in one step; None for all of them in every step.
-        momentum, weight_decay
-            From 0 to below 1, and from 0, as in ``torch.optim.SGD``.
+        momentum, weight_decay, dampening, nesterov
+            From 0 (momentum to below 1), as in ``torch.optim.SGD``; Nesterov's variant needs momentum, and no dampening.
         loss
             ``"softmax"`` (cross-entropy of classes), ``"logistic"`` (one output, labels -1 and 1), ``"square"`` (mean over samples and
             outputs); None if it is not known: then the multipliers of every step are fitted, after the usual loss was tried.
         order
-            For each step the numbers, from 0, of the samples in its batch, for a client that does not shuffle, or shuffles with a known
-            seed; None if it is not known.
+            For each step the numbers, from 0, of the samples in its batch; None if it is not known.
         shuffled
             Whether different passes have different batches; False: the same ones, in the same order.
-        dampening, nesterov
-            As in ``torch.optim.SGD``; the second needs momentum, and no dampening.
 
         Returns
         -------
@@ -190,11 +190,6 @@ class KKTSystem(Received, OneLayer):
             For networks of different architectures, a final network equal to the initial one, or an order that is none.
         InputError
             For numbers out of range, neither or both of ``steps`` and ``epochs``, or weight decay without the learning rate.
-
-        Notes
-        -----
-        Adam and other methods that divide by the size of each gradient entry change the row space of the first layer's change, which then
-        shows neither how many samples there were nor where they lie: they are not covered.
 
         Examples
         --------

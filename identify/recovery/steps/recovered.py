@@ -268,6 +268,8 @@ def recovered(
     allowed = SLACK * search.rounded if tolerance is None else tolerance
     for loss in search.losses(changes):
         training = Training.of(system, changes, rows, n, loss, equal(system, n))
+        if best is not None and training.plan.has_kinks and training.plan.size > FEW:
+            break  # another loss is unlikely, and so many unknowns across kinks are not found
         solved = _batched(search, training, eta, changes, allowed)
         if best is None or solved[3] < best[3]:
             best = solved
