@@ -132,7 +132,7 @@ class StepsSystem:
         return [1.0, *[later] * (n_steps - 1)]
 
     def outcome(self, n_steps: int, value: float, pushed: int | None = None) -> float:
-        """What the steps make of a parameter that had this value and no gradient, or a gradient of 1 at one step only."""
+        """A parameter after the steps, if it had this value and no gradient, or a gradient of 1 at one step only."""
         velocity = 0.0
         for t, factor in enumerate(self.factors(n_steps)):
             gradient = self.weight_decay * value + (t == pushed)

@@ -1,8 +1,8 @@
 r"""Which samples were in which step, if training took them in batches.
 
 The batches of one pass differ in what the network was when they came: an effect of second order in the learning rate, which the exact
-changes of two networks show. From points near all samples, training in some order misses the final network by a vector r. What other
-samples nearby would change of r is a span; the part of r outside tells an order from others although the samples are not known
+changes of two networks show. From points near all samples, training in some order misses the final network by a vector r. To first
+order, other samples nearby change r within a span; the part of r outside tells an order from others although the samples are not known
 precisely. Exchanges of two samples, two batches or two passes lower it, from orders drawn at random, to that of the true order.
 """
 

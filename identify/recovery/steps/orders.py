@@ -30,7 +30,7 @@ class Orders:
     training
         With the equations that are used.
     span
-        Orthonormal columns: what samples nearby change, to first order.
+        Orthonormal columns: the changes by samples nearby, to first order.
     """
 
     training: Training
