@@ -101,6 +101,8 @@ def idf_digits() -> np.ndarray:
 
 def scored(cell: Cell, given: Instance, candidates: np.ndarray) -> dict[str, Any]:
     """Measures of an answer: candidates and images matched one to one by the least total relative error."""
+    if not len(candidates):
+        return {"found": 0.0, "candidates": 0.0, "error": np.inf, "psnr": 0.0, "ssim": 0.0}
     result = score(candidates.reshape(-1, given.X.shape[1]), given.X, shape=given.shape)
     return measures(result, candidates, given.X)
 

@@ -59,6 +59,7 @@ class Why(StrEnum):
 
     ALONE = "only the first of two layers was observed"
     NARROW = "the second update has {rows} rows, too few for {samples} samples"
+    DEPENDENT = "the rows of the second update depend on each other: its rank is {rank}, too small for {samples} samples"
 
 
 def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
@@ -71,7 +72,15 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     matrix = _matrix(system)
     n = samples or lone_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
     rows = system.network.n_outputs
-    return Why.NARROW.value.format(rows=rows, samples=n) if n > rows else None
+    if n > rows:
+        return Why.NARROW.value.format(rows=rows, samples=n)
+    if n == rows:  # behind a softmax loss the rows add up to zero
+        W, bias = second
+        rows_of = W.reshape(rows, -1) if bias is None else np.hstack([W.reshape(rows, -1), np.reshape(bias, (rows, 1))])
+        rank = lone_rank(np.linalg.svd(rows_of, compute_uv=False), format_of(rows_of.reshape(-1)), rows_of.shape)
+        if rank < n:
+            return Why.DEPENDENT.value.format(rank=rank, samples=n)
+    return None
 
 
 def separated_from_one_layer(

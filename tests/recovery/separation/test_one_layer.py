@@ -382,3 +382,22 @@ class TestQuadrics:
         R = quadrics.triangle(quadrics.scales(), lambda: True)
         assert R.shape == (12, 12) and np.allclose(R.T @ R, M.T @ M)
         assert quadrics.triangle(quadrics.scales(), lambda: False) is None
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_as_many_samples_as_classes_of_a_softmax_loss(activation):
+    """The rows of the second update add up to zero, so it shows one sample less than it has rows: the first layer is enough."""
+    rng = np.random.default_rng(0)
+    net = idf.Network(
+        [rng.standard_normal((60, 8)), rng.standard_normal((4, 60))],
+        biases=[rng.standard_normal(60), rng.standard_normal(4)],
+        activation=activation,
+    )
+    X, c = rng.standard_normal((4, 8)), rng.standard_normal((4, 4))
+    c -= c.mean(axis=1, keepdims=True)
+    sigma, z = net.activations[0], X @ net.weights[0].T + net.biases[0]
+    signals = sigma(z, order=1) * (c @ net.weights[1])
+    layers = {1: (signals.T @ X, signals.sum(axis=0)), 2: (c.T @ sigma(z), c.sum(axis=0))}
+    found = idf.recover(idf.KKTSystem.gradient(net, layers=layers), judge=False)
+    assert found.n_samples == 4 and found.match(X, c).errors.max() < 1e-8
+    assert "its rank is 3, too small for 4 samples" in found.evidence["chosen"]
