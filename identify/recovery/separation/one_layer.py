@@ -75,8 +75,8 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     if n > rows:
         return Why.NARROW.value.format(rows=rows, samples=n)
     if n == rows:  # behind a softmax loss the rows add up to zero
-        W, bias = second
-        rows_of = W.reshape(rows, -1) if bias is None else np.hstack([W.reshape(rows, -1), np.reshape(bias, (rows, 1))])
+        W = np.reshape(second.W, (rows, -1))
+        rows_of = W if second.bias is None else np.hstack([W, np.reshape(second.bias, (rows, 1))])
         rank = lone_rank(np.linalg.svd(rows_of, compute_uv=False), format_of(rows_of.reshape(-1)), rows_of.shape)
         if rank < n:
             return Why.DEPENDENT.value.format(rank=rank, samples=n)
