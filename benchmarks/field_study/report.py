@@ -45,7 +45,7 @@ def table(rows: Sequence[Row]) -> str:
             continue
 
         def mean(name: str, results: list[Row] = results) -> float:
-            return float(np.mean([result[name] for result in results]))
+            return float(np.mean([result.get(name, np.nan) for result in results]))
 
         if not mean("candidates"):
             lines.append(f"{first} 0 ({results[0]['numbers']['error']}) | | | | {mean('seconds'):.1f} |")
