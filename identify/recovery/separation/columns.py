@@ -29,17 +29,16 @@ from identify.recovery.separation.forward import Activation, Chart
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Position, descend, is_regular
 from identify.recovery.separation.search import (
-    ACCEPTED,
     EVALUATION,
     HIDDEN,
     MOST_STARTS,
     PATIENCE,
-    ROUNDED,
     SAME,
     SPARE,
     STARTS,
     Counts,
     SampleSearch,
+    tolerated,
 )
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
@@ -221,14 +220,14 @@ class ColumnSearch(SampleSearch):
         refined.points[:, :k] = self.ambiguity.representatives(refined.points[:, :k])
         at = Position.of(images, spaces, refined.points)
         misfits, uncertain = np.sqrt(at.costs), self.uncertain(at.vectors)
-        expected = self.expected(at.coordinates[0], at.vectors[0])
+        allowed = tolerated(self.expected(at.coordinates[0], at.vectors[0]), uncertain)
         for j in np.argsort(misfits, kind="stable"):
             eta, y = self.everywhere.coordinates(at.points[[j], :k])[0], at.coordinates[0][j]
             if len(found.inputs) == len(space.values):
                 return
             if len(found.inputs) and np.linalg.norm(found.inputs - eta, axis=1).min() < SAME * np.linalg.norm(eta):
                 continue
-            if not misfits[j] <= max(ACCEPTED * expected[j], ROUNDED):
+            if not misfits[j] <= allowed[j]:
                 found.rejected += 1
                 continue
             if uncertain[j] > HIDDEN:

@@ -22,7 +22,7 @@ from identify.problem.ambiguity import Ambiguity
 from identify.problem.features import FeatureSystem
 from identify.recovery.separation.feature_map import FeatureMap, FeatureVectors
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
-from identify.recovery.separation.search import ACCEPTED, EVALUATION, HIDDEN, NEARLY, ROUNDED, SAME, SHORT, SPARE
+from identify.recovery.separation.search import ACCEPTED, EVALUATION, HIDDEN, NEARLY, SAME, SHORT, SPARE, tolerated
 from identify.recovery.separation.subspace import ROUNDING, Subspace
 
 STARTS, PATIENCE = 4, 64
@@ -184,7 +184,7 @@ class FeatureSearch:
         size = np.linalg.norm(vectors, axis=1)
         expected = self._expected(coordinates, size, size)
         uncertain = self.space.uncertainty(coordinates) / size
-        misfits = np.sqrt(at.costs)
+        misfits, allowed = np.sqrt(at.costs), tolerated(expected, uncertain)
         for k in np.argsort(misfits, kind="stable"):
             if not misfits[k] <= max(NEARLY * expected[k], HIT**0.5):
                 found.rejected += 1
@@ -198,7 +198,7 @@ class FeatureSearch:
                 found.again += 1
                 continue
             polished, bar = self._polished(images, at[k : k + 1])
-            if not polished.costs[0] ** 0.5 <= max(ACCEPTED * expected[k], ROUNDED):
+            if not polished.costs[0] ** 0.5 <= allowed[k]:
                 found.rejected += 1
                 continue
             found.converged += 1

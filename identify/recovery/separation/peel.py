@@ -24,7 +24,6 @@ from identify.recovery.separation.forward import Chart, HiddenActivations, Signa
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import LEAST_DAMPING, Linearised, Position, descend
 from identify.recovery.separation.search import (
-    ACCEPTED,
     EVALUATION,
     FEW,
     HIDDEN,
@@ -32,7 +31,6 @@ from identify.recovery.separation.search import (
     NEAR,
     NEARLY,
     PATIENCE,
-    ROUNDED,
     SAME,
     SEARCH_STEPS,
     SHORT,
@@ -40,6 +38,7 @@ from identify.recovery.separation.search import (
     STARTS,
     Counts,
     SampleSearch,
+    tolerated,
 )
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
 
@@ -239,7 +238,7 @@ class Peeling(SampleSearch):
 
     def _tolerated(self, at: Position) -> Float[np.ndarray, " starts"]:
         """The misfit up to which points solve the equations."""
-        return np.maximum(ACCEPTED * self._expected(at), ROUNDED)
+        return tolerated(self._expected(at), self.uncertain(at.vectors))
 
     def _nearly(self, at: Position) -> Float[np.ndarray, " starts"]:
         """The misfit up to which points are polished."""

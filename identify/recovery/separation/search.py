@@ -38,6 +38,8 @@ NEARLY, NEAR = 30.0, 1e-9
 """Before it is polished, a hit is passed on if it misses the subspaces by at most the first times what noise leaves, or the second."""
 ROUNDED = 2e-14
 """Relative distance from the subspaces that rounding of the evaluation explains."""
+SURE = 1.5
+"""Noise that is not alike everywhere moves an exact sample by at most so many times the uncertainty of its row space."""
 HIDDEN = 3e-2
 """Relative uncertainty from which on a sample cannot be told from noise."""
 SAME = 1e-4
@@ -69,6 +71,11 @@ class Counts:
     """Hits that solve them, but are not told apart from mixtures with other samples."""
     hidden: int = 0
     """Hits whose signal is too small for this precision."""
+
+
+def tolerated(expected: Float[np.ndarray, " hits"], uncertain: Float[np.ndarray, " hits"]) -> Float[np.ndarray, " hits"]:
+    """The misfit up to which points solve their equations: several times the root mean square of noise, or what all noise can do."""
+    return np.maximum(np.maximum(ACCEPTED * expected, SURE * uncertain), ROUNDED)
 
 
 class SampleSearch(ABC):
