@@ -56,7 +56,7 @@ def homogeneity(sigma: Activation, derivative_only: bool) -> int:
 
 def is_odd(sigma: Activation, derivative_only: bool = False) -> bool:
     """Whether f(-z) = -f(z), or at least f'(-z) = f'(z)."""
-    return sigma.parity == -1 and (derivative_only or sigma(0.0) == 0)
+    return sigma.parity == -1 and (derivative_only or bool(sigma(0.0) == 0))
 
 
 def is_even(sigma: Activation) -> bool:

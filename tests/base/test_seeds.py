@@ -41,6 +41,7 @@ VERBS = {
     "identify.Theorem.verify": lambda seed: idf.theorems["count"].verify(trials=1, seed=seed),
     "identify.symbolic.solve.gauge_equations": lambda seed: gauge_equations(idf.kkt_equations(CONFIG), seed=seed),
     "identify.sweep": lambda seed: Grid.of(SIZES | {"seeds": [seed]}),
+    "identify.complete": lambda seed: idf.complete(np.where(np.eye(6) > 0, np.nan, 1.0), seed=seed),
     "identify.sweep_updates": lambda seed: idf.sweep_updates("no folder", store="no store", seed=seed),
 }
 """Name of a verb, with a remark after a comma if it has two ways -> a call that costs little."""
