@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.special import softmax
 
 from identify.base.errors import InputError
 from identify.base.norms import relative_size
@@ -90,6 +89,8 @@ class HeadSystem:
 
     def probabilities(self, H: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n C"]:
         """The softmax of the outputs."""
+        from scipy.special import softmax  # not needed to read a system
+
         return softmax(H @ self.weights.T + self.offsets, axis=1)
 
     def lifted(self, H: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n columns"]:

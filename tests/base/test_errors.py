@@ -36,6 +36,7 @@ BUILTINS = {
     ("exact/modular.py", "ZeroDivisionError"): "an unlucky prime: the caller takes another",
     ("problem/activation.py", "AttributeError"): "what Python expects of __getattr__",
     ("problem/activation.py", "NotImplementedError"): "abstract methods: no activation lacks them",
+    ("problem/partial.py", "NotImplementedError"): "abstract properties: no system lacks them",
     ("problem/network.py", "AttributeError"): "what Python expects of __getattr__",
     ("symbolic/jacobian.py", "KeyError"): "what Python expects of a mapping",
     ("sweeps/constraints.py", "TypeError"): "becomes a GridError in the caller",

@@ -419,7 +419,7 @@ class TestAudits:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"), [("recover", "Recovery(2 samples"), ("audit", "Can the data be recovered?"), ("attack", "Reconstruction(")]
+    ("command", "said"), [("recover", "Recovered 2 samples"), ("audit", "PROVED UNIQUE"), ("attack", "Reconstruction(")]
 )
 def test_an_answer_is_told_where_there_is_no_room_for_its_file(monkeypatch, capsys, tmp_path, command, said):
     system, truth = idf.Configuration(inputs=3, samples=2, width=6, activation="z + z^2 + z^3").plant(seed=1)

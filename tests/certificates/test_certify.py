@@ -490,6 +490,6 @@ class TestFiles:
         assert status == 0 and "Certified: SolutionCertificate(2 samples" in out
         assert run(monkeypatch, capsys, "verify", tmp_path / "c.json")[0] == 0
         status, out, err = run(monkeypatch, capsys, "recover", *sizes, "--certificate", tmp_path / "d.json", "--relative-error", 0.3)
-        assert status == 1 and "Recovery(2 samples" in out and "certify: " in err and not (tmp_path / "d.json").exists()
+        assert status == 1 and "Recovered 2 samples" in out and "certify: " in err and not (tmp_path / "d.json").exists()
         status, _, err = run(monkeypatch, capsys, "recover", *sizes, "--relative-error", 1e-8)
         assert status == 2 and "give --certificate too" in err

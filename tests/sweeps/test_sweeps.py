@@ -125,7 +125,7 @@ class TestGrid:
             ({"inputs": {"first": 1, "to": 3}}, r"inputs: received keys first, to, expected first, last"),
             ({"inputs": {"first": 3, "last": 1}}, r"inputs: received no values"),
             ({"activation": ["tanh(z)"]}, r"activation 'tanh\(z\)'.* is not polynomial"),
-            ({"activation": 3}, r"^activation: received int, expected an Activation or a text"),
+            ({"activation": 3}, r"^activation: received int, expected an Activation, a text"),
             ({"bias": ["yes"]}, r"bias: received 'yes', expected true or false"),
             ({"layers": "third"}, r"layers: received 'third', expected some of both, first, second"),
             ({"seeds": 0}, r"seeds \(how many\): received 0, expected an integer of at least 1"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import null_space
 
 from identify.base.norms import relative_size
 from identify.conditions.networks.parts import Need, Parts, excluded, features_needs, samples_needs
@@ -170,7 +169,7 @@ def _with_example(question: NetworkQuestion, witness: Witness, parts: Parts) -> 
     (X, c), W = data, system.network.weights[0]
     moving = ~question.sent[1].columns if parts.lacks(1) else np.ones(W.shape[1], bool)
     direction = np.zeros(W.shape[1])
-    direction[moving] = null_space(W[:, moving])[:, 0] * np.linalg.norm(X) / len(X) ** 0.5
+    direction[moving] = np.linalg.svd(W[:, moving])[2][-1] * np.linalg.norm(X) / len(X) ** 0.5  # in the kernel: more columns than rows
 
     def family(s: float) -> tuple[np.ndarray, np.ndarray]:
         return X + s * direction, c

@@ -7,7 +7,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from recovery.steps.test_recovered import batch_of, client, drawn
+from support.clients import batch_of, client, drawn
 
 import identify as idf
 from identify.recovery.steps.batches import drawn as drawn_batches
