@@ -229,11 +229,11 @@ def _in_one_region(search: FeatureSearch) -> int:
     by less than error bars is straight as far as the update shows: a weak signal admits points a little beyond a kink.
     """
     X, relative = search.found.X, np.array(search.found.bars)
+    if len(X) < 2:
+        return 0
     relative = relative / np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
     near = np.argsort(cdist(X, X), axis=1)[:, 1 : 1 + NEIGHBOURS]
     pairs = np.unique(np.sort([(i, j) for i, row in enumerate(near) for j in row], axis=1), axis=0).reshape(-1, 2)
-    if not len(pairs):
-        return 0
     own, halfway = search.map.values(X), search.map.values((X[pairs[:, 0]] + X[pairs[:, 1]]) / 2)
     ends = own[pairs]
     bent = np.linalg.norm(halfway - ends.mean(axis=1), axis=1)

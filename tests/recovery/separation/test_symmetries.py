@@ -88,3 +88,4 @@ class TestDoubts:
         found = SimpleNamespace(X=X, bars=[bar] * 3)
         known = SimpleNamespace(values=lambda points: np.clip(points, -1, 1), rounding=1e-16)
         assert _in_one_region(SimpleNamespace(found=found, map=known)) == alike
+        assert _in_one_region(SimpleNamespace(found=SimpleNamespace(X=X[:1], bars=[bar]), map=known)) == 0
