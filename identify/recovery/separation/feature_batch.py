@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
 from identify.base.limits import Clock, Stopped, memory_allowed, refuse_above
@@ -216,28 +217,29 @@ def _uniqueness(search: FeatureSearch) -> Uniqueness:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.OTHER_POINTS, numbers=numbers)
     if search.space.right.shape[1] - n == search.system.n_inputs:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.UNDECIDED, numbers=numbers)
-    numbers["alike"] = _in_one_region(search)
+    numbers["alike"] = _in_one_region(found.X, np.array(found.bars), search.map.values, search.map.rounding)
     if numbers["alike"]:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.ALIKE, numbers=numbers)
     return Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
 
 
-def _in_one_region(search: FeatureSearch) -> int:
+def _in_one_region(
+    X: Float[np.ndarray, "n d"], bars: Float[np.ndarray, " n"], values: Callable[[np.ndarray], np.ndarray], rounding: float
+) -> int:
     """How many samples have another beside them such that the map is affine from one to the other, as its values halfway show.
 
     Then other points of this line have features in the same span: the update does not tell which two of them were there. What is bent
     by less than error bars is straight as far as the update shows: a weak signal admits points a little beyond a kink.
     """
-    X, relative = search.found.X, np.array(search.found.bars)
     if len(X) < 2:
         return 0
-    relative = relative / np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
+    relative = bars / np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
     near = np.argsort(cdist(X, X), axis=1)[:, 1 : 1 + NEIGHBOURS]
     pairs = np.unique(np.sort([(i, j) for i, row in enumerate(near) for j in row], axis=1), axis=0).reshape(-1, 2)
-    own, halfway = search.map.values(X), search.map.values((X[pairs[:, 0]] + X[pairs[:, 1]]) / 2)
+    own, halfway = values(X), values((X[pairs[:, 0]] + X[pairs[:, 1]]) / 2)
     ends = own[pairs]
     bent = np.linalg.norm(halfway - ends.mean(axis=1), axis=1)
-    allowed = np.maximum(STRAIGHT * search.map.rounding, relative[pairs].max(axis=1))
+    allowed = np.maximum(STRAIGHT * rounding, relative[pairs].max(axis=1))
     straight = bent <= allowed * np.linalg.norm(ends, axis=2).max(axis=1)
     return len(np.unique(pairs[straight]))
 

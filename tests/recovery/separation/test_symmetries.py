@@ -1,7 +1,6 @@
 """What a recovery lists as open is what the updates leave open: no less, or a proof would be false; no more, or a scale would be lost."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,7 +84,5 @@ class TestDoubts:
     def test_two_samples_between_which_a_known_map_is_affine(self, step, bar, alike):
         """Their line is determined, not where on it they are; a weak signal, with its large error bar, sees no kink just before its end."""
         X = np.array([[0.0, 0.2], [step, 0.2], [40.0, -30.0]])
-        found = SimpleNamespace(X=X, bars=[bar] * 3)
-        known = SimpleNamespace(values=lambda points: np.clip(points, -1, 1), rounding=1e-16)
-        assert _in_one_region(SimpleNamespace(found=found, map=known)) == alike
-        assert _in_one_region(SimpleNamespace(found=SimpleNamespace(X=X[:1], bars=[bar]), map=known)) == 0
+        assert _in_one_region(X, np.full(3, bar), lambda points: np.clip(points, -1, 1), 1e-16) == alike
+        assert _in_one_region(X[:1], np.full(1, bar), lambda points: np.clip(points, -1, 1), 1e-16) == 0
