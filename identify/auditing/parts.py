@@ -41,7 +41,7 @@ def is_whole(system: KKTSystem) -> bool:
 
 
 def counted_samples(work: Work, system: KKTSystem) -> int | None:
-    """Given, those of the data, or the largest rank of the observed updates; None if there is no rank."""
+    """The number that was given, that of the data, or the largest rank of the observed updates; None if none is known."""
     if work.samples is not None or work.subject.X is not None:
         return work.samples or len(work.subject.X if work.subject.X is not None else ())
     ranks = []
