@@ -127,8 +127,14 @@ class TestStateDict:
 
     def test_tensors_by_name_are_expected(self, tmp_path):
         torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        torch.save(torch.ones(2), tmp_path / "tensor.pt")
+        with pytest.raises(ProblemFileError, match="holds Tensor; expected tensors by name"):
+            load_network(tmp_path / "tensor.pt")
+
+    def test_a_list_of_tensors_is_not_a_network(self, tmp_path):
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
         torch.save([torch.ones(2)], tmp_path / "list.pt")
-        with pytest.raises(ProblemFileError, match="holds list; expected tensors by name"):
+        with pytest.raises(ProblemFileError, match=r"holds arr_0 \(2,\); expected W1, W2"):
             load_network(tmp_path / "list.pt")
 
 
