@@ -6,6 +6,7 @@ tests/test_architecture.py reads the same graph.
 import ast
 import html
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,12 @@ TIP = (
 )
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax of a file, read once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(package: Path) -> nx.DiGraph:
     """What is just below the package, with an edge to everything that it imports.
 
@@ -32,7 +39,7 @@ def imports(package: Path) -> nx.DiGraph:
         if parts == ("__init__",):
             continue
         graph.add_node(parts[0])
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         if len(parts) == 1 or parts[1:] == ("__init__",):
             graph.nodes[parts[0]]["about"] = " ".join((ast.get_docstring(tree) or "").split("\n\n")[0].split())
         for loaded, name in imported(tree):
@@ -50,14 +57,14 @@ def imported(tree: ast.Module):
     todo: list[tuple[bool, ast.AST]] = [(True, tree)]
     while todo:
         loaded, node = todo.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.Import):
             yield from ((loaded, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from ((loaded, f"{node.module}.{alias.name}") for alias in node.names)
         inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        todo += ((loaded and not inside, child) for child in ast.iter_child_nodes(node))
+        todo += ((loaded and not inside, child) for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
 
 
 def files(package: Path) -> nx.DiGraph:
@@ -67,7 +74,7 @@ def files(package: Path) -> nx.DiGraph:
     paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
     graph.add_nodes_from(paths)
     for name, path in paths.items():
-        for loaded, target in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        for loaded, target in imported(tree_of(path)):
             other = target if target in paths else target.rpartition(".")[0]
             if other in paths and other != name:
                 graph.add_edge(name, other, loaded=loaded or graph.get_edge_data(name, other, {}).get("loaded", False))

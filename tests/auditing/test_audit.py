@@ -118,10 +118,12 @@ class TestAGradient:
         found = idf.audit(system, samples=5, budget=2.0)
         assert found["defences"].basis is Basis.NONE and found.recovery is None and not found["defences"].values
 
+    @pytest.mark.usefixtures("no_defences")
     def test_other_data_are_refused(self, leak):
         found = idf.audit(leak[0], gradient=leak[1], data=RNG.standard_normal((3, 9)), activation=CUBIC)
         assert found["stationarity"].values["holds"] is False and "verdict-data" not in found and "errors" not in found["recovery"].values
 
+    @pytest.mark.usefixtures("no_defences")
     def test_before_and_after_a_step(self, leak):
         weights, gradient, truth = leak
         after = {name: part - 0.5 * gradient[name] for name, part in weights.items()}
@@ -129,6 +131,7 @@ class TestAGradient:
         assert found["equations"].values["regime"] == "lazy"
         assert found.recovery.match(truth.X, 0.5 * truth.c).errors.max() < 1e-9
 
+    @pytest.mark.usefixtures("no_defences")
     def test_several_outputs_and_biases(self):
         system, truth = idf.Configuration(inputs=5, samples=3, width=14, activation=CUBIC, outputs=2, bias=True).plant(seed=3)
         weights, gradient = gradient_of(system)
@@ -137,6 +140,7 @@ class TestAGradient:
         assert found.report.verdict == "UNIQUE" and max(found["recovery"].values["errors"]) < 1e-6
         assert "with biases" in found["equations"].answer
 
+    @pytest.mark.usefixtures("no_defences")
     def test_a_model_of_a_framework_with_a_bias_of_the_output(self, leak):
         class Tensor:
             def __init__(self, value):
@@ -169,6 +173,7 @@ class TestAGradient:
         found = idf.audit(system, samples=3, budget=2.0)
         assert found["verdict"].basis is Basis.NONE and found.report is None
 
+    @pytest.mark.usefixtures("no_defences")
     def test_a_network_too_narrow(self):
         system, _ = idf.Configuration(inputs=4, samples=5, width=3, activation="z + z^2").plant(seed=0)
         found = idf.audit(system, samples=5, budget=2.0)
@@ -176,6 +181,7 @@ class TestAGradient:
         assert found["recovery"].basis is Basis.OBSERVED and not found["recovery"].values
 
 
+@pytest.mark.usefixtures("no_defences")
 class TestTrainedWithDecay:
     def test_says_what_is_hidden_and_why(self, trained):
         net, X, y = trained
@@ -206,6 +212,7 @@ class TestTrainedWithDecay:
         assert slackness(np.ones(4), -margins) == np.inf
 
 
+@pytest.mark.usefixtures("no_defences")
 class TestNothingIsProved:
     def nothing(self, found):
         text = found.to_json()
@@ -301,6 +308,7 @@ class TestTheResult:
         with pytest.raises(KeyError, match="finding: received 'x', expected one of equations"):
             audited["x"]
 
+    @pytest.mark.usefixtures("no_defences")
     def test_an_interrupt_leaves_what_was_done(self, leak, tmp_path):
         def interrupt(step):
             if step == "solving for the moments":
@@ -358,7 +366,7 @@ class TestTheCommand:
         status, out, err = run(monkeypatch, capsys, *arguments)
         assert status == 0 and "UNIQUE for this network, generic data" in out and "recovery" in err
         assert (tmp_path / "out" / "report.html").exists() and (tmp_path / "out" / "recovery.png").exists()
-        status, out, _ = run(monkeypatch, capsys, *arguments, "--json", "--seed", 3)
+        status, out, _ = run(monkeypatch, capsys, *arguments, "--json", "--seed", 3, "--budget", 1)
         assert status == 0 and json.loads(out)["seed"] == 3
 
     @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"PK\x03\x04 not an archive", b"\x93NUMPY\x01\x00"])
@@ -368,6 +376,7 @@ class TestTheCommand:
         status, out, err = run(monkeypatch, capsys, "audit", tmp_path / f"model{suffix}", "-a", "z^3", "--out", tmp_path / "out")
         assert status == 2 and not out and err.splitlines()[-1].startswith("identify: ") and not (tmp_path / "out").exists()
 
+    @pytest.mark.usefixtures("no_defences")
     def test_problem_files(self, monkeypatch, capsys, tmp_path):
         system, truth = idf.Configuration(inputs=4, samples=2, width=12, activation="z + z^3").plant(seed=2)
         path = idf.save_problem(tmp_path / "p.npz", system, truth.X, truth.c)

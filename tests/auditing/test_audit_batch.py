@@ -47,6 +47,7 @@ def is_recovered(found, truth):
     return True
 
 
+@pytest.mark.usefixtures("no_defences")
 @pytest.mark.parametrize("suffix", ["npz", "safetensors", "pt"])
 def test_a_problem_file(problem, arrays, tmp_path, suffix):
     system, truth = problem
@@ -68,6 +69,7 @@ def test_a_problem_file(problem, arrays, tmp_path, suffix):
         idf.load_problem(path, activation="relu" if activation is None else None)
 
 
+@pytest.mark.usefixtures("no_defences")
 def test_a_model_with_a_gradient_of_two_layers_and_the_data(problem):
     system, truth = problem
     gradient = {name: -part for name, part in system.parts.items() if name in ("W1", "b1", "W2", "b2")}
@@ -76,6 +78,7 @@ def test_a_model_with_a_gradient_of_two_layers_and_the_data(problem):
     assert "beside the 5 given samples the largest relative error" in found["recovery"].answer
 
 
+@pytest.mark.usefixtures("no_defences")
 def test_the_change_of_a_linearised_network(problem):
     system, truth = problem
     net = system.network
@@ -84,6 +87,7 @@ def test_the_change_of_a_linearised_network(problem):
     assert is_recovered(found, truth)
 
 
+@pytest.mark.usefixtures("no_defences")
 def test_the_update_of_another_network(problem):
     system, _ = problem
     rng = np.random.default_rng(1)
@@ -99,6 +103,7 @@ def smooth():
     return config.plant(0, multipliers="softmax")
 
 
+@pytest.mark.usefixtures("no_defences")
 class TestSomeLayers:
     """A gradient of some layers is answered: by counts, by a recovery, or by the reason why there is none."""
 
@@ -145,6 +150,7 @@ class TestSomeLayers:
         assert found["exposed"].basis is Basis.NONE and found["verdict"].basis is Basis.NONE and found.recovery is None
 
 
+@pytest.mark.usefixtures("no_defences")
 def test_the_commands(problem, arrays, tmp_path, monkeypatch, capsys):
     from safetensors.numpy import save_file
 

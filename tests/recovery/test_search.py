@@ -55,7 +55,7 @@ KINDS = [
 
 class TestProjection:
     @pytest.mark.once
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", [slow(KINDS[0]), KINDS[1], slow(KINDS[2]), *KINDS[3:]])
     @pytest.mark.parametrize("penalty", [0.0, 0.3])
     def test_gradient_and_matrix(self, kind, penalty):
         """The gradient of the cost by automatic differentiation; the matrix is that of Kaufman's Jacobian, by differences of columns."""
@@ -88,7 +88,7 @@ class TestProjection:
         assert (sizes > 0).all()
 
     @pytest.mark.once
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", [0, slow(1), slow(2)])
     def test_narrow_networks(self, seed):
         """(5, 4, 6): fewer equations than moments, and too few neurons to look at samples one by one."""
         system, truth = size(5, 4, 6).plant(seed)
@@ -309,7 +309,7 @@ class TestBirth:
         found = idf.recover(system, samples=samples)
         assert found.match(truth.X, truth.c).errors.max() < 1e-9 and found.method == "birth"
 
-    @pytest.mark.once
+    @alone
     def test_costs_never_rise(self, monkeypatch):
         """More cycles from the same starts: smaller residuals, and more successes than plain starts have."""
         system, _ = size(5, 4, 6).plant(0)
@@ -340,7 +340,7 @@ class TestCount:
         X, c, _ = work.polished(found)
         assert work.samples == 4 and idf.Ambiguity("none", 3).match(X, c, truth.X, truth.c).errors.max() < 1e-9
 
-    @pytest.mark.once
+    @alone
     def test_no_number_serves(self):
         system, _ = size(3, 3, 8).plant(0)
         wrong = system.with_target(np.random.default_rng(0).standard_normal(system.n_equations))
@@ -591,7 +591,7 @@ def test_starts_have_the_scale_of_the_network():
     assert 0.2 < np.sqrt((z**2).mean()) < 3
 
 
-@pytest.mark.once
+@alone
 def test_only_programs_of_its_own_are_compiled(caplog):
     """Whatever JAX does with arrays outside of them would be one more program for each size."""
     system, truth = size(6, 3, 11).plant(0)  # a size that no other test has

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.marks import slow
 from support.oracles import random_network, system_of
 
 import identify as idf
@@ -157,7 +158,7 @@ class TestNumberOfSamples:
             assert found.n_samples == 3 and np.abs(found.match(X, [1.0, -0.7, 0.5]).X - X).max() < 1e-12
             assert found.uniqueness.is_proved
 
-    @pytest.mark.parametrize(("kind", "seed"), [("multiple", 0), ("multiple", 1), ("sum", 0)])
+    @pytest.mark.parametrize(("kind", "seed"), [("multiple", 0), slow("multiple", 1), ("sum", 0)])
     def test_dependent_samples(self, kind, seed):
         """Rank three, four samples: three do not solve the equations, and are not accepted."""
         system, X, c = dependent(kind, seed)

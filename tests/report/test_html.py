@@ -403,7 +403,7 @@ def decode(png: bytes) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("n", "d", "shape", "columns"),
-    [(1, 64, (8, 8), 10), (23, 64, (8, 8), 10), (60, 12, (2, 2, 3), 15), (5, 3, None, 10), (7, 50, None, 4), (4, 64, (4, 16), 2)],
+    [(1, 64, (8, 8), 10), (23, 64, (8, 8), 10), (20, 12, (2, 2, 3), 15), (5, 3, None, 10), (7, 50, None, 4), (4, 64, (4, 16), 2)],
 )
 def test_compare(n, d, shape, columns):
     rng = np.random.default_rng(0)
@@ -441,7 +441,7 @@ def test_error_labels(error, text):
 
 def test_family_and_spectrum():
     rng = np.random.default_rng(0)
-    decode(plots.family([rng.random((3, 64)) for _ in range(7)], [f"s = {k / 10}" for k in range(7)], shape=(8, 8)))
+    decode(plots.family([rng.random((3, 64)) for _ in range(3)], [f"s = {k / 10}" for k in range(3)], shape=(8, 8)))
     decode(plots.family([rng.random((2, 3)), rng.random((2, 3))], ["original", "another data set with the same target"]))
     for values in ([1.0], [3.0, 2.0, 0.0], [0.0, 0.0], np.geomspace(10, 1, 40), np.r_[np.geomspace(9, 1, 400), 1e-14, 1e-15]):
         assert decode(plots.spectrum(np.array(values), title="values")).size == (1110, 525)

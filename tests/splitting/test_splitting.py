@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.sparse.linalg import ArpackNoConvergence
+from support.marks import slow
 from support.zoo import SMOOTH_CUBIC
 
 from identify.planting.configuration import Configuration
@@ -286,7 +287,7 @@ class TestInherit:
 
 
 class TestRung:
-    @pytest.mark.parametrize("seed", [2, 3])
+    @pytest.mark.parametrize("seed", [slow(2), 3])
     def test_splits_find_the_truth_more_often_than_plain_starts(self, seed):
         reduced, equations, truth = planted(5, 4, 12, seed=seed)
         hits = {}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from sympy import Add, Expr, Rational, Symbol, diff
 
-SIZES = (1, 2, 3)
+INPUTS, SIZES = (1, 2, 3), (1, 2)
 REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 LAYERS = ("both", "first", "second")
 SUPPORTS = tuple(s for size in (1, 2, 3) for s in combinations(range(5), size) if s[-1] >= 2)
@@ -44,7 +44,7 @@ class Case(NamedTuple):
         return f"z{''.join(map(str, self.support))}-{self.coefficients}-{sizes}-{bias}-{self.outputs}-{self.regime}-{self.layers}"
 
 
-FACTORS = (SUPPORTS, tuple(COEFFICIENTS), SIZES, SIZES, SIZES, (False, True), (1, 2), REGIMES, LAYERS)
+FACTORS = (SUPPORTS, tuple(COEFFICIENTS), INPUTS, SIZES, SIZES, (False, True), (1, 2), REGIMES, LAYERS)
 
 
 def pairs(case: Case) -> set:

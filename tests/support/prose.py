@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 SENTENCES = {"error", "message", "reason", "reasons", "sentence", "statement"}
@@ -15,7 +15,8 @@ SAME = {"casefold", "lower", "strip", "lstrip", "rstrip", "upper"}
 
 def searched(tree: ast.Module) -> Iterator[str]:
     """Expressions that decide by a sentence, as source text."""
-    told = _of_errors(tree)
+    nodes = list(ast.walk(tree))
+    told = _of_errors(nodes)
 
     def is_prose(node: ast.AST) -> bool:
         match node:
@@ -29,7 +30,7 @@ def searched(tree: ast.Module) -> Iterator[str]:
                 return is_prose(inner)
         return False
 
-    for node in ast.walk(tree):
+    for node in nodes:
         found = False
         match node:
             case ast.Compare(left=left, ops=ops, comparators=others):
@@ -47,11 +48,11 @@ def searched(tree: ast.Module) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-def _of_errors(tree: ast.Module) -> set[str]:
+def _of_errors(nodes: list[ast.AST]) -> set[str]:
     """Names of errors that are caught, and of what their texts are assigned to."""
-    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    caught = {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
     texts = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=error)])):
                 if error in caught | SENTENCES:
@@ -59,13 +60,9 @@ def _of_errors(tree: ast.Module) -> set[str]:
     return caught | texts
 
 
-def offences(package: Path) -> set[tuple[str, str]]:
+def offences(trees: Mapping[Path, ast.Module]) -> set[tuple[Path, str]]:
     """The file and the expression of everything that decides by a sentence."""
-    return {
-        (path.relative_to(package).as_posix(), found)
-        for path in package.rglob("*.py")
-        for found in searched(ast.parse(path.read_text(encoding="utf-8")))
-    }
+    return {(path, found) for path, tree in trees.items() for found in searched(tree)}
 
 
 def template_searches(source: str) -> list[int]:

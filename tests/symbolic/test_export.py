@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from support.integer_systems import SYSTEMS
+from support.marks import slow
 from sympy import Poly, Symbol, sympify
 
 from identify.base.options import PROGRAMS
@@ -89,7 +90,7 @@ def test_msolve(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "artefacts"),
-    [("z+z^2+z^3-both-2x2x2", False), ("z+z^2+z^3-both-2x2x3", True)],
+    [("z+z^2+z^3-both-2x2x2", False), slow("z+z^2+z^3-both-2x2x3", True)],
 )
 def test_phcpack(tmp_path, name, artefacts):
     """Of a system that was squared up, the solutions are those with every slack unknown zero."""

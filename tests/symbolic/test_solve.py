@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.integer_systems import SYSTEMS
+from support.marks import slow
 
 from identify.planting.configuration import Configuration
 from identify.problem.arrays import ShapeError
@@ -58,7 +59,7 @@ def test_truth_table(name):
         assert not any(solution.contains(np.array(known.X) + 2.0**-40, known.c) for solution in found.real)
 
 
-@pytest.mark.parametrize("name", [SMALL, "z+z^3-both-2x2x3"])
+@pytest.mark.parametrize("name", [slow(SMALL), "z+z^3-both-2x2x3"])
 def test_sympy_agrees(name):
     known = SYSTEMS[name]
     found = solve(known.system, method="sympy")

@@ -23,7 +23,7 @@ CONFIGURATIONS = [
     {"inputs": 2, "samples": 2, "width": 2, "activation": "z + z^2/2 + z^3"},
     {"inputs": 2, "samples": 1, "width": 1, "activation": "z^3", "bias": True, "regime": "max-margin"},
     {"inputs": 2, "samples": 2, "width": 2, "activation": "1 + z + z^2/3", "bias": True, "outputs": 2, "regime": "weight-decay"},
-    {"inputs": 3, "samples": 3, "width": 3, "activation": "2 - z^2 + z^4", "outputs": 2, "bias": True},
+    {"inputs": 2, "samples": 2, "width": 2, "activation": "2 - z^2 + z^4", "outputs": 2, "bias": True},
     {"inputs": 1, "samples": 2, "width": 3, "activation": "2/3 - z^2/2 - z^4", "regime": "lazy"},
     {"inputs": 2, "samples": 2, "width": 2, "activation": "-z + z^3", "regime": "max-margin"},
 ]
@@ -52,7 +52,7 @@ def test_text_is_that_of_sympy_below_index_ten(options):
 def test_text_and_latex_are_the_equation(options):
     """Text is read by SymPy; LaTeX, once its marks are those of text, is the text."""
     for system in systems(options):
-        for expression in [*system.equations][:: max(len(system) // 20, 1)]:
+        for expression in [*system.equations][:: max(len(system) // 8, 1)]:
             assert sympify(TEXT(expression), {str(s): s for s in expression.free_symbols}) == expression
             assert _plain(LATEX(expression), expression.free_symbols) == TEXT(expression)
 
@@ -138,12 +138,12 @@ class TestLong:
         assert time.process_time() - started < 0.5
 
     def test_more_can_be_asked_for(self):
-        system = kkt_equations(idf.Configuration(**LARGE | {"samples": 20}))
+        system = kkt_equations(idf.Configuration(**LARGE | {"samples": 5}))
         with pytest.raises(TooLongError):
             system.to_latex(1, max_characters=10_000)
         started = time.process_time()
         text = system.to_latex(1, max_characters=None)
-        assert len(text) > 300_000 and time.process_time() - started < 10
+        assert len(text) > 70_000 and time.process_time() - started < 10
         assert system.to_latex(1, max_characters=10**9) == text
 
     @pytest.mark.parametrize(

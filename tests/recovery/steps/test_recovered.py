@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.clients import batch_of, client, drawn
+from support.marks import slow
 
 import identify as idf
 from identify.problem.refusals import Unsupported, UnsupportedError
@@ -45,7 +46,7 @@ def test_momentum_weight_decay_frozen_parts_and_a_rate_that_is_fitted():
     assert found.evidence["learning_rate"] == pytest.approx(0.03, rel=1e-9)
 
 
-@pytest.mark.parametrize("loss", ["square", None])
+@pytest.mark.parametrize("loss", [slow("square"), None])
 def test_a_loss_that_is_named_or_not_known(loss):
     net, (X, _) = drawn(2), batch_of(2, 3)
     targets = np.random.default_rng(2).standard_normal((3, 4))
