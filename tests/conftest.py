@@ -15,7 +15,7 @@ from support.golden import golden, pytest_addoption, pytest_configure, pytest_se
 compiling.set_up()
 gc.disable()  # until all is collected: what is imported stays
 
-settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("reproducible")
 
 executed.install()

@@ -363,6 +363,7 @@ class TestCount:
 
 
 class TestFailure:
+    @alone
     def test_the_error_says_what_was_tried(self, monkeypatch):
         monkeypatch.setattr("identify.recovery.recover.MOST_STARTS", dict.fromkeys(SEARCHES, 16))
         system, _ = size(4, 4, 6).plant(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from support.marks import once
+from support.marks import once, slow
 
 import identify as idf
 from identify.base.limits import TooLargeError
@@ -183,7 +183,7 @@ class TestPrecision:
 
 class TestRefused:
     @pytest.mark.once
-    @pytest.mark.parametrize("activation", ["relu", "gelu"])
+    @pytest.mark.parametrize("activation", ["relu", slow("gelu")])
     def test_updates_of_another_network(self, activation):
         system, _ = planted(0, activation=activation)
         other, _ = planted(1, activation=activation)
