@@ -15,7 +15,7 @@ from support.golden import golden, pytest_addoption, pytest_configure, pytest_se
 compiling.set_up()
 gc.disable()  # until all is collected: what is imported stays
 
-settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=executed.EXAMPLES if executed.is_on() else 50)
 settings.load_profile("reproducible")
 
 executed.install()
@@ -45,6 +45,12 @@ def resident() -> float:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop():
     gc.enable()  # also where other processes run the tests
+
+
+def pytest_collection_modifyitems(config, items):
+    if executed.is_on():
+        items[:], others = executed.chosen(items)
+        config.hook.pytest_deselected(items=others)
 
 
 def pytest_collection_finish():

@@ -93,7 +93,7 @@ def by_flint(matrix, q) -> int:
 
 @pytest.mark.once
 @given(matrices())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_ranks_agree_with_flint(drawn):
     matrix, q = drawn
     expected = by_flint(matrix, q)
@@ -135,7 +135,7 @@ def test_products_of_the_largest_residues_are_exact(q, inner):
 
 
 @given(st.integers(-int(EXACT), int(EXACT)), st.sampled_from([2, 3, Q, 2097169, LARGE_Q]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_reduction_is_exact_and_centred(value, q):
     found = reduced(np.array([float(value)]), q)[0]
     assert (int(found) - int(float(value))) % q == 0 and abs(found) <= q / 2 + 1
