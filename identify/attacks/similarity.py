@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from identify.base.errors import InputError
+from identify.base.options import choice
 from identify.problem.arrays import finite_array
 
 GROUPS = ("none", "sign", "scaling")
@@ -13,15 +13,11 @@ GROUPS = ("none", "sign", "scaling")
 
 def image_rows(name: str, value, d: int | None = None) -> Float[np.ndarray, "k d"]:
     """``value`` as finite float64 rows, one picture each; raises :class:`~identify.problem.network.ShapeError` for anything else."""
-    array = np.asarray(value)
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
-        array = array.astype(np.float64)  # exact, so that no whole number needs its own check
-    return finite_array(name, array, (None, d), "images, one per row")
+    return finite_array(name, value, (None, d), "images, one per row")
 
 
 def check_group(group: str) -> None:
-    if group not in GROUPS:
-        raise InputError(f"group: received {group!r}, expected one of {', '.join(GROUPS)}")
+    choice("group", group, GROUPS)
 
 
 def _units(rows: Float[np.ndarray, "k d"]) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:

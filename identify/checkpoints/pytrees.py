@@ -17,8 +17,8 @@ from identify.base.errors import InputError
 from identify.base.extras import needed
 from identify.base.opening import OPTIMISER, ProblemFileError, plain, reason_of, refuse_large
 
-ARRAY, COMPLEX, SCALAR = 1, 2, 3
-"""Extension types of flax.serialization."""
+ARRAY, SCALAR = 1, 3
+"""Extension types of flax.serialization; 2 is a complex number, which no network has."""
 CHUNKED = "__msgpack_chunked_array__"
 DTYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|bfloat16|complex(64|128)")
 EXPECTED = "expected a file written by flax.serialization.to_bytes"

@@ -262,7 +262,7 @@ class Polynomial(Activation):
         return 0 if len(odd) == 2 else -1 if odd == {1} else 1
 
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
-        return horner(self.floats(order), z)
+        return horner(self.floats(order), _as_numbers(z))
 
     def exact(self, z: Any, order: int = 0) -> Any:
         coefficients = self.derivative(order)
@@ -394,7 +394,7 @@ class Analytic(Activation):
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         whole("order", order, least=0, most=HIGHEST_ORDER)
         with np.errstate(under="ignore"):
-            return FORMULAS[self.name](FLOATS, z, order)
+            return FORMULAS[self.name](FLOATS, _as_numbers(z), order)
 
     def ball(self, z: Any, order: int = 0) -> arb:
         from identify.problem.balls import enclosure
@@ -430,6 +430,13 @@ def as_activation(value: Any, argument: str = "activation") -> Activation:
 
 def _order(order: int) -> int:
     return whole("order", order, least=0)
+
+
+def _as_numbers(z: Any) -> Any:
+    """Lists and integers of NumPy in double precision, in which minus z does not wrap around; everything else as it is."""
+    if isinstance(z, (list, tuple)) or (isinstance(z, (np.ndarray, np.generic)) and z.dtype.kind in "bui"):
+        return np.asarray(z, dtype=float)[()]
+    return z
 
 
 def _function(f: Callable[..., Any] | Activation | str) -> Callable[..., Any]:

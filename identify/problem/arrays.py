@@ -31,7 +31,7 @@ def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: 
             rounded = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ShapeError(f"{name}: received {type(value).__name__} ({error}); expected {meaning}") from None
-    if array.dtype.kind in "iu" and any(int(r) != int(v) for r, v in zip(rounded.ravel(), array.ravel(), strict=True)):
+    if array.dtype.kind in "iu" and not _are_exact(array, rounded):
         raise ShapeError(f"{name}: has integers that doubles do not hold exactly; expected {meaning}")
     wanted = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
     if array.ndim != len(shape) or any(
@@ -45,6 +45,12 @@ def finite_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: 
         raise ShapeError(f"{name}: {bad} of {rounded.size} values are {infinite}; expected finite numbers: {meaning}")
     rounded.setflags(write=False)
     return rounded
+
+
+def _are_exact(integers: np.ndarray, rounded: np.ndarray) -> bool:
+    """Whether doubles hold these integers: those below 2^53 they do, so that few are compared one by one."""
+    large = np.abs(rounded) >= 2.0**53
+    return all(int(r) == int(v) for r, v in zip(rounded[large], integers[large], strict=True))
 
 
 def dimensions(value: Any) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from identify.problem.formulas import ActivationError
+from identify.problem.formulas import ActivationError, decimal
 from identify.problem.functions import FORMULAS
 from identify.problem.lines import HARD_SIGMOID, Lines
 
@@ -132,4 +132,4 @@ def _fits(builder: Builder, values: Sequence[Parameter]) -> bool:
 
 
 def _number(text: str) -> Fraction:
-    return Fraction(text.replace(" ", ""))
+    return decimal(text.replace(" ", ""))

@@ -14,6 +14,12 @@ from identify.base.errors import InputError
 MAX_DEGREE = 20
 MAX_TEXT = 500
 """Characters of a formula."""
+MAX_SIZE = 2**900
+"""Numbers below it, and their products with 20!, are doubles: so are the coefficients of all derivatives."""
+MAX_BITS = 4000
+"""Of the numerator and of the denominator of a number on the way: powers of powers in a short text would take hours and all memory."""
+MAX_EXPONENT = 1000
+"""Of ten, in the text of a decimal."""
 VARIABLE = "z"
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 NUMBER = r"(?<![\w.])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))"
@@ -52,7 +58,18 @@ def exact(value) -> Fraction:
     """The rational that a number is: a float is the dyadic rational that it stands for. Raises :class:`ActivationError`."""
     if isinstance(value, bool) or not isinstance(value, (Rational, float)) or (isinstance(value, float) and not isfinite(value)):
         raise ActivationError(f"activation coefficient {value!r}: expected a finite integer, fraction or float")
-    return Fraction(int(value.numerator), int(value.denominator)) if isinstance(value, Rational) else Fraction(value)
+    number = Fraction(int(value.numerator), int(value.denominator)) if isinstance(value, Rational) else Fraction(value)
+    if abs(number) >= MAX_SIZE:
+        raise ActivationError("activation: a coefficient is too large; expected numbers below 2^900, whose products fit in a double")
+    return number
+
+
+def decimal(text: str) -> Fraction:
+    """The exact value of a decimal or a fraction. Raises ValueError for other text, and for a power of ten that would not fit in memory."""
+    _, _, exponent = text.lower().partition("e")
+    if exponent and abs(int(exponent)) > MAX_EXPONENT:
+        raise ValueError(text)
+    return Fraction(text)
 
 
 def written(coefficients: Sequence[Fraction]) -> str:
@@ -123,12 +140,12 @@ def _coefficients(node: ast.expr, source: str, text: str, advice: Callable[[str]
 
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         literal = ast.get_source_segment(source, node) or repr(node.value)
-        if not isfinite(float(node.value)) if isinstance(node.value, float) else abs(node.value) >= 2**1000:
+        if not isfinite(node.value) if isinstance(node.value, float) else node.value >= MAX_SIZE:
             raise refuse("is too large a number")
         try:
-            return [Fraction(literal.replace("_", ""))]
+            return [decimal(literal.replace("_", ""))]
         except ValueError:
-            raise refuse("is not a decimal number") from None
+            raise refuse("is not a decimal number of usual size") from None
     if isinstance(node, ast.Name) and node.id == VARIABLE:
         return [Fraction(0), Fraction(1)]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -165,9 +182,11 @@ def _coefficients(node: ast.expr, source: str, text: str, advice: Callable[[str]
 
 
 def product(left: Sequence[Fraction], right: Sequence[Fraction]) -> list[Fraction]:
-    """Coefficients of the product of two polynomials. Raises :class:`ActivationError` for a degree that is too large to expand."""
+    """Coefficients of the product of two polynomials. Raises :class:`ActivationError` for degrees and numbers too large to expand."""
     if len(left) + len(right) > 4 * MAX_DEGREE:
         raise ActivationError(f"activation: a product of degree {len(left) + len(right) - 2} is too large to expand")
+    if any(max(part.bit_length() for part in s.as_integer_ratio()) > MAX_BITS for s in (*left, *right)):
+        raise ActivationError(f"activation: a product of numbers with more than {MAX_BITS} bits is too large to expand")
     out = [Fraction(0)] * (len(left) + len(right) - 1)
     for i, u in enumerate(left):
         for j, v in enumerate(right):

@@ -15,7 +15,7 @@ import numpy as np
 
 from identify.problem.formulas import ActivationError, exact
 
-ZERO, ONE = Fraction(0), Fraction(1)
+ZERO = Fraction(0)
 
 
 @dataclass(frozen=True)

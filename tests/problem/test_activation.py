@@ -138,9 +138,24 @@ def test_coefficients_refused(coefficients, message):
         ("z^21", "exponent that is not an integer from 0 to 20"),
         ("z^20*z", "degree 21: expected a degree of at most 20"),
         ("(z^20)^20", "a product of degree [0-9]+ is too large to expand"),
+        ("z^2 + 1e-99999999*z", "'1e-99999999' is not a decimal number"),
+        ("leaky_relu(1e-99999999)", r"expected leaky_relu\(slope for z < 0\)"),
+        ("((((((9^20)^20)^20)^20)^20)^20)*z^2", "a product of numbers with more than"),
+        ("*".join(["9^20"] * 17) + "*z^2", "a coefficient is too large"),
         ("z + 1", "degree 1: expected a polynomial of degree 2 or more"),
     ],
 )
 def test_formulas_refused(text, message):
     with pytest.raises(ActivationError, match=message):
         Activation.parse(text)
+
+
+@pytest.mark.parametrize("make", [lambda: Activation([0, 0, 10**400]), lambda: Activation.parse("piecewise_linear([0], [0, 1e400])")])
+def test_numbers_beyond_doubles_are_refused_before_they_are_rounded(make):
+    with pytest.raises(ActivationError, match="too large"):
+        make()
+
+
+def test_the_largest_coefficient_has_derivatives_of_every_order():
+    sigma = Activation([0] * 20 + [2**900 - 1])
+    assert all(np.isfinite(sigma.floats(order)).all() for order in range(22))

@@ -24,6 +24,15 @@ def test_every_analytic_function_has_a_reference():
     assert set(REFERENCE) == set(ANALYTIC)
 
 
+@pytest.mark.parametrize("name", [*PIECEWISE, *ANALYTIC, "z + z^3"])
+@pytest.mark.parametrize("order", [0, 1])
+def test_lists_and_integers_of_every_kind_are_numbers(name, order):
+    sigma, expected = Activation.parse(name), Activation.parse(name)(np.array([1.0, 2.0]), order)
+    for z in ([1, 2], (1.0, 2.0), *(np.array([1, 2], kind) for kind in ("uint8", "int8", "int64", "uint64"))):
+        assert np.array_equal(sigma(z, order), expected), z
+    assert sigma(np.uint8(2), order) == expected[1]
+
+
 class TestNames:
     @pytest.mark.parametrize("name", [*PIECEWISE, *ANALYTIC, "z + z^3"])
     def test_text_and_repr_read_back(self, name):
