@@ -16,7 +16,7 @@ from identify.attacks.smoothing import sigmoid_relu, smoothed, softplus_relu
 from identify.base.errors import InputError
 from identify.base.options import choice, number
 from identify.problem.arrays import ShapeError
-from identify.problem.network import Network
+from identify.problem.network import Network, check_same_architecture
 
 HINGE = 5.0
 """Weight of the penalty on multipliers below their bound."""
@@ -185,13 +185,11 @@ def loo(
     Raises
     ------
     ShapeError
-        If the networks do not have the same layers, or ``image`` is not a shape of their inputs.
+        If the networks do not have the same layers and activations, or ``image`` is not a shape of their inputs.
     ValueError
         For weights below zero, or ``high_frequency`` without ``image``.
     """
-    shapes = [{name: value.shape for name, value in net.parameters.items()} for net in (initial, final)]
-    if shapes[0] != shapes[1]:
-        raise ShapeError(f"final: {final!r} does not have the same architecture as initial: {initial!r}")
+    check_same_architecture(initial, final)
     names, C, d = initial.parameters, initial.n_outputs, initial.n_inputs
     change = {name: final.parameters[name] - initial.parameters[name] for name in names}
     for word, weight in (("high_frequency", high_frequency), ("sparsity", sparsity)):

@@ -202,10 +202,10 @@ def _go_on(clock: Clock, reserved: float) -> bool:
 
 def _block(at: int, clock: Clock, pace: float, reserved: float) -> int:
     """Iterations to the next multiple of ``BLOCK``, or fewer if time is short; ``pace``: seconds of one, 0 while it is not known."""
-    whole = BLOCK - at % BLOCK
+    block = BLOCK - at % BLOCK
     if clock.deadline is None:
-        return whole
-    return min(whole, max(int((clock.deadline - reserved - time.monotonic()) / pace), 1) if pace else 1)
+        return block
+    return min(block, max(int((clock.deadline - reserved - time.monotonic()) / pace), 1) if pace else 1)
 
 
 @jax.jit

@@ -69,9 +69,9 @@ def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = 
     >>> in_row_space(buzaglo(network, kind="weight-decay")).basis.shape
     (1, 4)
     """
-    whole = np.asarray(attack.objective(1).target["W1"])
-    basis = row_space(whole, noise=noise, dimension=dimension)
-    outside = float((whole**2).sum() - ((whole @ basis.T) ** 2).sum())
+    target = np.asarray(attack.objective(1).target["W1"])
+    basis = row_space(target, noise=noise, dimension=dimension)
+    outside = float((target**2).sum() - ((target @ basis.T) ** 2).sum())
     with jax.enable_x64(True):
         rows, rest = jax.device_put(basis), jnp.asarray(max(outside, 0.0), float)
 

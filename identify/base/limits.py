@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from identify.base.errors import InputError, OutOfTimeError
@@ -155,7 +157,9 @@ def refuse_above(bytes_needed: int, what: str) -> None:
 
 
 def readable(size: float) -> str:
-    """A number of bytes as a person reads it."""
+    """A number of bytes as a person reads it; an integer may be larger than every float."""
+    if size > sys.float_info.max:
+        return f"{Decimal(size) / 2**40:.1e} TiB"
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}"

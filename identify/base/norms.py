@@ -16,7 +16,7 @@ ORDINARY = 2.0**ORDINARY_EXPONENT
 
 
 def _norm(values: np.ndarray, k: int) -> np.floating:
-    return np.linalg.norm(scaled(values, -k) if k else values)
+    return np.linalg.norm(scaled(values, -k) if k else np.asarray(values, dtype=float))
 
 
 def exponent(values: Float[np.ndarray, "*shape"]) -> int:
@@ -35,12 +35,13 @@ def size(values: Float[np.ndarray, "*shape"]) -> float:
     """The Euclidean norm of all numbers; infinite only where it is no double, and not a number where one is not."""
     k = exponent(values)
     if abs(k) < ORDINARY_EXPONENT:
-        return float(np.linalg.norm(values))
+        return float(np.linalg.norm(np.asarray(values, dtype=float)))  # squares of shorter formats overflow earlier
     return float(scaled(np.linalg.norm(scaled(values, -k)), k))
 
 
 def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """The Euclidean norm of each row."""
+    rows = np.asarray(rows, dtype=float)
     largest = np.abs(rows).max(axis=1, initial=0.0)
     if ((largest < ORDINARY) & ((largest > 1 / ORDINARY) | (largest == 0))).all():
         return np.linalg.norm(rows, axis=1)

@@ -2,7 +2,7 @@
 
 Keys of two layers: ``W``, ``a``, ``bias``, ``target_W``, ``target_a``, ``target_bias``. Of any depth: ``W1``, ``b1``, ``W2``, ... for the
 weights and biases of each layer, ``target_W1``, ``target_b1``, ... for the updates that were observed (minus the gradient). In both
-cases ``activation`` (text), ``regime`` (text), and optionally ``X``, ``c``; for two layers also ``labels``, ``decay``, ``loss`` (text).
+cases ``activation`` (text), ``regime`` (text), and optionally ``X``, ``c``, ``labels``, ``decay``, ``loss`` (text).
 Targets may be left out for the self-trained regimes, where they are the parameters themselves. Files are read without pickles, and
 written whole or not at all.
 """
@@ -10,7 +10,7 @@ written whole or not at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError
 from identify.base.files import replacing
 from identify.base.opening import shown
-from identify.base.options import choice, natural
+from identify.base.options import REGIMES, choice, natural
 from identify.checkpoints import ProblemFileError, layers, read_arrays
 from identify.problem.activation import Activation
 from identify.problem.data import check_data
@@ -30,7 +30,9 @@ from identify.problem.network import Network, TwoLayerNetwork, from_parameters
 from identify.problem.refusals import refuse_recovery_only
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
-ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", "labels", "decay", "X", "c")
+BESIDE = ("labels", "decay", "X", "c")
+ARRAYS = ("W", "a", "bias", "target_W", "target_a", "target_bias", *BESIDE)
+TARGET = "target_"
 TEXTS = ("activation", "regime", "loss")
 
 
@@ -86,43 +88,50 @@ def load_problem(path: str | Path, *, activation: Activation | str | None = None
         parts = [f"unknown keys {', '.join(map(shown, unknown))}"] * bool(unknown) + [f"no key {', '.join(missing)}"] * bool(missing)
         advice = f"a problem file has {', '.join((*ARRAYS, *TEXTS))}; identify audit takes other networks"
         raise ProblemFileError(path, " and ".join(parts), advice)
-    text = {name: _text(path, name, contents[name]) for name in TEXTS if name in contents}
     get = contents.get
-    regime = choice("regime", text.get("regime", "gradient"), ("gradient", "lazy", *SELF_TRAINED))
-    net = TwoLayerNetwork(contents["W"], contents["a"], Activation.parse(text["activation"]), bias=get("bias"))
-    decay = _number(path, "decay", contents["decay"]) if "decay" in contents else None
-    targets = {1: (get("target_W"), get("target_bias")), 2: get("target_a")}
-    if regime in SELF_TRAINED and all(get(f"target_{part}") is None for part in ("W", "bias", "a")):
-        if regime == "max-margin":
-            system = KKTSystem.max_margin(net, labels=get("labels"))
-        else:
-            if decay is None:
-                raise ProblemFileError(path, "has the regime weight-decay and no key decay", "add decay, or targets")
-            system = KKTSystem.weight_decay(net, decay=decay, loss=text.get("loss"))
-    else:
-        system = KKTSystem(net, targets, regime, labels=get("labels"), loss=text.get("loss"), decay=decay)
-    return _with_data(path, system, contents)
+    sigma = Activation.parse(_text(path, "activation", contents["activation"]))
+    net = TwoLayerNetwork(contents["W"], contents["a"], sigma, bias=get("bias"))
+    targets = {1: (get("target_W"), get("target_bias")), 2: (get("target_a"), None)}
+    return _with_data(path, _posed(path, net, targets, contents), contents)
 
 
 def _of_any_depth(path: Path, contents: dict[str, np.ndarray]) -> Problem:
-    """A problem whose layers are numbered; every regime but those of the network's own parameters needs targets."""
+    """A problem whose layers are numbered."""
     layer = re.compile("[Wb][1-9][0-9]?")
     own = {name: value for name, value in contents.items() if layer.fullmatch(name)}
-    targets = {name.removeprefix("target_"): value for name, value in contents.items() if layer.fullmatch(name.removeprefix("target_"))}
-    targets = {name: value for name, value in targets.items() if f"target_{name}" in contents}
-    unknown = sorted(set(contents) - set(own) - {f"target_{name}" for name in targets} - {"X", "c", "activation", "regime"}, key=natural)
-    if unknown or "activation" not in contents or not targets:
+    targets = {name.removeprefix(TARGET): value for name, value in contents.items() if name.startswith(TARGET)}
+    beside = {f"{TARGET}{name}" for name in targets if layer.fullmatch(name)} | {*BESIDE, *TEXTS}
+    unknown = sorted(set(contents) - set(own) - beside, key=natural)
+    lacks_targets = not targets and _regime(path, contents) not in SELF_TRAINED
+    if unknown or "activation" not in contents or lacks_targets:
         wrong = [f"unknown keys {', '.join(map(shown, unknown))}"] * bool(unknown) + ["no key activation"] * ("activation" not in contents)
-        wrong += ["no key target_W1, target_b1, ..."] * (not targets)
-        advice = "a problem of numbered layers has W1, b1, W2, ..., target_W1, target_b1, target_W2, ..., activation, regime, X, c"
+        wrong += ["no key target_W1, target_b1, ..."] * lacks_targets
+        advice = f"a problem of numbered layers has W1, b1, W2, ..., target_W1, target_b1, target_W2, ..., {', '.join((*TEXTS, *BESIDE))}"
         raise ProblemFileError(path, " and ".join(wrong), advice)
-    regime = choice("regime", _text(path, "regime", contents["regime"]) if "regime" in contents else "gradient", ("gradient", "lazy"))
     net = from_parameters(own, Activation.parse(_text(path, "activation", contents["activation"])), argument=str(path))
     layers = {k: (targets.pop(f"W{k}", None), targets.pop(f"b{k}", None)) for k in range(1, net.depth + 1)}
     if targets:
         advice = "expected targets for layers that the network has"
         raise ProblemFileError(path, f"has targets {', '.join(f'target_{name}' for name in targets)} beyond its {net.depth} layers", advice)
-    return _with_data(path, KKTSystem(net, layers, regime), contents)
+    return _with_data(path, _posed(path, net, layers, contents), contents)
+
+
+def _posed(path: Path, net: Network, targets: Mapping[int, tuple[Any, Any]], contents: dict[str, np.ndarray]) -> KKTSystem:
+    """The system with these targets; without any, that of a self-trained regime, whose targets are the parameters."""
+    regime, labels = _regime(path, contents), contents.get("labels")
+    loss = _text(path, "loss", contents["loss"]) if "loss" in contents else None
+    decay = _number(path, "decay", contents["decay"]) if "decay" in contents else None
+    if regime not in SELF_TRAINED or any(part is not None for pair in targets.values() for part in pair):
+        return KKTSystem(net, targets, regime, labels=labels, loss=loss, decay=decay)
+    if regime == "max-margin":
+        return KKTSystem.max_margin(net, labels=labels)
+    if decay is None:
+        raise ProblemFileError(path, "has the regime weight-decay and no key decay", "add decay, or targets")
+    return KKTSystem.weight_decay(net, decay=decay, loss=loss)
+
+
+def _regime(path: Path, contents: dict[str, np.ndarray]) -> str:
+    return choice("regime", _text(path, "regime", contents["regime"]), REGIMES) if "regime" in contents else "gradient"
 
 
 def _with_data(path: Path, system: KKTSystem, contents: dict[str, np.ndarray]) -> Problem:
@@ -184,19 +193,11 @@ def problem_arrays(system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike |
             raise InputError(f"activation: received {names} in different layers, expected one for all, which is what a problem file holds")
         numbered = {f"target_{name}": part for name, part in system.parts.items()}
         contents = dict(net.parameters) | numbered | {"activation": str(net.activations[0]), "regime": system.regime}
-        if X is not None or c is not None:
-            contents["X"], contents["c"] = check_data(X, c, net.n_inputs, net.n_outputs)
-        return contents
-    contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
-    optional = {
-        "bias": net.bias,
-        "target_W": system.target_W,
-        "target_bias": system.target_bias,
-        "target_a": system.target_a,
-        "labels": system.labels,
-        "decay": system.decay,
-        "loss": system.loss,
-    }
+        optional: dict[str, Any] = {}
+    else:
+        contents = {"W": net.W, "a": net.a, "activation": str(net.activation), "regime": system.regime}
+        optional = {"bias": net.bias, "target_W": system.target_W, "target_bias": system.target_bias, "target_a": system.target_a}
+    optional |= {"labels": system.labels, "decay": system.decay, "loss": system.loss}
     if X is not None or c is not None:
         optional["X"], optional["c"] = check_data(X, c, net.n_inputs, net.n_outputs)
     return contents | {name: value for name, value in optional.items() if value is not None}

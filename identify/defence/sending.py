@@ -67,6 +67,12 @@ def sizes(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "
     return len(X) * np.sqrt(squares)
 
 
+def median_size(owner: Owner) -> float:
+    """Of these norms, without samples whose gradient is zero, as that of a sample that activates no neuron."""
+    every = sizes(owner.system, owner.X, owner.c)
+    return float(np.median(every[every > 0]))
+
+
 @dataclass(frozen=True, eq=False)
 class Clipped:
     """The owner's update with every sample's gradient cut to a norm."""
@@ -79,13 +85,14 @@ class Clipped:
     @classmethod
     def of(cls, owner: Owner, norm: float) -> Clipped:
         system, X = owner.system, owner.X
-        c = owner.c * np.minimum(1.0, norm / sizes(system, X, owner.c))[:, None]
+        own = sizes(system, X, owner.c)
+        c = owner.c * np.where(own > norm, norm / np.where(own > norm, own, 1.0), 1.0)[:, None]
         return cls(owner, norm, exact_system(system.network, system.updates, system.regime, X, c), c)
 
 
 def clipping(owner: Owner, levels: tuple[Level, ...]) -> Defence:
     """Clip the gradient of each sample, without noise."""
-    median = float(np.median(sizes(owner.system, owner.X, owner.c)))
+    median = median_size(owner)
 
     def problem(part: Level) -> Problem:
         cut = Clipped.of(owner, float(part) * median)
@@ -97,7 +104,7 @@ def clipping(owner: Owner, levels: tuple[Level, ...]) -> Defence:
 
 def dp_sgd(owner: Owner, levels: tuple[Level, ...], clip: float | None) -> Defence:
     """Clip, and add Gaussian noise of the clipping norm times the multiplier to the sum (of which the mean is sent)."""
-    cut = Clipped.of(owner, float(np.median(sizes(owner.system, owner.X, owner.c))) if clip is None else clip)
+    cut = Clipped.of(owner, median_size(owner) if clip is None else clip)
 
     def problem(multiplier: Level) -> Problem:
         rng, size = np.random.default_rng([owner.seed, 7, levels.index(multiplier)]), float(multiplier) * cut.norm / len(owner.X)

@@ -7,6 +7,7 @@ For :math:`T = \sum_i \gamma_i x_i^{\otimes p}` with Gram matrix G of the :math:
 from __future__ import annotations
 
 from itertools import product
+from math import log10
 
 import numpy as np
 import scipy
@@ -15,6 +16,8 @@ from jaxtyping import Complex, Float
 from identify.base.errors import InputError
 
 MAX_PATHS = 5000
+MAX_DIGITS = 12
+"""Of a number of eigenvectors that is written out."""
 
 
 class PlantingError(InputError):
@@ -32,13 +35,14 @@ class PlantingError(InputError):
 
 
 def count_eigenvectors(n: int, p: int) -> int:
-    count = ((p - 1) ** n - 1) // (p - 2)
-    if count > MAX_PATHS:
-        raise PlantingError(
-            f"samples: {n} samples at degree {p} have {count} complex eigenvectors, and at most {MAX_PATHS} are followed; "
-            "take fewer samples or a lower degree"
-        )
-    return count
+    """((p - 1)^n - 1)/(p - 2), the number of complex ones; raises PlantingError for more than are followed."""
+    if n * log10(p - 1) < MAX_DIGITS and (count := ((p - 1) ** n - 1) // (p - 2)) <= MAX_PATHS:
+        return count
+    many = f"{count}" if n * log10(p - 1) < MAX_DIGITS else f"about 10^{n * log10(p - 1):.0f}"
+    raise PlantingError(
+        f"samples: {n} samples at degree {p} have {many} complex eigenvectors, and at most {MAX_PATHS} are followed; "
+        "take fewer samples or a lower degree"
+    )
 
 
 def eigenvectors(gram: np.ndarray, gamma: np.ndarray, p: int) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:

@@ -151,7 +151,8 @@ class Ambiguity:
         The number of candidates may differ from that of the reference. Cost O(n^2 d + n^3).
         """
         X, Y = np.asarray(X, float), np.asarray(X_reference, float)
-        c, given = np.asarray(c, float).reshape(len(X), -1), X
+        c, given = np.asarray(c, float), X
+        c = c.reshape(len(X), 1) if c.ndim == 1 else c
         above, below = exponent(Y), exponent(X) if self.has_free_scale else exponent(Y)
         X, Y = scaled(X, -below), scaled(Y, -above)
         norms = np.linalg.norm(Y, axis=1)

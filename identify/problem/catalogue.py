@@ -108,21 +108,14 @@ def parameters(text: str, builder: Builder, inside: str | None) -> Sequence[Para
     """The numbers in the parentheses after a name, or the defaults. Raises :class:`ActivationError`."""
     if inside is None and not builder.lists:
         return builder.defaults
-    found = re.findall(r"\s*(\[[^\[\]]*\]|[^,\[\]]+)\s*(?:,|$)", inside or "") if (inside or "").strip() else []
-    values: list[Parameter] = []
-    try:
-        for part in found:
-            listed = part.startswith("[")
-            if listed != builder.lists and listed:
-                raise ValueError(part)
-            values.append([_number(value) for value in part[1:-1].split(",") if value.strip()] if listed else _number(part))
-        shown = re.sub(r"\s", "", ",".join(found))
-        if shown != re.sub(r"\s", "", inside or "").rstrip(",") or not _fits(builder, values):
-            raise ValueError(inside)
-    except (ValueError, ZeroDivisionError):
+    parts = re.findall(r"\s*(\[[^\[\]]*\]|[^,\[\]]+)\s*(?:,|$)", inside or "") if (inside or "").strip() else []
+    values = [_parameter(part) for part in parts]
+    is_whole = re.sub(r"\s", "", ",".join(parts)) == re.sub(r"\s", "", inside or "").rstrip(",")
+    read = [value for value in values if value is not None]
+    if not is_whole or len(read) < len(parts) or not _fits(builder, read):
         expected = f"{builder.name}({builder.shape}), numbers" if builder.shape else f"'{builder.name}' alone: it has no parameters"
-        raise ActivationError(f"activation {text!r}: received the parameters {inside!r}, expected {expected}") from None
-    return values
+        raise ActivationError(f"activation {text!r}: received the parameters {inside!r}, expected {expected}")
+    return read
 
 
 def _fits(builder: Builder, values: Sequence[Parameter]) -> bool:
@@ -131,5 +124,10 @@ def _fits(builder: Builder, values: Sequence[Parameter]) -> bool:
     return 2 <= len(values) <= 4 and [isinstance(value, list) for value in values] == [True, True, False, True][: len(values)]
 
 
-def _number(text: str) -> Fraction:
-    return decimal(text.replace(" ", ""))
+def _parameter(text: str) -> Parameter | None:
+    """A number, or a list of numbers in brackets; None for other text."""
+    if not text.startswith("["):
+        return decimal(text.replace(" ", ""))
+    numbers = [decimal(part.replace(" ", "")) for part in text[1:-1].split(",") if part.strip()]
+    read = [number for number in numbers if number is not None]
+    return read if len(read) == len(numbers) else None

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError, WrongTypeError
-from identify.base.norms import relative_size
+from identify.base.norms import relative_size, scaled
 from identify.base.options import whole
 from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.refusals import Unsupported
@@ -122,6 +122,11 @@ class FeatureSystem:
         c = finite_array("c", c, (len(H), self.n_outputs), "signals of the layer, one row per sample")
         H = H if self.bias is None else np.hstack([H, np.ones((len(H), 1))])
         return relative_size(self.update - c.T @ H, self.update)
+
+    def rescaled(self, k: int) -> FeatureSystem:
+        """The same system in other units: update and signals times 2^k, exactly where none of them over- or underflows."""
+        bias = None if self.bias is None else scaled(self.bias, k)
+        return FeatureSystem(self.phi, self.shape, scaled(self.W, k), bias, self.box, self.smoothed)
 
     def describe(self) -> tuple[str, ...]:
         """The equation in words."""

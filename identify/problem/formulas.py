@@ -64,12 +64,13 @@ def exact(value) -> Fraction:
     return number
 
 
-def decimal(text: str) -> Fraction:
-    """The exact value of a decimal or a fraction. Raises ValueError for other text, and for a power of ten that would not fit in memory."""
+def decimal(text: str) -> Fraction | None:
+    """The exact value of a decimal or a fraction; None for other text, and for a power of ten that would take all memory."""
     _, _, exponent = text.lower().partition("e")
-    if exponent and abs(int(exponent)) > MAX_EXPONENT:
-        raise ValueError(text)
-    return Fraction(text)
+    try:
+        return None if exponent and abs(int(exponent)) > MAX_EXPONENT else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def written(coefficients: Sequence[Fraction]) -> str:
@@ -142,10 +143,10 @@ def _coefficients(node: ast.expr, source: str, text: str, advice: Callable[[str]
         literal = ast.get_source_segment(source, node) or repr(node.value)
         if not isfinite(node.value) if isinstance(node.value, float) else node.value >= MAX_SIZE:
             raise refuse("is too large a number")
-        try:
-            return [decimal(literal.replace("_", ""))]
-        except ValueError:
-            raise refuse("is not a decimal number of usual size") from None
+        number = decimal(literal.replace("_", ""))
+        if number is None:
+            raise refuse("is not a decimal number of usual size")
+        return [number]
     if isinstance(node, ast.Name) and node.id == VARIABLE:
         return [Fraction(0), Fraction(1)]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
-from identify.base.norms import relative_size
+from identify.base.norms import relative_size, scaled
 from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.refusals import Unsupported
 
@@ -102,6 +102,10 @@ class HeadSystem:
         H = finite_array("X", X, (None, self.n_inputs), "features, one sample per row")
         c = finite_array("c", c, (len(H), self.n_outputs), "multipliers, one row per sample")
         return relative_size(self.update - c.T @ self.lifted(H), self.update)
+
+    def rescaled(self, k: int) -> HeadSystem:
+        """The same system in other units: update and multipliers times 2^k, exactly where none of them over- or underflows."""
+        return HeadSystem(self.weights, self.offsets, scaled(self.W, k), None if self.bias is None else scaled(self.bias, k))
 
     def describe(self) -> tuple[str, ...]:
         """The equation in words."""

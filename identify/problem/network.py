@@ -208,10 +208,16 @@ class Network:
         return forward(self.weights, self.biases, self.activations, X)
 
     def signals(self, X: ArrayLike, c: ArrayLike) -> list[Float[np.ndarray, "n out"]]:
-        """:math:`u_i^l` for each layer l: the derivatives of :math:`\\sum_o c_{io} f_o(x_i)` by the pre-activations."""
-        X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
-        c = finite_array("c", c, (len(X), self.n_outputs), "signed multipliers, one row per sample")
-        return backward(self.weights, self.activations, self.forward(X).before, c)
+        """:math:`u_i^l` for each layer l: the derivatives of :math:`\\sum_o c_{io} f_o(x_i)` by the pre-activations.
+
+        ``c`` is (n,) for one output, or (n, C).
+        """
+        passed = self.forward(X)
+        return backward(self.weights, self.activations, passed.before, self._multipliers("c", c, len(passed.outputs)))
+
+    def _multipliers(self, name: str, value: ArrayLike, samples: int) -> Float[np.ndarray, "n C"]:
+        shape = (samples,) if self.n_outputs == 1 and dimensions(value) == 1 else (samples, self.n_outputs)
+        return finite_array(name, value, shape, "signed multipliers, one row per sample").reshape(samples, -1)
 
     def update(self, X: ArrayLike, gamma: ArrayLike) -> dict[int, tuple[Float[np.ndarray, "out in"], Float[np.ndarray, " out"] | None]]:
         r"""The update that samples cause, minus the gradient of a loss: of layer l :math:`\sum_i u_i^l\,(h_i^{l-1}, 1)^\top`.
@@ -241,12 +247,10 @@ class Network:
         >>> net.update([[1.0, 1.0]], [2.0])
         {1: (array([[36., 36.]]), None), 2: (array([[18.]]), None)}
         """
-        X = finite_array("X", X, (None, self.n_inputs), "samples, one per row")
-        flat = self.n_outputs == 1 and dimensions(gamma) == 1
-        shape = (len(X),) if flat else (len(X), self.n_outputs)
-        c = finite_array("gamma", gamma, shape, "signed multipliers, one row per sample").reshape(len(X), -1)
-        found = updates_from((passed := self.forward(X)).entering, backward(self.weights, self.activations, passed.before, c))
-        return {k: (W, None if b is None else u) for k, ((W, u), b) in enumerate(zip(found, self.biases, strict=True), 1)}
+        passed = self.forward(X)
+        c = self._multipliers("gamma", gamma, len(passed.outputs))
+        updates = updates_from(passed.entering, backward(self.weights, self.activations, passed.before, c))
+        return {k: (W, None if b is None else u) for k, ((W, u), b) in enumerate(zip(updates, self.biases, strict=True), 1)}
 
     @property
     def has_output_bias(self) -> bool:

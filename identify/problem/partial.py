@@ -47,7 +47,7 @@ class Sent(NamedTuple):
         return self.rows[:, None] & self.columns
 
 
-def known_array(name: str, value: Any, shape: tuple[int, ...], meaning: str) -> np.ndarray:
+def known_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: str) -> np.ndarray:
     """A target as :func:`finite_array` reads it, with NaN for what is masked or NaN. Raises :class:`ShapeError` if that is all of it."""
     if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
         given = np.asarray(np.ma.getdata(value))

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.norms import relative_size
 from identify.problem.rank import Spectrum
 from identify.problem.system import SELF_TRAINED, KKTSystem
 
@@ -89,8 +90,7 @@ def roundoff(system: KKTSystem) -> float:
     unit = format_of(*parts)
     if system.regime in SELF_TRAINED:
         return unit
-    size = sum(np.linalg.norm(part) for part in parts)
-    return float(np.clip(unit * size / np.linalg.norm(system.target), unit, LARGEST))
+    return float(np.clip(unit * sum(relative_size(part, system.target) for part in parts), unit, LARGEST))
 
 
 def format_of(*parts: Float[np.ndarray, "..."]) -> float:

@@ -64,6 +64,12 @@ class KKTSystem(Received, OneLayer):
     ) -> None:
         choice("regime", regime, REGIMES)
         check_network("network", network)
+        if loss is not None:
+            choice("loss", loss, LOSSES)
+            if network.n_outputs > 1:
+                raise InputError(f"loss: {loss!r} is for one output, the network has {network.n_outputs}; pass loss=None")
+        if labels is not None and network.n_outputs > 1:
+            raise InputError(f"labels: +1/-1 labels are for one output, the network has {network.n_outputs}; pass labels=None")
         network, given = of_two_layers(network, completed(network, updates), regime)
         values = {
             "network": network,
@@ -71,7 +77,7 @@ class KKTSystem(Received, OneLayer):
             "regime": regime,
             "labels": None if labels is None else check_labels(labels),
             "loss": loss,
-            "decay": decay,
+            "decay": None if decay is None else positive("decay", decay),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -231,10 +237,6 @@ class KKTSystem(Received, OneLayer):
         """
         check_network("network", network)
         decay = positive("decay", decay)
-        if loss is not None:
-            choice("loss", loss, LOSSES)
-            if network.n_outputs > 1:
-                raise InputError(f"loss: {loss!r} is for one output, the network has {network.n_outputs}; pass loss=None")
         return cls._of_parameters(network, decay, layers, regime="weight-decay", loss=loss, decay=decay)
 
     @classmethod
@@ -247,10 +249,6 @@ class KKTSystem(Received, OneLayer):
         for others the system can be posed, but training does not imply it. ``layers`` as for :meth:`weight_decay`.
         """
         check_network("network", network)
-        if labels is not None:
-            labels = check_labels(labels)
-            if network.n_outputs > 1:
-                raise InputError(f"labels: +1/-1 labels are for one output, the network has {network.n_outputs}; pass labels=None")
         return cls._of_parameters(network, 1.0, layers, regime="max-margin", labels=labels)
 
     @classmethod

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from identify.base.norms import exponent, scaled
 from identify.base.options import valid_seed, whole
+from identify.problem.arrays import ShapeError
 from identify.problem.partial import known_array
 from identify.problem.precision import format_of
 from identify.recovery.solution import Failure, InapplicableError
@@ -116,13 +118,17 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
     (1, True)
     """
     most, seed = None if samples is None else whole("samples", samples), valid_seed(seed)
-    W = known_array("W", W, np.shape(W), "an update of one layer, one row for each neuron")
+    W = known_array("W", W, (None, None), "an update of one layer, one row for each neuron")
     matrix = np.array(W, dtype=float)
     if bias is not None:
         matrix = np.hstack([matrix, known_array("bias", bias, (len(matrix),), "one number for each neuron")[:, None]])
     known = ~np.isnan(matrix)
+    if not np.any(matrix[known]):
+        raise ShapeError("W: every known number is zero; expected a non-zero gradient or change")
     rows, columns = known.any(axis=1), known.any(axis=0)
-    size = float(np.sqrt(np.mean(matrix[known] ** 2))) or 1.0
+    unit = exponent(matrix[known])
+    matrix = scaled(matrix, -unit)
+    size = float(np.sqrt(np.mean(matrix[known] ** 2)))
     precision = EXPLAINED * max(format_of(matrix[known]), 2.0**-53)
     rank = 0
     while True:
@@ -141,12 +147,12 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
     held_out = float(np.sqrt(np.mean((first.matrix[hidden] - part[hidden]) ** 2)))
     if not held_out <= TOLD * max(fit.misfit, precision):
         raise InapplicableError.of(Failure.UNTOLD, rank=rank, held_out=held_out, misfit=fit.misfit)
-    whole_matrix = np.full(matrix.shape, np.nan)
-    whole_matrix[np.ix_(rows, columns)] = np.where(seen, part, fit.matrix) * size
-    filled = int(np.sum(~np.isnan(whole_matrix)) - np.sum(known[np.ix_(rows, columns)]))
+    completed = np.full(matrix.shape, np.nan)
+    completed[np.ix_(rows, columns)] = scaled(np.where(seen, part, fit.matrix) * size, unit)
+    filled = int(np.sum(~np.isnan(completed)) - np.sum(known[np.ix_(rows, columns)]))
     if bias is None:
-        return Completion(whole_matrix, None, rank, fit.misfit, held_out, fit.rate, filled)
-    return Completion(whole_matrix[:, :-1], whole_matrix[:, -1], rank, fit.misfit, held_out, fit.rate, filled)
+        return Completion(completed, None, rank, fit.misfit, held_out, fit.rate, filled)
+    return Completion(completed[:, :-1], completed[:, -1], rank, fit.misfit, held_out, fit.rate, filled)
 
 
 @dataclass(frozen=True, eq=False)

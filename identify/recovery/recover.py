@@ -186,7 +186,13 @@ def recover(
     seed = valid_seed(seed)
     if isinstance(system, ALONE) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
         began = time.monotonic()
-        batch = by_separation(system, samples, method, starts, seed, budget, tolerance, checkpoint, data, progress)
+        usual, k = _in_usual_units(system)
+        known = data
+        if k and data is not None:
+            X, c = check_pair("data", data, system.network if isinstance(system, (KKTSystem, StepsSystem)) else system)
+            known = X, scaled(c, k)
+        batch = by_separation(usual, samples, method, starts, seed, budget, tolerance, checkpoint, known, progress)
+        batch = replace(batch, c=scaled(batch.c, -k)) if k else batch
         if not judge or isinstance(system, ALONE):
             return doubted(batch)
         progress("judging the data exactly")
@@ -203,17 +209,27 @@ def recover(
         budget is None,
         progress,
     )
-    k = -exponent(system.target) if system.loss is None else 0  # closures hold in these units only
-    k = k if abs(k) > FAR else 0
+    usual, k = _in_usual_units(system)
     if known is not None:
         known = known[0], scaled(known[1], k)
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
-        work, found = _recover(system.rescaled(k) if k else system, options, known)
+        work, found = _recover(usual, options, known)
         found = replace(found, c=scaled(found.c, -k)) if k else found
         if not judge:
             return found
         progress("judging the data exactly")
         return doubted(replace(found, uniqueness=judged(system, found, work.precision, seconds_left())))
+
+
+def _in_usual_units(system: Any) -> tuple[Any, int]:
+    """The system with targets and multipliers times 2^k, so that their squares are doubles; k is 0 if they are as they stand.
+
+    Closures hold in the given units only, and training has units of its own: such systems stay as they are.
+    """
+    if isinstance(system, StepsSystem) or (isinstance(system, KKTSystem) and system.loss is not None):
+        return system, 0
+    k = -exponent(system.target if isinstance(system, KKTSystem) else system.update)
+    return (system.rescaled(k), k) if abs(k) > FAR else (system, 0)
 
 
 def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.ndarray] | None) -> tuple[Work, Recovery]:

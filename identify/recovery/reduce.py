@@ -15,6 +15,9 @@ from identify.problem.network import TwoLayerNetwork
 from identify.problem.rank import Spectrum
 from identify.problem.system import KKTSystem
 
+AT_INFINITY = 1e-14
+"""Last coordinate of unit vectors at which it is rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
@@ -40,6 +43,8 @@ class Reduced:
             return cls.trivial(system)
         directions = Spectrum.of(system, directions=True).directions if spectrum is None else spectrum.directions
         assert directions is not None
+        if affine and not np.linalg.norm(directions[:samples, -1]) > AT_INFINITY:
+            return cls.trivial(system)  # no sample (x, 1) is a combination of these directions
         return cls(system, *_coordinates(directions[:samples].T, affine))
 
     @classmethod

@@ -16,6 +16,9 @@ from scipy.special import lambertw
 from identify.problem.system import KKTSystem
 from identify.recovery.solution import Failure, InapplicableError
 
+LEAST = 1e-280
+"""Multipliers, times the number of samples, below which no scale is looked for."""
+
 
 def fix_free_scale(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]):
     """Scaled (X, c), and evidence. Returned unchanged when no side equation is in force.
@@ -55,8 +58,10 @@ def choose_signs(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.nda
 
 
 def _closure_roots(weight: float, margin: float, samples: int) -> list[float]:
-    """All u > 0 with u = samples · weight · (1 + exp(u · margin)): scales at which the closure holds."""
+    """All u > 0 with u = samples · weight · (1 + exp(u · margin)): scales at which the closure holds. None for a weight of zero."""
     level = samples * weight
+    if level < LEAST:  # no multiplier of the logistic loss vanishes, and gaps below would underflow
+        return []
 
     def gap(u: float) -> float:
         return u / (1 + np.exp(min(u * margin, 700.0))) - level

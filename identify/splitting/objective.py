@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.problem.activation import horner
-from identify.problem.gradients import Observed, jacobian, weighted_gradients
+from identify.problem.gradients import Observed, jacobian, unflatten, weighted_gradients
 
 if TYPE_CHECKING:
     from identify.recovery.equations import Equations
@@ -126,13 +126,7 @@ class KKTObjective:
     def pull(self, X, c) -> Pull:
         """rho: the residual weighted once more, by layer, zero for rows that are not observed."""
         rho = self.residual(X, c) * (self.weights / self.scale**0.5)
-        (m, d), outputs = self.W.shape, len(self.A)
-        parts, start = [], 0
-        for shape, rows in zip(((m, d), (m,), (outputs, m)), self.observed, strict=True):
-            size = int(np.prod(shape)) if rows else 0
-            parts.append(rho[start : start + size].reshape(shape) if rows else np.zeros(shape))
-            start += size
-        return Pull(*parts)
+        return Pull(*unflatten(rho, (self.W.shape, self.offsets.shape, self.A.shape), self.observed, np.zeros))
 
     def jacobian(self, X, c):
         """Jacobian of :meth:`residual` in (x_1, c_1, ..., x_k, c_k)."""

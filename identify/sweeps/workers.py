@@ -26,7 +26,7 @@ from identify.sweeps.task import AnyTask, Outcome
 AHEAD = 4096
 """Number of tasks that an executor of the caller has at a time: enough for a large cluster, few enough for its scheduler."""
 ATTEMPTS = 2
-"""Lock that is held while processes start."""
+"""Number of times that processes are started, if they die at once."""
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",

@@ -299,7 +299,7 @@ def _expression(index: int, equation: Any, known: dict[str, Symbol]) -> Expr:
     foreign = sorted(str(symbol) for symbol in value.free_symbols if known.get(symbol.name) != symbol)
     if foreign:
         raise InputError(f"equations[{index}]: contains {', '.join(foreign)}; expected only the symbols in unknowns and parameters")
-    exact = value.xreplace({number: Rational(*float(number).as_integer_ratio()) for number in value.atoms(Float)})
+    exact = value.xreplace({number: Rational(number) for number in value.atoms(Float)})
     try:
         Poly(exact, *known.values(), domain="QQ")
     except PolynomialError as error:

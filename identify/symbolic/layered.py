@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from identify.symbolic.polynomials import Polynomials
 
 
+COUNTLESS = 10**30
+"""Stands for every larger number of terms: the number of those of a deep network has itself a number of digits that grows with depth."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class LayeredSystem(SymbolicSystem):
     """The KKT system of a network with piecewise-linear or analytic activations, more than two layers, or an observed output bias.
@@ -163,8 +167,8 @@ class LayeredSystem(SymbolicSystem):
         degrees = [1 if isinstance(sigma, PiecewiseLinear) else sigma.degree for sigma in self.activations]
 
         def most(terms: int, degree: int) -> int:
-            """No more than there are monomials, where weights are numbers and nothing but the sample is unknown."""
-            return min(terms, comb(n.inputs + degree, degree)) if exact and not slopes else terms
+            """No more than there are monomials, if weights are numbers and nothing but the sample is unknown."""
+            return min(terms, comb(n.inputs + degree, n.inputs) if exact and not slopes else COUNTLESS, COUNTLESS)
 
         entering, derived, degree = [1], [], 1
         for k, sigma in enumerate(self.activations):
@@ -175,14 +179,14 @@ class LayeredSystem(SymbolicSystem):
             else:
                 value, slope = (sum(comb(before + p - order - 1, p - order) for p in (0, *sigma.support) if p >= order) for order in (0, 1))
             derived.append(most(slope, degree * (degrees[k] - 1)))
-            degree *= degrees[k]
+            degree = min(degree * degrees[k], COUNTLESS)
             entering.append(most(value, degree))
         signal, total = 1, 0
         for k in reversed(range(n.depth)):
             of_weights, of_bias = self.seen[k]
             total += n.samples * n.sizes[k + 1] * signal * (n.sizes[k] * of_weights * entering[k] + of_bias)
             if k:
-                signal = min(n.sizes[k + 1] * signal * derived[k - 1], n.outputs * most(10**30, degree))
+                signal = min(n.sizes[k + 1] * signal * derived[k - 1], n.outputs * most(COUNTLESS, degree))
         return total
 
     def expand(self) -> Polynomials:

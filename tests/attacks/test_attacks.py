@@ -351,6 +351,8 @@ class TestReconstruct:
             published.buzaglo(network(), kind="multiclass")
         with pytest.raises(ShapeError, match="does not have the same architecture"):
             published.loo(network(), network(sizes=(4, 6, 1)))
+        with pytest.raises(ShapeError, match="its activation tanh is not that of initial"):
+            published.loo(network(), Network(network().weights, biases=network().biases, activation="tanh"))
         with pytest.raises(ValueError, match="cap > 1"):
             Splitting(cap=1)
 

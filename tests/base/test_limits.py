@@ -47,6 +47,7 @@ def test_limit_of_the_machine(monkeypatch):
         (3 * 2**30, "3 GiB"),
         (2**41, "2.0 TiB"),
         (2**62, "4.2e+06 TiB"),
+        (10**400, "9.1e+387 TiB"),
     ],
 )
 def test_readable(size, text):

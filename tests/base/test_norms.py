@@ -38,6 +38,12 @@ def test_what_is_no_number():
     assert np.isnan(row_sizes(np.array([[np.nan, 1.0], [3.0, 4.0]]))[0]) and row_sizes(np.array([[np.inf, 1.0], [3.0, 4.0]]))[1] == 5.0
 
 
+def test_numbers_of_shorter_formats_are_squared_as_doubles():
+    values = np.array([3e30, 4e30], np.float32)
+    assert size(values) == pytest.approx(5e30, rel=1e-6) and row_sizes(values[None]) == pytest.approx([5e30], rel=1e-6)
+    assert relative_size(values, values) == 1.0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_equal_rows(seed):
     rng = np.random.default_rng(seed)

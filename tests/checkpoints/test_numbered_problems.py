@@ -49,3 +49,28 @@ def test_activations_that_differ_from_layer_to_layer_are_not_written(tmp_path):
     with pytest.raises(idf.InputError, match="in different layers"):
         idf.save_problem(tmp_path / "p.npz", system)
     assert not (tmp_path / "p.npz").exists()
+
+
+def test_the_order_of_the_arrays_in_a_file_means_nothing(problem, tmp_path):
+    path = idf.save_problem(tmp_path / "update.npz", problem[0])
+    with np.load(path) as file:
+        contents = dict(file)
+    np.savez(path, **dict(reversed(contents.items())))
+    assert np.array_equal(idf.load_problem(path).system.target, problem[0].target)
+
+
+@pytest.mark.parametrize("regime", ["weight-decay", "max-margin"])
+@pytest.mark.parametrize("with_targets", [True, False])
+def test_networks_trained_on_their_data_are_read_back(tmp_path, regime, with_targets):
+    rng = np.random.default_rng(0)
+    net = idf.Network([rng.standard_normal(shape) for shape in ((4, 3), (5, 4), (1, 5))], activation="relu")
+    own = {"decay": 0.1, "loss": "logistic"} if regime == "weight-decay" else {"labels": [1, -1, 1]}
+    system = getattr(idf.KKTSystem, regime.replace("-", "_"))(net, **own)
+    path = idf.save_problem(tmp_path / "trained.npz", system)
+    if not with_targets:
+        with np.load(path) as file:
+            contents = {name: value for name, value in file.items() if not name.startswith("target_")}
+        np.savez(path, **contents)
+    read = idf.load_problem(path).system
+    assert np.array_equal(read.target, system.target) and (read.regime, read.decay, read.loss) == (regime, system.decay, system.loss)
+    assert np.array_equal(read.labels, system.labels) if regime == "max-margin" else read.labels is None

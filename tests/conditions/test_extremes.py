@@ -79,6 +79,19 @@ class TestSizes:
         assert bars.singular_values == pytest.approx(usual.singular_values, rel=1e-6)
         assert bars.perturbations == pytest.approx(usual.perturbations, rel=1e-6, abs=1e-18)
 
+    @pytest.mark.parametrize("options", [{"width": 20}, {"width": (20, 30), "activation": "leaky_relu"}, {"width": 20, "outputs": 1}])
+    def test_thousands_of_samples_of_a_piecewise_linear_network(self, options):
+        """Prices of searches through 2^n choices are asked before counting decides: they need not be doubles."""
+        config = Configuration(**{"inputs": 5, "samples": 3000, "activation": "relu", "outputs": 3} | options)
+        assert check(config, budget=5.0).verdict is Verdict.NOT_UNIQUE
+
+    @pytest.mark.parametrize("k", [-590, 590])
+    def test_competitors_are_found_in_any_unit(self, k):
+        """Backward equations of a narrow network admit other points, whatever the unit of the multipliers."""
+        system, truth = Configuration(inputs=3, samples=2, width=8, activation="tanh", layers="first", bias=True).plant(0)
+        usual, moved = (check(system.rescaled(j), data=(truth.X, scaled(truth.c, j)))["competitors"] for j in (0, k))
+        assert moved.evidence == usual.evidence and usual.evidence["converged"] > 0
+
     @pytest.mark.parametrize("k", [-590, 590])
     def test_wrong_data_are_refused_with_a_number(self, k):
         system, truth = Configuration(inputs=3, samples=2, width=20, activation="z + z^3").plant(1)

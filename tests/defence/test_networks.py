@@ -17,6 +17,7 @@ from identify.defence.asking import given_problem, owner_of
 from identify.defence.findings import Advised, Calibration, Prediction
 from identify.defence.information import information
 from identify.defence.levels import Tried, exact_system
+from identify.defence.sending import Clipped, median_size, sizes
 
 CONFIG = idf.Configuration(inputs=20, samples=4, width=(40, 30), activation="relu", outputs=5, bias=True)
 DEEP = ("weights", "width", "batch", "formats", "clipping", "dp_sgd", "steps", "withheld")
@@ -304,3 +305,14 @@ class TestUnrolled:
             if any(name == f"W{k}" for k in (1, 2, 3)):
                 np.testing.assert_allclose(part, net.parameters[name], rtol=1e-12)
         assert problem.unrolled.steps == 2 and problem.unrolled.learning_rate == 0.03 and problem.approximate
+
+
+def test_a_sample_that_activates_no_neuron_is_not_clipped():
+    """Its gradient in the observed layer is zero: there is nothing to scale, and no division by its norm."""
+    rng = np.random.default_rng(0)
+    net = idf.Network([np.abs(rng.standard_normal((8, 4))), rng.standard_normal((3, 8)), rng.standard_normal((2, 3))], activation="relu")
+    X, c = np.vstack([-np.ones(4), np.abs(rng.standard_normal((2, 4)))]), rng.standard_normal((3, 2))
+    owner, _ = owner_of(idf.KKTSystem.gradient(net, layers={2: net.update(X, c)[2]}), X, c, 24, 0)
+    norms = sizes(owner.system, X, owner.c)
+    assert norms[0] == 0 < norms[1:].min() and median_size(owner) == np.median(norms[1:])
+    assert np.array_equal(Clipped.of(owner, norms[1:].min() / 2).c[0], c[0]) and np.abs(Clipped.of(owner, 1e-3).c[1:]).max() < 1e-2

@@ -286,6 +286,8 @@ def test_too_many_samples_to_follow():
         max_margin_point(np.eye(13), np.ones(13), "z^3")
     with pytest.raises(PlantingError, match="samples at degree 8"):
         generic_point(np.random.default_rng(0), inputs=9, samples=6, width=2, activation="z^8", bias=False, regime="max-margin")
+    with pytest.raises(PlantingError, match="15000 samples at degree 3 have about 10.4515 complex eigenvectors"):
+        generic_point(np.random.default_rng(0), inputs=15000, samples=15000, width=2, activation="z^3", bias=False, regime="max-margin")
 
 
 def test_no_multipliers():

@@ -140,3 +140,10 @@ def test_normal_form_keeps_data_that_are_in_it():
     _system, truth = Configuration(inputs=3, samples=4, width=5, activation="z^3", outputs=2).plant(0)
     atoms, summed, dropped, merged = normal_form(truth.X, truth.c)
     assert np.array_equal(atoms, truth.X) and np.array_equal(summed, truth.c) and dropped == merged == 0
+
+
+@pytest.mark.parametrize("group", ["none", "sign", "scaling", "positive scaling", "even scaling"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_nothing_is_matched_with_no_candidate(group, outputs):
+    match = Ambiguity(group, 1).match(np.zeros((0, 3)), np.zeros((0, outputs)), np.ones((2, 3)), np.ones((2, outputs)))
+    assert match.order.tolist() == [-1, -1] and np.isinf(match.errors).all() and match.c.shape == (2, outputs)

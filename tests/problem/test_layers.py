@@ -189,6 +189,12 @@ class TestPasses:
             assert np.allclose(u[:, 1], (moved[0] - moved[1]) / (2 * h), atol=1e-7)
         assert all(np.array_equal(a, b) for a, b in zip(signals, backward(net.weights, net.activations, passed.before, c), strict=True))
 
+    def test_multipliers_of_one_output_may_be_a_vector(self):
+        net, X, c = Network([np.eye(2), np.ones((1, 2))], activation="relu"), np.eye(2), np.array([1.0, -2.0])
+        assert all(np.array_equal(u, v) for u, v in zip(net.signals(X, c), net.signals(X, c[:, None]), strict=True))
+        with pytest.raises(ShapeError, match=r"c: received shape \(3,\), expected \(2\)"):
+            net.signals(X, [1.0, 2.0, 3.0])
+
 
 class TestSystems:
     @pytest.mark.parametrize("shape", SHAPES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import identify as idf
-from identify.problem.precision import Precision, Source, format_of
+from identify.problem.precision import Precision, Source, format_of, roundoff
 from identify.problem.rank import Spectrum
 
 
@@ -27,6 +27,15 @@ class TestFormats:
         assert format_of(np.zeros(5)) == 2.0**-53
         assert format_of(to_bits(rng.standard_normal(9), 24), to_bits(rng.standard_normal((200, 400)), 24)) == 2.0**-24
         assert format_of(to_bits(rng.standard_normal((200, 400)), 24), rng.standard_normal(9)) == 2.0**-53
+
+
+@pytest.mark.parametrize("k", [-590, 490])
+def test_lazy_targets_of_any_size_carry_the_rounding_of_the_parameters(k):
+    rng = np.random.default_rng(0)
+    nets = [idf.Network([rng.standard_normal((5, 3)), rng.standard_normal((1, 5))], activation="z + z^2") for _ in range(2)]
+    scaled = [idf.Network([np.ldexp(W, k) for W in net.weights], activation="z + z^2") for net in nets]
+    usual, moved = (roundoff(idf.KKTSystem.lazy(*pair)) for pair in (nets, scaled))
+    assert 2.0**-53 < usual < 1e-14 and moved == pytest.approx(usual, rel=1e-12)
 
 
 class TestNoise:

@@ -190,6 +190,10 @@ TWO_OUTPUTS = TwoLayerNetwork(NET.W, np.ones((2, 3)), "z^3")
         (lambda: KKTSystem.weight_decay(NET, decay=1, layers="none"), ValueError, "layers: received 'none'"),
         (lambda: KKTSystem.max_margin(TWO_OUTPUTS, labels=[1, -1]), ValueError, "labels: .* the network has 2; pass labels=None"),
         (lambda: KKTSystem.max_margin("net"), ShapeError, "network: received str"),
+        (lambda: KKTSystem(TWO_OUTPUTS, {1: NET.W}, "max-margin", labels=[1, -1]), ValueError, "labels: .* pass labels=None"),
+        (lambda: KKTSystem(TWO_OUTPUTS, {1: NET.W}, "weight-decay", loss="square"), ValueError, "loss: 'square' is for one output"),
+        (lambda: KKTSystem(NET, {1: NET.W}, "weight-decay", decay=-1.0), ValueError, "decay: received -1.0"),
+        (lambda: KKTSystem(NET, {1: NET.W}, "weight-decay", loss="hinge"), ValueError, "loss: received 'hinge'"),
     ],
 )
 def test_systems_refused(build, error, message):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.problem.arrays import ShapeError
 from identify.recovery.solution import Failure, InapplicableError
 
 
@@ -69,3 +70,19 @@ def test_full_rank_is_not_completed():
         idf.complete(lost(W, 0.1, "random"), samples=2)
     with pytest.raises(idf.ShapeError):
         idf.complete(W, np.ones(3))
+
+
+@pytest.mark.parametrize("k", [-1000, -590, 590, 1000])
+def test_numbers_whose_squares_are_no_doubles(k):
+    W = np.outer(np.arange(1.0, 9.0), np.arange(2.0, 12.0))
+    known = W.copy()
+    known[[0, 3, 5], [1, 4, 4]] = np.nan
+    usual, found = idf.complete(known), idf.complete(np.ldexp(known, k))
+    assert found.rank == usual.rank == 1 and found.rate == pytest.approx(usual.rate, rel=1e-6)
+    assert np.allclose(np.ldexp(found.W, -k), W, rtol=1e-14)
+
+
+@pytest.mark.parametrize("W", [[1.0, np.nan, 2.0], [[0.0, np.nan], [0.0, 0.0]], [[1.0], [2.0, 3.0]], np.zeros((0, 3))])
+def test_what_is_no_update_is_refused(W):
+    with pytest.raises(ShapeError, match="W: "):
+        idf.complete(W)

@@ -1,7 +1,9 @@
 """Recovery: planted data come back, with error bars that can be trusted, and failures say why."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy
 from support.oracles import random_network, system_of
 from support.zoo import MAX_MARGIN_WIDTHS, RECOVERABLE, SMOOTH_CUBIC
 
@@ -264,7 +266,7 @@ class TestSteps:
         assert len(roots) == np.count_nonzero(np.diff(signs))
 
     def test_closure_without_a_root(self):
-        assert _closure_roots(10.0, 1.0, 3) == []
+        assert _closure_roots(10.0, 1.0, 3) == [] == _closure_roots(0.0, 1.0, 3) == _closure_roots(1e-300, -1.0, 3)
 
 
 class TestFailures:
@@ -397,6 +399,35 @@ class TestFailures:
         net = random_network(np.random.default_rng(0), "1 + z^3", inputs=2, width=12)
         with pytest.raises(ValueError, match="samples"):
             recover(KKTSystem.gradient(net, W=np.zeros((12, 2)), a=np.ones(12)))
+
+    def test_biases_whose_target_is_zero(self):
+        """Rows of rank two in which no combination is of the form (x, 1): a residual says so, and nothing is divided by zero."""
+        rng = np.random.default_rng(0)
+        net = random_network(rng, SMOOTH_CUBIC, inputs=4, width=12, bias=True)
+        rows = rng.standard_normal((12, 2)) @ rng.standard_normal((2, 4))
+        with pytest.raises(RecoveryError, match="residual"):
+            recover(KKTSystem.gradient(net, W=rows, bias=np.zeros(12)), samples=2)
+
+
+@pytest.mark.parametrize("k", [-590, 590])
+@pytest.mark.parametrize("kind", ["deep", "features", "head"])
+def test_other_networks_whose_squares_are_no_doubles(k, kind):
+    """Beyond polynomials, too: the same samples, and multipliers in these units."""
+    rng = np.random.default_rng(0)
+    if kind == "deep":
+        system, truth = Configuration(inputs=6, samples=2, width=(16, 12), activation="tanh", outputs=3, bias=True).plant(0)
+        X, c = truth.X, truth.c
+    else:
+        M, X, c = rng.standard_normal((30, 4)), rng.standard_normal((2, 4)), rng.standard_normal((2, 8))
+        system = KKTSystem.features(lambda x: jnp.tanh(M @ x), 4, W=c.T @ np.tanh(X @ M.T))
+    if kind == "head":
+        A, X = rng.standard_normal((10, 12)), rng.standard_normal((2, 12))
+        c = (np.eye(10)[[1, 5]] - scipy.special.softmax(X @ A.T, axis=1)) / 2
+        system = KKTSystem.linear_head(A, W=c.T @ X)
+    found = recover(system.rescaled(k), samples=2, data=(X, scaled(c, k)))
+    match = found.match(X, scaled(c, k))
+    assert match.errors.max() < 1e-10 and np.allclose(scaled(match.c, -k), c, rtol=1e-8) and found.residual < 1e-13
+    assert max(found.evidence["errors"]) < 1e-10 and found.uniqueness.is_supported
 
 
 @pytest.mark.parametrize("k", [-590, 590])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sympy import Eq, Float, cos, symbols
+from sympy import Eq, Float, Rational, cos, symbols
 
 import identify as idf
 from identify.problem.refusals import Unsupported, UnsupportedError
@@ -83,6 +83,12 @@ def test_rounded_numbers_are_said_to_be_rounded():
     W = [[1 / 3, 12.0], [17.0, 34.0]]
     found = idf.kkt_equations(idf.KKTSystem.gradient(net, W=W, a=[3.0, 14.0]), samples=1).solve(method="sympy")
     assert found.dimension == -1 and found.is_rounded and "identify.recover" in repr(found)
+
+
+@pytest.mark.parametrize("text", ["0.1", "1e400", "1e-400", "0.333333333333333333333333333333"])
+def test_floats_of_any_precision_are_the_rationals_that_they_are(text):
+    (equation,) = idf.SymbolicSystem.from_sympy([x - Float(text, 40)], [x]).equations
+    assert abs((x - equation) / Rational(text) - 1) < Rational(1, 10**38)
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,13 @@ def test_expansion_eliminates_and_agrees(name):
     assert sum(map(len, expanded[: system.n_stationarity])) <= system.n_terms() + system.n_stationarity
 
 
+def test_the_terms_of_a_deep_network_are_too_many_to_be_counted():
+    """Their number has some 10^12 digits; it is refused as quickly as any other."""
+    system = idf.kkt_equations(idf.Configuration(inputs=2, samples=1, width=(2,) * 40, activation="z^2"))
+    with pytest.raises(TooLargeError, match="the structured form"):
+        system.expand()
+
+
 @pytest.mark.parametrize("options", [{"activation": "z + z^3"}, {"activation": "z^2", "bias": True}, {"activation": "relu"}])
 @pytest.mark.parametrize("width", [(2, 2), (1, 2, 1)])
 def test_the_estimate_of_terms_bounds_systems_with_numbers(options, width):

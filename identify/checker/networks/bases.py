@@ -83,7 +83,7 @@ def _independent(ring: Residues, vectors: Rows, independent: Any) -> int:
     """Refuses unless any so many of the vectors are independent."""
     n = len(vectors)
     kappa = integer("independent", independent, min(n, 2), min(n, len(vectors[0])))
-    need_small(comb(n, kappa) <= MAX_SETS, f"{comb(n, kappa)} sets of vectors are too many")
+    need_small(comb(n, kappa) <= MAX_SETS, f"more than {MAX_SETS} sets of vectors are too many")
     for chosen in combinations(vectors, kappa):
         watch().look()
         need(ring.rank(list(chosen)) == kappa, f"{kappa} of the vectors are dependent")

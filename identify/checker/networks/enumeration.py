@@ -129,7 +129,7 @@ class Search(NamedTuple):
         if tied:  # the coefficients of both parts have the same sum
             basis = _restricted(basis, [1] * n + [q - 1] * k, q)
         expected = 2 * len(self.slopes) ** (len(basis) - 1)
-        need_small(expected <= MAX_SUBSPACES, f"a search through up to {expected} subspaces is too large")
+        need_small(expected <= MAX_SUBSPACES, f"a search through more than {MAX_SUBSPACES} subspaces is too large")
         watch().begin(f"up to {expected} choices of slopes", expected / SUBSPACES_PER_SECOND)
         stack, found, count = [(basis, 0, 0)], set(), 0
         while stack:

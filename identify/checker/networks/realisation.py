@@ -45,7 +45,7 @@ def realisation(e: NetworkExamination) -> str:
     search = _Search(e, sigma)
     lines = search.lines()
     sets = comb(len(lines), c.n)
-    need_small(sets <= MAX_SETS, f"{sets} sets of lines are too many")
+    need_small(sets <= MAX_SETS, f"more than {MAX_SETS} sets of lines are too many")
     given, found = names(e, *search.data), 0
     for X, gamma in search.solutions(lines):
         found += 1

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from identify.base.least_squares import Rest, State, by_attempts, damped_steps, descend
 from identify.base.limits import OPERATIONS_PER_SECOND
+from identify.base.norms import exponent, scaled
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import Route
 from identify.problem.verdict import Arithmetic, Condition
@@ -143,7 +144,7 @@ class _Backward(_Forward):
 
     def __init__(self, question: NetworkQuestion):
         super().__init__(question)
-        signals = self.net.signals(self.X, self.c)
+        signals = self.net.signals(self.X, scaled(self.c, -exponent(self.c)))  # linear in c, of which only ratios count here
         self.columns, self.next = signals[0], self.net.weights[1]
         self.size = float(np.linalg.norm(self.columns)) / np.sqrt(len(self.columns))
         self.unit = float(np.linalg.norm(signals[1])) / np.sqrt(len(self.columns))

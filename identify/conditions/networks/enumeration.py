@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import log10
 from operator import mul
 
 import numpy as np
@@ -38,6 +39,8 @@ REFERENCE = "Theorem B by enumeration (docs, theory); slopes of columns as in Di
 NODE_SECONDS = 1e-5
 """Of one subspace (measured)."""
 MOST_NODES = 2**20
+COUNTLESS = 1e300
+"""Stands for every larger number of subspaces."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Choice:
 
     @property
     def nodes(self) -> float:
-        """Subspaces, at most."""
-        return 2.0 * float(len(self.slopes)) ** (self.unknowns - 1)
+        """Subspaces, at most; :data:`COUNTLESS` for any larger number, which need not be a double."""
+        slopes, power = len(self.slopes), self.unknowns - 1
+        return 2.0 * float(slopes) ** power if power * log10(slopes) < log10(COUNTLESS) - 1 else COUNTLESS
 
 
 def choices(question: NetworkQuestion) -> list[Choice]:

@@ -73,7 +73,7 @@ def rulings(question: NetworkQuestion) -> tuple[Condition | None, Witness | None
 def rulings_seconds(question: NetworkQuestion) -> float:
     """An estimate of :func:`rulings`."""
     entries = _entries(question)
-    more = min(MOST_RESIDUES, 2.0**question.samples * entries) if question.outputs > 1 else 0.0
+    more = min(MOST_RESIDUES, 2 ** min(question.samples, MOST_RESIDUES.bit_length()) * entries) if question.outputs > 1 else 0.0
     return 0.0 if entries > MOST_ENTRIES else ENTRY_SECONDS * (2 * entries + more)
 
 
