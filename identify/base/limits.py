@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -43,6 +43,12 @@ class Clock:
     def go_on(self) -> bool:
         """Whether there is time left; notes it when there is not."""
         if self.deadline is not None and time.monotonic() > self.deadline:
+            self.interrupted = Stopped.OUT_OF_TIME
+        return not self.interrupted
+
+    def allows(self, seconds: Callable[[], float]) -> bool:
+        """Whether work that cannot be stopped ends in time, by an estimate that is asked for only if there is an end; notes it if not."""
+        if self.deadline is not None and time.monotonic() + seconds() > self.deadline:
             self.interrupted = Stopped.OUT_OF_TIME
         return not self.interrupted
 

@@ -51,11 +51,12 @@ def birth(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
             if solved.all() or (search.one_is_enough and solved.any()) or not search.go_on():
                 break
             grown, _ = penalised(np.concatenate([X, random_samples(BORN)], axis=1))
-            X, costs = _lower((X, costs), penalised(problem.thinned(grown, BORN)))
+            if not search.go_on():
+                break
+            X, costs = _lower(X, costs, *penalised(problem.thinned(grown, BORN)))
             if cycle % PATIENCE == 0:
-                best, residuals = _lower((best, residuals), problem.minimised(X, search, steps=STEPS))
-        good = residuals <= search.tolerance**2
-        return {"X": best[good], "c": problem.multipliers(best)[0][good], "costs": residuals}
+                best, residuals = _lower(best, residuals, *problem.minimised(X, search, steps=STEPS))
+        return problem.solved(best, residuals, search)
 
     evidence: dict = {"candidates": samples + BORN}
     search.evidence["birth"] = evidence
@@ -65,8 +66,7 @@ def birth(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
             yield Found(X, c)
 
 
-def _lower(*found: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _lower(X: np.ndarray, costs: np.ndarray, new: np.ndarray, new_costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For every start the samples whose cost is lower, the first where they are equal; and the costs."""
-    (X, costs), (new, new_costs) = found
     lower = new_costs < costs
     return np.where(lower[:, None, None], new, X), np.where(lower, new_costs, costs)

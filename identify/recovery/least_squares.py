@@ -3,14 +3,14 @@ r"""Levenberg-Marquardt from many starts at once in JAX, on normal equations in 
 One start is a vector of unknowns; a problem gives the cost and the normal equations :math:`J^\top J,\ J^\top r` there, and JAX maps the
 steps of :mod:`identify.splitting.traced` over the starts. They come in batches of one size, for which they are compiled, and in blocks,
 after which starts at rest are left out; a block comes in slices of a fraction of a second, between which the caller looks at the clock and
-an interrupt is heard.
+an interrupt is heard. Compiling takes seconds and cannot be stopped, so it is not begun if the caller says that there is no time for it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -27,6 +27,11 @@ OPERATIONS = 1e9
 """Of a block of a batch on a CPU, about, unless the batch is the smallest: what filling up may cost."""
 SLICE = 0.25
 """Seconds between two looks at the clock, once the speed is known."""
+
+COMPILING = 16.0
+"""Time in which :func:`_attempts` is compiled, relative to that of one damped step (measured)."""
+_compiled: set[Any] = set()
+"""What was compiled in this process, by functions and sizes."""
 
 Normal = Callable[..., tuple[Array, Array, Array]]
 """(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
@@ -50,6 +55,16 @@ def _attempts(normal: Normal, arrays: Any, own: Float[Array, "starts constants"]
     return jax.vmap(one)(own, *here)
 
 
+@cache
+def seconds_to_compile() -> float:
+    """About how long compiling a descent takes on this machine, as busy as it is: from one damped step, which is compiled to see."""
+    devices = jax.devices()  # what JAX begins with counts once only
+    with jax.enable_x64(True), jax.default_device(devices[0]):
+        began = time.monotonic()
+        jax.jit(partial(damped_step, damping=0.1)).lower(np.eye(3), np.ones(3)).compile()
+        return COMPILING * (time.monotonic() - began)
+
+
 def spread(starts: np.ndarray) -> Array:
     """Starts on the device; on all devices in equal parts, where there are several and the number allows it."""
     devices = jax.devices()
@@ -69,16 +84,21 @@ def minimise(
     own: Float[np.ndarray, "starts constants"] | None = None,
     block: int = 25,
     go_on: Callable[[], bool] = lambda: True,
+    allows: Callable[[Callable[[], float]], bool] = lambda seconds: True,
 ) -> tuple[Float[np.ndarray, "starts unknowns"], Float[np.ndarray, " starts"]]:
     """Descend from every start until ``steps`` are done, it is at rest, or ``go_on()`` says no.
 
-    ``own``: constants of each start. Returns points, and costs: infinite ones of starts that were not reached. The same starts give the
-    same bits on the same machine.
+    ``own``: constants of each start. ``allows``: asked before anything is compiled, with the function that estimates how long. Returns
+    points, and costs: infinite ones of starts that were not reached. The same starts give the same bits on the same machine.
     """
     constants = np.zeros((len(points), 0)) if own is None else own
     at, unknowns = np.array(points, float), points.shape[1]
     size = min(len(at), _batch(block * (unknowns + 1) ** 3))
     pace: list[float] = []
+    kind = normal, size, unknowns, constants.shape[1], *(np.shape(leaf) for leaf in jax.tree.leaves(arrays))
+    if kind not in _compiled and not allows(seconds_to_compile):
+        return at, np.full(len(at), np.inf)
+    _compiled.add(kind)
     is_over = False
 
     def look() -> bool:

@@ -103,8 +103,11 @@ class Projected:
         with jax.enable_x64(True):
             arrays = self.arrays()
         points = X.reshape(starts, -1)
-        found, costs = minimise(normal, arrays, points, own=own, steps=steps, block=min(block, steps), rest=REST, go_on=search.go_on)
-        return found.reshape(X.shape), np.where(np.isfinite(costs), costs, np.inf)
+        block = min(block, steps)
+        ended, costs = minimise(
+            normal, arrays, points, own=own, steps=steps, block=block, rest=REST, go_on=search.go_on, allows=search.allows
+        )
+        return ended.reshape(X.shape), np.where(np.isfinite(costs), costs, np.inf)
 
     def multipliers(
         self, X: Float[np.ndarray, "starts N d"], weights: Float[np.ndarray, "starts N"] | None = None
@@ -114,6 +117,13 @@ class Projected:
             own = np.zeros(X.shape[:2]) if weights is None else weights
             b, lengths = map(np.asarray, _multipliers(self.arrays(), jax.device_put(X), jax.device_put(own)))
         return b / lengths * self.size, np.sqrt((b**2).sum(axis=2))
+
+    def solved(self, X: Float[np.ndarray, "starts N d"], costs: Float[np.ndarray, " starts"], search: Search) -> dict[str, np.ndarray]:
+        """The outcome of a chunk: those of its samples whose residual is below the tolerance, with their multipliers, and all costs."""
+        good = costs <= search.tolerance**2
+        if not good.any():
+            return {"X": X[:0], "c": np.zeros((0, X.shape[1], self.network.n_outputs)), "costs": costs}
+        return {"X": X[good], "c": self.multipliers(X)[0][good], "costs": costs}  # of all: another number would compile anew
 
     def thinned(self, X: Float[np.ndarray, "starts N d"], count: int) -> Float[np.ndarray, "starts N-{count} d"]:
         """Without ``count`` samples: one after the other, that whose removal raises the residual least."""
@@ -253,8 +263,7 @@ def projection(reduced: Reduced, samples: int, search: Search) -> Iterator[Found
         strength = random_strengths(rng, size)
         X, _ = problem.minimised(X, search, weights=strength, decay=strength, steps=PENALISED_STEPS)
         X, costs = problem.minimised(X, search, steps=STEPS - PENALISED_STEPS)
-        good = costs <= search.tolerance**2
-        return {"X": X[good], "c": problem.multipliers(X)[0][good], "costs": costs}
+        return problem.solved(X, costs, search)
 
     evidence: dict = {"candidates": samples}
     search.evidence["projection"] = evidence

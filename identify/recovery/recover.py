@@ -144,7 +144,7 @@ def recover(
     budget
         Seconds of wall-clock time, above 0. Searches go on in rounds until they succeed or it is spent; then, or at a keyboard
         interrupt, the best result so far is returned, with ``evidence["interrupted"]``. Algebra, refinement and error bars (NaN without)
-        are left out when their estimated cost exceeds what is left: ``evidence["left_out"]``. Compiling comes on top.
+        are left out when their estimated cost exceeds what is left: ``evidence["left_out"]``. So is a search whose compiling would.
     tolerance
         Relative residual, above 0, below which data solve the equations. None: what the precision of the target allows, estimated from its
         number format and from the noise behind the numerical rank (:mod:`identify.problem.precision`); ``evidence["precision"]`` has it.

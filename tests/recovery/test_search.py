@@ -21,7 +21,9 @@ from scipy.optimize import least_squares
 from support.marks import alone, slow
 
 import identify as idf
+from identify.base.limits import Stopped
 from identify.problem.ambiguity import Ambiguity
+from identify.recovery import least_squares as batched
 from identify.recovery import projection as vp
 from identify.recovery.birth import birth
 from identify.recovery.count import counted
@@ -600,4 +602,19 @@ def test_only_programs_of_its_own_are_compiled(caplog):
         found = idf.recover(system, samples=3, method="birth", starts=16)
     assert found.match(truth.X, truth.c).errors.max() < 1e-8
     names = set(re.findall(r"Compiling (?:jit\()?(\w+)", caplog.text))
-    assert "_attempts" in names and names <= {"_attempts", "_linearise", "_multipliers", "_removal", "_step"}
+    assert "_attempts" in names and names <= {"_attempts", "_multipliers", "_removal"}
+
+
+def test_nothing_is_compiled_that_would_outlast_the_budget(monkeypatch, caplog):
+    """Compiling cannot be stopped; a search for which there is no time says so at once."""
+    system, _ = size(5, 3, 13).plant(0)  # a size that no other test has
+    monkeypatch.setattr(batched, "seconds_to_compile", lambda: 1e6)
+    started = time.monotonic()
+    with jax.log_compiles(), caplog.at_level(logging.WARNING), pytest.raises(RecoveryError, match="birth: no solution from") as error:
+        idf.recover(system, samples=3, method="birth", budget=20.0)
+    assert error.value.evidence["interrupted"] is Stopped.OUT_OF_TIME and time.monotonic() - started < 10
+    assert not re.findall(r"Compiling (?:jit\()?(\w+)", caplog.text)
+
+
+def test_the_price_of_compiling_is_measured():
+    assert 0.1 < batched.seconds_to_compile() == batched.seconds_to_compile() < 300
