@@ -18,7 +18,7 @@ from identify.symbolic.export import Problem as Export
 from identify.symbolic.msolve import (
     PRIME,
     SEED,
-    Roots,
+    Answer,
     SolveLimitError,
     dimension_of,
     leading_monomials,
@@ -82,7 +82,7 @@ def _count(leading: Sequence[tuple[int, ...]], variables: int, enough: int) -> i
     return min(total, enough + 1)
 
 
-def real_solutions(problem: Problem, samples: int, form: Sequence[int] | None, rng: np.random.Generator, seconds: float) -> Roots:
+def real_solutions(problem: Problem, samples: int, form: Sequence[int] | None, rng: np.random.Generator, seconds: float) -> Answer:
     """All solutions over the rationals; of a family, the first random linear section that has real points, or the last one.
 
     ``dimension`` is that of the whole solution set; ``degree`` counts distinct complex solutions.
@@ -104,7 +104,7 @@ def _hyperplane(symbols: Sequence, rng: np.random.Generator) -> Terms:
     return [*((int(rng.integers(1, 10)) * int(rng.choice([-1, 1])), ((symbol, 1),)) for symbol in symbols), (int(rng.integers(1, 10)), ())]
 
 
-def _solve(symbols: Sequence, polynomials: list[Terms], seconds: float) -> Roots:
+def _solve(symbols: Sequence, polynomials: list[Terms], seconds: float) -> Answer:
     try:
         export = Export(tuple(symbols), (), tuple(polynomials), None, ())
         return solve_with_msolve(export, str(programs()[0]), time.monotonic() + seconds, BITS)

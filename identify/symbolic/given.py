@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from identify.problem.activation import Activation
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.symbolic.lazy import Lazy
+from identify.symbolic.programs import SolutionSet, answered, is_rounded, name_of, program_for
 from identify.symbolic.system import Part, SymbolicSystem
 
 if TYPE_CHECKING:
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
     from identify.symbolic.polynomials import Polynomials
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-BITS = 128
 
 
-@dataclass(frozen=True, eq=False)
-class Roots:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Roots(SolutionSet):
     """All solutions of stated equations.
 
     Attributes
@@ -46,17 +46,14 @@ class Roots:
         dimension.
     method
         ``"msolve"`` or ``"sympy"``.
+    seconds
+        Wall-clock time.
     is_rounded
         Whether coefficients are floats with the digits of rounded numbers: their equations, if there are more than unknowns, have no exact
         solution in general.
     """
 
-    dimension: int
-    degree: int | None
     real: tuple[dict[str, Interval], ...]
-    method: str
-    is_rounded: bool
-    seconds: float = field(repr=False)
 
     @property
     def midpoints(self) -> tuple[dict[str, float], ...]:
@@ -64,15 +61,7 @@ class Roots:
         return tuple({name: float((low + high) / 2) for name, (low, high) in box.items()} for box in self.real)
 
     def __repr__(self) -> str:
-        if self.dimension < 0:
-            from identify.symbolic.solve import ROUNDED
-
-            what = f"no solution{ROUNDED * self.is_rounded}"
-        elif self.dimension > 0:
-            what = f"dimension {self.dimension}, infinitely many solutions"
-        else:
-            what = f"{self.degree} complex solutions, {len(self.real)} real"
-        return f"Roots({what}; {self.method}, {self.seconds:.2g} s)"
+        return f"Roots({self._counted(f'{len(self.real)} real')}; {self._effort})"
 
 
 class GivenSystem(SymbolicSystem):
@@ -234,9 +223,6 @@ class GivenSystem(SymbolicSystem):
         As for :func:`identify.symbolic.solve.solve`. Cost: exponential in the number of unknowns.
         """
         from identify.symbolic.export import problem_of
-        from identify.symbolic.groebner import solve_with_sympy
-        from identify.symbolic.msolve import solve_with_msolve
-        from identify.symbolic.solve import check_boxes, is_rounded, program_for
 
         limit = positive("time_limit", time_limit, unit="seconds")
         if self._parameters:
@@ -244,13 +230,15 @@ class GivenSystem(SymbolicSystem):
             raise InputError(f"solve: the parameters {shown} are symbols; expected numbers: substitute them in the equations")
         program, start = program_for(method), time.monotonic()
         problem, names = _renamed(problem_of(self))
-        deadline = start + limit
-        found = solve_with_sympy(problem, deadline, BITS) if program is None else solve_with_msolve(problem, program, deadline, BITS)
-        check_boxes(problem, found, BITS)
-        rounded = any(is_rounded(Fraction(int(c.p), int(c.q))) for polynomial in self._polynomials for c in polynomial.coeffs())
-        used = "sympy" if program is None else "msolve"
-        real = tuple({name: box[plain] for plain, name in names.items()} for box in found.boxes)
-        return Roots(found.dimension, found.degree, real, used, rounded, time.monotonic() - start)
+        answer = answered(problem, program, start + limit)
+        return Roots(
+            dimension=answer.dimension,
+            degree=answer.degree,
+            real=tuple({name: box[plain] for plain, name in names.items()} for box in answer.boxes),
+            method=name_of(program),
+            seconds=time.monotonic() - start,
+            is_rounded=any(is_rounded(Fraction(int(c.p), int(c.q))) for polynomial in self._polynomials for c in polynomial.coeffs()),
+        )
 
     def sizes(self) -> dict[str, Any]:
         return {"equations": len(self._equations), "unknowns": len(self._unknowns), "parameters": len(self._parameters)}

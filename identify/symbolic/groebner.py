@@ -16,14 +16,14 @@ from fractions import Fraction
 import numpy as np
 
 from identify.symbolic.export import SATURATION, Problem
-from identify.symbolic.msolve import Interval, Roots, SolveLimitError, dimension_of, run_within, size_of, standard_monomials
+from identify.symbolic.msolve import Answer, Interval, SolveLimitError, dimension_of, run_within, size_of, standard_monomials
 
 COMMAND = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from identify.symbolic.groebner import main; main()"
 TRIALS = 3
 """Random linear forms tried before the solutions are called multiple."""
 
 
-def solve_with_sympy(problem: Problem, deadline: float, bits: int) -> Roots:
+def solve_with_sympy(problem: Problem, deadline: float, bits: int) -> Answer:
     """All solutions over the rationals, boxes to about ``bits`` bits; ``deadline`` in seconds of :func:`time.monotonic`.
 
     Raises :class:`SolveLimitError` at the deadline, and for solutions with multiplicity that one linear form does not separate.
@@ -48,7 +48,7 @@ def solve_with_sympy(problem: Problem, deadline: float, bits: int) -> Roots:
     if "error" in answer:
         raise SolveLimitError(f"sympy: {answer['error']}; {ADVICE}", 0, answer["degree"])
     boxes = [{name: (Fraction(low), Fraction(high)) for name, (low, high) in box.items()} for box in answer["boxes"]]
-    return Roots(answer["dimension"], answer["degree"], boxes)
+    return Answer(answer["dimension"], answer["degree"], boxes)
 
 
 ADVICE = 'install msolve, which is far faster (pip install "kkt-identify[algebra]"), or raise time_limit'

@@ -35,7 +35,7 @@ SEED = "1"
 Interval = tuple[Fraction, Fraction]
 
 
-class Roots(NamedTuple):
+class Answer(NamedTuple):
     """What an algebra program found: dimension (-1 without solutions), number of complex solutions, boxes of the real ones."""
 
     dimension: int
@@ -112,7 +112,7 @@ def _limit_memory(pid: int) -> None:
         return
 
 
-def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int) -> Roots:
+def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int) -> Answer:
     """Dimension modulo :data:`PRIME`; where it is zero, all solutions over the rationals, boxes to about ``bits`` bits.
 
     ``deadline`` is in seconds of :func:`time.monotonic`. Raises :class:`SolveLimitError`.
@@ -139,7 +139,7 @@ def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int
         leading = leading_monomials(run(reduced(problem, PRIME), "-g", "1"), [str(symbol) for symbol in problem.unknowns])
         dimension = dimension_of(leading, len(problem.unknowns))
         if dimension != 0:
-            return Roots(dimension, 0 if dimension < 0 else None, [])
+            return Answer(dimension, 0 if dimension < 0 else None, [])
         degree = len(standard_monomials(leading, len(problem.unknowns)))
         return read_solutions(run(_separated(problem), "-P", "1", "-p", str(bits)))
 
@@ -175,7 +175,7 @@ def _separated(problem: Problem) -> Problem:
 # --- reading -------------------------------------------------------------------------------------------------------------
 
 
-def read_solutions(text: str) -> Roots:
+def read_solutions(text: str) -> Answer:
     """The output of ``msolve -P 1`` over the rationals.
 
     ``[-1]:`` without solutions; ``[1, nvars, -1, []]:`` in positive dimension; otherwise ``[0, [characteristic, nvars, degree with
@@ -185,11 +185,11 @@ def read_solutions(text: str) -> Roots:
     """
     top = _nested(text)
     if top[0] != "0":
-        return Roots(int(top[0]), 0 if top[0] == "-1" else None, [])
+        return Answer(int(top[0]), 0 if top[0] == "-1" else None, [])
     header, (_, found) = top[1], top[2]
     names = [name.strip("'") for name in header[3]]
     degree = int(header[5][1][0][0])
-    return Roots(0, degree, [dict(zip(names, map(_interval, box), strict=False)) for box in found])
+    return Answer(0, degree, [dict(zip(names, map(_interval, box), strict=False)) for box in found])
 
 
 def _nested(text: str) -> list:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from flint import arb, ctx, fmpq
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from sympy import Expr, Integer, Symbol
@@ -19,19 +18,14 @@ from sympy import Expr, Integer, Symbol
 from identify.base.errors import InputError
 from identify.base.options import choice, positive, valid_seed
 from identify.problem.data import check_data
-from identify.symbolic.export import Problem, Terms, problem_of
-from identify.symbolic.groebner import solve_with_sympy
-from identify.symbolic.msolve import Interval, Roots, SolveLimitError, WrongSolutionError, msolve_program, solve_with_msolve
+from identify.symbolic.export import Terms, problem_of
+from identify.symbolic.msolve import Interval, SolveLimitError
+from identify.symbolic.programs import BITS, SolutionSet, answered, is_rounded, name_of, program_for
 from identify.symbolic.two_layers import PolynomialSystem
 
 __all__ = ["RealSolution", "Solution", "SolveLimitError", "gauge_equations", "solve"]
 
-METHODS = ("auto", "msolve", "sympy")
-BITS = 128
 MOST_BITS = 4096
-ROUNDED = ", but its numbers look rounded: equations with rounded numbers have no exact solution in general; identify.recover solves them"
-ROUNDED_BITS = 20
-"""Significant bits from which on a number that is no integer looks rounded; those of float32 have 24."""
 SLACK_BITS = 24
 """Orbits are accepted when boxes this many times (in bits) as wide give the same ones."""
 
@@ -74,8 +68,8 @@ class RealSolution:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Solution(SolutionSet):
     """The solution set of a system with all multipliers non-zero.
 
     Attributes
@@ -98,14 +92,9 @@ class Solution:
         Wall-clock time.
     """
 
-    dimension: int
-    degree: int | None
     real: tuple[RealSolution, ...]
     orbits: tuple[tuple[int, ...], ...]
-    method: str
-    seconds: float = field(repr=False)
     gauge: tuple[int, ...] | None = None
-    is_rounded: bool = False
 
     @property
     def n_orbits(self) -> int:
@@ -118,14 +107,8 @@ class Solution:
         return tuple(solution.midpoint for solution in self.real)
 
     def __repr__(self) -> str:
-        if self.dimension < 0:
-            what = f"no solution{ROUNDED * self.is_rounded}"
-        elif self.dimension > 0:
-            what = f"dimension {self.dimension}, infinitely many solutions"
-        else:
-            what = f"{self.degree} complex solutions, {len(self.real)} real in {self.n_orbits} orbit{'s' * (self.n_orbits != 1)}"
-        fixed = "" if self.gauge is None else ", modulo scale"
-        return f"Solution({what}{fixed}; {self.method}, {self.seconds:.2g} s)"
+        counted = self._counted(f"{len(self.real)} real in {self.n_orbits} orbit{'s' * (self.n_orbits != 1)}")
+        return f"Solution({counted}{', modulo scale' * (self.gauge is not None)}; {self._effort})"
 
 
 def gauge_equations(system: PolynomialSystem, seed: int = 0) -> tuple[Expr, ...]:
@@ -208,36 +191,24 @@ def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: f
         problem = replace(problem, polynomials=(*_gauge_terms(system, form), *problem.polynomials))
     bits = BITS
     while True:
-        deadline = start + time_limit
-        if program is not None:
-            found = solve_with_msolve(problem, program, deadline, bits)
-        else:
-            found = solve_with_sympy(problem, deadline, bits)
-        check_boxes(problem, found, bits)
-        real = tuple(_real_solution(system, box) for box in found.boxes)
+        answer = answered(problem, program, start + time_limit, bits)
+        real = tuple(_real_solution(system, box) for box in answer.boxes)
         orbits = _orbits(system, real, Fraction(0))
         if orbits == _orbits(system, real, Fraction(1, 2 ** (bits - SLACK_BITS))):
             break
         bits *= 2
         if bits > MOST_BITS:
             raise SolveLimitError(f"solve: two real solutions agree to {MOST_BITS // 2} bits; they may be one of multiplicity two", 0)
-    used = "sympy" if program is None else "msolve"
-    return Solution(found.dimension, found.degree, real, orbits, used, time.monotonic() - start, form, _target_is_rounded(system))
-
-
-def program_for(method: str) -> str | None:
-    """The path of msolve, or None for SymPy. Raises :class:`InputError` for an unknown method, or msolve that is not installed."""
-    choice("method", method, METHODS)
-    program = None if method == "sympy" else msolve_program()
-    if method == "msolve" and program is None:
-        raise InputError('method: msolve is not installed; pip install "kkt-identify[algebra]", or use method="sympy" for tiny systems')
-    return program
-
-
-def is_rounded(number: Fraction) -> bool:
-    """Whether a number looks like one that was rounded: no integer, and with more digits than people write."""
-    top = abs(number.numerator)
-    return number.denominator > 1 and top >> ROUNDED_BITS > 0
+    return Solution(
+        dimension=answer.dimension,
+        degree=answer.degree,
+        real=real,
+        orbits=orbits,
+        method=name_of(program),
+        seconds=time.monotonic() - start,
+        gauge=form,
+        is_rounded=_target_is_rounded(system),
+    )
 
 
 def _target_is_rounded(system: PolynomialSystem) -> bool:
@@ -260,33 +231,6 @@ def _gauge_terms(system: PolynomialSystem, form: tuple[int, ...]) -> list[Terms]
 
 
 # --- boxes ---------------------------------------------------------------------------------------------------------------
-
-
-def check_boxes(problem: Problem, found: Roots, bits: int) -> None:
-    """Every equation, evaluated in ball arithmetic on every box, must enclose zero: a guard against misread input or output.
-
-    Raises
-    ------
-    WrongSolutionError
-        For a box that holds no solution. Cost: one evaluation of the system for each box.
-    """
-    with ctx.workprec(2 * bits):
-        for box in found.boxes:
-            values = {name: _ball(interval) for name, interval in box.items()}
-            for index, terms in enumerate(problem.polynomials):
-                total = arb(0)
-                for c, monomial in terms:
-                    product = arb(c)
-                    for symbol, power in monomial:
-                        product *= values[symbol.name] ** power
-                    total += product
-                if not total.contains(0):
-                    raise WrongSolutionError(f"solve: equation {index} is {total.mid().str(6)} on a box of the program, expected zero")
-
-
-def _ball(interval: Interval) -> arb:
-    low, high = (arb(fmpq(end.numerator, end.denominator)) for end in interval)
-    return low.union(high)
 
 
 def _real_solution(system: PolynomialSystem, box: dict[str, Interval]) -> RealSolution:

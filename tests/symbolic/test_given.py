@@ -9,7 +9,7 @@ from sympy import Eq, Float, Rational, cos, symbols
 import identify as idf
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.symbolic.given import GivenSystem
-from identify.symbolic.solve import is_rounded
+from identify.symbolic.programs import is_rounded
 
 x, y, k = symbols("x y k")
 

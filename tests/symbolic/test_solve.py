@@ -19,7 +19,7 @@ from identify.problem.network import TwoLayerNetwork
 from identify.problem.system import KKTSystem
 from identify.symbolic.export import problem_of
 from identify.symbolic.msolve import (
-    Roots,
+    Answer,
     WrongSolutionError,
     dimension_of,
     leading_monomials,
@@ -29,7 +29,8 @@ from identify.symbolic.msolve import (
     standard_monomials,
 )
 from identify.symbolic.posing import kkt_equations
-from identify.symbolic.solve import SolveLimitError, check_boxes, gauge_equations, solve
+from identify.symbolic.programs import check_boxes
+from identify.symbolic.solve import SolveLimitError, gauge_equations, solve
 
 needs_msolve = pytest.mark.skipif(msolve_program() is None, reason="msolve is not installed (extra algebra)")
 METHODS = [pytest.param("msolve", marks=needs_msolve), "sympy"]
@@ -273,7 +274,7 @@ def test_arguments():
 
 
 def test_msolve_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr("identify.symbolic.solve.msolve_program", lambda: None)
+    monkeypatch.setattr("identify.symbolic.programs.msolve_program", lambda: None)
     with pytest.raises(ValueError, match=r'method: msolve is not installed; pip install "kkt-identify\[algebra\]"'):
         solve(SYSTEMS[SMALL].system, method="msolve")
     assert solve(margin([1])).method == "sympy"
@@ -285,18 +286,18 @@ def test_boxes_that_hold_no_solution_are_refused():
     values = [Fraction(1, 2), *np.ravel(known.X), *known.c]
     names = [symbol.name for symbol in problem.unknowns]
     box = {name: (Fraction(value), Fraction(value)) for name, value in zip(names, map(Fraction, map(str, values)), strict=True)}
-    check_boxes(problem, Roots(0, 1, [box]), 128)
+    check_boxes(problem, Answer(0, 1, [box]), 128)
     box["x_1_1"] = (Fraction(3), Fraction(3))
     with pytest.raises(WrongSolutionError, match="equation 0 is .* on a box of the program, expected zero"):
-        check_boxes(problem, Roots(0, 1, [box]), 128)
+        check_boxes(problem, Answer(0, 1, [box]), 128)
 
 
 # --- what msolve prints ------------------------------------------------------------------------------------------------------
 
 
 def test_reading_no_solution_and_positive_dimension():
-    assert read_solutions("[-1]:\n") == Roots(-1, 0, [])
-    assert read_solutions("[1, 7, -1, []]:\n") == Roots(1, None, [])
+    assert read_solutions("[-1]:\n") == Answer(-1, 0, [])
+    assert read_solutions("[1, 7, -1, []]:\n") == Answer(1, None, [])
 
 
 def test_reading_boxes_with_other_names_and_a_separating_variable():
@@ -308,7 +309,7 @@ def test_reading_boxes_with_other_names_and_a_separating_variable():
     assert (found.dimension, found.degree) == (0, 2)
     assert found.boxes[0] == {"y": (Fraction(-1, 4), Fraction(3, 2)), "x": (Fraction(5), Fraction(5))}
     assert found.boxes[1]["x"] == (Fraction(-7, 8), Fraction(-7, 8))
-    assert read_solutions("[0, [0, \n1, \n2, \n['x'],\n[1],\n[1,\n[[2, [1, 0, 1]],\n[1, [0, 2]],\n[\n]]]],[1,\n[]\n]]:\n") == Roots(
+    assert read_solutions("[0, [0, \n1, \n2, \n['x'],\n[1],\n[1,\n[[2, [1, 0, 1]],\n[1, [0, 2]],\n[\n]]]],[1,\n[]\n]]:\n") == Answer(
         0, 2, []
     )
 
