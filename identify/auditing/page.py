@@ -12,6 +12,7 @@ from typing import Any
 from identify.auditing.findings import PRIVACY, Finding
 from identify.auditing.result import Audit
 from identify.report.html import Answer, Picture, Section, write_sections
+from identify.report.pdf import require_pdf, write_pdf
 
 LONG = 24
 """Longest list of numbers on the page; longer ones are in report.json only."""
@@ -21,8 +22,31 @@ SHOWN = ("recovery", "attack")
 
 def write_audit_page(folder: Path, audit: Audit) -> list[str]:
     """Write ``report.html`` and a PNG for every picture, and return their names; the page has them inside."""
-    drawn = {finding.name: () if finding.draw is None else finding.draw() for finding in audit.findings}
+    drawn = _drawn(audit)
     written = [name for name, pictures in drawn.items() for name in _save(folder, name, pictures)]
+    answer, sections = _parts(audit, drawn)
+    write_sections(folder / "report.html", sections, title=_title(audit), lead=answer)
+    return ["report.html", *written]
+
+
+def write_audit_pdf(path: Path, audit: Audit) -> Path:
+    """The page as a PDF file, with what it folds."""
+    require_pdf()  # before the pictures, not after them
+    answer, sections = _parts(audit, _drawn(audit))
+    return write_pdf(path, sections, title=_title(audit), answer=answer)
+
+
+def _title(audit: Audit) -> str:
+    return f"Audit of {audit.name}"
+
+
+def _drawn(audit: Audit) -> dict[str, tuple[Picture, ...]]:
+    """The pictures of each finding."""
+    return {finding.name: () if finding.draw is None else tuple(finding.draw()) for finding in audit.findings}
+
+
+def _parts(audit: Audit, drawn: dict[str, tuple[Picture, ...]]) -> tuple[Answer, list[Section]]:
+    """The answer on top, and the sections below it."""
     standing, said = audit.standing, set[str]()
     answer = _new((*audit.sentences, audit.ended_early, f"In practice: {standing.in_practice}"), said)
     sections = []
@@ -45,9 +69,7 @@ def write_audit_page(folder: Path, audit: Audit) -> list[str]:
         pictures = () if finding.name in SHOWN else drawn[finding.name]
         words = _paragraphs(_new(_words(finding, audit.said(finding)), said))
         sections.append(Section(finding.question, words, finding.report, pictures, finding.table, _shown(finding.values), is_folded=True))
-    page = Answer(standing.value, standing.colours, answer)
-    write_sections(folder / "report.html", sections or [Section("Nothing was finished", "")], title=f"Audit of {audit.name}", lead=page)
-    return ["report.html", *written]
+    return Answer(standing.value, standing.colours, answer), sections or [Section("Nothing was finished", "")]
 
 
 def _save(folder: Path, name: str, pictures: tuple[Picture, ...]) -> list[str]:

@@ -232,20 +232,26 @@ class Audit:
         """A JSON text; the same seed gives the same text outside ``times``, unless the budget was spent."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``report.json``, certificates, ``report.html`` and its pictures into a folder, which is made.
+    def save(self, path: str | Path) -> list[Path]:
+        """Write ``report.json``, certificates, ``report.html`` and its pictures into a folder; or the page alone as one PDF file.
 
-        Once all are written, they replace an older audit together; its other files are removed.
+        Once all files are written, they replace an older audit together; its other files are removed.
+
+        Parameters
+        ----------
+        path
+            A folder, which is made. A name that ends in ``.pdf`` is a file, unless there is a folder of that name.
 
         Raises
         ------
         ValueError
-            When the folder cannot be written; what was there is as it was. Or, as ``MissingExtraError``, without jinja2 or matplotlib:
-            what needs neither is written.
+            When the path cannot be written; what was there is as it was. Or, as ``MissingExtraError``, without jinja2 or matplotlib,
+            or fpdf2 for a PDF file: into a folder, what needs none of them is written.
         """
-        from identify.auditing.saving import save
+        from identify.auditing.saving import save, save_pdf
 
-        return save(self, Path(folder))
+        path = Path(path)
+        return save_pdf(self, path) if path.suffix.lower() == ".pdf" and not path.is_dir() else save(self, path)
 
     def _repr_html_(self) -> str:
         report = self.report

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from identify.auditing.page import write_audit_page
+from identify.auditing.page import write_audit_page, write_audit_pdf
 from identify.auditing.result import Audit
 from identify.base.errors import InputError
 from identify.base.extras import MissingExtraError
@@ -35,6 +35,15 @@ def save(audit: Audit, folder: Path) -> list[Path]:
     if missing is not None:
         raise missing
     return [folder / name for name in (*page, *texts)]
+
+
+def save_pdf(audit: Audit, path: Path) -> list[Path]:
+    """Write one PDF file; see :meth:`Audit.save`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return [write_audit_pdf(path, audit)]
+    except OSError as error:
+        raise InputError(f"pdf: {path} cannot be written ({error.strerror}); choose another file") from None
 
 
 def older_files(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ EXTRAS = {
     "msgpack": "checkpoints",
     "safetensors": "checkpoints",
     "onnx": "onnx",
+    "fpdf": "demo",
     "jinja2": "demo",
     "matplotlib": "demo",
     "mlxtend": "demo",
@@ -22,7 +23,13 @@ EXTRAS = {
 }
 """Of pyproject.toml, by the name that is imported."""
 DRAWING = "drawing a picture"
-TITLES = {"sklearn": "scikit-learn", "skimage": "scikit-image", "distributed": "Dask's package distributed", "torch": "PyTorch"}
+TITLES = {
+    "fpdf": "fpdf2",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "distributed": "Dask's package distributed",
+    "torch": "PyTorch",
+}
 
 
 class MissingExtraError(InputError, ImportError):

@@ -10,12 +10,12 @@ import typer
 from identify.base.options import REGIMES
 from identify.cli.app import Json, Samples, Seed, Trust, Verbose, Weights, app, examples
 from identify.cli.console import fail, print_text, progress
-from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, one_of
+from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, new_file, one_of
 
 
 @app.command(
     epilog=examples(
-        'identify audit model.pt --gradient update.pt --activation "z + z^2/2 + z^3"',
+        "identify audit model.pt --gradient update.pt --activation relu --pdf audit.pdf",
         'identify audit final.npz --initial initial.npz --activation "z + z^3" -n 4',
         "identify audit network.npz --data data.npz --activation relu --budget 300 --out audit",
         "identify audit problem.npz",
@@ -59,6 +59,7 @@ def audit(
     out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **NEW_FOLDER)] = Path(
         "identify-audit"
     ),
+    pdf: Annotated[Path | None, typer.Option(help="Also write the page as a PDF.", show_default=False, **new_file(".pdf"))] = None,
     seed: Seed = 0,
     verbose: Verbose = False,
     as_json: Json = False,
@@ -70,10 +71,14 @@ def audit(
     Ctrl-C ends the current step: finished steps are written, with exit status 130. A second Ctrl-C ends the program.
     """
     from identify.auditing.audit import audit as examine
+    from identify.auditing.saving import save_pdf
     from identify.base.interrupts import listening
     from identify.report.html import require_pages
+    from identify.report.pdf import require_pdf
 
     require_pages()  # before the work, not after it
+    if pdf is not None:
+        require_pdf()
     with listening() as interrupts, progress(budget) as step, interrupts.deferring():
         found = examine(
             model,
@@ -92,11 +97,13 @@ def audit(
         step("writing the report")
         try:
             written = found.save(out)
+            if pdf is not None:
+                written += save_pdf(found, pdf)
         finally:  # printed even if there is no room for the files
             print_text(found.to_json() if as_json else found.explain() if verbose else found.brief())
     if verbose and not as_json:
         print_text("\nWritten: " + ", ".join(str(path) for path in written))
     elif not as_json:
-        print_text(f"  Next         open {written[0]}; {len(written) - 1} more files are beside it, and -v tells the rest.")
+        print_text(f"  Next         open {pdf or written[0]}; {len(written) - 1} more files are there, and -v tells the rest.")
     if found.stopped or interrupts.count:
         fail(f"interrupted; the finished steps are in {out}", 130)

@@ -112,6 +112,10 @@ class Activation:
             builder = BUILDERS[name]
             made = builder.make(*parameters(text, builder, match[2]))
             return PiecewiseLinear._of(made) if isinstance(made, Lines) else Analytic(made)
+        if match and name not in BUILDERS and re.fullmatch(r"[A-Za-z]\w+([ -][A-Za-z]\w+)*", match[1]):
+            near = nearest(name, known_names())
+            other = f"is not polynomial, and not a known function; expected {EXAMPLE}, or a name such as relu or tanh"
+            raise ActivationError(f"activation {text!r}: {match[1]!r} {f'is not a known function{near}' if near else other}")
         return Polynomial(read_polynomial(text, _advice))
 
     @classmethod

@@ -161,7 +161,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
     if len(reports) == 1:
         sections = [Section("", "", reports[0], tuple(pictures))]
     else:
-        sections = [Section(f"{number}. {_sentence(str(r.scope))}", "", r) for number, r in enumerate(reports, 1)]
+        sections = [Section(f"{number}. {as_sentence(str(r.scope))}", "", r) for number, r in enumerate(reports, 1)]
         if pictures:
             sections.append(Section("Pictures", "", pictures=tuple(pictures)))
     return _write(path, sections, title=title or _TITLE, lead="", fold=False)
@@ -228,8 +228,8 @@ def fragment(report: Report) -> str:
         body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
         return f'<table style="border-collapse:collapse;width:100%;margin:0 0 .6em">{body}</table>' if items else ""
 
-    meaning = escape(_sentence(report.verdict.meaning)) + (report.verdict.beside_ambiguity if report.ambiguity else "")
-    precision = "" if report.precision is None else f" {escape(_sentence(report.precision))}."
+    meaning = escape(as_sentence(report.verdict.meaning)) + (report.verdict.beside_ambiguity if report.ambiguity else "")
+    precision = "" if report.precision is None else f" {escape(as_sentence(report.precision))}."
     return (
         '<div style="max-width:54rem;line-height:1.45;overflow-x:auto">'
         f'<p style="margin:.4em 0"><span style="background:{BADGE[report.verdict]};color:#fff;font-weight:700;'
@@ -240,7 +240,7 @@ def fragment(report: Report) -> str:
         + listed("Why", report.reasons)
         + listed("Up to", report.ambiguity)
         + table("Condition", report.conditions, condition_mark)
-        + table("Diagnostic", report.diagnostics, _grade)
+        + table("Diagnostic", report.diagnostics, grade_mark)
         + "</div>"
     )
 
@@ -264,7 +264,8 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def _sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
+    """With a capital letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -279,7 +280,7 @@ def condition_mark(condition: Condition) -> tuple[str, str, str]:
     return symbol, colours, condition.word
 
 
-def _grade(condition: Condition) -> tuple[str, str, str]:
+def grade_mark(condition: Condition) -> tuple[str, str, str]:
     """Symbol, colours and word of a diagnostic."""
     symbol, word = GRADE[condition.holds]
     return symbol, word, word
@@ -295,7 +296,7 @@ def _letters(cell: Cell) -> int:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """How a table is set: which columns hold numbers, whether it reads as a list on a phone, and its size on paper."""
 
     numbers: tuple[bool, ...]
@@ -304,16 +305,17 @@ class _Layout:
     points: float
 
 
-def _layout(table: Sequence[Sequence[Cell]]) -> _Layout:
+def layout(table: Sequence[Sequence[Cell]]) -> Layout:
+    """How a table with these rows is set; the first is its header."""
     columns = list(zip(*table[1:], strict=True)) or [()] * len(table[0])
     numbers = tuple(any(map(_number, column)) for column in columns)
     letters = sum(1 + max(map(_letters, (head, *column)), default=0) for head, column in zip(table[0], columns, strict=True))
     points = _SHEET / 25.4 * 72 / (_LETTER * min(letters, _DENSE))
     words = len(columns) > 2 and bool(columns[0]) and not any(numbers)
-    return _Layout(numbers, words, letters > _DENSE, int(10 * min(points, _LARGEST)) / 10)
+    return Layout(numbers, words, letters > _DENSE, int(10 * min(points, _LARGEST)) / 10)
 
 
-def _samples(witness: Witness) -> list[tuple[Cell, ...]]:
+def samples(witness: Witness) -> list[tuple[Cell, ...]]:
     """Header and rows (i, x_i, c_i, x_i', c_i') of the two data sets of a witness, if they are small enough to read."""
     if witness.original is None or witness.example is None:
         return []
@@ -343,9 +345,9 @@ def _bars(condition: Condition) -> list[tuple[Cell, ...]]:
 def _template() -> Template:
     jinja2 = needed("jinja2", "writing an HTML page")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(show=show, sentence=_sentence, paragraphs=_paragraphs, summary=summary)
+    environment.filters.update(show=show, sentence=as_sentence, paragraphs=_paragraphs, summary=summary)
     environment.globals.update(
-        symbol=SYMBOL, known=KNOWN, result=condition_mark, grade=_grade, samples=_samples, bars=_bars, layout=_layout
+        symbol=SYMBOL, known=KNOWN, result=condition_mark, grade=grade_mark, samples=samples, bars=_bars, layout=layout
     )
     return environment.from_string(files("identify.report").joinpath("page.html.j2").read_text("utf-8"))
 

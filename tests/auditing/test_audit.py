@@ -302,6 +302,20 @@ class TestTheResult:
         assert page.count("<img") == sum(path.suffix == ".png" for path in written) and "http://" not in page and "<script" not in page
         assert "<summary>Numbers" in page and page.count("<details") > 8
 
+    def test_as_a_pdf(self, audited, tmp_path):
+        pypdf = pytest.importorskip("pypdf")
+        (path,) = audited.save(tmp_path / "new" / "audit.PDF")
+        assert list((tmp_path / "new").iterdir()) == [path]
+        sheets = pypdf.PdfReader(path).pages
+        text = "".join("".join(sheet.extract_text().split()) for sheet in sheets)
+        said = [audited.standing, *audited.sentences, audited.standing.in_practice, audited.threat]
+        said += [finding.question for finding in audited.findings if finding.name != "equations"]
+        said += [line for finding in audited.findings for line in finding.details]
+        assert [line for line in said if "".join(line[1:].rstrip(".").split()) not in text] == []
+        assert sum(len(sheet.images) for sheet in sheets) > 3
+        (tmp_path / "folder.pdf").mkdir()
+        assert tmp_path / "folder.pdf" / "report.json" in audited.save(tmp_path / "folder.pdf")
+
     def test_in_a_notebook_and_as_text(self, audited):
         assert "UNIQUE" in audited._repr_html_() and "<script" not in audited._repr_html_()
         assert "[proved in exact arithmetic]" in str(audited) and repr(audited).startswith("Audit(dict: equations")
@@ -324,6 +338,8 @@ class TestTheResult:
         (tmp_path / "file").write_text("")
         with pytest.raises(ValueError, match="cannot be written"):
             audited.save(tmp_path / "file" / "folder")
+        with pytest.raises(InputError, match="cannot be written"):
+            audited.save(tmp_path / "file" / "audit.pdf")
 
 
 @pytest.mark.parametrize(

@@ -156,8 +156,10 @@ def test_the_commands(problem, arrays, tmp_path, monkeypatch, capsys):
 
     save_file({name: np.ascontiguousarray(part) for name, part in arrays.items()}, tmp_path / "update.safetensors")
     path, out = str(tmp_path / "update.safetensors"), str(tmp_path / "out")
-    status, text, _ = run(monkeypatch, capsys, "audit", path, "-a", "relu", "--out", out, "--budget", "30")
-    assert not status and "5 of 5 samples behind the update" in text
+    paper = tmp_path / "audit.pdf"
+    status, text, _ = run(monkeypatch, capsys, "audit", path, "-a", "relu", "--out", out, "--budget", "30", "--pdf", paper)
+    assert not status and "5 of 5 samples behind the update" in text and f"open {paper}" in text
+    assert paper.read_bytes().startswith(b"%PDF-")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "5 of 5 samples behind the update" in page and (tmp_path / "out" / "recovery.png").is_file()
     status, text, _ = run(monkeypatch, capsys, "recover", path, "-a", "relu")

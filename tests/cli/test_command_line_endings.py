@@ -112,6 +112,7 @@ def folder(tmp_path, monkeypatch):
     ("package", "install", "arguments"),
     [
         ("jinja2", '"kkt-identify[demo]"', ["check", *SIZES, "--html", "report.html"]),
+        ("fpdf", '"kkt-identify[demo]"', ["audit", "problem.npz", "--pdf", "audit.pdf"]),
         ("jinja2", '"kkt-identify[demo]"', ["audit", "problem.npz"]),
         ("jinja2", '"kkt-identify[demo]"', ["attack", "network.npz", "-k", "4", "--html", "report.html"]),
         ("matplotlib", '"kkt-identify[demo]"', ["audit", "problem.npz"]),

@@ -88,7 +88,9 @@ class TestNames:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("rleu", "did you mean relu"),
+            ("rleu", r"activation 'rleu': 'rleu' is not a known function; did you mean relu\?$"),
+            ("rleu(z)", r"'rleu' is not a known function; did you mean relu\?$"),
+            ("sqrt(z)", "'sqrt' is not polynomial, and not a known function; expected a polynomial in z"),
             ("tahn", "did you mean tanh"),
             ("geluu", "did you mean gelu"),
             ("tanh(z)", "Write 'tanh', the name alone"),
