@@ -47,18 +47,27 @@ class Plan:
     found: dict[str, Condition] = field(default_factory=dict)
 
     def evaluate(
-        self, name: str, seconds: float, evaluate: Callable[[], Condition], unneeded: str = "", patience: float = math.inf
+        self,
+        name: str,
+        seconds: float,
+        evaluate: Callable[[], Condition],
+        unneeded: str = "",
+        patience: float = math.inf,
+        *,
+        adds_nothing: bool = False,
     ) -> Condition:
         """The condition; or, where it is not needed (``unneeded`` says why) or not affordable, a record with its estimated cost.
 
-        ``patience``: seconds that it may take if it was not demanded and there is no budget.
+        ``patience``: seconds that it may take if it was not demanded and there is no budget. ``adds_nothing``: whatever it says follows
+        from what is proved already, so that a cheap one is evaluated for a report that someone reads only.
         """
         is_demanded, left = name in self.demanded, seconds_left()
         step = Step[Plan](name, lambda plan: evaluate(), lambda plan: seconds)
         if left is None and seconds > patience and not is_demanded and not unneeded:
             ended = Ended(Outcome.TOO_LONG, seconds=seconds)
         else:
-            is_needed = seconds <= CHEAP or not unneeded or is_demanded
+            is_told = seconds <= CHEAP and (self.diagnosed or not adds_nothing)
+            is_needed = is_told or not unneeded or is_demanded
             ended = attempt(step, self, left=left, is_needed=is_needed, tell=self._tell)
         result = ended.value if ended.outcome is Outcome.DONE else _skipped(name, ended, unneeded)
         self.found[name] = result

@@ -63,10 +63,16 @@ def residues(values: Float[np.ndarray, "*shape"], q: int) -> Int[np.ndarray, "*s
     for start in range(0, values.size, PIECE):
         refuse_when_spent("residues")
         fraction, exponent = np.frexp(flat[start : start + PIECE])
-        least = int(exponent.min())
-        table = np.array([pow(2, e - 53, q) for e in range(least, int(exponent.max()) + 1)], dtype=np.int64)
-        mantissa = np.ldexp(fraction, 53).astype(np.int64)
-        found[start : start + PIECE] = mantissa % q * table[exponent - least] % q
+        least, above = int(exponent.min()), int(exponent.max()) + 1
+        high, low = (np.array([pow(2, e - bits, q) for e in range(least, above)], dtype=np.int64) for bits in (27, 53))
+        exponent -= least
+        fraction *= 2.0**27  # 27 bits, then the other 26: sums stay below 2^59, so one reduction is enough
+        leading = np.floor(fraction)
+        fraction -= leading
+        fraction *= 2.0**26
+        whole = leading.astype(np.int64) * high[exponent]
+        whole += fraction.astype(np.int64) * low[exponent]
+        found[start : start + PIECE] = whole - whole // q * q  # NumPy divides by a number faster than it takes the rest
     return out
 
 

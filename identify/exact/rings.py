@@ -8,7 +8,7 @@ entry, and the activation with its derivatives; that is all that the equations (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +19,9 @@ from identify.exact.modular import multiply, rank_up_to, residue, residues
 from identify.exact.pieces import Pieces, on_pieces, pieces_within
 from identify.problem.activation import Activation, PiecewiseLinear, horner
 from identify.problem.network import Network
+
+MOST_KEPT = 2**23
+"""Entries of matrices whose residues are kept: 64 MiB."""
 
 
 @runtime_checkable
@@ -44,18 +47,32 @@ class Ring(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Modular:
-    """Residues modulo the prime q."""
+    """Residues modulo the prime q. Those of the matrices of a network are kept: both passes, and every condition, multiply with them."""
 
     q: int
     activations: Sequence[Activation]
     pieces: Pieces | None
+    kept: dict[tuple, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+    """By address, shape and strides: the floats, which are held so that the address stays theirs, and their residues."""
 
     def read(self, values: np.ndarray) -> np.ndarray:
         return residues(values, self.q)
 
     def dot(self, A: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        flat = multiply(A.reshape(-1, A.shape[-1]), residues(np.ascontiguousarray(matrix), self.q), self.q)
+        flat = multiply(A.reshape(-1, A.shape[-1]), self.of_weights(matrix), self.q)
         return flat.reshape(*A.shape[:-1], matrix.shape[1])
+
+    def of_weights(self, matrix: np.ndarray) -> np.ndarray:
+        """The residues of a matrix of floats, or of its transpose, which are computed once."""
+        if not matrix.flags.c_contiguous and matrix.flags.f_contiguous:
+            return self.of_weights(matrix.T).T
+        key = (matrix.__array_interface__["data"][0], matrix.shape, matrix.strides)
+        if key not in self.kept:
+            found = residues(np.ascontiguousarray(matrix), self.q)
+            if matrix.size + sum(floats.size for floats, _ in self.kept.values()) > MOST_KEPT:
+                return found
+            self.kept[key] = matrix, found
+        return self.kept[key][1]
 
     def times(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         return A * B % self.q

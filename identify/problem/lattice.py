@@ -41,6 +41,9 @@ class Lattice:
     @classmethod
     def of(cls, numbers: Float[np.ndarray, "*shape"]) -> Lattice | None:
         """That of these numbers; None if they are on no lattice, or too few to tell. Zeros alone tell nothing."""
+        most = min(MOST_LEVELS, numbers.size // REPEATED)
+        if len(np.unique(numbers.reshape(-1)[: 2 * most + 2])) > most:  # so many already
+            return None
         used = np.unique(numbers)
         if not 2 <= len(used) <= MOST_LEVELS or numbers.size < REPEATED * len(used):
             return None

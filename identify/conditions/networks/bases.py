@@ -29,7 +29,6 @@ from jaxtyping import Int
 
 from identify.base.limits import is_affordable, refuse_when_spent
 from identify.base.rows import equal_rows
-from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import Route
 from identify.exact.elimination import leading_columns
@@ -91,7 +90,7 @@ def by_bases(question: NetworkQuestion) -> Found | None:
                 continue
             if not all(question.counted[layer - 1] for layer in needed.ranks):
                 continue
-            if route is Route.FORWARD and not multipliers_are_determined(question):
+            if route is Route.FORWARD and not question.multipliers_are_determined:
                 continue
             bases = disjoint_bases(slopes, needed.bases, ring.q, np.random.default_rng([question.seed, 0xBA5E]))
             if bases is not None:

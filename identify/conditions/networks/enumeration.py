@@ -27,7 +27,6 @@ import numpy as np
 from jaxtyping import Int
 
 from identify.base.limits import refuse_when_spent
-from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.quadrics import Equations
 from identify.conditions.networks.question import NetworkQuestion
 from identify.exact.modular import multiply, random_prime, rank, residue, residues
@@ -107,7 +106,7 @@ def enumeration(question: NetworkQuestion) -> Condition:
         return _condition(None, f"not tried: up to {each.nodes:.1g} subspaces", evidence, Arithmetic.NONE)
     if not all(question.counted[layer - 1] for layer in each.ranks):
         return _condition(None, "the ranks of the updates are not proved to be n at these data", evidence, Arithmetic.NONE)
-    if each.equations is not Equations.BACKWARD and not multipliers_are_determined(question):
+    if each.equations is not Equations.BACKWARD and not question.multipliers_are_determined:
         return _condition(None, "the signals of these samples are not proved to determine their multipliers", evidence, Arithmetic.NONE)
     q = _prime(question, each)
     forms = _forms(question, each, q)

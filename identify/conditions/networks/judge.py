@@ -82,7 +82,8 @@ def judge_network(
     if piecewise:
         plan.evaluate("quadrics", quadrics_seconds(question), lambda: quadrics(question), settled)
         tried = settled or ("the question is decided without it" if found["quadrics"].is_proved else "")
-        plan.evaluate("enumeration", enumeration_seconds(question), lambda: enumeration(question), tried)
+        seconds, follows = enumeration_seconds(question), found["quadrics"].is_proved
+        plan.evaluate("enumeration", seconds, lambda: enumeration(question), tried, adds_nothing=follows)
         if (not tried or "realisation" in plan.demanded) and may_decide(question, found["enumeration"]):
             plan.evaluate("realisation", realisation_seconds(question), realised)
     if witness is None and (moving := kernel_family(question)) is not None:
@@ -106,7 +107,7 @@ def judge_network(
     if not counted.holds and question.data is None:
         unneeded = "the count decides"
     at = question if sample is None else sample
-    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE)
+    plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE, adds_nothing=bool(exact))
     if witness is None and question.data is not None and question.equations_are_complete:
         witness = _fibre(question, found)
     undecided = witness is None and question.data is not None and not question.is_partial and not (proved and not doubted)

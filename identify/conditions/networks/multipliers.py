@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from identify.base.rows import equal_rows
-from identify.conditions.networks.question import SPARE, NetworkQuestion
 from identify.exact.modular import rank, residues
 from identify.exact.rings import Modular, sample_of
+
+if TYPE_CHECKING:
+    from identify.conditions.networks.question import NetworkQuestion
+
+SPARE = 20
+"""Neurons beyond the outputs, from which a rank is proved."""
 
 
 def multipliers_are_determined(question: NetworkQuestion) -> bool:

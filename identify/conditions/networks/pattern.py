@@ -26,7 +26,6 @@ from jaxtyping import Bool, Int
 
 from identify.base.limits import is_affordable, refuse_when_spent
 from identify.conditions.networks.bases import by_bases
-from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.question import NetworkQuestion
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
@@ -123,7 +122,7 @@ def _by_counts(question: NetworkQuestion) -> Condition:
         return _condition(False, f"the pattern tells the samples apart too little: {listed}", evidence, Arithmetic.PROOF)
     if not all(question.counted):
         return _condition(None, "the ranks of the first two updates are not proved to be n at these data", evidence, Arithmetic.NONE)
-    if not multipliers_are_determined(question):
+    if not question.multipliers_are_determined:
         return _condition(None, "the signals of these samples are not proved to determine their multipliers", evidence, Arithmetic.NONE)
     how = "for every set of samples, by matchings" if by_sets else ", ".join(f"{WORDS[name]} {numbers[name]}" for name in needed)
     statement = f"the activation pattern tells the samples apart ({how}): for almost every network with this pattern no other data fit"

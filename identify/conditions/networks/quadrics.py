@@ -29,10 +29,18 @@ import numpy as np
 from jaxtyping import Int
 
 from identify.base.limits import refuse_above
-from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.question import NetworkQuestion
-from identify.exact.modular import certified_rank, certified_rank_seconds, multiply, residue, residues
-from identify.exact.rings import Modular, passes
+from identify.exact.modular import (
+    LARGE,
+    RankResult,
+    certified_rank,
+    certified_rank_seconds,
+    multiply,
+    rank_up_to,
+    residue,
+    residues,
+)
+from identify.exact.rings import Modular, Passes, passes
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 
@@ -182,10 +190,12 @@ def quadrics(question: NetworkQuestion) -> Condition:
     for each in every:
         if not all(counted[layer - 1] for layer in each.ranks):
             continue
-        if each.equations is not Equations.BACKWARD and not multipliers_are_determined(question):
+        if each.equations is not Equations.BACKWARD and not question.multipliers_are_determined:
             continue
         refuse_above(16 * each.rows * each.columns, f"a {each.rows} by {each.columns} matrix of quadrics")
-        found = certified_rank(partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed)
+        found = _rank_at_passes(question, each) or certified_rank(
+            partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed
+        )
         tried.append({"equations": each.equations.name.lower(), "rank": found.rank, "needed": each.needed, "columns": each.columns})
         if found.is_full:
             cell = each.equations is Equations.BACKWARD and question.outputs == 1
@@ -207,19 +217,35 @@ def quadrics(question: NetworkQuestion) -> Condition:
     return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
 
 
+def _rank_at_passes(question: NetworkQuestion, each: Quadrics) -> RankResult | None:
+    """Full rank modulo the prime of the passes that other conditions made already; None if it is not full there, or too large."""
+    at = question.passes()
+    assert isinstance(at.ring, Modular)
+    if each.needed >= LARGE:
+        return None
+    found = rank_up_to(_matrix_at(question, each, at), at.ring.q, each.needed, np.random.default_rng([question.seed, 0x9AD]))
+    return RankResult(found, each.needed, (at.ring.q,), 0.0, Arithmetic.PROOF) if found >= each.needed else None
+
+
 def _matrix(question: NetworkQuestion, each: Quadrics, q: int, rng: np.random.Generator) -> np.ndarray:
+    assert question.system is not None and question.data is not None
+    return _matrix_at(question, each, passes(Modular(q, question.activations, question.pieces), question.system.network, *question.data))
+
+
+def _matrix_at(question: NetworkQuestion, each: Quadrics, at: Passes) -> np.ndarray:
     system, data = question.system, question.data
-    assert system is not None and data is not None
-    net = system.network
-    at = passes(Modular(q, question.activations, question.pieces), net, *data)
+    assert system is not None and data is not None and isinstance(at.ring, Modular)
+    net, q = system.network, at.ring.q
     if each.equations is Equations.BACKWARD:
-        return each.matrix(at.signals[0].T, residues(np.ascontiguousarray(net.weights[1].T), q), q)
+        return each.matrix(at.signals[0].T, at.ring.of_weights(net.weights[1].T), q)
     if each.equations is Equations.BOTH_SIGNALS:
         return each.matrix(at.signals[0].T, at.weighted[0].T, q)
     z = at.before[0].T
     bias = net.biases[0]
     if bias is not None and not question.affine[0]:
-        z = np.hstack([multiply(residues(net.weights[0], q), residues(np.ascontiguousarray(data[0].T), q), q), residues(bias[:, None], q)])
+        z = np.hstack(
+            [multiply(at.ring.of_weights(net.weights[0]), residues(np.ascontiguousarray(data[0].T), q), q), residues(bias[:, None], q)]
+        )
     return each.matrix(at.entering[1].T, z, q)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND
+from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.signs import FixedSigns, fixed_signs
 from identify.exact.images import Images, images
 from identify.exact.modular import random_prime, rank_seconds
@@ -239,6 +240,11 @@ class NetworkQuestion:
         """By what it is proved that no (−x, −γ) can take the place of given data, if σ(−z) = 2 σ(0) − σ(z); None if it is not."""
         return fixed_signs(self)
 
+    @cached_property
+    def multipliers_are_determined(self) -> bool:
+        """Whether the multipliers of given samples are proved to follow from the samples and their signals."""
+        return multipliers_are_determined(self)
+
     @property
     def scales(self) -> int:
         """1 if the scale of each sample is free in (S) itself: no bias in any hidden layer, no update of the output bias, and every
@@ -303,6 +309,14 @@ class NetworkQuestion:
 
     def ring(self, attempt: int = 0) -> Ring:
         """Residues modulo a random prime if values are exact; intervals otherwise."""
+        return self._first_ring if attempt == 0 else self._ring(attempt)
+
+    @cached_property
+    def _first_ring(self) -> Ring:
+        """That of the first attempt, which keeps residues of the weights."""
+        return self._ring(0)
+
+    def _ring(self, attempt: int) -> Ring:
         if not self.is_exact:
             return Intervals(self.activations)
         rng = np.random.default_rng([self.seed, 0x4E7, attempt])

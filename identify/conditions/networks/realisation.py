@@ -27,7 +27,6 @@ from identify.base.errors import InternalError
 from identify.base.limits import refuse_when_spent
 from identify.base.norms import relative_size
 from identify.conditions.networks.enumeration import MOST_NODES, Choice, choices, enumeration_seconds, lines_of
-from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.quadrics import Equations
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.rulings import names, written
@@ -135,7 +134,7 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
 def _scale_is_known(question: NetworkQuestion, each: Choice) -> bool:
     """Whether the other equations leave of each sample's scale one number, or its sign if it is free."""
     if each.equations is Equations.FORWARD:
-        return multipliers_are_determined(question)
+        return question.multipliers_are_determined
     rows, features = question.affine
     return bool(rows) or not (features and question.features_can_count)
 

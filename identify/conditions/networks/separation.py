@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.question import NetworkQuestion
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
@@ -77,7 +76,7 @@ def separation(question: NetworkQuestion) -> Condition:
         statement = f"{question.neurons} neurons, {every[0].neurons} are enough: nothing follows below that number"
         return _condition(False, statement, evidence, Arithmetic.PROOF)
     follow = multipliers_follow(question)
-    if not follow and (question.data is None or not multipliers_are_determined(question)):
+    if not follow and (question.data is None or not question.multipliers_are_determined):
         statement = (
             f"the deeper layers may leave the multipliers open: by fewer than C = {question.outputs} neurons, slopes of zero, or because "
             "they do not see the images of a sample under the ambiguity as they see the sample"

@@ -27,6 +27,7 @@ from identify.problem.precision import format_of
 from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
+from identify.recovery.separation.factors import factors_of
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed
 from identify.recovery.separation.kept import Kept
@@ -129,15 +130,15 @@ def separated(
     """
     evidence = {} if evidence is None else evidence
     updates = Updates.of(system)
-    unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
+    unit = format_of(*system.parts.values())
     progress("singular values of the updates")
-    factors = [np.linalg.svd(matrix, full_matrices=False) for matrix in updates.matrices]
+    factors = [factors_of(matrix, unit) for matrix in updates.matrices]
     ranks = _ranks(updates, [values for _, values, _ in factors], unit, evidence)
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
     counts = [rank_among(values, unit, rank, n) for (_, values, _), rank in zip(factors, ranks, strict=True)]
-    noise = Subspace.of(updates.matrices[0], min(n, len(factors[0][1])), unit, factors[0]).relative_noise
+    noise = Subspace.of(updates.matrices[0], min(n, factors[0][0].shape[1]), unit, factors[0]).relative_noise
     is_noisy = noise > max(NOISY, JOINTLY) and n >= min(ranks[:2])  # else what lies behind n are signals of other samples
     if is_noisy:
         if counts[0] < n <= min(updates.matrices[0].shape):
@@ -372,15 +373,11 @@ def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Floa
             known, seen, H = known[np.ix_(*sent)], through[:, sent.rows], H[:, sent.columns]
         wide = seen.transpose(1, 0, 2).reshape(-1, n * C)
         gram += (wide.T @ wide).reshape(n, C, n, C) * (H @ H.T)[:, None, :, None]
-        layers.append((seen, H, known))
+        layers.append((seen, H @ H.T, known @ H.T))
 
-    def missing(c: np.ndarray) -> tuple[float, np.ndarray]:
-        total, gradient = 0.0, np.zeros((n, C))
-        for through, H, update in layers:
-            rest = update - np.einsum("nac,nc->an", through, c) @ H
-            total += float(np.sum(rest * rest))
-            gradient += np.einsum("nac,an->nc", through, rest @ H.T, optimize=True)
-        return total, gradient
+    def gradient(c: np.ndarray) -> np.ndarray:  # in coordinates of the samples: the updates themselves are read once
+        parts = (np.einsum("nac,an->nc", seen, given - np.einsum("nac,nc->an", seen, c) @ inner) for seen, inner, given in layers)
+        return sum(parts, np.zeros((n, C)))
 
     normal = gram.reshape(n * C, n * C)
     normal[np.diag_indices(n * C)] *= 1 + RIDGE
@@ -388,13 +385,13 @@ def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Floa
         factor = cho_factor(normal, overwrite_a=True)
     except np.linalg.LinAlgError:
         return c
-    total, gradient = missing(c)
+    missing, before = gradient(c), np.inf
     for _ in range(REFINEMENTS):
-        trial = c + cho_solve(factor, gradient.reshape(-1)).reshape(n, C)
-        better, downhill = missing(trial)
-        if not better < total:
+        step = cho_solve(factor, missing.reshape(-1)).reshape(n, C)
+        gained = float(np.sum(step * missing))  # of the sum of squares, to first order
+        if not 0 < gained < before:
             break
-        c, total, gradient = trial, better, downhill
+        c, missing, before = c + step, gradient(c + step), gained
     return c
 
 

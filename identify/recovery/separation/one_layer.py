@@ -24,6 +24,7 @@ from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
 from identify.recovery.separation.dense import JOINTLY, _refined_multipliers
+from identify.recovery.separation.factors import factors_of
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
@@ -70,17 +71,22 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     if second.W is None:
         return Why.ALONE.value
     matrix = _matrix(system)
-    n = samples or lone_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+    n = samples or _rank(matrix)
     rows = system.network.n_outputs
     if n > rows:
         return Why.NARROW.value.format(rows=rows, samples=n)
     if n == rows:  # behind a softmax loss the rows add up to zero
         W = np.reshape(second.W, (rows, -1))
         rows_of = W if second.bias is None else np.hstack([W, np.reshape(second.bias, (rows, 1))])
-        rank = lone_rank(np.linalg.svd(rows_of, compute_uv=False), format_of(rows_of.reshape(-1)), rows_of.shape)
+        rank = _rank(rows_of)
         if rank < n:
             return Why.DEPENDENT.value.format(rank=rank, samples=n)
     return None
+
+
+def _rank(matrix: Float[np.ndarray, "m D"]) -> int:
+    unit = format_of(matrix)
+    return lone_rank(factors_of(matrix, unit)[1], unit, matrix.shape)
 
 
 def separated_from_one_layer(
@@ -131,9 +137,9 @@ def separated_from_one_layer(
     """
     evidence = {} if evidence is None else evidence
     net, update = system.network, _matrix(system)
-    unit = format_of(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
+    unit = format_of(*system.parts.values())
     progress("singular values of the update")
-    factors = np.linalg.svd(update, full_matrices=False)
+    factors = factors_of(update, unit)
     rank = lone_rank(factors[1], unit, update.shape)
     shown = max(rank, int(np.sum(factors[1] > SIGNAL * unit * factors[1][0])))
     evidence["ranks"] = [rank]

@@ -63,9 +63,9 @@ class Subspace:
         unit: float = ROUNDING / 2,
         factors: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
     ) -> Subspace:
-        """The leading ``samples`` triples. ``unit``: unit roundoff of the numbers of the update. ``factors``: its thin singular value
-        decomposition, if it is there already. Cost O(m D min(m, D)) without it."""
-        U, values, R = factors or np.linalg.svd(update, full_matrices=False)
+        """The leading ``samples`` triples. ``unit``: unit roundoff of the numbers of the update. ``factors``: those of
+        :func:`~identify.recovery.separation.factors.factors_of`, if they are there already. Cost O(m D min(m, D)) without it."""
+        U, values, R = factors if factors and samples <= len(factors[2]) else np.linalg.svd(update, full_matrices=False)
         rest = values[samples:]
         noise = max(rest.max(initial=0.0), 4 * ROUNDING * values[0])
         m, columns = update.shape
