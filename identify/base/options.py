@@ -25,7 +25,7 @@ outputs."""
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
-    *("quadrics", "enumeration", "realisation", "separation", "some-layers", "pattern", "competitors"),
+    *("quadrics", "enumeration", "realisation", "joint-slopes", "separation", "some-layers", "pattern", "competitors"),
     *("local", "count", "witness", "reduction"),
 )
 """In the order of a report."""
@@ -57,6 +57,7 @@ THEOREMS = (
         "some-layers",
         "softmax-head",
         "realisation",
+        "joint-slopes",
         "lines",
         "exchange",
         "count",

@@ -17,6 +17,7 @@ from identify.checker.matrices import rank_seconds
 from identify.checker.networks.claim import ANY, BEFOREHAND, NUMBERS, named_hashes
 from identify.checker.networks.enumeration import SUBSPACES_PER_SECOND
 from identify.checker.networks.examination import BALLS_PER_SECOND, ENTRIES_PER_SECOND, RESIDUES_PER_SECOND
+from identify.checker.networks.joint import CHOICES_PER_SECOND, MAX_CHOICES
 from identify.checker.networks.realisation import MAX_NODES, MAX_SETS, NODES_PER_SECOND, SETS_PER_SECOND
 from identify.checker.reading import FORMAT, VERSION, canonical_hash
 from identify.conditions.judgement import SINGLE, scope_by
@@ -65,6 +66,8 @@ def network_seconds(report: Report, question: NetworkQuestion, route: str) -> fl
         found = report[route].evidence
         nodes, sets = min(found["subspaces_at_most"], MAX_NODES), min(comb(found["over_the_rationals"], n), MAX_SETS)
         return seconds + nodes / NODES_PER_SECOND + sets / SETS_PER_SECOND
+    if route == "joint-slopes":
+        return seconds + min(report[route].evidence["choices"], MAX_CHOICES) / CHOICES_PER_SECOND
     if report.witness is not None and "system" in report["witness"].evidence:
         return seconds + second_seconds(question)
     if route != "local" and (report.witness is None or report.witness.kind != "fibre"):
@@ -203,6 +206,11 @@ class NetworkDraft:
             raise NoCertificateError(Lacking.LINES, ("realisation",))
         return [*self._ranked(1), {"kind": "realisation"}]
 
+    def _joint(self) -> list[Step]:
+        if self.report["joint-slopes"].evidence["choices"] > MAX_CHOICES:
+            raise NoCertificateError(Lacking.LINES, ("joint-slopes",))
+        return [{"kind": "joint-slopes"}]
+
     def _local(self) -> list[Step]:
         question = self.question
         generic = question.data is None
@@ -266,6 +274,7 @@ PROOFS: dict[str, Callable[[NetworkDraft], list[Step]]] = {
     "quadrics": NetworkDraft._quadrics,
     "enumeration": NetworkDraft._enumeration,
     "realisation": NetworkDraft._realisation,
+    "joint-slopes": NetworkDraft._joint,
     "separation": NetworkDraft._separation,
     "some-layers": NetworkDraft._some_layers,
     "pattern": NetworkDraft._pattern,

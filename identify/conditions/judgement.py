@@ -60,7 +60,9 @@ ALONE = ("generic-global", "one-sample", "macaulay")
 """Conditions each of which proves uniqueness by itself."""
 ALMOST_EVERY = ("separation", "some-layers", "pattern")
 """Conditions that prove uniqueness for almost every network of any activation and depth."""
-SINGLE = ("quadrics", "enumeration", "realisation", *ALMOST_EVERY)
+HERE = ("quadrics", "enumeration", "realisation", "joint-slopes")
+"""Conditions that prove it for this network, of any activation and depth."""
+SINGLE = (*HERE, *ALMOST_EVERY)
 """All that prove it for such networks, each by itself; those about one network come first."""
 
 
@@ -221,7 +223,7 @@ def scope_by(condition: Condition, *, data_are_given: bool) -> tuple[Scope, tupl
         whole, off_kinks = bool(found.get("whole_cell")), bool(found.get("off_kinks"))
         whose = (("this data", CELL_SCOPE), (OFF_KINKS_SCOPE, CELL_OFF_KINKS_SCOPE))[off_kinks][whole]
         return Scope("this network", whose), (CELL_IN_WORDS,) * whole + (OFF_KINKS_IN_WORDS,) * off_kinks
-    if condition.name in ("enumeration", "realisation"):
+    if condition.name in HERE:
         return Scope("this network", "this data"), ()
     by_pattern = condition.name == "pattern" or bool(found.get("with_this_pattern"))
     whose = APART_SCOPE if found.get("leaves_out_opposite_samples") else RANK_SCOPE
@@ -237,7 +239,7 @@ def verdict_of_network(
     A theorem about almost every network decides only if the search for competitors found none in this one.
     """
     if witnessed:
-        if any(name in found and found[name].is_proved for name in ("enumeration", "realisation")):
+        if any(name in found and found[name].is_proved for name in HERE[1:]):
             raise InternalError("a proof of uniqueness and a witness against it")
         return Verdict.NOT_UNIQUE, scope, (found["witness"].statement,), ()
     doubted = found.get("competitors")

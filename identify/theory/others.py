@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
-from identify.conditions.networks import realisation, rulings, second
+from identify.conditions.networks import joint, realisation, rulings, second
 from identify.conditions.networks.competitors import competitors
 from identify.conditions.networks.separation import Route
 from identify.planting.configuration import Configuration
@@ -39,6 +39,13 @@ def _realised(case: NetworkCase) -> Seen:
     seen = None if category is Category.OPEN else category is Category.UNIQUE
     lines = found.evidence.get("over_the_rationals", "–")
     return Seen(found.is_proved, seen, f"{lines} lines over the rationals for {len(case.X)} samples; {evidence}")
+
+
+def _together(case: NetworkCase) -> Seen:
+    found, _ = joint.joint(case.question)
+    category, evidence = _cells(case)
+    seen = None if category is Category.OPEN else category is Category.UNIQUE
+    return Seen(found.is_proved, seen, f"{found.evidence.get('choices', 0)} choices of slopes of all samples; {evidence}")
 
 
 def _lines(case: NetworkCase) -> Seen:
@@ -76,6 +83,11 @@ def _one_neuron_more(config: Configuration, seed: int) -> NetworkCase | None:
     return planted(replace(config, width=config.widths[0] + 1), seed)
 
 
+def _two_neurons(config: Configuration, seed: int) -> NetworkCase | None:
+    """Fewer rows than samples, so that samples stay open whatever their slopes."""
+    return planted(replace(config, width=config.samples - 1), seed)
+
+
 def _independent(config: Configuration, seed: int) -> NetworkCase | None:
     """As many inputs as samples."""
     return planted(replace(config, inputs=config.samples, width=4 * config.samples + 4), seed)
@@ -106,6 +118,30 @@ THEOREMS = (
         examine=_realised,
         draw=planted,
         nearest=(("too few neurons", narrower(lambda question: 3)),),
+    ),
+    Theorem(
+        name="joint-slopes",
+        title="If the slopes of all samples are tried together, one data set is left (B, without a rank)",
+        statement=r"Let the slopes of $\sigma$ be finitely many numbers, and $M_i = \gamma_i \tilde x_i^\top$. With slopes $s_{ij}$ every "
+        r"neuron says $\sum_i s_{ij}\, a_j^\top M_i = (G_1)_j$, and the second update is linear in the $M_i$ if $\sigma(tz) = t\sigma(z)$ "
+        r"for t > 0. If for $k = 1, \dots, n$ samples every choice of slopes contradicts these equations, or leaves an $M_i$ that is "
+        r"not of rank one or does not have these slopes, or determines all $M_i$, and of the data so found only the given ones have the update, "
+        r"no other data have it. No rank of an update is needed.",
+        hypotheses=(
+            "two layers, the first one piecewise-linear, and its update is known",
+            "no choice of slopes leaves an M_i open without a contradiction",
+            "of all data found only the given ones have the observed updates, in fractions",
+            "the update of the first bias is known, or there is no bias, σ(tz) = tσ(z) for t > 0, and no update of a second bias",
+        ),
+        conclusion="no other data set of at most n samples has these updates, up to the order of the samples (and their scales without "
+        "biases)",
+        scope="this network, this data",
+        reference=joint.REFERENCE,
+        condition="joint-slopes",
+        configuration=Configuration(inputs=2, samples=3, width=8, activation=Activation.parse("leaky_relu(1/4)")),
+        examine=_together,
+        draw=planted,
+        nearest=(("fewer neurons than samples", _two_neurons),),
     ),
     Theorem(
         name="lines",

@@ -17,6 +17,7 @@ from identify.checker.networks.examination import BITS, NetworkExamination, rank
 from identify.checker.networks.families import invisible, region
 from identify.checker.networks.generic import count, separation
 from identify.checker.networks.images import images
+from identify.checker.networks.joint import joint
 from identify.checker.networks.local import constant_rank, fibre, fibre_in_span, local
 from identify.checker.networks.other import other
 from identify.checker.networks.parts import kernel, some_layers
@@ -28,7 +29,7 @@ from identify.checker.networks.signs import signs
 from identify.checker.reading import need
 
 SUFFICIENT: dict[str, tuple[set[str], ...]] = {
-    "UNIQUE": ({"separation"}, {"some-layers"}, {"pattern"}, {"quadrics"}, {"enumeration"}, {"realisation"}),
+    "UNIQUE": ({"separation"}, {"some-layers"}, {"pattern"}, {"quadrics"}, {"enumeration"}, {"realisation"}, {"joint-slopes"}),
     "LOCALLY_UNIQUE": ({"local"},),
     "NOT_UNIQUE": ({"witness"},),
 }
@@ -43,6 +44,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "quadrics": (quadrics, ("equations",)),
     "enumeration": (enumeration, ("equations",)),
     "realisation": (realisation, ()),
+    "joint-slopes": (joint, ()),
     "local": (local, ("in_span", "seed")),
     "count": (count, ("unknowns", "equations")),
     "fibre": (fibre, ("dimension", "seed")),

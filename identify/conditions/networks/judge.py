@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,13 @@ import scipy
 from identify.base.limits import is_affordable
 from identify.base.norms import relative_size
 from identify.base.options import CONDITIONS
-from identify.conditions.judgement import verdict_of_network, versions
+from identify.conditions.judgement import HERE, verdict_of_network, versions
 from identify.conditions.networks.competitors import competitors
 from identify.conditions.networks.enumeration import enumeration, enumeration_seconds
 from identify.conditions.networks.families import families
 from identify.conditions.networks.isolated import isolated, isolated_seconds
+from identify.conditions.networks.joint import applies as may_try_jointly
+from identify.conditions.networks.joint import joint, joint_seconds
 from identify.conditions.networks.pattern import pattern
 from identify.conditions.networks.quadrics import quadrics, quadrics_seconds
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
@@ -61,9 +64,10 @@ def judge_network(
                 condition, witness = along, line
         return condition
 
-    def realised() -> Condition:
+    def by_trying(every: Callable[[NetworkQuestion], tuple[Condition, Witness | None]]) -> Condition:
+        """What a complete list of data sets says."""
         nonlocal witness
-        condition, second = realisation(question)
+        condition, second = every(question)
         if question.equations_are_complete and second is not None and witness is None:
             witness = second
             found["witness"] = Condition(
@@ -85,10 +89,13 @@ def judge_network(
         seconds, follows = enumeration_seconds(question), found["quadrics"].is_proved
         plan.evaluate("enumeration", seconds, lambda: enumeration(question), tried, adds_nothing=follows)
         if (not tried or "realisation" in plan.demanded) and may_decide(question, found["enumeration"]):
-            plan.evaluate("realisation", realisation_seconds(question), realised)
+            plan.evaluate("realisation", realisation_seconds(question), lambda: by_trying(realisation))
+        is_open = not tried and witness is None and not any(found[name].is_proved for name in HERE if name in found)
+        if (is_open or "joint-slopes" in plan.demanded) and may_try_jointly(question):  # in a report only if it can add something
+            plan.evaluate("joint-slopes", joint_seconds(question), lambda: by_trying(joint))
     if witness is None and (moving := kernel_family(question)) is not None:
         found["witness"], witness = moving
-    exact: list[str] = [name for name in ("quadrics", "enumeration", "realisation") if name in found and found[name].is_proved]
+    exact: list[str] = [name for name in HERE if name in found and found[name].is_proved]
     settled = settled or ("another data set with the same update was found" if witness is not None else "")
     proved: list[str] = exact + [name for name in ("separation", "pattern") if name in found and found[name].is_proved]
     if is_its_own_question(question) or "some-layers" in plan.demanded:

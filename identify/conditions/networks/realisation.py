@@ -14,7 +14,7 @@ All that remains is a complete list of the data sets with this update: one only 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, product
@@ -121,7 +121,7 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
     times = 0
     for X, c in exact.solutions(every):
         if names(question, X, c) != given:
-            return _second(question, X, c, evidence)
+            return second_data(question, X, c, evidence, _condition)
         times += 1
     if not times:
         raise InternalError("the given data are not among the solutions")
@@ -333,8 +333,10 @@ def _turned(rows: Rationals) -> Rationals:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _second(question: NetworkQuestion, X: Rationals, c: Rationals, evidence: dict) -> tuple[Condition, Witness]:
-    """Other data with exactly the same update."""
+def second_data(
+    question: NetworkQuestion, X: Rationals, c: Rationals, evidence: dict, condition: Callable[[bool, str, dict, Arithmetic], Condition]
+) -> tuple[Condition, Witness]:
+    """Other data with exactly the same update, as what becomes of a condition."""
     system, data = question.system, question.data
     assert system is not None and data is not None
     other = tuple(np.array([[int(v.p) / int(v.q) for v in row] for row in part]) for part in (X, c))
@@ -342,7 +344,7 @@ def _second(question: NetworkQuestion, X: Rationals, c: Rationals, evidence: dic
     residual = relative_size(system.right_hand_side(*other) - target, target)
     description = "other choices of slopes give other data with exactly the same update, in fractions"
     witness = Witness("second solution", 0, description, None, data, (other[0], other[1]), residual)
-    return _condition(False, description, evidence | {"other": written(X, c)}, Arithmetic.PROOF), witness
+    return condition(False, description, evidence | {"other": written(X, c)}, Arithmetic.PROOF), witness
 
 
 def _condition(holds: bool | None, statement: str, evidence: dict, arithmetic: Arithmetic) -> Condition:
