@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,8 @@ from identify.problem.verdict import Report, Scope, Verdict
 
 INCONSISTENT = 1e-2
 """Relative residual above which data are not taken as a solution of the system they are given for."""
+LARGE, ESTIMATED = 2**22, 4.0
+"""Numbers of a target beyond which the residual is estimated, and by what factor it must be below the one that rounding explains."""
 UNKNOWN_DATA = "the statement is about all data that produce this target; whether any do, with this many samples, is not part of it"
 TARGET_NOT_USED = (
     "the verdict does not use the numbers of the target: it is about generic data of this network; check(system, data=(X, c)) with data "
@@ -266,11 +269,15 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
         notes += (f"{merged} samples coincide with others and were merged with them",)
     with np.errstate(over="ignore", invalid="ignore"):
         passed = forward(net.weights, net.biases, net.activations, X)
-    residual = system.residual(X, c, passed=passed)
+    precision = Precision.of(system)
+    residual = system.about_residual(X, c, passed=passed) if sum(W.size for W in net.weights) > LARGE else math.inf
+    is_estimate = ESTIMATED * residual <= precision.allowed  # far from where it would matter
+    residual = residual if is_estimate else system.residual(X, c, passed=passed)
     consistent = residual <= INCONSISTENT
     if system.regime == "gradient" and not consistent:
         raise InconsistentDataError(residual)
-    notes += (f"the target that these data give exactly differs from the given one by {residual:.1e} relative",)
+    about = "about " if is_estimate else ""
+    notes += (f"the target that these data give exactly differs from the given one by {about}{residual:.1e} relative",)
     if system.regime in SELF_TRAINED:
         notes += (SELF_TRAINED_CAVEAT,)
     if system.regime == "max-margin" and net.n_outputs == 1:
@@ -281,7 +288,6 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
             if not np.abs(margins - 1).max() <= INCONSISTENT:
                 system = replace(system, labels=None)
                 notes += ("these margins are not 1, so the margin equations were left out",)
-    precision = Precision.of(system)
     if residual > precision.allowed:  # the singular values can only show more noise
         precision = _precision(system)
     reproduces = residual <= precision.allowed

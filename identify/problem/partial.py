@@ -7,7 +7,7 @@ missing here and there leave no submatrix to do this with; they are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -74,9 +74,10 @@ def check_known(names: tuple[str, str], W: np.ndarray | None, bias: np.ndarray |
         raise _refusal(names[1], f"{unknown} of {int(sent.rows.sum())} entries masked or NaN, of neurons whose weights' update is known")
 
 
-def known_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Updates beside others, without the entries of which the first ones are not known."""
-    return [(u[known], v[known]) for u, v in pairs for known in (~np.isnan(u),)]
+def known_of(given: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An update beside another, without the entries that are not known of the first."""
+    known = ~np.isnan(given)
+    return given[known], found[known]
 
 
 def _refusal(name: str, received: str) -> UnsupportedError:

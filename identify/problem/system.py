@@ -11,7 +11,7 @@ pass through it; every faster form in the package is tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,10 @@ from identify.problem.updates import Update, checked_updates, completed, layer_n
 from identify.problem.words import equations_in_words, layers_in_words
 
 LOSSES = ("logistic", "square")
+AT_ONCE = 256
+"""Rows of an update that are compared at once."""
+DIRECTIONS = 32
+"""In which a large difference is measured."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -340,11 +344,49 @@ class KKTSystem(Received, OneLayer):
 
         ``passed``: the forward pass at these samples, if it is known.
         """
-        given = [part for update in self.updates for part in update]
+        net = self.network
+        X, c = check_data(X, c, net.n_inputs, net.n_outputs)
         with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
-            seen = [(u.ravel(), v.ravel()) for u, v in zip(given, self._updates_of(X, c, passed), strict=True) if u is not None]
-            seen = known_of(seen) if self.is_partial else seen
-            return relative_size(*(np.array(sizes) for sizes in zip(*((size(u - v), size(u)) for u, v in seen), strict=True)))
+            entering, before = forward(net.weights, net.biases, net.activations, X) if passed is None else passed
+            signals = backward(net.weights, net.activations, before, c)
+            sizes = [each for update, u, h in zip(self.updates, signals, entering, strict=True) for each in self._missed(update, u, h)]
+            return relative_size(*(np.array(each) for each in zip(*sizes, strict=True)))
+
+    def about_residual(self, X: ArrayLike, c: ArrayLike, *, passed: Forward | None = None) -> float:
+        """An estimate of :meth:`residual` for large updates, without the products of n columns that the updates are.
+
+        ‖E R‖ for 32 random directions R, which has the mean ‖E‖ and deviates by an eighth at most in standard deviation, whatever the
+        difference E is. Cost: a pass, and 64 operations for each number of the target.
+        """
+        if self.is_partial:
+            return self.residual(X, c, passed=passed)
+        net, rng, sizes = self.network, np.random.default_rng(DIRECTIONS), []
+        X, c = check_data(X, c, net.n_inputs, net.n_outputs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            entering, before = forward(net.weights, net.biases, net.activations, X) if passed is None else passed
+            signals = backward(net.weights, net.activations, before, c)
+            for update, u, h in zip(self.updates, signals, entering, strict=True):
+                if update.bias is not None:
+                    sizes.append(self._sizes(update.bias, u.sum(axis=0)))
+                if update.W is not None:
+                    R = rng.standard_normal((h.shape[1], DIRECTIONS)) / DIRECTIONS**0.5
+                    sizes.append((size(update.W @ R - u.T @ (h @ R)), size(update.W)))
+            return relative_size(*(np.array(each) for each in zip(*sizes, strict=True)))
+
+    def _missed(self, update: Update, u: np.ndarray, h: np.ndarray) -> Iterator[tuple[float, float]]:
+        """‖target - u^T h‖ and ‖target‖ for some rows of a layer at a time, which stay in the processor's cache."""
+        if update.bias is not None:
+            yield self._sizes(update.bias, u.sum(axis=0))
+        if update.W is not None:
+            for start in range(0, len(update.W), AT_ONCE):
+                rows = slice(start, start + AT_ONCE)
+                yield self._sizes(update.W[rows], u[:, rows].T @ h)
+
+    def _sizes(self, given: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+        given, found = given.ravel(), found.ravel()
+        if self.is_partial:
+            given, found = known_of(given, found)
+        return size(np.subtract(given, found, out=found)), size(given)
 
     def with_target(self, target: Float[np.ndarray, " equations"]) -> KKTSystem:
         """The same system with another target vector, given in the order of :attr:`target` (what-if noise, rounding)."""

@@ -124,9 +124,9 @@ THEOREMS = (
         title="If the slopes of all samples are tried together, one data set is left (B, without a rank)",
         statement=r"Let the slopes of $\sigma$ be finitely many numbers, and $M_i = \gamma_i \tilde x_i^\top$. With slopes $s_{ij}$ every "
         r"neuron says $\sum_i s_{ij}\, a_j^\top M_i = (G_1)_j$, and the second update is linear in the $M_i$ if $\sigma(tz) = t\sigma(z)$ "
-        r"for t > 0. If for $k = 1, \dots, n$ samples every choice of slopes contradicts these equations, or leaves an $M_i$ that is "
-        r"not of rank one or does not have these slopes, or determines all $M_i$, and of the data so found only the given ones have the update, "
-        r"no other data have it. No rank of an update is needed.",
+        r"for t > 0. Let every choice of slopes of $k = 1, \dots, n$ samples contradict these equations, or leave an $M_i$ that is not of "
+        r"rank one or does not have these slopes, or determine all $M_i$. If of the data so found only the given ones have the update, no "
+        r"other data have it. No rank of an update is needed.",
         hypotheses=(
             "two layers, the first one piecewise-linear, and its update is known",
             "no choice of slopes leaves an M_i open without a contradiction",

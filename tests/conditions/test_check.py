@@ -266,6 +266,14 @@ class TestGivenData:
         report = check(system_of(self.net, X, c), data=(X, c))
         assert report.subject["samples"] == 2 and report.verdict is Verdict.UNIQUE
 
+    @pytest.mark.parametrize(("error", "words"), [(0.0, "by about"), (1e-6, "by 1.0e-06")])
+    def test_residual_of_large_updates(self, error, words, monkeypatch):
+        """Estimated where it is far below what rounding explains; computed otherwise."""
+        monkeypatch.setattr("identify.conditions.check.LARGE", 0)
+        system, truth = Configuration(inputs=3, samples=2, width=5, activation="z + z^2 + z^3").plant(seed=1)
+        report = check(system.with_target((1 + error) * system.target), data=(truth.X, truth.c))
+        assert any(words in note for note in report.notes) and report.subject["residual"] == pytest.approx(error, rel=0.01, abs=1e-15)
+
     def test_residual_is_reported_and_bounded(self):
         c = np.array([1.0, 2, -1])
         system = system_of(self.net, self.X, c)

@@ -48,6 +48,26 @@ def test_target_and_right_hand_side(layers):
     assert system.n_unknowns(5) == 5 * (3 + 2)
 
 
+@pytest.mark.parametrize("wrong", ["every number", "one number", "one direction", "a bias"])
+def test_a_large_residual_is_estimated(wrong):
+    """Whatever the difference is: within three standard deviations of an eighth."""
+    system, truth = Configuration(inputs=40, samples=7, width=(300, 60), activation="relu", outputs=3, bias=True).plant(seed=3)
+    assert system.about_residual(truth.X, truth.c) < 1e-15
+    rng = np.random.default_rng(1)
+    part = system.updates[0].bias if wrong == "a bias" else system.updates[1].W
+    change = {
+        "every number": lambda: rng.standard_normal(part.shape),
+        "one number": lambda: np.eye(*part.shape) * (np.arange(len(part)) == 5)[:, None],
+        "one direction": lambda: np.outer(rng.standard_normal(part.shape[0]), rng.standard_normal(part.shape[1])),
+        "a bias": lambda: np.ones(part.shape),
+    }[wrong]()
+    other = part + 0.01 * np.linalg.norm(system.target) * change / np.linalg.norm(change)
+    layers = {k: tuple(other if each is part else each for each in update) for k, update in enumerate(system.updates, 1)}
+    moved = KKTSystem.gradient(system.network, layers=layers)
+    exact, estimate = (f(truth.X, truth.c) for f in (moved.residual, moved.about_residual))
+    assert exact == pytest.approx(0.01, rel=0.05) and estimate == pytest.approx(exact, rel=3 / 8)
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 def test_with_target_replaces_every_part(layers):
     system, _ = Configuration(inputs=2, samples=2, width=3, activation="z^2 + z^3", bias=True, layers=layers).plant(0)
