@@ -6,9 +6,9 @@ update is computed as well, so nothing rests on chance. In the bases U and R, co
 
 .. math:: \begin{pmatrix} \Sigma + E_{11} & E_{12} \\ E_{21} & E_{22} \end{pmatrix},
 
-so by its Schur complement all other singular values are at most about :math:`\|E_{22}\| + \|E_{21}\| \|E_{12}\| / \sigma_n`. The sketch counts
-only if that is as small as the rounding of a decomposition, and far below the last triple. Otherwise it is widened, or LAPACK decomposes
-the whole.
+so by its Schur complement all other singular values are at most about :math:`\|E_{22}\| + \|E_{21}\| \|E_{12}\| / \sigma_n`. The sketch
+counts only if that is as small as the rounding of a decomposition, and far below the last triple. Otherwise it is widened, or LAPACK
+decomposes the whole.
 """
 
 from __future__ import annotations
