@@ -8,7 +8,7 @@ import pytest
 
 
 def slow(*values: Any):
-    """A case that takes more than 5 seconds of a processor, beside faster ones for the same claim."""
+    """A case that takes more than 2 seconds of a processor, beside faster ones for the same claim."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
