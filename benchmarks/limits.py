@@ -34,6 +34,16 @@ SWEEP = (
     "grid = dict(measure={}, inputs={}, {}, width={}, activation='z + z^2/2 + z^3')"
 )
 PLANTED = "system, truth = config({}, {}, {}).plant(seed=0); data = truth.X, truth.c"
+CLASSIFIER = "system, truth = classifier('{}', {}, {}).plant(seed=0); data = truth.X, truth.c"
+ONE_LAYER = "; system = idf.KKTSystem.gradient(system.network, layers={})"
+NOISE = (
+    "; noise = numpy.random.default_rng(0).standard_normal(system.n_equations); "
+    "system = system.with_target(system.target + 1e-6 * noise * numpy.linalg.norm(system.target) / len(noise)**0.5)"
+)
+STEPS = (
+    "; net = system.network; final = net.with_parameters({name: part + 1e-3 * system.parts[name] for name, part in net.parameters.items()})"
+    "; steps = idf.KKTSystem.steps(net, final, learning_rate=1e-3, steps=5)"
+)
 JAX = "import jax.numpy; "
 """Loading it does not count against a budget; compiling does."""
 CASES: dict[str, tuple[str, str]] = {
@@ -65,6 +75,34 @@ CASES: dict[str, tuple[str, str]] = {
         JAX + SWEEP.format("'recovery'", 784, "samples=200, budget=budget", 1000),
         "idf.sweep(grid, store=store, executor=ThreadPoolExecutor(1))",
     ),
+    "check, configuration, ReLU": ("", "idf.check(classifier('relu', 5000, (20000, 10000)), budget=budget)"),
+    "check, configuration, GELU": ("", "idf.check(classifier('gelu', 5000, (20000, 10000)), budget=budget)"),
+    "check, data, ReLU": (CLASSIFIER.format("relu", 300, "(1000, 500)"), "idf.check(system, data=data, budget=budget)"),
+    "check, data, ReLU, two layers": (CLASSIFIER.format("relu", 300, 1000), "idf.check(system, data=data, budget=budget)"),
+    "check, data, GELU": (CLASSIFIER.format("gelu", 300, "(1000, 500)"), "idf.check(system, data=data, budget=budget)"),
+    "largest_identifiable, GELU": ("", "idf.largest_identifiable(classifier('gelu', 1, (20000, 10000)), budget=budget)"),
+    "exposed": ("", "idf.exposed(classifier('relu', 5000, (20000, 10000)))"),
+    "recover, ReLU": (JAX + CLASSIFIER.format("relu", 600, "(1000, 800)"), "idf.recover(system, budget=budget)"),
+    "recover, GELU": (JAX + CLASSIFIER.format("gelu", 600, "(1000, 800)"), "idf.recover(system, budget=budget)"),
+    "recover, first layer": (
+        JAX + CLASSIFIER.format("gelu", 200, 2000) + ONE_LAYER.format("{1: system.layers[1]}"),
+        "idf.recover(system, budget=budget)",
+    ),
+    "recover, second layer": (
+        JAX + CLASSIFIER.format("gelu", 100, "(1000, 500)") + ONE_LAYER.format("{2: system.layers[2]}"),
+        "idf.recover(system, budget=budget)",
+    ),
+    "recover, noise": (
+        JAX + CLASSIFIER.format("relu", 200, "(1000, 500)") + NOISE,
+        "idf.recover(system, budget=budget)",
+    ),
+    "recover, steps": (JAX + CLASSIFIER.format("gelu", 100, "(500, 300)") + STEPS, "idf.recover(steps, budget=budget)"),
+    "complete": (
+        "W = numpy.random.default_rng(0).standard_normal((2000, 1000)); W[numpy.random.default_rng(1).random(W.shape) < 0.3] = numpy.nan",
+        "idf.complete(W, samples=100, budget=budget)",
+    ),
+    "defences, ReLU": (JAX + CLASSIFIER.format("relu", 100, "(1000, 500)"), "idf.defences(system, *data, budget=budget)"),
+    "audit, ReLU": (JAX + CLASSIFIER.format("relu", 300, "(1000, 500)"), "idf.audit(system, budget=budget)"),
     "plant": ("", "config(10**5, 10**5, 10**5).plant(seed=0)"),
     "plant, weight decay": ("", "config(784, 500, 5000, 'z^3', regime='weight-decay').plant(seed=0)"),
 }
@@ -80,6 +118,9 @@ from identify.base.options import CONDITIONS as idf_conditions
 
 def config(d, n, m, activation="z + z^2/2 + z^3", **options):
     return idf.Configuration(inputs=d, samples=n, width=m, activation=activation, **options)
+
+def classifier(activation, n, width):
+    return config(784, n, width, activation, outputs=10, bias=True)
 
 budget = {budget}
 {prepare}

@@ -8,12 +8,14 @@ them is the evidence for the rest. It is not a proof: that needs conditions on w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from identify.base.limits import check_limits, limit_time, refuse_above, refuse_when_spent
 from identify.base.norms import exponent, scaled
 from identify.base.options import valid_seed, whole
 from identify.problem.arrays import ShapeError
@@ -76,7 +78,15 @@ class Completion:
         return f"Completion(rank {self.rank}, {self.filled} entries filled in, held-out error {self.held_out:.1e}, rate {self.rate:.2f})"
 
 
-def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int = 0) -> Completion:
+def complete(
+    W: Any,
+    bias: Any = None,
+    *,
+    samples: int | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Completion:
     """Fill in single entries of a layer's update that were not sent.
 
     Parameters
@@ -87,6 +97,10 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
         n, an upper bound for the rank; None: any rank that the known entries allow.
     seed
         Of the choice of the entries that are hidden from the first fit.
+    budget
+        Seconds, above 0; None for no limit.
+    progress
+        Called with the rank that is tried next.
 
     Returns
     -------
@@ -97,6 +111,10 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
     ------
     InapplicableError
         When no low rank explains the known entries, or they are too few or too unevenly spread to tell the others.
+    OutOfTimeError
+        When the budget is spent before a rank explains the known entries.
+    TooLargeError
+        When the normal equations of a fit would not fit in memory.
     ShapeError
         For arrays that do not fit.
 
@@ -117,7 +135,12 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
     >>> found.rank, bool(np.allclose(found.W, np.outer(u, h)))
     (1, True)
     """
-    most, seed = None if samples is None else whole("samples", samples), valid_seed(seed)
+    check_limits(budget)
+    with limit_time(budget):
+        return _completed(W, bias, None if samples is None else whole("samples", samples), valid_seed(seed), progress)
+
+
+def _completed(W: Any, bias: Any, most: int | None, seed: int, progress: Callable[[str], None]) -> Completion:
     W = known_array("W", W, (None, None), "an update of one layer, one row for each neuron")
     matrix = np.array(W, dtype=float)
     if bias is not None:
@@ -139,6 +162,7 @@ def complete(W: Any, bias: Any = None, *, samples: int | None = None, seed: int 
         if not allowed or seen.size == 0 or seen.sum() < SPARE * rank * (sum(seen.shape) - rank) or rank >= min(seen.shape):
             share = float(known.mean())
             raise InapplicableError.of(Failure.INCOMPLETE, rank=rank - 1, share=share, entries=int(known.size - known.sum()))
+        progress(f"rank {rank}")
         fit = _fitted(part, seen, rank, precision)  # from zeros: a fit of lower rank is a saddle
         if fit.misfit <= precision and fit.rate < SLOWEST:
             break
@@ -178,6 +202,7 @@ def _fitted(part: np.ndarray, seen: np.ndarray, rank: int, precision: float) -> 
     right = np.linalg.svd(np.where(seen, part, 0.0), full_matrices=False)[2][:rank].T
     low, changes, misfits = np.zeros_like(part), list[float](), list[float]()
     for _ in range(STEPS):
+        refuse_when_spent(f"a completion of rank {rank}")
         left = np.linalg.qr(_solved(part, seen, right))[0]
         right = _solved(part.T, seen.T, left)
         following = left @ right.T
@@ -196,6 +221,7 @@ def _solved(part: np.ndarray, seen: np.ndarray, factor: np.ndarray) -> np.ndarra
     """For each row the combination of the columns of a factor that fits its known entries best: normal equations, and two refinements."""
     known, values = seen.astype(float), np.where(seen, part, 0.0)
     rank = factor.shape[1]
+    refuse_above(8 * (len(seen) + len(factor)) * rank**2, f"a completion of rank {rank}")
     gram = (known @ (factor[:, :, None] * factor[:, None, :]).reshape(-1, rank**2)).reshape(-1, rank, rank)
     gram += np.finfo(float).eps * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(rank)
     found = np.linalg.solve(gram, (values @ factor)[..., None])[..., 0]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.base.limits import limit_memory
 from identify.problem.arrays import ShapeError
 from identify.recovery.solution import Failure, InapplicableError
 
@@ -86,3 +87,18 @@ def test_numbers_whose_squares_are_no_doubles(k):
 def test_what_is_no_update_is_refused(W):
     with pytest.raises(ShapeError, match="W: "):
         idf.complete(W)
+
+
+def test_a_budget_is_kept_and_ranks_are_told(planted):
+    W = np.where(np.random.default_rng(0).random((60, 50)) < 0.9, np.random.default_rng(1).standard_normal((60, 50)), np.nan)
+    told = []
+    with pytest.raises(idf.OutOfTimeError, match="a completion of rank"):
+        idf.complete(W, budget=0.02, progress=told.append)
+    assert told[0] == "rank 1"
+    with pytest.raises(idf.InputError, match="budget: received 0"):
+        idf.complete(W, budget=0)
+
+
+def test_what_does_not_fit_in_memory_is_refused():
+    with limit_memory(1000), pytest.raises(idf.TooLargeError, match="a completion of rank 1 needs"):
+        idf.complete(np.where(np.eye(300) == 1, np.nan, np.ones((300, 300))))
