@@ -49,8 +49,6 @@ NETWORK_SPOT_CHECKS = {"dp_sgd": 1, "formats": 1}
 SPOT_CHECKS = 2
 OPERATIONS_PER_SECOND, LEAST = 5e9, 0.2
 """Constants for an estimate of the time of error bars, and the least seconds for which a defence starts."""
-SHARE = 0.1
-"""Fraction of the remaining time for one check or one recovery."""
 
 
 class Whose(StrEnum):
@@ -138,7 +136,7 @@ def _measured(
             **levels,
             spot_checks=checks,
             seed=work.seed,
-            budget=max(SHARE * work.left, 0.2),
+            budget=None,
             progress=lambda step: work.progress(f"defence: {step}"),
         )
     work.curves[name] = made[name]

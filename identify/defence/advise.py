@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError, OutOfTimeError
-from identify.base.limits import Stopped, TooLargeError, is_affordable
+from identify.base.limits import Stopped, TooLargeError, check_limits, is_affordable, limit_time
 from identify.base.options import positive, valid_seed, whole
 from identify.conditions.check import decide
 from identify.conditions.diagnostics.error_bars import error_bars, times
@@ -26,6 +26,7 @@ from identify.defence.asking import (
     layer_sets,
     numbers,
     owner_of,
+    share_of_time,
     truncations,
     usual_batches,
     usual_sets,
@@ -82,7 +83,7 @@ def defences(
     precision: int = 24,
     spot_checks: int = 4,
     seed: int = 0,
-    budget: float | None = 10.0,
+    budget: float | None = 60.0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Defences:
     """The effect of noise, precision, clipping, local steps, width, batch size and more on the verdict and on the error bars.
@@ -142,7 +143,8 @@ def defences(
     seed
         Seed of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
-        Seconds, above 0, for one check and for the searches of one recovery; None for no limit.
+        Seconds, above 0, for everything; None for no limit. One check, or the searches of one recovery, get a tenth of the time that is
+        left. Levels for which there is no time are left out, and the curve says so.
     progress
         Called with the defence and the level as each begins.
 
@@ -186,54 +188,58 @@ def defences(
     refuse_recovery_only("defences", system)
     bits = numbers("precision", (precision,), 1, MOST_BITS)[0]
     spot_checks, seed = whole("spot_checks", spot_checks, least=0), valid_seed(seed)
-    budget = None if budget is None else positive("budget", budget, unit="seconds", advice=", or None")
+    check_limits(budget)
     rate, clip = positive("learning_rate", learning_rate), None if clip is None else positive("clip", clip)
-    given, X, c, notes = given_problem(system, X, c, seed, budget)
-    owner, more = owner_of(given, X, c, int(bits), seed)
-    deep, notes = not is_polynomial(given.network), notes + more
-    trained = given.regime in SELF_TRAINED
-    others: dict[str, Any] = {"weights": weights, "width": width, "degree": degree, "batch": batch, "formats": formats}
-    others |= {"clipping": clipping, "dp_sgd": dp_sgd, "steps": steps, "withheld": withheld}
-    for name, asked in others.items():
-        if trained and asked is not None and len(asked):
-            raise InputError(
-                f"{name}: regime {given.regime}, where the network depends on its data and would have to be trained anew; "
-                "leave it out, or audit each network by itself"
-            )
-    if deep and degree is not None and len(degree):
-        require_polynomial("degree", given.network)
+    with limit_time(budget):
+        given, X, c, notes = given_problem(system, X, c, seed)
+        owner, more = owner_of(given, X, c, int(bits), seed)
+        deep, notes = not is_polynomial(given.network), notes + more
+        trained = given.regime in SELF_TRAINED
+        others: dict[str, Any] = {"weights": weights, "width": width, "degree": degree, "batch": batch, "formats": formats}
+        others |= {"clipping": clipping, "dp_sgd": dp_sgd, "steps": steps, "withheld": withheld}
+        for name, asked in others.items():
+            if trained and asked is not None and len(asked):
+                raise InputError(
+                    f"{name}: regime {given.regime}, where the network depends on its data and would have to be trained anew; "
+                    "leave it out, or audit each network by itself"
+                )
+        if deep and degree is not None and len(degree):
+            require_polynomial("degree", given.network)
 
-    def levels(name: str, usual: Callable[[], Sequence[Any]]) -> Sequence[Any]:
-        return others[name] if others[name] is not None else () if trained else usual()
+        def levels(name: str, usual: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+            return others[name] if others[name] is not None else () if trained else usual()
 
-    net, everything = given.network, set(given.layers)
-    can_train = labels_of(net, owner.X, owner.c) is not None and not trained
-    chosen = [
-        owner.noise(numbers("noise", noise, 0, None)),
-        owner.rounding(numbers("rounding", (() if deep else TARGET_BITS) if rounding is None else rounding, 1, MOST_BITS, falling=True)),
-        owner.weights(numbers("weights", levels("weights", lambda: () if deep else WEIGHT_BITS), 1, MOST_BITS, falling=True)),
-        owner.width(numbers("width", levels("width", lambda: usual_widths(owner)), 1, None, falling=True)),
-        owner.batch(numbers("batch", levels("batch", lambda: usual_batches(owner)), 1, None)),
-    ]
-    if not deep and not trained:
-        chosen.insert(4, owner.degree(truncations(given) if degree is None else activations_of(degree)))
-    if not trained:
-        chosen += [
-            sending.formats(owner, format_names("formats", levels("formats", lambda: sending.FORMATS if deep else ()))),
-            sending.clipping(owner, numbers("clipping", levels("clipping", lambda: CLIPS if deep else ()), 0, None, falling=True)),
-            sending.dp_sgd(owner, numbers("dp_sgd", levels("dp_sgd", lambda: MULTIPLIERS if deep else ()), 0, None), clip),
-            sending.withheld(owner, layer_sets(levels("withheld", lambda: usual_sets(everything) if deep else ()), everything)),
+        net, everything = given.network, set(given.layers)
+        bits_of_targets = rounding if rounding is not None else () if deep else TARGET_BITS
+        can_train = labels_of(net, owner.X, owner.c) is not None and not trained
+        chosen = [
+            owner.noise(numbers("noise", noise, 0, None)),
+            owner.rounding(numbers("rounding", bits_of_targets, 1, MOST_BITS, falling=True)),
+            owner.weights(numbers("weights", levels("weights", lambda: () if deep else WEIGHT_BITS), 1, MOST_BITS, falling=True)),
+            owner.width(numbers("width", levels("width", lambda: usual_widths(owner)), 1, None, falling=True)),
+            owner.batch(numbers("batch", levels("batch", lambda: usual_batches(owner)), 1, None)),
         ]
-        counts = numbers("steps", levels("steps", lambda: STEPS if deep and can_train else ()), 1, None)
-        chosen += [sending.steps(owner, counts, rate)] if counts else []
-        notes += (NO_LOSS,) if deep and not can_train and steps is None else ()
-    else:
-        notes += (TRAINED_ANEW,)
-    chosen = [defence for defence in chosen if defence.levels]
-    if not chosen:
-        raise InputError("noise, rounding, weights, width, degree, batch: received no level of any, expected at least one; leave out fewer")
-    audit = _Audit(int(spot_checks), seed, budget, progress, deep, (owner.X, owner.c))
-    return Defences(tuple(audit.curve(defence, len(owner.X)) for defence in chosen), notes, seed, versions())
+        if not deep and not trained:
+            chosen.insert(4, owner.degree(truncations(given) if degree is None else activations_of(degree)))
+        if not trained:
+            chosen += [
+                sending.formats(owner, format_names("formats", levels("formats", lambda: sending.FORMATS if deep else ()))),
+                sending.clipping(owner, numbers("clipping", levels("clipping", lambda: CLIPS if deep else ()), 0, None, falling=True)),
+                sending.dp_sgd(owner, numbers("dp_sgd", levels("dp_sgd", lambda: MULTIPLIERS if deep else ()), 0, None), clip),
+                sending.withheld(owner, layer_sets(levels("withheld", lambda: usual_sets(everything) if deep else ()), everything)),
+            ]
+            counts = numbers("steps", levels("steps", lambda: STEPS if deep and can_train else ()), 1, None)
+            chosen += [sending.steps(owner, counts, rate)] if counts else []
+            notes += (NO_LOSS,) if deep and not can_train and steps is None else ()
+        else:
+            notes += (TRAINED_ANEW,)
+        chosen = [defence for defence in chosen if defence.levels]
+        if not chosen:
+            raise InputError(
+                "noise, rounding, weights, width, degree, batch: received no level of any, expected at least one; leave out fewer"
+            )
+        audit = _Audit(int(spot_checks), seed, progress, deep, (owner.X, owner.c))
+        return Defences(tuple(audit.curve(defence, len(owner.X)) for defence in chosen), notes, seed, versions())
 
 
 @dataclass(eq=False)
@@ -242,7 +248,6 @@ class _Audit:
 
     spot_checks: int
     seed: int
-    budget: float | None
     progress: Callable[[str], None]
     is_deep: bool
     """Whether the network is none of two layers with a polynomial activation."""
@@ -330,8 +335,8 @@ class _Audit:
         if key not in self.judged:
             free = system.regime not in SELF_TRAINED
             data = problem.data if problem.judged is None else self.known
-            these = None if data is None else decide(system, data=data, seed=self.seed, budget=self.budget).verdict
-            generic = decide(system, samples=problem.samples, seed=self.seed, budget=self.budget).verdict if free else None
+            these = None if data is None else decide(system, data=data, seed=self.seed, budget=share_of_time()).verdict
+            generic = decide(system, samples=problem.samples, seed=self.seed, budget=share_of_time()).verdict if free else None
             self.judged[key] = (system, these, generic)  # with the system, so that its id stays taken
         return self.judged[key][1:]
 
@@ -363,7 +368,7 @@ class _Audit:
         if tolerance is not None:  # a refusal by the residual alone would say nothing of the samples, which are compared with the truth
             tolerance = SLACK * problem.change if self.is_deep else min(tolerance, LARGEST)
         try:
-            found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=self.budget, judge=False)
+            found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=share_of_time(), judge=False)
         except (RecoveryError, TooLargeError) as error:
             late = _late(getattr(error, "evidence", {}))
             return np.full(problem.samples, np.inf), str(error), late
@@ -376,7 +381,7 @@ class _Audit:
         """The same by training unrolled."""
         assert problem.data is not None
         try:
-            found = recover(system, samples=problem.samples, seed=self.seed, budget=self.budget, judge=False)
+            found = recover(system, samples=problem.samples, seed=self.seed, budget=share_of_time(), judge=False)
         except (RecoveryError, TooLargeError) as error:
             evidence = getattr(error, "evidence", {})
             late = _late(evidence)

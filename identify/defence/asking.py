@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from identify.base.errors import InputError, WrongTypeError
+from identify.base.limits import LEAST, seconds_left
 from identify.base.options import choice, positive, whole
 from identify.conditions.check import INCONSISTENT, InconsistentDataError
 from identify.conditions.generic_global import Secant
@@ -30,9 +31,13 @@ BATCHES = 6
 PLANTED = "one instance of the configuration was planted: random weights, samples and labels"
 
 
-def given_problem(
-    system: Any, X: Any, c: Any, seed: int, budget: float | None
-) -> tuple[KKTSystem, np.ndarray, np.ndarray, tuple[str, ...]]:
+def share_of_time(share: float = 0.1) -> float | None:
+    """Seconds for one check or one recovery, of those that are left; None without a limit."""
+    left = seconds_left()
+    return None if left is None else max(share * left, LEAST)
+
+
+def given_problem(system: Any, X: Any, c: Any, seed: int) -> tuple[KKTSystem, np.ndarray, np.ndarray, tuple[str, ...]]:
     """The system and its data: given, planted, or recovered."""
     if isinstance(system, Configuration):
         if X is not None or c is not None:
@@ -49,7 +54,7 @@ def given_problem(
         raise InputError("data: received X or c alone, expected both samples and multipliers, or neither to recover them")
     if X is not None:
         return system, X, c, ()
-    found = recover(system, seed=seed, budget=budget, judge=False)
+    found = recover(system, seed=seed, budget=share_of_time(0.5), judge=False)  # nothing goes on without it
     return (
         system,
         found.X,

@@ -30,7 +30,7 @@ def asked(problem, *data, **options) -> idf.Defences:
 
 @pytest.fixture(scope="module")
 def owner():
-    system, X, c, _ = given_problem(CONFIG, None, None, 0, None)
+    system, X, c, _ = given_problem(CONFIG, None, None, 0)
     return owner_of(system, X, c, 24, 0)[0]
 
 
@@ -155,7 +155,7 @@ class TestSteps:
     def test_the_shift_is_that_of_separation_that_takes_them_for_one_step(self):
         """The point of the span whose activations are closest to the leading right singular vectors, by SciPy from the sample."""
         config = replace(CONFIG, activation=idf.Activation.parse("gelu"))
-        owner = owner_of(*given_problem(config, None, None, 0, None)[:3], 24, 0)[0]
+        owner = owner_of(*given_problem(config, None, None, 0)[:3], 24, 0)[0]
         problem = sending.steps(owner, (3,), 0.002).problem(3)
         net, second, X = problem.system.network, problem.seen.updates[1], owner.X
         rows = np.linalg.svd(np.hstack([second.W, second.bias[:, None]]))[2][:4]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import least_squares
 
+from identify.base.least_squares import Rest, State, by_attempts, damped_steps, descend
 from identify.problem.activation import Activation
 from identify.problem.network import Network
 
@@ -19,6 +20,8 @@ INVERTED, SAME = 1e-9, 1e-6
 """Relative misfit at which a descent has converged, and relative distance of two samples that are one."""
 GRID, FLAT = np.linspace(-20.0, 20.0, 4001), 1e-9
 """Pre-activations among which those of a value are sought, and the difference of two values below which a function is flat there."""
+ATTEMPTS, REST = 500, Rest(enough=1e-31, window=20)
+"""Of one descent, at most, and when it rests: at a relative misfit of rounding, or when a tenth of the cost takes twenty steps."""
 SPREADS = (1.0, 0.3, 3.0)
 """Standard deviations of the entries of starts, in turn."""
 
@@ -30,7 +33,7 @@ class Inverted(NamedTuple):
     factor: float
     """From the error of the features to that of the sample; infinite if they do not fix it."""
     is_ambiguous: bool
-    """Whether other samples have the same features, as far as the starts tell."""
+    """Whether other samples have the same features, as far as the starts tell; so if there was no time for enough of them."""
 
 
 def backwards(below: list[tuple[np.ndarray, np.ndarray | None, Activation]], h: np.ndarray) -> np.ndarray:
@@ -47,8 +50,13 @@ def backwards(below: list[tuple[np.ndarray, np.ndarray | None, Activation]], h: 
     return h
 
 
-def inverted_through(net: Network, layer: int, h: Float[np.ndarray, " features"], rng: np.random.Generator) -> Inverted | None:
-    """A sample for which h enters that layer, from 2 on; None if no start ends at one. Cost: O(weights below · d) for each step."""
+def inverted_through(
+    net: Network, layer: int, h: Float[np.ndarray, " features"], rng: np.random.Generator, go_on: Callable[[], bool] = lambda: True
+) -> Inverted | None:
+    """A sample for which h enters that layer, from 2 on; None if no start ends at one, or none did as long as ``go_on()`` held.
+
+    Cost: O(weights below · d) for each step.
+    """
     below = list(zip(net.weights, net.biases, net.activations, strict=False))[: layer - 1]
     size = max(float(np.linalg.norm(h)), np.finfo(float).tiny)
 
@@ -65,11 +73,14 @@ def inverted_through(net: Network, layer: int, h: Float[np.ndarray, " features"]
         return J
 
     solutions: list[np.ndarray] = []
+    is_whole = True
     for trial in range(INVERSIONS):
+        if not (is_whole := go_on()):
+            break
         start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs) if trial else backwards(below, h)
-        ended = least_squares(misfit, start, jac=derivative, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
-        if np.linalg.norm(ended.fun) <= INVERTED:
-            solutions.append(ended.x)
+        x = _descended(misfit, derivative, start, go_on)
+        if np.linalg.norm(misfit(x)) <= INVERTED:
+            solutions.append(x)
             if len(solutions) == AGREEING:
                 break
     if not solutions:
@@ -79,4 +90,32 @@ def inverted_through(net: Network, layer: int, h: Float[np.ndarray, " features"]
     is_fixed = values[-1] > np.finfo(float).eps * values[0] * len(x)
     factor = float(1 / values[-1]) if is_fixed else np.inf
     others = any(np.linalg.norm(other - x) > SAME * max(float(np.linalg.norm(x)), 1.0) for other in solutions[1:])
-    return Inverted(x, factor, others or not is_fixed)
+    return Inverted(x, factor, others or not is_fixed or not is_whole)
+
+
+def _descended(
+    misfit: Callable[[np.ndarray], np.ndarray], derivative: Callable[[np.ndarray], np.ndarray], x: np.ndarray, go_on: Callable[[], bool]
+) -> np.ndarray:
+    """Where Levenberg and Marquardt's method ends. Normal equations: at a solution the misfit vanishes, and they lose no digits."""
+    at, new = x, x
+    matrix = gradient = np.empty(0)
+
+    def move() -> None:
+        nonlocal matrix, gradient
+        J = derivative(at)
+        matrix, gradient = J.T @ J, J.T @ misfit(at)
+
+    def attempt(rows: np.ndarray, damping: np.ndarray) -> np.ndarray:
+        nonlocal new
+        new = at - damped_steps(matrix[None], gradient[None], damping)[0]
+        return np.array([misfit(new) @ misfit(new)])
+
+    def take(rows: np.ndarray, better: np.ndarray) -> None:
+        nonlocal at
+        if better[0]:
+            at = new
+            move()
+
+    move()
+    descend(by_attempts(attempt, take, REST), State.first(np.array([misfit(at) @ misfit(at)])), rounds=ATTEMPTS, go_on=go_on)
+    return at

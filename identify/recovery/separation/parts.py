@@ -248,7 +248,7 @@ def above_layers(asked: Asked, above: Callable[..., Recovery]) -> Recovery:
     found = above(KKTSystem.gradient(head, layers=updates), samples=asked.samples, evidence=evidence)
     asked.progress("samples from their features")
     rng = np.random.default_rng(asked.seed)
-    inverted = {k: each for k, h in enumerate(found.X) if (each := inverted_through(net, base, h, rng)) is not None}
+    inverted = {k: each for k, h in enumerate(found.X) if (each := inverted_through(net, base, h, rng, asked.clock.go_on))}
     kept = list(inverted)
     if not kept:
         numbers = {"samples": asked.samples, "starts": INVERSIONS}

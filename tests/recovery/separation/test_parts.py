@@ -231,6 +231,15 @@ class TestInversion:
         found = inverted_through(net, 2, h, np.random.default_rng(0))
         assert np.sum(h > 0) < 6 and found.is_ambiguous and found.factor == np.inf
 
+    def test_time_that_is_spent(self):
+        """Nothing is found, or it is not said to be the only one."""
+        net = network("gelu", 40, inputs=9)
+        h = net.forward(np.random.default_rng(0).standard_normal((1, 9))).entering[1][0]
+        assert inverted_through(net, 2, h, np.random.default_rng(1), lambda: False) is None
+        calls = []
+        found = inverted_through(net, 2, h, np.random.default_rng(1), lambda: len(calls) < 12 and not calls.append(1))
+        assert found.is_ambiguous and found.factor < 1e3
+
 
 class TestBehindExtractors:
     """A head on a frozen extractor: its features come first; then its inputs, if the extractor is known."""
