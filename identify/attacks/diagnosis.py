@@ -61,7 +61,7 @@ class Diagnosis:
         if self.free is not None:
             lines.append(f"with subgradients chosen freely there the residual is {self.free:.2g}")
         lines.append(f"the first layer has rank {self.dimension} above its noise; {self._outside()}")
-        lines.append(f"the objective at the true data is {self.objective:.3g}: lower values are no sign of them")
+        lines.append(f"the objective at the true data is {self.objective:.3g}: lower values are not a sign of them")
         return "\n".join(lines)
 
     def _outside(self) -> str:
@@ -143,7 +143,7 @@ def _free(made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, sig
     inputs = np.column_stack([X, np.ones(len(X))]) if bias else X
     wanted = np.column_stack([target["W1"], target["b1"]]) if bias else target["W1"]
     with jax.enable_x64(True):
-        scalars = np.asarray(made.scalars(jnp.ones((len(X), 1)), made.labels))[:, 0]  # the label where there is one
+        scalars = np.asarray(made.scalars(jnp.ones((len(X), 1)), made.labels))[:, 0]  # the label if there is one
     relu, slopes = np.maximum(Z, 0), np.where(kinked, 0.5, Z > 0)
     best = np.inf
     for _ in range(SWEEPS):

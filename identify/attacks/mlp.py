@@ -1,4 +1,4 @@
-"""The name under which attacks took networks before :class:`identify.Network`, and where their parameters are JAX arrays by name."""
+"""The name under which attacks took networks before :class:`identify.Network`, and when their parameters are JAX arrays by name."""
 
 from __future__ import annotations
 

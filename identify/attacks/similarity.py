@@ -83,7 +83,7 @@ def relative_errors(
     Notes
     -----
     Against a zero image the error is 0 for a zero candidate and inf for any other. Cost O(m n d) as one matrix product;
-    memory O(m n + m d). Errors below 1e-3, where that product cancels, are computed again from the differences.
+    memory O(m n + m d). Errors below 1e-3, for which that product cancels, are computed again from the differences.
 
     Examples
     --------

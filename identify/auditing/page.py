@@ -96,7 +96,7 @@ def _words(finding: Finding, more: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _new(lines: Iterable[str], said: set[str]) -> tuple[str, ...]:
-    """The sentences that the page has not yet, with a capital letter and a full stop; ``said`` grows by them."""
+    """The sentences that are not on the page yet, with a capital letter and a full stop; ``said`` grows by them."""
     fresh = []
     for text in lines:
         line = f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""

@@ -1,4 +1,4 @@
-"""Optional packages: which extra brings each, and the one line that says so where it is missing."""
+"""Optional packages: which extra brings each, and the one line that says so if it is missing."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
             _resemble(temporary, place, finished=True)
             os.replace(temporary, place)
         _flush_names(place.parent)
-    except OSError as error:  # of the temporary file, or without a name where the disk is full
+    except OSError as error:  # of the temporary file, or without a name if the disk is full
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
@@ -78,7 +78,7 @@ def together(folder: Path, outdated: Callable[[Path], Iterable[Path]] = lambda f
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Only one process at a time is in this block with this folder, where the file system has locks; a process that dies leaves none."""
+    """Only one process at a time is in this block with this folder, if the file system has locks; a process that dies leaves none."""
     try:
         from fcntl import LOCK_EX, flock
 

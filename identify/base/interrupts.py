@@ -13,7 +13,7 @@ DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SI
 
 @dataclass(eq=False)
 class Interrupts:
-    """A signal handler that remembers, and raises KeyboardInterrupt: the first time only where that loses nothing."""
+    """A signal handler that remembers, and raises KeyboardInterrupt: the first time only at a place that loses nothing by it."""
 
     received: list[int] = field(default_factory=list)
     deferred: bool = False

@@ -29,7 +29,7 @@ LOWERED, RAISED = 3.0, 2.0
 FLOOR = 1e-12
 """Of the diagonal, relative to its largest entry: unknowns that nothing depends on stay where they are."""
 TINY = 1e-200
-"""The same where no unknown has any influence."""
+"""The same if no unknown has any influence."""
 
 
 class Rest(NamedTuple):
@@ -109,7 +109,7 @@ def by_attempts(
 
 
 def raised(diagonal: Any) -> Any:
-    """The diagonal of normal equations, by which the damping is multiplied: positive, also where nothing depends on an unknown."""
+    """The diagonal of normal equations, by which the damping is multiplied: positive, also if nothing depends on an unknown."""
     return diagonal + FLOOR * diagonal.max(axis=-1, initial=0.0, keepdims=True) + TINY
 
 

@@ -20,7 +20,7 @@ def _norm(values: np.ndarray, k: int) -> np.floating:
 
 
 def exponent(values: Float[np.ndarray, "*shape"]) -> int:
-    """k with the largest of the numbers between 2^(k-1) and 2^k in size; 0 for none, for zeros and where one is not finite."""
+    """k with the largest of the numbers between 2^(k-1) and 2^k in size; 0 for none, for zeros and if one is not finite."""
     largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))  # without an array of absolute values
     return int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
 
@@ -32,7 +32,7 @@ def scaled(values: ArrayLike, k: int | Int[np.ndarray, "*_"]) -> np.ndarray:
 
 
 def size(values: Float[np.ndarray, "*shape"]) -> float:
-    """The Euclidean norm of all numbers; infinite only where it is no double, and not a number where one is not."""
+    """The Euclidean norm of all numbers; infinite only if it is not a double, and not a number if one of them is not."""
     k = exponent(values)
     if abs(k) < ORDINARY_EXPONENT:
         return float(np.linalg.norm(np.asarray(values, dtype=float)))  # squares of shorter formats overflow earlier
@@ -50,7 +50,7 @@ def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
 
 
 def relative_size(change: Float[np.ndarray, "*shape"], reference: Float[np.ndarray, "*shape"]) -> float:
-    """‖change‖ / ‖reference‖ (dimensionless), also where neither norm is a double; infinite for a reference of zeros."""
+    """‖change‖ / ‖reference‖ (dimensionless), also if neither norm is a double; infinite for a reference of zeros."""
     above, below = exponent(change), exponent(reference)
     if max(abs(above), abs(below)) < ORDINARY_EXPONENT:
         above = below = 0  # as they are, which costs less

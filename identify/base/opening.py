@@ -56,7 +56,7 @@ def opened(path: Path) -> tuple[int, bytes]:
 
 
 def refuse_large(path: Path, size: int) -> None:
-    """Raise TooLargeError where a file and the arrays from it do not fit in memory together."""
+    """Raise TooLargeError if a file and the arrays from it do not fit in memory together."""
     refuse_above(2 * size, path.name)
 
 
@@ -88,7 +88,7 @@ def listing(arrays: dict[str, np.ndarray]) -> str:
 
 
 def plain(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    """In this machine's byte order; bfloat16 and the like, which NumPy has not, as float32, exactly."""
+    """In this machine's byte order; bfloat16 and the like, which NumPy does not have, as float32, exactly."""
     if array.dtype.kind == "V":
         try:
             if array.dtype.names is not None or array.dtype.itemsize > 2:

@@ -156,6 +156,6 @@ def unknown(value: object, known: Collection[object]) -> str:
 
 
 def nearest(value: object, known: Iterable[object]) -> str:
-    """The end of an error where a name was probably misspelt; nothing where no known one is near."""
+    """The end of an error if a name was probably misspelt; nothing if no known one is near."""
     near = get_close_matches(str(value), map(str, known), n=1)
     return f"; did you mean {near[0]}?" if near else ""

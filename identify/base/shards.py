@@ -26,7 +26,7 @@ class Shard(dict[str, np.ndarray]):
 
 
 def write_shard(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write it whole or not at all; ValueError where it cannot be written."""
+    """Write it whole or not at all; ValueError if it cannot be written."""
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)

@@ -1,6 +1,6 @@
 r"""Full column rank of a Jacobian that is too large to eliminate here, from solutions for right-hand sides that nobody could choose.
 
-A matrix J has independent columns exactly when :math:`J^\top y = b` has a solution for every b. If it has not, a random b modulo q has one
+A matrix J has independent columns exactly when :math:`J^\top y = b` has a solution for every b. If it does not, a random b modulo q has one
 with probability at most 1/q (Freivalds 1979; Kaltofen, Nehring & Saunders 2011). The right-hand sides are drawn from the
 SHA-256 of everything that determines J, so that a certificate cannot be made to fit them (Fiat & Shamir 1986): as many of them as bring
 the probability below :math:`2^{-128}`. The products :math:`J^\top y` are the gradient of :math:`y \cdot F` for F the right-hand side of

@@ -23,7 +23,7 @@ NAMED = ("Relu", "Tanh", "Sigmoid", "Softplus", "Gelu", "Erf", "Exp", "Sin", "Co
 
 
 class _Refused(Exception):
-    """Why a graph is no sequence of dense layers."""
+    """Why a graph is not a sequence of dense layers."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Layers:
     def _dense(self, kind: str, names: list[str], options: dict[str, Any]) -> _Value:
         before, weights = self.values[names[0]], self.constants[names[1]]
         if before.base != self.newest or weights.ndim != 2 or options.get("transA", 0) or options.get("alpha", 1.0) != 1.0:
-            raise _Refused(f"has a {kind} that is no dense layer after the one before")
+            raise _Refused(f"has a {kind} that is not a dense layer after the one before")
         if before.base:
             self.between.append(before.function)
         elif not before.is_plain:

@@ -17,7 +17,7 @@ OWN_NAMES = re.compile(r"[Wb][1-9]\d*")
 WEIGHTS, BIAS = ("weight", "kernel"), "bias"
 """How frameworks call them; a kernel is (inputs, outputs), a weight (outputs, inputs)."""
 PARTS = (BIAS, "scale", "running_mean", "running_var", "weight_g", "weight_v")
-"""Last parts of names that change what a network computes: where they belong to no dense layer, the network is no plain one."""
+"""Last parts of names that change what a network computes: if they belong to no dense layer, the network is not a plain one."""
 OTHER = {"X", "x", "y", "c", "data", "images", "labels", "mean", "decay", "error_bars", "target_W", "target_a", "target_bias"}
 """Names that are never weights."""
 MOST_TRIED = 10_000
@@ -31,8 +31,8 @@ def layers(
     """Weights (out, in) and biases as ``W1``, ``b1``, ``W2``, ..., and the arrays that are none.
 
     Names are these, or those of a problem file (``W``, ``a``, ``bias``), or end in ``weight`` or ``kernel`` and ``bias``, as frameworks
-    write them, in the order of their numbers. Where they say nothing, the shapes must allow one network only. ``weights`` names the
-    arrays that hold the weights, from the first layer to the last. Raises ProblemFileError where that leaves no network, or several.
+    write them, in the order of their numbers. If they say nothing, the shapes must allow one network only. ``weights`` names the
+    arrays that hold the weights, from the first layer to the last. Raises ProblemFileError if that leaves no network, or several.
     """
     if weights is not None:
         return _chosen(arrays, where, weights)

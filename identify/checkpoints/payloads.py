@@ -48,7 +48,7 @@ def in_order(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
 
 
 def shaped_like(arrays: Mapping[str, np.ndarray], model: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    """The parameters of a known model: all of them in order, or each at the only place where its shape fits; None if neither holds."""
+    """The parameters of a known model: all of them in order, or each at the only place that its shape fits; None if neither holds."""
     values, names = [np.asarray(array) for array in _sorted(arrays)], list(model)
     if len(values) == len(names):
         layouts = [[value.T if turn else value for value in values] for turn in (False, True)]

@@ -150,11 +150,11 @@ def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trus
     Parameters
     ----------
     path
-        ``.npz`` with the keys ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases where there are any), and ``activation`` (text; ReLU
-        where it is missing); ``.safetensors``, PyTorch's ``state_dict`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), Flax's ``.msgpack``
-        with the names that frameworks give; Equinox's ``.eqx``; or ``.onnx``. Where names say nothing, the shapes must allow one network.
+        ``.npz`` with the keys ``W1``, ``b1``, ``W2``, ... (weights (out, in); biases if there are any), and ``activation`` (text; ReLU
+        if it is missing); ``.safetensors``, PyTorch's ``state_dict`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), Flax's ``.msgpack``
+        with the names that frameworks give; Equinox's ``.eqx``; or ``.onnx``. If names say nothing, the shapes must allow one network.
     weights
-        Names of the arrays that are the weights, from the first layer to the last, where names and shapes leave a choice.
+        Names of the arrays that are the weights, from the first layer to the last, if names and shapes leave a choice.
     trust
         As for :func:`load_problem`.
 

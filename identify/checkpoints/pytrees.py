@@ -87,7 +87,7 @@ def _joined(parts: dict[str, Any]) -> np.ndarray:
     """An array that Flax cut into pieces because msgpack has no larger ones."""
     shape, chunks = parts["shape"], parts["chunks"]
     if not (isinstance(shape, dict) and isinstance(chunks, dict) and all(isinstance(piece, np.ndarray) for piece in chunks.values())):
-        raise InputError("pieces that are no arrays")
+        raise InputError("pieces that are not arrays")
     array = np.concatenate([chunks[str(k)].reshape(-1) for k in range(len(chunks))])
     sizes = [shape[str(k)] for k in range(len(shape))]
     if not all(type(n) is int and n >= 0 for n in sizes) or prod(sizes) != array.size:

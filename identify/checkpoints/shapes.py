@@ -2,7 +2,7 @@ r"""The networks that a list of shapes allows.
 
 A network is a sequence of matrices, each of which takes what the one before gives, all of them (out, in) or all (in, out), with at most one
 bias for each. Read backwards and transposed, such a sequence is one again: shapes alone never tell the first layer from the last. The
-order decides: the numbers in the names, or the order in the file where the inputs are at least as many as the outputs, too.
+order decides: the numbers in the names, or the order in the file if the inputs are at least as many as the outputs, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
 def readings(shapes: Shapes, weights: tuple[str, ...] | None = None) -> list[Reading]:
     """Every network that uses all matrices; ``weights`` fixes their order, else the order of ``shapes`` counts.
 
-    No more than one in simple cases; several where a person must choose.
+    No more than one in simple cases; several if a person must choose.
     """
     given = weights is not None
     order = tuple(weights) if weights is not None else tuple(name for name, shape in shapes.items() if len(shape) == 2)
@@ -79,7 +79,7 @@ def _networks(chain: tuple[str, ...], transposed: bool, vectors: list[str], shap
 
 
 def _biases(chain: tuple[str, ...], outs: list[int], free: list[str], shapes: Shapes) -> list[tuple[str | None, ...]]:
-    """The ways to give each of these vectors to a layer, in order; one where order or numbers tell."""
+    """The ways to give each of these vectors to a layer, in order; one if order or numbers tell."""
     ways = [
         dict(zip(places, free, strict=True))
         for places in combinations(range(len(chain)), len(free))

@@ -74,7 +74,7 @@ def sweep(
     given = {name: value for name, value in given.items() if value is not None}
     if given and not grid.is_dir():
         named = ", ".join(f"--{name}" for name in sorted(given, key=natural))
-        raise InputError(f"{named}: is about updates, but {grid} is no folder; a grid names these itself: omit it, or give a folder")
+        raise InputError(f"{named}: is about updates, but {grid} is not a folder; a grid names these itself: omit it, or give a folder")
     try:
         with nullcontext() if cluster is None else connect(cluster) as executor, counting() as step:
             if grid.is_dir():

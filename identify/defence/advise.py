@@ -115,7 +115,7 @@ def defences(
     degree
         Activations in place of the given one, which is a polynomial. By default its truncations, at every degree from 2 on.
     batch
-        Numbers of samples: the first of X, and generic ones beyond. By default up to where counting excludes uniqueness.
+        Numbers of samples: the first of X, and generic ones beyond. By default up to the one from which on counting excludes uniqueness.
     formats
         Number formats of the update: float32, float16, bfloat16, int8 (one scale for each tensor). This and the following ones by
         default for other than polynomial networks only.
@@ -139,7 +139,7 @@ def defences(
         Significant bits, 1 to 53, of the observed targets if the defence itself is not about them: 24, as in float32.
     spot_checks
         Levels of each defence, evenly spread, at which :func:`identify.recover` is run; at least 0. For polynomial networks of noise and
-        of rounding only, for others where some typical error is below 1 (``steps``: at one level, which takes long).
+        of rounding only, for others if some typical error is below 1 (``steps``: at one level, which takes long).
     seed
         Seed of all random numbers, from 0 to 2^53 - 1; the same seed gives the same result.
     budget
@@ -200,7 +200,7 @@ def defences(
         for name, asked in others.items():
             if trained and asked is not None and len(asked):
                 raise InputError(
-                    f"{name}: regime {given.regime}, where the network depends on its data and would have to be trained anew; "
+                    f"{name}: the network of regime {given.regime} depends on its data and would have to be trained anew; "
                     "leave it out, or audit each network by itself"
                 )
         if deep and degree is not None and len(degree):
@@ -295,7 +295,7 @@ class _Audit:
                 cut = self.spot(problem, level, k, observed, stopped) or cut
             longest = max(longest, time.monotonic() - began)
         if self.is_deep:
-            promising = [k for k, row in enumerate(typical) if (row[~np.isnan(row)] < 1).any()]  # where the estimate promises something
+            promising = [k for k, row in enumerate(typical) if (row[~np.isnan(row)] < 1).any()]  # there the estimate promises something
             if defence.tried is Tried.UNROLLED:  # one, because it takes long: the most steps that are still few
                 promising = [k for k, level in enumerate(defence.levels) if 1 < int(level) <= MOST_UNROLLED][-1:]
             for k in sorted(_spread(promising, self.spot_checks)):

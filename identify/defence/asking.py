@@ -78,7 +78,7 @@ def owner_of(system: KKTSystem, X: Any, c: Any, precision: int, seed: int) -> tu
     if system.regime not in SELF_TRAINED:
         system = exact_system(net, system.updates, system.regime, X, c)
         notes.append(
-            f"where the defence is not about the target, it is seen with {precision} significant bits; multipliers are kept at every level"
+            f"if the defence is not about the target, it is seen with {precision} significant bits; multipliers are kept at every level"
         )
     return Owner(system, X, c, precision, seed), tuple(notes)
 

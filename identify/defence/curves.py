@@ -26,7 +26,7 @@ VERDICT_SCOPE = (
     "UNDECIDED may only mean that a condition would have taken longer than the budget"
 )
 ESTIMATE_SCOPE = (
-    "a first-order estimate for this network and these data in double precision; it is not a proof, and means little where it comes near 1"
+    "a first-order estimate for this network and these data in double precision; it is not a proof, and means little when it comes near 1"
 )
 PROPORTIONAL = ("noise", "dp_sgd")
 """Defences whose levels are sizes of Gaussian noise."""
@@ -77,7 +77,7 @@ class DefenceCurve:
         Levels that were left out for lack of time, in words; empty if there are none.
     informed
         Networks of any depth, Gaussian noise: a lower bound on the root mean square error of every unbiased estimator of a sample, even
-        of one who knows all other samples and all multipliers. nan where that is not known.
+        of one who knows all other samples and all multipliers. nan if that is not known.
     rho, chance
         DP-SGD: zero-concentrated differential privacy for one sample, and with it the largest chance of any attack to find a sample,
         uniform in a ball, to a tenth of its radius (1: nothing is excluded). nan for other defences.

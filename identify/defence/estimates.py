@@ -71,7 +71,7 @@ def network_bars(problem: Problem, kept: dict[Any, Any]) -> tuple[np.ndarray, np
 
 
 def separation_shift(problem: Problem) -> Float[np.ndarray, " n"]:
-    r"""How far forward separation is off, to first order, if the change of the second update is no noise, and that of the first none.
+    r"""How far forward separation is off, to first order, if the change of the second update is not noise, and the first is unchanged.
 
     A sample is searched within the span of the samples, as the point whose activations :math:`\tilde h(x)` are closest to the leading n
     right singular vectors of the second update: one Gauss-Newton step from the sample. Needs the updates of the first two layers.

@@ -69,7 +69,7 @@ class Prediction(StrEnum):
     BETTER = "more precise than estimated"
     WORSE = "less precise than estimated"
     MISSED = "recover missed samples that are determined by the estimate"
-    NOTHING_RECOVERED = "nothing to compare: no recovery where the estimate is meant to hold"
+    NOTHING_RECOVERED = "nothing to compare: no recovery for which the estimate is meant to hold"
     NOT_TRIED = "not tried"
 
 

@@ -76,7 +76,7 @@ def information(
 ) -> Information:
     """The estimate at these data for noise of these standard deviations, by the names of ``system.parts``; all above 0.
 
-    ``change``: of each part of the target, for :attr:`Information.shift`. Where (S) leaves the scale of each sample free, errors are across
+    ``change``: of each part of the target, for :attr:`Information.shift`. If (S) leaves the scale of each sample free, errors are across
     its line. Piecewise-linear activations: with the pattern held.
 
     Raises

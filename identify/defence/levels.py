@@ -43,7 +43,7 @@ class Problem:
     deviation: float | None = None
     """Standard deviation of the Gaussian noise in each number of the target; None if the change is another."""
     systematic: bool = False
-    """Whether the change of the target is no noise, but follows from the data."""
+    """Whether the change of the target is not noise, but follows from the data."""
     unrolled: StepsSystem | None = None
     """The same numbers as several steps of training, which :func:`identify.recover` takes as they are."""
     approximate: bool = False
@@ -60,7 +60,7 @@ class Problem:
 class Tried(StrEnum):
     """Which recoveries are made to check a defence; the values say what is observed."""
 
-    PROMISING = "what recover finds from the observed numbers, where the estimate promises something"
+    PROMISING = "what recover finds from the observed numbers, if the estimate promises something"
     UNROLLED = (
         "what recover finds by training unrolled (KKTSystem.steps), for few steps; typical errors are those of an attack that does not"
     )

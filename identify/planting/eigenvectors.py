@@ -1,7 +1,7 @@
 r"""Real Z-eigenvectors of a symmetric tensor with a known decomposition (step 1 of :mod:`identify.planting.kkt_points`).
 
 For :math:`T = \sum_i \gamma_i x_i^{\otimes p}` with Gram matrix G of the :math:`x_i`, the eigenvectors are the solutions of
-:math:`z = \pm G (\gamma \circ z^{p-1})`, found by following all complex ones from orthonormal samples, where they are explicit.
+:math:`z = \pm G (\gamma \circ z^{p-1})`, found by following all complex ones from orthonormal samples, for which they are explicit.
 """
 
 from __future__ import annotations

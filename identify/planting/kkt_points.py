@@ -258,7 +258,7 @@ def _plant(
         raise _dependent(f"the {n} given samples", X.shape[1], bias)
     count_eigenvectors(n, degree)
     problem = MultiplierEquations(unit @ unit.T, norms**degree, y, degree, factor, regime, decay)
-    # Balanced: the multipliers that equal margins ask for where the data are orthogonal, up to a common factor.
+    # Balanced: the multipliers that equal margins ask for if the data are orthogonal, up to a common factor.
     x = degree * (degree - 1) / (degree + 1) * np.log(norms)
     z, signs = eigenvectors(problem.gram, problem.gamma(x), degree)
     available = len(z)

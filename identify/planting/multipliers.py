@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from identify.planting.eigenvectors import equations, row_norms, solve_each
 
-MEAN_MARGIN = 3.0  # where decay can be chosen: near 1 samples sit close to the fold at which non-zero solutions end
+MEAN_MARGIN = 3.0  # if decay can be chosen: near 1 samples sit close to the fold at which non-zero solutions end
 MAX_SUBSETS = 10
 
 

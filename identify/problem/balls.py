@@ -1,7 +1,7 @@
 r"""Analytic activations in ball arithmetic: enclosures of values and derivatives on an interval (Arb, through python-flint).
 
 Monotone functions are evaluated at both ends, and those that are even and fall with :math:`|z|` at the smallest and largest
-:math:`|z|`, so that wide balls give intervals of the right width. Where the formula of a derivative takes an argument
+:math:`|z|`, so that wide balls give intervals of the right width. If the formula of a derivative takes an argument
 several times, its enclosure is intersected with the mean value form
 :math:`f(\operatorname{mid} B) + f'(B)(B - \operatorname{mid} B)`. The working precision is that of ``flint.ctx``.
 Reference: Johansson, *Arb: efficient arbitrary-precision midpoint-radius interval arithmetic* (IEEE Trans. Comput. 2017).

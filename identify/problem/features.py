@@ -124,7 +124,7 @@ class FeatureSystem:
         return relative_size(self.update - c.T @ H, self.update)
 
     def rescaled(self, k: int) -> FeatureSystem:
-        """The same system in other units: update and signals times 2^k, exactly where none of them over- or underflows."""
+        """The same system in other units: update and signals times 2^k, exactly if none of them over- or underflows."""
         bias = None if self.bias is None else scaled(self.bias, k)
         return FeatureSystem(self.phi, self.shape, scaled(self.W, k), bias, self.box, self.smoothed)
 

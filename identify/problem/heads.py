@@ -104,7 +104,7 @@ class HeadSystem:
         return relative_size(self.update - c.T @ self.lifted(H), self.update)
 
     def rescaled(self, k: int) -> HeadSystem:
-        """The same system in other units: update and multipliers times 2^k, exactly where none of them over- or underflows."""
+        """The same system in other units: update and multipliers times 2^k, exactly if none of them over- or underflows."""
         return HeadSystem(self.weights, self.offsets, scaled(self.W, k), None if self.bias is None else scaled(self.bias, k))
 
     def describe(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ class Lines:
 
     @classmethod
     def of(cls, breakpoints: Sequence, slopes: Sequence, value=ZERO, kinks: Sequence | None = None) -> Lines:
-        """Checked, and without breakpoints where nothing changes."""
+        """Checked, and without breakpoints at which nothing changes."""
         points, rates = [exact(t) for t in breakpoints], [exact(s) for s in slopes]
         at = rates[:-1] if kinks is None else [exact(s) for s in kinks]
         if len(rates) != len(points) + 1 or len(at) != len(points) or sorted(set(points)) != points:

@@ -85,7 +85,7 @@ class Network:
         depth = len(weights)
         given = [None] * depth if biases is None else list(biases)
         if len(given) != depth:
-            raise ShapeError(f"biases: received {len(given)}, expected one for each of the {depth} layers, None where a layer has none")
+            raise ShapeError(f"biases: received {len(given)}, expected one for each of the {depth} layers, None for a layer without one")
         matrices: list[np.ndarray] = []
         vectors: list[np.ndarray | None] = []
         for k, (W, b) in enumerate(zip(weights, given, strict=True), 1):
@@ -233,7 +233,7 @@ class Network:
         Returns
         -------
         dict
-            By the number of the layer, from 1: weights, and bias where the layer has one (else None). It is what
+            By the number of the layer, from 1: weights, and bias if the layer has one (else None). It is what
             ``KKTSystem.gradient(net, layers=...)`` takes, whole or in part. Cost O(n · number of weights).
 
         Raises
@@ -275,7 +275,7 @@ class Network:
 
     @property
     def offsets(self) -> Float[np.ndarray, " m"]:
-        """First-layer biases of a two-layer network, zero where it has none."""
+        """First-layer biases of a two-layer network, zero if it has none."""
         W, b = self._first_layer("offsets"), self.biases[0]
         return np.zeros(len(W)) if b is None else b
 

@@ -1,6 +1,6 @@
 r"""How many samples the first-layer target shows: one numerical rank, for check, recover and audit.
 
-The rows of the target, lifted by the bias target where that is observed, are :math:`T = G \tilde X` with one row of
+The rows of the target, lifted by the bias target if that is observed, are :math:`T = G \tilde X` with one row of
 :math:`\tilde X` for each sample (x, or (x, 1)). So n is at least the rank of T, and equal to it when the samples are independent;
 with a bias the lifted rows count, because x, 2x and y are dependent while (x, 1), (2x, 1) and (y, 1) are not. Floating point:
 evidence, never proof.
@@ -17,7 +17,7 @@ from identify.base.errors import InputError
 from identify.problem.system import KKTSystem
 
 GAP = 100.0
-"""Drop of the singular values of the target that is taken as its rank, where it is the largest drop."""
+"""Drop of the singular values of the target that is taken as its rank, if it is the largest drop."""
 ROUNDING = 2.0**-52
 """Singular values below this, relative to the largest, count as rounding: no drop is seen among them."""
 
@@ -88,7 +88,7 @@ class Spectrum:
 
     @property
     def noise(self) -> float | None:
-        """Noise relative to the target, from the singular values behind the rank; None at full rank, where it does not show.
+        """Noise relative to the target, from the singular values behind the rank; None at full rank, which does not show it.
 
         Noise that is alike in all entries fills the (m - r)(D - r) dimensions that the target leaves, and has the same mean square there.
         """
@@ -100,7 +100,7 @@ class Spectrum:
 
 
 def target_rows(system: KKTSystem) -> Float[np.ndarray, "m D"]:
-    """The first-layer target, one row for each neuron, with the bias target as a last column where it is observed."""
+    """The first-layer target, one row for each neuron, with the bias target as a last column if it is observed."""
     first = system.updates[0]
     if first.W is None:
         raise InputError("samples: the first layer was not observed, so the number of samples cannot be estimated; pass samples=n")

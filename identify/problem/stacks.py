@@ -155,7 +155,7 @@ def assembled(steps: Steps, activation: Kinds | None) -> Network:
 
 
 def beyond_dense(name: str, *, is_training: bool = False) -> str:
-    """What is said of a layer that is no part of a dense network, by the name of its class, and what would make it possible."""
+    """What is said of a layer that is not part of a dense network, by the name of its class, and what would make it possible."""
     if "BatchNorm" in name and is_training:
         return (
             " in training, in which samples mix, so that no equation is about one sample; take the gradient in evaluation, with known "

@@ -398,7 +398,7 @@ class KKTSystem(Received, OneLayer):
         return replace(self, updates=tuple(map(Update, parts[::2], parts[1::2])))
 
     def rescaled(self, k: int) -> KKTSystem:
-        """The same system in other units: target and multipliers times 2^k, exactly where none of them over- or underflows."""
+        """The same system in other units: target and multipliers times 2^k, exactly if none of them over- or underflows."""
         return self.with_target(scaled(self.target, k))
 
     def describe(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What a check may say, and the evidence that must stand beside it.
 
 A :class:`Report` is a value: the verdict, its scope, the ambiguity up to which it holds, every condition with its
-evidence, and a witness where the answer is no. It knows nothing of how the conditions were computed; the modules in
+evidence, and a witness if the answer is no. It knows nothing of how the conditions were computed; the modules in
 ``conditions/`` fill it in and the other modules in ``report/`` show it.
 """
 
@@ -168,7 +168,7 @@ class Witness:
         ``family(s)`` is a data set ``(X, c)`` with the same target; ``family(0)`` is the first one. None when only the
         dimension is known, and for a second solution.
     original, example
-        ``family(0)`` and one other member, where there is a family; or the two solutions.
+        ``family(0)`` and one other member, if there is a family; or the two solutions.
     residual
         Relative difference of the targets of ``original`` and ``example`` (dimensionless, double precision).
     """

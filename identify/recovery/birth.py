@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from identify.recovery.multistart import Found, Search
+from identify.recovery.multistart import Proposal, Search
 from identify.recovery.projection import PENALISED_STEPS, Projected, chunk_size, random_strengths
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points
@@ -30,7 +30,7 @@ STARTS = 64
 """Mapped at once, at most."""
 
 
-def birth(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+def birth(reduced: Reduced, samples: int, search: Search) -> Iterator[Proposal]:
     """Data sets with a residual below the tolerance. Cost: 20 times that of a start with n + 2 candidates and 50 steps, twice."""
     problem = Projected.of(reduced)
     d, C = problem.network.n_inputs, problem.network.n_outputs
@@ -63,10 +63,10 @@ def birth(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     for outcome in search.chunks("birth", chunk, min(chunk_size(samples + BORN, d, C), STARTS)):
         evidence |= {"starts": search.starts_done, "smallest_residual": float(np.sqrt(outcome["costs"].min(initial=np.inf)))}
         for X, c in zip(outcome["X"], outcome["c"], strict=True):
-            yield Found(X, c)
+            yield Proposal(X, c)
 
 
 def _lower(X: np.ndarray, costs: np.ndarray, new: np.ndarray, new_costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every start the samples whose cost is lower, the first where they are equal; and the costs."""
+    """For every start the samples whose cost is lower, the first if they are equal; and the costs."""
     lower = new_costs < costs
     return np.where(lower[:, None, None], new, X), np.where(lower, new_costs, costs)

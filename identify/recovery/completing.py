@@ -92,7 +92,7 @@ def complete(
     Parameters
     ----------
     W, bias
-        Minus the gradient of one layer by its weights (out, in) and biases (out,), NaN or masked where it is not known.
+        Minus the gradient of one layer by its weights (out, in) and biases (out,), NaN or masked if it is not known.
     samples
         n, an upper bound for the rank; None: any rank that the known entries allow.
     seed

@@ -1,10 +1,10 @@
-"""How many samples there are, where the rank of the target does not tell: as many as the smallest exact solution has.
+"""How many samples there are, when the rank of the target does not tell: as many as the smallest exact solution has.
 
 The first-layer target has rank min(n, d) for independent samples, so full rank says n >= d and no more. Searches with
 d, d + 1, ... candidates then go on until one reaches residual zero, and from its solution samples are pruned, one by one, as
 long as the residual stays zero. The residual that each number reached is the evidence: it drops to rounding at n. What
 was found with n samples bounds their number from above; that fewer do not serve rests on the searches that failed. Numbers beyond
-the rank are tried while the equations would do for one sample more: where they barely do, any target has a solution.
+the rank are tried while the equations would do for one sample more: if they barely do, any target has a solution.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import count
 import numpy as np
 
 from identify.recovery.birth import birth
-from identify.recovery.multistart import Found, Search
+from identify.recovery.multistart import Proposal, Search
 from identify.recovery.projection import Projected
 from identify.recovery.solution import NotDeterminedError, RecoveryError
 from identify.recovery.work import Work
@@ -24,7 +24,7 @@ STARTS = 32
 """For each number."""
 
 
-def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[int], Search]) -> tuple[Work, Found]:
+def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[int], Search]) -> tuple[Work, Proposal]:
     """The smallest number of samples, from ``lowest`` on, with which a search finds an exact solution, and that solution.
 
     Raises
@@ -57,9 +57,11 @@ def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[
     raise RecoveryError(f"samples: no number from {lowest} on was tried")  # not reached: the count of equations ends the loop
 
 
-def _pruned(work_for: Callable[[int], Work], work: Work, found: Found, search: Search, path: dict[int, float]) -> tuple[Work, Found]:
+def _pruned(
+    work_for: Callable[[int], Work], work: Work, proposal: Proposal, search: Search, path: dict[int, float]
+) -> tuple[Work, Proposal]:
     problem = Projected.of(work.reduced)
-    X, n = found.X[None], work.samples
+    X, n = proposal.X[None], work.samples
     while n > 1:
         fewer, costs = problem.minimised(problem.thinned(X, 1), search)
         path[n - 1] = min(path.get(n - 1, np.inf), float(np.sqrt(costs[0])))
@@ -68,7 +70,7 @@ def _pruned(work_for: Callable[[int], Work], work: Work, found: Found, search: S
         X, n = fewer, n - 1
     work.evidence["residual_by_samples"] = dict(sorted(path.items()))
     if n == work.samples:
-        return work, found
+        return work, proposal
     fewer_work = work_for(n)
     c = problem.multipliers(X)[0][0]
-    return fewer_work, Found(fewer_work.reduced.project(work.reduced.lift(X[0], c)), c)
+    return fewer_work, Proposal(fewer_work.reduced.project(work.reduced.lift(X[0], c)), c)

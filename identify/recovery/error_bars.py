@@ -32,8 +32,8 @@ DRAWS = 64
 def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], noise: Noise) -> Float[np.ndarray, " n"]:
     r"""Standard errors of the samples to first order, in the units of the inputs. Floating point: an estimate, no bound.
 
-    ``reduced`` is the system on the span of X. Where (S) leaves the scale of a sample free: the error across its line. Infinite where
-    the Jacobian is rank deficient, NaN where it does not fit in memory. With many unknowns the factor of the Jacobian
+    ``reduced`` is the system on the span of X. If (S) leaves the scale of a sample free: the error across its line. Infinite if
+    the Jacobian is rank deficient, NaN if it does not fit in memory. With many unknowns the factor of the Jacobian
     comes from a sketch, which adds an error of some percent. Cost O(equations · unknowns^2), or O(unknowns^3): OutOfTimeError where
     :func:`identify.base.limits.limit_time` leaves less time.
     """

@@ -96,7 +96,7 @@ class Linearised:
         return out
 
     def factor(self, rng: np.random.Generator) -> Float[np.ndarray, "unknowns unknowns"]:
-        """R of a sketch: J R^-1 has singular values within a factor of about four, and zeros where J has them."""
+        """R of a sketch: J R^-1 has singular values within a factor of about four, and as many zeros as J."""
         rows = self.sketch(rng)
         norms = np.linalg.norm(rows, axis=0)
         held = np.diag(SINGULAR * np.where(norms > 0, norms, norms.max(initial=0) or 1.0))
@@ -122,7 +122,7 @@ def gauss_newton(
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], int]:
     """From (X, c), with steps halved until they gain something; returns the best point and the number of steps.
 
-    One factor, of a sketch at the first point, serves all steps. Stops where a step promises to gain less than a thousandth of the
+    One factor, of a sketch at the first point, serves all steps. Stops when a step promises to gain less than a thousandth of the
     squared residual, or gains nothing, where only rounding is left, and where :func:`identify.base.limits.limit_time` leaves no time.
     """
 

@@ -19,7 +19,7 @@ from scipy.special import expit
 from identify.problem.activation import horner
 from identify.problem.system import KKTSystem
 from identify.recovery.equations import Equations
-from identify.recovery.multistart import Found, Search
+from identify.recovery.multistart import Proposal, Search
 from identify.recovery.projection import Projected
 from identify.recovery.reduce import Reduced
 from identify.recovery.solution import Failure, InapplicableError
@@ -40,7 +40,7 @@ def has_side_equations(system: KKTSystem) -> bool:
     return system.labels is not None or system.loss == "logistic"
 
 
-def joint(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+def joint(reduced: Reduced, samples: int, search: Search) -> Iterator[Proposal]:
     """Data sets that solve (S) and its side equations. Cost O(m n^2 (d + 1)^3) for each step of each start."""
     system, net, n = reduced.system, reduced.network, samples
     if not has_side_equations(system):
@@ -70,8 +70,8 @@ def joint(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
             return n * c - signs * p, (p * (1 - p))[:, None] * slope, np.full(n, float(n))
 
         v = np.hstack([X, c]).ravel()
-        found = least_squares(residual, v, jac=jacobian, x_scale="jac", max_nfev=STEPS, xtol=1e-15, ftol=1e-15, gtol=1e-15)
-        return found.x, np.sqrt(2 * found.cost)
+        end = least_squares(residual, v, jac=jacobian, x_scale="jac", max_nfev=STEPS, xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        return end.x, np.sqrt(2 * end.cost)
 
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
         X = random_points(net, rng, size * n).reshape(size, n, -1)
@@ -93,7 +93,7 @@ def joint(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
     for outcome in search.chunks("joint", chunk, CHUNK):
         evidence["starts"] = search.starts_done
         for X, c in zip(outcome["X"], outcome["c"], strict=True):
-            yield Found(X, c)
+            yield Proposal(X, c)
 
 
 def _split(v: np.ndarray, n: int) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "n 1"]]:

@@ -1,4 +1,4 @@
-"""Whether recovered data are the only ones, judged by the exact conditions, and by the starts of a search where those do not decide.
+"""Whether recovered data are the only ones, judged by the exact conditions, and by the starts of a search if those do not decide.
 
 The conditions speak of the target that the recovered numbers give exactly, in that network. It differs from the given target by the
 residual; when that is more than the precision of the target explains, nothing is claimed. Nor is it when a proof rests on digits of the

@@ -66,7 +66,7 @@ def seconds_to_compile() -> float:
 
 
 def spread(starts: np.ndarray) -> Array:
-    """Starts on the device; on all devices in equal parts, where there are several and the number allows it."""
+    """Starts on the device; on all devices in equal parts, if there are several and the number allows it."""
     devices = jax.devices()
     if len(devices) == 1 or len(starts) % len(devices):
         return jax.device_put(starts)

@@ -6,7 +6,7 @@ For a neuron w with offset b, and moments of degree k written as a matrix :math:
           \sum_{|e| = k} \frac{w^e}{e!}\, y_e = \tfrac1k\, w \cdot P_k(w) \quad\text{(Euler)},
 
 and these are the first-layer rows and the others. So all neurons cost one product of an m x N_(k-1) matrix with an N_(k-1) x d one for
-each degree: O(m N d / k) operations where the interpolation matrix has m d N entries.
+each degree: O(m N d / k) operations if the interpolation matrix has m d N entries.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def solve_by_map(
 
     Rounds of iterative refinement go on until the residual falls no more. Then the last round has solved for the correction to a
     relative 1e-7 of what is left, so that the error of the iteration is below that of the noise in the target as long as the condition of
-    the map stays below 1e7. None where LSMR does not converge, or where random moments do not come back from their own target: then the
+    the map stays below 1e7. None if LSMR does not converge, or if random moments do not come back from their own target: then the
     map has no full column rank to working precision. Cost O(m N d) for an iteration, hundreds of these: OutOfTimeError where
     :func:`identify.base.limits.limit_time` ends before.
     """

@@ -57,7 +57,7 @@ def solve_moments(
     """Least-squares moments, and evidence (numerical rank, residual, and what an iterative solve says of the condition).
 
     By orthogonal elimination of the interpolation matrix while that takes seconds; beyond, by iteration with the map
-    (:mod:`identify.recovery.moment_map`), and by elimination again where that does not converge and the matrix fits in memory.
+    (:mod:`identify.recovery.moment_map`), and by elimination again if that does not converge and the matrix fits in memory.
 
     Raises
     ------

@@ -25,7 +25,7 @@ Chunk = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Proposal:
     """A data set that a search proposes, in its coordinates."""
 
     X: Float[np.ndarray, "n d"]

@@ -7,7 +7,7 @@ For samples X the best multipliers are a linear least-squares problem; what is l
 .. math:: \sum_j \bigl[(x_i x_k + \beta)\, q_{ij} q_{kj} + \alpha\, (c_i c_k)\, \sigma'_{ij}\sigma'_{kj}\bigr] w_j w_j^\top
           + q_{ij} p_{kj}\, w_j x_i^\top + p_{ij} q_{kj}\, x_k w_j^\top + p_{ij} p_{kj} I
 
-(:math:`\alpha, \beta` = 1 where second-layer and bias rows are observed), and no Jacobian with all equations is ever formed.
+(:math:`\alpha, \beta` = 1 if second-layer and bias rows are observed), and no Jacobian with all equations is ever formed.
 Columns are gradients of unit length, and two penalties can be added:
 
 - a weight for each sample times the square of its size :math:`\|c_i \nabla f(x_i)\|`, which keeps
@@ -36,7 +36,7 @@ from identify.problem.activation import horner
 from identify.problem.gradients import Observed, unflatten
 from identify.problem.network import TwoLayerNetwork
 from identify.recovery.least_squares import minimise
-from identify.recovery.multistart import Found, Search
+from identify.recovery.multistart import Proposal, Search
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import random_points, start_scale
 
@@ -60,7 +60,7 @@ class Projected:
     network: TwoLayerNetwork
     observed: Observed
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]
-    """Target for W (m, d), biases (m,) and the second layer (C, m), of norm one together; zeros where not observed."""
+    """Target for W (m, d), biases (m,) and the second layer (C, m), of norm one together; zeros if not observed."""
     size: float
     scale: float
     """Root mean square of the coordinates of the starts."""
@@ -251,7 +251,7 @@ def random_strengths(rng: np.random.Generator, size: int) -> Float[np.ndarray, "
     return 10 ** rng.uniform(np.log10(WEAKEST), np.log10(STRONGEST), size)
 
 
-def projection(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+def projection(reduced: Reduced, samples: int, search: Search) -> Iterator[Proposal]:
     """Data sets with a residual below the tolerance, found from random samples.
 
     Cost O(n^2 (m d^2 + (d + C)^3 n)) for each step of each start.
@@ -271,4 +271,4 @@ def projection(reduced: Reduced, samples: int, search: Search) -> Iterator[Found
     for outcome in search.chunks("projection", chunk, size):
         evidence |= {"starts": search.starts_done, "smallest_residual": float(np.sqrt(outcome["costs"].min(initial=np.inf)))}
         for X, c in zip(outcome["X"], outcome["c"], strict=True):
-            yield Found(X, c)
+            yield Proposal(X, c)

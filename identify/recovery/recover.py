@@ -1,4 +1,4 @@
-"""``recover``: the data from the target, by algebra where it is proved to work, and by search elsewhere."""
+"""``recover``: the data from the target, by algebra if it is proved to work, and by search otherwise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from identify.recovery.count import counted
 from identify.recovery.joint import STEPS as JOINT_STEPS
 from identify.recovery.joint import joint
 from identify.recovery.judging import doubted, judged, judged_batch
-from identify.recovery.multistart import Found, Search, Tally, unseen
+from identify.recovery.multistart import Proposal, Search, Tally, unseen
 from identify.recovery.projection import STEPS as PROJECTION_STEPS
 from identify.recovery.projection import projection, projection_operations
 from identify.recovery.reduce import Reduced
@@ -39,7 +39,7 @@ from identify.recovery.solution import Failure, InapplicableError, Obstacle, Rec
 from identify.recovery.splitting import splitting
 from identify.recovery.work import Work
 
-SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Found]]] = {
+SEARCHES: dict[str, Callable[[Reduced, int, Search], Iterator[Proposal]]] = {
     "separate": separate,
     "projection": projection,
     "birth": birth,
@@ -315,9 +315,9 @@ def _by_counting(
     def search_for(size: int) -> Search:
         return options.search(size, 0, work.evidence, one_is_enough=True)
 
-    counted_work, found = counted(tolerated, first, search_for)
+    counted_work, proposal = counted(tolerated, first, search_for)
     work.evidence["samples_estimated"] = counted_work.samples
-    return counted_work, counted_work.finished(*counted_work.polished(found)[:2], "birth", known)
+    return counted_work, counted_work.finished(*counted_work.polished(proposal)[:2], "birth", known)
 
 
 def _nothing_found(work: Work, *, certain: bool) -> RecoveryError:
@@ -420,7 +420,7 @@ def _checked(system: Any, method: str, data: Any) -> tuple[np.ndarray, np.ndarra
 def _samples(
     system: KKTSystem, samples: int | None, evidence: dict[str, Any], progress: Callable[[str], None]
 ) -> tuple[int | None, Spectrum | None]:
-    """The number of samples, None where it is not known; and the spectrum of the first-layer target, if that was observed."""
+    """The number of samples, None if it is not known; and the spectrum of the first-layer target, if that was observed."""
     if system.labels is not None:
         if samples is not None and len(system.labels) != samples:
             raise ShapeError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")

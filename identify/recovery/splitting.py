@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from identify.base.errors import InputError
 from identify.recovery.equations import Equations
-from identify.recovery.multistart import Found, Search
+from identify.recovery.multistart import Proposal, Search
 from identify.recovery.polish import polish
 from identify.recovery.reduce import Reduced
 from identify.recovery.starts import start_scale
@@ -34,7 +34,7 @@ CHUNK = 4
 """Starts between two looks at the clock."""
 
 
-def splitting(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+def splitting(reduced: Reduced, samples: int, search: Search) -> Iterator[Proposal]:
     """Data sets with a residual below the tolerance, as a search of :func:`identify.recover`."""
     equations = Equations.of(reduced.network, reduced.system.observed, reduced.target)
     deadline = np.inf if search.deadline is None else search.deadline
@@ -50,7 +50,7 @@ def splitting(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]
     for outcome in search.chunks("splitting", chunk, CHUNK):
         evidence["starts"] = search.starts_done
         for X, c in zip(outcome["X"], outcome["c"], strict=True):
-            yield Found(X, c)
+            yield Proposal(X, c)
 
 
 def solve_by_splitting(

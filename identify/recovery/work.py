@@ -21,7 +21,7 @@ from identify.recovery.equations import Equations
 from identify.recovery.error_bars import error_bars
 from identify.recovery.joint import determines, has_side_equations
 from identify.recovery.moments import solve_moments
-from identify.recovery.multistart import Found
+from identify.recovery.multistart import Proposal
 from identify.recovery.noise import noise
 from identify.recovery.polish import polish
 from identify.recovery.reduce import Reduced
@@ -54,7 +54,7 @@ class Work:
     evidence: dict
     progress: Callable[[str], None]
     spectrum: Spectrum | None = None
-    """Of the first-layer target, with its directions; None where that was not observed."""
+    """Of the first-layer target, with its directions; None if that was not observed."""
     tolerance: float | None = None
     """The largest relative residual of a solution; None for what the precision of the target allows."""
     tried: dict[str, Obstacle] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class Work:
             if self.precision.source is Source.FORMAT:
                 self.precision = Precision(max(self.moments_miss, self.precision.unit), self.precision.unit, Source.MOMENTS)
 
-    def polished(self, proposal: Found) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], float]:
+    def polished(self, proposal: Proposal) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"], float]:
         """The proposal of a search in full coordinates, after one polish, and its relative residual."""
         equations = Equations.of(self.reduced.network, self.system.observed, self.reduced.target)
         Z, c, _ = polish(equations, proposal.X, proposal.c)

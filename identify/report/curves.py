@@ -50,7 +50,7 @@ def draw_defence(
     """Errors of the samples (relative, dimensionless) against levels from weak to strong, as PNG bytes; floats on a logarithmic axis.
 
     ``strips``: the verdicts for these and for generic data above, one cell for each level, all equally wide. An error that is
-    infinite is drawn at the top: a triangle where there is no bound, a cross where nothing was recovered; nan is not drawn.
+    infinite is drawn at the top: a triangle if there is no bound, a cross if nothing was recovered; nan is not drawn.
     ``informed``: a lower bound for estimators who know all but one sample. ``excluded``: the level from which on no attack succeeds.
     """
     numbers = all(not isinstance(level, str) for level in levels)

@@ -52,7 +52,7 @@ class Constraint:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise GridError(f"where: {text!r} cannot be read; {EXAMPLE}") from None
         if not isinstance(tree, ast.Compare) or not all(type(sign) in _COMPARISONS for sign in tree.ops):
-            raise GridError(f"where: {text!r} is no comparison; {EXAMPLE}")
+            raise GridError(f"where: {text!r} is not a comparison; {EXAMPLE}")
         found = {name for side in (tree.left, *tree.comparators) for name in _names(side, text)} - set(_WORDS)
         unknown = sorted(found - set(names))
         if unknown:
@@ -80,7 +80,7 @@ def _names(node: ast.expr, text: str) -> set[str]:
         return _names(node.left, text) | _names(node.right, text)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return _names(node.operand, text)
-    raise GridError(f"where: {ast.unparse(node)!r} in {text!r} is no sum or product of names and numbers; {EXAMPLE}")
+    raise GridError(f"where: {ast.unparse(node)!r} in {text!r} is not a sum or product of names and numbers; {EXAMPLE}")
 
 
 def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:

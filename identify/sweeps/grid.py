@@ -140,7 +140,7 @@ def _table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise GridError(f"grid: {path} cannot be read ({error.strerror}); expected a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise GridError(f"grid: {path} is no TOML ({error}); write lists as in inputs = [4, 6, 8], and texts in quotes") from None
+        raise GridError(f"grid: {path} is not TOML ({error}); write lists as in inputs = [4, 6, 8], and texts in quotes") from None
 
 
 def _axis(name: str, value: Any) -> tuple:

@@ -46,7 +46,7 @@ def tasks_of(
     """
     place = Path(folder)
     if not place.is_dir():
-        raise UpdatesError(f"updates: {place} is no folder; expected one with a file for each update")
+        raise UpdatesError(f"updates: {place} is not a folder; expected one with a file for each update")
     files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
     if not files:
         raise UpdatesError(f"updates: {place} has no files; expected one for each update")

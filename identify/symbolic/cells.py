@@ -16,12 +16,12 @@ from identify.problem.signals import forward
 
 
 class OnBreakpointError(InputError):
-    """A pre-activation that is a breakpoint, where two cells meet; ``sample``, ``layer`` and ``neuron`` are counted from 1."""
+    """A pre-activation that is a breakpoint, at which two cells meet; ``sample``, ``layer`` and ``neuron`` are counted from 1."""
 
     def __init__(self, sample: int, layer: int, neuron: int, breakpoint: Fraction) -> None:
         super().__init__(
-            f"X: the pre-activation of neuron {neuron} of layer {layer} at sample {sample} is the breakpoint {breakpoint}, where two cells "
-            "meet; expected data off the breakpoints. Give the pattern of the cell that is meant"
+            f"X: the pre-activation of neuron {neuron} of layer {layer} at sample {sample} is the breakpoint {breakpoint} between two "
+            "cells; expected data off the breakpoints. Give the pattern of the cell that is meant"
         )
         self.sample, self.layer, self.neuron = sample, layer, neuron
 

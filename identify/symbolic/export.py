@@ -117,7 +117,7 @@ def export(
 
     Notes
     -----
-    Inequalities and transcendental closures are not part of a file for algebra; its header names them where comments are possible.
+    Inequalities and transcendental closures are not part of a file for algebra; its header names them if comments are possible.
     Piecewise-linear activations enter algebra with their slopes as unknowns, or cell by cell: ``system.cell(pattern).export(...)`` has
     polynomials in data and multipliers alone. SMT-LIB files have the inequalities, and each activation as a case split
     with the derivative that is stated on a breakpoint (:mod:`identify.symbolic.smt`).
@@ -324,7 +324,7 @@ def _sage(problem: Problem) -> str:
     field = "QQ" if problem.modulus is None else f"GF({problem.modulus})"
     source = "rational_field" if problem.modulus is None else "finite_rings.finite_field_constructor"
     lines = [
-        "import sage.rings.integer",  # first, where Sage is installed in parts: its modules import each other
+        "import sage.rings.integer",  # first, if Sage is installed in parts: its modules import each other
         f"from sage.rings.{source} import {field.split('(')[0]}",
         "from sage.rings.polynomial.polynomial_ring_constructor import PolynomialRing",
     ]
@@ -394,7 +394,7 @@ def _phcpack(problem: Problem) -> str:
 
 
 def _rounded(terms: Terms) -> str:
-    """A polynomial for PHCpack: integers where it reads them, otherwise decimals relative to the largest coefficient."""
+    """A polynomial for PHCpack: integers if it reads them, otherwise decimals relative to the largest coefficient."""
     largest = max(abs(c) for c, _ in terms)
     if largest < PHC_INTEGERS:
         return written(terms, str)
@@ -405,7 +405,7 @@ def _rounded(terms: Terms) -> str:
 
 
 def _finish(problem: Problem, commands: list[str], mark: str, parametric: str) -> str:
-    """The commands for dimension and degree; as a comment where there are parameters."""
+    """The commands for dimension and degree; as a comment if there are parameters."""
     if not problem.parameters:
         return "\n".join(commands) + "\n"
     return parametric + "\n" + _commented(mark, "Over the field of rational functions in the parameters:", *commands)

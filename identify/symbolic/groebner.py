@@ -1,4 +1,4 @@
-"""Solution by SymPy's Gröbner bases, in a process of its own: for very small systems, where msolve is not installed.
+"""Solution by SymPy's Gröbner bases, in a process of its own: for very small systems, when msolve is not installed.
 
 A basis of the ideal without saturation first (the fewer unknowns the better), then with; multiplication by a random linear form
 in the quotient gives one polynomial whose roots carry all coordinates (shape lemma), isolated in ball arithmetic.
@@ -99,7 +99,7 @@ def _combined(equations: list, ring) -> list:
 
 
 def _parametrization(ring, basis: list, monomials: list, rng: np.random.Generator):
-    """A squarefree polynomial h, and polynomials g_k with x_k = g_k(t) at the roots t of h; None where the form does not separate."""
+    """A squarefree polynomial h, and polynomials g_k with x_k = g_k(t) at the roots t of h; None if the form does not separate."""
     from flint import fmpq, fmpq_mat, fmpq_poly
 
     place = {m: k for k, m in enumerate(monomials)}

@@ -13,10 +13,10 @@ SCALE = Symbol("t")
 
 
 def generators(system: PolynomialSystem) -> tuple[dict[Symbol, Expr], ...]:
-    """Generators: transpositions of samples, and the sign or the scale t of the first sample (of each label) where they are free.
+    """Generators: transpositions of samples, and the sign or the scale t of the first sample (of each label) if they are free.
 
-    Samples with given labels are exchanged only where the labels agree. A sign change that flips the multiplier flips the
-    label y_1 where that is a symbol, and lambda_1 otherwise.
+    Samples with given labels are exchanged only if the labels agree. A sign change that flips the multiplier flips the
+    label y_1 if that is a symbol, and lambda_1 otherwise.
     """
     n, group = system.names, system.group
     symbolic_labels = n.y is not None and system.labels is None

@@ -217,7 +217,7 @@ class LayerEquations:
 
     @cached_property
     def definitions(self) -> list[Group]:
-        """Of z, h and u of the hidden layers, where these are symbols."""
+        """Of z, h and u of the hidden layers, if these are symbols."""
         n, out = self.names, []
         for k, m in enumerate(n.widths if n.depth > 2 else ()):
             makers = {"pre-activations": self._defined_before, "values": self._defined_value, "signals": self._defined_signal}

@@ -113,7 +113,7 @@ def _limit_memory(pid: int) -> None:
 
 
 def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int) -> Answer:
-    """Dimension modulo :data:`PRIME`; where it is zero, all solutions over the rationals, boxes to about ``bits`` bits.
+    """Dimension modulo :data:`PRIME`; if it is zero, all solutions over the rationals, boxes to about ``bits`` bits.
 
     ``deadline`` is in seconds of :func:`time.monotonic`. Raises :class:`SolveLimitError`.
     """
@@ -159,7 +159,7 @@ def _reached(dimension: int | None, degree: int | None) -> str:
 
 
 def _separated(problem: Problem) -> Problem:
-    """With a random linear form as one more, last unknown, where permutations make every coordinate take values twice (n >= 3).
+    """With a random linear form as one more, last unknown, if permutations make every coordinate take values twice (n >= 3).
 
     msolve finds this out by itself, after a Gröbner basis for every order of the unknowns.
     """

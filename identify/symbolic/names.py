@@ -45,7 +45,7 @@ class DataNames:
 
     @cached_property
     def y(self) -> np.ndarray | None:
-        """Labels, where the multiplier is lambda_i y_i."""
+        """Labels, if the multiplier is lambda_i y_i."""
         return None if self.signed or self.outputs > 1 else self.grid("y", self.samples)
 
     @cached_property

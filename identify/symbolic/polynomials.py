@@ -1,6 +1,6 @@
 """Expanded equations: python-flint polynomials inside, SymPy polynomials and expressions on demand.
 
-The equations of different neurons are the same polynomials in different symbols. Where weights are symbols, those of one
+The equations of different neurons are the same polynomials in different symbols. If weights are symbols, those of one
 neuron are expanded and the others are the same coefficients over a ring with other names; so is slackness, by samples.
 """
 

@@ -42,7 +42,7 @@ class Term(NamedTuple):
 
 
 class _Foreign(Exception):
-    """The expression is no sum of products of powers."""
+    """The expression is not a sum of products of powers."""
 
 
 class _Latex(LatexPrinter):
@@ -60,7 +60,7 @@ class Printer:
         self._sums: dict[Expr, tuple[str, Order]] = {}
 
     def __call__(self, expression: Expr) -> str:
-        """The text of an expression or a relation; SymPy's, if it is no sum of products of powers."""
+        """The text of an expression or a relation; SymPy's, if it is not a sum of products of powers."""
         relation = RELATIONS.get(type(expression))
         try:
             if relation is not None:

@@ -126,7 +126,7 @@ def _without_slopes(system: SymbolicSystem) -> Sequence[Expr]:
 
 
 def _cases(system: LayeredSystem) -> Iterator[str]:
-    """For each neuron and sample, a name for the pre-activation where it has none, and the cases."""
+    """For each neuron and sample, a name for the pre-activation if it has none, and the cases."""
     made = system.structured
     for k, sigma in enumerate(system.activations):
         if not isinstance(sigma, PiecewiseLinear):

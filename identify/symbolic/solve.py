@@ -112,7 +112,7 @@ class Solution(SolutionSet):
 
 
 def gauge_equations(system: PolynomialSystem, seed: int = 0) -> tuple[Expr, ...]:
-    """One equation l(x_i) = 1 for each sample that fixes its scale; none where the ambiguity group is not ``"scaling"``.
+    """One equation l(x_i) = 1 for each sample that fixes its scale; none if the ambiguity group is not ``"scaling"``.
 
     l has random coefficients from -99 to 99, none zero, the same for every sample, so that permutations of solutions remain
     solutions. The data are then found modulo scale; solutions in which l(x_i) = 0 for some sample are missed (none for generic data).
@@ -134,7 +134,7 @@ def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: f
         has no exact solution in general (dimension -1), unlike the integer instances of
         ``Configuration.plant(seed, integers=True)``.
     gauge
-        ``"auto"`` adds :func:`gauge_equations` where each sample has a free scale (one visible degree, no margins); solutions are
+        ``"auto"`` adds :func:`gauge_equations` if each sample has a free scale (one visible degree, no margins); solutions are
         then counted modulo scale, and the result says so. None adds nothing: there the dimension is at least the number of samples.
     time_limit
         Seconds of wall-clock time for the algebra program, which is then stopped.
@@ -153,14 +153,14 @@ def solve(system: PolynomialSystem, *, gauge: str | None = "auto", time_limit: f
     ValueError
         For symbolic weights or targets, an unknown method or gauge, a time limit that is not positive, or msolve not installed.
     SolveLimitError
-        At the time limit or out of memory (IDENTIFY_MEMORY), with the dimension and degree modulo a prime where they were reached.
+        At the time limit or out of memory (IDENTIFY_MEMORY), with the dimension and degree modulo a prime if they were reached.
     TooLargeError
         When the expanded equations would not fit in memory.
 
     Notes
     -----
     Logistic closures and inequalities are not polynomial equations: real solutions satisfy all else, and ``feasible`` says whether
-    multipliers are non-negative. Coincident samples are not excluded: where two samples with multipliers of constant sum can stand
+    multipliers are non-negative. Coincident samples are not excluded: if two samples with multipliers of constant sum can stand
     for one, the dimension is positive.
 
     Cost: exponential in the number of unknowns. msolve takes 0.1 s for n = 3 and seconds to minutes for n = 4, all n! relabellings
@@ -218,7 +218,7 @@ def _target_is_rounded(system: PolynomialSystem) -> bool:
 
 
 def _form(system: PolynomialSystem, seed: int = 0) -> tuple[int, ...] | None:
-    """The coefficients of l, where scales are free."""
+    """The coefficients of l, if scales are free."""
     if system.group.group != "scaling" or system.has_margins:
         return None
     rng = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """Structured expressions: SymPy equations in which the activation stays one factor, made one at a time.
 
-Values of the activation at w_j . x_i are shared between equations. Where every weight is a symbol, sums and products are put
+Values of the activation at w_j . x_i are shared between equations. If every weight is a symbol, sums and products are put
 together in SymPy's canonical order without sorting each anew (:class:`Canonical`).
 """
 
@@ -56,7 +56,7 @@ class Structured:
 
     @cached_property
     def targets(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Targets as SymPy objects, in the order W, bias, a; zero where a layer was not observed."""
+        """Targets as SymPy objects, in the order W, bias, a; zero if a layer was not observed."""
         n = self.names
         if self.numbers is not None:
             s = self.numbers
@@ -161,7 +161,7 @@ class Structured:
 
     @cached_property
     def _canonical(self) -> Canonical | None:
-        """Fast construction, where every part is a symbol of its own."""
+        """Fast construction, if every part is a symbol of its own."""
         return Canonical() if self.numbers is None and self.names.outputs == 1 else None
 
     def _dot(self, weights: np.ndarray, x: np.ndarray, offset) -> Expr:
@@ -189,7 +189,7 @@ class Structured:
 
 
 def signed_factors(names: DataNames, labels: np.ndarray | None) -> np.ndarray:
-    """The factors of the signed multipliers, shape (n, C) of tuples, with labels as numbers where these are given."""
+    """The factors of the signed multipliers, shape (n, C) of tuples, with labels as numbers if these are given."""
     out = np.empty(names.multipliers.shape, dtype=object)
     for i, o in np.ndindex(*out.shape):
         out[i, o] = (names.multipliers[i, o],)

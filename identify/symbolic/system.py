@@ -170,7 +170,7 @@ class SymbolicSystem(ABC):
 
     @cached_property
     def parameters(self) -> tuple[Symbol, ...]:
-        """Symbols that stand for known numbers: labels, weights, targets. Empty where numbers were given."""
+        """Symbols that stand for known numbers: labels, weights, targets. Empty if numbers were given."""
         return tuple(symbol for part in self.parameter_parts.values() for symbol in part.ravel())
 
     @cached_property
@@ -213,7 +213,7 @@ class SymbolicSystem(ABC):
 
     @property
     def has_margins(self) -> bool:
-        """Whether complementary slackness belongs to the system, or margins where labels were given."""
+        """Whether complementary slackness belongs to the system, or margins if labels were given."""
         return self.regime == "max-margin" and self.names.outputs == 1
 
     @property
@@ -252,7 +252,7 @@ class SymbolicSystem(ABC):
         Parameters
         ----------
         pattern
-            The piece of each neuron at each sample, (n, neurons), counted from 0 at the left: for ReLU 1 where the neuron is active. For
+            The piece of each neuron at each sample, (n, neurons), counted from 0 at the left: for ReLU 1 if the neuron is active. For
             more hidden layers a sequence of such arrays. :meth:`pattern_at` gives those of known data.
 
         Raises
@@ -270,7 +270,7 @@ class SymbolicSystem(ABC):
         Raises
         ------
         OnBreakpointError
-            If a pre-activation is a breakpoint, where two cells meet.
+            If a pre-activation is a breakpoint, at which two cells meet.
         UnsupportedError
             If an activation is not piecewise-linear.
         """

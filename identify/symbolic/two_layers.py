@@ -81,7 +81,7 @@ class PolynomialSystem(SymbolicSystem):
     @cached_property
     def equations(self) -> Lazy:
         """Stationarity by layer and neuron, then one side equation for each sample: complementary slackness (max-margin), the
-        margin where labels were given, or the closure of the square loss."""
+        margin if labels were given, or the closure of the square loss."""
         slack = self.names.samples if self.has_margins or self.has_square_closure else 0
         return Lazy(self.n_stationarity + slack, self.structured.equation)
 

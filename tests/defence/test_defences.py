@@ -231,7 +231,7 @@ class TestRefusals:
             planted(CONFIGS[0], **options)
 
     def test_of_networks_that_would_be_trained_anew(self):
-        with pytest.raises(ValueError, match="width: regime max-margin, where the network depends on its data"):
+        with pytest.raises(ValueError, match="width: the network of regime max-margin depends on its data"):
             planted(TRAINED, width=(3,))
 
     def test_of_data(self):

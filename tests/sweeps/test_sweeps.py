@@ -139,10 +139,10 @@ class TestGrid:
             ({"measure": "recovery", "budget": 0}, r"budget: received 0, expected a positive number"),
             ({"measure": ["verdict", "thresholds"], "regime": "max-margin"}, r"regime: received max-margin, expected gradient or lazy"),
             ({"where": "samples = inputs"}, r"where: 'samples = inputs' cannot be read; expected a comparison such as"),
-            ({"where": ["samples"]}, r"where: 'samples' is no comparison"),
+            ({"where": ["samples"]}, r"where: 'samples' is not a comparison"),
             ({"where": "samples < depth"}, r"where: 'samples < depth' names depth, expected some of inputs"),
-            ({"where": "__import__('os').getpid() > 0"}, r"where: .* is no sum or product of names and numbers"),
-            ({"where": "samples in inputs"}, r"where: 'samples in inputs' is no comparison"),
+            ({"where": "__import__('os').getpid() > 0"}, r"where: .* is not a sum or product of names and numbers"),
+            ({"where": "samples in inputs"}, r"where: 'samples in inputs' is not a comparison"),
             ({"where": "layers*999999999 == 'x'"}, r"has no answer for layers = 'both' \(words cannot be added or multiplied\)"),
             ({"where": "layers < 3"}, r"where: 'layers < 3' has no answer for layers = 'both'"),
             ({"where": "width / (samples - 1) > 1"}, r"has no answer for samples = 1, width = 3 \(division by zero\)"),
@@ -163,7 +163,7 @@ class TestGrid:
         with pytest.raises(idf.GridError, match="cannot be read"):
             Grid.of(tmp_path)
         (tmp_path / "grid.toml").write_text("inputs = 3 4")
-        with pytest.raises(idf.GridError, match=r"is no TOML \(.*line 1"):
+        with pytest.raises(idf.GridError, match=r"is not TOML \(.*line 1"):
             Grid.of(tmp_path / "grid.toml")
         with pytest.raises(idf.GridError, match="received list, expected a mapping"):
             Grid.of([SMALL])

@@ -131,7 +131,7 @@ def test_a_file_that_changes_meanwhile_is_not_taken_for_the_other(federated, tmp
 @pytest.mark.parametrize(
     ("folder", "options", "message"),
     [
-        ("none", {}, "updates: .*none is no folder"),
+        ("none", {}, "updates: .*none is not a folder"),
         ("empty", {}, "updates: .*empty has no files"),
         ("problems", {"activation": "relu"}, "activation: received one without a model"),
         ("round", {"model": "none.npz"}, "model: .*none.npz: no such file"),

@@ -3,7 +3,7 @@ r"""Data sets from single samples: backward separation of polynomial networks as
 The images are those of :mod:`~identify.recovery.separation.columns`. With hardly more equations than unknowns there are other solutions
 beside the samples, so nothing is taken out: all solutions are collected, and those that belong together are found as a clique.
 
-Let the samples be independent, so that the first-layer target (with its bias column, where that is observed) is a
+Let the samples be independent, so that the first-layer target (with its bias column, if that is observed) is a
 product :math:`T = G \tilde X` of rank n, with columns :math:`G_{\cdot i} = \psi(x_i, \gamma_i)`,
 :math:`\psi_j = \sum_o \gamma_o A_{oj}\,\sigma'(w_j x + b_j)`. In coordinates where :math:`\tilde X` is square, the columns of
 G span the column space of T. So *every sample by itself* solves
@@ -27,7 +27,7 @@ from jaxtyping import Float
 
 from identify.base.least_squares import FIRST_DAMPING
 from identify.problem.network import TwoLayerNetwork
-from identify.recovery.multistart import Found, Search
+from identify.recovery.multistart import Proposal, Search
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation.columns import SignalColumns
 from identify.recovery.separation.forward import Chart
@@ -102,7 +102,7 @@ def separate_operations(m: int, n: int, d: int, C: int) -> float:
     return STEPS * (m * max(m - n, 1) * (d + C) + (d + C) ** 3)
 
 
-def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
+def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Proposal]:
     """Data sets put together from samples that were found one by one, by per-sample column-space search.
 
     A second data set with this target would have to be made of such samples as well, so how often each of them was found
@@ -128,7 +128,7 @@ def separate(reduced: Reduced, samples: int, search: Search) -> Iterator[Found]:
         search.pieces = candidates.times
         evidence |= {"starts": search.starts_done, "candidates": len(candidates.points)}
         for Z, c in candidates.data_sets(samples):
-            yield Found(Z, c)
+            yield Proposal(Z, c)
 
 
 class Candidates:

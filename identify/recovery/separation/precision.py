@@ -63,7 +63,7 @@ def rank_among(values: Float[np.ndarray, " k"], unit: float, rank: int, samples:
     """The rank of an update that is known to come from so many samples, at most.
 
     If it has no more rows or columns than there are samples, nothing but rounding makes its rank smaller than that: a drop among its
-    singular values is no sign of noise then.
+    singular values is not a sign of noise then.
     """
     if len(values) <= samples and values[-1] > SIGNAL * unit * values[0]:
         return len(values)

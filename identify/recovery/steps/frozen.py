@@ -23,10 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from identify.recovery.steps.along import effects
-from identify.recovery.steps.training import Plan, Training, along_path, trained
-
-PLENTY, ENTRIES = 24, 5e7
-"""Equations for each unknown, and entries of the Jacobian, above which neurons are left out."""
+from identify.recovery.steps.training import Plan, Training, along_path, plenty, trained
 
 
 @dataclass(eq=False)
@@ -46,7 +43,7 @@ class Frozen:
     @classmethod
     def of(cls, training: Training, unknowns: int, rng: np.random.Generator) -> Frozen:
         """All neurons, or as many as are plenty for the unknowns: the largest layers give way first."""
-        wanted = max(PLENTY * unknowns, int(ENTRIES / unknowns))
+        wanted = plenty(unknowns)
         sizes = np.array([part.size if moves else 0 for part, moves in zip(training.after, training.moves, strict=True)])
         cap = float(sizes.max())
         while np.minimum(sizes, cap).sum() > wanted and cap > 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
 
 from identify.base.limits import refuse_above
 from identify.problem.ambiguity import Ambiguity
@@ -154,7 +155,7 @@ class Search:
         labels = np.zeros((n, C))
         if training.loss == "softmax":
             labels = np.eye(C)[total.argmax(axis=1)]
-            expected = labels - _softmax(outputs)
+            expected = labels - softmax(outputs, axis=1)
         elif training.loss == "logistic":
             labels = np.where(total > 0, 1.0, -1.0)
             expected = labels / (1 + np.exp(labels * outputs))
@@ -388,8 +389,3 @@ def _roundings(system: StepsSystem, changes: dict[int, Any], unit: float) -> lis
             own = np.linalg.norm(system.final.weights[k - 1])
             out.append(float(unit * own / np.linalg.norm(_joined((W, b)))))
     return out
-
-
-def _softmax(outputs: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:
-    e = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)

@@ -17,10 +17,8 @@ from scipy.linalg import cholesky, qr, solve_triangular
 from scipy.linalg.blas import dsyrk
 
 from identify.recovery.steps.along import cauchy, width
-from identify.recovery.steps.training import Plan, Training
+from identify.recovery.steps.training import PLENTY, Plan, Training, plenty
 
-PLENTY, ENTRIES = 24, 5e7
-"""Equations for each unknown, and entries of the Jacobian, above which equations are left out."""
 STEPS = 40
 SHORT = 1e-14
 """Relative length of a step after which another one changes rounding only."""
@@ -71,7 +69,7 @@ class Solved:
 def thinned(training: Training, unknowns: int, rng: np.random.Generator, most: int | None = None) -> Training:
     """The same with fewer equations, if there are many more than unknowns: of each layer a share. ``most``: so many at most."""
     sizes = [size if moves else 0 for size, moves in zip(training.counts, training.moves, strict=True)]
-    wanted = max(PLENTY * unknowns, int(ENTRIES / unknowns)) if most is None else max(PLENTY * unknowns, most)
+    wanted = plenty(unknowns) if most is None else max(PLENTY * unknowns, most)
     if sum(sizes) <= wanted and all(training.moves):
         return training
     starts = np.cumsum([0, *training.counts])

@@ -29,6 +29,13 @@ CHUNK = 32
 """Directions in which training is differentiated at once."""
 FREE = "free"
 """Of the multipliers, if the loss is not known: each step and sample has its own."""
+PLENTY, ENTRIES = 24, 5e7
+"""Equations for each unknown, and entries of the Jacobian, above which equations are left out."""
+
+
+def plenty(unknowns: int) -> int:
+    """Number of equations above which more of them add time rather than precision."""
+    return max(PLENTY * unknowns, int(ENTRIES / unknowns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,7 +344,7 @@ def trained(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[li
 
 
 def along_path(plan: Plan, arrays: dict[str, Any], effect: Any, path: Any, p: Any, labels: Any) -> tuple[list[Any], list[Any], Any]:
-    """What enters each layer at each step of a given path, with a 1 where its bias was trained; the signals of the samples there; and how
+    """What enters each layer at each step of a given path, with a 1 if its bias was trained; the signals of the samples there; and how
     much of them each step adds to the final parameters, for weights of the samples of one."""
     eta, others = plan.split(p, arrays["origin"], arrays["basis"])
 
