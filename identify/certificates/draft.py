@@ -201,7 +201,7 @@ class Draft:
 
     def _decomposition(self) -> list[Step]:
         terms, scales = self.report["decomposition"].evidence, self.report["scale"].evidence
-        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none where all are visible
+        fixing = [k for k in scales.get("fixing_degrees", []) if k not in terms["fixed_degrees"]]  # none if all are visible
         return [DECOMPOSITIONS[terms["criterion"]](terms), {"kind": "scale", "degrees": fixing}]
 
     def _multiples(self, system: System) -> list[int]:
@@ -272,7 +272,7 @@ PROOFS: dict[Route, Callable[[Draft], list[Step]]] = {
 def solutions(part: Residues, seed: str, free_scale: bool) -> list[list[int]]:
     """y with y J = b for each right-hand side b of the checker: the rows b, written in the others by elimination.
 
-    Raises Rejected where the columns of J are dependent.
+    Raises Rejected if the columns of J are dependent.
     """
     matrix, q, size = part.jacobian(), part.q, part.X.shape[1] + part.c.shape[1]
     if free_scale:

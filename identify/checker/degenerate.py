@@ -21,7 +21,7 @@ def multipliers(e: Examination, columns: Any) -> str:
     """Gradients that are dependent over the rationals: (S) is linear in the multipliers, so they can change.
 
     Column i C + o is the gradient of output o at sample i. The data (X, c + s k) are new for small s, because only finitely many
-    images of the given data have the same samples; apart from the scale of a zero sample, where that is free.
+    images of the given data have the same samples; apart from the scale of a zero sample, if that is free.
     """
     c = e.claim
     need(c.data == "this data", "needs data")
@@ -47,7 +47,7 @@ def part(e: Examination, samples: Any, span: Any, multipliers: Any, rank: Any, d
     """Some samples move, in a space that others span; their multipliers as well. The rank is the largest there, yet not full.
 
     ``span`` and ``multipliers`` are the samples whose x and whose c span the spaces; null for all of the space. The space of the
-    samples is affine where that keeps the first-layer rows in it: with observed biases, or without first-layer rows.
+    samples is affine if that keeps the first-layer rows in it: with observed biases, or without first-layer rows.
     """
     c = e.claim
     need(c.data == "this data", "needs data")

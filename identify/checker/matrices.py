@@ -70,7 +70,7 @@ class Point:
         return [sum(g * a[j] for g, a in zip(c, self.A, strict=True)) * self.sigma(1, v) % self.q for c, v in zip(self.c, z, strict=True)]
 
     def on_span(self, affine: bool) -> Point:
-        """x = z_1 x_1 + ... + z_n x_n; where bias rows are observed x = x_n + z_1 (x_1 - x_n) + ..., one dimension less."""
+        """x = z_1 x_1 + ... + z_n x_n; if bias rows are observed x = x_n + z_1 (x_1 - x_n) + ..., one dimension less."""
         last = self.X[-1] if affine else [0] * self.d
         directions = [[u - v for u, v in zip(x, last, strict=True)] for x in (self.X[:-1] if affine else self.X)]
         size = len(directions)

@@ -80,7 +80,7 @@ def kruskal(e: Examination, degree_sets: Any, kruskal_ranks: Any) -> str:
 
 
 def _has_kruskal_rank(e: Examination, degrees: Sequence[int], k: int, multipliers: bool) -> bool:
-    """Whether every k of the phi_S(x_i), times c_i where ``multipliers``, are independent."""
+    """Whether every k of the phi_S(x_i), times c_i if ``multipliers``, are independent."""
     c = e.claim
     if k == 1 and 0 in degrees:
         return True  # they contain 1, or c_i, which is not zero

@@ -237,7 +237,7 @@ class Claim:
         return f"{self.verdict} for {scope}: {truth}{margins}, up to the order of the samples{GROUPS[self.group]}"
 
     def array(self, name: str, value: Any, wanted: bool, leaf: Callable) -> Any:
-        """A list of lists of that shape, every leaf read by ``leaf``; None where it is not wanted."""
+        """A list of lists of that shape, every leaf read by ``leaf``; None if it is not wanted."""
         if not wanted:
             need(value is None, f"{name}: has no place in this statement; expected null")
             return None

@@ -1,7 +1,7 @@
 r"""The step for generic global uniqueness: Massarenti & Mella 2024, Theorem 1.5, from ranks at one point.
 
 One sample contributes a point of the cone :math:`V` of all :math:`\sum_o \gamma_o\nabla_\theta f_o(x)`, of dimension
-:math:`t = d + C`, or one less where a scale is free; the target is a sum of n such points. Three things are re-derived here. The
+:math:`t = d + C`, or one less if a scale is free; the target is a sum of n such points. Three things are re-derived here. The
 tangent spaces of V at n + 1 points are independent: the rank of one Jacobian (then V has the dimension t, its span has room for them,
 and it is not defective). The Gauss map is not degenerate: its differential, taken along each parameter, has rank t - 1. And a
 general point of V comes from one sample, modulo the ambiguity. Generic data fill an open set of sums, so the theorem speaks of them.
@@ -119,7 +119,7 @@ def _second_derivatives(one: Point, equation: Equation) -> list[int]:
 def scales(e: Examination, one: Point, draw: random.Random) -> str:
     """That one sample is determined by its gradient, modulo the group; needs the first layer.
 
-    Its rows are multiples of x, so another sample with this gradient is t x (or x itself, where the rows of the biases are the same
+    Its rows are multiples of x, so another sample with this gradient is t x (or x itself, if the rows of the biases are the same
     multiples of 1). Its multipliers follow: the Jacobian has full rank. It remains that t^g = 1, with g from the degrees.
     """
     c = e.claim
@@ -168,7 +168,7 @@ def _condition_on_scale(e: Examination, one: Point, draw: random.Random) -> tupl
     """A polynomial in t that vanishes where grad f(t x), for some multipliers, is the gradient v at x; and how many columns it is made of.
 
     Forms on the equations that vanish on v vanish on the combination of the grad f_o(t x) that equals v, so the matrix of the
-    former on the latter is singular. Where the second layer is seen, or with one output, the multipliers are known up to a factor.
+    former on the latter is singular. If the second layer is seen, or with one output, the multipliers are known up to a factor.
     """
     c, q = e.claim, one.q
     columns = 1 if c.sees_a or c.C == 1 else c.C

@@ -80,7 +80,7 @@ def solution(e: Examination, rows: Any, X: Any, c: Any, X_radii: Any, c_radii: A
 
 
 def prove(e: Examination, rows: Any, X: Any, c: Any, X_radii: Any, c_radii: Any) -> Proved:
-    """Krawczyk's test in this box, and the other equations over what is left of it. Raises Rejected where the test does not hold."""
+    """Krawczyk's test in this box, and the other equations over what is left of it. Raises Rejected if the test does not hold."""
     claim = e.claim
     need(claim.verdict == "SOLUTION", "belongs to the claim of a solution")
     d, unknowns, equations = claim.d, e.parameters(claim.d), e.n_equations(claim.d)
@@ -99,7 +99,7 @@ def prove(e: Examination, rows: Any, X: Any, c: Any, X_radii: Any, c_radii: Any)
 
 
 def _need_gauge(e: Examination, radii: Matrix) -> None:
-    """All entries are unknowns; where scales are free, all but one coordinate of each sample."""
+    """All entries are unknowns; if scales are free, all but one coordinate of each sample."""
     need(all(r >= 0 for r in _flat(radii)), "radii: expected no negative numbers")
     held = int(e.claim.has_free_scale)
     right = all(row[: e.claim.d].count(0.0) == held and all(row[e.claim.d :]) for row in radii)
@@ -174,7 +174,7 @@ class _Krawczyk:
         return {k: values[k] - along[j, 0] + across[j, 0] - self.targets[k] for j, k in enumerate(numbers)}
 
     def scale(self, k: int) -> arb:
-        """The largest number of the part to which equation k belongs; 1 where all are zero."""
+        """The largest number of the part to which equation k belongs; 1 if all are zero."""
         return arb(_scales(self.e)[self.every[k][0]] or 1.0)
 
     def derivatives(self, flat: list[arb], equations: list[Equation]) -> Matrix:

@@ -50,7 +50,7 @@ def right_hand_side(seed: str, number: int, size: int, q: int) -> list[int]:
 
 
 def need_solutions(point: Point, equations: Sequence[tuple[str, int, int]], solutions: Any, seed: str, free_scale: bool) -> None:
-    """Refuse unless the columns are independent, all of them or, where scales are free, all but the last of each sample.
+    """Refuse unless the columns are independent, all of them or, if scales are free, all but the last of each sample.
 
     (There (x, -p c) is in the kernel, so the others span as much.)
     """

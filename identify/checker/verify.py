@@ -5,7 +5,7 @@ the ten with the steps themselves, and the folder ``networks`` for networks of a
 this package but its errors, so that a fault there cannot hide here. What they trust: Python's integers and fractions, python-flint's ranks
 modulo a prime and its balls, and the theorems named beside the steps. The
 reasoning, once: every given number is a dyadic rational, hence a residue modulo the odd prime q; a minor that is non-zero
-modulo q is non-zero over the rationals; and where network or data are generic, a minor that is non-zero at one point is
+modulo q is non-zero over the rationals; and if network or data are generic, a minor that is non-zero at one point is
 non-zero outside a set of measure zero.
 """
 

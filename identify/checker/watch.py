@@ -46,7 +46,7 @@ _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 def watch() -> Watch:
-    """The watch of the check under way; one without an end where there is none."""
+    """The watch of the check under way; one without an end if there is none."""
     return _CURRENT.get() or Watch()
 
 

@@ -2,7 +2,7 @@ r"""C2, decomposition: the visible moments determine the samples that they are m
 
 For three sets of degrees :math:`S_1, S_2, S_3` whose sums are all visible, the moments contain the tensor
 :math:`\sum_i c_i\, \varphi_{S_1}(x_i)\otimes\varphi_{S_2}(x_i)\otimes\varphi_{S_3}(x_i)` with
-:math:`\varphi_S(x) = (x^{\otimes k})_{k\in S}` (one factor carries the vector :math:`\gamma_i` where there are several
+:math:`\varphi_S(x) = (x^{\otimes k})_{k\in S}` (one factor carries the vector :math:`\gamma_i` if there are several
 outputs). If the Kruskal ranks of the three lists of vectors add up to at least 2n + 2, it has no other decomposition with at most n
 terms (Kruskal 1977). Special cases: independent samples (Jennrich), the symmetric and the reshaped Kruskal conditions
 (one degree in each set), and moments of several degrees taken jointly. For generic data and one output there is also the
@@ -43,7 +43,7 @@ SPLITS = 12
 
 @dataclass(frozen=True)
 class Split:
-    """Three sets of degrees; the first carries the multipliers where there are several outputs."""
+    """Three sets of degrees; the first carries the multipliers if there are several outputs."""
 
     sets: tuple[tuple[int, ...], ...]
 
@@ -86,7 +86,7 @@ def _progressions(largest: int) -> Iterator[tuple[int, ...]]:
 
 
 def decomposition(setting: Setting) -> Condition:
-    """Evaluate C2. Cost: ranks of lists of n vectors; subsets of them where they are dependent."""
+    """Evaluate C2. Cost: ranks of lists of n vectors; subsets of them if they are dependent."""
     instance = setting.instance
     n, p, C = instance.n_samples, instance.activation.degree, instance.n_outputs
     evidence: dict = {"samples": n, "coordinates": instance.coordinates, "degrees": list(instance.degrees), "outputs": C}
@@ -206,7 +206,7 @@ class KruskalRanks:
 def kruskal_rank(vectors: np.ndarray, q: int, largest: int) -> int:
     """The largest k such that every k of the vectors are independent modulo q: a lower bound over the rationals.
 
-    Subsets of each size are enumerated, up to 3000 of them; where there are more, that size is not claimed.
+    Subsets of each size are enumerated, up to 3000 of them; if there are more, that size is not claimed.
     """
     n = len(vectors)
     eliminated = Elimination(centred(vectors, q), q)
@@ -232,7 +232,7 @@ def kruskal_rank(vectors: np.ndarray, q: int, largest: int) -> int:
 
 
 def _generic_theorem(setting: Setting) -> str | None:
-    """Why generic symmetric tensors of this kind have one decomposition; None where no theorem says so."""
+    """Why generic symmetric tensors of this kind have one decomposition; None if no theorem says so."""
     n, p, D = setting.instance.n_samples, setting.instance.activation.degree, setting.tensor_inputs
     if setting.scope.data != "generic data" or setting.instance.n_outputs > 1 or p < 3:
         return None

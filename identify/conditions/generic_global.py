@@ -92,7 +92,7 @@ def tangent_rank(setting: Setting, samples: int):
 
 
 def without_scales(setting: Setting, jacobian: np.ndarray, samples: int) -> np.ndarray:
-    """Without one column for each sample where its scale is free: (x, -p c) is in the kernel, so the others span as much."""
+    """Without one column for each sample if its scale is free: (x, -p c) is in the kernel, so the others span as much."""
     if not setting.scales_per_sample:
         return jacobian
     return np.delete(jacobian, np.arange(1, samples + 1) * (jacobian.shape[1] // samples) - 1, axis=1)

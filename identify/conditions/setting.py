@@ -50,7 +50,7 @@ class Setting:
 
     @property
     def scales_per_sample(self) -> int:
-        """1 where (S) alone leaves the scale of each sample free, else 0."""
+        """1 if (S) alone leaves the scale of each sample free, else 0."""
         return free_scales(self.instance.degrees)
 
     @property

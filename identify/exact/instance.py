@@ -105,7 +105,7 @@ class Residues:
         return self.W.shape[1] * self.observed.W + self.observed.bias + len(self.A) * self.observed.a
 
     def features(self, degrees: Sequence[int], multipliers: bool, rng: np.random.Generator) -> Int[np.ndarray, "n L"]:
-        r"""Random linear forms of the vectors (x_i^(tensor k)), k in ``degrees``, times gamma_i where ``multipliers``.
+        r"""Random linear forms of the vectors (x_i^(tensor k)), k in ``degrees``, times gamma_i if ``multipliers``.
 
         A form is :math:`\sum_k a_k (u x)^k` with random a and u, and these span all forms. There are a few more than samples, or
         than entries: any samples are independent as vectors if they are in the forms. Cost O(n^2 d), without the vectors.
@@ -155,7 +155,7 @@ class Residues:
         )
 
     def on_span_of_data(self) -> Residues:
-        """Coordinates on the span of the samples: linear, or affine where the bias rows are observed."""
+        """Coordinates on the span of the samples: linear, or affine if the bias rows are observed."""
         n = len(self.X)
         if self.observed.bias:
             point, directions = self.X[-1], self.reduce(self.X[:-1] - self.X[-1])
@@ -183,7 +183,7 @@ class Instance:
     X: Float[np.ndarray, "n d"] | None = None
     c: Float[np.ndarray, "n C"] | None = None
     basis: Float[np.ndarray, "n D"] | None = None
-    """Rows of the target that are taken to span the samples, where the data are unknown."""
+    """Rows of the target that are taken to span the samples, if the data are unknown."""
     span: str = "full"
 
     @property
@@ -233,7 +233,7 @@ class Instance:
         return replace(self, span="data")
 
     def refuse_if_too_large(self, columns: int, what: str) -> None:
-        """Raise TooLargeError where even the fewest rows that show full rank for that many columns do not fit in memory."""
+        """Raise TooLargeError if even the fewest rows that show full rank for that many columns do not fit in memory."""
         rows = min(self.width * (self.coordinates + 1 + self.n_outputs), columns + SPARE_ROWS + self.coordinates)
         refuse_above(24 * rows * max(columns, 1), f"{what} ({rows} by {columns})")
 

@@ -90,7 +90,7 @@ def _hessian(point: Residues, form: Int[np.ndarray, " equations"]) -> Int[np.nda
 
 
 def _split(point: Residues, form: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A form on the equations as its parts for W (m, d), biases (m,) and the second layer (C, m); zero where not observed."""
+    """A form on the equations as its parts for W (m, d), biases (m,) and the second layer (C, m); zero if not observed."""
     (m, d), C = point.W.shape, len(point.A)
     parts = []
     for shape, seen in zip(((m, d), (m,), (C, m)), point.observed, strict=True):

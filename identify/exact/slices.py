@@ -31,7 +31,7 @@ from identify.problem.interpolation import Monomials, moment_count
 def interpolation_rank(instance: Instance, *, seed: int, trials: int = 2) -> RankResult:
     """The certified rank of the interpolation matrix: of the matrix where it is small, otherwise slice by slice.
 
-    Raises TooLargeError and OutOfTimeError where :func:`expected_work` exceeds the limits.
+    Raises TooLargeError and OutOfTimeError if :func:`expected_work` exceeds the limits.
     """
     N = instance.n_moments
     if N < LARGE:

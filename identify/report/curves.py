@@ -151,7 +151,7 @@ def _free_corner(axes: Axes, x: np.ndarray, curves: Sequence[np.ndarray]) -> tup
 
 
 def _extreme(errors: np.ndarray, of: Callable) -> np.ndarray:
-    """The extreme over the samples that are known at each level; nan where none is."""
+    """The extreme over the samples that are known at each level; nan if none is."""
     return np.array([of(row[~np.isnan(row)]) if not np.isnan(row).all() else np.nan for row in errors])
 
 

@@ -319,7 +319,7 @@ def spectrum(values: Float[np.ndarray, " k"], *, threshold: float | None = None,
 
 
 def pattern(nonzero: Bool[np.ndarray, "rows columns"], *, columns: Sequence[str] = ()) -> bytes:
-    """A sparsity pattern as PNG: equations down, unknowns across; ``columns`` names the unknowns where there is room."""
+    """A sparsity pattern as PNG: equations down, unknowns across; ``columns`` names the unknowns if there is room."""
     rows, width = nonzero.shape
     figure = new_figure(9.0, min(9.0, max(2.0, 9.0 * rows / max(width, 1))))
     axes = figure.add_axes((0.08, 0.14, 0.9, 0.8))

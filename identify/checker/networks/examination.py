@@ -90,7 +90,7 @@ class NetworkExamination:
 
     @property
     def ring(self) -> Ring:
-        """Residues where the prime represents every value; balls otherwise."""
+        """Residues if the prime represents every value; balls otherwise."""
         if not self.claim.is_exact:
             return Balls(self.claim.activations)
         need(self.prime is not None, "point: needs a prime")

@@ -216,7 +216,7 @@ def _derivative(
 
 
 def _directions(e: NetworkExamination, at: Passes, in_span: bool) -> list[Rows]:
-    """Of each sample: along the axes, or towards the other samples; the sample itself where combinations are not affine."""
+    """Of each sample: along the axes, or towards the other samples; the sample itself if combinations are not affine."""
     c = e.claim
     if not in_span:
         axes = [[at.ring.number(float(k == t)) for k in range(c.d)] for t in range(c.d)]

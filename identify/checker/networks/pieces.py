@@ -59,7 +59,7 @@ def _placed(sigma: Piecewise, z: arb, exact: _Rationals, layer: int, i: int, j: 
 
 
 class _Rationals:
-    """The network over the rationals, where it is needed."""
+    """The network over the rationals, if it is needed."""
 
     def __init__(self, net: Net, activations: Sequence[Piecewise], X: list[list[float]]):
         self.net, self.activations, self.X, self.spent = net, activations, X, 0

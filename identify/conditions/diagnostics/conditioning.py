@@ -103,7 +103,7 @@ def _over(a: float, b: float) -> float:
 
 
 def _statement(bars: ErrorBars, first: str, usual: bool) -> str:
-    """Digits and why. A report puts "identifiable, to" before it, where its verdict says so."""
+    """Digits and why. A report puts "identifiable, to" before it, if its verdict says so."""
     if not bars.is_bounded:
         values = bars.singular_values
         count = int((values <= bars.resolution * values[0]).sum())
@@ -126,13 +126,13 @@ def _count(number: int) -> str:
 
 
 def seconds(system: KKTSystem, samples: int) -> float:
-    """An estimate of the time on one core; 0 where it would not be evaluated."""
+    """An estimate of the time on one core; 0 if it would not be evaluated."""
     flops = cost(system, samples)[0]
     return flops / FLOPS_PER_SECOND if flops <= MAX_FLOPS else 0.0
 
 
 def _refusal(system: KKTSystem, samples: int) -> Condition | None:
-    """Not evaluated, with the estimate, where it would take long; None where it would not."""
+    """Not evaluated, with the estimate, if it would take long; None if it would not."""
     equations, unknowns = system.n_equations, system.n_unknowns(samples)
     flops, memory, _ = cost(system, samples)
     if flops <= MAX_FLOPS and memory <= memory_allowed():

@@ -16,7 +16,7 @@ from identify.problem.verdict import Arithmetic, Condition
 
 
 def diagnose(setting: Setting, conditions: Mapping[str, Condition]) -> tuple[Condition, ...]:
-    """The diagnostics of a given network, and of its data where they are given; none for generic networks.
+    """The diagnostics of a given network, and of its data if they are given; none for generic networks.
 
     ``setting``: in full coordinates. ``conditions``: those evaluated already, by name, whose ranks are used rather than computed
     again. Each takes at most about 10 s, and within :func:`identify.base.limits.limit_time` no more than what is left.

@@ -88,7 +88,7 @@ def error_bars(
     r"""Error bars of each sample and of each coordinate near a solution, for stated perturbations of the target.
 
     :math:`|\delta x_{iq}| \le \|(J^+)_{iq}\|_2 \, \|\delta t\|` and :math:`\|\delta x_i\| \le \|(J^+)_{x_i}\|_2 \, \|\delta t\|` to first
-    order, J the Jacobian of (S) in (X, c). Where (S) leaves the scale of a sample free, the error across its line.
+    order, J the Jacobian of (S) in (X, c). If (S) leaves the scale of a sample free, the error across its line.
 
     Parameters
     ----------

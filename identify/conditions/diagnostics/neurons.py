@@ -70,7 +70,7 @@ def look_at_neurons(system: KKTSystem, found: Findings) -> None:
 
 
 def lifted_neurons(net: Network) -> Float[np.ndarray, "m D"]:
-    """(w_j, b_j), or w_j where the network has no bias; no negative zeros, so that equal rows have equal bytes."""
+    """(w_j, b_j), or w_j if the network has no bias; no negative zeros, so that equal rows have equal bytes."""
     return (net.W if net.bias is None else np.hstack([net.W, net.bias[:, None]])) + 0.0
 
 

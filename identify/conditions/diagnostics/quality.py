@@ -87,7 +87,7 @@ def _residuals(system: KKTSystem, found: np.ndarray) -> tuple[float, dict[str, f
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> float:
-    """Infinite or NaN where it overflows or the whole is zero."""
+    """Infinite or NaN if it overflows or the whole is zero."""
     return relative_size(part, whole)
 
 

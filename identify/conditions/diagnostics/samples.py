@@ -124,7 +124,7 @@ def activity(
 
 
 def _activity(system: KKTSystem, X: np.ndarray, c: np.ndarray, found: Findings) -> None:
-    """How many neurons are active on each sample, and which, where the table is small."""
+    """How many neurons are active on each sample, and which, if the table is small."""
     with np.errstate(all="ignore"):
         shares = activity(system, X, c)
         active = shares >= ACTIVE * shares.max(axis=0)

@@ -1,7 +1,7 @@
 r"""First-order sensitivity of the data to the target: the pseudo-inverse of the Jacobian of (S), modulo the ambiguity.
 
 With T a basis of the changes of :math:`(x_i, \gamma_i)` that are looked at, J T = Q R gives
-:math:`J^+ = T R^{-1} Q^\top`, so that the rows of :math:`T R^{-1}` have the norms of those of :math:`J^+`. Where (S) leaves
+:math:`J^+ = T R^{-1} Q^\top`, so that the rows of :math:`T R^{-1}` have the norms of those of :math:`J^+`. If (S) leaves
 the scale of each sample free, T holds the norm of the sample, which fixes one representative of each orbit. Floating point:
 evidence, never proof. Error bars of the recovery and the conditioning of a report share this module.
 """
@@ -50,7 +50,7 @@ def _held(x: np.ndarray, d: int) -> np.ndarray:
 
 
 def triangular_factor(J: Float[np.ndarray, "equations unknowns"], T: Float[np.ndarray, "n D k"]) -> Float[np.ndarray, "rows k"]:
-    """R of the factorisation J T = Q R; square where there are enough equations. Cost O(equations · unknowns^2)."""
+    """R of the factorisation J T = Q R; square if there are enough equations. Cost O(equations · unknowns^2)."""
     n, size, _ = T.shape
     columns = [J[:, i * size : (i + 1) * size] @ T[i] for i in range(n)]
     return np.asarray(np.linalg.qr(np.hstack(columns), mode="r"))

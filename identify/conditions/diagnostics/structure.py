@@ -2,7 +2,7 @@ r"""Structure of a given network and its samples: what is duplicate, silent, uns
 
 With H the factors :math:`g_{ij}\sigma'(z_{ij})` of :math:`x_i` in the first-layer rows, every change Y of the samples that is
 orthogonal to the rows of W and has H Y = 0 leaves (S) as it is: :math:`(n - \mathrm{rank} H)(d - \mathrm{rank} W)` numbers are
-hidden, and :math:`n (d - \mathrm{rank} W)` where the first-layer weights were not observed.
+hidden, and :math:`n (d - \mathrm{rank} W)` if the first-layer weights were not observed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFERENCE = "exact linear algebra of the equations (elementary)"
 def structure(setting: Setting) -> Condition:
     """Duplicate, parallel and silent neurons, unseen samples, blocks, and what the row space of W hides.
 
-    The setting has a system; where data are given, in full coordinates, the samples are looked at too. ``holds``: no
+    The setting has a system; if data are given, in full coordinates, the samples are looked at too. ``holds``: no
     neuron repeats another, lacks rows or died, every sample is seen and acts alone, nothing decouples or hides. It supports no
     verdict. Zeros modulo two primes count as zeros. Cost O(m^2 d) floating-point operations, and ranks modulo a prime of
     matrices m by d and m by n.

@@ -125,7 +125,7 @@ def _rank(values: Float[np.ndarray, " k"], tolerance: float) -> int:
 
 
 def _slopes(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> Float[np.ndarray, "m n"] | None:
-    """H, its columns in proportion to the samples; zero where the first-layer weights were not trained, None on overflow."""
+    """H, its columns in proportion to the samples; zero if the first-layer weights were not trained, None on overflow."""
     net = system.network
     H = (c @ net.A).T * net.activation(net.W @ X.T + net.offsets[:, None], order=1) * row_sizes(X)
     H = H if system.observed.W else np.zeros_like(H)
@@ -133,7 +133,7 @@ def _slopes(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> Float[np.ndarray
 
 
 def _spectrum(system: KKTSystem, basis: Float[np.ndarray, "d r"]) -> Float[np.ndarray, " k"] | None:
-    """Singular values of the interpolation matrix in coordinates on that basis; None where it is too large, or overflows."""
+    """Singular values of the interpolation matrix in coordinates on that basis; None if it is too large, or overflows."""
     net, degrees = system.network, system.degrees
     N = moment_count(basis.shape[1], degrees, net.n_outputs)
     rows = float(system.n_equations)

@@ -1,7 +1,7 @@
 r"""Dependent gradients: other multipliers for the same samples, with the same target.
 
 (S) is linear in the multipliers, so every k with :math:`\sum_i k_i \nabla_\theta f(\theta; x_i) = 0` gives the family
-:math:`(X, c + s k)`. Such k exist for samples that look alike to the network: a zero sample where sigma has no constant term,
+:math:`(X, c + s k)`. Such k exist for samples that look alike to the network: a zero sample if sigma has no constant term,
 opposite samples and an odd sigma, parallel samples and a monomial, outputs with proportional weights. The dependences are
 found modulo a prime, solved over the rationals, and multiplied out there against every equation.
 """
@@ -46,9 +46,9 @@ class Dependence:
 
 
 def dependent_gradients(setting: Setting) -> Witness | None:
-    """A linear family of multipliers for given data; None where the gradients are independent, or that is not settled.
+    """A linear family of multipliers for given data; None if the gradients are independent, or that is not settled.
 
-    Only for given data and where (S) is all that constrains them. For s between -1 and 1, ``family(s)`` keeps every multiplier
+    Only for given data and if (S) is all that constrains them. For s between -1 and 1, ``family(s)`` keeps every multiplier
     non-zero, and for one output its sign. The dimension counts the independent dependences that were proved, at most 50, less one
     for each zero sample whose scale is free anyway. Cost O(equations (n C)^2) modulo a prime, and exact rationals for gradients
     that depend on each other, at most 40 at a time.

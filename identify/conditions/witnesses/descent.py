@@ -31,7 +31,7 @@ def descend(
     steps: int = STEPS,
     go_on: Callable[[], bool] = lambda: True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points where the norm of F is small, one for each start, and these norms (infinite where F is not finite).
+    """Points where the norm of F is small, one for each start, and these norms (infinite if F is not finite).
 
     Parameters
     ----------

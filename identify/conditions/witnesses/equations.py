@@ -4,7 +4,7 @@ With :math:`x_i = o + z_i B` for a frame (o, B), the first-layer rows are
 :math:`\sum_i g_{ij}\sigma'(z_{ij})\,x_i = o\, s_j + r_j B`, where :math:`r_j` are the rows of the network
 :math:`(W B^\top, b + W o)` at :math:`z_i`, and :math:`s_j` its bias row. So data in the space have the same target as
 others as soon as they have the same rows in the frame, for o = 0 or with observed bias rows. (Residues are a class of their own,
-:mod:`identify.exact.instance`: they are reduced after every product, and drawn anew for each prime where network or data are generic.)
+:mod:`identify.exact.instance`: they are reduced after every product, and drawn anew for each prime if network or data are generic.)
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def _with_example(setting: Setting, kind: str, dimension: int, description: str,
 
 
 def change_of_target(system: KKTSystem, data: tuple, reference: tuple) -> float | None:
-    """The relative difference of the targets of two data sets, in doubles; None where it overflows."""
+    """The relative difference of the targets of two data sets, in doubles; None if it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         t = system.right_hand_side(*reference)
         change = relative_size(system.right_hand_side(*data) - t, t)

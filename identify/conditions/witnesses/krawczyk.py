@@ -39,7 +39,7 @@ def contraction(value: Callable, jacobian: Callable, centre: Sequence[arb], radi
 
 
 def image(value: Callable, jacobian: Callable, centre: Sequence[arb], radii: Sequence[arb]) -> list[arb] | None:
-    """K, as in :func:`contraction`; None where the matrix cannot be inverted."""
+    """K, as in :func:`contraction`; None if the matrix cannot be inverted."""
     box = [arb(y, r) for y, r in zip(centre, radii, strict=True)]
     try:
         inverse = _midpoints(arb_mat(jacobian(list(centre)).tolist()).inv())
@@ -53,7 +53,7 @@ def image(value: Callable, jacobian: Callable, centre: Sequence[arb], radii: Seq
 
 
 def refine(value: Callable, jacobian: Callable, start: Sequence[float], rounds: int = 8) -> list[arb] | None:
-    """Newton's method on midpoints, at the precision of the flint context: no proof, a good centre. None where it breaks down."""
+    """Newton's method on midpoints, at the precision of the flint context: no proof, a good centre. None if it breaks down."""
     y = [arb(float(v)) for v in start]
     for _ in range(rounds):
         try:

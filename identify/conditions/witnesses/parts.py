@@ -78,9 +78,9 @@ class Part:
 
 
 def moving_part(setting: Setting) -> tuple[Witness, dict, Arithmetic] | None:
-    """A part of given data that lies in a family with the same target, with the evidence; None where none is found.
+    """A part of given data that lies in a family with the same target, with the evidence; None if none is found.
 
-    Of the parts that qualify, the one with the largest family. Only for given data, and where (S) is all that constrains them. Cost:
+    Of the parts that qualify, the one with the largest family. Only for given data, and if (S) is all that constrains them. Cost:
     the kernel of the Jacobian modulo a prime, and for each combination of samples up to eight ranks of smaller Jacobians.
     """
     if setting.scope.data != "this data" or not setting.equations_are_complete or setting.data is None:

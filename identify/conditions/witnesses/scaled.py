@@ -15,7 +15,7 @@ class Scaled:
     The unknowns u are those data's coordinates and multipliers, each kind divided by its root mean square; every
     equation is divided by the norm of its derivative at the given data, so that one entry of F is the relative change
     of the data that it stands for. ``gauge``: rows l_i with the equations l_i·z_i = const, to fix the scale of sample i
-    where (S) leaves it free.
+    if (S) leaves it free.
     """
 
     def __init__(self, equations: Equations, point: Float[np.ndarray, "n columns"], gauge: Float[np.ndarray, "n k"] | None = None) -> None:
@@ -57,7 +57,7 @@ class Scaled:
         return np.hstack([F, u @ self.gauge.T - self.gauge_target]), np.concatenate([J, held], axis=1)
 
     def error(self, u: np.ndarray) -> float:
-        """The largest entry of F; infinite where it overflows."""
+        """The largest entry of F; infinite if it overflows."""
         worst = float(np.abs(self.value(u)).max())
         return worst if np.isfinite(worst) else np.inf
 

@@ -95,7 +95,7 @@ def second_solution(setting: Setting, *, starts: int = STARTS, seconds: float | 
 
 
 def second_seconds(setting: Setting) -> float:
-    """An estimate of the CPU time of :func:`second_solution` where it finds none, from sizes alone; 0 where it is left out."""
+    """An estimate of the CPU time of :func:`second_solution` if it finds none, from sizes alone; 0 if it is left out."""
     if not may_have_second(setting):
         return 0.0
     instance = setting.instance

@@ -131,7 +131,7 @@ class SolutionBox:
                 yield radii
 
     def _image(self, radii: np.ndarray) -> np.ndarray | None:
-        """How far Krawczyk's image of this box reaches from its centre, rounded; None where it is not finite."""
+        """How far Krawczyk's image of this box reaches from its centre, rounded; None if it is not finite."""
         equations = Equations.balls(self.system, self.frame)
         start, rows = balls(self.centre).ravel(), self.rows
         errors = self.error * self.scales[rows]

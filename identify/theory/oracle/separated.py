@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from identify.theory.oracle.pieces import Atom, Question
 
 SLOPES = tuple(sorted({fmpq(p, q) for q in (1, 2, 5) for p in range(-3 * q, 3 * q + 1)} | {fmpq(p, 64) for p in range(-8, 9)}))
-"""Directions of multipliers that are tried where a whole plane of them is possible."""
+"""Directions of multipliers that are tried if a whole plane of them is possible."""
 
 
 class Candidate(NamedTuple):
