@@ -58,5 +58,5 @@ def _adam_update(gradient: Any, state: _Adam, point: Any = None) -> tuple[Any, _
 
 
 def _numbers(values: Any, point: Any) -> Any:
-    """As arrays of the point's type."""
+    """The values as arrays of the point's type."""
     return jax.tree.map(lambda value: jnp.asarray(value, jax.tree.leaves(point)[0].dtype), values)

@@ -41,5 +41,5 @@ class MLP(Network):
         activation: Activation | str | Sequence[Activation | str] | None = None,
         stack: str | Sequence[str] | None = None,
     ) -> Network:
-        """As :meth:`identify.Network.of`."""
+        """The same network as :meth:`identify.Network.of` gives."""
         return Network.of(model, activation=activation, stack=stack)

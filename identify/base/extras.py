@@ -21,7 +21,7 @@ EXTRAS = {
     "pandas": "tables",
     "xarray": "tables",
 }
-"""Of pyproject.toml, by the name that is imported."""
+"""The extras of pyproject.toml, by the name that is imported."""
 DRAWING = "drawing a picture"
 TITLES = {
     "fpdf": "fpdf2",

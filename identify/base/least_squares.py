@@ -27,7 +27,7 @@ LEAST_DAMPING, MOST_DAMPING = 1e-15, 1e4
 """Below the first it does not fall; a start that would need more than the second is at rest."""
 LOWERED, RAISED = 3.0, 2.0
 FLOOR = 1e-12
-"""Of the diagonal, relative to its largest entry: unknowns that nothing depends on stay where they are."""
+"""The least entry of the diagonal, relative to its largest: unknowns that nothing depends on stay where they are."""
 TINY = 1e-200
 """The same if no unknown has any influence."""
 
@@ -41,7 +41,7 @@ class Rest(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the rules know of every start; of one start inside a JAX trace."""
+    """The state of every start on which the rules depend; of one start inside a JAX trace."""
 
     cost: Any
     """Infinite as long as the start has not been evaluated: its first attempt is to stay where it is."""

@@ -20,7 +20,7 @@ NEGLIGIBLE = 0.01
 LEAST = 0.2
 """Seconds that a step which has been begun is given, even when the time is spent: so that what costs nothing is always there."""
 OPERATIONS_PER_SECOND = 3e9
-"""Of eliminations in floating point, on one core: for estimates of their time."""
+"""Rate of eliminations in floating point on one core, for estimates of their time."""
 _WITHIN: ContextVar[int | None] = ContextVar("memory limit", default=None)
 _UNTIL: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -37,7 +37,7 @@ class Clock:
     """Until when work goes on, and what ended it before it was done."""
 
     deadline: float | None = None
-    """As :func:`time.monotonic` counts; None for no end."""
+    """The end, as :func:`time.monotonic` counts; None for no end."""
     interrupted: Stopped | None = None
 
     def go_on(self) -> bool:
@@ -94,7 +94,7 @@ def time_limit() -> float | None:
 
 
 def seconds_left() -> float | None:
-    """What is left of the time that :func:`limit_time` allows, at least 0; None without a limit."""
+    """The rest of the time that :func:`limit_time` allows, at least 0; None without a limit."""
     until = _UNTIL.get()
     return None if until is None else max(until - time.monotonic(), 0.0)
 

@@ -78,7 +78,7 @@ def read_leaves(path: Path, size: int) -> dict[str, np.ndarray]:
 
 
 class Header(NamedTuple):
-    """What a header promises."""
+    """The array that a header promises."""
 
     shape: tuple[int, ...]
     fortran: bool

@@ -20,19 +20,19 @@ REGIMES = ("gradient", "lazy", "weight-decay", "max-margin")
 SELF_TRAINED = ("weight-decay", "max-margin")
 """Regimes in which the network was trained on the data themselves."""
 TRAINING_LOSSES = ("softmax", "logistic", "square")
-"""Of several steps: softmax cross-entropy with one class for each sample; the logistic loss of one output; the mean square over samples and
-outputs."""
+"""The losses of training in several steps: softmax cross-entropy with one class for each sample; the logistic loss of one output; the mean
+square over samples and outputs."""
 LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
     *("quadrics", "enumeration", "realisation", "joint-slopes", "separation", "some-layers", "pattern", "competitors"),
     *("local", "count", "witness", "reduction"),
 )
-"""In the order of a report."""
+"""The conditions, in the order of a report."""
 METHODS = ("auto", "algebraic", "separate", "projection", "birth", "splitting", "joint")
-"""Of a recovery: what to try by itself, the algebra, and every search."""
+"""The methods of a recovery: a choice by itself, the algebra, and every search."""
 PROGRAMS = ("msolve", "singular", "macaulay2", "phcpack", "julia", "sage", "smtlib")
-"""For which a KKT system can be written."""
+"""The programs for which a KKT system can be written."""
 PRECISIONS = ("float64", "float32")
 ATTACKS = ("haim", "multiclass", "weight-decay", "loo")
 PICTURES = ("png", "svg")
@@ -40,7 +40,7 @@ AXES = (
     *("inputs", "samples", "width", "activation", "outputs", "bias", "layers", "regime"),
     *("seed", "noise", "method", "starts", "budget", "tolerance"),
 )
-"""Of a sweep."""
+"""The axes of a sweep."""
 THEOREMS = (
     *("reduction", "interpolation", "interpolation-width", "scale", "jennrich", "kruskal", "reshaped-kruskal", "generic-decomposition"),
     *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global"),

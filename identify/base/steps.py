@@ -17,7 +17,7 @@ from identify.base.errors import OutOfTimeError
 from identify.base.limits import NEGLIGIBLE, TooLargeError, at_least, readable_seconds
 
 State = TypeVar("State")
-"""What the steps have found so far; each reads it, and may add to it."""
+"""The results of the steps so far; each reads them, and may add to them."""
 
 
 class Outcome(Enum):

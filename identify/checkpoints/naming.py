@@ -98,7 +98,7 @@ def _chains(found: dict[str, np.ndarray], names: list[str], *, in_order: bool = 
 
 
 def _named(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What frameworks call weights, (out, in)."""
+    """The arrays with the names that frameworks give to weights, (out, in)."""
     return {name: value.T if name.endswith(WEIGHTS[1]) else value for name, value in arrays.items() if name.endswith(WEIGHTS)}
 
 

@@ -27,7 +27,7 @@ BY_DIMENSIONS = {
     3: "a convolution in one dimension; KKTSystem.features takes it as a known map before a dense layer",
     4: "a convolution; KKTSystem.features takes it as a known map before a dense layer",
 }
-"""What a weight with so many dimensions belongs to."""
+"""The kind of layer to which a weight with so many dimensions belongs."""
 
 
 def numbered(arrays: Sequence[Any]) -> dict[str, Any]:

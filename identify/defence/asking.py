@@ -1,4 +1,4 @@
-"""What ``defences`` is asked: the problem with its data, and the levels of each defence, checked or chosen."""
+"""The question to ``defences``: the problem with its data, and the levels of each defence, checked or chosen."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class DefenceCurve:
     approximate: tuple[bool, ...] = ()
     """For each level, whether verdicts and errors are those of a simpler problem that is near; empty: at none."""
     tried: Tried = Tried.PROMISING
-    """What the observed errors are those of."""
+    """The attempts whose errors were observed."""
 
     def advice(self, error: float = HIDDEN) -> Advice:
         """The weakest level at which no sample is determined to a smaller error than this, relative to its norm, to first order.
@@ -244,7 +244,7 @@ class DefenceCurve:
 
     @property
     def _further(self) -> dict[str, np.ndarray]:
-        """What only some curves have."""
+        """The columns that only some curves have."""
         named = {"informed": self.informed, "rho": self.rho, "chance": self.chance}
         return {name: part for name, part in named.items() if part is not None}
 

@@ -1,4 +1,4 @@
-"""What a curve of a defence says in one sentence: from which level on it hides, and whether its estimates were confirmed."""
+"""The statement of a curve of a defence in one sentence: from which level on it hides, and whether its estimates were confirmed."""
 
 from __future__ import annotations
 

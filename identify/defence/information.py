@@ -120,7 +120,7 @@ class _Tangents:
     """Both passes at the data in a frame of the span, and their derivatives by the unknowns of each sample."""
 
     basis: Float[np.ndarray, "d frame"]
-    """Of the span of the samples and of the first weights."""
+    """A basis of the span of the samples and of the first weights."""
     inside: int
     """Unknowns of each sample that move it within the span of the samples, or are multipliers: the first ones."""
     moves: int
@@ -130,9 +130,9 @@ class _Tangents:
     layers: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float, float]]
     """For each observed layer, by its index, u, h, A, B, and the information of its weights and of its bias: 1 / s^2, or 0."""
     names: dict[int, tuple[str, str]]
-    """What these two are called."""
+    """The names of the weights and of the bias."""
     signals: Float[np.ndarray, "n m"]
-    """Of the first layer."""
+    """The signals of the first layer."""
 
     @classmethod
     def of(cls, system: KKTSystem, X: np.ndarray, c: np.ndarray, noise: dict[str, float]) -> _Tangents:

@@ -187,7 +187,7 @@ def exact_system(network: Network, seen: Sequence[Update], regime: str, X: np.nd
 
 
 def published(system: KKTSystem, change: Change) -> KKTSystem:
-    """What an analyst sees if every published number is changed."""
+    """The system that an analyst sees if every published number is changed."""
     if system.regime not in SELF_TRAINED:
         return system.with_target(change(system.target))
     moved, factor = changed(system.network, change), 1.0 if system.decay is None else system.decay

@@ -1,4 +1,4 @@
-r"""What differential privacy says about reconstruction: bounds on every attack, at any cost, beside the error bars of ours.
+r"""Reconstruction under differential privacy: bounds on every attack, at any cost, beside the error bars of ours.
 
 **Privacy of one step.** Gradients are clipped to norm C for each sample, and Gaussian noise of standard deviation zC is added to their
 sum; z is the *noise multiplier* (Abadi et al. 2016). Adding or removing one sample moves the sum by at most C, so T steps in which a sample
@@ -28,7 +28,7 @@ import numpy as np
 ERROR = 0.1
 """Error, relative to the size of a sample, up to which it counts as reconstructed."""
 CHANCE = 0.01
-"""Of a reconstruction: at most this counts as excluded."""
+"""A reconstruction with at most this chance counts as excluded."""
 
 
 def concentrated(multiplier: float, steps: int = 1) -> float:

@@ -68,7 +68,7 @@ def sizes(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "
 
 
 def median_size(owner: Owner) -> float:
-    """Of these norms, without samples whose gradient is zero, as that of a sample that activates no neuron."""
+    """The median of these norms, without samples whose gradient is zero, as that of a sample that activates no neuron."""
     every = sizes(owner.system, owner.X, owner.c)
     return float(np.median(every[every > 0]))
 

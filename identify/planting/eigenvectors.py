@@ -17,7 +17,7 @@ from identify.base.errors import InputError
 
 MAX_PATHS = 5000
 MAX_DIGITS = 12
-"""Of a number of eigenvectors that is written out."""
+"""Most digits with which a number of eigenvectors is written out."""
 
 
 class PlantingError(InputError):

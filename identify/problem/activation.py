@@ -327,7 +327,7 @@ class PiecewiseLinear(Activation):
 
     @property
     def breakpoints(self) -> tuple[Fraction, ...]:
-        """Where slopes change, in increasing order."""
+        """The points at which slopes change, in increasing order."""
         return self.lines.breakpoints
 
     @property

@@ -12,7 +12,7 @@ from numpy.polynomial import Chebyshev, Polynomial
 from identify.problem.formulas import ActivationError
 
 POINTS = 2001
-"""Of an interval, equally spaced, at which two functions are compared."""
+"""Points of an interval, equally spaced, at which two functions are compared."""
 ROUNDING = 1e-12
 """Largest coefficient, relative to the others and to the size of z, that rounding leaves for a zero."""
 

@@ -15,7 +15,7 @@ Parameter = Fraction | list[Fraction]
 
 
 class Builder(NamedTuple):
-    """What a name stands for."""
+    """The activations for which a name stands."""
 
     name: str
     """The canonical one."""

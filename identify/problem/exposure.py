@@ -1,4 +1,4 @@
-"""What some layers of an update determine: for each quantity a status, the typed reason behind it, and the sentence made from both."""
+"""Consequences of some layers of an update: for each quantity a status, the typed reason behind it, and the sentence made from both."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ExposedBy(StrEnum):
 
 
 class Method(StrEnum):
-    """What :func:`identify.recover` does with these layers."""
+    """The method that :func:`identify.recover` uses for these layers."""
 
     FORWARD = "forward separation"
     BACKWARD = "backward separation"
@@ -133,7 +133,7 @@ class Finding:
 
 
 QUANTITIES = ("count", "labels", "row_space", "features", "samples")
-"""What a row speaks of, in the order of the table."""
+"""The quantities of a row, in the order of the table."""
 _NAME, _BRIEF = 48, 12
 """Letters for the name of a set of layers, and sets, in the short form."""
 _HEADS = {"count": "number of samples", "labels": "labels", "row_space": "span of samples", "features": "features", "samples": "samples"}
@@ -181,7 +181,7 @@ class ExposedRow:
         return {name: getattr(self, name) for name in QUANTITIES}
 
     def limits(self) -> str:
-        """For how many samples the answer to the last column is yes and no."""
+        """The numbers of samples for which the answer to the last column is yes and no."""
         said = [f"proved up to n = {self.proved_up_to}"] if self.proved_up_to else []
         said += [] if self.excluded_from is None else [f"excluded from n = {self.excluded_from} on"]
         return ", ".join(said)

@@ -92,7 +92,7 @@ class FeatureSystem:
 
     @property
     def n_outputs(self) -> int:
-        """Of the layer: the entries of a signal."""
+        """Width of the layer: the entries of a signal."""
         return self.W.shape[0]
 
     @property

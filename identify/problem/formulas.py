@@ -17,9 +17,9 @@ MAX_TEXT = 500
 MAX_SIZE = 2**900
 """Numbers below it, and their products with 20!, are doubles: so are the coefficients of all derivatives."""
 MAX_BITS = 4000
-"""Of the numerator and of the denominator of a number on the way: powers of powers in a short text would take hours and all memory."""
+"""Most bits of a numerator or denominator on the way: powers of powers in a short text would take hours and all memory."""
 MAX_EXPONENT = 1000
-"""Of ten, in the text of a decimal."""
+"""Largest exponent of ten in the text of a decimal."""
 VARIABLE = "z"
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 NUMBER = r"(?<![\w.])((?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))"

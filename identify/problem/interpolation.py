@@ -66,7 +66,7 @@ class Monomials:
         return digits(self.index.T, variables)
 
     def raised(self, above: Monomials, variable: int) -> Int[np.ndarray, " N"]:
-        """Where each monomial times a variable is among those of the next degree."""
+        """The place of each monomial times a variable among those of the next degree."""
         base = int(above.index.max(initial=0)) + 1
         index = np.sort(np.hstack([self.index, np.full((len(self), 1), variable)]), axis=1)
         return np.searchsorted(above.codes(base), digits(index.T, base))

@@ -40,7 +40,7 @@ class Lattice:
 
     @classmethod
     def of(cls, numbers: Float[np.ndarray, "*shape"]) -> Lattice | None:
-        """That of these numbers; None if they are on no lattice, or too few to tell. Zeros alone tell nothing."""
+        """The lattice of these numbers; None if they are on no lattice, or too few to tell. Zeros alone tell nothing."""
         most = min(MOST_LEVELS, numbers.size // REPEATED)
         if len(np.unique(numbers.reshape(-1)[: 2 * most + 2])) > most:  # so many already
             return None

@@ -73,7 +73,7 @@ class Lines:
         return xp.where(xp.isnan(z), z, out)[()]
 
     def exact(self, z, order: int):
-        """At a rational number, or an object array of them."""
+        """The exact value at a rational number, or at an object array of them."""
         if isinstance(z, np.ndarray):
             return np.frompyfunc(lambda value: self.exact(value, order), 1, 1)(z)
         z = exact(z)

@@ -36,7 +36,7 @@ class Sent(NamedTuple):
 
     @classmethod
     def of(cls, W: Float[np.ndarray, "out in"]) -> Sent:
-        """Of an update whose unknown entries are NaN, and fill whole rows and columns."""
+        """The known rows and columns of an update whose unknown entries are NaN, and fill whole rows and columns."""
         missing = np.isnan(W)
         rows = ~missing.all(axis=1)
         return cls(rows, ~missing[rows].all(axis=0) if rows.any() else np.zeros(W.shape[1], bool))
@@ -115,5 +115,5 @@ class Received:
 
     @cached_property
     def _known(self) -> Bool[np.ndarray, " entries"]:
-        """Of all entries of the observed parts, in order: whether they are known."""
+        """Whether each entry of the observed parts is known, in order."""
         return ~np.isnan(flatten(self.parts.values(), [True] * len(self.parts)))

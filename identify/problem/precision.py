@@ -28,13 +28,13 @@ DIGITS_KEPT = 2 / 3
 AT_ONCE = 2**16
 """Numbers whose last bits are looked at together."""
 LEAST_BITS = 8
-"""Of a mantissa that is taken for a number format: that of bfloat16."""
+"""Fewest bits of a mantissa that is taken for a number format: those of bfloat16."""
 FULL_MANTISSAS = 0.35
 """Share of the numbers that must use the last bit of a format: of rounded numbers a half does, of small integers hardly any."""
 
 
 class Source(StrEnum):
-    """Where an estimate of the precision comes from."""
+    """The source of an estimate of the precision."""
 
     FORMAT = "the number format of the target"
     GAP = "the singular values behind the rank of the first-layer target"

@@ -77,7 +77,7 @@ class Spectrum:
         return self.rank == len(self.values)
 
     def behind(self, samples: int, level: float) -> Spectrum:
-        """With that many samples as the rank, if all singular values behind them are below ``level``, relative to the largest.
+        """The spectrum with that many samples as its rank, if all singular values behind them are below ``level``, relative to the largest.
 
         Rounding to few bits leaves a gap below :data:`GAP`, and its own singular values may drop far more: for someone who knows the number
         of samples the first of these places is where the noise begins.

@@ -10,7 +10,7 @@ from identify.base.errors import InputError
 
 
 class Unsupported(Enum):
-    """What of a problem a question cannot deal with; the values say what it is for, and what can be asked instead."""
+    """Parts of a problem that a question cannot deal with; the values say which ones it is for, and which question to ask instead."""
 
     ACTIVATION = (
         "is for polynomial activations",
@@ -117,7 +117,7 @@ class _Named(Protocol):
 
 @runtime_checkable
 class Sized(Protocol):
-    """What a refusal looks at: a network, or a configuration."""
+    """The sizes that a refusal depends on: of a network, or of a configuration."""
 
     @property
     def activations(self) -> Sequence[_Named]: ...

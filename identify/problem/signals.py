@@ -20,10 +20,10 @@ Nonlinearity = Callable[[Any, int], Any]
 
 
 class Forward(NamedTuple):
-    """What a forward pass leaves behind, each with one row for each sample."""
+    """The values of a forward pass, each with one row for each sample."""
 
     entering: list[Any]
-    """What enters each layer of weights: :math:`h^0 = X, h^1, \\dots, h^{L-1}`."""
+    """The inputs of each layer of weights: :math:`h^0 = X, h^1, \\dots, h^{L-1}`."""
     before: list[Any]
     """Pre-activations of each layer: :math:`z^1, \\dots, z^L`; the last are the outputs."""
 

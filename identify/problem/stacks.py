@@ -38,7 +38,7 @@ class Dense:
     is_transposed: bool = False
     """Whether weights are (in, out)."""
     folded: Folded | None = None
-    """What acts on its outputs before the activation, and is read as a part of it."""
+    """The layer that acts on its outputs before the activation, and is read as a part of it."""
 
     @property
     def where(self) -> str:
@@ -54,7 +54,7 @@ class Dense:
 
     @property
     def paths(self) -> tuple[Path, Path]:
-        """Of the weights and of the bias, which is that of the normalisation if the layer has none of its own."""
+        """The paths of the weights and of the bias, which is that of the normalisation if the layer has none of its own."""
         own = (*self.path, self.names[1])
         return (*self.path, self.names[0]), own if self.folded is None or self.folded.bias_path is None else self.folded.bias_path
 
@@ -84,7 +84,7 @@ class Folded:
     scale: np.ndarray
     shift: np.ndarray
     bias_path: Path | None
-    """Of its own bias, if that stands for the bias of a layer without one."""
+    """The path of its own bias, if that stands for the bias of a layer without one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def assembled(steps: Steps, activation: Kinds | None) -> Network:
 
 
 def beyond_dense(name: str, *, is_training: bool = False) -> str:
-    """What is said of a layer that is not part of a dense network, by the name of its class, and what would make it possible."""
+    """The refusal of a layer that is not part of a dense network, by the name of its class, with a way out."""
     if "BatchNorm" in name and is_training:
         return (
             " in training, in which samples mix, so that no equation is about one sample; take the gradient in evaluation, with known "
@@ -213,7 +213,7 @@ def named_parts(model: Any, stack: str | Sequence[str] | None) -> list[tuple[Any
 
 
 def children(value: Any) -> dict[str, Any]:
-    """What an object holds, by name: entries of mappings and lists, fields of dataclasses, attributes of others."""
+    """The contents of an object, by name: entries of mappings and lists, fields of dataclasses, attributes of others."""
     if isinstance(value, Mapping):
         return {str(key): part for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

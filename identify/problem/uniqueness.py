@@ -1,4 +1,4 @@
-"""What is known of the uniqueness of recovered data: a status, the typed reason behind it, and the sentence made from both.
+"""The uniqueness of recovered data: a status, the typed reason behind it, and the sentence made from both.
 
 A verdict of :func:`identify.check` about recovered data speaks of the target that these data give *exactly*. The given target
 differs from it by the residual, at rounding size or by noise. So the scope "this network, this data" is about the recovered numbers, and

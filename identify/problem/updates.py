@@ -51,7 +51,7 @@ def checked_updates(network: Network, given: list[Update]) -> tuple[Update, ...]
 
 
 def names_of(network: Network, layer: int) -> tuple[str, str]:
-    """Of the targets of a layer."""
+    """The names of the targets of a layer."""
     if isinstance(network, TwoLayerNetwork):
         return ("W", "bias") if layer == 1 else ("a", "output bias")
     return f"W{layer}", f"b{layer}"

@@ -1,4 +1,4 @@
-"""What a check may say, and the evidence that must stand beside it.
+"""The answers that a check may give, and the evidence that must stand beside them.
 
 A :class:`Report` is a value: the verdict, its scope, the ambiguity up to which it holds, every condition with its
 evidence, and a witness if the answer is no. It knows nothing of how the conditions were computed; the modules in
@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 
     @property
     def in_practice(self) -> str:
-        """What follows for someone who holds the update or the weights, in one sentence without mathematics."""
+        """The consequence for someone who holds the update or the weights, in one sentence without mathematics."""
         return {
             "UNIQUE": "treat what was observed like the data themselves: with the network it identifies them, and nothing else fits",
             "LOCALLY_UNIQUE": "someone with a close guess can sharpen it to the exact data; without one, other data may fit as well",
@@ -80,7 +80,7 @@ class Arithmetic(StrEnum):
 
 @dataclass(frozen=True)
 class Scope:
-    """For which networks and which data a statement holds."""
+    """The networks and the data for which a statement holds."""
 
     network: str
     data: str

@@ -23,7 +23,7 @@ from identify.recovery.starts import random_points
 BORN = 2
 CYCLES = 20
 STEPS = 50
-"""Of Levenberg-Marquardt between two changes."""
+"""Steps of Levenberg-Marquardt between two changes."""
 PATIENCE = 5
 """Cycles between two descents without penalties."""
 STARTS = 64

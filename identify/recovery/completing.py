@@ -26,7 +26,7 @@ from identify.recovery.solution import Failure, InapplicableError
 STEPS, RESTING, ROUNDED = 200, 1e-15, 1e-12
 """Steps at most, relative change at which they rest, and the one below which it is rounding."""
 REFINEMENTS = 2
-"""Of each least-squares problem, whose normal equations lose digits."""
+"""Refinements of each least-squares problem, whose normal equations lose digits."""
 WATCHED, STANDING = 6, 0.95
 """A fit ends when its misfit has not become smaller by this factor within so many steps."""
 SLOWEST = 0.97
@@ -198,7 +198,7 @@ def _rich(known: Bool[np.ndarray, "m D"], rank: int) -> tuple[np.ndarray, np.nda
 
 
 def _fitted(part: np.ndarray, seen: np.ndarray, rank: int, precision: float) -> _Fit:
-    """Where alternating least squares rest; they end early when the misfit of the known entries stands still above their precision."""
+    """The factors of alternating least squares, which end early when the misfit of the known entries stands still above their precision."""
     right = np.linalg.svd(np.where(seen, part, 0.0), full_matrices=False)[2][:rank].T
     low, changes, misfits = np.zeros_like(part), list[float](), list[float]()
     for _ in range(STEPS):

@@ -21,7 +21,7 @@ from identify.recovery.solution import NotDeterminedError, RecoveryError
 from identify.recovery.work import Work
 
 STARTS = 32
-"""For each number."""
+"""Starts for each number of samples."""
 
 
 def counted(work_for: Callable[[int], Work], lowest: int, search_for: Callable[[int], Search]) -> tuple[Work, Proposal]:

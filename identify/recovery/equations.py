@@ -23,7 +23,7 @@ class Equations:
 
     @classmethod
     def of(cls, network: TwoLayerNetwork, observed: Observed, target: np.ndarray, weights: np.ndarray | None = None) -> Equations:
-        """With equal weights unless others are given."""
+        """The equations, with equal weights unless others are given."""
         return cls(network, observed, target, np.ones(len(target)) if weights is None else weights)
 
     def residual(self, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, " equations"]:

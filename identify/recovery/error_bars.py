@@ -26,7 +26,7 @@ from identify.recovery.reduce import Reduced, slopes
 MATRIX_FLOPS = 2e10
 """Equations · unknowns^2 up to which the Jacobian is factorised, and not a sketch of it."""
 DRAWS = 64
-"""Of the noise off the span: the mean square of its effect in the span is an estimate."""
+"""Draws of the noise off the span: the mean square of its effect in the span is an estimate."""
 
 
 def error_bars(reduced: Reduced, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], noise: Noise) -> Float[np.ndarray, " n"]:

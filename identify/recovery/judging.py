@@ -25,13 +25,13 @@ from identify.recovery.robust import carries_over, rests_on_exact_numbers, scope
 from identify.recovery.solution import Recovery
 
 SECONDS = 1.0
-"""Of wall-clock time for the conditions, at most: those that would take longer are left out."""
+"""Wall-clock time for the conditions, at most: those that would take longer are left out."""
 BATCH_SECONDS = 2.0
 """The same for a batch of any network: two passes in intervals take that long for some sixty samples of a classifier of digits."""
 
 
 def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float | None) -> Uniqueness:
-    """What is known of the uniqueness of recovered data, at a cost of about a second at most.
+    """The uniqueness of recovered data, as far as it is known, at a cost of about a second at most.
 
     ``left``: seconds of the budget, None without one.
     """
@@ -123,7 +123,7 @@ def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report 
 
 
 def _withheld(found: Recovery, report: Report) -> Uniqueness:
-    """What remains of a proof that does not hold for all data within the error bars."""
+    """The rest of a proof that does not hold for all data within the error bars."""
     if np.isinf(found.error_bars).any():
         return _by_starts(found, UniquenessReason.FREE)
     condition = rests_on_exact_numbers(report)
@@ -134,7 +134,7 @@ def _withheld(found: Recovery, report: Report) -> Uniqueness:
 
 
 def _by_starts(found: Recovery, undecided: UniquenessReason) -> Uniqueness:
-    """What the random starts of a search say when the conditions do not decide."""
+    """The evidence of the random starts of a search, when the conditions do not decide."""
     starts = found.evidence.get("uniqueness")
     if starts is None:
         return Uniqueness(UniquenessStatus.UNKNOWN, undecided, numbers={"samples": found.n_samples, "residual": found.residual})

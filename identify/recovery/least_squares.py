@@ -24,14 +24,14 @@ from identify.splitting.traced import damped_step, descend
 SMALLEST_BATCH, BATCH, LARGE_BATCH = 8, 64, 512
 """Starts mapped at once on a CPU, least and most, and on an accelerator. Fewer are filled up: compiling takes seconds for each size."""
 OPERATIONS = 1e9
-"""Of a block of a batch on a CPU, about, unless the batch is the smallest: what filling up may cost."""
+"""Operations of a block of a batch on a CPU, about, unless the batch is the smallest: filling up costs no more than that."""
 SLICE = 0.25
 """Seconds between two looks at the clock, once the speed is known."""
 
 COMPILING = 16.0
 """Time in which :func:`_attempts` is compiled, relative to that of one damped step (measured)."""
 _compiled: set[Any] = set()
-"""What was compiled in this process, by functions and sizes."""
+"""The functions and sizes that were compiled in this process."""
 
 Normal = Callable[..., tuple[Array, Array, Array]]
 """(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
@@ -41,7 +41,7 @@ Here = tuple[Any, State]
 
 @partial(jax.jit, static_argnums=0)
 def _attempts(normal: Normal, arrays: Any, own: Float[Array, "starts constants"], rest: Rest, here: Here, steps: Any) -> Here:
-    """That many attempts of every start."""
+    """``steps`` attempts of every start."""
 
     def one(own, point, state):
         def attempt(here, damping):

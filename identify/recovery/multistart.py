@@ -1,4 +1,4 @@
-"""What all searches share: chunks of random starts, a clock, interrupts, checkpoints, and what the starts say of uniqueness."""
+"""Parts that all searches share: chunks of random starts, a clock, interrupts, checkpoints, and evidence of uniqueness."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Tally:
         self.residuals.append(residual)
 
     def evidence(self, starts: int) -> dict:
-        """What that many starts say: how often each solution was reached, and estimates of what was not seen.
+        """The evidence of that many starts: how often each solution was reached, and estimates of what was not seen.
 
         Runs that are below the tolerance and still on their way would pass for solutions: when others have a residual far smaller, they
         are counted apart.

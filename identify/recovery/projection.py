@@ -74,7 +74,7 @@ class Projected:
         return cls(net, observed, (parts[0], parts[1], parts[2]), size, start_scale(net))
 
     def arrays(self) -> tuple:
-        """What the compiled functions take, on the device."""
+        """The arguments of the compiled functions, on the device."""
         net, sigma = self.network, self.network.activation
         derivatives = tuple(tuple(jax.device_put(np.float64(s)) for s in sigma.floats(order)) for order in range(3))
         seen = jax.device_put(np.array(self.observed, float))

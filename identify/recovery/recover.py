@@ -52,11 +52,11 @@ AUTO = ("separate", "birth", "projection")
 MOST_STARTS = {"separate": 2**15, "projection": 512, "birth": 64, "splitting": 64, "joint": 64}
 """Starts at most, when the caller does not say."""
 OPERATIONS = 2e11
-"""For all starts of one method together, when the caller does not say: a minute or so on one core."""
+"""Operations of all starts of one method together, when the caller does not say: a minute or so on one core."""
 FEWEST_STARTS = 16
 """A search that could afford fewer is left out, unless the caller says how many."""
 SEARCHED_PER_SECOND = 2e10
-"""Of these operations (measured: 2 to 5 of them)."""
+"""Rate of these operations (measured: 2e10 to 5e10)."""
 CHUNK, BLOCK_SHARE = 16, 0.02
 """Starts at a time, and the part of a start that is done before a search looks at the clock, roughly."""
 FAR = 100
@@ -71,7 +71,7 @@ ALONE = (FeatureSystem, HeadSystem, StepsSystem)
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller asked for, checked."""
+    """The caller's options, checked."""
 
     samples: int | None
     method: str
@@ -270,7 +270,7 @@ def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.nd
 
 
 def _by_algebra(work: Work, method: str, known: tuple[Any, ...] | None, *, certain: bool) -> Recovery | None:
-    """What the algebraic route gives; None when a search may do better, with the reason among ``work.tried``."""
+    """The result of the algebraic route; None when a search may do better, with the reason among ``work.tried``."""
     try:
         return work.finished(*work.algebraic(), "algebraic", known)
     except InapplicableError as error:
@@ -336,7 +336,7 @@ def _nothing_found(work: Work, *, certain: bool) -> RecoveryError:
 
 
 def _searches(work: Work, names: list[str], options: Options) -> Iterator[tuple[str, Search]]:
-    """What to try one after the other: every method once, or with a budget (and no number of starts) in rounds until it is spent."""
+    """The searches in their order: every method once, or with a budget (and no number of starts) in rounds until it is spent."""
     starts = options.starts
     for round in count() if not options.endless and starts is None else [0]:
         for name in list(names):
@@ -369,7 +369,7 @@ def _affordable(work: Work, name: str) -> int:
 
 
 def _operations(work: Work, name: str) -> float:
-    """Of one start, roughly."""
+    """Operations of one start, roughly."""
     net = work.reduced.network
     m, d, C, n = len(net.W), net.n_inputs, net.n_outputs, work.samples
     if name == "separate":

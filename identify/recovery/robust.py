@@ -34,7 +34,7 @@ SAFETY = 10.0
 LEAST = 1e-6
 """Singular values below this count as zero: they come from Gram matrices in double precision."""
 MARGIN = 1.01
-"""For the rounding of a product of two norms."""
+"""A factor for the rounding of a product of two norms."""
 SUBSETS = 3000
 """Subsets looked at for a Kruskal rank, at most; larger ones are not claimed by the conditions either."""
 

@@ -1,4 +1,4 @@
-"""What a recovery returns, and how it fails."""
+"""The result of a recovery, and its failures."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class ResidualError(RecoveryError):
 
     @classmethod
     def of(cls, obstacle: Obstacle, advice: str, **evidence: Any) -> ResidualError:
-        """With a sentence on what may be the reason, and what to do."""
+        """The error with a sentence on a possible reason, and on what to do."""
         error = cls(f"recovery: {obstacle}; {advice}", **evidence)
         error.obstacle = obstacle
         return error

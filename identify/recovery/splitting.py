@@ -23,9 +23,9 @@ from identify.splitting.simplify import cheapest_reduction
 SOLVED = 1e-22
 """Squared relative residual at which a start is done."""
 STEPS = 60
-"""Of Levenberg-Marquardt between two changes: most starts that succeed need fewer, most that fail would crawl on."""
+"""Steps of Levenberg-Marquardt between two changes: most starts that succeed need fewer, most that fail would crawl on."""
 RADIUS = 3.0
-"""Of the ball of candidates, relative to the expected norm of a start."""
+"""Radius of the ball of candidates, relative to the expected norm of a start."""
 LOWER = 1e-6
 """Relative decrease of the objective for which a cycle counts as a success; a step that gains a hundredth of it ends a run."""
 

@@ -1,4 +1,4 @@
-"""Where searches start: samples of random direction, at the scale at which the powers of the activation balance."""
+"""The starts of searches: samples of random direction, at the scale at which the powers of the activation balance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all methods of recovery share: one system in reduced coordinates, and the way from a proposal to a result."""
+"""Parts that all methods of recovery share: one system in reduced coordinates, and the way from a proposal to a result."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROUNDS = 2
 SPARE_MOMENTS = 1.1
 """Equations for each moment, from which on the residual of their least-squares fit shows the noise of the target."""
 OPERATIONS_FOR_EACH, FINAL_FLOPS = 10, 1e11
-"""Of a refinement in all coordinates, for unknowns^3; and what is allowed for it."""
+"""Operations of a refinement in all coordinates, as a multiple of unknowns^3; and the most that are allowed for it."""
 
 
 @dataclass(eq=False)
@@ -54,15 +54,15 @@ class Work:
     evidence: dict
     progress: Callable[[str], None]
     spectrum: Spectrum | None = None
-    """Of the first-layer target, with its directions; None if that was not observed."""
+    """Singular values of the first-layer target, with its directions; None if that was not observed."""
     tolerance: float | None = None
     """The largest relative residual of a solution; None for what the precision of the target allows."""
     tried: dict[str, Obstacle] = field(default_factory=dict)
-    """For each method, why it gave no data."""
+    """The reason for which each method gave no data."""
     inapplicable: set[str] = field(default_factory=set)
     """Searches that cannot be used for this problem at all."""
     smallest_residual: float = np.inf
-    """Of the proposals of searches that were refused."""
+    """The smallest residual among the proposals of searches that were refused."""
     precision: Precision = field(init=False)
     reduced: Reduced = field(init=False)
     ambiguity: Ambiguity = field(init=False)
@@ -97,7 +97,7 @@ class Work:
 
     @property
     def fingerprint(self) -> str:
-        """What a checkpoint belongs to: the system with its side equations, how many samples are sought, and the seed."""
+        """The identity of a checkpoint: the system with its side equations, how many samples are sought, and the seed."""
         system, net = self.system, self.system.network
         numbers = b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in (net.W, net.A, net.offsets, system.target))
         labels = None if system.labels is None else system.labels.tolist()

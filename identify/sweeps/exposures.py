@@ -1,4 +1,4 @@
-"""What updates reveal, as a picture: how many of them give up all samples, some, or none, by the number of samples."""
+"""A picture of the data that updates reveal: how many of them give up all samples, some, or none, by the number of samples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STYLES = {Kind.PROVED: (ACCENT, ""), Kind.ALL: ("#5b9fb3", "///"), Kind.SOME: ("
 
 
 def kind_of(row: dict[str, Any]) -> Kind:
-    """Of a row of the table whose task is done."""
+    """The kind of a row of the table whose task is done."""
     if not row["recovered"]:
         return Kind.NONE
     if row["recovered"] < row["counted"]:

@@ -27,7 +27,7 @@ USED = {
 
 
 class Hashed:
-    """What tasks have in common: a hash of all they depend on."""
+    """The common part of tasks: a hash of all they depend on."""
 
     __slots__ = ()
 

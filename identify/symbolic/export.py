@@ -42,7 +42,7 @@ Terms = list[tuple[int, Monomial]]
 
 @dataclass(frozen=True)
 class Problem:
-    """What a file says: unknowns, parameters of the coefficient field, polynomials, prime, and remarks."""
+    """The contents of a file: unknowns, parameters of the coefficient field, polynomials, prime, and remarks."""
 
     unknowns: tuple[Symbol, ...]
     parameters: tuple[Symbol, ...]

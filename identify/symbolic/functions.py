@@ -62,7 +62,7 @@ class NamedActivation(Function):
 
     @property
     def order(self) -> int:
-        """Of the derivative; 0 for the function itself."""
+        """The order of the derivative; 0 for the function itself."""
         return int(self.args[1]) if len(self.args) > 1 else 0
 
     def fdiff(self, argindex: int = 1) -> Expr:

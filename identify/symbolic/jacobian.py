@@ -23,13 +23,13 @@ class SymbolicJacobian:
     entries: Mapping[tuple[int, int], Any]
     """python-flint polynomials; SymPy expressions for structured equations."""
     variables: tuple[tuple[Symbol, ...], ...]
-    """For each equation, the variables of its polynomials."""
+    """The variables of the polynomials of each equation."""
     unknowns: tuple[Symbol, ...]
-    """Of the columns: those of the system, without the ones that expansion has eliminated."""
+    """The unknowns of the columns: those of the system, without the ones that expansion has eliminated."""
 
     @classmethod
     def of(cls, expanded: Polynomials) -> SymbolicJacobian:
-        """Of expanded equations."""
+        """The Jacobian of expanded equations."""
         unknowns = expanded.system.free_unknowns
         columns = {symbol: k for k, symbol in enumerate(unknowns)}
         derived: dict[int, list[tuple[int, fmpq_mpoly]]] = {}
@@ -45,7 +45,7 @@ class SymbolicJacobian:
 
     @classmethod
     def structured(cls, system: SymbolicSystem) -> SymbolicJacobian:
-        """Of structured equations, without expansion; each derivative is taken when it is asked for."""
+        """The Jacobian of structured equations, without expansion; each derivative is taken when it is asked for."""
         return cls(system, Derivatives(system), ((),) * len(system), system.unknowns)
 
     @property
@@ -68,7 +68,7 @@ class SymbolicJacobian:
         return SparseMatrix(*self.shape, {(r, c): self._expression(r, v) for (r, c), v in self.entries.items()})
 
     def pattern(self) -> np.ndarray:
-        """Where entries are not identically zero: a boolean array."""
+        """A boolean array that is true at the entries that are not identically zero."""
         out = np.zeros(self.shape, dtype=bool)
         for at in self.entries:
             out[at] = True

@@ -67,7 +67,7 @@ class LayerEquations:
 
     @cached_property
     def targets(self) -> Lazy:
-        """Of the weights and the bias of each layer; None for what was not observed."""
+        """The targets of the weights and the bias of each layer; None for those that were not observed."""
         return Lazy(self.names.depth, self._targets)
 
     def _weights(self, layer: int) -> np.ndarray:
@@ -88,7 +88,7 @@ class LayerEquations:
         return (np.reshape(tW, (n.sizes[layer + 1], n.sizes[layer])) if of_weights and tW is not None else None, tb if of_bias else None)
 
     def _symbolic_targets(self, layer: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """With symbolic weights."""
+        """The targets of a layer with symbolic weights."""
         n, b = self.names, self.biases[layer]
         if self.regime in ("gradient", "lazy"):
             return n.weights(layer, target=True), n.bias(layer, target=True) if b is not None else None
@@ -115,7 +115,7 @@ class LayerEquations:
     # --- values, for one sample i and one neuron j of a layer ----------------------------------------------------------------
 
     def indicators(self, layer: int, i: int, j: int) -> list[Expr]:
-        """Of a piecewise-linear activation, outside a cell."""
+        """The indicators of a piecewise-linear activation, outside a cell."""
         return list(np.atleast_1d(self.hidden["s", layer][i, j]))
 
     def affine(self, layer: int, i: int, j: int) -> Expr:
@@ -130,7 +130,7 @@ class LayerEquations:
         return self.affine(layer, i, j) if symbols is None else symbols[i, j]
 
     def entering(self, layer: int, i: int, k: int) -> Expr:
-        """What enters a layer."""
+        """An input of a layer."""
         if layer == 0:
             return self.names.x[i, k]
         symbols = self.hidden.get(("h", layer - 1))
@@ -217,7 +217,7 @@ class LayerEquations:
 
     @cached_property
     def definitions(self) -> list[Group]:
-        """Of z, h and u of the hidden layers, if these are symbols."""
+        """The definitions of z, h and u of the hidden layers, if these are symbols."""
         n, out = self.names, []
         for k, m in enumerate(n.widths if n.depth > 2 else ()):
             makers = {"pre-activations": self._defined_before, "values": self._defined_value, "signals": self._defined_signal}
@@ -298,5 +298,5 @@ class LayerEquations:
 
 
 def _relation(value: Expr, at_least: bool, bound: Fraction = Fraction(0)) -> Expr:
-    """As it is written: a dead neuron, whose pre-activation is a number, has one too."""
+    """The relation without evaluation: a dead neuron, whose pre-activation is a number, has one too."""
     return (Ge if at_least else Le)(value, rational(bound), evaluate=False)

@@ -36,7 +36,7 @@ Interval = tuple[Fraction, Fraction]
 
 
 class Answer(NamedTuple):
-    """What an algebra program found: dimension (-1 without solutions), number of complex solutions, boxes of the real ones."""
+    """The answer of an algebra program: dimension (-1 without solutions), number of complex solutions, boxes of the real ones."""
 
     dimension: int
     degree: int | None
@@ -159,7 +159,7 @@ def _reached(dimension: int | None, degree: int | None) -> str:
 
 
 def _separated(problem: Problem) -> Problem:
-    """With a random linear form as one more, last unknown, if permutations make every coordinate take values twice (n >= 3).
+    """The problem with a random linear form as one more, last unknown, if permutations make every coordinate take values twice (n >= 3).
 
     msolve finds this out by itself, after a Gröbner basis for every order of the unknowns.
     """

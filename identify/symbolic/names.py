@@ -116,7 +116,7 @@ class LayerNames(DataNames):
         return self.grid(f"{'t' if target else ''}b{layer + 1 if self.is_numbered else ''}", self.sizes[layer + 1])
 
     def hidden(self, stem: str, layer: int, *more: int) -> np.ndarray:
-        """What each sample has for each neuron of a hidden layer: z, h, u, or s (``more`` symbols for each)."""
+        """The symbols of each sample for each neuron of a hidden layer: z, h, u, or s (``more`` symbols for each)."""
         return self.grid(f"{stem}{layer + 1 if self.is_numbered else ''}", self.samples, self.widths[layer], *more)
 
 
@@ -128,7 +128,7 @@ class Lengths(NamedTuple):
     """About how many characters symbols take, as text or as LaTeX, separators included."""
 
     mark: int
-    """Beside the indices of a symbol with two of them."""
+    """The mark beside the indices of a symbol with two of them."""
     x: int
     multiplier: int
     numbers: bool

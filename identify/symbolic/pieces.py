@@ -108,7 +108,7 @@ def bounds(lines: Lines, piece: int) -> list[tuple[Fraction, bool]]:
 
 
 class Case(NamedTuple):
-    """Where z lies, and the indicators there: bounds (None without), whether z may be equal to them, one number for each indicator."""
+    """The place of z, and the indicators there: bounds (None without), whether z may be equal to them, one number for each indicator."""
 
     low: Fraction | None
     low_included: bool

@@ -35,9 +35,9 @@ class Polynomials(Sequence):
     system: SymbolicSystem
     flint: tuple[fmpq_mpoly, ...]
     blocks: tuple[tuple[tuple[Symbol, ...], tuple[int, ...]], ...]
-    """For each neuron and each sample (or one block): its variables, and the flint polynomials that are its equations."""
+    """The blocks, one for each neuron and each sample (or one for all): the variables, and the flint polynomials that are the equations."""
     where: tuple[tuple[int, int], ...]
-    """For each equation: its block, and its place in it."""
+    """The block of each equation, and its place in it."""
 
     @classmethod
     def of(cls, system: SymbolicSystem) -> Polynomials:

@@ -26,7 +26,7 @@ RELATIONS = {
     StrictGreaterThan: (">", ">"),
     StrictLessThan: ("<", "<"),
 }
-"""As text, and as LaTeX."""
+"""Their signs as text, and in LaTeX."""
 FUNCTIONS = {"tanh": r"\tanh", "sin": r"\sin", "cos": r"\cos", "exp": r"\exp", "log": r"\log", "atan": r"\arctan"}
 """LaTeX of SymPy's functions; the names of others are written as they are."""
 Order = tuple

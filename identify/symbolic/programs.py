@@ -15,7 +15,7 @@ from identify.symbolic.msolve import Answer, Interval, WrongSolutionError, msolv
 
 METHODS = ("auto", "msolve", "sympy")
 BITS = 128
-"""Of the boxes, at first."""
+"""Precision of the boxes at first."""
 ROUNDED = ", but its numbers look rounded: equations with rounded numbers have no exact solution in general; identify.recover solves them"
 ROUNDED_BITS = 20
 """Significant bits from which on a number that is not an integer looks rounded; those of float32 have 24."""
@@ -68,7 +68,7 @@ def program_for(method: str) -> str | None:
 
 
 def name_of(program: str | None) -> str:
-    """What was used, as ``SolutionSet.method`` names it."""
+    """The name of the program, as in ``SolutionSet.method``."""
     return "sympy" if program is None else "msolve"
 
 

@@ -126,7 +126,7 @@ def _without_slopes(system: SymbolicSystem) -> Sequence[Expr]:
 
 
 def _cases(system: LayeredSystem) -> Iterator[str]:
-    """For each neuron and sample, a name for the pre-activation if it has none, and the cases."""
+    """The name for the pre-activation of each neuron and sample if it has none, and the cases."""
     made = system.structured
     for k, sigma in enumerate(system.activations):
         if not isinstance(sigma, PiecewiseLinear):
@@ -156,7 +156,7 @@ def _case(case: Case, z: str, indicators: Sequence[Symbol]) -> str:
 
 
 def _another(system: SymbolicSystem, data: tuple[ArrayLike, ArrayLike]) -> str:
-    """That some given sample is none of the unknown ones: with given samples of which no two are alike, that the data are others."""
+    """Some given sample is none of the unknown ones: if no two given samples are alike, the data are others."""
     n, group = system.names, system.group
     try:
         X, c = check_data(*data, n.inputs, n.outputs)

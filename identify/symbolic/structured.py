@@ -84,7 +84,7 @@ class Structured:
         return {}
 
     def _shared(self, j: int) -> dict[tuple, Any]:
-        """What the equations of neuron j have in common. Kept for the last neuron only: all of them would fill the memory."""
+        """The common part of the equations of neuron j. Kept for the last neuron only: all of them would fill the memory."""
         if j not in self._neurons:
             self._neurons.clear()
         return self._neurons.setdefault(j, {})

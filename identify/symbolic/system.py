@@ -48,7 +48,7 @@ class SideCondition:
 
 
 class Part(NamedTuple):
-    """What a group of unknowns or of parameters stands for; layers are counted from 0."""
+    """The meaning of a group of unknowns or of parameters; layers are counted from 0."""
 
     kind: str
     """Unknowns: x, c (multipliers), z, h, u, s. Parameters: y, W, b, their targets tW, tb, decay, responses."""
@@ -77,7 +77,7 @@ class SymbolicSystem(ABC):
     @property
     @abstractmethod
     def seen(self) -> Sequence[tuple[bool, bool]]:
-        """For each layer, whether the updates of its weights and of its bias are observed."""
+        """Whether the updates of the weights and of the bias of each layer are observed."""
 
     @property
     @abstractmethod

@@ -30,7 +30,7 @@ LEAST_WIDTH = 1e-12
 FEWEST_ROWS, OPERATIONS = 48, 2e10
 """Rows of the second layer that are used at least; and operations of a step that are spent on more."""
 SILENT = 1e-3
-"""Of the usual signal: neurons with less in total are silent, and have the profile of their sample."""
+"""Share of the usual signal: neurons with less in total are silent, and have the profile of their sample."""
 RIDGE = 1e-10
 
 
@@ -107,6 +107,6 @@ def width(usual: float | np.ndarray, size: Float[np.ndarray, "*shape"]) -> float
 
 
 def effects(training: Training) -> Float[np.ndarray, " T"]:
-    """What a unit of gradient at each step changes of the final parameters, relative to the learning rate."""
+    """The change of the final parameters by a unit of gradient at each step, relative to the learning rate."""
     system, T = training.system, training.n_steps
     return np.array([-system.outcome(T, 0.0, pushed=t) / (system.learning_rate or 1.0) for t in range(T)])

@@ -31,7 +31,7 @@ def equal(system: StepsSystem, n: int) -> Float[np.ndarray, "T n"]:
 
 
 def _sizes(system: StepsSystem, n: int) -> list[int]:
-    """Of the batches of one pass; the last one may be smaller."""
+    """The sizes of the batches of one pass; the last one may be smaller."""
     assert system.batch_size is not None
     size = system.batch_size
     return [min(size, n - begin) for begin in range(0, n, size)]

@@ -60,7 +60,7 @@ class Frozen:
 
     @cached_property
     def layer(self) -> Int[np.ndarray, " equations"]:
-        """Of each equation, from 0."""
+        """The layer of each equation, from 0."""
         sizes = [len(own) * part.shape[1] for own, part in zip(self.rows, self.training.after, strict=True)]
         return np.repeat(np.arange(len(sizes)), sizes)
 
@@ -69,7 +69,7 @@ class Frozen:
         return effects(self.training)
 
     def missing(self, p: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " equations"]:
-        """What the gradients along the path leave of the changes, layer by layer relative to the change."""
+        """The part of the changes that the gradients along the path do not explain, layer by layer relative to the change."""
         training = self.training
         at = self._at(p, labels)
         kept, out = training.system.kept(training.n), []
@@ -120,7 +120,7 @@ class _Position:
     point: Float[np.ndarray, " unknowns"]
     path: Any
     entering: list[np.ndarray]
-    """What enters each layer at each step: (T, n, _)."""
+    """The inputs of each layer at each step: (T, n, _)."""
     signals: list[np.ndarray]
     weights: Float[np.ndarray, "T n"]
     """The effect of each step on the final parameters, times the weight of each sample in it."""

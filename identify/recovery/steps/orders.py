@@ -14,7 +14,7 @@ from identify.recovery.steps.through import thinned
 from identify.recovery.steps.training import Training
 
 EQUATIONS = 8000
-"""Of the final network, about, that tell orders apart."""
+"""Equations of the final network, about, that tell orders apart."""
 AT_ONCE = 32
 """Orders that are tried at once."""
 ROUNDS = 200

@@ -37,7 +37,7 @@ PATHS, SETTLED, CLOSE = 12, 1e-9, 3e-3
 """Paths that are followed one after the other, at most; the relative change of the samples after which they have settled, and the one after
 which all equations converge if slopes do not jump."""
 MOST_UNKNOWNS = 3000
-"""Of training unrolled: their normal equations are formed."""
+"""Most unknowns of training unrolled: their normal equations are formed."""
 SLACK = 30.0
 """The final network may be missed by this many times the rounding of its numbers: each step of training rounds, too."""
 ZERO_SUM = 100.0
@@ -211,7 +211,7 @@ class Search:
         return float(np.linalg.norm(self.rounding))
 
     def residual(self, training: Training, point: np.ndarray, labels: np.ndarray) -> float:
-        """Of all equations."""
+        """The residual of all equations."""
         return float(np.linalg.norm(training.missing(point, labels, all_of_them=True)))
 
 
@@ -382,7 +382,7 @@ def _joined(pair: tuple[np.ndarray | None, np.ndarray | None]) -> Float[np.ndarr
 
 
 def _roundings(system: StepsSystem, changes: dict[int, Any], unit: float) -> list[float]:
-    """For each layer that moved, what rounding of its parameters is relative to its change."""
+    """The rounding of the parameters of each layer that moved, relative to its change."""
     out = []
     for k, (W, b) in changes.items():
         if W is not None:

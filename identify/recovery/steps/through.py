@@ -44,7 +44,7 @@ class Equations(Protocol):
 
     @property
     def layer(self) -> Int[np.ndarray, " equations"]:
-        """Of each equation, from 0."""
+        """The layer of each equation, from 0."""
         ...
 
     def missing(self, p: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, " equations"]: ...
@@ -54,16 +54,16 @@ class Equations(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Where a descent ended."""
+    """The end of a descent."""
 
     point: Float[np.ndarray, " unknowns"]
     residual: float
     """Relative to the changes, in the root mean square over layers; of the equations that were used."""
     jacobian: Float[np.ndarray, "equations unknowns"]
-    """Of one of the last points."""
+    """The Jacobian at one of the last points."""
     steps: int
     equations: Equations
-    """That were used."""
+    """The equations that were used."""
 
 
 def thinned(training: Training, unknowns: int, rng: np.random.Generator, most: int | None = None) -> Training:
@@ -159,7 +159,7 @@ class _Factored:
         return cls(J, weights, scale, _completed(factor, ((missing if weights is None else weights * missing) @ J) / scale))
 
     def step(self, damping: float) -> Float[np.ndarray, " unknowns"]:
-        """That solves the equations to first order, damped relative to the sizes of the columns."""
+        """The step that solves the equations to first order, damped relative to the sizes of the columns."""
         k = len(self.scale)
         both = self.triangle
         if damping or len(both) < k:

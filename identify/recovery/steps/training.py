@@ -28,7 +28,7 @@ from identify.recovery.separation.subspace import complement
 CHUNK = 32
 """Directions in which training is differentiated at once."""
 FREE = "free"
-"""Of the multipliers, if the loss is not known: each step and sample has its own."""
+"""The loss whose multipliers are unknown: each step and sample has its own."""
 PLENTY, ENTRIES = 24, 5e7
 """Equations for each unknown, and entries of the Jacobian, above which equations are left out."""
 
@@ -40,14 +40,14 @@ def plenty(unknowns: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """What training goes through: parameters before each step, what enters each layer, signals times learning rate."""
+    """The course of training: parameters before each step, inputs of the last layer, signals times learning rate."""
 
     first: Float[np.ndarray, "T m r"]
     """The first layer's weights in coordinates, moved so that the path ends at the network that was observed."""
     entering: Float[np.ndarray, "T n _"]
-    """What enters the last layer, with a 1 if its bias was trained."""
+    """The inputs of the last layer, with a 1 if its bias was trained."""
     signals: Float[np.ndarray, "T n k"]
-    """Of the second layer."""
+    """The signals of the second layer."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
     loss: str
     n: int
     unknowns: int
-    """Of one sample."""
+    """Unknowns of one sample."""
     T: int
     C: int
     rate_is_free: bool
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def places(self) -> dict[str, tuple[int, int]]:
-        """Where they begin and end."""
+        """The places at which they begin and end."""
         at, out = self.n * self.unknowns, {}
         for name, shape in self.extra.items():
             out[name] = at, at + int(np.prod(shape))
@@ -175,7 +175,7 @@ class Training:
 
     @cached_property
     def plan(self) -> Plan:
-        """What compiled functions depend on."""
+        """The kind of training, on which compiled functions depend."""
         net = self.system.initial
         return Plan(
             net.activations,
@@ -230,18 +230,18 @@ class Training:
 
     @property
     def layer(self) -> Int[np.ndarray, " equations"]:
-        """Of each equation that is used, from 0."""
+        """The layer of each equation that is used, from 0."""
         layers = np.repeat(np.arange(len(self.counts)), self.counts)
         return layers if self.chosen is None else layers[self.chosen]
 
     def halfway(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n _"]:
-        """What enters the last layer of the network halfway, with a 1 if its bias was trained."""
+        """The inputs of the last layer of the network halfway, with a 1 if its bias was trained."""
         weights, biases = _parts(self.plan, [(a + b) / 2 for a, b in zip(self.before, self.after, strict=True)], self.offsets)
         top = forward(weights, biases, self.system.initial.activations, eta).entering[-1]
         return np.hstack([top, np.ones((self.n, 1))]) if self.lifted[-1] else top
 
     def missing(self, p: np.ndarray, labels: np.ndarray, *, all_of_them: bool = False) -> Float[np.ndarray, " equations"]:
-        """What training from the data leaves of the final network, layer by layer relative to its change."""
+        """The part of the final network that training from the data misses, layer by layer relative to its change."""
         arrays = self.arrays | ({"chosen": None} if all_of_them else {})
         with jax.enable_x64(True):
             return np.asarray(_missing(self.plan, arrays, p, labels))
@@ -249,7 +249,7 @@ class Training:
     def missing_with(
         self, shares: Float[np.ndarray, "orders T n"], p: np.ndarray, labels: np.ndarray
     ) -> Float[np.ndarray, "orders equations"]:
-        """What is missing for each of these weights of the samples."""
+        """The part that is missed for each of these weights of the samples."""
         with jax.enable_x64(True):
             return np.asarray(_missing_with(self.plan, self.arrays, shares, p, labels))
 
@@ -265,7 +265,7 @@ class Training:
         return np.concatenate(out).T
 
     def path(self, p: np.ndarray, labels: np.ndarray) -> tuple[Path, Float[np.ndarray, "T n C"]]:
-        """What training goes through, and the weighted multipliers of each step."""
+        """The course of training, and the weighted multipliers of each step."""
         with jax.enable_x64(True):
             P, ((first, *_), top, signals, gamma) = _trained(self.plan, self.arrays, p, labels)
         share = np.arange(self.n_steps) / self.n_steps
@@ -344,7 +344,7 @@ def trained(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> tuple[li
 
 
 def along_path(plan: Plan, arrays: dict[str, Any], effect: Any, path: Any, p: Any, labels: Any) -> tuple[list[Any], list[Any], Any]:
-    """What enters each layer at each step of a given path, with a 1 if its bias was trained; the signals of the samples there; and how
+    """The inputs of each layer at each step of a given path, with a 1 if its bias was trained; the signals of the samples there; and how
     much of them each step adds to the final parameters, for weights of the samples of one."""
     eta, others = plan.split(p, arrays["origin"], arrays["basis"])
 
