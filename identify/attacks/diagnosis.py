@@ -98,14 +98,14 @@ def diagnose(
     -----
     Cost of :func:`~identify.attacks.stationary.stationarity`, and O(m n (n + d)) for each of 100 sweeps over the subgradients.
     """
-    found = stationarity(attack, X, labels, signed=signed)
+    point = stationarity(attack, X, labels, signed=signed)
     made = labelled(attack.objective(len(X)), labels)
     X = np.asarray(X, float)
     with jax.enable_x64(True):
         inside, count = jax.device_put(attack.coordinates(X)), float(made.count)
-        value = float(jax.jit(type(made).__call__)(made, inside, jax.device_put(found.multipliers * count)))
+        value = float(jax.jit(type(made).__call__)(made, inside, jax.device_put(point.multipliers * count)))
     relu = getattr(made.nonlinearity, "func", None) in (sigmoid_relu, softplus_relu)
-    two = set(made.at[0]) <= {"W1", "b1", "W2"} and len(made.at) == 1 and found.multipliers.shape[1] == len(made.at[0]["W2"]) == 1
+    two = set(made.at[0]) <= {"W1", "b1", "W2"} and len(made.at) == 1 and point.multipliers.shape[1] == len(made.at[0]["W2"]) == 1
     W1 = attack.lifted(np.asarray(made.target["W1"]))
     basis = row_space(W1, noise=noise)
     hidden = np.linalg.norm(X - X @ basis.T @ basis, axis=1) / np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
@@ -114,7 +114,7 @@ def diagnose(
         Z, kinked = _kinks(made, np.asarray(inside))
         share = _share(made, kinked)
         free = _free(made, np.asarray(inside), Z, kinked, signed) if two else None
-    return Diagnosis(found, value, share, free, len(basis), hidden)
+    return Diagnosis(point, value, share, free, len(basis), hidden)
 
 
 def _first(made: Objective) -> tuple[np.ndarray, np.ndarray]:

@@ -199,8 +199,8 @@ class _Search:
 
 def _distinct(X: Float[np.ndarray, "k d"], cost: Float[np.ndarray, " k"]) -> list[int]:
     """Candidates by cost; of those within SAME of one another only the cheapest."""
-    kept: list[int] = []
+    distinct: list[int] = []
     for i in np.argsort(cost):
-        if np.isfinite(cost[i]) and (not kept or (np.linalg.norm(X[kept] - X[i], axis=1) > SAME * np.linalg.norm(X[i])).all()):
-            kept.append(int(i))
-    return kept
+        if np.isfinite(cost[i]) and (not distinct or (np.linalg.norm(X[distinct] - X[i], axis=1) > SAME * np.linalg.norm(X[i])).all()):
+            distinct.append(int(i))
+    return distinct

@@ -73,8 +73,8 @@ class Objective:
 
     def distance(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
         """The first term of L: the squared residual of stationarity."""
-        found = self.gradients(X, c)
-        return sum((((self.target[name] - found[name]) ** 2).sum() for name in self.target), jnp.zeros((), X.dtype)) + self.outside
+        gradients = self.gradients(X, c)
+        return sum((((self.target[name] - gradients[name]) ** 2).sum() for name in self.target), jnp.zeros((), X.dtype)) + self.outside
 
     def products(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
         r"""The first term of L without any complete gradient, for few candidates and wide layers.
@@ -183,8 +183,8 @@ def by_name(updates: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
 
 @jax.jit
 def _pull(objective: Objective, X: Array, c: Array) -> Parameters:
-    found = objective.gradients(X, c)
-    return {name: -2 / objective.count * (target - found[name]) for name, target in objective.target.items()}
+    gradients = objective.gradients(X, c)
+    return {name: -2 / objective.count * (target - gradients[name]) for name, target in objective.target.items()}
 
 
 @jax.jit

@@ -79,11 +79,11 @@ class Score:
         """Markdown: one row for each measure, the attack beside chance."""
         chance, n = self.chance, int(self.support.sum())
         heading = "not measured" if chance is None else f"mean of {len(chance.draws)} draws (95 % interval of the mean)"
-        found = round(self.recall(threshold) * n)
+        hits = round(self.recall(threshold) * n)
         rows = [
             f"| measure, {n} images, {self.n_candidates} candidates | attack | chance: {heading} |",
             "|---|---|---|",
-            f"| recall, relative L2 < {threshold:g} | {found / n:.3g} ({found} of {n}) | {chance.recall(threshold) if chance else '–'} |",
+            f"| recall, relative L2 < {threshold:g} | {hits / n:.3g} ({hits} of {n}) | {chance.recall(threshold) if chance else '–'} |",
             f"| images with correlation > 0.9 | {self.n_correlated()} | {chance.n_correlated() if chance else '–'} |",
         ]
         if self.mean_ssim is not None:
@@ -205,10 +205,10 @@ def score(
     judge = _Judge(Y, shift, _read_support(support, n), group, pictures, stretch, window, data_range)
     trials, seed = whole("trials", trials), valid_seed(seed)
     chance = None if held_out is None else _chance(judge, held_out, len(X), trials, seed)
-    found = judge.score(X, judge.costs(X))
-    order = found.order.copy()
+    scored = judge.score(X, judge.costs(X))
+    order = scored.order.copy()
     order[order >= 0] = numbers[order[order >= 0]]
-    return replace(found, order=order, dropped=dropped, chance=chance)
+    return replace(scored, order=order, dropped=dropped, chance=chance)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,12 +38,12 @@ class Store:
         path = self.folder / f"{seed:05d}.npz"
         if not path.exists():
             return None
-        found = read_shard(path, {"X": 2, "value": 0, "distance": 0, "history": 2, "splits": 2})
-        if found["splits"].shape[1] != COLUMNS:
-            raise damaged(path, f"splits have {found['splits'].shape[1]} columns, not {COLUMNS}")
-        rows = [Split(int(row[0]), *map(float, row[1:])) for row in found["splits"]]
-        value, distance = float(found["value"]), float(found["distance"])
-        return Trial(seed, found["X"], found["c"], value, distance, found["history"], tuple(rows), dict(attack.settings))
+        saved = read_shard(path, {"X": 2, "value": 0, "distance": 0, "history": 2, "splits": 2})
+        if saved["splits"].shape[1] != COLUMNS:
+            raise damaged(path, f"splits have {saved['splits'].shape[1]} columns, not {COLUMNS}")
+        rows = [Split(int(row[0]), *map(float, row[1:])) for row in saved["splits"]]
+        value, distance = float(saved["value"]), float(saved["distance"])
+        return Trial(seed, saved["X"], saved["c"], value, distance, saved["history"], tuple(rows), dict(attack.settings))
 
     def save(self, trial: Trial) -> None:
         rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, COLUMNS)

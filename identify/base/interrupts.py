@@ -48,14 +48,14 @@ def listening(*numbers: int) -> Iterator[Interrupts]:
     if joined is not None:
         yield joined
         return
-    heard = Interrupts()
+    interrupts = Interrupts()
     taken = [number for number, handler in before.items() if handler is DEFAULTS[signal.Signals(number)]]
     if threading.current_thread() is not threading.main_thread():
         taken = []
     try:
         for number in taken:
-            signal.signal(number, heard)
-        yield heard
+            signal.signal(number, interrupts)
+        yield interrupts
     finally:
         for number in taken:
             signal.signal(number, before[number])

@@ -85,14 +85,14 @@ class _Layers:
             raise _Refused(f"has {len(self.weights)} dense layers with {len(set(self.between))} different activations between")
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
-        found = {}
+        arrays = {}
         for k, weights in enumerate(self.weights, 1):
-            found[f"W{k}"] = plain(path, f"W{k}", weights)
+            arrays[f"W{k}"] = plain(path, f"W{k}", weights)
             if k in self.biases:
-                found[f"b{k}"] = plain(path, f"b{k}", self.biases[k])
+                arrays[f"b{k}"] = plain(path, f"b{k}", self.biases[k])
         (function,) = set(self.between)
         text = function if isinstance(function, str) else " + ".join(f"({s})*z^{k}" for k, s in enumerate(function) if s)
-        return found | {"activation": np.array(text)}
+        return arrays | {"activation": np.array(text)}
 
     def _numbers(self, tensor: Any) -> np.ndarray:
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL or tensor.external_data:

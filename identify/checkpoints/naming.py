@@ -45,35 +45,35 @@ def layers(
     if is_numbered(arrays):
         ordered = in_order(arrays)
         return (ordered, {}) if ordered is not None else _by_shape(arrays, where)
-    found = _named(arrays)
-    if not found:
+    named = _named(arrays)
+    if not named:
         return _by_shape(arrays, where)
     mixing = unread(arrays)
     if mixing:
         raise ProblemFileError(where, f"has layers that are not dense: {'; '.join(mixing)}", "expected dense layers only")
-    if len(found) < 2 or any(value.ndim != 2 for value in found.values()):
+    if len(named) < 2 or any(value.ndim != 2 for value in named.values()):
         expected = "W1, W2, ... and b1, ... for biases, or names that end in weight (or kernel) and bias"
         raise ProblemFileError(where, f"holds {listing(arrays)}", f"expected {expected}, two or more layers of weights with two dimensions")
-    return _framework(arrays, where, {name: found[name] for name in _ordered(found, arrays, where)})
+    return _framework(arrays, where, {name: named[name] for name in _ordered(named, arrays, where)})
 
 
-def _ordered(found: dict[str, np.ndarray], arrays: dict[str, np.ndarray], where: str) -> list[str]:
+def _ordered(named: dict[str, np.ndarray], arrays: dict[str, np.ndarray], where: str) -> list[str]:
     """The order in which the layers act: the only one in which each takes what the one before it gives, or that of their numbers.
 
     Numbers alone do not tell it: Flax counts layers as they are made, and ``Dense(10)(Dense(64)(x))`` makes the last one first. They
     decide between several orders that the shapes allow, if names that differ in more than a number leave no choice.
     """
-    names = sorted(found, key=natural)
-    if len(chains := _chains(found, names)) == 1:
+    names = sorted(named, key=natural)
+    if len(chains := _chains(named, names)) == 1:
         return chains[0]
-    numbered = _chains(found, names, in_order=True)
+    numbered = _chains(named, names, in_order=True)
     if len(numbered) > 1:
         several = ", or ".join(", then ".join(map(shown, order)) for order in numbered)
         raise ProblemFileError(where, f"could be {several}", f"expected names whose numbers, or shapes, tell the order; {ADVICE}")
     return numbered[0] if numbered else names
 
 
-def _chains(found: dict[str, np.ndarray], names: list[str], *, in_order: bool = False) -> list[list[str]]:
+def _chains(named: dict[str, np.ndarray], names: list[str], *, in_order: bool = False) -> list[list[str]]:
     """Up to two orders of all layers in which each takes what the one before it gives; two as well after :data:`MOST_TRIED` layers.
 
     ``in_order`` keeps names that differ in a number only in the order of their numbers.
@@ -91,7 +91,7 @@ def _chains(found: dict[str, np.ndarray], names: list[str], *, in_order: bool = 
         left = [name for name in names if name not in order]
         first = {kinds[name]: name for name in reversed(left)}
         for name in reversed(left):
-            if (order and len(found[order[-1]]) != found[name].shape[1]) or (in_order and first[kinds[name]] != name):
+            if (order and len(named[order[-1]]) != named[name].shape[1]) or (in_order and first[kinds[name]] != name):
                 continue
             stack.append([*order, name])
     return [names, names]
@@ -129,12 +129,12 @@ def _by_shape(arrays: dict[str, np.ndarray], where: str) -> tuple[dict, dict]:
     matrices = [name for name, value in usable.items() if value.ndim == 2]
     if all(re.search(r"\d", name) for name in matrices):
         usable = {name: usable[name] for name in sorted(usable, key=natural)}
-    found = readings({name: value.shape for name, value in usable.items()})
-    if len(found) != 1:
+    possible = readings({name: value.shape for name, value in usable.items()})
+    if len(possible) != 1:
         expected = "W1, W2, ... and b1, ... for biases, names that end in weight (or kernel) and bias, or shapes of one network only"
-        several = "; it could be " + ", or ".join(map(_told, found[:4])) if found else ""
+        several = "; it could be " + ", or ".join(map(_told, possible[:4])) if possible else ""
         raise ProblemFileError(where, f"holds {listing(arrays)}{several}", f"expected {expected}; {ADVICE}")
-    return _read(arrays, found[0])
+    return _read(arrays, possible[0])
 
 
 def _usable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -150,13 +150,13 @@ def _chosen(arrays: dict[str, np.ndarray], where: str, weights: Sequence[str]) -
     if len(known) == len(weights) and all(value.ndim == 2 for value in known.values()):
         return _framework(arrays, where, known)
     vectors = {name: value.shape for name, value in _usable(arrays).items() if value.ndim == 1 and name not in weights}
-    found = readings({**{name: arrays[name].shape for name in weights}, **vectors}, tuple(weights))
-    if not found:
+    possible = readings({**{name: arrays[name].shape for name in weights}, **vectors}, tuple(weights))
+    if not possible:
         shapes = listing({name: arrays[name] for name in weights})
         raise ProblemFileError("weights", f"received {shapes}", "expected matrices each of which takes what the one before it gives")
-    if len(found) > 1:
-        raise ProblemFileError(where, f"could be {', or '.join(map(_told, found[:4]))}", "save the layers as W1, b1, W2, ... (out, in)")
-    return _read(arrays, found[0])
+    if len(possible) > 1:
+        raise ProblemFileError(where, f"could be {', or '.join(map(_told, possible[:4]))}", "save the layers as W1, b1, W2, ... (out, in)")
+    return _read(arrays, possible[0])
 
 
 def _read(arrays: dict[str, np.ndarray], reading: Reading) -> tuple[dict, dict]:

@@ -168,9 +168,9 @@ def load_network(path: str | Path, *, weights: Sequence[str] | None = None, trus
         As :func:`load_problem`.
     """
     path = Path(path)
-    found, rest = layers(read_arrays(path, trust=trust), str(path), weights=weights)
+    arrays, rest = layers(read_arrays(path, trust=trust), str(path), weights=weights)
     activation = _text(path, "activation", rest.pop("activation")) if "activation" in rest else "relu"
-    return from_parameters(found, activation), rest
+    return from_parameters(arrays, activation), rest
 
 
 def load_arrays(path: str | Path, *, trust: bool = False) -> dict[str, np.ndarray]:

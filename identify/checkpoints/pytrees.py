@@ -63,10 +63,10 @@ def _once(given: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     pairs = list(given)  # msgpack without its compiled part gives a generator
     if not all(isinstance(key, str) or (type(key) is int and 0 <= key < MAX_KEYS) for key, _ in pairs):
         raise InputError("a key that is neither a text nor the number of a layer")
-    found = {str(key): value for key, value in pairs}
-    if len(found) < len(pairs):
+    entries = {str(key): value for key, value in pairs}
+    if len(entries) < len(pairs):
         raise InputError("a name appears twice")
-    return found
+    return entries
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "", depth: int = MAX_DEPTH) -> Iterator[tuple[str, np.ndarray]]:

@@ -39,26 +39,26 @@ def readings(shapes: Shapes, weights: tuple[str, ...] | None = None) -> list[Rea
         return []
     numbered = given or all(re.search(r"\d", name) for name in order)
     orders = [order] if numbered or len(order) == 1 else [order, order[::-1]]
-    found: list[Reading] = []
+    possible: list[Reading] = []
     for chain in orders:
         lasts: list[tuple[str, ...]] = [()]
         if len(chain) == 1 and not given:  # one output, whose weights are a vector
             lasts = [(name,) for name in vectors if not _is_bias(name)]
         for last in lasts:
             for transposed in (False, True):
-                found += _networks((*chain, *last), transposed, vectors, shapes)
-    if len(found) < 2:
-        return found
+                possible += _networks((*chain, *last), transposed, vectors, shapes)
+    if len(possible) < 2:
+        return possible
     # Equinox and most frameworks write (out, in): kernels come with names
-    plain = [one for one in found if not one.transposed]
+    plain = [one for one in possible if not one.transposed]
     leaves = all(LEAF.fullmatch(name) for name in order)
     if leaves and len(plain) == 1:
         return plain
-    if not numbered and len(found) == 2:
-        first = [one for one in found if one.weights[0] == order[0]]
+    if not numbered and len(possible) == 2:
+        first = [one for one in possible if one.weights[0] == order[0]]
         if len(first) == 1 and _inputs(first[0], shapes) >= _outputs(first[0], shapes):
             return first
-    return found
+    return possible
 
 
 def _networks(chain: tuple[str, ...], transposed: bool, vectors: list[str], shapes: Shapes) -> list[Reading]:
@@ -70,12 +70,12 @@ def _networks(chain: tuple[str, ...], transposed: bool, vectors: list[str], shap
     rest = [name for name in vectors if name not in chain]
     needed = [name for name in rest if _is_bias(name) or LEAF.fullmatch(name)]
     unclear = [name for name in rest if name not in needed and shapes[name][0] in outs][:MAX_UNCLEAR]
-    found = []
+    possible = []
     for count in range(len(unclear) + 1):
         for taken in combinations(unclear, count):
             free = [name for name in rest if name in needed or name in taken]
-            found += [Reading(chain, way, transposed) for way in _biases(chain, outs, free, shapes)]
-    return found
+            possible += [Reading(chain, way, transposed) for way in _biases(chain, outs, free, shapes)]
+    return possible
 
 
 def _biases(chain: tuple[str, ...], outs: list[int], free: list[str], shapes: Shapes) -> list[tuple[str | None, ...]]:

@@ -75,16 +75,16 @@ def read_state_dict(path: Path, size: int, *, trust: bool = False) -> dict[str, 
         raise ProblemFileError(path, reason, "expected torch.save(model.state_dict(), ...)") from None
     if isinstance(content, (list, tuple)):  # gradients in the order of parameters
         content = numbered(content)
-    found = dict(_tensors(content, torch.Tensor)) if isinstance(content, dict) else {}
-    if not found:
+    tensors = dict(_tensors(content, torch.Tensor)) if isinstance(content, dict) else {}
+    if not tensors:
         raise ProblemFileError(
             path, f"holds {type(content).__name__}", "expected tensors by name, as model.state_dict() gives them, or a list of tensors"
         )
-    refuse_large(path, sum(tensor.numel() * tensor.element_size() for tensor in found.values()))
-    for name, tensor in found.items():
+    refuse_large(path, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+    for name, tensor in tensors.items():
         if tensor.numel() * tensor.element_size() > largest:
             raise ProblemFileError(path, f"{shown(name)} of shape {tuple(tensor.shape)} is larger than the file", "expected a dense tensor")
-    return {name: _array(path, name, tensor) for name, tensor in found.items()}
+    return {name: _array(path, name, tensor) for name, tensor in tensors.items()}
 
 
 def is_safe(version: object) -> bool:

@@ -347,8 +347,8 @@ class _Audit:
             key = (id(problem.system), problem.samples)
             if key not in self.measured:
                 self.measured[key] = (problem.system, error_bars(problem.system, *problem.data, perturbations={"unit": 1.0}))
-            found = self.measured[key][1]
-            bound, typical = (times(errors / found.scale, problem.change) for errors in (found.per_sample, found.typical))
+            bars = self.measured[key][1]
+            bound, typical = (times(errors / bars.scale, problem.change) for errors in (bars.per_sample, bars.typical))
             return bound, typical, np.full_like(typical, np.nan)
         return network_bars(problem, self.measured)
 
@@ -368,27 +368,29 @@ class _Audit:
         if tolerance is not None:  # a refusal by the residual alone would say nothing of the samples, which are compared with the truth
             tolerance = SLACK * problem.change if self.is_deep else min(tolerance, LARGEST)
         try:
-            found = recover(problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=share_of_time(), judge=False)
+            recovery = recover(
+                problem.seen, samples=problem.samples, tolerance=tolerance, seed=self.seed, budget=share_of_time(), judge=False
+            )
         except (RecoveryError, TooLargeError) as error:
             late = _late(getattr(error, "evidence", {}))
             return np.full(problem.samples, np.inf), str(error), late
-        late = _late(found.evidence)
+        late = _late(recovery.evidence)
         # errors along a scale that (S) leaves free are not what bars are about
-        group = found.ambiguity if self.is_deep else ambiguity_of(replace(problem.seen, labels=None))
-        return group.match(found.X, found.c, *problem.data).errors, "", late
+        group = recovery.ambiguity if self.is_deep else ambiguity_of(replace(problem.seen, labels=None))
+        return group.match(recovery.X, recovery.c, *problem.data).errors, "", late
 
     def unrolled(self, system: StepsSystem, problem: Problem) -> tuple[Float[np.ndarray, " n"], str, str]:
         """The same by training unrolled."""
         assert problem.data is not None
         try:
-            found = recover(system, samples=problem.samples, seed=self.seed, budget=share_of_time(), judge=False)
+            recovery = recover(system, samples=problem.samples, seed=self.seed, budget=share_of_time(), judge=False)
         except (RecoveryError, TooLargeError) as error:
             evidence = getattr(error, "evidence", {})
             late = _late(evidence)
             if evidence.get("interrupted") is not None:  # a search that had no time says nothing
                 return np.full(problem.samples, np.nan), "", "training unrolled"
             return np.full(problem.samples, np.inf), str(error), late
-        return found.match(*problem.data).errors, "", _late(found.evidence)
+        return recovery.match(*problem.data).errors, "", _late(recovery.evidence)
 
 
 def _spread(choices: Sequence[int], count: int) -> set[int]:

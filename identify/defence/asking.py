@@ -54,12 +54,12 @@ def given_problem(system: Any, X: Any, c: Any, seed: int) -> tuple[KKTSystem, np
         raise InputError("data: received X or c alone, expected both samples and multipliers, or neither to recover them")
     if X is not None:
         return system, X, c, ()
-    found = recover(system, seed=seed, budget=share_of_time(0.5), judge=False)  # nothing goes on without it
+    recovery = recover(system, seed=seed, budget=share_of_time(0.5), judge=False)  # nothing goes on without it
     return (
         system,
-        found.X,
-        found.c,
-        (f"no data were given: these are the {len(found.X)} samples that recover found, which need not be the data",),
+        recovery.X,
+        recovery.c,
+        (f"no data were given: these are the {len(recovery.X)} samples that recover found, which need not be the data",),
     )
 
 

@@ -268,24 +268,24 @@ class DefenceCurve:
             if state != previous:
                 lines += textwrap.wrap(f"{row[0]}: {self.statement(k)}", width, initial_indent="  - ", subsequent_indent="    ")
             previous = state
-        said = [self.cut] * bool(self.cut) + ([str(self.advice()), str(self.calibration())] if self._further else [])
+        sentences = [self.cut] * bool(self.cut) + ([str(self.advice()), str(self.calibration())] if self._further else [])
         if self.approximate:
-            said.append("model near: the equations of one step at the mean of the path stand for those of several steps")
+            sentences.append("model near: the equations of one step at the mean of the path stand for those of several steps")
         if self.tried is Tried.UNROLLED:
-            said.append(f"observed: {self.tried}")
+            sentences.append(f"observed: {self.tried}")
         if self.excluded is not None:
             guess = "any attack without prior knowledge (a sample uniform in a ball) is excluded, but for a chance of 1 %"
-            said.append(f"{guess}, from about {self.excluded:.2g} on")
-        for text in said:
+            sentences.append(f"{guess}, from about {self.excluded:.2g} on")
+        for text in sentences:
             lines += textwrap.wrap(text, width, initial_indent="  - ", subsequent_indent="    ")
         return "\n".join(lines)
 
     def _observed(self, at: int) -> str:
         known = self.observed[at][~np.isnan(self.observed[at])]
-        found = known[np.isfinite(known)]
-        if at in self.stopped or (len(known) and not len(found)):
+        finite = known[np.isfinite(known)]
+        if at in self.stopped or (len(known) and not len(finite)):
             return "none"
-        return _worst(found) + f" ({len(found)} of {len(known)})" * (len(found) < len(known))
+        return _worst(finite) + f" ({len(finite)} of {len(known)})" * (len(finite) < len(known))
 
 
 @dataclass(frozen=True, eq=False)

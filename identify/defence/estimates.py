@@ -57,17 +57,17 @@ def network_bars(problem: Problem, kept: dict[Any, Any]) -> tuple[np.ndarray, np
         shift = separation_shift(problem)
         return shift / scale, shift / scale, np.full(len(X), np.nan)
     if problem.systematic:
-        found = information(problem.system, X, c, noise, change)
-        shift = np.full(len(X), np.nan) if found.shift is None else np.where(np.isfinite(found.typical), found.shift, np.inf)
+        fisher = information(problem.system, X, c, noise, change)
+        shift = np.full(len(X), np.nan) if fisher.shift is None else np.where(np.isfinite(fisher.typical), fisher.shift, np.inf)
         return shift / scale, shift / scale, np.full(len(X), np.nan)
     key = (id(problem.system), problem.samples, tuple(float(f"{value / size:.{ALIKE}g}") for value in noise.values()))
     if key not in kept:
         unit = {name: value / size for name, value in noise.items()}
         kept[key] = (problem.system, information(problem.system, X, c, unit))
-    found = kept[key][1]
-    largest = (found.typical + (-2 * np.log(EXCEEDED)) ** 0.5 * found.largest) * size
-    informed = found.informed * size if problem.deviation is not None else np.full(len(X), np.nan)
-    return largest / scale, found.typical * size / scale, informed / scale
+    fisher = kept[key][1]
+    largest = (fisher.typical + (-2 * np.log(EXCEEDED)) ** 0.5 * fisher.largest) * size
+    informed = fisher.informed * size if problem.deviation is not None else np.full(len(X), np.nan)
+    return largest / scale, fisher.typical * size / scale, informed / scale
 
 
 def separation_shift(problem: Problem) -> Float[np.ndarray, " n"]:

@@ -29,8 +29,8 @@ def interpolant(f: Callable[..., Any], degree: int, interval: Any) -> list[float
         raise ActivationError(f"f: not finite on [{low:g}, {high:g}]; expected a function that is")
     # coefficients at rounding level (those of the wrong parity) would change the ambiguity group
     size = max(abs(low), abs(high), 1.0) ** np.arange(len(coefficients))
-    kept = np.where(np.abs(coefficients) * size > ROUNDING * np.abs(coefficients * size).max(), coefficients, 0.0)
-    return kept.tolist()
+    significant = np.where(np.abs(coefficients) * size > ROUNDING * np.abs(coefficients * size).max(), coefficients, 0.0)
+    return significant.tolist()
 
 
 def distance(f: Callable[..., Any], g: Callable[..., Any], interval: Any) -> float:

@@ -182,9 +182,9 @@ class ExposedRow:
 
     def limits(self) -> str:
         """The numbers of samples for which the answer to the last column is yes and no."""
-        said = [f"proved up to n = {self.proved_up_to}"] if self.proved_up_to else []
-        said += [] if self.excluded_from is None else [f"excluded from n = {self.excluded_from} on"]
-        return ", ".join(said)
+        clauses = [f"proved up to n = {self.proved_up_to}"] if self.proved_up_to else []
+        clauses += [] if self.excluded_from is None else [f"excluded from n = {self.excluded_from} on"]
+        return ", ".join(clauses)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON values."""
@@ -290,5 +290,5 @@ class Exposure:
         return self.explain()
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{row.name} {row.samples.status.word}" for row in self.rows)
-        return f"Exposure({self.samples} samples; determined by: {said})"
+        statuses = ", ".join(f"{row.name} {row.samples.status.word}" for row in self.rows)
+        return f"Exposure({self.samples} samples; determined by: {statuses})"

@@ -75,19 +75,19 @@ def gradients_of(model: Any, *, like: Any = None, stack: Stack | None = None) ->
             )
         steps = torch_stacks.steps_of(model, stack)
         held = dict(_parameters(steps))
-        found = {path: value.grad for path, value in held.items() if value is not None and value.grad is not None}
+        gradients = {path: value.grad for path, value in held.items() if value is not None and value.grad is not None}
         advice = "call loss.backward() first"
     elif isinstance(like, Network) or (isinstance(like, Mapping) and _framework(like) != "torch"):
         return _by_name(model, like.parameters if isinstance(like, Network) else like, stack)
     else:
-        steps, found = _steps(like, stack), dict(leaves(model))
+        steps, gradients = _steps(like, stack), dict(leaves(model))
         if _framework(like) == "torch":
-            found = _by_parameter(found, like, steps)
+            gradients = _by_parameter(gradients, like, steps)
         advice = "expected the gradients by the parameters of this model, in a tree of the same structure"
-    _refuse_weights([(value, found.get(path)) for path, value in _parameters(steps)])
+    _refuse_weights([(value, gradients.get(path)) for path, value in _parameters(steps)])
     layers: Gradients = {}
     for number, layer in enumerate((step for step in steps if isinstance(step, Dense)), 1):
-        dW, db = (found.get(path) for path in layer.paths)
+        dW, db = (gradients.get(path) for path in layer.paths)
         for name, part, value in zip(layer.names, (dW, db), (layer.weights, layer.bias), strict=True):
             if part is not None and (value is None or np.shape(part) != np.shape(value)):
                 expected = "none, because the layer has no such parameter" if value is None else str(tuple(value.shape))
@@ -204,10 +204,10 @@ def _layers(arrays: dict[str, Any], argument: str, stack: Stack | None) -> dict[
     from identify.checkpoints import layers
 
     weights = None if stack is None else [_weights_named(arrays, name) for name in ([stack] if isinstance(stack, str) else stack)]
-    found, rest = layers(arrays, argument, weights=weights)
+    named, rest = layers(arrays, argument, weights=weights)
     if rest:
         raise ShapeError(f"{argument}: has {', '.join(rest)} beside dense layers; expected weights and biases of dense layers only")
-    return found
+    return named
 
 
 def _weights_named(arrays: Mapping[str, Any], name: str) -> str:
@@ -215,7 +215,7 @@ def _weights_named(arrays: Mapping[str, Any], name: str) -> str:
     if name in arrays:
         return name
     pattern = re.compile(rf"(.*[./])?{re.escape(str(name))}[./](weight|kernel)")
-    found = [candidate for candidate in arrays if pattern.fullmatch(candidate)]
-    if len(found) != 1:
-        raise InputError(f"stack: {name} means {', '.join(found) or 'none'} of the arrays; expected one of {', '.join(arrays)}")
-    return found[0]
+    candidates = [candidate for candidate in arrays if pattern.fullmatch(candidate)]
+    if len(candidates) != 1:
+        raise InputError(f"stack: {name} means {', '.join(candidates) or 'none'} of the arrays; expected one of {', '.join(arrays)}")
+    return candidates[0]

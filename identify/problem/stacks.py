@@ -187,15 +187,15 @@ def refuse_shared(held: Sequence[tuple[str, Any]]) -> None:
 
 def part_of(model: Any, name: str) -> tuple[Any, Path]:
     """The part of a model that a dotted name means, and its path."""
-    found, path = model, tuple(name.split("."))
+    part, path = model, tuple(name.split("."))
     for number, key in enumerate(path):
-        held = children(found)
+        held = children(part)
         if key not in held:
             inside = f" in {'.'.join(path[:number])}" * bool(number)
             listed = ", ".join(list(held)[:LISTED]) or "no parts"
             raise ShapeError(f"stack: there is no {key}{inside}; expected the name of a part of the model, which has {listed}")
-        found = held[key]
-    return found, path
+        part = held[key]
+    return part, path
 
 
 def named_parts(model: Any, stack: str | Sequence[str] | None) -> list[tuple[Any, Path]]:

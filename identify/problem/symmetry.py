@@ -41,8 +41,8 @@ def group_of(activations: Sequence[Activation], biases: Sequence[bool], seen: Se
 def symmetry_of(system: KKTSystem) -> Ambiguity:
     """:func:`group_of` the observed updates of a network."""
     net = system.network
-    seen = [(update.W is not None, update.bias is not None) for update in system.updates]
-    return group_of(net.activations, [bias is not None for bias in net.biases], seen)
+    observed = [(update.W is not None, update.bias is not None) for update in system.updates]
+    return group_of(net.activations, [bias is not None for bias in net.biases], observed)
 
 
 def homogeneity(sigma: Activation, derivative_only: bool) -> int:

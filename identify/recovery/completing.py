@@ -157,22 +157,22 @@ def _completed(W: Any, bias: Any, most: int | None, seed: int, progress: Callabl
     while True:
         rank += 1
         rows, columns = _rich(known, rank)
-        part, seen = matrix[np.ix_(rows, columns)] / size, known[np.ix_(rows, columns)]
+        part, present = matrix[np.ix_(rows, columns)] / size, known[np.ix_(rows, columns)]
         allowed = most is None or rank <= most
-        if not allowed or seen.size == 0 or seen.sum() < SPARE * rank * (sum(seen.shape) - rank) or rank >= min(seen.shape):
+        if not allowed or present.size == 0 or present.sum() < SPARE * rank * (sum(present.shape) - rank) or rank >= min(present.shape):
             share = float(known.mean())
             raise InapplicableError.of(Failure.INCOMPLETE, rank=rank - 1, share=share, entries=int(known.size - known.sum()))
         progress(f"rank {rank}")
-        fit = _fitted(part, seen, rank, precision)  # from zeros: a fit of lower rank is a saddle
+        fit = _fitted(part, present, rank, precision)  # from zeros: a fit of lower rank is a saddle
         if fit.misfit <= precision and fit.rate < SLOWEST:
             break
-    hidden = _hidden(seen, rank, np.random.default_rng(seed))
-    first = _fitted(np.where(hidden, np.nan, part), seen & ~hidden, rank, precision)
+    hidden = _hidden(present, rank, np.random.default_rng(seed))
+    first = _fitted(np.where(hidden, np.nan, part), present & ~hidden, rank, precision)
     held_out = float(np.sqrt(np.mean((first.matrix[hidden] - part[hidden]) ** 2)))
     if not held_out <= TOLD * max(fit.misfit, precision):
         raise InapplicableError.of(Failure.UNTOLD, rank=rank, held_out=held_out, misfit=fit.misfit)
     completed = np.full(matrix.shape, np.nan)
-    completed[np.ix_(rows, columns)] = scaled(np.where(seen, part, fit.matrix) * size, unit)
+    completed[np.ix_(rows, columns)] = scaled(np.where(present, part, fit.matrix) * size, unit)
     filled = int(np.sum(~np.isnan(completed)) - np.sum(known[np.ix_(rows, columns)]))
     if bias is None:
         return Completion(completed, None, rank, fit.misfit, held_out, fit.rate, filled)
@@ -224,11 +224,11 @@ def _solved(part: np.ndarray, seen: np.ndarray, factor: np.ndarray) -> np.ndarra
     refuse_above(8 * (len(seen) + len(factor)) * rank**2, f"a completion of rank {rank}")
     gram = (known @ (factor[:, :, None] * factor[:, None, :]).reshape(-1, rank**2)).reshape(-1, rank, rank)
     gram += np.finfo(float).eps * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(rank)
-    found = np.linalg.solve(gram, (values @ factor)[..., None])[..., 0]
+    coefficients = np.linalg.solve(gram, (values @ factor)[..., None])[..., 0]
     for _ in range(REFINEMENTS):
-        rest = values - known * (found @ factor.T)
-        found += np.linalg.solve(gram, (rest @ factor)[..., None])[..., 0]
-    return found
+        rest = values - known * (coefficients @ factor.T)
+        coefficients += np.linalg.solve(gram, (rest @ factor)[..., None])[..., 0]
+    return coefficients
 
 
 def _hidden(seen: np.ndarray, rank: int, rng: np.random.Generator) -> np.ndarray:

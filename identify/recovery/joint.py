@@ -77,15 +77,15 @@ def joint(reduced: Reduced, samples: int, search: Search) -> Iterator[Proposal]:
         X = random_points(net, rng, size * n).reshape(size, n, -1)
         c, _ = problem.multipliers(X)
         patterns = np.tile(system.labels, (size, 1)) if system.labels is not None else rng.choice([-1.0, 1.0], (size, n))
-        found = []
+        solutions = []
         for each in zip(X, c, patterns, strict=True):
             if not search.go_on():
                 break
             v, residual = solved(*each)
             multipliers = _split(v, n)[1][:, 0]
             if residual <= search.tolerance and (multipliers * each[2] >= 0).all():
-                found.append(v)
-        both = np.array(found).reshape(len(found), n, width)
+                solutions.append(v)
+        both = np.array(solutions).reshape(len(solutions), n, width)
         return {"X": both[:, :, :-1], "c": both[:, :, -1:]}
 
     evidence: dict = {}

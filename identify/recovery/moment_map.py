@@ -103,16 +103,16 @@ class MomentMap:
         """The transposed map. Cost O(m N d)."""
         W, A = self.net.W, self.net.A
         first, biases, second = unflatten(t, (W.shape, (len(W),), A.shape), self.observed, np.zeros)
-        found = []
+        columns = []
         for o in range(len(A)):
             for part in self.parts:
                 k = part.k
                 values = A[o] * self.slopes[k + 1] * biases + self.slopes[k] * second[o]
                 if k:
-                    found.append(part.transposed((A[o] * self.slopes[k])[:, None] * first + W * (values / k)[:, None]))
+                    columns.append(part.transposed((A[o] * self.slopes[k])[:, None] * first + W * (values / k)[:, None]))
                 else:
-                    found.append(values.sum(keepdims=True))
-        return np.concatenate(found)
+                    columns.append(values.sum(keepdims=True))
+        return np.concatenate(columns)
 
     @property
     def seconds(self) -> float:

@@ -213,12 +213,12 @@ def recover(
     if known is not None:
         known = known[0], scaled(known[1], k)
     with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
-        work, found = _recover(usual, options, known)
-        found = replace(found, c=scaled(found.c, -k)) if k else found
+        work, recovery = _recover(usual, options, known)
+        recovery = replace(recovery, c=scaled(recovery.c, -k)) if k else recovery
         if not judge:
-            return found
+            return recovery
         progress("judging the data exactly")
-        return doubted(replace(found, uniqueness=judged(system, found, work.precision, seconds_left())))
+        return doubted(replace(recovery, uniqueness=judged(system, recovery, work.precision, seconds_left())))
 
 
 def _in_usual_units(system: Any) -> tuple[Any, int]:
@@ -248,9 +248,9 @@ def _recover(system: KKTSystem, options: Options, known: tuple[np.ndarray, np.nd
     work = work_for(samples)
     method, needs_side_equations = options.method, work.needs_side_equations(options.method)
     if method in ("auto", "algebraic") and not needs_side_equations:
-        found = _by_algebra(work, method, known, certain=certain)
-        if found is not None:
-            return work, found
+        recovery = _by_algebra(work, method, known, certain=certain)
+        if recovery is not None:
+            return work, recovery
     if not certain and not needs_side_equations and method in ("auto", "birth") and options.checkpoint is None:
         first = _first_number(work)
         if first is not None:

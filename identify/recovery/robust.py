@@ -85,11 +85,11 @@ class _Near(Intervals):
     room: Float[np.ndarray, "n 1"]
 
     def dot(self, A: Enclosure, matrix: Float[np.ndarray, "k columns"]) -> Enclosure:
-        found = super().dot(A, matrix)
+        product = super().dot(A, matrix)
         if A is not self.X:
-            return found
+            return product
         rounding = Enclosure.of(A.mid).dot(matrix).rad
-        return Enclosure(found.mid, np.minimum(found.rad, rounding + MARGIN * self.room * np.linalg.norm(matrix, axis=0)))
+        return Enclosure(product.mid, np.minimum(product.rad, rounding + MARGIN * self.room * np.linalg.norm(matrix, axis=0)))
 
 
 def scope_that_carries_over(system: KKTSystem, found: Recovery, report: Report) -> Scope | None:

@@ -40,8 +40,8 @@ def splitting(reduced: Reduced, samples: int, search: Search) -> Iterator[Propos
     deadline = np.inf if search.deadline is None else search.deadline
 
     def chunk(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        found = solve_by_splitting(equations, samples, rng, starts=size, spread=start_scale(reduced.network), deadline=deadline)
-        good = [(X, c) for X, c, residual in found if residual <= search.tolerance]
+        points = solve_by_splitting(equations, samples, rng, starts=size, spread=start_scale(reduced.network), deadline=deadline)
+        good = [(X, c) for X, c, residual in points if residual <= search.tolerance]
         sizes = reduced.network.n_inputs, reduced.network.n_outputs
         X, c = (np.array([pair[k] for pair in good]).reshape(len(good), samples, size) for k, size in enumerate(sizes))
         return {"X": X, "c": c}
@@ -121,9 +121,9 @@ def solve_by_splitting(
     d, outputs = objective.n_inputs, equations.network.n_outputs
     inner = LevenbergMarquardt(steps=STEPS, capacity=samples + 1, radius=RADIUS * spread * d**0.5, gain=LOWER / 100)
     norm = np.linalg.norm(equations.target)
-    found: list[tuple[np.ndarray, np.ndarray, float]] = []
+    solutions: list[tuple[np.ndarray, np.ndarray, float]] = []
     for start in range(starts):
-        if found and time.monotonic() > deadline:
+        if solutions and time.monotonic() > deadline:
             break
         X, c = inner(objective, spread * rng.standard_normal((samples, d)), np.zeros((samples, outputs)))
         for _ in range(cycles):
@@ -131,9 +131,9 @@ def solve_by_splitting(
                 break
             X, c = _cycle(objective, inner, X, c, rng)
         X, c, _ = polish(equations, X, c)
-        found.append((X, c, float(np.linalg.norm(equations.residual(X, c)) / norm)))
-        progress(f"start {start + 1} of {starts}: best relative residual {min(residual for *_, residual in found):.1e}")
-    return sorted(found, key=lambda solution: solution[2])
+        solutions.append((X, c, float(np.linalg.norm(equations.residual(X, c)) / norm)))
+        progress(f"start {start + 1} of {starts}: best relative residual {min(residual for *_, residual in solutions):.1e}")
+    return sorted(solutions, key=lambda solution: solution[2])
 
 
 def _cycle(objective: KKTObjective, inner: Inner, X: np.ndarray, c: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -53,11 +53,11 @@ class Constraint:
             raise GridError(f"where: {text!r} cannot be read; {EXAMPLE}") from None
         if not isinstance(tree, ast.Compare) or not all(type(sign) in _COMPARISONS for sign in tree.ops):
             raise GridError(f"where: {text!r} is not a comparison; {EXAMPLE}")
-        found = {name for side in (tree.left, *tree.comparators) for name in _names(side, text)} - set(_WORDS)
-        unknown = sorted(found - set(names))
+        named = {name for side in (tree.left, *tree.comparators) for name in _names(side, text)} - set(_WORDS)
+        unknown = sorted(named - set(names))
         if unknown:
             raise GridError(f"where: {text!r} names {', '.join(unknown)}, expected some of {', '.join(names)}")
-        return cls(text, tree, frozenset(found))
+        return cls(text, tree, frozenset(named))
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether the comparison is true of these values. Raises :class:`GridError` if they cannot be compared."""

@@ -42,10 +42,10 @@ def thresholds_curves(rows: Sequence[Row], x: str | None) -> Figure:
         for name, (label, colour, marker, line) in LINES.items():
             at, heights = [], []
             for value in values_of(panel.rows, across):
-                found = [row[name] for row in panel.rows if row.get(across) == value and row[name] is not None]
-                if found:
+                values = [row[name] for row in panel.rows if row.get(across) == value and row[name] is not None]
+                if values:
                     at.append(_position(value, xs))
-                    heights.append(max(found))  # a proof from one seed is a proof; not_identifiable is one number, or open
+                    heights.append(max(values))  # a proof from one seed is a proof; not_identifiable is one number, or open
             axes.plot(at, heights, color=colour, marker=marker, markersize=4, linewidth=1.2, linestyle=line, label=label)
         _label(axes, across, "samples")
         if _are_texts(xs):

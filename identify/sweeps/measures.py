@@ -38,8 +38,8 @@ def thresholds(task: Task) -> dict[str, Any]:
     """``largest_identifiable``: up to how many generic samples a generic network of these sizes determines them."""
     from identify.conditions.thresholds import largest_identifiable
 
-    found = largest_identifiable(task.configuration, seed=task.seed).to_dict()
-    return {name: found[name] for name in RESULTS["thresholds"]}
+    largest = largest_identifiable(task.configuration, seed=task.seed).to_dict()
+    return {name: largest[name] for name in RESULTS["thresholds"]}
 
 
 def recovery(task: Task) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def recovery(task: Task) -> dict[str, Any]:
         size = task.noise * norm(system.target) / np.linalg.norm(direction)
         system = system.with_target(system.target + size * direction)
     try:
-        found = recover(
+        recovered = recover(
             system,
             samples=task.samples,
             method=task.method,
@@ -67,9 +67,9 @@ def recovery(task: Task) -> dict[str, Any]:
         )
     except RecoveryError as error:
         return {"success": False, "relative_error": None, "residual": None, "solved_by": "", "not_recovered": str(error)}
-    worst = float(found.match(truth.X, truth.c).errors.max())
+    worst = float(recovered.match(truth.X, truth.c).errors.max())
     success = worst <= task.tolerance
-    return {"success": success, "relative_error": worst, "residual": found.residual, "solved_by": found.method, "not_recovered": ""}
+    return {"success": success, "relative_error": worst, "residual": recovered.residual, "solved_by": recovered.method, "not_recovered": ""}
 
 
 MEASURES: dict[str, Callable[[Any], dict[str, Any]]] = {

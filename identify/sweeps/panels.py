@@ -46,10 +46,10 @@ def by_number(rows: Sequence[Row]) -> list[str]:
 
 def values_of(rows: Sequence[Row], name: str) -> list[Any]:
     """Values of a parameter in these rows: numbers by size, strings in their order; missing values come first."""
-    found = dict.fromkeys(row.get(name) for row in rows)
-    if all(isinstance(value, (int, float)) or value is None for value in found):
-        return sorted(found, key=lambda value: -1 if value is None else value)
-    return list(found)
+    values = dict.fromkeys(row.get(name) for row in rows)
+    if all(isinstance(value, (int, float)) or value is None for value in values):
+        return sorted(values, key=lambda value: -1 if value is None else value)
+    return list(values)
 
 
 def panels_of(rows: Sequence[Row], axes: Sequence[str]) -> list[Panel]:

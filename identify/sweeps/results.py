@@ -47,11 +47,11 @@ class Sweep:
         """Every outcome, in the order of the tasks; damaged files are left out and counted."""
         for key in self.store.keys() if self.keys is None else self.keys:
             try:
-                found = self.store.load(key)
+                result = self.store.load(key)
             except DamagedError:
                 continue
-            if found is not None:
-                yield found
+            if result is not None:
+                yield result
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -59,11 +59,11 @@ class Sweep:
         states = Counter[str]()
         for key in self.store.keys() if self.keys is None else self.keys:
             try:
-                found = self.store.load(key)
+                result = self.store.load(key)
             except DamagedError:
                 states["damaged"] += 1
             else:
-                states["missing" if found is None else found.state] += 1
+                states["missing" if result is None else result.state] += 1
         return {state: states[state] for state in ("done", "failed", "missing", "damaged")}
 
     def table(self, *, where: str | Sequence[str] = ()) -> list[dict[str, Any]]:

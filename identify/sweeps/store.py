@@ -107,7 +107,7 @@ class Store:
     def is_done(self, key: str) -> bool:
         """Whether the store has a result that can be trusted."""
         try:
-            found = self.load(key)
+            result = self.load(key)
         except DamagedError:
             return False
-        return found is not None and found.state == "done"
+        return result is not None and result.state == "done"

@@ -229,13 +229,13 @@ def _missing(store: Store, tasks: Mapping[str, AnyTask], retry_failed: bool) -> 
     missing, failures = [], 0
     for key in sorted(tasks):
         try:
-            found = store.load(key)
+            result = store.load(key)
         except DamagedError:
-            found = None
-        if found is None or (found.state == "failed" and retry_failed):
+            result = None
+        if result is None or (result.state == "failed" and retry_failed):
             missing.append(tasks[key])
         else:
-            failures += found.state == "failed"
+            failures += result.state == "failed"
     start = secrets.randbelow(len(missing)) if missing else 0
     return missing[start:] + missing[:start], failures
 

@@ -116,20 +116,20 @@ def batch_of(task: UpdateTask) -> dict[str, Any]:
 
     system = system_of(task)
     try:
-        found = recover(system, samples=task.samples, seed=task.seed, budget=task.budget)
+        recovery = recover(system, samples=task.samples, seed=task.seed, budget=task.budget)
     except RecoveryError as error:
         counted = _counted(error.evidence, task.samples)
         nothing = {"counted": counted, "recovered": 0, "status": "", "error_bar": None, "residual": None, "solved_by": ""}
         return nothing | {"not_recovered": str(error)}
-    bars = found.relative_error_bars
+    bars = recovery.relative_error_bars
     worst = float(np.max(bars, initial=0.0))
     return {
-        "counted": max(_counted(found.evidence, task.samples) or 0, found.n_samples),
-        "recovered": found.n_samples,
-        "status": found.uniqueness.status.value,
+        "counted": max(_counted(recovery.evidence, task.samples) or 0, recovery.n_samples),
+        "recovered": recovery.n_samples,
+        "status": recovery.uniqueness.status.value,
         "error_bar": worst if np.isfinite(worst) else None,
-        "residual": found.residual,
-        "solved_by": found.method,
+        "residual": recovery.residual,
+        "solved_by": recovery.method,
         "not_recovered": "",
     }
 

@@ -286,8 +286,8 @@ class LayerEquations:
     def _sign(self, layer: int, at: int) -> Expr:
         place, which = divmod(at, 2 * len(self._lines(layer).breakpoints))
         i, j = divmod(place, self.names.widths[layer])
-        found = conditions(self._lines(layer), self.indicators(layer, i, j), self.before(layer, i, j), rational)
-        return _relation(*found[which])
+        signs = conditions(self._lines(layer), self.indicators(layer, i, j), self.before(layer, i, j), rational)
+        return _relation(*signs[which])
 
     def _end(self, layer: int, starts: np.ndarray, at: int) -> Expr:
         assert self.pattern is not None

