@@ -28,46 +28,45 @@ SECONDS = 1.0
 """Wall-clock time for the conditions, at most: those that would take longer are left out."""
 BATCH_SECONDS = 2.0
 """The same for a batch of any network: two passes in intervals take that long for some sixty samples of a classifier of digits."""
-
-
-def judged(system: KKTSystem, found: Recovery, precision: Precision, left: float | None) -> Uniqueness:
-    """The uniqueness of recovered data, as far as it is known, at a cost of about a second at most.
-
-    ``left``: seconds of the budget, None without one.
-    """
-    missed = precision.source is not Source.FORMAT and found.residual > precision.allowed
-    if missed:
-        numbers = {"residual": found.residual, "allowed": precision.allowed}
-        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.RESIDUAL, numbers=numbers)
-    numbers = {"samples": found.n_samples, "residual": found.residual}
-    report, undecided = _report(system, found, SECONDS if left is None else min(SECONDS, left))
-    if report is not None and report.verdict is Verdict.NOT_UNIQUE:
-        return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
-    if report is not None and report.verdict is Verdict.UNIQUE:
-        if not carries_over(system, found, report):
-            return _withheld(found, report)
-        return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
-    return _by_starts(found, undecided)
-
-
 REACH = 3.0
 """Samples whose distance is so many standard errors are hardly told apart."""
 COMPLETE = (UniquenessReason.SEPARATED, UniquenessReason.KERNEL)
 """Reasons with which separation returns all samples, and nothing speaks against them."""
 
 
-def judged_batch(system: KKTSystem, found: Recovery, left: float | None) -> Uniqueness:
+def judged(system: KKTSystem, recovery: Recovery, precision: Precision, left: float | None) -> Uniqueness:
+    """The uniqueness of recovered data, as far as it is known, at a cost of about a second at most.
+
+    ``left``: seconds of the budget, None without one.
+    """
+    missed = precision.source is not Source.FORMAT and recovery.residual > precision.allowed
+    if missed:
+        numbers = {"residual": recovery.residual, "allowed": precision.allowed}
+        return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.RESIDUAL, numbers=numbers)
+    numbers = {"samples": recovery.n_samples, "residual": recovery.residual}
+    report, undecided = _report(system, recovery, SECONDS if left is None else min(SECONDS, left))
+    if report is not None and report.verdict is Verdict.NOT_UNIQUE:
+        return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
+    if report is not None and report.verdict is Verdict.UNIQUE:
+        if not carries_over(system, recovery, report):
+            return _withheld(recovery, report)
+        return Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, report.scope, numbers=numbers)
+    return _by_starts(recovery, undecided)
+
+
+def judged_batch(system: KKTSystem, recovery: Recovery, left: float | None) -> Uniqueness:
     """The same for a batch that separation found: its own evidence, unless a theorem says more."""
-    own = found.uniqueness
-    if own.reason not in COMPLETE or found.residual > Precision.of(system).allowed:
+    own = recovery.uniqueness
+    if own.reason not in COMPLETE or recovery.residual > Precision.of(system).allowed:
         return own
-    report, undecided = _report(system, found, BATCH_SECONDS if left is None else min(BATCH_SECONDS, left))
-    numbers = {"samples": found.n_samples, "residual": found.residual}
+    report, undecided = _report(system, recovery, BATCH_SECONDS if left is None else min(BATCH_SECONDS, left))
+    numbers = {"samples": recovery.n_samples, "residual": recovery.residual}
     if report is not None and report.verdict is Verdict.NOT_UNIQUE:
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
     if report is None or report.verdict is not Verdict.UNIQUE:
-        return own if _has_equations_to_spare(system, found.n_samples) else replace(own, status=UniquenessStatus.UNKNOWN, reason=undecided)
-    proved = scope_that_carries_over(system, found, report)
+        is_supported = _has_equations_to_spare(system, recovery.n_samples)
+        return own if is_supported else replace(own, status=UniquenessStatus.UNKNOWN, reason=undecided)
+    proved = scope_that_carries_over(system, recovery, report)
     return own if proved is None else Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, proved, numbers=numbers)
 
 
@@ -83,12 +82,12 @@ def _has_equations_to_spare(system: KKTSystem, samples: int) -> bool:
     return moment_count(net.n_inputs, list(degrees), net.n_outputs) > samples * (net.n_inputs + net.n_outputs)
 
 
-def doubted(found: Recovery) -> Recovery:
+def doubted(recovery: Recovery) -> Recovery:
     """The same recovery, without support for it if some samples are as near each other as their error bars reach."""
-    size = int(exponent(found.X))
-    X, bars = scaled(found.X, -size), scaled(found.error_bars, -size)
-    if not found.uniqueness.is_supported or len(X) < 2:
-        return found
+    size = int(exponent(recovery.X))
+    X, bars = scaled(recovery.X, -size), scaled(recovery.error_bars, -size)
+    if not recovery.uniqueness.is_supported or len(X) < 2:
+        return recovery
     squares = np.sum(X**2, axis=1)
     distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * X @ X.T, 0.0))
     np.fill_diagonal(distances, np.inf)
@@ -96,17 +95,17 @@ def doubted(found: Recovery) -> Recovery:
     exact = np.linalg.norm(X - X[nearest], axis=1)  # products cancel for samples so near each other
     close = int(np.sum(exact <= REACH * np.nan_to_num(np.maximum(bars, bars[nearest]), nan=0.0)))
     if not close:
-        return found
-    numbers = {"samples": found.n_samples, "close": close}
-    return replace(found, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.CLOSE, numbers=numbers))
+        return recovery
+    numbers = {"samples": recovery.n_samples, "close": close}
+    return replace(recovery, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.CLOSE, numbers=numbers))
 
 
-def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:
+def _report(system: KKTSystem, recovery: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:
     """The report about the recovered data, and why it does not decide if it does not."""
     if seconds <= 0:
         return None, UniquenessReason.TIME
     try:
-        report = decide(system, data=(found.X, found.c), seed=found.seed, budget=seconds)
+        report = decide(system, data=(recovery.X, recovery.c), seed=recovery.seed, budget=seconds)
     except TooLargeError:
         return None, UniquenessReason.MEMORY
     except OutOfTimeError:
@@ -114,7 +113,7 @@ def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report 
     except InputError:  # coincident samples whose multipliers have no exact sum, labels that do not fit: no question about exact data
         return None, UniquenessReason.UNDECIDED
     except KeyboardInterrupt:
-        found.evidence["interrupted"] = Stopped.INTERRUPTED
+        recovery.evidence["interrupted"] = Stopped.INTERRUPTED
         return None, UniquenessReason.INTERRUPTED
     if report.verdict is Verdict.LOCALLY_UNIQUE:
         return report, UniquenessReason.ISOLATED
@@ -122,22 +121,22 @@ def _report(system: KKTSystem, found: Recovery, seconds: float) -> tuple[Report 
     return report, UniquenessReason.TIME if late else UniquenessReason.UNDECIDED
 
 
-def _withheld(found: Recovery, report: Report) -> Uniqueness:
+def _withheld(recovery: Recovery, report: Report) -> Uniqueness:
     """The rest of a proof that does not hold for all data within the error bars."""
-    if np.isinf(found.error_bars).any():
-        return _by_starts(found, UniquenessReason.FREE)
+    if np.isinf(recovery.error_bars).any():
+        return _by_starts(recovery, UniquenessReason.FREE)
     condition = rests_on_exact_numbers(report)
     if condition is None:
-        return _by_starts(found, UniquenessReason.ROUNDED)
-    known = _by_starts(found, UniquenessReason.EXACT_ONLY)
+        return _by_starts(recovery, UniquenessReason.ROUNDED)
+    known = _by_starts(recovery, UniquenessReason.EXACT_ONLY)
     return replace(known, numbers=known.numbers | {"condition": condition})
 
 
-def _by_starts(found: Recovery, undecided: UniquenessReason) -> Uniqueness:
+def _by_starts(recovery: Recovery, undecided: UniquenessReason) -> Uniqueness:
     """The evidence of the random starts of a search, when the conditions do not decide."""
-    starts = found.evidence.get("uniqueness")
+    starts = recovery.evidence.get("uniqueness")
     if starts is None:
-        return Uniqueness(UniquenessStatus.UNKNOWN, undecided, numbers={"samples": found.n_samples, "residual": found.residual})
+        return Uniqueness(UniquenessStatus.UNKNOWN, undecided, numbers={"samples": recovery.n_samples, "residual": recovery.residual})
     numbers = {name: starts[name] for name in ("starts", "converged", "solutions")}
     if starts["solutions"] > 1:
         return Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS, numbers=numbers)

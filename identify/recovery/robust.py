@@ -51,20 +51,20 @@ def rests_on_exact_numbers(report: Report) -> str | None:
     return next((name for name in ONLY_EXACT if name in proved), None)
 
 
-def carries_over(system: KKTSystem, found: Recovery, report: Report) -> bool:
+def carries_over(system: KKTSystem, recovery: Recovery, report: Report) -> bool:
     """Whether the conditions that prove uniqueness of the recovered numbers hold beyond their error bars.
 
     Cost O(n^3), and that of up to 3000 small eigenvalue problems for each Kruskal rank.
     """
     if rests_on_exact_numbers(report) is not None:
         return False
-    size = float(np.sqrt((found.X**2).sum(axis=1).mean())) or 1.0
-    error = float(found.error_bars.max()) / size
+    size = float(np.sqrt((recovery.X**2).sum(axis=1).mean())) or 1.0
+    error = float(recovery.error_bars.max()) / size
     degree = system.network.activation.degree
     least = max(SAFETY * degree * error, LEAST)
     if not least < 1:  # infinite, or not known
         return False
-    X, c = found.X / size, found.c.reshape(found.n_samples, -1)
+    X, c = recovery.X / size, recovery.c.reshape(recovery.n_samples, -1)
     conditions = {condition.name: condition for condition in report.conditions}
     if conditions["reduction"].holds and _smallest(_gram(X, (0, 1) if system.observed.bias else (1,))) <= least:
         return False
@@ -92,7 +92,7 @@ class _Near(Intervals):
         return Enclosure(product.mid, np.minimum(product.rad, rounding + MARGIN * self.room * np.linalg.norm(matrix, axis=0)))
 
 
-def scope_that_carries_over(system: KKTSystem, found: Recovery, report: Report) -> Scope | None:
+def scope_that_carries_over(system: KKTSystem, recovery: Recovery, report: Report) -> Scope | None:
     """The same for a network of any activation and depth: the scope of a proof, in intervals, for all data within the error bars.
 
     Which condition decided depends on the time that there was; any other one that proves uniqueness serves as well.
@@ -105,7 +105,7 @@ def scope_that_carries_over(system: KKTSystem, found: Recovery, report: Report) 
         condition = next((each for each in report.conditions if each.name == name), None)
         if condition is not None and condition.is_proved and not (name in ALMOST_EVERY and _is_doubted(report)):
             scope, _ = scope_by(condition, data_are_given=True)
-            if _carries_over(system, found, condition, scope):
+            if _carries_over(system, recovery, condition, scope):
                 return scope
     return None
 
@@ -115,20 +115,20 @@ def _is_doubted(report: Report) -> bool:
     return any(each.name == "competitors" and each.holds is False for each in report.conditions)
 
 
-def _carries_over(system: KKTSystem, found: Recovery, condition: Condition, scope: Scope) -> bool:
-    if not np.isfinite(found.error_bars).all():
+def _carries_over(system: KKTSystem, recovery: Recovery, condition: Condition, scope: Scope) -> bool:
+    if not np.isfinite(recovery.error_bars).all():
         return False
     if scope.network == "this network" and scope.data not in CELLS:
         return False
     if condition.name == "pattern" and condition.evidence["sets"] == "bases":
         return False
-    net, n = system.network, found.n_samples
-    question = NetworkQuestion.of_system(system, n, 0, (found.X, found.c.reshape(n, -1)))
-    lengths = np.maximum(np.linalg.norm(found.X, axis=1), 1e-300)
-    room = SAFETY * found.error_bars[:, None]
-    X = Enclosure(found.X, np.broadcast_to(room, found.X.shape))
+    net, n = system.network, recovery.n_samples
+    question = NetworkQuestion.of_system(system, n, 0, (recovery.X, recovery.c.reshape(n, -1)))
+    lengths = np.maximum(np.linalg.norm(recovery.X, axis=1), 1e-300)
+    room = SAFETY * recovery.error_bars[:, None]
+    X = Enclosure(recovery.X, np.broadcast_to(room, recovery.X.shape))
     ring = _Near(net.activations, X, room)
-    c = Enclosure(found.c.reshape(n, -1), np.abs(found.c.reshape(n, -1)) * room / lengths[:, None])
+    c = Enclosure(recovery.c.reshape(n, -1), np.abs(recovery.c.reshape(n, -1)) * room / lengths[:, None])
     at = passes(ring, net, X, c)
     if isinstance(net.activations[0], PiecewiseLinear) and pieces_within(net.activations[0], at.before[0])[1].any():
         return False
