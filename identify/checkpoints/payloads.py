@@ -67,14 +67,14 @@ def shaped_like(arrays: Mapping[str, np.ndarray], model: Mapping[str, np.ndarray
 
 def unread(arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Layers that mix samples or are not dense, each with the reason why it is not read."""
-    reasons: dict[str, str] = {}
+    refused: dict[str, str] = {}
     for name, value in arrays.items():
         *before, part = re.split(r"[./]", name)
         layer = ".".join(before)
         why = NOT_DENSE.get(part) or (BY_DIMENSIONS.get(np.ndim(value)) if part in ("weight", "kernel") else None)
-        if why is not None and (layer not in reasons or part in NOT_DENSE):
-            reasons[layer] = f"{shown(name)}: {why}"
-    return list(reasons.values())
+        if why is not None and (layer not in refused or part in NOT_DENSE):
+            refused[layer] = f"{shown(name)}: {why}"
+    return list(refused.values())
 
 
 def _sorted(arrays: Mapping[str, Any]) -> list[Any]:

@@ -24,7 +24,7 @@ from identify.problem.catalogue import BUILDERS, REFUSED, known_names, normal, p
 from identify.problem.formulas import EXAMPLE, MAX_DEGREE, MAX_TEXT, ActivationError, exact, horner, read_polynomial, written
 from identify.problem.formulas import product as product
 from identify.problem.formulas import root_group as root_group
-from identify.problem.functions import EVEN, FLOATS, FORMULAS, HIGHEST_ORDER, ODD_UP_TO_A_CONSTANT, jax_kernel
+from identify.problem.functions import EVEN, FLOATS, FORMULAS, HIGHEST_ORDER, ODD_UP_TO_A_CONSTANT, as_numbers, jax_kernel
 from identify.problem.lines import Lines
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.spellings import coefficients_of, name_of
@@ -266,7 +266,7 @@ class Polynomial(Activation):
         return 0 if len(odd) == 2 else -1 if odd == {1} else 1
 
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
-        return horner(self.floats(order), _as_numbers(z))
+        return horner(self.floats(order), as_numbers(z))
 
     def exact(self, z: Any, order: int = 0) -> Any:
         coefficients = self.derivative(order)
@@ -398,7 +398,7 @@ class Analytic(Activation):
     def __call__(self, z: ArrayLike, order: int = 0) -> Any:
         whole("order", order, least=0, most=HIGHEST_ORDER)
         with np.errstate(under="ignore"):
-            return FORMULAS[self.name](FLOATS, _as_numbers(z), order)
+            return FORMULAS[self.name](FLOATS, as_numbers(z), order)
 
     def ball(self, z: Any, order: int = 0) -> arb:
         from identify.problem.balls import enclosure
@@ -434,13 +434,6 @@ def as_activation(value: Any, argument: str = "activation") -> Activation:
 
 def _order(order: int) -> int:
     return whole("order", order, least=0)
-
-
-def _as_numbers(z: Any) -> Any:
-    """Lists and integers of NumPy in double precision, in which minus z does not wrap around; everything else as it is."""
-    if isinstance(z, (list, tuple)) or (isinstance(z, (np.ndarray, np.generic)) and z.dtype.kind in "bui"):
-        return np.asarray(z, dtype=float)[()]
-    return z
 
 
 def _function(f: Callable[..., Any] | Activation | str) -> Callable[..., Any]:

@@ -243,3 +243,10 @@ EVEN = frozenset({"cos"})
 ODD_UP_TO_A_CONSTANT = frozenset({"tanh", "sigmoid", "erf", "sin", "arctan", "tanh_shrink"})
 """Every other function here is neither: the even and the odd part of each have infinitely many terms, or one of them is z/2
 (softplus, log_sigmoid, silu, gelu and gelu_tanh are z/2 or -z/2 plus an even function)."""
+
+
+def as_numbers(z: Any) -> Any:
+    """Lists and integers of NumPy in double precision, in which minus z does not wrap around; everything else as it is."""
+    if isinstance(z, (list, tuple)) or (isinstance(z, (np.ndarray, np.generic)) and z.dtype.kind in "bui"):
+        return np.asarray(z, dtype=float)[()]
+    return z
