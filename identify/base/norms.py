@@ -14,6 +14,9 @@ ORDINARY_EXPONENT = 256
 ORDINARY = 2.0**ORDINARY_EXPONENT
 """Numbers of this size, and their inverses, have squares far from overflow and underflow."""
 
+CLEARLY_ORDINARY = 1e-250, 1e250
+"""A sum of squares between these has lost nothing to over- or underflow."""
+
 
 def _norm(values: np.ndarray, k: int) -> np.floating:
     return np.linalg.norm(scaled(values, -k) if k else np.asarray(values, dtype=float))
@@ -33,6 +36,11 @@ def scaled(values: ArrayLike, k: int | Int[np.ndarray, "*_"]) -> np.ndarray:
 
 def size(values: Float[np.ndarray, "*shape"]) -> float:
     """The Euclidean norm of all numbers; infinite only if it is not a double, and not a number if one of them is not."""
+    if getattr(values, "dtype", None) == float:  # sums of shorter formats lose digits
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = float(np.vdot(values, values))
+        if CLEARLY_ORDINARY[0] < square < CLEARLY_ORDINARY[1]:  # one pass over them, and what underflows in it is too small to count
+            return float(np.sqrt(square))
     k = exponent(values)
     if abs(k) < ORDINARY_EXPONENT:
         return float(np.linalg.norm(np.asarray(values, dtype=float)))  # squares of shorter formats overflow earlier

@@ -105,6 +105,13 @@ class Modular:
         rows, columns = A.shape
         return columns <= rows and rank_up_to(A, self.q, columns, np.random.default_rng(rows)) == columns
 
+    def second_signals(self, net: Network, c: np.ndarray) -> np.ndarray:
+        """u^2 of a piecewise-linear network: the pieces say the slopes, so that there is no forward pass."""
+        second = self.read(c)
+        for layer in range(net.depth - 2, 0, -1):
+            second = self.times(self.dot(second, net.weights[layer + 1]), self.slopes(layer))
+        return second
+
     def at_neurons(self, net: Network, X: np.ndarray, c: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of a piecewise-linear network: features and signals of some neurons of the first layer, and the signals of the second.
 
@@ -118,9 +125,7 @@ class Modular:
         if bias is not None:
             z = self.plus(z, self.read(bias[chosen]))
         features = (self._table(sigma.slopes)[index] * z + self._table(sigma.intercepts)[index]) % self.q
-        second = self.read(c)
-        for layer in range(net.depth - 2, 0, -1):
-            second = self.times(self.dot(second, net.weights[layer + 1]), self.slopes(layer))
+        second = self.second_signals(net, c)
         codes = self.pieces.codes(0)[:, chosen]
         first = self.times(self.dot(second, net.weights[1][:, chosen]), self._table(self.pieces.table(0))[codes])
         return features, first, second

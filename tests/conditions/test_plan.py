@@ -40,6 +40,14 @@ class TestPlan:
         assert plan.evaluate("local", plans.CHEAP, holds, unneeded=DECIDED).is_proved
         assert plan.found == {"local": holds()}
 
+    def test_without_a_reader_cheap_ones_that_add_nothing_are_left_out(self):
+        plan = Plan(diagnosed=False)
+        skipped = plan.evaluate("local", 0.0, holds, unneeded=DECIDED, adds_nothing=True)
+        assert skipped.holds is None and skipped.arithmetic is Arithmetic.NONE
+        assert plan.evaluate("local", 0.0, holds, unneeded=DECIDED).is_proved
+        assert plan.evaluate("local", 0.0, holds, adds_nothing=True).is_proved
+        assert Plan().evaluate("local", 0.0, holds, unneeded=DECIDED, adds_nothing=True).is_proved
+
     def test_expensive_ones_only_if_needed_or_demanded(self):
         assert Plan().evaluate("local", 10.0, holds).is_proved
         assert Plan(demanded=("local",)).evaluate("local", 10.0, holds, unneeded=DECIDED).is_proved

@@ -193,7 +193,7 @@ def quadrics(question: NetworkQuestion) -> Condition:
         if each.equations is not Equations.BACKWARD and not question.multipliers_are_determined:
             continue
         refuse_above(16 * each.rows * each.columns, f"a {each.rows} by {each.columns} matrix of quadrics")
-        found = _rank_at_passes(question, each) or certified_rank(
+        found = _rank_at_first(question, each) or certified_rank(
             partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed
         )
         tried.append({"equations": each.equations.name.lower(), "rank": found.rank, "needed": each.needed, "columns": each.columns})
@@ -217,14 +217,19 @@ def quadrics(question: NetworkQuestion) -> Condition:
     return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
 
 
-def _rank_at_passes(question: NetworkQuestion, each: Quadrics) -> RankResult | None:
-    """Full rank modulo the prime of the passes that other conditions made already; None if it is not full there, or too large."""
-    at = question.passes()
-    assert isinstance(at.ring, Modular)
+def _rank_at_first(question: NetworkQuestion, each: Quadrics) -> RankResult | None:
+    """Full rank modulo the prime of other conditions, which leave residues behind; None if it is not full there, or a large matrix."""
     if each.needed >= LARGE:
         return None
-    found = rank_up_to(_matrix_at(question, each, at), at.ring.q, each.needed, np.random.default_rng([question.seed, 0x9AD]))
-    return RankResult(found, each.needed, (at.ring.q,), 0.0, Arithmetic.PROOF) if found >= each.needed else None
+    ring = question.ring()
+    assert isinstance(ring, Modular) and question.system is not None and question.data is not None
+    if each.equations is Equations.BOTH_SIGNALS:  # needs no features
+        weighted = ring.dot(ring.second_signals(question.system.network, question.data[1]), question.system.network.weights[1])
+        matrix = each.matrix(ring.times(weighted, ring.slopes(0)).T, weighted.T, ring.q)
+    else:
+        matrix = _matrix_at(question, each, question.passes())
+    found = rank_up_to(matrix, ring.q, each.needed, np.random.default_rng([question.seed, 0x9AD]))
+    return RankResult(found, each.needed, (ring.q,), 0.0, Arithmetic.PROOF) if found >= each.needed else None
 
 
 def _matrix(question: NetworkQuestion, each: Quadrics, q: int, rng: np.random.Generator) -> np.ndarray:
@@ -243,9 +248,8 @@ def _matrix_at(question: NetworkQuestion, each: Quadrics, at: Passes) -> np.ndar
     z = at.before[0].T
     bias = net.biases[0]
     if bias is not None and not question.affine[0]:
-        z = np.hstack(
-            [multiply(at.ring.of_weights(net.weights[0]), residues(np.ascontiguousarray(data[0].T), q), q), residues(bias[:, None], q)]
-        )
+        products = multiply(at.ring.of_weights(net.weights[0]), residues(np.ascontiguousarray(data[0].T), q), q)
+        z = np.hstack([products, residues(bias[:, None], q)])
     return each.matrix(at.entering[1].T, z, q)
 
 

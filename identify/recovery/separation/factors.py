@@ -6,9 +6,9 @@ update is computed as well, so nothing rests on chance. In the bases U and R, co
 
 .. math:: \begin{pmatrix} \Sigma + E_{11} & E_{12} \\ E_{21} & E_{22} \end{pmatrix},
 
-so by its Schur complement all other singular values are at most about :math:`\|E_{22}\| + \|E_{21}\| \|E_{12}\| / \sigma_n`. The sketch
-counts only if that is as small as the rounding of a decomposition, and far below the last triple. Otherwise it is widened, or LAPACK
-decomposes the whole.
+so by its Schur complement all other singular values are at most about :math:`\|E_{22}\| + \|E_{21}\| \|E_{12}\| / \sigma_n`. The
+sketch counts only if that is as small as the rounding of a decomposition, and far below the last triple. Otherwise it is widened, or
+LAPACK decomposes the whole.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr
+from scipy.linalg.blas import dgemm
 
 from identify.recovery.separation.subspace import ROUNDING
 
@@ -56,12 +57,12 @@ def _sketched(matrix: Float[np.ndarray, "m columns"], width: int) -> Factors | N
     if rank in (0, width):
         return None
     U, values, R = U[:, :rank], values[:rank], right[:rank] @ rows.T
-    rest = matrix - (U * values) @ R  # what is left of the triples themselves are errors of theirs, as LAPACK makes them
+    rest = matrix.copy()
+    _subtract(rest, U * values, R)  # what is left of the triples themselves are errors of theirs, as LAPACK makes them
     above, left = U.T @ rest, rest @ R.T
     across = U.T @ left
     left -= U @ across
-    rest -= U @ above
-    rest -= left @ R
+    _subtract(rest, np.hstack([U, left]), np.vstack([above, R]))
     above -= across @ R
     beyond = float(np.linalg.norm(rest))
     missed = beyond if beyond <= REST * values[0] else ALONE * _largest(rest)
@@ -69,6 +70,11 @@ def _sketched(matrix: Float[np.ndarray, "m columns"], width: int) -> Factors | N
         return None
     others = min(matrix.shape) - rank
     return U, np.append(values, np.full(others, beyond / others**0.5)), R
+
+
+def _subtract(into: Float[np.ndarray, "m columns"], A: Float[np.ndarray, "m k"], B: Float[np.ndarray, "k columns"]) -> None:
+    """A B taken away in place: a product of the size of an update costs more to allocate than to compute."""
+    dgemm(-1.0, B.T, np.ascontiguousarray(A).T, 1.0, into.T, overwrite_c=True)
 
 
 def _largest(rest: Float[np.ndarray, "m columns"]) -> float:

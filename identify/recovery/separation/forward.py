@@ -104,7 +104,11 @@ class HiddenActivations:
     """For each layer, whether the update of the next one has a bias column, so that a 1 is appended."""
 
     def values(self, points: np.ndarray) -> list[np.ndarray]:
-        pairs = zip(self.passed(points), self.lifted, strict=True)
+        return self.of_passed(self.passed(points))
+
+    def of_passed(self, passed: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """The vectors, from what :meth:`passed` gives."""
+        pairs = zip(passed, self.lifted, strict=True)
         return [np.concatenate([h, np.ones((len(h), 1))], axis=1) if lifted else h for (_, h), lifted in pairs]
 
     def passed(self, points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

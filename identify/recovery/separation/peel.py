@@ -327,16 +327,17 @@ class Peeling(SampleSearch):
         point = self.everywhere.points(eta[None])
         passed = images.passed(point)
         entering, distances = [eta], [0.0]
-        for v, space in zip(images.values(point), self.subspaces[1:], strict=False):
+        for v, space in zip(images.of_passed(passed), self.subspaces[1:], strict=False):
             c = v[0] @ space.right.T
             entering.append(c)
             distances.append(float(np.linalg.norm(v[0] - c @ space.right) / np.linalg.norm(v[0])))
         blur, share = 0.0, SLOPES * bar / np.linalg.norm(eta) if np.isfinite(bar) else 0.0
         slopes = []
         for layer, (z, _) in zip(layers, passed, strict=True):
-            slopes.append(layer.activation(z[0], order=1))
             about = share * np.sqrt(np.mean(z[0] ** 2))
-            change = layer.activation(z[0] + about, order=1) - layer.activation(z[0] - about, order=1)
+            own, above, below = layer.activation(z + np.array([[0.0], [about], [-about]]), order=1)
+            slopes.append(own)
+            change = above - below
             blur += float(np.linalg.norm(change)) / max(float(np.linalg.norm(slopes[-1])), ROUNDING)
         return entering, distances, blur, signals(self.stack, slopes, self.subspaces, self.complete)
 

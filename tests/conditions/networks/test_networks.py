@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.conditions.check import decide
 from identify.conditions.judgement import CELL_OFF_KINKS_SCOPE, CELL_SCOPE, OFF_KINKS_SCOPE, PATTERN_SCOPE, RANK_SCOPE
 from identify.conditions.networks import judge
 from identify.conditions.networks.pattern import holds_for_all_sets
@@ -368,6 +369,14 @@ def test_the_derivative_is_left_out_if_it_is_not_needed_or_takes_long(monkeypatc
     decided, _, _ = judged(sizes())
     assert decided.verdict is idf.Verdict.UNIQUE and decided["local"].holds is None
     assert "decided without it" in decided["local"].statement
+
+
+def test_what_follows_is_left_out_when_nobody_reads_the_report():
+    system, truth = sizes(activation="relu", width=(60, 50), samples=3, bias=True).plant(0)
+    read, unread = idf.check(system, data=(truth.X, truth.c)), decide(system, data=(truth.X, truth.c))
+    assert read["local"].is_proved and read["quadrics"].is_proved and unread["quadrics"].is_proved
+    assert unread["local"].holds is None and unread["enumeration"].holds is None
+    assert (read.verdict, read.scope) == (unread.verdict, unread.scope) and read.verdict is idf.Verdict.UNIQUE
 
 
 def test_inconsistent_data_are_refused_for_every_kind():
