@@ -36,7 +36,7 @@ def scaled(values: ArrayLike, k: int | Int[np.ndarray, "*_"]) -> np.ndarray:
 
 def size(values: Float[np.ndarray, "*shape"]) -> float:
     """The Euclidean norm of all numbers; infinite only if it is not a double, and not a number if one of them is not."""
-    if getattr(values, "dtype", None) == float:  # sums of shorter formats lose digits
+    if np.asarray(values).dtype == np.float64:  # sums of shorter formats lose digits
         with np.errstate(over="ignore", invalid="ignore"):
             square = float(np.vdot(values, values))
         if CLEARLY_ORDINARY[0] < square < CLEARLY_ORDINARY[1]:  # one pass over them, and what underflows in it is too small to count
