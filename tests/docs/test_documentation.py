@@ -110,6 +110,12 @@ def test_no_more_than_fifteen_entries_of_the_navigation_are_visible():
         assert len(config["nav"]) + len(groups) + opened <= 15, title
 
 
+def test_no_code_is_published_as_pages():
+    """Neither the hooks, nor the bytecode that Python writes beside them."""
+    excluded = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["exclude_docs"].split()
+    assert {"*.py", "__pycache__/"} <= set(excluded)
+
+
 def test_no_sentence_is_written_twice():
     seen: dict[str, str] = {}
     for path in (*PAGES, *NOTEBOOKS):
