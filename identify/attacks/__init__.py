@@ -11,6 +11,7 @@ from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
 from identify.attacks.training import Training, random_network, train
 from identify.attacks.tuning import RandomSearch
+from identify.attacks.vertices import Vertices, vertices
 from identify.base.options import BUZAGLO_PRESETS, HAIM_PRESETS
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Score",
     "Stationarity",
     "Training",
+    "Vertices",
     "buzaglo",
     "corners",
     "diagnose",
@@ -39,4 +41,5 @@ __all__ = [
     "score",
     "stationarity",
     "train",
+    "vertices",
 ]
