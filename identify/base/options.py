@@ -26,7 +26,7 @@ LAYERS = ("both", "first", "second")
 CONDITIONS = (
     *("interpolation", "completion", "decomposition", "scale", "generic-global", "macaulay", "one-sample"),
     *("quadrics", "enumeration", "realisation", "joint-slopes", "separation", "some-layers", "pattern", "competitors"),
-    *("local", "count", "witness", "reduction"),
+    *("local", "multiplicity", "count", "witness", "reduction"),
 )
 """The conditions, in the order of a report."""
 METHODS = ("auto", "algebraic", "separate", "projection", "birth", "splitting", "joint")
@@ -44,7 +44,8 @@ AXES = (
 THEOREMS = (
     *("reduction", "interpolation", "interpolation-width", "scale", "jennrich", "kruskal", "reshaped-kruskal", "generic-decomposition"),
     *("perfect-decomposition", "several-outputs", "joint-moments", "moments", "local", "generic-global"),
-    *("macaulay", "completion", "one-sample", "separation", "pattern", "bases", "quadrics", "enumeration", "isolation", "some-layers"),
+    *("macaulay", "completion", "one-sample", "multiplicity", "multiple-points"),
+    *("separation", "pattern", "bases", "quadrics", "enumeration", "isolation", "some-layers"),
     *("softmax-head", "realisation", "joint-slopes", "lines", "exchange", "count", "rotation", "fibre", "row-space", "splitting"),
 )
 """The theorems, in the order of the theory."""

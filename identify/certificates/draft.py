@@ -12,6 +12,7 @@ import numpy as np
 
 from identify.base.limits import refuse_above, refuse_late
 from identify.certificates.families import WITNESSES
+from identify.certificates.lacking import Lacking, NoCertificateError
 from identify.certificates.numbers import exact_doubles, hexadecimal, row_count
 from identify.certificates.routes import PIVOT_LIMIT, Route, largest_jacobian
 from identify.checker import moments
@@ -19,6 +20,7 @@ from identify.checker.completion import system_of as completed
 from identify.checker.examination import Examination
 from identify.checker.macaulay import System, system_of, values_of
 from identify.checker.matrices import need_fit
+from identify.checker.multiple import multiple_points
 from identify.checker.reading import DATA, FORMAT, NETWORK, TARGET, VERSION, Claim, canonical_hash, hashes, need
 from identify.checker.secant import random_samples
 from identify.checker.solved import KEY, number_needed, right_hand_side, seed_of
@@ -176,6 +178,9 @@ class Draft:
         support, degrees = list(instance.activation.support), list(instance.degrees)
         known = degrees if second or instance.has_bias or rank(self.full.A, self.q) < instance.n_outputs else support
         scale: Step = {"kind": "scale", "degrees": [] if root_group(known) == root_group(degrees) else [0]}
+        if "multiplicities" in found:
+            reduction = [*reduction, {"kind": "multiple-points", "layers": layers, "basis": step["basis"]}]
+            multiple_points(examination, layers, step["basis"])
         if found["coordinates"]:
             step |= {"degree": found["degree"], "lowest": found["lowest"]}
             step["rows"] = self._multiples(system_of(examination, layers, step["basis"], step["degree"], step["lowest"]))
@@ -231,6 +236,8 @@ class Draft:
         return [*(self.reduction() if reduced else []), step]
 
     def _local(self) -> list[Step]:
+        if not self.has("local"):
+            raise NoCertificateError(Lacking.MULTIPLICITY, ("multiplicity",))
         instance, point = self.where(self.is_reduced)
         return [*self.reduction(), self._jacobian_step("local", point, row_count(instance), self.report["local"].evidence["needed"])]
 

@@ -26,6 +26,10 @@ class Lacking(Enum):
         "about one dense layer behind a softmax loss",
         "report.to_json() keeps the verdict with its evidence, and identify.theorems['softmax-head'].verify() tests the theorem",
     )
+    MULTIPLICITY = (
+        "by a local dual space, at data where the Jacobian is deficient",
+        "report.to_json() keeps the verdict with its evidence, and check with another seed repeats the proof modulo another prime",
+    )
     KINK = (
         "at data so close to a kink that the checker does not see their side, as activations of several kinds are taken in balls",
         "report.to_json() keeps the verdict with its evidence",

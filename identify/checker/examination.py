@@ -29,6 +29,8 @@ class Examination:
         self.neurons: list[int] = []
         """Of which the slopes are independent, once ``reduction`` is proved."""
         self.reduced: Point | None = None
+        self.points: tuple[int, int] | None = None
+        """The sums of the multiplicities of the samples and of their orders, once ``multiple-points`` is proved."""
         self.proved: Any = None
         """Numbers that the step ``solution`` found, for whoever asked for the certificate."""
         if claim.data == "this data":

@@ -111,8 +111,7 @@ def macaulay(e: Examination, layers: Any, basis: Any, degree: Any, lowest: Any, 
     c = e.claim
     need("decomposition" not in e.facts, "must come before the decomposition")
     e.need_data()
-    seen = [integer("layers", layer, 1, 2) for layer in layers] if type(layers) is list else []
-    need(seen in ([1], [2], [1, 2]), "layers: expected some of 1 and 2")
+    seen = layers_of(layers)
     e.fixed = set(_known_degrees(e, seen, basis))
     e.facts |= {"macaulay", "decomposition"}
     if not e.point.d:
@@ -120,27 +119,44 @@ def macaulay(e: Examination, layers: Any, basis: Any, degree: Any, lowest: Any, 
         return _shown(e)
     system = system_of(e, seen, basis, integer("degree", degree, 0, 60), lowest)
     columns, chosen = system.module.count(), integers("rows", rows, len(system.multiples))
-    need(len(chosen) >= columns - c.n, f"fewer than {columns - c.n} rows")
+    solved = c.n if e.points is None else e.points[0]
+    need(len(chosen) >= columns - solved, f"fewer than {columns - solved} rows")
     found = rank_of_rows(system.rows(chosen), len(chosen), columns, system.q)
-    need(found == columns - c.n, f"these rows have rank {found}, not {columns - c.n}")
+    need(found == columns - solved, f"these rows have rank {found}, not {columns - solved}")
     return (
         f"{len(chosen)} multiples of degree {degree} of the equations of a single sample have rank {found} modulo {system.q}: "
-        f"{columns} monomials less {c.n}, one for each sample"
+        f"{columns} monomials less {solved}, {'one for each sample' if e.points is None else 'the sum of these multiplicities'}"
     )
+
+
+def layers_of(layers: Any) -> list[int]:
+    seen = [integer("layers", layer, 1, 2) for layer in layers] if type(layers) is list else []
+    need(seen in ([1], [2], [1, 2]), "layers: expected some of 1 and 2")
+    return seen
+
+
+def outputs_of(e: Examination, seen: Sequence[int]) -> list[int]:
+    """The outputs whose multipliers the equations have; one stands for none."""
+    return _independent_outputs(e) if 1 in seen else [0]
 
 
 def system_of(e: Examination, layers: Sequence[int], basis: Any, degree: int, lowest: Any) -> System:
     """The equations that these layers give, in a degree that is large enough."""
     c, point = e.claim, e.point
     first, second = 1 in layers, 2 in layers
-    outputs = _independent_outputs(e) if first else [0]
+    outputs = outputs_of(e, layers)
     weight = 1 if c.bias else _gcd([k - 1 for k in _support(e)] * first + [k - 1 for k in _values(e)] * second)
     open_at_zero = not first and not c.bias and bool(c.s[0])
     least = integer("lowest", lowest, 0, 0 if c.bias or open_at_zero else degree)
     independent = first or dense_rank([x + [1] * c.bias for x in point.X], point.q) == c.n
     needed = max(2, least + weight) if independent else max(2, least + c.n * max(weight, 1))
+    is_a_point = weight == 1 and not least  # zero is one like others, with the constant as a monomial
+    if e.points is not None:
+        need(weight and not degree % weight, "multiplicities: needs a homogenising variable, in a multiple of its degree")
+        need(is_a_point or all(map(any, point.X)), "multiplicities: a sample is zero")
+        needed = weight * e.points[1] + least
     need(degree >= needed, f"degree {degree} proves nothing, {needed} is the least that does")
-    need(independent or c.bias or all(map(any, point.X)), "a sample is zero")
+    need(independent or is_a_point or all(map(any, point.X)), "a sample is zero")
     module = Module(point.d, len(outputs), weight, least, degree)
     need_small(module.count() <= MAX_COLUMNS, f"a Macaulay matrix with {module.count()} columns is too large")
     forms: list[Form] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from identify.checker import completion, degenerate, families, macaulay, moments, secant, second, solution, tangents, univariate
+from identify.checker import completion, degenerate, families, macaulay, moments, multiple, secant, second, solution, tangents, univariate
 from identify.checker.examination import Examination
 from identify.checker.networks import steps as of_networks
 from identify.checker.networks.examination import NetworkExamination
@@ -38,6 +38,7 @@ STEPS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "generic-decomposition": (moments.generic_decomposition, ("tensor_dimension",)),
     "scale": (moments.scale, ("degrees",)),
     "macaulay": (macaulay.macaulay, ("layers", "basis", "degree", "lowest", "rows")),
+    "multiple-points": (multiple.multiple_points, ("layers", "basis")),
     "one-sample": (univariate.one_sample, ()),
     "generic-global": (secant.generic_global, ("rows", "gauss", "moments")),
     "local": (tangents.local, ("rows",)),

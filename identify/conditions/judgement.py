@@ -18,6 +18,7 @@ from identify.conditions.interpolation import interpolation
 from identify.conditions.local import local
 from identify.conditions.macaulay import applies as has_single_equations
 from identify.conditions.macaulay import macaulay
+from identify.conditions.multiplicity import multiplicity, multiplicity_applies, multiplicity_seconds
 from identify.conditions.one_sample import another_multiple, one_sample
 from identify.conditions.one_sample import applies as is_one_sample
 from identify.conditions.plan import Plan, estimated_seconds
@@ -58,6 +59,8 @@ GENERIC_IN_WORDS = (
 )
 ALONE = ("generic-global", "one-sample", "macaulay")
 """Conditions each of which proves uniqueness by itself."""
+ISOLATING = ("local", "multiplicity")
+"""Conditions each of which proves that polynomial data are isolated."""
 ALMOST_EVERY = ("separation", "some-layers", "pattern")
 """Conditions that prove uniqueness for almost every network of any activation and depth."""
 HERE = ("quadrics", "enumeration", "realisation", "joint-slopes")
@@ -89,6 +92,8 @@ def judge(
     multiple = another_multiple(where, plan.found["one-sample"]) if found is None and "one-sample" in plan.found else None
     if multiple is not None:
         plan.found["witness"], found = multiple
+    if found is None and not _is_unique(setting, plan.found) and instance_known:
+        _count_multiplicities(where, plan)
     if found is None and not _is_unique(setting, plan.found) and may_have_second(where):
         left = seconds_left()  # the search ends by itself when the budget is spent
         plan.evaluate("witness", second_seconds(where) if left is None else min(second_seconds(where), max(left, 0.0)), isolated)
@@ -159,6 +164,19 @@ def _evaluate(setting: Setting, plan: Plan) -> Setting:
     return where
 
 
+def _count_multiplicities(where: Setting, plan: Plan) -> None:
+    """What may still be said where the Jacobian is deficient and no family was found: are the data isolated, and all solutions?"""
+    found = plan.found
+    if where.data_are_unknown or not where.instance.data_are_given or found["local"].holds is not False:
+        return
+    if multiplicity_applies(where):
+        counted = plan.evaluate("multiplicity", multiplicity_seconds(where), lambda: multiplicity(where))
+        if counted.holds is None:
+            return
+    if has_single_equations(where) and "macaulay" not in found:
+        plan.evaluate("macaulay", estimated_seconds("macaulay", where), lambda: macaulay(where))
+
+
 def _why_unneeded(name: str, setting: Setting, found: dict[str, Condition]) -> str:
     """Why this condition could not change the verdict; empty if it could."""
     if _is_unique(setting, found):
@@ -209,8 +227,9 @@ def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, 
         for c in tried
         if not c.is_proved
     )
-    if "local" in found and found["local"].is_proved:
-        return Verdict.LOCALLY_UNIQUE, (f"local: {found['local'].statement}", *failing)
+    for name in ISOLATING:
+        if name in found and found[name].is_proved:
+            return Verdict.LOCALLY_UNIQUE, (f"{name}: {found[name].statement}", *failing)
     if globally and all(c.holds for c in globally):
         failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
     return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)

@@ -17,6 +17,7 @@ from flint import fmpq, fmpq_mat
 
 from identify.base.errors import OutOfTimeError
 from identify.base.limits import TooLargeError, readable_seconds
+from identify.conditions.multiple_points import Points, multiple_points
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.exact.instance import Instance, Residues
@@ -57,7 +58,8 @@ def macaulay(setting: Setting) -> Condition:
     if not scale(setting, _fixing(fixed)).is_proved:
         return _open("the other moments do not fix the scale of each sample")
     if not shape.first:
-        if not instance.has_bias and not point.X.any(axis=1).all():
+        is_a_point = shape.module.weight == 1 and not shape.module.lowest  # zero is one like others, with the constant as a monomial
+        if not is_a_point and not point.X.any(axis=1).all():
             return _open("a sample is zero, and no functional on the monomials of the equations stands for it")
         if rank(point.lifted_X if instance.has_bias else point.X, point.q) == instance.n_samples:
             shape = replace(shape, needed=max(2, shape.module.lowest + shape.module.weight))
@@ -211,7 +213,7 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
         "coranks": [],
         "matrices": [],
     }
-    why = "no degree was looked at"
+    why, points = "no degree was looked at", None
     try:
         for step in coranks(module, parts, q):
             _note(evidence, step)
@@ -221,6 +223,13 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
                 group = ", up to the ambiguity" if module.weight != 1 else ""
                 statement = f"corank {n} in degree {step.degree}: the equations of a single sample have no solution but {these}{group}"
                 return _condition(True, statement, evidence, Arithmetic.PROOF)
+            if step.corank > n:  # are these the samples, counted more than once?
+                points = points or _points(setting, point, shape, module)
+                if points is not None and step.degree >= points.least_degree(module.weight, module.lowest):
+                    if step.corank == sum(points.multiplicities) and (module.weight < 2 or step.degree % module.weight == 0):
+                        return _by_multiplicities(points, step, evidence)
+                elif points is not None:
+                    last = max(last, min(points.least_degree(module.weight, module.lowest) + module.weight, module.highest))
             why = f"corank {step.corank} in degree {step.degree}, {n} needed: the equations of a single sample may have other solutions"
             if step.degree >= last:
                 break
@@ -232,6 +241,23 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
     if not evidence["coranks"]:
         return _open(why, evidence)
     return _condition(False, why, evidence, Arithmetic.EVIDENCE)
+
+
+def _points(setting: Setting, point: Residues, shape: Shape, module: Module) -> Points | None:
+    outputs = independent_outputs(setting.instance, point) if shape.first else [0]
+    return multiple_points(setting, outputs, bool(shape.first), bool(shape.second), module.weight, module.lowest)
+
+
+def _by_multiplicities(points: Points, step: Step, evidence: dict) -> Condition:
+    """The samples are all solutions, some of them more than once."""
+    times = ", ".join(map(str, points.multiplicities))
+    evidence |= {"degree": step.degree, "corank": step.corank}
+    evidence |= {"multiplicities": list(points.multiplicities), "orders": list(points.orders)}
+    statement = (
+        f"corank {step.corank} in degree {step.degree}: the equations of a single sample have no solution but these samples, which "
+        f"solve them {times} times"
+    )
+    return _condition(True, statement, evidence, Arithmetic.PROOF)
 
 
 def _note(evidence: dict, step: Step) -> None:

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 
 from identify.base.limits import about, readable_seconds, seconds_left
 from identify.base.steps import Ended, Outcome, Step, attempt
-from identify.conditions import completion, decomposition, generic_global, interpolation, local, macaulay, one_sample, reduction, scale
+from identify.conditions import (
+    completion,
+    decomposition,
+    generic_global,
+    interpolation,
+    local,
+    macaulay,
+    multiplicity,
+    one_sample,
+    reduction,
+    scale,
+)
 from identify.conditions.generic_global import Secant
 from identify.conditions.setting import Setting
 from identify.conditions.witnesses import witness
@@ -31,6 +42,7 @@ REFERENCES = {
     "generic-global": generic_global.REFERENCE,
     "macaulay": macaulay.REFERENCE,
     "one-sample": one_sample.REFERENCE,
+    "multiplicity": multiplicity.REFERENCE,
     "local": local.REFERENCE,
     "witness": witness.FIBRE,
 }

@@ -303,9 +303,9 @@ class Report:
         ValueError
             For ``UNDECIDED``, which proves nothing, and for a report that :func:`identify.check` did not make.
         NoCertificateError
-            For data so close to a kink that the checker does not see their side, in a network with activations of several kinds; and if
-            nothing but `realisation` or `joint-slopes` proves the verdict, with lines of features or more choices of slopes than the
-            checker goes through.
+            For data so close to a kink that the checker does not see their side, in a network with activations of several kinds; for
+            ``LOCALLY_UNIQUE`` by `multiplicity`; and if nothing but `realisation` or `joint-slopes` proves the verdict, with lines of
+            features or more choices of slopes than the checker goes through.
         CertificateTooLargeError
             When the checker would refuse the proof for its size: a matrix of more than 2·10⁸ entries, for example.
         OutOfTimeError

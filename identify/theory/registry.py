@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from identify.base.errors import InputError, UnknownNameError
-from identify.theory import decompositions, families, heads, layers, moments, networks, optimisation, others, single, uniqueness
+from identify.theory import decompositions, families, heads, layers, moments, multiple, networks, optimisation, others, single, uniqueness
 from identify.theory.theorem import Theorem
 
 
@@ -38,7 +38,7 @@ class Theorems(Mapping[str, Theorem]):
 
 theorems = Theorems(
     (
-        *(*moments.THEOREMS, *decompositions.THEOREMS, *uniqueness.THEOREMS, *single.THEOREMS),
+        *(*moments.THEOREMS, *decompositions.THEOREMS, *uniqueness.THEOREMS, *single.THEOREMS, *multiple.THEOREMS),
         *(*networks.THEOREMS, *layers.THEOREMS, *heads.THEOREMS, *others.THEOREMS, *families.THEOREMS, *optimisation.THEOREMS),
     )
 )

@@ -789,6 +789,7 @@ class TestAnotherProof:
         assert judged.verdict is UNIQUE and "of_points" in found and found["equations"] == "backward"
         assert judged.certificate().content["steps"][-1] == {"kind": "realisation"}
         monkeypatch.setattr(networks, "MAX_SETS", 1)
+        monkeypatch.setattr(networks, "MAX_CHOICES", 0)
         with pytest.raises(NoCertificateError):
             judged.certificate()
 
@@ -806,6 +807,8 @@ class TestAnotherProof:
         judged = data(3, 2, 12, "relu", layers="first")
         monkeypatch.setattr(quadrics_step, "need_fit", refuse)
         monkeypatch.setattr(enumeration_step, "MAX_SUBSPACES", 1)
+        assert judged.certificate().content["steps"][-1] == {"kind": "joint-slopes"}
+        monkeypatch.setattr(networks, "MAX_CHOICES", 0)
         with pytest.raises(idf.CertificateTooLargeError, match="a matrix"):  # of the first proof
             judged.certificate()
 
@@ -867,6 +870,8 @@ class TestErrors:
         """If nothing else proves the verdict, the error says so; it is no fault of the checker."""
         judged = report("slopes, lines put together")
         monkeypatch.setattr(networks, name, number)
+        assert judged.certificate().content["steps"][-1] == {"kind": "joint-slopes"}
+        monkeypatch.setattr(networks, "MAX_CHOICES", 0)
         with pytest.raises(NoCertificateError, match="than the checker goes through") as raised:
             judged.certificate()
         assert raised.value.reason is Lacking.LINES and raised.value.rests_on == ("realisation",)
@@ -890,6 +895,7 @@ class TestErrors:
         with pytest.raises(idf.CertificateTooLargeError, match="too large for this checker"):
             report("isolated").certificate()
         monkeypatch.setitem(examination.MAX_PRODUCTS, True, 3)
+        monkeypatch.setattr(networks, "MAX_CHOICES", 0)
         with pytest.raises(idf.CertificateTooLargeError, match="too much for this checker"):
             report("columns").certificate()
 
