@@ -48,7 +48,7 @@ MOST_HELD, AVOID = 4, 2.0
 vertices that are bright there, plus one."""
 NOTABLE = 3
 """A vertex is known in this sense if it meets so many limits more than r."""
-FEW = 30
+FEW = 12
 """Dimensions up to which there are starts by linear programming."""
 HOLD = 1e3
 """Weight of an input that is held, relative to the largest."""

