@@ -2,6 +2,7 @@
 
 from identify.attacks.diagnosis import Diagnosis, diagnose
 from identify.attacks.kinks import Corners, corners
+from identify.attacks.limits import Vertices, vertices
 from identify.attacks.mlp import MLP
 from identify.attacks.objectives import Attack, objective
 from identify.attacks.priors import Box, HighFrequency
@@ -11,7 +12,6 @@ from identify.attacks.scores import Score, score
 from identify.attacks.stationary import Stationarity, stationarity
 from identify.attacks.training import Training, random_network, train
 from identify.attacks.tuning import RandomSearch
-from identify.attacks.vertices import Vertices, vertices
 from identify.base.options import BUZAGLO_PRESETS, HAIM_PRESETS
 
 __all__ = [

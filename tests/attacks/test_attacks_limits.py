@@ -7,7 +7,7 @@ import pytest
 
 from identify import InputError, Network
 from identify.attacks import vertices
-from identify.attacks.vertices import _Search
+from identify.attacks.limits import _Search
 
 LOW, HIGH = 0.0, 1.0
 
