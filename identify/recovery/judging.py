@@ -20,9 +20,9 @@ from identify.problem.precision import Precision, Source
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Arithmetic, Report, Verdict
-from identify.recovery.multistart import ENOUGH_CONVERGED
 from identify.recovery.robust import carries_over, rests_on_exact_numbers, scope_that_carries_over
 from identify.recovery.solution import Recovery
+from identify.recovery.starts import ENOUGH_CONVERGED
 
 SECONDS = 1.0
 """Wall-clock time for the conditions, at most: those that would take longer are left out."""

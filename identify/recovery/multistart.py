@@ -16,11 +16,10 @@ from identify.base.files import claim_folder
 from identify.base.limits import Clock, Stopped
 from identify.base.shards import read_shard, write_shard
 from identify.problem.ambiguity import Ambiguity
+from identify.recovery.starts import ENOUGH_CONVERGED
 
 UNFINISHED, ROUNDING = 100.0, 1e-10
 """A residual above the first times the smallest, and above the second, is that of a run that has not ended."""
-ENOUGH_CONVERGED = 10
-"""Successes from which on the number of solutions that were not seen is estimated."""
 Chunk = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 

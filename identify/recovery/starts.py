@@ -7,6 +7,10 @@ from jaxtyping import Float
 
 from identify.problem.network import TwoLayerNetwork
 
+TOLERANCE = 1e-6
+"""Relative residual from which on a proposal of a search is refined; and the tolerance of targets whose noise is not estimated."""
+ENOUGH_CONVERGED = 10
+"""Successes from which on the number of solutions that were not seen is estimated."""
 SPREAD = 0.5
 """Scales are spread over this many decades to either side."""
 

@@ -33,5 +33,13 @@ def test_verdicts_and_the_command_line_need_no_heavy_library(code):
     assert not loaded & HEAVY
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_a_small_recovery_waits_for_no_compiler(activation):
+    planted = f"identify.Configuration(inputs=12, samples=3, width=20, activation={activation!r}, outputs=4, bias=True).plant(0)[0]"
+    loaded = loaded_by(f"print(identify.recover({planted}).n_samples)")
+    assert "identify.recovery.recover" in loaded
+    assert not loaded & (HEAVY - {"scipy.linalg", "scipy.special", "scipy.sparse"})
+
+
 def test_the_guard_sees_what_is_loaded():
     assert {"sympy", "identify.symbolic.system"} <= loaded_by("identify.kkt_equations")

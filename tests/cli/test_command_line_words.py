@@ -70,7 +70,7 @@ def test_completion_loads_no_library_that_computes():
 
 
 def test_lists_of_names_are_those_of_what_they_name():
-    from identify.recovery.recover import SEARCHES
+    from identify.recovery.polynomials import SEARCHES
     from identify.sweeps.task import PARAMETERS
 
     assert tuple(idf.theorems) == options.THEOREMS

@@ -30,7 +30,7 @@ from identify.recovery.count import counted
 from identify.recovery.least_squares import _attempts, minimise
 from identify.recovery.least_squares import _batch as least_squares_batch
 from identify.recovery.multistart import Search, Tally, unseen
-from identify.recovery.recover import AUTO, SEARCHES, _samples
+from identify.recovery.polynomials import AUTO, SEARCHES, _samples
 from identify.recovery.reduce import Reduced
 from identify.recovery.separation import cliques as sep
 from identify.recovery.separation.membership import Position, normal_equations
@@ -367,7 +367,7 @@ class TestCount:
 class TestFailure:
     @alone
     def test_the_error_says_what_was_tried(self, monkeypatch):
-        monkeypatch.setattr("identify.recovery.recover.MOST_STARTS", dict.fromkeys(SEARCHES, 16))
+        monkeypatch.setattr("identify.recovery.polynomials.MOST_STARTS", dict.fromkeys(SEARCHES, 16))
         system, _ = size(4, 4, 6).plant(0)
         noise = np.random.default_rng(0).standard_normal(system.target_W.shape)
         wrong = idf.KKTSystem.gradient(system.network, W=noise, a=system.target_a)

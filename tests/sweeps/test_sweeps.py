@@ -108,7 +108,7 @@ class TestGrid:
         assert {(task.starts, task.budget) for task in tasks} == {(8, None)}
 
     def test_methods_are_those_of_recover(self):
-        from identify.recovery.recover import SEARCHES
+        from identify.recovery.polynomials import SEARCHES
 
         assert ("auto", "algebraic", *SEARCHES) == METHODS
 

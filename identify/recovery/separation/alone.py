@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares
+import scipy
 
 from identify.base.limits import Clock
 from identify.conditions.networks.parts import MOST_BY_ZEROS, SURPLUS, Way, is_halved
@@ -148,7 +148,7 @@ def from_signals(asked: Asked) -> Recovery:
     solutions = []
     for trial in range(INVERSIONS):
         start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs)
-        ended = least_squares(misfit, start, jac=derivative, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        ended = scipy.optimize.least_squares(misfit, start, jac=derivative, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
         if np.linalg.norm(ended.fun) <= max(INVERTED, SLACK * format_of(system.target)):
             solutions.append((ended.x, ended.jac))
             if len(solutions) == CONFIRMED:

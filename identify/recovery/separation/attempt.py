@@ -53,6 +53,14 @@ class Asked:
     progress: Callable[[str], None]
 
 
+def is_in_parts(system: KKTSystem) -> bool:
+    """Whether neither the first two layers were observed nor, of two layers, the first; or some of their rows or columns were not sent."""
+    if system.is_partial:
+        return True
+    first, second = system.updates[0].W, system.updates[1].W
+    return first is None or (second is None and system.network.depth > 2)
+
+
 def matrix_of(system: KKTSystem, layer: int) -> Float[np.ndarray, "out columns"]:
     """The known rows and columns of the update of a layer, with its bias column if that was observed."""
     W, bias = system.updates[layer - 1]

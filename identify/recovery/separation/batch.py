@@ -15,14 +15,12 @@ from identify.problem.heads import HeadSystem
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 from identify.recovery.separation.alone import by_zeros_of_signals, has_zeros_for
+from identify.recovery.separation.attempt import is_in_parts
 from identify.recovery.separation.dense import separated
-from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.heads import separated_head
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
-from identify.recovery.separation.parts import is_in_parts, separated_from_parts
 from identify.recovery.solution import Failure, InapplicableError, Recovery, RecoveryError
-from identify.recovery.steps.recovered import recovered
 
 FORWARD = "the updates of the first two layers were observed"
 """Why forward separation was chosen, in the evidence."""
@@ -88,10 +86,14 @@ def by_separation(
         }
         try:
             if isinstance(system, FeatureSystem):
+                from identify.recovery.separation.feature_batch import separated_features  # loads JAX, as the next one does
+
                 found = separated_features(system, starts=starts, clock=clock, **asked)
             elif isinstance(system, HeadSystem):
                 found = separated_head(system, clock=clock, **asked)
             elif isinstance(system, StepsSystem):
+                from identify.recovery.steps.recovered import recovered
+
                 found = recovered(system, go_on=clock.go_on, **asked)
             else:
                 kept = Kept.of(None if checkpoint is None else Path(checkpoint), system, asked["samples"])
@@ -114,7 +116,7 @@ def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[st
         return _of_dense_layers(head, clock, Kept(), asked | own)
 
     if is_in_parts(system):
-        return separated_from_parts(system, clock=clock, above=above, **asked)
+        return _from_parts(system, clock=clock, above=above, **asked)
     why = why_one_layer(system, asked["samples"])
     asked["evidence"].setdefault("chosen", FORWARD if why is None else why)
     if why is None:
@@ -124,7 +126,7 @@ def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[st
             if error.obstacle.kind is not Failure.NARROW or len(system.layers) < 3:
                 raise
             try:  # a deeper layer may count the samples, where the second does not
-                return separated_from_parts(system, clock=clock, above=above, **asked)
+                return _from_parts(system, clock=clock, above=above, **asked)
             except RecoveryError:
                 raise error from None
     try:
@@ -136,3 +138,9 @@ def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[st
             return by_zeros_of_signals(system, clock=clock, **asked)
         except RecoveryError:
             raise error from None
+
+
+def _from_parts(system: KKTSystem, **asked: Any) -> Recovery:
+    from identify.recovery.separation.parts import separated_from_parts  # loads JAX
+
+    return separated_from_parts(system, **asked)

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.optimize import least_squares
 
 from identify.base.limits import Clock
 from identify.problem.ambiguity import Ambiguity
@@ -125,7 +125,7 @@ class _Search:
 
         if not len(basis):
             return origin, float(np.linalg.norm(misfit(start)))
-        ended = least_squares(misfit, start, jac=jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=STEPS)
+        ended = scipy.optimize.least_squares(misfit, start, jac=jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=STEPS)
         return origin + ended.x @ basis, float(np.linalg.norm(ended.fun))
 
     def expected(self, h: np.ndarray) -> float:
@@ -209,7 +209,7 @@ class _Batch:
     def descend(self, values: np.ndarray, classes: np.ndarray, steps: int = STEPS) -> tuple[np.ndarray, float, np.ndarray]:
         """Where least squares end, the misfit relative to the update, and the Jacobian there."""
         size = float(np.linalg.norm(self.system.update))
-        ended = least_squares(
+        ended = scipy.optimize.least_squares(
             lambda v: self.signals(v, classes)[2].reshape(-1) / size,
             values,
             jac=lambda v: self.jacobian(v, classes) / size,

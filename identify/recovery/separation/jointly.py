@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.sparse.linalg import LinearOperator, lsmr
 
 from identify.recovery.separation.forward import Stack
 from identify.recovery.separation.reduced import Coordinates, Point, normal_equations
@@ -152,13 +152,13 @@ class Passed:
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]:
         """The change that explains weighted updates best."""
         own = self.coordinates
-        operator = LinearOperator(
+        operator = scipy.sparse.linalg.LinearOperator(
             (len(rows), own.size),
             matvec=lambda v: self.times(*own.change(v.reshape(-1))),
             rmatvec=lambda v: own.transposed(*self.transposed(v.reshape(-1))),
             dtype=float,
         )
-        return own.change(lsmr(operator, rows, atol=accuracy, btol=accuracy, conlim=0, maxiter=ITERATIONS)[0])
+        return own.change(scipy.sparse.linalg.lsmr(operator, rows, atol=accuracy, btol=accuracy, conlim=0, maxiter=ITERATIONS)[0])
 
 
 def jointly(

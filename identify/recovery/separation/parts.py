@@ -110,14 +110,6 @@ def _dimension(no: Finding, n: int, d: int) -> int:
     return n * int(d - no.numbers.get("width", 0))
 
 
-def is_in_parts(system: KKTSystem) -> bool:
-    """Whether neither the first two layers were observed nor, of two layers, the first; or some of their rows or columns were not sent."""
-    if system.is_partial:
-        return True
-    first, second = system.updates[0].W, system.updates[1].W
-    return first is None or (second is None and system.network.depth > 2)
-
-
 def separated_from_parts(
     system: KKTSystem,
     *,
