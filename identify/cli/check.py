@@ -38,7 +38,7 @@ from identify.cli.app import (
 )
 from identify.cli.console import fail, print_json, print_text, progress
 from identify.cli.subjects import configuration, load
-from identify.cli.values import OLD_FILE
+from identify.cli.values import OLD_FILE, SECONDS
 
 if TYPE_CHECKING:
     from identify.planting.configuration import Configuration
@@ -160,7 +160,9 @@ def verify(
         typer.Option(help="Also require that the certificate is about the network in this file.", show_default=False, **OLD_FILE),
     ] = None,
     trust: Trust = False,
-    budget: Budget = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds; without an answer by then, nothing is said.", show_default=False, **SECONDS)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a certificate from the raw numbers in it.
