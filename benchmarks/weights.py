@@ -20,7 +20,9 @@ from scipy.optimize import minimize
 
 from identify.attacks import MLP, corners, random_network, vertices
 
-SEEDS, SECONDS, MANY = 5, 6.0, 10**7
+SEEDS, SECONDS, MANY = range(5, 10), 6.0, 10**7
+"""Settings of the search were chosen by looking at seeds 0 to 4, and at draw 0 of the larger images: neither is in the tables."""
+DRAW = 1
 FOUND = 0.1
 """Relative L2 error below which an image is found."""
 CLASSES = 10
@@ -58,7 +60,7 @@ def digits() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, make in (("max margin", max_margin), ("multiclass", multiclass)):
         total, before = np.zeros(5, int), 0
-        for seed in range(SEEDS):
+        for seed in SEEDS:
             problem = make("digits", 10, seed)
             limits, net = (-problem.mean, 1 - problem.mean), problem.network
             corners(net, *limits, noise=SMALL, starts=1000)  # compiles
@@ -75,16 +77,16 @@ def mnist() -> None:
     print("| network | n | rank above noise | seconds | first 2n | all | credible | images among them | chance |")
     print("|---|---|---|---|---|---|---|---|---|")
     for n, seconds in ((20, 10.0), (100, 60.0)):
-        order = np.random.default_rng([0, n]).permutation(len(pixels))
+        order = np.random.default_rng([DRAW, n]).permutation(len(pixels))
         mean = pixels[order[:n]].mean(axis=0)
         X, others, labels = pixels[order[:n]] - mean, pixels[order[n : 3 * n]] - mean, classes[order[:n]]
         for name, outputs in (("multiclass", CLASSES), ("max margin", 1)):
-            start = random_network((784, 200, outputs), first_scale=SMALL)
+            start = random_network((784, 200, outputs), first_scale=SMALL, seed=DRAW)
             y, loss = (labels, "cross-entropy") if outputs > 1 else (np.where(labels % 2, 1.0, -1.0), "logistic")
             net = trained(start, X, y, loss=loss, rate=0.5, enough=1e-5)
             sizes = np.linalg.svd(net.parameters["W1"], compute_uv=False)
             rank = int((sizes > 2 * SMALL * (784**0.5 + 200**0.5)).sum())
-            first, every, credible, right, chance = attacked(net, X, mean, others, 0, seconds)
+            first, every, credible, right, chance = attacked(net, X, mean, others, DRAW, seconds)
             print(f"| {name} | {n} | {rank} | {seconds:g} | {first} | {every} | {credible} | {right} | {chance} |", flush=True)
 
 
