@@ -213,7 +213,7 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
         "coranks": [],
         "matrices": [],
     }
-    why, points = "no degree was looked at", None
+    why, points, has_looked = "no degree was looked at", None, False
     try:
         for step in coranks(module, parts, q):
             _note(evidence, step)
@@ -224,7 +224,7 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
                 statement = f"corank {n} in degree {step.degree}: the equations of a single sample have no solution but {these}{group}"
                 return _condition(True, statement, evidence, Arithmetic.PROOF)
             if step.corank > n:  # are these the samples, counted more than once?
-                points = points or _points(setting, point, shape, module)
+                points, has_looked = points if has_looked else _points(setting, point, shape, module), True
                 if points is not None and step.degree >= points.least_degree(module.weight, module.lowest):
                     if step.corank == sum(points.multiplicities) and (module.weight < 2 or step.degree % module.weight == 0):
                         return _by_multiplicities(points, step, evidence)

@@ -18,13 +18,15 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from identify.conditions.setting import Setting
-from identify.exact.germs import Germ, added, multiplicity, taylor, vanishing
+from identify.exact.germs import Germ, added, multiplicity, reduced, taylor, vanishing
 from identify.exact.updates import Rationals, rational, rationals
 from identify.problem.formulas import horner
 
 ENTRIES = 10**5
 """Of one matrix over the rationals, at most."""
 MOST_COORDINATES = 8
+Q = 2**61 - 1
+"""A prime: dimensions modulo it are upper bounds, and are looked at first."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def multiple_points(setting: Setting, outputs: Sequence[int], first: bool, secon
     W, offsets, samples = _coordinates(setting)
     if comb(instance.coordinates + 1, 2) * instance.width * int(first + second) > ENTRIES:
         return None
-    found = []
+    screened: list[tuple[list[Germ], tuple[int, int]]] = []
     layers = [(1, first)] * first + [(0, False)] * second
     assert instance.A is not None
     A = [rational(float(v)) for v in np.asarray(instance.A)[outputs[0]]]
@@ -64,7 +66,21 @@ def multiple_points(setting: Setting, outputs: Sequence[int], first: bool, secon
             if own is None:
                 return None
             germs += own
-        counted = multiplicity(germs, len(x), None, ENTRIES)
+        germs = [germ for germ in germs if germ]
+        if len(germs) < len(x):  # the sample is on a curve of solutions
+            return None
+        try:
+            above = multiplicity([reduced(germ, Q) for germ in germs], len(x), Q, ENTRIES)
+        except ZeroDivisionError:  # a denominator that this prime divides: next to never
+            return None
+        if above is None:
+            return None
+        screened.append((germs, above))
+    if all(mu == 1 for _, (mu, _) in screened):  # no more than that over the rationals
+        return None
+    found = []
+    for germs, above in screened:
+        counted = above if above[0] == 1 else multiplicity(germs, len(samples[0]), None, ENTRIES)
         if counted is None:
             return None
         found.append(counted)

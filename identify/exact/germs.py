@@ -76,6 +76,16 @@ def vanishing(germ: Germ) -> dict[Exponents, Any]:
     return {e: value for e, value in germ.items() if any(e)}
 
 
+def reduced(germ: Germ, q: int) -> dict[Exponents, int]:
+    """Fractions modulo a prime that divides none of their denominators; ZeroDivisionError otherwise."""
+    found = {}
+    for e, value in germ.items():
+        if not int(value.q) % q:
+            raise ZeroDivisionError(f"a denominator is a multiple of {q}")
+        found[e] = int(value.p) * pow(int(value.q), -1, q) % q
+    return {e: value for e, value in found.items() if value}
+
+
 def dual_dimensions(germs: Sequence[Germ], variables: int, q: int | None, entries: int = ENTRIES) -> Iterator[int]:
     """Dimensions of the local dual spaces of order 0, 1, 2, …; coefficients are python-flint's, residues modulo q or fractions.
 
