@@ -178,7 +178,7 @@ def test_extras_are_those_of_the_distribution():
     listed = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     brought = {extra: {re.split("[><=]", one)[0] for one in packages} for extra, packages in listed.items()}
     for package, extra in EXTRAS.items():
-        assert {"sklearn": "scikit-learn", "skimage": "scikit-image"}.get(package, package) in brought[extra], package
+        assert {"sklearn": "scikit-learn", "skimage": "scikit-image", "fpdf": "fpdf2"}.get(package, package) in brought[extra], package
 
 
 def test_missing_packages_are_errors_of_two_kinds(monkeypatch):

@@ -407,7 +407,8 @@ class TestWitness:
         report = check(system_of(net, X, c), data=(X, c))
         assert report["local"].evidence["rank"] == 5 and report["witness"].evidence["largest_possible"] == 6
         assert "a deficient rank at one point proves nothing" in report["witness"].statement
-        assert report["witness"].holds is None and report.verdict is Verdict.UNDECIDED
+        assert report["witness"].holds is None
+        assert report.verdict is Verdict.UNIQUE and report["macaulay"].evidence["multiplicities"] == [2, 1]  # a count of all solutions
 
     def test_other_equations_in_force_stop_the_search(self):
         system, truth = Configuration(inputs=2, samples=2, width=1, activation="z^3", regime="weight-decay").plant(0)
