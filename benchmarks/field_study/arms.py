@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +25,7 @@ class DoesNotApplyError(Exception):
     """The arm is not made for this network."""
 
 
-def by_spear(cell: Cell, given: Instance) -> Answer:
+def by_spear(cell: Cell, given: Instance, *, sketched: bool = False) -> Answer:
     if NETS[cell.net].activation != "relu":
         raise DoesNotApplyError("signals of other activations than ReLU have no zeros")
     net, update = given.system.network, given.system.layers[1]
@@ -32,7 +33,7 @@ def by_spear(cell: Cell, given: Instance) -> Answer:
         raise DoesNotApplyError("more samples than neurons")
     left = limit(cell)
     W, b = net.weights[0], net.biases[0]
-    return spear(W, b, update.W, update.bias, cell.samples, seed=cell.seed, go_on=lambda: left() > 0)
+    return spear(W, b, update.W, update.bias, cell.samples, seed=cell.seed, go_on=lambda: left() > 0, sketched=sketched)
 
 
 def by_cosine(cell: Cell, given: Instance) -> Answer:
@@ -93,6 +94,7 @@ ARMS: dict[str, Callable[[Cell, Instance], Answer]] = {
     "identify, first layer only": by_first_layer,
     "identify, no deflation": without_deflation,
     "SPEAR": by_spear,
+    "SPEAR, sketched": partial(by_spear, sketched=True),
     "gradient matching": by_cosine,
     "DLG": by_distance,
 }

@@ -32,6 +32,11 @@ def grouped(rows: Sequence[Row]) -> dict[tuple[str, int, str], list[Row]]:
     return groups
 
 
+def time(seconds: float) -> str:
+    """To hundredths if it is below one second."""
+    return f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}"
+
+
 def table(rows: Sequence[Row]) -> str:
     """A row for each network and number of samples and arm: means over the seeds."""
     lines = ["| network | n | arm | recovered | relative L2 | PSNR, dB | SSIM | s |", "|---" * 8 + "|"]
@@ -48,12 +53,12 @@ def table(rows: Sequence[Row]) -> str:
             return float(np.mean([result.get(name, np.nan) for result in results]))
 
         if not mean("candidates"):
-            lines.append(f"{first} 0 ({results[0]['numbers']['error']}) | | | | {mean('seconds'):.1f} |")
+            lines.append(f"{first} 0 ({results[0]['numbers']['error']}) | | | | {time(mean('seconds'))} |")
             continue
         found = f"{mean('found'):.3g}"
         if arm == "identify" and mean("determined") < n:
             found += f" (of {mean('determined'):.3g})"
-        seconds = "" if arm == CHANCE else f"{mean('seconds'):.1f}"
+        seconds = "" if arm == CHANCE else time(mean("seconds"))
         lines.append(f"{first} {found} | {mean('error'):.0e} | {mean('psnr'):.0f} | {mean('ssim'):.2f} | {seconds} |")
     return "\n".join(lines)
 

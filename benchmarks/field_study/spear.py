@@ -22,6 +22,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from identify.recovery.separation.factors import factors_of
+
 ZERO = 1e-6
 """Entry of a signal that counts as zero, relative to the largest one."""
 SPARSE = 0.1
@@ -107,7 +109,15 @@ def independent(directions: np.ndarray) -> list[int]:
 
 
 def spear(
-    W: np.ndarray, b: np.ndarray, target: np.ndarray, target_bias: np.ndarray, samples: int, *, seed: int, go_on: Callable[[], bool]
+    W: np.ndarray,
+    b: np.ndarray,
+    target: np.ndarray,
+    target_bias: np.ndarray,
+    samples: int,
+    *,
+    seed: int,
+    go_on: Callable[[], bool],
+    sketched: bool = False,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Candidates for the inputs of a ReLU layer from its update, and numbers of the search.
 
@@ -123,9 +133,11 @@ def spear(
         Of the rows.
     go_on
         Asked after every round.
+    sketched
+        With identify's decomposition of the update in place of LAPACK's.
     """
-    U, s, V = np.linalg.svd(target, full_matrices=False)
-    n = min(samples, int(np.sum(s > 1e-13 * s[0])))
+    U, s, V = factors_of(target, 2.0**-53) if sketched else np.linalg.svd(target, full_matrices=False)
+    n = min(samples, int(np.sum(s > 1e-13 * s[0])), len(V))
     L, R = U[:, :n], s[:n, None] * V[:n]
     search, WR = Search(L, seed), W @ R.T
 
