@@ -69,10 +69,8 @@ def multiple_points(setting: Setting, outputs: Sequence[int], first: bool, secon
         germs = [germ for germ in germs if germ]
         if len(germs) < len(x):  # the sample is on a curve of solutions
             return None
-        try:
-            above = multiplicity([reduced(germ, Q) for germ in germs], len(x), Q, ENTRIES)
-        except ZeroDivisionError:  # a denominator that this prime divides: next to never
-            return None
+        residues = [each for germ in germs if (each := reduced(germ, Q)) is not None]
+        above = multiplicity(residues, len(x), Q, ENTRIES) if len(residues) == len(germs) else None
         if above is None:
             return None
         screened.append((germs, above))

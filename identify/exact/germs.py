@@ -76,12 +76,12 @@ def vanishing(germ: Germ) -> dict[Exponents, Any]:
     return {e: value for e, value in germ.items() if any(e)}
 
 
-def reduced(germ: Germ, q: int) -> dict[Exponents, int]:
-    """Fractions modulo a prime that divides none of their denominators; ZeroDivisionError otherwise."""
+def reduced(germ: Germ, q: int) -> dict[Exponents, int] | None:
+    """Fractions modulo a prime; None if it divides one of their denominators."""
     found = {}
     for e, value in germ.items():
         if not int(value.q) % q:
-            raise ZeroDivisionError(f"a denominator is a multiple of {q}")
+            return None
         found[e] = int(value.p) * pow(int(value.q), -1, q) % q
     return {e: value for e, value in found.items() if value}
 
