@@ -42,7 +42,10 @@ def test_features_and_classes_come_back(n, options, status):
     match = found.match(H, c)
     assert found.n_samples == n and match.errors.max() < 1e-11 and found.residual < 1e-13
     assert np.allclose(match.c, c, atol=1e-10) and sorted(found.labels) == sorted(y)
-    assert found.uniqueness.status is status and found.method == "softmax separation"
+    if found.method == "softmax separation":
+        assert found.uniqueness.status is status
+    else:  # at the border its search may miss one, with other versions of SciPy; then all samples together have equations to spare
+        assert status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.ONE_SOLUTION
     assert found.relative_error_bars.max() < 1e-11
 
 
