@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy
 
 from identify.base.limits import Clock
 from identify.conditions.networks.parts import MOST_BY_ZEROS, SURPLUS, Way, is_halved
@@ -17,7 +16,7 @@ from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
-from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS
+from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS, descended
 from identify.recovery.separation.one_layer import separated_from_one_layer
 from identify.recovery.separation.precision import lone_rank
 from identify.recovery.separation.zeros import by_zeros
@@ -145,26 +144,28 @@ def from_signals(asked: Asked) -> Recovery:
     def derivative(x: np.ndarray) -> np.ndarray:
         return weight * (arriving * sigma(W @ x + b, order=2))[:, None] * W
 
-    solutions = []
-    for trial in range(INVERSIONS):
-        start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs)
-        ended = scipy.optimize.least_squares(misfit, start, jac=derivative, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
-        if np.linalg.norm(ended.fun) <= max(INVERTED, SLACK * format_of(system.target)):
-            solutions.append((ended.x, ended.jac))
-            if len(solutions) == CONFIRMED:
-                break
-    distinct = [x for k, (x, _) in enumerate(solutions) if all(np.linalg.norm(x - y) > SAME * np.linalg.norm(x) for y, _ in solutions[:k])]
-    numbers = {"samples": 1, "starts": trial + 1, "converged": len(solutions), "solutions": len(distinct)}
+    solutions: list[np.ndarray] = []
+    starts = 0
+    while starts < INVERSIONS and len(solutions) < CONFIRMED and (starts == 0 or asked.clock.go_on()):
+        start = SPREADS[starts % len(SPREADS)] * rng.standard_normal(net.n_inputs)
+        starts += 1
+        x = descended(misfit, derivative, start, asked.clock.go_on)
+        if np.linalg.norm(misfit(x)) <= max(INVERTED, SLACK * format_of(system.target)):
+            solutions.append(x)
+    distinct = [x for k, x in enumerate(solutions) if all(np.linalg.norm(x - y) > SAME * np.linalg.norm(x) for y in solutions[:k])]
+    numbers = {"samples": 1, "starts": starts, "converged": len(solutions), "solutions": len(distinct)}
     evidence["separation"] = numbers | {"found": min(len(distinct), 1)}
     if not distinct:
         advice = "biases alone show one sample only; the updates are those of more samples, or of another network"
         raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), advice, **evidence)
-    x, jacobian = solutions[0]
-    smallest = float(np.linalg.svd(jacobian, compute_uv=False)[-1])
+    x = solutions[0]
+    smallest = float(np.linalg.svd(derivative(x), compute_uv=False)[-1])
     bar = format_of(system.target) * len(first) ** 0.5 / smallest if smallest else np.inf
     status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION
     if len(distinct) > 1:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS
+    elif asked.clock.interrupted:
+        status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.FEW_STARTS
     c = multipliers_from(system, x[None], second[None], 2)
     known = Uniqueness(status, reason, numbers=numbers)
     found = Recovery(x[None], c, 0.0, np.array([bar]), "signals", symmetry_of(system), asked.seed, evidence, known)

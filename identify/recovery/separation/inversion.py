@@ -78,7 +78,7 @@ def inverted_through(
         if not (is_whole := go_on()):
             break
         start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs) if trial else backwards(below, h)
-        x = _descended(misfit, derivative, start, go_on)
+        x = descended(misfit, derivative, start, go_on)
         if np.linalg.norm(misfit(x)) <= INVERTED:
             solutions.append(x)
             if len(solutions) == AGREEING:
@@ -93,7 +93,7 @@ def inverted_through(
     return Inverted(x, factor, others or not is_fixed or not is_whole)
 
 
-def _descended(
+def descended(
     misfit: Callable[[np.ndarray], np.ndarray], derivative: Callable[[np.ndarray], np.ndarray], x: np.ndarray, go_on: Callable[[], bool]
 ) -> np.ndarray:
     """Where Levenberg and Marquardt's method ends. Normal equations: at a solution the misfit vanishes, and they lose no digits."""

@@ -12,9 +12,11 @@ from scipy.special import softmax
 from support.marks import once
 
 import identify as idf
+from identify.base.limits import Clock, Stopped
 from identify.conditions.networks.parts import Way
 from identify.problem.exposure import Exposed, ExposedBy, Method
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
+from identify.recovery.separation.alone import CONFIRMED
 from identify.recovery.separation.inversion import inverted_through
 from identify.recovery.solution import Failure, Family, InapplicableError, NotDeterminedError, ResidualError
 
@@ -100,6 +102,25 @@ class TestOneSample:
         assert found.method == "signals" and found.match(X, c).errors.max() < 1e-9 and found.labels == y
         assert found.uniqueness.reason is UniquenessReason.ONE_SOLUTION and found.uniqueness.numbers["converged"] > 1
         assert idf.exposed(small, "biases", samples=1)["biases"].samples.method is Method.SIGNALS
+
+    def test_biases_when_the_time_is_spent(self, monkeypatch):
+        """A sample that too few starts confirm is returned, and nothing is claimed for it."""
+        small = network("gelu", 24, 9, inputs=8)
+        X, y = np.random.default_rng(2).standard_normal((1, 8)), np.array([3])
+        updates, c = updates_of(small, X, y)
+        system = idf.KKTSystem.gradient(small, layers={k: (None, part[1]) for k, part in updates.items()})
+        calls = []
+
+        def go_on(clock):
+            calls.append(clock)
+            if len(calls) > 40:
+                clock.interrupted = Stopped.OUT_OF_TIME
+            return not clock.interrupted
+
+        monkeypatch.setattr(Clock, "go_on", go_on)
+        found = idf.recover(system)
+        assert found.match(X, c).errors.max() < 1e-9 and found.uniqueness.numbers["converged"] < CONFIRMED
+        assert found.uniqueness.status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.FEW_STARTS
 
     def test_biases_of_two_samples_are_those_of_no_single_one(self):
         small = network("tanh", 12, 9, inputs=5)
