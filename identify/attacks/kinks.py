@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from identify.attacks.rows import row_space
+from identify.attacks.rows import input_limits, row_space
 from identify.attacks.smoothing import RELU
 from identify.base.errors import InputError
 from identify.base.limits import Clock
@@ -116,9 +116,7 @@ def corners(
     """
     if network.activations[0] != RELU:
         raise InputError(f"network: received {network!r}, expected a ReLU network: the kinks are those of ReLU")
-    lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
-    if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
-        raise InputError("low, high: expected finite limits of the inputs, each low below its high")
+    lowest, highest = input_limits(low, high, network.n_inputs)
     starts, kinks, seed = whole("starts", starts), number("kinks", kinks), valid_seed(seed)
     budget = None if budget is None else positive("budget", budget, unit="seconds")
     basis = row_space(network.parameters["W1"], noise=noise, dimension=dimension)

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
 from identify.attacks.mlp import MLP
-from identify.attacks.rows import row_space
+from identify.attacks.rows import input_limits, row_space
 from identify.base.errors import InputError
 from identify.base.limits import Clock
 from identify.base.options import positive, valid_seed, whole
@@ -159,7 +159,7 @@ def vertices(
 
     Notes
     -----
-    Cost of a start: O(40 d r^2) for r dimensions, and O(400 r^2 (r + d)) for a new vertex; about 10 ms for 10 images of 64 pixels.
+    Cost of a start: O(40 d r^2) for r dimensions, and O(400 r^2 (r + d)) for a new vertex.
 
     Examples
     --------
@@ -172,9 +172,7 @@ def vertices(
     >>> [bool((abs(found.X - x).max(axis=1) < 1e-9).any()) for x in X]
     [True, True, True]
     """
-    lowest, highest = (np.broadcast_to(np.asarray(value, float), network.n_inputs) for value in (low, high))
-    if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
-        raise InputError("low, high: expected finite limits of the inputs, each low below its high")
+    lowest, highest = input_limits(low, high, network.n_inputs)
     starts, seed = whole("starts", starts), valid_seed(seed)
     budget = None if budget is None else positive("budget", budget, unit="seconds")
     hull = _Hull.of(network, noise, dimension)

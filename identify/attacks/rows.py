@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.attacks.objectives import Attack, Objective
 from identify.base.errors import InputError
@@ -53,6 +54,14 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
     if not r:
         raise InputError(f"noise: received {noise:g}, above which no direction of the first layer stands out; expected a smaller number")
     return rows[:r]
+
+
+def input_limits(low: ArrayLike, high: ArrayLike, inputs: int) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """The limits of each input. Raises :class:`InputError` if they do not enclose intervals."""
+    lowest, highest = (np.broadcast_to(np.asarray(value, float), inputs) for value in (low, high))
+    if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
+        raise InputError("low, high: expected finite limits of the inputs, each low below its high")
+    return lowest, highest
 
 
 def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = None) -> Attack:

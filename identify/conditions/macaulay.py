@@ -10,6 +10,7 @@ solution is a combination of these, and that forces it to be one of the given sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from math import comb
 
 import numpy as np
@@ -213,7 +214,8 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
         "coranks": [],
         "matrices": [],
     }
-    why, points, has_looked = "no degree was looked at", None, False
+    why = "no degree was looked at"
+    counted = cache(lambda: _points(setting, point, shape, module))
     try:
         for step in coranks(module, parts, q):
             _note(evidence, step)
@@ -224,7 +226,7 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
                 statement = f"corank {n} in degree {step.degree}: the equations of a single sample have no solution but {these}{group}"
                 return _condition(True, statement, evidence, Arithmetic.PROOF)
             if step.corank > n:  # are these the samples, counted more than once?
-                points, has_looked = points if has_looked else _points(setting, point, shape, module), True
+                points = counted()
                 if points is not None and step.degree >= points.least_degree(module.weight, module.lowest):
                     if step.corank == sum(points.multiplicities) and (module.weight < 2 or step.degree % module.weight == 0):
                         return _by_multiplicities(points, step, evidence)

@@ -11,8 +11,9 @@ pass through it; every faster form in the package is tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ LOSSES = ("logistic", "square")
 AT_ONCE = 256
 """Rows of an update that are compared at once."""
 DIRECTIONS = 32
-"""In which a large difference is measured."""
+"""Random directions in which a large difference is measured."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -330,47 +331,40 @@ class KKTSystem(Received, OneLayer):
 
     def right_hand_side(self, X: ArrayLike, c: ArrayLike) -> Float[np.ndarray, " equations"]:
         """Right-hand side of (S) at the given data, in the order of :attr:`target`, in double precision."""
-        return flatten(self._updates_of(X, c), self._seen)[self._known]
+        return flatten([part for update in updates_from(*self._passes(X, c)) for part in update], self._seen)[self._known]
 
-    def _updates_of(self, X: ArrayLike, c: ArrayLike, passed: Forward | None = None) -> list[np.ndarray]:
-        """The updates that these data give, of each layer those of weights and bias."""
+    def _passes(self, X: ArrayLike, c: ArrayLike, passed: Forward | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """For each layer the values that enter it, and its signals."""
         net = self.network
         X, c = check_data(X, c, net.n_inputs, net.n_outputs)
         entering, before = forward(net.weights, net.biases, net.activations, X) if passed is None else passed
-        return [part for update in updates_from(entering, backward(net.weights, net.activations, before, c)) for part in update]
+        return entering, backward(net.weights, net.activations, before, c)
 
     def residual(self, X: ArrayLike, c: ArrayLike, *, passed: Forward | None = None) -> float:
         """Relative residual ‖t - sum_i c_i grad f(x_i)‖ / ‖t‖ (dimensionless; 0 for an exact solution, not finite on overflow).
 
         ``passed``: the forward pass at these samples, if it is known.
         """
-        net = self.network
-        X, c = check_data(X, c, net.n_inputs, net.n_outputs)
-        with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
-            entering, before = forward(net.weights, net.biases, net.activations, X) if passed is None else passed
-            signals = backward(net.weights, net.activations, before, c)
-            sizes = [each for update, u, h in zip(self.updates, signals, entering, strict=True) for each in self._missed(update, u, h)]
-            return relative_size(*(np.array(each) for each in zip(*sizes, strict=True)))
+        return self._relative(X, c, passed, self._missed)
 
     def about_residual(self, X: ArrayLike, c: ArrayLike, *, passed: Forward | None = None) -> float:
         """An estimate of :meth:`residual` for large updates, without the products of n columns that the updates are.
 
-        ‖E R‖ for 32 random directions R, which has the mean ‖E‖ and deviates by an eighth at most in standard deviation, whatever the
-        difference E is. Cost: a pass, and 64 operations for each number of the target.
+        ‖E R‖² for 32 random directions R has the mean ‖E‖², and ‖E R‖ deviates from ‖E‖ by about an eighth at most (standard deviation),
+        whatever the difference E is. Cost: a pass, and 64 operations for each number of the target.
         """
-        if self.is_partial:
-            return self.residual(X, c, passed=passed)
-        net, rng, sizes = self.network, np.random.default_rng(DIRECTIONS), []
-        X, c = check_data(X, c, net.n_inputs, net.n_outputs)
-        with np.errstate(over="ignore", invalid="ignore"):
-            entering, before = forward(net.weights, net.biases, net.activations, X) if passed is None else passed
-            signals = backward(net.weights, net.activations, before, c)
-            for update, u, h in zip(self.updates, signals, entering, strict=True):
-                if update.bias is not None:
-                    sizes.append(self._sizes(update.bias, u.sum(axis=0)))
-                if update.W is not None:
-                    R = rng.standard_normal((h.shape[1], DIRECTIONS)) / DIRECTIONS**0.5
-                    sizes.append((size(update.W @ R - u.T @ (h @ R)), size(update.W)))
+        rng = np.random.default_rng(DIRECTIONS)
+        return self._relative(X, c, passed, self._missed if self.is_partial else partial(self._sampled, rng))
+
+    def _relative(
+        self,
+        X: ArrayLike,
+        c: ArrayLike,
+        passed: Forward | None,
+        missed: Callable[[Update, np.ndarray, np.ndarray], Iterator[tuple[float, float]]],
+    ) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):  # data too large for doubles: the result is inf or nan, and says so
+            sizes = [each for layer in zip(self.updates, *reversed(self._passes(X, c, passed)), strict=True) for each in missed(*layer)]
             return relative_size(*(np.array(each) for each in zip(*sizes, strict=True)))
 
     def _missed(self, update: Update, u: np.ndarray, h: np.ndarray) -> Iterator[tuple[float, float]]:
@@ -381,6 +375,14 @@ class KKTSystem(Received, OneLayer):
             for start in range(0, len(update.W), AT_ONCE):
                 rows = slice(start, start + AT_ONCE)
                 yield self._sizes(update.W[rows], u[:, rows].T @ h)
+
+    def _sampled(self, rng: np.random.Generator, update: Update, u: np.ndarray, h: np.ndarray) -> Iterator[tuple[float, float]]:
+        """The same for whole layers, in random directions."""
+        if update.bias is not None:
+            yield self._sizes(update.bias, u.sum(axis=0))
+        if update.W is not None:
+            R = rng.standard_normal((h.shape[1], DIRECTIONS)) / DIRECTIONS**0.5
+            yield size(update.W @ R - u.T @ (h @ R)), size(update.W)
 
     def _sizes(self, given: np.ndarray, found: np.ndarray) -> tuple[float, float]:
         given, found = given.ravel(), found.ravel()

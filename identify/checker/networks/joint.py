@@ -5,8 +5,8 @@ With slopes :math:`s_{ij}` the first update says :math:`\sum_i s_{ij}\, a_j^\top
 slope of every sample: a row that depends on those before it must agree with them. It ends when all :math:`M_i` are known, or at the last
 neuron; then all equations of both layers that are linear in the :math:`M_i` are solved. Each :math:`M_i` that is known must have rank one
 and the slopes that were chosen; when all are known, the updates of these data are computed from their definition. One that is not known,
-when nothing contradicts the choice, refuses the proof. Of data sets that differ by their order (or by turned samples, if the activation is
-even and there is no bias) one is enough.
+when nothing contradicts the choice, refuses the proof. Of data sets that differ by their order one is enough; so it is of those that
+differ by turned samples, if the activation is even and the layer does not have biases.
 
 Part of the checker: imports the standard library, python-flint, and the checker's own modules.
 """

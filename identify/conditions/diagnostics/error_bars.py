@@ -33,7 +33,7 @@ DOUBLE_DIGITS = 15
 
 @dataclass(frozen=True, eq=False)
 class ErrorBars:
-    """First-order bounds on the errors of data that were fitted to a perturbed target. Infinite if there is no bound.
+    """First-order bounds on the errors of data that were fitted to a perturbed target. Infinite means that they are not bounded.
 
     Attributes
     ----------

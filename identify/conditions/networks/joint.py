@@ -1,7 +1,7 @@
 r"""Theorem B for all samples together: every choice of slopes of all samples is tried, when the updates do not count the samples.
 
-If :math:`G_1` has a rank below n, because there are more samples than inputs or dependent ones, there are no equations of a single
-sample. Two layers have linear ones of all of them: with slopes :math:`s_{ij}` of the activation, neuron j says
+If :math:`G_1` has a rank below n, because samples are dependent or more than the inputs, it does not give equations of a single sample.
+Two layers give linear ones of all of them: with slopes :math:`s_{ij}` of the activation, neuron j says
 
 .. math:: \sum_i s_{ij}\, a_j^\top M_i = (G_1)_j, \qquad M_i = \gamma_i \tilde x_i^\top .
 

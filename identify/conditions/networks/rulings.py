@@ -54,7 +54,7 @@ class Sample:
 
 
 def rulings(question: NetworkQuestion) -> tuple[Condition | None, Witness | None]:
-    """A line of data sets through the given ones; None if there is no such line, or the sizes are too large to say."""
+    """A line of data sets through the given ones; None if none was found, or the sizes are too large to look for one."""
     if question.data is None or question.pieces is None or not question.equations_are_complete or _entries(question) > MOST_ENTRIES:
         return None, None
     samples = [_sample(question, i) for i in range(question.samples)]
