@@ -21,9 +21,7 @@ from identify.recovery.separation.one_layer import separated_from_one_layer
 from identify.recovery.separation.precision import lone_rank
 from identify.recovery.separation.zeros import by_zeros
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
-
-CONFIRMED = 6
-"""Starts that end at a solution, after which no more are made."""
+from identify.recovery.starts import ENOUGH_CONVERGED
 
 
 def from_first_layer(asked: Asked) -> Recovery:
@@ -146,7 +144,7 @@ def from_signals(asked: Asked) -> Recovery:
 
     solutions: list[np.ndarray] = []
     starts = 0
-    while starts < INVERSIONS and len(solutions) < CONFIRMED and (starts == 0 or asked.clock.go_on()):
+    while starts < INVERSIONS and len(solutions) < ENOUGH_CONVERGED and (starts == 0 or asked.clock.go_on()):
         start = SPREADS[starts % len(SPREADS)] * rng.standard_normal(net.n_inputs)
         starts += 1
         x = descended(misfit, derivative, start, asked.clock.go_on)
@@ -164,7 +162,7 @@ def from_signals(asked: Asked) -> Recovery:
     status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION
     if len(distinct) > 1:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS
-    elif asked.clock.interrupted:
+    elif len(solutions) < ENOUGH_CONVERGED:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.FEW_STARTS
     c = multipliers_from(system, x[None], second[None], 2)
     known = Uniqueness(status, reason, numbers=numbers)

@@ -31,11 +31,9 @@ from identify.recovery.separation.membership import LEAST_DAMPING, Position, des
 from identify.recovery.separation.search import (
     EVALUATION,
     HIDDEN,
-    MOST_STARTS,
     PATIENCE,
     SAME,
     SPARE,
-    STARTS,
     Counts,
     SampleSearch,
     tolerated,
@@ -161,31 +159,18 @@ class ColumnSearch(SampleSearch):
     """Takes what was found after each round; a search begins with what an earlier one left there."""
 
     def __post_init__(self) -> None:
-        n = len(self.space.values)
+        n = self.n_samples = len(self.space.values)
         self.set_up(self.space, self.W, self.bias, is_lifted=self.is_lifted, seed=self.seed)
         self.found = Columns(np.zeros((0, n)), np.zeros((0, n)))
         self.spreads = spreads(self.update, self.space)
 
-    def run(self) -> Columns:
-        """Search until all samples are found, or ``go_on`` says no. Cost O(m (n + C)^2) for each step of each start."""
-        with np.errstate(over="ignore", invalid="ignore"):  # starts at which numbers overflow have an infinite cost
-            return self._run()
+    @property
+    def n_known(self) -> int:
+        return len(self.found.inputs)
 
-    def _run(self) -> Columns:
-        n, per, found, right = len(self.space.values), STARTS, self.found, self.space.right
-        if len(earlier := self.kept.read(right.shape[1])):
-            self._accept(earlier @ right.T)
-        while len(found.inputs) < n and self.go_on() and self.barren < self.patience:
-            before = len(found.inputs)
-            found.rounds += 1
-            self._accept(self.hits(per))
-            new = len(found.inputs) - before
-            per = STARTS if new else min(2 * per, MOST_STARTS)
-            self.barren = 0 if new else self.barren + 1
-            if new:
-                self.kept.write(found.inputs @ right)
-                self.progress(f"{before + new} of {n} samples")
-        return found
+    @property
+    def coordinates(self) -> Float[np.ndarray, "found n"]:
+        return self.found.inputs
 
     @property
     def n_unknown(self) -> int:
@@ -209,7 +194,6 @@ class ColumnSearch(SampleSearch):
         return self.space.uncertainty(v @ self.space.left) / np.linalg.norm(v, axis=1)
 
     def _accept(self, hits: Float[np.ndarray, "hits n"]) -> None:
-        """Refine hits on the original equations; keep those that solve them."""
         if not len(hits):
             return
         found, space, images = self.found, self.space, self.images(self.everywhere)

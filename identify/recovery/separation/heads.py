@@ -31,6 +31,7 @@ from identify.problem.uniqueness import Uniqueness, UniquenessReason, Uniqueness
 from identify.recovery.separation.precision import allowed_residual, lone_rank
 from identify.recovery.separation.subspace import Subspace, complement
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
+from identify.recovery.starts import ENOUGH_CONVERGED
 
 METHOD, TOGETHER = "softmax separation", "softmax, all samples together"
 PATIENCE, ROUNDS = 24, 80
@@ -44,8 +45,6 @@ SPREADS = (0.3, 1.0, 0.1, 3.0)
 """Of starts, relative to the size of the features that rows of the update suggest, in turn."""
 LARGEST_LOGARITHM = 50.0
 """Of a weight, up or down."""
-AGREEING = 3
-"""Starts of all samples together that end at the same ones, after which no more are made."""
 
 
 @dataclass(eq=False)
@@ -324,7 +323,7 @@ def _together(batch: _Batch, search: _Search, clock: Clock) -> tuple[_Solved, Un
     solved: list[_Solved] = []
     noise = max(search.space.relative_noise, np.finfo(float).eps)
     for _ in range(ROUNDS):
-        if not clock.go_on() or len(solved) == AGREEING:
+        if not clock.go_on() or len(solved) == ENOUGH_CONVERGED:
             break
         search.starts += 1
         points = np.array([search.start(batch.origin, batch.basis) for _ in range(n)]).reshape(n, -1)
@@ -352,7 +351,7 @@ def _together(batch: _Batch, search: _Search, clock: Clock) -> tuple[_Solved, Un
     numbers = {"samples": n, "starts": search.starts, "converged": len(solved), "solutions": len(distinct)}
     if len(distinct) > 1:
         return best, Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS, numbers=numbers)
-    if len(solved) >= AGREEING:
+    if len(solved) >= ENOUGH_CONVERGED:
         return best, Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION, numbers=numbers)
     return best, Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.FEW_STARTS, numbers=numbers)
 

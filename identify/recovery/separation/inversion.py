@@ -14,8 +14,9 @@ from identify.problem.network import Network
 
 INVERSIONS = 24
 """Starts, at most."""
-AGREEING = 3
-"""Of these, so many that end at a solution are enough to say whether they end at the same one."""
+ENOUGH = 3
+"""Of these, so many must end at a solution, and at the same one, before anything is said of others: beside it all other samples of the
+batch tell whether the map is easy to invert."""
 INVERTED, SAME = 1e-9, 1e-6
 """Relative misfit at which a descent has converged, and relative distance of two samples that are one."""
 GRID, FLAT = np.linspace(-20.0, 20.0, 4001), 1e-9
@@ -33,7 +34,15 @@ class Inverted(NamedTuple):
     factor: float
     """From the error of the features to that of the sample; infinite if they do not fix it."""
     is_ambiguous: bool
-    """Whether other samples have the same features, as far as the starts tell; so if there was no time for enough of them."""
+    """Whether other samples have the same features, as far as the starts tell."""
+    starts: int
+    converged: int
+    """Starts that ended at a sample with these features."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether enough starts converged to speak of others."""
+        return self.converged >= ENOUGH
 
 
 def backwards(below: list[tuple[np.ndarray, np.ndarray | None, Activation]], h: np.ndarray) -> np.ndarray:
@@ -73,16 +82,13 @@ def inverted_through(
         return J
 
     solutions: list[np.ndarray] = []
-    is_whole = True
-    for trial in range(INVERSIONS):
-        if not (is_whole := go_on()):
-            break
-        start = SPREADS[trial % len(SPREADS)] * rng.standard_normal(net.n_inputs) if trial else backwards(below, h)
+    starts = 0
+    while starts < INVERSIONS and len(solutions) < ENOUGH and go_on():
+        start = SPREADS[starts % len(SPREADS)] * rng.standard_normal(net.n_inputs) if starts else backwards(below, h)
+        starts += 1
         x = descended(misfit, derivative, start, go_on)
         if np.linalg.norm(misfit(x)) <= INVERTED:
             solutions.append(x)
-            if len(solutions) == AGREEING:
-                break
     if not solutions:
         return None
     x = solutions[0]
@@ -90,7 +96,7 @@ def inverted_through(
     is_fixed = values[-1] > np.finfo(float).eps * values[0] * len(x)
     factor = float(1 / values[-1]) if is_fixed else np.inf
     others = any(np.linalg.norm(other - x) > SAME * max(float(np.linalg.norm(x)), 1.0) for other in solutions[1:])
-    return Inverted(x, factor, others or not is_fixed or not is_whole)
+    return Inverted(x, factor, others or not is_fixed, starts, len(solutions))
 
 
 def descended(

@@ -251,10 +251,14 @@ def above_layers(asked: Asked, above: Callable[..., Recovery]) -> Recovery:
     evidence["inversion"] = {"features": len(found.X), "inverted": len(kept), "ambiguous": ambiguous}
     c = found.c.reshape(len(found.X), -1)[kept]
     complete = completed(asked, X, c, bars, found)
-    if not ambiguous:
+    if ambiguous:
+        reason, numbers = UniquenessReason.OTHER_POINTS, {"points": asked.samples + ambiguous, "samples": asked.samples}
+    elif all(each.is_settled for each in inverted.values()):
         return complete
-    numbers = {"points": asked.samples + ambiguous, "samples": asked.samples}
-    return replace(complete, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.OTHER_POINTS, numbers=numbers))
+    else:
+        least = min(inverted.values(), key=lambda each: each.converged)
+        reason, numbers = UniquenessReason.FEW_STARTS, {"starts": least.starts, "converged": least.converged}
+    return replace(complete, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, reason, numbers=numbers))
 
 
 RUN: dict[Method, Callable[[Asked], Recovery]] = {

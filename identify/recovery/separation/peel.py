@@ -27,7 +27,6 @@ from identify.recovery.separation.search import (
     EVALUATION,
     FEW,
     HIDDEN,
-    MOST_STARTS,
     NEAR,
     NEARLY,
     PATIENCE,
@@ -35,7 +34,6 @@ from identify.recovery.separation.search import (
     SEARCH_STEPS,
     SHORT,
     SPARE,
-    STARTS,
     Counts,
     SampleSearch,
     tolerated,
@@ -144,32 +142,23 @@ class Peeling(SampleSearch):
         """Whose row spaces are searched."""
         return self.subspaces[1 : self.hidden + 1]
 
-    def run(self, known: Float[np.ndarray, "known n"] | None = None) -> Peeled:
-        """Search until all samples are found, or ``go_on`` says no. ``known`` are coordinates of samples from an earlier search."""
-        n, per, right = self.n_samples, STARTS, self.subspaces[0].right
-        known = self.kept.read(right.shape[1]) @ right.T if known is None else known
-        if len(known):
-            self._accept(known)
-        while len(self.taken) < n and self.go_on():
-            before = len(self.taken)
-            self.found.rounds += 1
-            hits = self.hits(per)
-            if len(hits):
-                self._accept(hits)
-            new = len(self.taken) - before
-            if new:
-                self.kept.write(self.found.coordinates @ right)
-            per = STARTS if new else min(2 * per, MOST_STARTS)
-            self.barren = 0 if new else self.barren + 1
-            if len(self.taken) + self.found.together == n:
-                break
-            if self.barren >= self.patience or (self.gives_up_on_mixtures and self.barren >= FEW and self.found.mixed):
-                break
-            if new:
-                self.progress(f"{before + new} of {n} samples")
+    def _is_settled(self) -> bool:
+        """All are taken out, or no more are to be learned: the others share regions, or all hits of some rounds are mixtures."""
+        if super()._is_settled() or self.n_known + self.found.together == self.n_samples:
+            return True
+        return self.gives_up_on_mixtures and self.barren >= FEW and self.found.mixed > 0
+
+    def _finish(self) -> None:
         self._release()
-        self.kept.write(self.found.coordinates @ right)
-        return self.found
+        self.kept.write(self.found.coordinates @ self.first.right)
+
+    @property
+    def n_known(self) -> int:
+        return len(self.taken)
+
+    @property
+    def coordinates(self) -> Float[np.ndarray, "found n"]:
+        return self.found.coordinates
 
     @property
     def n_unknown(self) -> int:
@@ -191,7 +180,8 @@ class Peeling(SampleSearch):
         return np.linalg.norm(shares, axis=0)
 
     def _accept(self, hits: Float[np.ndarray, "hits n"]) -> None:
-        """Refine hits on the original equations; keep those that solve them, and deflate."""
+        if not len(hits):
+            return
         found, chart = self.found, self.everywhere
         images = self.images(chart)
         spaces = [space.right for space in self.searched]

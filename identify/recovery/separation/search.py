@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from identify.problem.ambiguity import Ambiguity
 from identify.recovery.separation import products
 from identify.recovery.separation.forward import Chart
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import Images, Position, descend
 from identify.recovery.separation.products import Smooth
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
@@ -83,11 +84,20 @@ class SampleSearch(ABC):
 
     ambiguity: Ambiguity
     """What the equations leave open for each sample: hits are compared modulo it."""
-    go_on: Callable[[], bool]
+    n_samples: int
+    """How many are sought."""
     found: Any
     """What was found, with :class:`Counts`."""
+    patience: int
+    """Rounds without a new sample after which the search ends."""
+    kept: Kept
+    """Takes what was found after each round; a search begins with what an earlier one left there."""
+    go_on: Callable[[], bool]
+    progress: Callable[[str], None]
     hit: float = HIT
     """Cost in the deflated spaces at which a start is refined."""
+    most_starts: int = MOST_STARTS
+    """Descents in one round, at most."""
 
     def set_up(self, first: Subspace, W: Float[np.ndarray, "m d"], bias: Float[np.ndarray, " m"], *, is_lifted: bool, seed: int) -> None:
         """Begin in all coordinates of the row space; with a bias column the last one of a row is 1."""
@@ -103,6 +113,49 @@ class SampleSearch(ABC):
         self.barren = 0
         """Rounds since the last new sample."""
         self.everywhere = self.chart(np.zeros((0, len(first.values))))
+
+    def run(self, known: Float[np.ndarray, "known n"] | None = None) -> Any:
+        """Search until all samples are found, or ``go_on`` says no. ``known`` are coordinates of samples from an earlier search.
+
+        Cost: O(m n^2) for each step of each start.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # starts at which numbers overflow have an infinite cost
+            self._accept(self.kept.read(self.first.right.shape[1]) @ self.first.right.T if known is None else known)
+            per = STARTS
+            while not self._is_settled() and self.barren < self.patience and self.go_on():
+                before = self.n_known
+                self.found.rounds += 1
+                self._accept(self.hits(per))
+                new = self.n_known - before
+                per = STARTS if new else min(2 * per, self.most_starts)
+                self.barren = 0 if new else self.barren + 1
+                if new:
+                    self.kept.write(self.coordinates @ self.first.right)
+                    self.progress(f"{self.n_known} of {self.n_samples} samples")
+            self._finish()
+        return self.found
+
+    def _is_settled(self) -> bool:
+        """Whether further rounds would add nothing."""
+        return self.n_known >= self.n_samples
+
+    @abstractmethod
+    def _accept(self, hits: Float[np.ndarray, "hits n"]) -> None:
+        """Refine hits on the original equations; keep those that solve them, and deflate."""
+
+    def _finish(self) -> None:
+        """What is left to be done once the rounds end."""
+        return
+
+    @property
+    @abstractmethod
+    def n_known(self) -> int:
+        """How many samples are taken out."""
+
+    @property
+    @abstractmethod
+    def coordinates(self) -> Float[np.ndarray, "found n"]:
+        """Of the samples that were found, in the row space of the first update."""
 
     @property
     @abstractmethod

@@ -19,13 +19,13 @@ from jaxtyping import Float
 
 from identify.problem.ambiguity import NO_AMBIGUITY, Ambiguity
 from identify.recovery.separation.forward import Chart, HiddenActivations, Stack, signals
+from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import Position, descend
-from identify.recovery.separation.search import STARTS, Counts, SampleSearch
+from identify.recovery.separation.search import PATIENCE, STARTS, Counts, SampleSearch
 from identify.recovery.separation.subspace import Subspace, complement
 
 HIT = 3e-2
 """Cost, in the spaces that the samples known so far leave, at which a point is refined."""
-ROUNDS = 40
 REFINEMENT_STEPS = 40
 MOST_ROWS, SEARCH_STEPS = 512, 60
 """Rows of the first layer's change from which descents start, at most; and steps of each."""
@@ -60,6 +60,10 @@ class MiddleSearch(SampleSearch):
     go_on: Callable[[], bool] = lambda: True
     ambiguity: Ambiguity = NO_AMBIGUITY
     hit: float = HIT
+    patience: int = PATIENCE
+    most_starts: int = STARTS
+    progress: Callable[[str], None] = lambda step: None
+    kept: Kept = field(default_factory=Kept)
     found: Counts = field(default_factory=Counts)
     taken: list[Float[np.ndarray, " r"]] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -71,11 +75,19 @@ class MiddleSearch(SampleSearch):
         self.complete = [len(space.values) >= self.n_samples for space in self.subspaces]
 
     @property
+    def n_known(self) -> int:
+        return len(self.taken)
+
+    @property
+    def coordinates(self) -> Float[np.ndarray, "found r"]:
+        return np.array(self.taken).reshape(len(self.taken), len(self.first.values))
+
+    @property
     def n_unknown(self) -> int:
         return self.subspaces[1].n_unknown
 
     def known(self) -> tuple[Float[np.ndarray, "_ r"], Float[np.ndarray, "_ r"]]:
-        return self.subspaces[0].avoid, np.array(self.taken).reshape(len(self.taken), len(self.first.values))
+        return self.subspaces[0].avoid, self.coordinates
 
     def images(self, chart: Chart) -> HiddenActivations:
         return HiddenActivations(self.stack.layers[:1], chart, self.lifted[1:2])
@@ -87,18 +99,9 @@ class MiddleSearch(SampleSearch):
         space, (v,) = self.subspaces[1], vectors
         return space.uncertainty(v @ space.right.T) / np.linalg.norm(v, axis=1)
 
-    def run(self) -> Float[np.ndarray, "found r"]:
-        """Coordinates of points near samples, as many as were found, at most n."""
-        per = STARTS
-        while len(self.taken) < self.n_samples and self.barren < ROUNDS and self.go_on():
-            self.found.rounds += 1
-            hits, before = self.hits(per), len(self.taken)
-            if len(hits):
-                self._accept(hits)
-            self.barren = 0 if len(self.taken) > before else self.barren + 1
-        return np.array(self.taken).reshape(len(self.taken), len(self.first.values))
-
     def _accept(self, hits: Float[np.ndarray, "hits r"]) -> None:
+        if not len(hits):
+            return
         chart = self.everywhere
         at = descend(self.images(chart), [self.subspaces[1].right], chart.points(hits), steps=REFINEMENT_STEPS)
         for k in np.argsort(at.costs, kind="stable"):

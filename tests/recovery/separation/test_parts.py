@@ -16,9 +16,9 @@ from identify.base.limits import Clock, Stopped
 from identify.conditions.networks.parts import Way
 from identify.problem.exposure import Exposed, ExposedBy, Method
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
-from identify.recovery.separation.alone import CONFIRMED
 from identify.recovery.separation.inversion import inverted_through
 from identify.recovery.solution import Failure, Family, InapplicableError, NotDeterminedError, ResidualError
+from identify.recovery.starts import ENOUGH_CONVERGED
 
 datasets = pytest.importorskip("sklearn.datasets")
 CLASSES = 10
@@ -100,7 +100,7 @@ class TestOneSample:
         system = idf.KKTSystem.gradient(small, layers={k: (None, part[1]) for k, part in updates.items()})
         found = idf.recover(system)
         assert found.method == "signals" and found.match(X, c).errors.max() < 1e-9 and found.labels == y
-        assert found.uniqueness.reason is UniquenessReason.ONE_SOLUTION and found.uniqueness.numbers["converged"] > 1
+        assert found.uniqueness.reason is UniquenessReason.ONE_SOLUTION and found.uniqueness.numbers["converged"] == ENOUGH_CONVERGED
         assert idf.exposed(small, "biases", samples=1)["biases"].samples.method is Method.SIGNALS
 
     def test_biases_when_the_time_is_spent(self, monkeypatch):
@@ -119,7 +119,7 @@ class TestOneSample:
 
         monkeypatch.setattr(Clock, "go_on", go_on)
         found = idf.recover(system)
-        assert found.match(X, c).errors.max() < 1e-9 and found.uniqueness.numbers["converged"] < CONFIRMED
+        assert found.match(X, c).errors.max() < 1e-9 and found.uniqueness.numbers["converged"] < ENOUGH_CONVERGED
         assert found.uniqueness.status is UniquenessStatus.UNKNOWN and found.uniqueness.reason is UniquenessReason.FEW_STARTS
 
     def test_biases_of_two_samples_are_those_of_no_single_one(self):
@@ -243,7 +243,7 @@ class TestInversion:
         X = np.random.default_rng(0).standard_normal((3, 9))
         for x, h in zip(X, net.forward(X).entering[2], strict=True):
             found = inverted_through(net, 3, h, np.random.default_rng(1))
-            assert np.linalg.norm(found.x - x) < 1e-9 and not found.is_ambiguous and 0 < found.factor < 1e3
+            assert np.linalg.norm(found.x - x) < 1e-9 and found.is_settled and not found.is_ambiguous and 0 < found.factor < 1e3
 
     def test_ambiguous_and_impossible(self):
         net = network("relu", 8, inputs=6)
@@ -259,7 +259,7 @@ class TestInversion:
         assert inverted_through(net, 2, h, np.random.default_rng(1), lambda: False) is None
         calls = []
         found = inverted_through(net, 2, h, np.random.default_rng(1), lambda: len(calls) < 12 and not calls.append(1))
-        assert found.is_ambiguous and found.factor < 1e3
+        assert not found.is_settled and not found.is_ambiguous and found.factor < 1e3
 
 
 class TestBehindExtractors:
