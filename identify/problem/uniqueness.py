@@ -73,6 +73,10 @@ class UniquenessReason(StrEnum):
         "{samples} samples explain the updates up to their noise, but the weakest of their signals is {clear:.1f} times the noise: there "
         "may be more samples, of weaker signals, and the number is not known; pass samples=n if it is"
     )
+    REST = (
+        "what {samples} samples leave of the updates is more than rounding, and its singular values do not show that it is noise: there "
+        "may be further samples, of weaker signals"
+    )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"
@@ -154,7 +158,14 @@ class Uniqueness:
         sentence = self.reason.value.format(**shown)
         if self.scope is not None and "residual" in self.numbers:
             sentence += f"; the given target differs from that by {self.numbers['residual']:.1e} relative"
+        if self.is_lower_bound:
+            sentence += "; the target has full rank, so it may be that of more samples"
         return sentence
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the number of samples was not given, and the target does not show that there are no more."""
+        return "at_least" in self.numbers
 
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON values."""

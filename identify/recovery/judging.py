@@ -17,6 +17,7 @@ from identify.base.norms import exponent, scaled
 from identify.conditions.check import decide
 from identify.problem.interpolation import moment_count
 from identify.problem.precision import Precision, Source
+from identify.problem.rank import Rest, is_count_open
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Arithmetic, Report, Verdict
@@ -82,8 +83,18 @@ def _has_equations_to_spare(system: KKTSystem, samples: int) -> bool:
     return moment_count(net.n_inputs, list(degrees), net.n_outputs) > samples * (net.n_inputs + net.n_outputs)
 
 
-def doubted(recovery: Recovery) -> Recovery:
-    """The same recovery, without support for it if some samples are as near each other as their error bars reach."""
+def doubted(recovery: Recovery, *, is_counted: bool) -> Recovery:
+    """The same recovery, without support for it if the updates may hold further samples, or some are as near as their error bars reach.
+
+    ``is_counted``: whether the number of samples was given. If it was not, and every update has full rank, it is a lower bound.
+    """
+    behind = recovery.evidence.get("behind", ())
+    if recovery.uniqueness.is_supported and is_count_open(behind):
+        numbers = {"samples": recovery.n_samples}
+        return replace(recovery, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.REST, numbers=numbers))
+    if recovery.uniqueness.is_supported and behind and not is_counted and all(rest is Rest.NONE for rest in behind):
+        known = recovery.uniqueness
+        recovery = replace(recovery, uniqueness=replace(known, numbers=known.numbers | {"at_least": recovery.n_samples}))
     size = int(exponent(recovery.X))
     X, bars = scaled(recovery.X, -size), scaled(recovery.error_bars, -size)
     if not recovery.uniqueness.is_supported or len(X) < 2:

@@ -128,10 +128,10 @@ def recover(
         batch = by_separation(usual, samples, method, starts, seed, budget, tolerance, checkpoint, known, progress)
         batch = replace(batch, c=scaled(batch.c, -k)) if k else batch
         if not judge or isinstance(system, ALONE):
-            return doubted(batch)
+            return doubted(batch, is_counted=samples is not None)
         progress("judging the data exactly")
         left = None if budget is None else max(budget - (time.monotonic() - began), 0.0)
-        return doubted(replace(batch, uniqueness=judged_batch(system, batch, left)))
+        return doubted(replace(batch, uniqueness=judged_batch(system, batch, left)), is_counted=samples is not None)
     from identify.recovery.polynomials import Options, recovered  # loads JAX, which no other network needs
 
     known = _checked(system, method, data)
@@ -154,7 +154,8 @@ def recover(
         if not judge:
             return recovery
         progress("judging the data exactly")
-        return doubted(replace(recovery, uniqueness=judged(system, recovery, work.precision, seconds_left())))
+        judgement = judged(system, recovery, work.precision, seconds_left())
+        return doubted(replace(recovery, uniqueness=judgement), is_counted=samples is not None)
 
 
 def _in_usual_units(system: Any) -> tuple[Any, int]:

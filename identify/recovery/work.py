@@ -75,6 +75,8 @@ class Work:
         if self.spectrum is None and system.target_W is not None:
             self.spectrum = Spectrum.of(system, directions=True)
         self.precision = Precision.of(system, self.spectrum, self.samples)
+        if self.spectrum is not None:
+            self.evidence["behind"] = [self.spectrum.rest(self.samples, self.precision.unit)]
         self.homogeneous = system.network.activation.is_monomial and not system.network.has_bias
         self.ambiguity = Ambiguity.of(system.degrees, is_lifted(system.degrees), system.labels, self.homogeneous)
         self.reduced = Reduced.of(system, self.samples, self.spectrum)

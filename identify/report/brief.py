@@ -60,7 +60,10 @@ def of_recovery(found: Recovery, advice: str, beside: str = "") -> str:
     parts += [("Known data", [beside])] if beside else []
     parts += [("Why", [found.uniqueness.because])]
     parts += [("Up to", ["; ".join(found.ambiguity.describe())])]
-    parts += [("In practice", [RECOVERED[found.uniqueness.status]]), ("Next", [advice])]
+    practice = RECOVERED[found.uniqueness.status]
+    if found.uniqueness.is_lower_bound:
+        practice = f"if there were no more than {found.n_samples} sample{'s' * (found.n_samples != 1)}: {practice}"
+    parts += [("In practice", [practice]), ("Next", [advice])]
     return page(head, "", parts)
 
 

@@ -18,7 +18,7 @@ from identify.problem.uniqueness import Uniqueness, UniquenessReason, Uniqueness
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
 from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS, descended
 from identify.recovery.separation.one_layer import separated_from_one_layer
-from identify.recovery.separation.precision import lone_rank
+from identify.recovery.separation.precision import left_behind, lone_rank
 from identify.recovery.separation.zeros import by_zeros
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.starts import ENOUGH_CONVERGED
@@ -92,9 +92,11 @@ def by_zeros_of_signals(
     progress: Callable[[str], None],
 ) -> Recovery:
     """The same for the first of two layers. Raises :class:`InapplicableError` for more samples than draws can tell apart."""
-    matrix = matrix_of(system, 1)
-    rank = lone_rank(np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1)), matrix.shape)
+    matrix, unit = matrix_of(system, 1), format_of(matrix_of(system, 1).reshape(-1))
+    values = np.linalg.svd(matrix, compute_uv=False)
+    rank = lone_rank(values, unit, matrix.shape)
     n, width = samples or rank, len(matrix)
+    evidence["behind"] = [left_behind(values, n, unit, matrix)]
     if n > min(rank, MOST_BY_ZEROS) or width // 4 < n + SURPLUS:
         raise InapplicableError.of(Failure.PARTS, evidence, observed=", ".join(system.parts), samples=n)
     way = Way(Method.ZEROS, width // 4, n + SURPLUS, 1)

@@ -24,6 +24,7 @@ from identify.base.limits import refuse_above
 from identify.problem.lattice import Lattice
 from identify.problem.partial import Sent
 from identify.problem.precision import format_of
+from identify.problem.rank import Rest
 from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
@@ -34,7 +35,7 @@ from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.largest import Largest
 from identify.recovery.separation.noisy import FITS, Explained, from_rows
 from identify.recovery.separation.peel import Peeled, Peeling
-from identify.recovery.separation.precision import allowed_residual, rank_among, rank_of_quantised, shown_rank
+from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, rank_among, rank_of_quantised, shown_rank
 from identify.recovery.separation.search import FEW, PATIENCE
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
@@ -139,11 +140,15 @@ def separated(
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
     counts = [rank_among(values, unit, rank, n) for (_, values, _), rank in zip(factors, ranks, strict=True)]
     noise = Subspace.of(updates.matrices[0], min(n, factors[0][0].shape[1]), unit, factors[0]).relative_noise
+    evidence["behind"] = _behind(updates, [values for _, values, _ in factors[:2]], counts, unit)
+    if "levels" in evidence:  # quantised numbers, whose rank is seen in its own way
+        evidence["behind"] = [Rest.NOISE]
     is_noisy = noise > max(NOISY, JOINTLY) and n >= min(ranks[:2])  # else what lies behind n are signals of other samples
     if is_noisy:
         if counts[0] < n <= min(updates.matrices[0].shape):
             raise InapplicableError.of(Failure.HIDDEN, evidence, samples=n, rank=ranks[0], noise=noise)
-        counts[1] = n  # a direction that its noise hides is part of it all the same
+        above = int(np.sum(factors[1][1] > SIGNAL * unit * factors[1][1][0]))
+        counts[1] = max(counts[1], min(n, above))  # a direction that its noise hides is part of it all the same, if there is one
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
@@ -201,6 +206,15 @@ def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: di
     if len(evidence.get("levels", [])) == 2:  # what is rounded to zero leaves a trace in the errors, above all in the first layer
         ranks[0] = min(ranks[:2])
     return ranks
+
+
+def _behind(updates: Updates, values: list[np.ndarray], counts: list[int], unit: float) -> list[Rest]:
+    """What the first two updates leave behind the samples; behind a softmax loss the rows of the last one add up to zero."""
+    found = []
+    for k, (own, matrix, count) in enumerate(zip(values, updates.matrices, counts, strict=False)):
+        is_last = k == len(updates.stack.layers) and len(matrix) > 1
+        found.append(Rest.NONE if is_last and count == len(matrix) - 1 else left_behind(own, count, unit, matrix))
+    return found
 
 
 def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:

@@ -22,7 +22,7 @@ from identify.problem.precision import format_of
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.feature_map import FeatureMap
 from identify.recovery.separation.features import STARTS, FeatureSearch
-from identify.recovery.separation.precision import allowed_residual, lone_rank
+from identify.recovery.separation.precision import allowed_residual, left_behind, lone_rank
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
@@ -111,6 +111,7 @@ def search_for(
     ranks = [lone_rank(factors[1], unit, system.update.shape)]
     evidence["ranks"] = ranks
     n = ranks[0] if samples is None else samples
+    evidence["behind"] = [left_behind(factors[1], n, unit, system.update)]
     rows, columns = system.update.shape
     equations = columns - n
     if n > rows:

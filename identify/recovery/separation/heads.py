@@ -27,8 +27,9 @@ from identify.base.limits import Clock
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.heads import HeadSystem
 from identify.problem.precision import format_of
+from identify.problem.rank import Rest
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.precision import allowed_residual, lone_rank
+from identify.recovery.separation.precision import allowed_residual, left_behind, lone_rank
 from identify.recovery.separation.subspace import Subspace, complement
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.starts import ENOUGH_CONVERGED
@@ -265,6 +266,7 @@ def separated_head(
     n = min(rank, most) if samples is None else samples
     if n > most:
         raise InapplicableError.of(Failure.CLASSES, evidence, samples=n, classes=system.n_outputs, most=most)
+    evidence["behind"] = [Rest.NONE if n == most else left_behind(factors[1], n, unit, system.update)]
     space = Subspace.of(system.update, n, unit, factors)
     each = n - system.is_lifted
     search = _Search(system, space, np.random.default_rng(seed), clock.go_on)

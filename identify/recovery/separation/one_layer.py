@@ -29,7 +29,7 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
-from identify.recovery.separation.precision import SIGNAL, allowed_residual, lone_rank
+from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, lone_rank
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.search import PATIENCE, STARTS
 from identify.recovery.separation.settling import Batch, ambiguity_of, settled
@@ -161,7 +161,7 @@ def separated_from_one_layer(
             system.updates[0].bias is not None,
             unit,
         )
-        own = dict(evidence)
+        own = evidence | {"behind": [left_behind(factors[1], n, unit, update)]}
         try:
             if isinstance(layer.activation, PiecewiseLinear):
                 found = _by_quadrics(system, layer, seed, tolerance, own, go_on, progress)

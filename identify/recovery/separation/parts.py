@@ -35,7 +35,7 @@ from identify.recovery.separation.alone import from_first_layer, from_row, from_
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.inversion import INVERSIONS, inverted_through
-from identify.recovery.separation.precision import lone_rank, rank_among
+from identify.recovery.separation.precision import left_behind, lone_rank, rank_among
 from identify.recovery.solution import (
     Failure,
     Family,
@@ -79,6 +79,7 @@ class Plan:
         n = samples or max(ranks.values(), default=1)
         if not n:
             raise RecoveryError("target: every number of the weights' updates is zero, so there is nothing to recover the samples from")
+        evidence["behind"] = [left_behind(own, n, units[k], matrix_of(system, k)) for k, own in values.items()]
         ranks = {k: rank_among(values[k], units[k], rank, n) if rank else 0 for k, rank in ranks.items()}
         seen = {k: (update.W is not None, update.bias is not None) for k, update in system.layers.items()}
         partial = {k: sent.counts for k, sent in system.sent.items()}

@@ -6,28 +6,21 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.problem.precision import DIGITS_KEPT, SLACK
-from identify.problem.rank import numerical_rank
+from identify.problem.rank import LEAST_NOISE, LOUD, Rest, noise_rank, numerical_rank, rest_behind
 
 SIGNAL = 10.0
 """A singular value counts as signal above so many units of rounding, relative to the largest."""
 LARGEST = 0.1
 """Relative residual above which samples never count as a solution, unless a tolerance is given."""
-DROP = 3.0
-"""Drop of the singular values that is a rank if noise is above rounding and two layers show it at the same place."""
 
 COARSE = 1e-6
 """Unit roundoff from which on rounding is taken as noise: formats of 20 bits or fewer."""
 ROUNDING_SIZE = 0.5
 """Spectral norm of rounding, in units of it times the longest row and the longest column: errors have a standard deviation of 0.4 units."""
-LOUD = 100.0
-"""Noise is not rounding if its largest singular value is above so many units of that, relative to the largest."""
-EDGE, FLAT, LEAST_NOISE = 1.05, 1.5, 10
-"""Singular values of noise exceed their limit by the first factor at most, the mean of their fourth powers its own by the second; and so
-many of them have to be seen."""
 
 
 def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
-    """How many singular values are signals: those above rounding, or if all are, those before the largest drop.
+    """How many singular values are signals: those above rounding, or if all are, those before a drop by a large factor.
 
     Rounding of a format may add up to singular values of some units, but independent errors of all entries spread over all of them, and
     those are much smaller. Between the two the largest drop decides.
@@ -44,12 +37,7 @@ def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, 
     if perhaps < len(values):
         drops = values[max(surely, 1) - 1 : perhaps] / np.maximum(values[max(surely, 1) : perhaps + 1], np.finfo(float).tiny)
         return max(surely, 1) + int(drops.argmax())
-    if surely < len(values):
-        return surely
-    if rank < len(values):
-        return rank
-    drops = values[:-1] / values[1:]
-    return int(drops.argmax()) + 1 if len(drops) and drops.max() >= DROP else len(values)
+    return surely if surely < len(values) else rank
 
 
 def lone_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
@@ -78,8 +66,7 @@ def shown_rank(values: Float[np.ndarray, " k"], update: Float[np.ndarray, "m D"]
     live = _live(update)
     noise = noise_rank(values, live)
     if unit >= COARSE:
-        lengths = [float(np.linalg.norm(update, axis=axis).max()) for axis in (0, 1)]
-        rank = int(np.sum(values > ROUNDING_SIZE * unit * sum(lengths)))
+        rank = int(np.sum(values > rounding_of(update, unit, float(values[0]))))
         return rank if noise is None else min(rank, noise)
     if noise is None or not values[noise] > LOUD * unit * values[0]:
         return signal_rank(values, unit, update.shape)
@@ -87,6 +74,18 @@ def shown_rank(values: Float[np.ndarray, " k"], update: Float[np.ndarray, "m D"]
         weights = noise_rank(np.linalg.svd(update[:, :-1], compute_uv=False), _live(update[:, :-1]))
         noise = noise if weights is None else min(noise, weights)
     return noise
+
+
+def left_behind(values: Float[np.ndarray, " k"], rank: int, unit: float, update: Float[np.ndarray, "m D"]) -> Rest:
+    """What an update with these singular values leaves behind a rank."""
+    return rest_behind(values, rank, _live(update), rounding_of(update, unit, float(values[0])))
+
+
+def rounding_of(update: Float[np.ndarray, "m D"], unit: float, largest: float) -> float:
+    """The largest singular value that rounding explains, of an update whose own largest one is given."""
+    if unit < COARSE:
+        return LOUD * unit * largest
+    return ROUNDING_SIZE * unit * sum(float(np.linalg.norm(update, axis=axis).max()) for axis in (0, 1))
 
 
 def rank_of_quantised(update: Float[np.ndarray, "m D"], step: float) -> int | None:
@@ -102,26 +101,6 @@ def rank_of_quantised(update: Float[np.ndarray, "m D"], step: float) -> int | No
 def _live(update: Float[np.ndarray, "m D"]) -> tuple[int, int]:
     """Rows and columns without those of zeros: dead neurons and silent inputs have no noise."""
     return int(update.any(axis=1).sum()), int(update.any(axis=0).sum())
-
-
-def noise_rank(values: Float[np.ndarray, " k"], shape: tuple[int, int]) -> int | None:
-    r"""How many singular values stand out of noise that is alike in all entries; None if they do not end in such noise.
-
-    Those of m x D entries of standard deviation s reach from :math:`s|\sqrt D - \sqrt m|` to :math:`s(\sqrt D + \sqrt m)` (Marchenko and
-    Pastur 1967; Bai and Yin 1993), and the fourth powers have a mean of :math:`1 + m/D` times the squared mean of the squares, m <= D. So
-    the rank is the first number behind which both hold. ``shape``: of the update without its rows and columns of zeros.
-    """
-    m, D = min(shape), max(shape)
-    if len(values[:m]) < LEAST_NOISE or not values[0] > 0:
-        return None
-    squares = (values[:m] / values[0]) ** 2
-    energy, fourth = np.cumsum(squares[::-1])[::-1], np.cumsum(squares[::-1] ** 2)[::-1]
-    for k in range(len(squares) - max(LEAST_NOISE, len(squares) // 4)):
-        p, q = m - k, D - k
-        spread = energy[k] / (p * q)
-        if squares[k] <= EDGE**2 * spread * (p**0.5 + q**0.5) ** 2 and fourth[k] * p <= FLAT * (1 + p / q) * energy[k] ** 2:
-            return k
-    return None
 
 
 def allowed_residual(noise: float, unit: float, sizes: Float[np.ndarray, " found"], bars: Float[np.ndarray, " found"]) -> float:

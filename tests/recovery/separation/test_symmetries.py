@@ -68,7 +68,7 @@ class TestDoubts:
         X = np.array([[1.0, 2.0], [1.0, 2.0 + distance], [-3.0, 1.0]]) * size
         known = Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED)
         found = Recovery(X, np.ones(3), 0.0, np.full(3, bar * size), "", NO_AMBIGUITY, 0, uniqueness=known)
-        judged = doubted(found).uniqueness
+        judged = doubted(found, is_counted=True).uniqueness
         assert judged.is_supported is is_supported
         assert is_supported or (judged.reason is UniquenessReason.CLOSE and judged.numbers == {"samples": 3, "close": 2})
 
