@@ -290,7 +290,9 @@ def _finished(
             failed = {"samples": n, "noise": noise, "misfit": max(explained.misfits), "allowed": FITS}
             raise ResidualError.of(Obstacle(Failure.NOISE, failed), NOISE_ADVICE, **evidence)
     if not len(found.coordinates) and (explained is None or not explained.fits):
-        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found), **evidence)
+        raise ResidualError.of(
+            Obstacle(Failure.NO_SAMPLE, {"samples": n, **numbers}), _advice(found, system, evidence["behind"]), **evidence
+        )
     if explained is not None and (explained.fits or not is_noisy):
         X, c, signal_sizes = explained.X, explained.c, np.linalg.norm(explained.signals(1), axis=1)
         bars = explained.bars(np.random.default_rng(seed)) if go_on() else np.full(n, np.nan)
@@ -422,9 +424,12 @@ def _uniqueness(found: Peeled, n: int, returned: int, alike: Int[np.ndarray, " a
     return Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED, numbers=numbers)
 
 
-def _advice(found: Peeled) -> str:
+def _advice(found: Peeled, system: KKTSystem, behind: Sequence[Rest]) -> str:
+    if all(rest is Rest.NONE for rest in behind):
+        return "the updates have full rank, so there may be more samples than they count; expected wider layers or fewer samples"
     if found.mixed:
-        return "these layers do not tell the samples from mixtures of each other; observe more layers"
+        more = "; observe more layers" if len(system.layers) < system.network.depth else ": the network is too narrow for so many"
+        return f"these layers do not tell the samples from mixtures of each other{more}"
     if found.hidden:
         return "every signal that was found is below the noise of the updates"
     return "the updates belong to another network or to permuted layers, the number of samples is wrong, or the layers are too narrow"

@@ -13,6 +13,9 @@ HOLE = 4.0
 """The smallest entry that was sent is at least the root mean square of all that were, divided by this: without a threshold many are
 smaller."""
 
+FEWEST_SENT = 40
+"""Entries from which on that tells: of so many normal ones none is smaller with probability 1e-4."""
+
 
 @dataclass(frozen=True, eq=False)
 class Largest:
@@ -29,5 +32,7 @@ class Largest:
         if not live.size or np.mean(live) > 1 - FEWEST_ZEROS:
             return None
         sizes = np.abs(update[seen])
+        if len(sizes) < FEWEST_SENT:
+            return None
         threshold = float(sizes.min())
         return cls(seen, threshold) if threshold * HOLE > np.sqrt(np.mean(sizes**2)) else None

@@ -210,3 +210,9 @@ class TestBeyond:
             idf.KKTSystem.gradient(system.network, layers={1: np.ma.masked_array(W, np.abs(W) < 0.1)})
         assert caught.value.reason is Unsupported.ENTRIES
         idf.KKTSystem.gradient(system.network, layers={1: np.ma.masked_array(W, np.zeros(W.shape, bool))})
+
+
+def test_a_few_numbers_without_small_ones_show_no_threshold():
+    """A narrow ReLU layer: a fifth of 12 entries is zero, and none of the others happens to be small."""
+    update = np.random.default_rng(0).choice([0.0, 0.7, -1.0, 1.3], (3, 4), p=[0.3, 0.3, 0.2, 0.2])
+    assert Largest.of(update) is None and Largest.of(np.tile(update, (4, 4))) is not None
