@@ -19,7 +19,7 @@ from identify.problem.heads import HeadSystem
 from identify.problem.partial import Sent
 from identify.problem.system import KKTSystem
 from identify.recovery.recover import recover
-from identify.recovery.separation.precision import lone_rank
+from identify.recovery.separation.precision import signal_rank
 from identify.recovery.solution import RecoveryError
 from identify.report.html import show
 
@@ -51,7 +51,7 @@ def counted_samples(work: Work, system: KKTSystem) -> int | None:
         W = update.W.reshape(-1, update.W.shape[-1])
         sent = Sent.of(W)
         known = W[np.ix_(*sent)] if update.bias is None else np.hstack([W[np.ix_(*sent)], update.bias[sent.rows, None]])
-        ranks.append(lone_rank(np.linalg.svd(known, compute_uv=False), np.finfo(float).eps / 2, known.shape))
+        ranks.append(signal_rank(np.linalg.svd(known, compute_uv=False), np.finfo(float).eps / 2, known.shape))
     return max(ranks, default=0) or None
 
 

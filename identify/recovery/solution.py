@@ -56,6 +56,10 @@ class Failure(StrEnum):
         "separation: {samples} samples, and a second update of {rows} rows and {columns} columns; expected at most as many samples as "
         "rows, and fewer than columns"
     )
+    DEPENDENT_SIGNALS = (
+        "separation: {samples} samples, and a second update of rank {rank}: their signals in that layer depend on each other; expected a "
+        "layer that tells them apart"
+    )
     LOW_RANK = (
         "separation: {samples} samples, and a first update of rank {rank}; expected at most as many samples as that, which are independent"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from identify.base.limits import Clock
 from identify.conditions.networks.parts import MOST_BY_ZEROS, SURPLUS, Way, is_halved
@@ -16,9 +17,10 @@ from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
+from identify.recovery.separation.factors import factors_of
 from identify.recovery.separation.inversion import INVERSIONS, INVERTED, SAME, SPREADS, descended
 from identify.recovery.separation.one_layer import separated_from_one_layer
-from identify.recovery.separation.precision import left_behind, lone_rank
+from identify.recovery.separation.precision import left_behind, signal_rank
 from identify.recovery.separation.zeros import by_zeros
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.starts import ENOUGH_CONVERGED
@@ -26,12 +28,40 @@ from identify.recovery.starts import ENOUGH_CONVERGED
 
 def from_first_layer(asked: Asked) -> Recovery:
     """The first layer of a deeper network alone; rows that were not sent are neurons that such a network does not have."""
+    asked.evidence["chosen"] = WhyParts.BACKWARD.value
+    return _with_signals_in(asked, np.eye(asked.system.network.sizes[2]))
+
+
+def from_dependent_signals(
+    system: KKTSystem,
+    *,
+    samples: int,
+    seed: int,
+    tolerance: float | None,
+    evidence: dict[str, Any],
+    clock: Clock,
+    progress: Callable[[str], None],
+) -> Recovery:
+    """The first layer of a deeper network, and the column space of the second update, which has a smaller rank: signals lie in it."""
+    second = matrix_of(system, 2)
+    left, values, _ = factors_of(second, unit := format_of(*system.parts.values()))
+    rank = signal_rank(values, unit, second.shape)
+    evidence["chosen"] = WhyParts.DEPENDENT.value.format(rank=rank, samples=samples)
+    way = Way(Method.BACKWARD, system.network.sizes[1] - samples, samples + rank, 1)
+    asked = Asked(system, way, samples, {1: samples, 2: rank}, seed, tolerance, dict(evidence), clock, progress)
+    found = _with_signals_in(asked, left[:, :rank])
+    found.evidence["ranks"] = evidence["ranks"]
+    evidence.update(found.evidence)
+    return found
+
+
+def _with_signals_in(asked: Asked, basis: Float[np.ndarray, "out k"]) -> Recovery:
+    """By a network of two layers: signals of the second layer are combinations of these columns, with multipliers as coefficients."""
     system = asked.system
     net, lifted, matrix = system.network, system.updates[0].bias is not None, matrix_of(system, 1)
     known, bias = sent_of(system, 1).rows, net.biases[0]
-    asked.evidence["chosen"] = WhyParts.BACKWARD.value
     two = Network(
-        [net.weights[0][known], net.weights[1][:, known]],
+        [net.weights[0][known], basis.T @ net.weights[1][:, known]],
         biases=[None if bias is None else bias[known], None],
         activation=net.activations[0],
     )
@@ -44,7 +74,7 @@ def from_first_layer(asked: Asked) -> Recovery:
         go_on=asked.clock.go_on,
         progress=asked.progress,
     )
-    signals = found.c.reshape(len(found.X), -1)
+    signals = found.c.reshape(len(found.X), -1) @ basis.T
     return completed(asked, found.X, multipliers_from(system, found.X, signals, 2), found.error_bars, found)
 
 
@@ -94,7 +124,7 @@ def by_zeros_of_signals(
     """The same for the first of two layers. Raises :class:`InapplicableError` for more samples than draws can tell apart."""
     matrix, unit = matrix_of(system, 1), format_of(matrix_of(system, 1).reshape(-1))
     values = np.linalg.svd(matrix, compute_uv=False)
-    rank = lone_rank(values, unit, matrix.shape)
+    rank = signal_rank(values, unit, matrix.shape)
     n, width = samples or rank, len(matrix)
     evidence["behind"] = [left_behind(values, n, unit, matrix)]
     if n > min(rank, MOST_BY_ZEROS) or width // 4 < n + SURPLUS:

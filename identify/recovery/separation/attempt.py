@@ -33,6 +33,7 @@ class WhyParts(StrEnum):
     WITHIN = "the update of layer {layer} counts the samples, and that of the first layer spans them"
     HEAD = "layers from {layer} on were observed: what enters them comes first, then the samples that have it"
     BACKWARD = "only the first layer was observed: its signals are those of a network of two layers"
+    DEPENDENT = "the update of layer 2 has rank {rank}, too small for {samples} samples, and spans their signals: the first layer's follow"
     ZEROS = "only the first layer was observed: signals are zero at inactive neurons"
     ROW = "one sample: the rows of the first update are multiples of it"
     SIGNALS = "only biases were observed: for one sample their updates are its signals"

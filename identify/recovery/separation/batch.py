@@ -14,7 +14,7 @@ from identify.problem.features import FeatureSystem
 from identify.problem.heads import HeadSystem
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
-from identify.recovery.separation.alone import by_zeros_of_signals, has_zeros_for
+from identify.recovery.separation.alone import by_zeros_of_signals, from_dependent_signals, has_zeros_for
 from identify.recovery.separation.attempt import is_in_parts
 from identify.recovery.separation.dense import separated
 from identify.recovery.separation.heads import separated_head
@@ -123,6 +123,13 @@ def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[st
         try:
             return separated(system, go_on=clock.go_on, kept=kept, **asked)
         except InapplicableError as error:
+            if error.obstacle.kind is Failure.DEPENDENT_SIGNALS:
+                samples, forward = error.obstacle.numbers["samples"], asked["evidence"]["chosen"]
+                try:
+                    return from_dependent_signals(system, clock=clock, **asked | {"samples": samples})
+                except RecoveryError:  # the samples whose signals are independent of the others
+                    asked["evidence"]["chosen"] = forward
+                    return separated(system, go_on=clock.go_on, kept=kept, all_of_them=False, **asked)
             if error.obstacle.kind is not Failure.NARROW or len(system.layers) < 3:
                 raise
             try:  # a deeper layer may count the samples, where the second does not

@@ -91,6 +91,7 @@ def separated(
     go_on: Callable[[], bool] = lambda: True,
     progress: Callable[[str], None] = lambda step: None,
     kept: Kept = Kept(),  # noqa: B008 (immutable)
+    all_of_them: bool = True,
 ) -> Recovery:
     """Recover the batch by forward separation.
 
@@ -110,6 +111,8 @@ def separated(
         Asked between steps; on False the samples found so far are returned.
     kept
         Takes what was found; the search begins with what an earlier one left there.
+    all_of_them
+        Whether to refuse, before any search, a second update that does not count all samples, so that some cannot be found.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def separated(
     Raises
     ------
     InapplicableError
-        When one of the first two layers is too narrow for so many samples.
+        When one of the first two layers is too narrow for so many samples, or their signals in the second depend on each other.
     ResidualError
         When no sample was found, or all that were found do not reproduce the updates.
 
@@ -149,6 +152,8 @@ def separated(
             raise InapplicableError.of(Failure.HIDDEN, evidence, samples=n, rank=ranks[0], noise=noise)
         above = int(np.sum(factors[1][1] > SIGNAL * unit * factors[1][1][0]))
         counts[1] = max(counts[1], min(n, above))  # a direction that its noise hides is part of it all the same, if there is one
+    elif all_of_them and counts[1] < counts[0] == n and system.network.depth > 2:
+        raise InapplicableError.of(Failure.DEPENDENT_SIGNALS, evidence, samples=n, rank=counts[1])
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1

@@ -22,7 +22,7 @@ from identify.problem.precision import format_of
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.feature_map import FeatureMap
 from identify.recovery.separation.features import STARTS, FeatureSearch
-from identify.recovery.separation.precision import allowed_residual, left_behind, lone_rank
+from identify.recovery.separation.precision import allowed_residual, left_behind, signal_rank
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 
@@ -108,7 +108,7 @@ def search_for(
     unit = format_of(system.update.reshape(-1))
     progress("singular values of the update")
     factors = np.linalg.svd(system.update, full_matrices=False)
-    ranks = [lone_rank(factors[1], unit, system.update.shape)]
+    ranks = [signal_rank(factors[1], unit, system.update.shape)]
     evidence["ranks"] = ranks
     n = ranks[0] if samples is None else samples
     evidence["behind"] = [left_behind(factors[1], n, unit, system.update)]

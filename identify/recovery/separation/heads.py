@@ -29,7 +29,7 @@ from identify.problem.heads import HeadSystem
 from identify.problem.precision import format_of
 from identify.problem.rank import Rest
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.precision import allowed_residual, left_behind, lone_rank
+from identify.recovery.separation.precision import allowed_residual, left_behind, signal_rank
 from identify.recovery.separation.subspace import Subspace, complement
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
 from identify.recovery.starts import ENOUGH_CONVERGED
@@ -260,7 +260,7 @@ def separated_head(
     unit = format_of(system.update.reshape(-1))
     progress("singular values of the update")
     factors = np.linalg.svd(system.update, full_matrices=False)
-    rank = lone_rank(factors[1], unit, system.update.shape)
+    rank = signal_rank(factors[1], unit, system.update.shape)
     most = min(system.n_outputs - 1, system.update.shape[1])
     evidence["ranks"] = [rank]
     n = min(rank, most) if samples is None else samples

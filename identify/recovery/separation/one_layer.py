@@ -29,7 +29,7 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
-from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, lone_rank
+from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, signal_rank
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.search import PATIENCE, STARTS
 from identify.recovery.separation.settling import Batch, ambiguity_of, settled
@@ -86,7 +86,7 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
 
 def _rank(matrix: Float[np.ndarray, "m D"]) -> int:
     unit = format_of(matrix)
-    return lone_rank(factors_of(matrix, unit)[1], unit, matrix.shape)
+    return signal_rank(factors_of(matrix, unit)[1], unit, matrix.shape)
 
 
 def separated_from_one_layer(
@@ -140,7 +140,7 @@ def separated_from_one_layer(
     unit = format_of(*system.parts.values())
     progress("singular values of the update")
     factors = factors_of(update, unit)
-    rank = lone_rank(factors[1], unit, update.shape)
+    rank = signal_rank(factors[1], unit, update.shape)
     shown = max(rank, int(np.sum(factors[1] > SIGNAL * unit * factors[1][0])))
     evidence["ranks"] = [rank]
     if samples is not None and samples > shown:

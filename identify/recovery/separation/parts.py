@@ -35,7 +35,7 @@ from identify.recovery.separation.alone import from_first_layer, from_row, from_
 from identify.recovery.separation.attempt import Asked, WhyParts, completed, matrix_of, multipliers_from, sent_of
 from identify.recovery.separation.feature_batch import separated_features
 from identify.recovery.separation.inversion import INVERSIONS, inverted_through
-from identify.recovery.separation.precision import left_behind, lone_rank, rank_among
+from identify.recovery.separation.precision import left_behind, rank_among, signal_rank
 from identify.recovery.solution import (
     Failure,
     Family,
@@ -74,7 +74,7 @@ class Plan:
             if update.W is not None:
                 matrix = matrix_of(system, k)
                 values[k], units[k] = np.linalg.svd(matrix, compute_uv=False), format_of(matrix.reshape(-1))
-                ranks[k] = lone_rank(values[k], units[k], matrix.shape)
+                ranks[k] = signal_rank(values[k], units[k], matrix.shape)
         evidence["ranks"] = list(ranks.values())
         n = samples or max(ranks.values(), default=1)
         if not n:

@@ -28,23 +28,17 @@ def signal_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, 
     m, columns = shape
     if not values[0] > 0:
         return 0
+    values = values / values[0]
     spread = unit * np.linalg.norm(values) * (m**0.5 + columns**0.5) / (m * columns) ** 0.5
-    surely = int(np.sum(values > SIGNAL * unit * values[0]))
+    surely = int(np.sum(values > SIGNAL * unit))
     rank, _ = numerical_rank(values)
-    if rank < surely and values[rank] < LOUD * unit * values[0]:  # sums in another order may differ by more units
+    if rank < surely and values[rank] < LOUD * unit:  # sums in another order may differ by more units
         return rank
-    perhaps = int(np.sum(values > SIGNAL * min(spread, unit * values[0])))
+    perhaps = int(np.sum(values > SIGNAL * min(spread, unit)))
     if perhaps < len(values):
         drops = values[max(surely, 1) - 1 : perhaps] / np.maximum(values[max(surely, 1) : perhaps + 1], np.finfo(float).tiny)
         return max(surely, 1) + int(drops.argmax())
     return surely if surely < len(values) else rank
-
-
-def lone_rank(values: Float[np.ndarray, " k"], unit: float, shape: tuple[int, int]) -> int:
-    """The same for a single update: one of full rank needs a large gap to be taken for one of lower rank and noise."""
-    if len(values) and values[-1] > SIGNAL * unit * values[0]:
-        return numerical_rank(values)[0]
-    return signal_rank(values, unit, shape)
 
 
 def rank_among(values: Float[np.ndarray, " k"], unit: float, rank: int, samples: int) -> int:
