@@ -4,7 +4,8 @@
 with one thread, and fits exponents over the last three sizes of a series. "Least" are the operations of one singular value decomposition
 of each update and of one linearisation of the equations for each sample (docs/theory.md#forward), as if nothing had to be searched for;
 the limit is their time at the speed of matrix products, which is measured in the same process. Seconds are of processor time.
-``--largest`` measures n = 1000 at 3072-4096-2048-10: one decomposition of each update, and ``--samples`` of the linearisations.
+``--largest`` recovers ``--samples`` (1000) samples of normal data at 3072-4096-2048-10, within ``--budget`` wall seconds; with
+``--checkpoint`` a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -21,10 +22,6 @@ import numpy as np
 from measuring import in_processes, machine, peak, significant
 
 import identify as idf
-from identify.recovery.separation.dense import Updates
-from identify.recovery.separation.membership import Linearised, Position
-from identify.recovery.separation.peel import Peeling
-from identify.recovery.separation.subspace import Subspace
 
 Case = tuple[list[int], int, str]
 """Sizes, samples and data."""
@@ -33,7 +30,7 @@ SERIES: dict[str, list[Case]] = {
     "width": [([784, m, m // 2, 10], 50, "digits") for m in (256, 512, 1024, 2048)],
     "inputs": [([d, 1024, 512, 10], 50, "normal") for d in (200, 400, 800, 1600, 3200)],
 }
-LARGEST: Case = ([3072, 4096, 2048, 10], 1000, "normal")
+LARGEST = [3072, 4096, 2048, 10], "normal"
 SIDE = 1500
 """Of the matrices whose product is the measure of speed."""
 
@@ -100,40 +97,43 @@ def series(name: str) -> None:
     print(f"\nExponents of {name}: time {exponents[0]:.1f}, memory {exponents[1]:.1f}, least operations {wanted:.1f}.\n", flush=True)
 
 
-def largest(few: int) -> None:
-    """What n = 1000 takes at least, measured on a few samples."""
-    sizes, samples, data = LARGEST
+def largest(samples: int, budget: float, checkpoint: str | None) -> None:
+    """One recovery at the largest network, judgement left out, with all the memory of its process."""
+    sizes, data = LARGEST
     system, X = batches.instance(batches.Row(tuple(sizes), "relu", samples, data), 0)
-    updates = Updates.of(system)
-    began = time.process_time()
-    factors = [np.linalg.svd(matrix, full_matrices=False) for matrix in updates.matrices[:2]]
-    decomposed = time.process_time() - began
-    spaces = [Subspace.of(matrix, samples, factors=each) for matrix, each in zip(updates.matrices, factors, strict=False)]
-    search = Peeling(updates.stack, 1, spaces, updates.lifted[:2])
-    images, right = search.images(search.everywhere), [spaces[1].right]
-    etas = np.hstack([X, np.ones((samples, 1))])[:few] @ spaces[0].right.T
-    began = time.process_time()
-    for eta in etas:
-        at = Position.of(images, right, search.everywhere.points(eta[None]))
-        Linearised.of(images, right, at).deviation([1e-9])
-    each = (time.process_time() - began) / few
-    rate, least = speed(), operations(sizes, samples)
-    print(f"{'-'.join(map(str, sizes))}, {samples} samples: decompositions {decomposed:.0f} s; a linearisation {each:.2f} s, {samples} of")
-    print(f"them {samples * each:.0f} s; limit of these operations {least / rate:.0f} s; peak {peak():.0f} MiB with the search set up.")
+    before, rate = peak(), speed()
+    wall, cpu = time.perf_counter(), time.process_time()
+
+    def say(step: str) -> None:
+        print(f"{time.process_time() - cpu:.0f} s, peak {peak():.0f} MiB: {step}", file=sys.stderr, flush=True)
+
+    found = idf.recover(system, judge=False, budget=budget, checkpoint=checkpoint, progress=say)
+    seconds, waited = time.process_time() - cpu, time.perf_counter() - wall
+    errors = found.match(X, np.zeros((samples, sizes[-1]))).errors
+    there, numbers, least = errors < 0.05, found.evidence["separation"], operations(sizes, samples) / rate
+    print("| network | n | found | worst error | descents | converged | s | wall s | limit, s | peak MiB (before) |\n" + "|---" * 10 + "|")
+    cells = [
+        *("-".join(map(str, sizes)), str(samples), f"{np.sum(there)} of {samples}", f"{errors[there].max(initial=0.0):.0e}"),
+        *(str(numbers["starts"]), str(numbers["converged"]), f"{seconds:.0f}", f"{waited:.0f}", f"{least:.0f}"),
+        f"{peak():,.0f} ({before:,.0f})",
+    ]
+    print(f"| {' | '.join(cells)} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SERIES, default=list(SERIES))
-    parser.add_argument("--largest", action="store_true", help="parts of n = 1000, instead")
-    parser.add_argument("--samples", type=int, default=10, help="how many samples to linearise for that")
+    parser.add_argument("--largest", action="store_true", help="one recovery at 3072-4096-2048-10, instead")
+    parser.add_argument("--samples", type=int, default=1000, help="of that recovery")
+    parser.add_argument("--budget", type=float, default=7200.0, help="wall seconds for it")
+    parser.add_argument("--checkpoint", help="folder in which it keeps what was found")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         json.dump(measure(*json.loads(given.measure)), sys.stdout)
         return
     if given.largest:
-        largest(given.samples)
+        largest(given.samples, given.budget, given.checkpoint)
     else:
         for name in given.only:
             series(name)

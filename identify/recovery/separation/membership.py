@@ -34,7 +34,7 @@ STALLED = 1, 0.999
 LARGE = 20_000
 """Entries of one Jacobian from which on its rows of zeros are left out."""
 AT_ONCE = 2**24
-"""Entries of Jacobians that are there together, about: 128 MiB."""
+"""Entries of Jacobians that are there together, about, and of normal equations: 128 MiB."""
 BY_GRAM, CLEAR = 128, 1e-5
 """Unknowns from which on a point is linearised by J^T J, if the reciprocal condition number of J is above the second: its square is lost
 then, which leaves a step of Gauss and Newton with six digits, and the point with all of its own."""
@@ -82,6 +82,15 @@ class Position:
         with np.errstate(invalid="ignore", divide="ignore"):
             costs = sum(_squares(r) / _squares(v) for r, v in zip(outside, vectors, strict=True))
         return cls(points, vectors, coordinates, outside, np.where(np.isfinite(costs), costs, np.inf))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Position]) -> Position:
+        """Several groups of starts as one."""
+        lists = [
+            [np.concatenate(same) for same in zip(*(getattr(part, name) for part in parts), strict=True)]
+            for name in ("vectors", "coordinates", "outside")
+        ]
+        return cls(np.concatenate([part.points for part in parts]), *lists, np.concatenate([part.costs for part in parts]))
 
     def __getitem__(self, rows) -> Position:
         vectors, coordinates, outside = ([part[rows] for part in parts] for parts in (self.vectors, self.coordinates, self.outside))
@@ -270,8 +279,15 @@ def descend(
 
     Notes
     -----
-    Cost of a step: :math:`4 \\sum_l |v_l| k^2` multiplications for each start and k unknowns.
+    Cost of a step: :math:`4 \\sum_l |v_l| k^2` multiplications for each start and k unknowns. Memory: a few arrays of 128 MiB, or of
+    k^2 numbers, whatever the number of starts.
     """
+    together = max(1, AT_ONCE // max(points.shape[1], 1) ** 2)
+    if len(points) > together:  # starts do not influence each other, and 256 matrices of a thousand unknowns are 2 GiB
+        groups = [points[k : k + together] for k in range(0, len(points), together)]
+        return Position.joined(
+            [descend(images, subspaces, part, steps=steps, enough=enough, damping=damping, go_on=go_on) for part in groups]
+        )
     at = Position.of(images, subspaces, np.array(points, dtype=float))
     starts, unknowns = at.points.shape
     matrices, gradients = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))

@@ -116,6 +116,23 @@ class TestMembership:
         stopped = descend(own, space, points, steps=10, go_on=lambda: False)
         assert np.array_equal(stopped.points, points)
 
+    def test_groups_of_starts_end_where_all_of_them_together_do(self, monkeypatch):
+        """And no array has the normal equations of more starts than the limit allows."""
+        rng, sizes = np.random.default_rng(11), []
+        _, _, own = images(rng, [5, 9, 8], 4, [True, False])
+        spaces = [np.linalg.qr(rng.standard_normal((m, 3)))[0].T for m in (10, 8)]
+        points = rng.standard_normal((7, 4))
+        at_once = descend(own, spaces, points, steps=20)
+        monkeypatch.setattr(membership, "AT_ONCE", 3 * 4**2)
+        solve = membership.damped_steps
+        monkeypatch.setattr(membership, "damped_steps", lambda matrices, *rest: sizes.append(len(matrices)) or solve(matrices, *rest))
+        grouped = descend(own, spaces, points, steps=20)
+        assert max(sizes) == 3
+        assert np.allclose(grouped.points, at_once.points) and np.allclose(grouped.costs, at_once.costs)
+        for name in ("vectors", "coordinates", "outside"):
+            for one, other in zip(getattr(grouped, name), getattr(at_once, name), strict=True):
+                assert np.allclose(one, other)
+
 
 class TestLinearised:
     def planted(self):
