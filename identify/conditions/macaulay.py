@@ -18,7 +18,7 @@ from flint import fmpq, fmpq_mat
 
 from identify.base.errors import OutOfTimeError
 from identify.base.limits import TooLargeError, readable_seconds
-from identify.conditions.multiple_points import Points, multiple_points
+from identify.conditions.multiple_points import Points, are_simple, multiple_points
 from identify.conditions.scale import scale
 from identify.conditions.setting import Setting
 from identify.exact.instance import Instance, Residues
@@ -247,6 +247,8 @@ def _counted(setting: Setting, point: Residues, shape: Shape) -> Condition:
 
 def _points(setting: Setting, point: Residues, shape: Shape, module: Module) -> Points | None:
     outputs = independent_outputs(setting.instance, point) if shape.first else [0]
+    if len(outputs) == 1 and are_simple(point, outputs[0], bool(shape.first), bool(shape.second)):
+        return None
     return multiple_points(setting, outputs, bool(shape.first), bool(shape.second), module.weight, module.lowest)
 
 

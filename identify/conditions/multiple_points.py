@@ -19,6 +19,8 @@ from flint import fmpq, fmpq_mat
 
 from identify.conditions.setting import Setting
 from identify.exact.germs import Germ, added, multiplicity, reduced, taylor, vanishing
+from identify.exact.instance import Residues
+from identify.exact.modular import multiply, rank
 from identify.exact.updates import Rationals, rational, rationals
 from identify.problem.formulas import horner
 
@@ -83,6 +85,22 @@ def multiple_points(setting: Setting, outputs: Sequence[int], first: bool, secon
             return None
         found.append(counted)
     return Points(tuple(mu for mu, _ in found), tuple(order + 1 for _, order in found))
+
+
+def are_simple(point: Residues, output: int, first: bool, second: bool) -> bool:
+    r"""Whether it is proved that no sample solves the equations of the layers more than once: False says nothing.
+
+    Let T be the values of the neurons at all samples, and G their gradients at one sample. The equations are the combinations
+    :math:`\kappa` of neurons with :math:`T\kappa = 0`, so their Jacobian there has rank
+    :math:`\operatorname{rank}(T; G) - \operatorname{rank} T`. Full rank modulo a prime is full rank over the rationals.
+    """
+    q, (n, d) = point.q, point.X.shape
+    z = (multiply(point.X, point.W.T, q) + point.offsets) % q
+    for order, weights in [(1, point.A[output])] * first + [(0, np.ones(len(point.W), dtype=np.int64))] * second:
+        values, slopes = (horner(point.derivatives[order + k], z, point.reduce) * weights % q for k in (0, 1))
+        if all(rank(np.vstack([values, slope * point.W.T % q]), q) == n + d for slope in slopes):
+            return True
+    return False
 
 
 def _coordinates(setting: Setting) -> tuple[Rationals, list[fmpq], Rationals]:

@@ -8,7 +8,8 @@ import identify as idf
 from identify.certificates.lacking import Lacking
 from identify.checker.reading import canonical_hash
 from identify.conditions.local import local
-from identify.conditions.macaulay import macaulay
+from identify.conditions.macaulay import Shape, macaulay
+from identify.conditions.multiple_points import are_simple, multiple_points
 from identify.conditions.multiplicity import germs_of, multiplicity, multiplicity_applies, multiplicity_seconds, prime_point
 from identify.conditions.reduction import reduce
 from identify.exact.germs import added, dual_dimensions, product, taylor
@@ -169,3 +170,28 @@ class TestCertificates:
         with pytest.raises(idf.NoCertificateError) as raised:
             idf.check(case.system, data=(case.X, case.c)).certificate()
         assert raised.value.reason is Lacking.MULTIPLICITY and raised.value.rests_on == ("multiplicity",)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"inputs": 3, "samples": 3, "width": 8, "layers": "first"},
+        {"inputs": 3, "samples": 3, "width": 8, "layers": "first", "bias": True},
+        {"inputs": 2, "samples": 2, "width": 8, "layers": "second", "outputs": 2},
+    ],
+)
+def test_simple_samples_are_told_by_ranks(options):
+    """A few ranks modulo a prime instead of dual spaces, which say the same; a sample that is met more than once is never called simple."""
+    config = Configuration(activation=Activation.parse("z + z^2 - z^3"), **options)
+    setting = reduce(draw(config, 1).of_these_data)[1]
+    shape, point = Shape.of(setting), prime_point(setting.instance, np.random.default_rng(0))
+    layers = bool(shape.first), bool(shape.second)
+    germs = multiple_points(setting, [0], *layers, 1, 0)
+    assert germs is None and are_simple(point, 0, *layers)
+
+
+@pytest.mark.parametrize("activation", ["1 + z^2 + z^3", "1 + z^3 + z^4"])
+def test_samples_that_are_met_more_than_once_are_not_simple(activation):
+    setting = reduce(with_zero(activation, width=8).of_these_data)[1]
+    point = prime_point(setting.instance, np.random.default_rng(0))
+    assert not are_simple(point, 0, False, True)

@@ -45,6 +45,8 @@ from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 
 REFERENCE = "Theorem B (docs, theory): a kernel of linearised quadrics, and rank one"
+AT_ONCE = 2**22
+"""Entries that are built at once, about: 32 MiB for each array on the way."""
 
 
 class Equations(Enum):
@@ -83,7 +85,7 @@ class Quadrics:
 
     @property
     def needed(self) -> int:
-        """The rank that proves a kernel of dimension n."""
+        """The rank that proves a kernel of dimension n, and the columns of the matrix."""
         return self.columns - self.samples
 
     @property
@@ -92,19 +94,30 @@ class Quadrics:
             return 0
         return self.samples * bool(self.low + self.high) + self.others * bool(self.low * self.high and self.low + self.high)
 
-    def matrix(self, v: Int[np.ndarray, "m n"], r: Int[np.ndarray, "m k"], q: int) -> Int[np.ndarray, "rows columns"]:
-        """Modulo q; one row for each neuron, and for each tie."""
+    def matrix(self, v: Int[np.ndarray, "m n"], r: Int[np.ndarray, "m k"], q: int) -> Int[np.ndarray, "rows needed"]:
+        """Modulo q; one row for each neuron, and for each tie.
+
+        The columns of the squares of the first n unknowns are left out. For each sample the kernel has a vector with one 1 and otherwise 0
+        there, so they depend on the others; what is left has full column rank if and only if the kernel has dimension n.
+        """
         linear, square = residue(-(self.low + self.high), q), residue(self.low * self.high, q)
-        parts = [_squares(v, q)]
-        if self.low + self.high:
-            parts.append(linear * (v[:, :, None] * r[:, None, :] % q).reshape(len(v), -1) % q)
-        if self.low * self.high:
-            parts.append(square * _squares(r, q) % q)
-        above = np.hstack(parts)
-        return np.vstack([above, self._ties(q)]) if self._tied else above
+        out, mixed = np.empty((self.rows, self.needed), dtype=np.int64), self.samples * (self.samples - 1) // 2
+        step = max(AT_ONCE // self.columns, 1)
+        for top in range(0, len(v), step):
+            few, forms, into = v[top : top + step], r[top : top + step], out[top : min(top + step, len(v))]
+            into[:, :mixed] = _products(few, 1, q)
+            if self.low + self.high:
+                across = (linear * forms % q)[:, None, :] * few[:, :, None]
+                into[:, mixed : mixed + self.samples * self.others] = across.reshape(len(few), -1) % q
+            if self.low * self.high:
+                pairs = self.others * (self.others + 1) // 2
+                into[:, -pairs:] = square * _products(forms, 0, q) % q
+        if self._tied:
+            out[len(v) :] = np.delete(self._ties(q), np.diag(_positions(self.samples)), axis=1)
+        return out
 
     def _ties(self, q: int) -> np.ndarray:
-        """Σ η - Σ ξ = 0 times each η_i, and times each ξ_i if all products are there."""
+        """Σ η - Σ ξ = 0 times each η_i, and times each ξ_i if all products are there; in all columns."""
         n, k = self.samples, self.others
         own, mixed, other = _positions(n), n * (n + 1) // 2 + np.arange(n * k).reshape(n, k), n * (n + 1) // 2 + n * k + _positions(k)
         rows = np.zeros((self._tied, self.columns), dtype=np.int64)
@@ -117,10 +130,15 @@ class Quadrics:
         return rows
 
 
-def _squares(v: Int[np.ndarray, "m n"], q: int) -> Int[np.ndarray, "m pairs"]:
-    """Coefficients of the products z_i z_k, i <= k, in the squares of linear forms."""
-    first, second = np.triu_indices(v.shape[1])
-    return np.where(first == second, 1, 2) * (v[:, first] * v[:, second] % q) % q
+def _products(v: Int[np.ndarray, "m n"], above: int, q: int) -> Int[np.ndarray, "m pairs"]:
+    """Coefficients of the products z_i z_k, k >= i + above, in the squares of linear forms."""
+    first, second = np.triu_indices(v.shape[1], above)
+    out = v[:, first]
+    out *= v[:, second]
+    out %= q
+    out *= np.where(first == second, 1, 2)
+    out %= q
+    return out
 
 
 def _positions(n: int) -> Int[np.ndarray, "n n"]:
@@ -164,7 +182,7 @@ def candidates(question: NetworkQuestion) -> list[Quadrics]:
 def quadrics_seconds(question: NetworkQuestion) -> float:
     """Of the rank of the smallest matrix that can have it."""
     possible = [each for each in candidates(question) if each.needed <= each.rows]
-    return certified_rank_seconds(possible[0].rows, possible[0].columns) if possible and question.data is not None else 0.0
+    return certified_rank_seconds(possible[0].rows, possible[0].needed) if possible and question.data is not None else 0.0
 
 
 def quadrics(question: NetworkQuestion) -> Condition:
@@ -192,7 +210,7 @@ def quadrics(question: NetworkQuestion) -> Condition:
             continue
         if each.equations is not Equations.BACKWARD and not question.multipliers_are_determined:
             continue
-        refuse_above(16 * each.rows * each.columns, f"a {each.rows} by {each.columns} matrix of quadrics")
+        refuse_above(16 * each.rows * each.needed, f"a {each.rows} by {each.columns} matrix of quadrics")
         found = _rank_at_first(question, each) or certified_rank(
             partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed
         )
