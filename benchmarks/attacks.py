@@ -1,9 +1,9 @@
 """The published attacks with and without sample splitting, on real images, with the same wall-clock time for all arms.
 
 ``python benchmarks/attacks.py --store DIR`` trains networks (five seeds each), runs every arm on them and prints markdown tables; each
-result is a file of its own, and a store that exists is continued. ``--quick`` does a slice in a few minutes, ``--picture FILE`` draws
-what was found. ``--speed`` compares iterations per second with PyTorch, and ``--network FILE`` diagnoses a trained network with its data
-(``W1 b1 W2 ... X y mean``) and tries to recover them.
+result is a file of its own, and a store that exists is continued. ``--images`` and ``--most`` choose networks, ``--quick`` does a slice in
+a few minutes, ``--picture FILE`` draws what was found. ``--speed`` compares iterations per second with PyTorch, and ``--network FILE``
+diagnoses a trained network with its data (``W1 b1 W2 ... X y mean``) and tries to recover them.
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, help="folder for results; one that exists is continued")
     parser.add_argument("--quick", action="store_true", help="two kinds of networks, two seeds, a second for each arm")
+    parser.add_argument("--images", nargs="+", choices=KINDS, default=list(KINDS), help="images of these kinds alone")
+    parser.add_argument("--most", type=int, default=max(max(sizes) for sizes in SIZES.values()), help="images of a network at most")
     parser.add_argument("--picture", type=Path, help="draw what was found, from the store")
     parser.add_argument("--speed", action="store_true", help="iterations per CPU second, against PyTorch")
     parser.add_argument("--network", type=Path, nargs="+", help=".npz of trained networks with their data")
@@ -127,6 +129,7 @@ def main() -> None:
     if given.store is None:
         parser.error("--store: a folder for the results is needed")
     groups, seeds, faster = (QUICK, 2, 6.0) if given.quick else (FULL, SEEDS, 1.0)
+    groups = [group for group in groups if group.kind in given.images and group.n <= given.most]
     claim_folder(given.store, f"attacks {'quick' if given.quick else 'full'}", "study")
     study(groups, given.store, seeds, faster)
     print(tables(groups, given.store, seeds))

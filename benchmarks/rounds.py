@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from itertools import pairwise
@@ -71,16 +72,16 @@ def main() -> None:
             killed.append(alive[0].pid or 0)
             os.kill(killed[0], signal.SIGKILL)
 
-    began = time.perf_counter()
+    began, before = time.perf_counter(), sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    earlier = len(list((given.folder / "runs").glob("*/*.json")))
     options = {"model": given.folder / "model.npz", "budget": given.budget, "workers": given.workers}
     found = idf.sweep_updates(given.folder / "updates", store=given.folder / "runs", progress=step, **options)
     seconds = time.perf_counter() - began
+    spent = sum(part for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) for part in resource.getrusage(who)[:2]) - before
     rows = found.table()
     miscounted = sum(row["counted"] != n for row, n in zip(rows, sizes, strict=True) if n <= min(SIZES[1:-1]))
     groups = [(16 * k + 1, min(16 * k + 16, given.most)) for k in range(-(-given.most // 16))]
-    print(
-        "| samples | clients | all recovered | of these proved unique | some | none | samples recovered | median s |\n" + "|---" * 8 + "|"
-    )
+    print("| samples | clients | all recovered | of these proved unique | some | none | samples recovered |\n" + "|---" * 7 + "|")
     for first, last in groups:
         own = [(row, n) for row, n in zip(rows, sizes, strict=True) if first <= n <= last]
         if not own:
@@ -95,11 +96,11 @@ def main() -> None:
             len(own) - len(whole) - none,
             none,
             f"{sum(row['recovered'] for row, _ in own)} of {sum(n for _, n in own)}",
-            f"{np.median([row['seconds'] for row, _ in own]):.2f}",
         ]
         print(f"| {' | '.join(map(str, cells))} |")
     counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
-    print(f"\n{given.clients} clients in {seconds:.0f} s on {given.workers} processes, one of them killed: {counts}.")
+    here = f"{spent:.0f} s of processor time, {seconds:.0f} s in all, on {given.workers} processes, {len(killed)} of them killed"
+    print(f"\n{given.clients} clients, {earlier} of them from an earlier call; {here}: {counts}.")
     print(f"Miscounted, of those with at most {min(SIZES[1:-1])} samples: {miscounted}. {machine('numpy')}")
     found.plot(given.folder)
 
