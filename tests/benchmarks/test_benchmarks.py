@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +131,33 @@ def test_images(monkeypatch, capsys):
     out = capsys.readouterr().out
     heading, _, row = (line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|"))
     assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8
+
+
+@pytest.mark.slow
+def test_batches_on_a_device(tmp_path):
+    """The device is named, and without one the program ends."""
+    command = [sys.executable, BENCHMARKS / "batches.py", "--only", "relu 30-64-64-5", "--seeds", "1", "--cpu"]
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    out = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, check=True, timeout=300, env=flags).stdout
+    assert "Devices of JAX: 2 × cpu." in out and "| relu 30-64-64-5, 20 normal, float64 | 20 of 20 |" in out
+    out = subprocess.run([*command, "--within", "0"], capture_output=True, text=True, check=True, timeout=300, env=flags).stdout
+    assert len(out.splitlines()) == 2  # the heading alone
+    if not shutil.which("nvidia-smi"):
+        failed = subprocess.run([*command, "--device", "gpu"], capture_output=True, text=True, timeout=300, env=flags)
+        assert failed.returncode == 1 and failed.stderr.startswith("--device gpu: JAX finds none") and not failed.stdout
+
+
+def test_the_largest_recovery(monkeypatch, capsys, tmp_path):
+    """With smaller sizes; a checkpoint goes on."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    scaling = importlib.import_module("scaling")
+    monkeypatch.setattr(scaling, "LARGEST", ([30, 64, 64, 5], "normal"))
+    monkeypatch.setattr(scaling, "SIDE", 50)
+    for _ in range(2):
+        scaling.largest(8, 60.0, str(tmp_path / "kept"))
+        row = capsys.readouterr().out.splitlines()[-1].split("|")[1:-1]
+        assert [cell.strip() for cell in row[:3]] == ["30-64-64-5", "8", "8 of 8"] and float(row[3]) < 1e-9
+    assert int(row[4]) == 0  # nothing was left to be searched
 
 
 @pytest.mark.slow

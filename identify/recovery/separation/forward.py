@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -153,7 +154,7 @@ class HiddenTangent:
         return out[1:]
 
     def transposed(self, parts: Sequence[np.ndarray]) -> Float32[np.ndarray, "starts unknowns"]:
-        back = np.zeros_like(parts[-1])
+        back: Any = 0.0  # also where JAX traces it
         for W, slope, part in zip(reversed(self.weights), reversed(self.slopes), reversed(parts), strict=True):
             back = ((back + part) * slope) @ W
         return back

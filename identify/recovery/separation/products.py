@@ -9,25 +9,32 @@ A step solves :math:`(J_F^\top J_F + \lambda\tau)\,\delta = J_F^\top e` by conju
 :math:`8\,m k` operations for m neurons and k unknowns, in matrix products of all starts at once; forming the matrix takes :math:`4\,m k^2`.
 The matrices are well conditioned if neurons are several times as many as samples that are not alike: some thirty products are a step then.
 Steps need not be exact, so these products are in single precision; points, costs and gradients are in double precision. Where
-iterations are cut short, descents are slower, and :func:`~identify.recovery.separation.membership.descend` is the better choice.
+iterations are cut short, descents are slower, and :func:`~identify.recovery.separation.membership.descend` is the better choice. If JAX has
+an accelerator or several devices, they compute the products of large networks (:mod:`~identify.recovery.separation.devices`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from identify.base.least_squares import Rest, State, by_attempts
 from identify.base.least_squares import descend as advance_all
+from identify.recovery.separation.forward import HiddenTangent
 from identify.recovery.separation.membership import FIRST_DAMPING, STALLED, Position
+
+if TYPE_CHECKING:
+    from identify.recovery.separation.devices import OnDevices
 
 LOOSE, TIGHT, ITERATIONS = 0.03, 1e-3, 60
 """Conjugate gradients end when the residual, relative to the right-hand side, is as small as the misfit of the point, within these bounds,
 or after so many products: far from a solution exact steps gain nothing (Eisenstat and Walker 1996)."""
+ELSEWHERE = 2**18
+"""Entries of one Jacobian from which on it is worth while to load JAX, and to look for other devices than one CPU."""
 
 
 @runtime_checkable
@@ -75,7 +82,7 @@ class Equations:
         sizes = [np.linalg.norm(v, axis=1, keepdims=True) for v in at.vectors]
         rows = [R.shape[1] for R in subspaces]
         misfits = [r / size for r, size in zip(at.outside, sizes, strict=True)]
-        costs = [_dots(e, e) for e in misfits]
+        costs = [dots(e, e) for e in misfits]
         empty = [np.zeros((len(at.points), count), kind) for count in rows]
         slants = []
         for k, (v, size) in enumerate(zip(at.vectors, sizes, strict=True)):
@@ -89,13 +96,13 @@ class Equations:
 
     def times(self, moves: Float32[np.ndarray, "starts unknowns"]) -> Float32[np.ndarray, "starts unknowns"]:
         """J_F^T J_F times one vector for each point."""
-        parts, rest = [], np.zeros_like(moves)
+        parts, rest = [], 0 * moves
         for t, R, size, e, cost, q in zip(
             self.tangent.times(moves), self.subspaces, self.sizes, self.misfits, self.costs, self.slants, strict=True
         ):
-            slope = _dots(q, moves)
+            slope = dots(q, moves)
             parts.append((t - (t @ R.T) @ R) / size**2 - (slope / size) * e)
-            rest += (_dots(e, t) / size - cost * slope) * q
+            rest = rest + (dots(e, t) / size - cost * slope) * q
         return self.tangent.transposed(parts) - rest
 
     def steps(self, damping: Float[np.ndarray, " starts"]) -> Float[np.ndarray, "starts unknowns"]:
@@ -103,25 +110,33 @@ class Equations:
         scale = np.maximum(np.linalg.norm(self.gradient, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         rest = self.gradient / scale
         unknowns = rest.shape[1]
-        probe = np.broadcast_to(np.where(np.cos(np.arange(unknowns) ** 2) < 0, -1.0, 1.0).astype(np.float32), rest.shape)
-        raised = (damping[:, None] * _dots(probe, self.times(probe)) / unknowns).astype(np.float32)
+        signs = np.broadcast_to(probe(unknowns), rest.shape)
+        raised = (damping[:, None] * dots(signs, self.times(signs)) / unknowns).astype(np.float32)
         accuracy = np.clip(np.sqrt(sum(self.costs)), TIGHT, LOOSE)
-        x, p, size = np.zeros_like(rest), rest, _dots(rest, rest)
+        x, p, size = np.zeros_like(rest), rest, dots(rest, rest)
         for _ in range(ITERATIONS):
             image = self.times(p) + raised * p
-            curvature = _dots(p, image)
+            curvature = dots(p, image)
             going = (size > accuracy**2) & (curvature > 0)
             if not going.any():
                 break
             length = np.where(going, size / np.where(going, curvature, 1), 0)
             x, rest = x + length * p, rest - length * image
-            smaller = _dots(rest, rest)
+            smaller = dots(rest, rest)
             p, size = rest + np.where(going, smaller / np.maximum(size, np.finfo(np.float32).tiny), 0) * p, smaller
         return (x * scale).astype(float)
 
 
-def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.einsum("si,si->s", a, b)[:, None]
+def probe(unknowns: int) -> Float32[np.ndarray, " unknowns"]:
+    """Signs without a pattern: the mean of the diagonal is about the mean of a product with them (Hutchinson 1990)."""
+    return np.where(np.cos(np.arange(unknowns) ** 2) < 0, -1.0, 1.0).astype(np.float32)
+
+
+def dots(a: Any, b: Any) -> Any:
+    """Row by row, of arrays of NumPy or JAX: an array (starts, 1)."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.einsum("si,si->s", a, b)[:, None]
+    return (a * b).sum(axis=1, keepdims=True)
 
 
 def descend(
@@ -144,11 +159,12 @@ def descend(
     at = Position.of(images, subspaces, np.array(points, dtype=float))
     rows = [part.shape[1] for part in images.tangent(at.points[:1]).times(np.zeros((1, at.points.shape[1]), np.float32))]
     single = [R[:, :count].astype(np.float32) for R, count in zip(subspaces, rows, strict=True)]
-    trial = [at]
+    trial, elsewhere = [at], _devices(images, single, at.points)
 
     def attempt(own: np.ndarray, damping: np.ndarray) -> np.ndarray:
         equations = Equations.of(images, single, at[own])
-        trial[0] = Position.of(images, subspaces, at.points[own] - equations.steps(damping))
+        moves = equations.steps(damping) if elsewhere is None else elsewhere.steps(equations, damping)
+        trial[0] = Position.of(images, subspaces, at.points[own] - moves)
         return trial[0].costs
 
     def take(own: np.ndarray, better: np.ndarray) -> None:
@@ -158,3 +174,13 @@ def descend(
     state.at_rest[:] = at.costs <= enough
     advance_all(by_attempts(attempt, take, Rest(enough, *STALLED)), state, rounds=steps, go_on=go_on)
     return at
+
+
+def _devices(images: Smooth, subspaces: Sequence[np.ndarray], points: Float[np.ndarray, "starts unknowns"]) -> OnDevices | None:
+    """The devices of JAX, if there are others than one CPU, and the products are large enough for the way there."""
+    tangent = images.tangent(points[:1])
+    if not isinstance(tangent, HiddenTangent) or max(part.shape[1] for part in subspaces) * points.shape[1] < ELSEWHERE:
+        return None
+    from identify.recovery.separation import devices  # loads JAX
+
+    return devices.OnDevices.of(tangent, subspaces, len(points)) if devices.is_better() else None
