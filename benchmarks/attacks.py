@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two kinds of networks, two seeds, a second for each arm")
     parser.add_argument("--images", nargs="+", choices=KINDS, default=list(KINDS), help="images of these kinds alone")
     parser.add_argument("--most", type=int, default=max(max(sizes) for sizes in SIZES.values()), help="images of a network at most")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="networks of each kind")
     parser.add_argument("--picture", type=Path, help="draw what was found, from the store")
     parser.add_argument("--speed", action="store_true", help="iterations per CPU second, against PyTorch")
     parser.add_argument("--network", type=Path, nargs="+", help=".npz of trained networks with their data")
@@ -128,7 +129,7 @@ def main() -> None:
         return
     if given.store is None:
         parser.error("--store: a folder for the results is needed")
-    groups, seeds, faster = (QUICK, 2, 6.0) if given.quick else (FULL, SEEDS, 1.0)
+    groups, seeds, faster = (QUICK, 2, 6.0) if given.quick else (FULL, given.seeds, 1.0)
     groups = [group for group in groups if group.kind in given.images and group.n <= given.most]
     claim_folder(given.store, f"attacks {'quick' if given.quick else 'full'}", "study")
     study(groups, given.store, seeds, faster)

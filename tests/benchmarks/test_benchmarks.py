@@ -130,7 +130,7 @@ def test_images(monkeypatch, capsys):
     images.main()
     out = capsys.readouterr().out
     heading, _, row = (line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|"))
-    assert len(heading) == len(row) == 12 and float(row[10]) < 1e-8
+    assert len(heading) == len(row) == 11 and float(row[9]) < 1e-8
 
 
 @pytest.mark.slow
