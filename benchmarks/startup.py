@@ -17,7 +17,13 @@ from time import perf_counter
 
 from measuring import machine, significant
 
-CHECK = ["check", "--inputs", "5", "--samples", "4", "--width", "12", "--activation", "z + z^2/2 + z^3"]
+DEEP = ["--inputs", "784", "--samples", "20", "--width", "512,256", "--outputs", "10", "--bias"]
+SMALL = ["--inputs", "5", "--samples", "4", "--width", "12"]
+CHECKS = {
+    "identify check, 5 inputs, 4 samples, width 12": [*SMALL, "--activation", "z + z^2/2 + z^3"],
+    "identify check, gelu 784-512-256-10, 20 samples": [*DEEP, "--activation", "gelu"],
+    "identify check, relu 784-512-256-10, 20 samples": [*DEEP, "--activation", "relu"],
+}
 RECOVERY = (
     "import identify, time; sizes = dict(inputs=784, samples=8, width=128, outputs=10, bias=True); "
     "s, _ = identify.Configuration(activation={!r}, **sizes).plant(0); "
@@ -31,9 +37,9 @@ COMMANDS = {
     "python -c 'import numpy'": ["-c", "import numpy"],
     "python -c 'import identify'": ["-c", "import identify"],
     "identify --help": ["-m", "identify.cli", "--help"],
-    "identify check, 5 inputs, 4 samples, width 12": ["-m", "identify.cli", *CHECK],
+    **{name: ["-m", "identify.cli", "check", *question] for name, question in CHECKS.items()},
 } | RECOVERIES
-TARGETS = {"python -c 'import identify'": 0.5, "identify check, 5 inputs, 4 samples, width 12": 2.0} | dict.fromkeys(RECOVERIES, 1.0)
+TARGETS = {"python -c 'import identify'": 0.5} | dict.fromkeys(CHECKS, 2.0) | dict.fromkeys(RECOVERIES, 1.0)
 """Seconds that are wanted at most."""
 
 
