@@ -68,8 +68,8 @@ def _steps(weights, subspaces, slopes, sizes, misfits, costs, slants, gradient, 
     with jax.default_matmul_precision("highest"):  # some accelerators keep ten bits of single precision otherwise
         own = products.Equations(HiddenTangent(weights, slopes), subspaces, sizes, misfits, costs, slants, gradient)
         scale = jnp.maximum(jnp.linalg.norm(gradient, axis=1, keepdims=True), jnp.finfo(jnp.float32).tiny)
-        probe = jnp.broadcast_to(products.probe(gradient.shape[1]), gradient.shape)
-        raised = damping * products.dots(probe, own.times(probe)) / unknowns
+        signs: Any = jnp.broadcast_to(products.probe(gradient.shape[1]), gradient.shape)
+        raised = damping * products.dots(signs, own.times(signs)) / unknowns
         accuracy = jnp.clip(jnp.sqrt(sum(costs)), products.TIGHT, products.LOOSE)
 
         def going(size, curvature):

@@ -86,11 +86,12 @@ class Position:
     @classmethod
     def joined(cls, parts: Sequence[Position]) -> Position:
         """Several groups of starts as one."""
-        lists = [
-            [np.concatenate(same) for same in zip(*(getattr(part, name) for part in parts), strict=True)]
-            for name in ("vectors", "coordinates", "outside")
-        ]
-        return cls(np.concatenate([part.points for part in parts]), *lists, np.concatenate([part.costs for part in parts]))
+
+        def all_of(name: str) -> list[np.ndarray]:
+            return [np.concatenate(same) for same in zip(*(getattr(part, name) for part in parts), strict=True)]
+
+        points, costs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("points", "costs"))
+        return cls(points, all_of("vectors"), all_of("coordinates"), all_of("outside"), costs)
 
     def __getitem__(self, rows) -> Position:
         vectors, coordinates, outside = ([part[rows] for part in parts] for parts in (self.vectors, self.coordinates, self.outside))
