@@ -44,6 +44,11 @@ class OnDevices:
         parts = -(-starts // len(jax.devices())) * len(jax.devices())
         return cls([_everywhere(W) for W in filled], [_everywhere(_filled(R, (FILLED, None))) for R in subspaces], parts)
 
+    @classmethod
+    def solver(cls, tangent: products.Tangent, subspaces: Sequence[Float32[np.ndarray, "_ _"]], *, starts: int) -> products.Solve:
+        """For :func:`identify.recovery.separation.products.descend`; of other maps than that of hidden activations NumPy computes steps."""
+        return cls.of(tangent, subspaces, starts).steps if isinstance(tangent, HiddenTangent) else products.Equations.steps
+
     def steps(self, equations: products.Equations, damping: Float[np.ndarray, " starts"]) -> Float[np.ndarray, "starts unknowns"]:
         """What :meth:`~identify.recovery.separation.products.Equations.steps` computes, to single precision."""
         given = equations.tangent

@@ -17,24 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from identify.base.least_squares import Rest, State, by_attempts
 from identify.base.least_squares import descend as advance_all
-from identify.recovery.separation.forward import HiddenTangent
 from identify.recovery.separation.membership import FIRST_DAMPING, STALLED, Position
-
-if TYPE_CHECKING:
-    from identify.recovery.separation.devices import OnDevices
 
 LOOSE, TIGHT, ITERATIONS = 0.03, 1e-3, 60
 """Conjugate gradients end when the residual, relative to the right-hand side, is as small as the misfit of the point, within these bounds,
 or after so many products: far from a solution exact steps gain nothing (Eisenstat and Walker 1996)."""
-ELSEWHERE = 2**18
-"""Entries of one Jacobian from which on it is worth while to load JAX, and to look for other devices than one CPU."""
 
 
 @runtime_checkable
@@ -127,6 +121,10 @@ class Equations:
         return (x * scale).astype(float)
 
 
+Solve = Callable[[Equations, Float[np.ndarray, " starts"]], Float[np.ndarray, "starts unknowns"]]
+"""Solutions of the damped equations, nearly."""
+
+
 def probe(unknowns: int) -> Float32[np.ndarray, " unknowns"]:
     """Signs without a pattern: the mean of the diagonal is about the mean of a product with them (Hutchinson 1990)."""
     return np.where(np.cos(np.arange(unknowns) ** 2) < 0, -1.0, 1.0).astype(np.float32)
@@ -148,8 +146,12 @@ def descend(
     enough: float = 0.0,
     damping: float = FIRST_DAMPING,
     go_on: Callable[[], bool] = lambda: True,
+    solver: Callable[[Tangent, Sequence[Float32[np.ndarray, "_ _"]]], Solve] | None = None,
 ) -> Position:
     """Minimise the cost from every start; arguments as for :func:`identify.recovery.separation.membership.descend`.
+
+    ``solver`` makes what takes the place of :meth:`Equations.steps`, once for a descent, from the map and the subspaces in single
+    precision.
 
     Notes
     -----
@@ -157,14 +159,14 @@ def descend(
     arrays (starts, size of v_l).
     """
     at = Position.of(images, subspaces, np.array(points, dtype=float))
-    rows = [part.shape[1] for part in images.tangent(at.points[:1]).times(np.zeros((1, at.points.shape[1]), np.float32))]
+    tangent = images.tangent(at.points[:1])
+    rows = [part.shape[1] for part in tangent.times(np.zeros((1, at.points.shape[1]), np.float32))]
     single = [R[:, :count].astype(np.float32) for R, count in zip(subspaces, rows, strict=True)]
-    trial, elsewhere = [at], _devices(images, single, at.points)
+    trial, solve = [at], Equations.steps if solver is None else solver(tangent, single)
 
     def attempt(own: np.ndarray, damping: np.ndarray) -> np.ndarray:
         equations = Equations.of(images, single, at[own])
-        moves = equations.steps(damping) if elsewhere is None else elsewhere.steps(equations, damping)
-        trial[0] = Position.of(images, subspaces, at.points[own] - moves)
+        trial[0] = Position.of(images, subspaces, at.points[own] - solve(equations, damping))
         return trial[0].costs
 
     def take(own: np.ndarray, better: np.ndarray) -> None:
@@ -174,13 +176,3 @@ def descend(
     state.at_rest[:] = at.costs <= enough
     advance_all(by_attempts(attempt, take, Rest(enough, *STALLED)), state, rounds=steps, go_on=go_on)
     return at
-
-
-def _devices(images: Smooth, subspaces: Sequence[np.ndarray], points: Float[np.ndarray, "starts unknowns"]) -> OnDevices | None:
-    """The devices of JAX, if there are others than one CPU, and the products are large enough for the way there."""
-    tangent = images.tangent(points[:1])
-    if not isinstance(tangent, HiddenTangent) or max(part.shape[1] for part in subspaces) * points.shape[1] < ELSEWHERE:
-        return None
-    from identify.recovery.separation import devices  # loads JAX
-
-    return devices.OnDevices.of(tangent, subspaces, len(points)) if devices.is_better() else None

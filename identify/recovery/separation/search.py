@@ -9,8 +9,9 @@ would end there again, so rows that failed wait until all others were starts.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ MANY = 128
 """Unknowns from which on descents by products are faster than normal equations (measured)."""
 FEW_ROWS = 1024
 """Rows of the first update that are screened in one round."""
+ELSEWHERE = 2**18
+"""Entries of one Jacobian from which on it is worth while to load JAX, and to look for other devices than one CPU."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -208,7 +211,7 @@ class SampleSearch(ABC):
             per = max(per, self.n_unknown // STARTS) if by_products else per
             fresh = self._fresh(numbers, order[len(exact) :], len(points))[:per]
             starts = screened.points[fresh] if len(fresh) else self.completed(images, spaces, self._mixtures(rows, per))
-            descended: Any = products.descend if by_products else descend
+            descended: Any = partial(products.descend, solver=_solver(unknowns, spaces, len(starts))) if by_products else descend
             enough = NEAR**2 if by_products else SOLVED
             reached = descended(images, spaces, starts, steps=SEARCH_STEPS, enough=enough, go_on=self.go_on)
             self.found.starts += len(starts)
@@ -264,6 +267,15 @@ class SampleSearch(ABC):
         weights = self.rng.standard_normal((per, 3))
         weights[:, 0] = 1 - weights[:, 1:].sum(axis=1)
         return np.einsum("sk,sku->su", weights, rows[chosen])
+
+
+def _solver(unknowns: int, spaces: Sequence[np.ndarray], starts: int) -> Any:
+    """Where JAX has other devices than one CPU, and products are large enough for the way there: what computes steps on them."""
+    if max(space.shape[1] for space in spaces) * unknowns < ELSEWHERE:
+        return None
+    from identify.recovery.separation import devices  # loads JAX
+
+    return partial(devices.OnDevices.solver, starts=starts) if devices.is_better() else None
 
 
 def _distinct(points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "distinct unknowns"]:

@@ -61,8 +61,8 @@ def test_starts_are_spread_over_devices(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
         "import sys, jax, numpy as np, identify as idf\n"
-        "from identify.recovery.separation import devices, products, search\n"
-        "search.MANY, products.ELSEWHERE, calls = 1, 1, []\n"
+        "from identify.recovery.separation import devices, search\n"
+        "search.MANY, search.ELSEWHERE, calls = 1, 1, []\n"
         "steps = devices._steps\n"
         "def counted(*given):\n"
         "    found = steps(*given)\n"
