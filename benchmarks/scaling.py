@@ -30,7 +30,7 @@ SERIES: dict[str, list[Case]] = {
     "width": [([784, m, m // 2, 10], 50, "digits") for m in (256, 512, 1024, 2048)],
     "inputs": [([d, 1024, 512, 10], 50, "normal") for d in (200, 400, 800, 1600, 3200)],
 }
-LARGEST = [3072, 4096, 2048, 10], "coloured digits"
+LARGEST = [3072, 4096, 2048, 10]
 SIDE = 1500
 """Of the matrices whose product is the measure of speed."""
 
@@ -97,9 +97,9 @@ def series(name: str) -> None:
     print(f"\nExponents of {name}: time {exponents[0]:.1f}, memory {exponents[1]:.1f}, least operations {wanted:.1f}.\n", flush=True)
 
 
-def largest(samples: int, budget: float, checkpoint: str | None) -> None:
+def largest(samples: int, data: str, budget: float, checkpoint: str | None) -> None:
     """One recovery at the largest network, judgement left out, with all the memory of its process."""
-    sizes, data = LARGEST
+    sizes = LARGEST
     system, X = batches.instance(batches.Row(tuple(sizes), "relu", samples, data), 0)
     before, rate = peak(), speed()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SERIES, default=list(SERIES))
     parser.add_argument("--largest", action="store_true", help="one recovery at 3072-4096-2048-10, instead")
     parser.add_argument("--samples", type=int, default=1000, help="of that recovery")
+    parser.add_argument("--data", choices=("coloured digits", "normal", "patches"), default="coloured digits", help="of that recovery")
     parser.add_argument("--budget", type=float, default=7200.0, help="wall seconds for it")
     parser.add_argument("--checkpoint", help="folder in which it keeps what was found")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -133,7 +134,7 @@ def main() -> None:
         json.dump(measure(*json.loads(given.measure)), sys.stdout)
         return
     if given.largest:
-        largest(given.samples, given.budget, given.checkpoint)
+        largest(given.samples, given.data, given.budget, given.checkpoint)
     else:
         for name in given.only:
             series(name)

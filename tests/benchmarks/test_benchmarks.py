@@ -151,10 +151,10 @@ def test_the_largest_recovery(monkeypatch, capsys, tmp_path):
     """With smaller sizes; a checkpoint goes on."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     scaling = importlib.import_module("scaling")
-    monkeypatch.setattr(scaling, "LARGEST", ([30, 64, 64, 5], "normal"))
+    monkeypatch.setattr(scaling, "LARGEST", [30, 64, 64, 5])
     monkeypatch.setattr(scaling, "SIDE", 50)
     for _ in range(2):
-        scaling.largest(8, 60.0, str(tmp_path / "kept"))
+        scaling.largest(8, "normal", 60.0, str(tmp_path / "kept"))
         row = capsys.readouterr().out.splitlines()[-1].split("|")[1:-1]
         assert [cell.strip() for cell in row[:3]] == ["30-64-64-5", "8", "8 of 8"] and float(row[3]) < 1e-9
     assert int(row[4]) == 0  # nothing was left to be searched
