@@ -2,7 +2,7 @@
 
 ``python benchmarks/ranks.py`` prints two markdown tables, with ratios and with growth exponents against the number of multiplications.
 Every measurement is a process of its own, imports and the making of the matrix left out; ``--threads`` sets those of BLAS.
-``--quick`` does small cases, ``--largest N`` ends at N columns.
+``--quick`` does small cases, ``--largest N`` ends at N columns, ``--slices K`` after the K smallest interpolation matrices.
 """
 
 from __future__ import annotations
@@ -179,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small cases only")
     parser.add_argument("--largest", type=int, default=10000, help="columns of the largest matrix")
+    parser.add_argument("--slices", type=int, default=len(SLICES), help="interpolation matrices, the smallest first")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     most = 100 if options.quick else options.largest
     print(machine("python-flint", "numpy", "sympy"), f"BLAS threads: {options.threads}.", sep="\n", end="\n\n")
     wrong = dense([size for size in SIZES if size[1] <= most], options.threads)
-    wrong += by_slices(SLICES[: 1 if options.quick else None], options.threads)
+    wrong += by_slices(SLICES[: 1 if options.quick else options.slices], options.threads)
     print("\n".join(["", *wrong]) if wrong else "\nEvery rank is full, as it should be.")
     return int(bool(wrong))
 
