@@ -372,17 +372,18 @@ class KKTSystem(Received, OneLayer):
         if update.bias is not None:
             yield self._sizes(update.bias, u.sum(axis=0))
         if update.W is not None:
-            for start in range(0, len(update.W), AT_ONCE):
+            W = update.W.reshape(u.shape[1], h.shape[1])  # of one output, targets are vectors
+            for start in range(0, len(W), AT_ONCE):
                 rows = slice(start, start + AT_ONCE)
-                yield self._sizes(update.W[rows], u[:, rows].T @ h)
+                yield self._sizes(W[rows], u[:, rows].T @ h)
 
     def _sampled(self, rng: np.random.Generator, update: Update, u: np.ndarray, h: np.ndarray) -> Iterator[tuple[float, float]]:
         """The same for whole layers, in random directions."""
         if update.bias is not None:
             yield self._sizes(update.bias, u.sum(axis=0))
         if update.W is not None:
-            R = rng.standard_normal((h.shape[1], DIRECTIONS)) / DIRECTIONS**0.5
-            yield size(update.W @ R - u.T @ (h @ R)), size(update.W)
+            W, R = update.W.reshape(u.shape[1], h.shape[1]), rng.standard_normal((h.shape[1], DIRECTIONS)) / DIRECTIONS**0.5
+            yield size(W @ R - u.T @ (h @ R)), size(W)
 
     def _sizes(self, given: np.ndarray, found: np.ndarray) -> tuple[float, float]:
         given, found = given.ravel(), found.ravel()

@@ -212,6 +212,19 @@ class TestSystems:
         some = KKTSystem.gradient(net, layers={2: layers[2][0]})
         assert some.residual(X, c) == 0 and some.layers[2].bias is None and set(some.layers) == {2}
 
+    @pytest.mark.parametrize("width", [3, 256, 300])
+    @pytest.mark.parametrize("as_matrix", [True, False])
+    def test_residuals_of_wide_networks_with_one_output(self, width, as_matrix):
+        """Rows are subtracted some at a time; of one output the target of the second layer is a vector, as long as it may be."""
+        rng = np.random.default_rng(0)
+        net = TwoLayerNetwork(rng.standard_normal((width, 4)), rng.standard_normal(width), "z + z^3")
+        W, a = rng.standard_normal((width, 4)), rng.standard_normal(width)
+        system = KKTSystem.gradient(net, layers={1: W, 2: a[None] if as_matrix else a})
+        X, c = rng.standard_normal((2, 4)), rng.standard_normal(2)
+        expected = np.linalg.norm(system.target - system.right_hand_side(X, c)) / np.linalg.norm(system.target)
+        assert system.residual(X, c) == pytest.approx(expected)
+        assert system.about_residual(X, c) == pytest.approx(expected, rel=0.5)
+
     def test_two_layers_both_ways(self):
         net = TwoLayerNetwork(np.eye(2), [1.0, 2.0], "z^2 + z^3", bias=[1.0, 2.0])
         rng = np.random.default_rng(0)
