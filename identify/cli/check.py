@@ -113,7 +113,9 @@ def check(
         _show_exposed(subject, None if layers == "both" else layers, samples, as_json, verbose)
         return
     if largest:
-        if samples is not None or known_data or html or certificate or condition:
+        if samples is not None:
+            raise InputError(f"--largest: received --samples {samples} too, but it finds the numbers of samples itself; omit --samples (-n)")
+        if known_data or html or certificate or condition:
             raise InputError("--largest: takes only the network, --seed, --budget and --memory; omit the options of a single check")
         with progress() as step:
             found = largest_identifiable(subject, seed=seed, budget=budget, memory=_bytes(memory), progress=step)

@@ -22,6 +22,7 @@ from identify.conditions.generic_global import Secant, generic_global, one_sampl
 from identify.conditions.interpolation import interpolation
 from identify.conditions.judgement import versions
 from identify.conditions.local import local
+from identify.conditions.networks.judge import PATIENCE
 from identify.conditions.networks.largest import NetworkThresholds, largest
 from identify.conditions.plan import CHEAP
 from identify.conditions.question import setting_of
@@ -79,16 +80,19 @@ class Thresholds:
 
     def explain(self) -> str:
         """The thresholds in sentences."""
-        by_polynomials = f"{self.unique_by_generic_global} by generic global uniqueness, {self.unique_by_moments} by the moments"
-        by_separation = f"{self.unique_by_separation} by separation, for almost every network and every data set of that rank"
+        if self.unique_by_separation:
+            by = ", by separation: for almost every network, and every data set whose updates have that rank"
+        else:
+            by = f": {self.unique_by_generic_global} by generic global uniqueness, {self.unique_by_moments} by the moments"
+        unique = f"up to {_samples(self.unique)}{by}" if self.unique else "not proved for any number; given data may still be proved unique"
         how = f" ({self.arithmetic}{f', error below {self.error_bound:.1e}' if self.error_bound else ''})"
+        excess = "not established" if self.not_identifiable is None else f"from {_samples(self.not_identifiable)} on{how}"
         return "\n".join(
             [
                 f"For {self.scope}, up to {'; '.join(self.ambiguity.describe())}:",
-                f"  unique up to {self.unique} samples: {by_separation if self.unique_by_separation else by_polynomials}",
-                f"  isolated up to {self.locally_unique} samples",
-                "  not identifiable: "
-                + ("not established" if self.not_identifiable is None else f"from {self.not_identifiable} samples on{how}"),
+                f"  unique {unique}" if self.unique else f"  unique: {unique}",
+                f"  isolated up to {_samples(self.locally_unique)}" if self.locally_unique else "  isolated: not proved",
+                f"  not identifiable: {excess}",
                 *(f"  left out: {name}: {why}" for name, why in self.left_out.items()),
             ]
         )
@@ -135,7 +139,8 @@ def largest_identifiable(
     seed
         Of the random primes and points, from 0 to 2^53 - 1.
     budget
-        Seconds of wall-clock time, above 0; None: no limit. Steps that would take longer are left out, and the answer says so.
+        Seconds of wall-clock time, above 0. Steps that would take longer are left out, and the answer says so. None: no limit, but 30 s for
+        the ranks of networks with other activations than polynomials.
     memory
         Bytes that one matrix may take; by default IDENTIFY_MEMORY (in GiB), or half of the machine's memory.
     progress
@@ -191,7 +196,7 @@ def largest_identifiable(
     if not is_polynomial(problem.network if isinstance(problem, KKTSystem) else problem):
         network = _Network(NetworkThresholds(problem, seed))
         run(NETWORK_STEPS, network)
-        return network.thresholds(seed, left_out)
+        return network.thresholds(seed, network.left_out | left_out)
     question = _Question(setting_of(problem, 1, seed))
     run(STEPS, question)
     return Thresholds(
@@ -318,7 +323,16 @@ class _Network:
         self.by_separation = self.isolated = self.of.by_separation()
 
     def ranks(self) -> None:
-        self.isolated = self.of.by_rank(self.by_separation)
+        with limit_time(PATIENCE if seconds_left() is None else None):
+            self.isolated = self.of.by_rank(self.by_separation)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The smallest number of samples whose ranks were left out: for larger ones there was no time, either."""
+        if not self.of.left_out:
+            return {}
+        samples, why = min(self.of.left_out.items())
+        return {NETWORK_STEPS[-1].name: f"from {samples} samples on: {why}"}
 
     def thresholds(self, seed: int, left_out: dict[str, str]) -> Thresholds:
         proved = (Arithmetic.PROOF, 0.0) if self.excess is not None else (Arithmetic.EVIDENCE, 1.0)
@@ -341,6 +355,10 @@ STEPS: tuple[Step[_Question], ...] = (
     Step("first number of samples that is not identifiable", _Question.not_identifiable),
 )
 """In order; each uses what those before it proved."""
+
+
+def _samples(n: int) -> str:
+    return f"{n} sample{'s' * (n != 1)}"
 
 
 def _first_dependent_column(matrix: np.ndarray, q: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from identify.base.limits import is_affordable
+from identify.base.limits import TooLargeError, is_affordable, readable_seconds, seconds_left
 from identify.conditions.networks.isolated import isolated, isolated_seconds
 from identify.conditions.networks.judge import count
 from identify.conditions.networks.question import NetworkQuestion
@@ -35,6 +35,8 @@ class NetworkThresholds:
 
     def __init__(self, problem: Configuration | KKTSystem, seed: int):
         self.problem, self.seed = problem, seed
+        self.left_out: dict[int, str] = {}
+        """Why the derivative was not ranked, by the number of samples for which there was no time or memory."""
         if isinstance(problem, KKTSystem):
             self.question = NetworkQuestion.of_system(problem, 1, seed)
         else:
@@ -74,8 +76,14 @@ class NetworkThresholds:
         for _ in range(DRAWS):
             X, c = (rng.standard_normal((samples, size)) for size in (self.question.inputs, self.question.outputs))
             point = NetworkQuestion.of_system(system, samples, self.seed, (X, c))
-            if not is_affordable(isolated_seconds(point)):
+            seconds = isolated_seconds(point)
+            if not is_affordable(seconds):
+                self.left_out[samples] = f"it needs about {readable_seconds(seconds)}, and {seconds_left():.2g} s are left"
                 return False
-            if isolated(point).is_proved:
-                return True
+            try:
+                if isolated(point).is_proved:
+                    return True
+            except TooLargeError as error:  # a smaller number of samples may fit
+                self.left_out[samples] = str(error)
+                return False
         return False
