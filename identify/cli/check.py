@@ -114,7 +114,9 @@ def check(
         return
     if largest:
         if samples is not None:
-            raise InputError(f"--largest: received --samples {samples} too, but it finds the numbers of samples itself; omit --samples (-n)")
+            raise InputError(
+                f"--largest: received --samples {samples} too, but it finds the numbers of samples itself; omit --samples (-n)"
+            )
         if known_data or html or certificate or condition:
             raise InputError("--largest: takes only the network, --seed, --budget and --memory; omit the options of a single check")
         with progress() as step:

@@ -73,6 +73,14 @@ def test_check(run):
     assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out
 
 
+def test_law(run, tmp_path):
+    out = run(BENCHMARKS / "law.py", "--quick", "--picture", str(tmp_path / "law.png"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| 8-")]
+    assert [row[2:7] for row in rows[:2]] == [["36", "4.5", "3", "4", "5"], ["32", "4.0", "2", "3", "4"]]
+    assert rows[2][4:7] == ["8", "17", "18"] and rows[3][4] == "6" and rows[3][6] == "18" and len(rows) == 4
+    assert (tmp_path / "law.png").stat().st_size > 10_000
+
+
 @pytest.mark.slow
 def test_ranks():
     command = [sys.executable, "-W", "error", BENCHMARKS / "ranks.py", "--quick"]

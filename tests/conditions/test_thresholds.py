@@ -149,4 +149,6 @@ def test_what_does_not_fit_in_memory_ends_no_search():
 
 def test_no_number_of_samples_is_a_sentence_of_its_own():
     found = largest_identifiable(Configuration(inputs=8, samples=1, width=30, activation="relu", outputs=3, bias=True))
-    assert not found.unique and "unique: not proved for any number; given data may still" in found.explain() and " 0 " not in found.explain()
+    assert (
+        not found.unique and "unique: not proved for any number; given data may still" in found.explain() and " 0 " not in found.explain()
+    )

@@ -22,7 +22,7 @@ from flint import fmpq, fmpq_mat
 
 from identify.base.norms import relative_size
 from identify.conditions.networks.question import NetworkQuestion
-from identify.exact.rational_kernel import kernel_vectors
+from identify.exact.rational_kernel import kernel_vectors, rank_modulo_prime
 from identify.exact.updates import Rationals, exact_updates, rational, rationals
 from identify.problem.verdict import Arithmetic, Condition, Witness
 
@@ -167,7 +167,7 @@ def _along(question: NetworkQuestion, samples: list[Sample], modes: tuple[str, .
             vector[k] = v
         kernel.append(vector)
     essential = [[vector[k] for k in sorted(seen)] for vector in kernel]
-    dimension = fmpq_mat(essential).rank() if kernel and seen else 0
+    dimension = rank_modulo_prime(essential, question.seed) if kernel and seen else 0
     if not dimension:
         return None
     rng = np.random.default_rng([question.seed, 0x12])

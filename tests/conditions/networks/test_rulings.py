@@ -1,13 +1,17 @@
 """Lines of data with the same update, and the lines of an enumeration that are nobody's: against the complete search of the oracle."""
 
+import time
+
 import numpy as np
 import pytest
 from flint import fmpq
 
 import identify as idf
+from identify.base.limits import limit_time
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.realisation import realisation
 from identify.conditions.networks.rulings import rulings
+from identify.exact import rational_kernel
 from identify.exact.rational_kernel import kernel_vectors
 from identify.exact.updates import exact_updates, rationals
 from identify.problem.network import TwoLayerNetwork
@@ -102,6 +106,35 @@ def test_the_kernel_is_the_whole_one():
     for vector in found:
         assert not any(sum(v * column[row] for v, column in zip(vector, columns, strict=True)) for row in range(3))
     assert kernel_vectors(columns[1:3], 0) == []
+
+
+def test_no_fraction_is_longer_than_the_checker_reads(monkeypatch):
+    columns = [[fmpq(2**9000 + 1), fmpq(3)], [fmpq(1), fmpq(2**9000)], [fmpq(5), fmpq(7)]]
+    assert kernel_vectors(columns, 0) == [], "the solutions have 18,000 bits"
+    monkeypatch.setattr(rational_kernel, "LONGEST", 20_000)
+    assert len(kernel_vectors(columns, 0)) == 1
+    monkeypatch.setattr(rational_kernel, "SOLVE_SECONDS", 1.0)
+    with limit_time(100.0):
+        assert kernel_vectors(columns, 0) == []
+
+
+def test_as_many_vectors_as_there_is_patience_for(monkeypatch):
+    columns = [[fmpq(1), fmpq(2)], [fmpq(2), fmpq(1)], [fmpq(5), fmpq(7)], [fmpq(3), fmpq(4)]]
+    assert len(kernel_vectors(columns, 0)) == 2
+    monkeypatch.setattr(rational_kernel, "PATIENCE", 0.0)
+    assert len(kernel_vectors(columns, 0)) == 1
+
+
+@pytest.mark.parametrize("budget", [None, 5])
+def test_lines_whose_fractions_are_long_are_left_to_ranks(budget):
+    """43 samples of a ReLU 8-16-16-1, 387 unknowns: the vectors of the kernel have 25,000 bits, and a check with them took minutes."""
+    problem, truth = idf.Configuration(inputs=8, samples=43, width=(16, 16), activation="relu", bias=True).plant(0)
+    began = time.process_time()
+    report = idf.check(problem, data=(truth.X, truth.c), budget=budget)
+    assert time.process_time() - began < 15
+    if budget is None:
+        local = report["local"]
+        assert report.verdict is idf.Verdict.NOT_UNIQUE and local.arithmetic is Arithmetic.MONTE_CARLO and local.evidence["dimension"] == 19
 
 
 def drawn(seed):
