@@ -192,9 +192,8 @@ class Configuration:
             return equations_in_words(self.regime, self.observed, self.bias, self.outputs, False, False)
         has_bias = [self.bias] * (self.depth - 1) + [False]
         observed_layers = layer_numbers(self.layers, self.depth)
-        return layers_in_words(
-            self.regime, [(k in observed_layers, k in observed_layers and has) for k, has in enumerate(has_bias, 1)], has_bias, False, False
-        )
+        seen = [(k in observed_layers, k in observed_layers and has) for k, has in enumerate(has_bias, 1)]
+        return layers_in_words(self.regime, seen, has_bias, self.outputs, False, False)
 
     def plant(self, seed: int = 0, *, integers: bool = False, multipliers: str = "signed") -> tuple[KKTSystem, Truth]:
         """A generic instance with known data.

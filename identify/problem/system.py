@@ -410,7 +410,7 @@ class KKTSystem(Received, OneLayer):
         if isinstance(net, TwoLayerNetwork):
             return equations_in_words(self.regime, self.observed, net.has_bias, net.n_outputs, *extra)
         seen = [(update.W is not None, update.bias is not None) for update in self.updates]
-        return layers_in_words(self.regime, seen, [b is not None for b in net.biases], *extra)
+        return layers_in_words(self.regime, seen, [b is not None for b in net.biases], net.n_outputs, *extra)
 
     def __repr__(self) -> str:
         return f"KKTSystem({self.regime}: {self.n_equations} equations from {', '.join(self.named_parts)} of {self.network!r})"

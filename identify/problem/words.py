@@ -16,7 +16,7 @@ DEEP_LEFT = {"gradient": "−∂loss/∂{}", "lazy": "Δ{}", "weight-decay": "de
 
 
 def layers_in_words(
-    regime: str, observed: Sequence[tuple[bool, bool]], biases: Sequence[bool], margins: bool, closure: bool
+    regime: str, observed: Sequence[tuple[bool, bool]], biases: Sequence[bool], outputs: int, margins: bool, closure: bool
 ) -> tuple[str, ...]:
     """(S) layer by layer, for a network of any depth: ``observed`` says for each layer whether its weights and its bias are."""
     lines = []
@@ -35,12 +35,14 @@ def layers_in_words(
         )
     )
     lines.append(f"and u_i^{last} = γ_i,  u_i^l = σ_l'(z_i^l) ∘ W_(l+1)ᵀ u_i^(l+1)")
-    return (*lines, *_side_conditions(regime, margins, closure))
+    return (*lines, *_side_conditions(regime, outputs, margins, closure))
 
 
-def _side_conditions(regime: str, margins: bool, closure: bool) -> list[str]:
+def _side_conditions(regime: str, outputs: int, margins: bool, closure: bool) -> list[str]:
     lines = []
-    if regime == "max-margin":
+    if regime == "max-margin" and outputs > 1:
+        lines.append("without the margins, which are stated for one output only")
+    elif regime == "max-margin":
         lines.append("λ_i ≥ 0,  y_i f(x_i) ≥ 1,  λ_i (y_i f(x_i) − 1) = 0")
         if margins:
             lines.append("y_i f(x_i) = 1   for every support sample (labels given)")
@@ -62,4 +64,4 @@ def equations_in_words(regime: str, observed: Observed, bias: bool, outputs: int
         lines.append(f"{left[1]} = {weight} σ'({z})")
     if observed.a:
         lines.append(f"{left[2]} = {second} σ({z})")
-    return (*lines, *_side_conditions(regime, margins, closure))
+    return (*lines, *_side_conditions(regime, outputs, margins, closure))

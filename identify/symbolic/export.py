@@ -30,6 +30,8 @@ from identify.symbolic.system import SymbolicSystem
 SATURATION = Symbol("u")
 LARGEST_MODULUS = {"msolve": 1_500_000_000, "singular": 2**31, "macaulay2": 2**31, "sage": 2**31}
 """Primes must be smaller. msolve 0.10 does not terminate for primes from about 1.6e9 on, though it accepts them."""
+MOST_TERMS = 5_000_000
+"""Of expanded equations, by the bound from sizes: their file has some hundred megabytes, and takes minutes to write."""
 PHC_INTEGERS = 10**17
 """PHCpack 2.4 silently drops the digits of an integer beyond the eighteenth."""
 PHC_DIGITS = 64
@@ -108,7 +110,7 @@ def export(
     Raises
     ------
     ValueError
-        For a format that is not listed; a parameter without a number (msolve, PHCpack); equations that are not polynomial in the
+        For more than 5,000,000 terms; a format that is not listed; a parameter without a number (msolve, PHCpack); equations that are not polynomial in the
         symbols of the system; a modulus that the program does not take; fewer equations than unknowns (PHCpack).
     UnsupportedError
         For an analytic activation: its equations are not polynomial.
@@ -142,6 +144,7 @@ def export(
     elif another_than is not None:
         raise InputError(f"another_than: {format} files state equations; expected format='smtlib', which states what is excluded, too")
     else:
+        _refuse_endless(system, equations)
         problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
         if problem.parameters and format in ("msolve", "phcpack"):
             raise needs_numbers(format, problem.parameters)
@@ -150,6 +153,17 @@ def export(
         with replacing(Path(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return text
+
+
+def _refuse_endless(system: SymbolicSystem, equations: Sequence[Expr] | None) -> None:
+    """Before the expansion, by the sizes alone."""
+    terms = system.n_terms() if equations is None else 0
+    if terms > MOST_TERMS:
+        raise InputError(
+            f"export: received equations of up to {terms:.2g} terms, expected at most {MOST_TERMS:.2g}; algebra programs finish for a few "
+            "hundred. Give some of them (equations=system.equations[:10]), or write the system of a smaller network; check and recover "
+            "take this one as it is"
+        )
 
 
 def problem_of(
@@ -195,10 +209,11 @@ def _polynomials(system: SymbolicSystem, equations: Sequence[Expr] | None) -> It
         if foreign:
             raise InputError(f"equations[{index}]: contains {', '.join(foreign)}; expected only unknowns and parameters of the system")
         try:
-            poly = Poly(expr, *system.variables, domain="QQ")
+            own = [v for v in system.variables if v in expr.free_symbols] or system.variables[:1]  # SymPy recurses over all it is given
+            poly = Poly(expr, *own, domain="QQ")
         except PolynomialError as error:
             raise InputError(f"equations[{index}]: {error}; expected a polynomial with rational coefficients") from None
-        yield [(Fraction(int(c.p), int(c.q)), _monomial(system.variables, powers)) for powers, c in poly.terms() if c]
+        yield [(Fraction(int(c.p), int(c.q)), _monomial(own, powers)) for powers, c in poly.terms() if c]
 
 
 def _monomial(symbols: Sequence[Symbol], powers: Iterable[int]) -> Monomial:

@@ -131,7 +131,7 @@ class LayeredSystem(SymbolicSystem):
         """The equations in words and formulas."""
         n, closure = self.names, bool(self.side_conditions)
         if n.is_numbered:
-            return layers_in_words(self.regime, self.seen, n.biases, False, closure)
+            return layers_in_words(self.regime, self.seen, n.biases, n.outputs, False, closure)
         observed = Observed(*self.seen[0], self.seen[1][0])
         return equations_in_words(self.regime, observed, n.biases[0], n.outputs, False, closure)
 

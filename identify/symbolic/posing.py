@@ -74,7 +74,10 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
         return _system(problem.activations, sizes, biases, seen, problem.samples, problem.regime, None)
     refuse_recovery_only("kkt_equations", problem)
     if not isinstance(problem, KKTSystem):
-        raise WrongTypeError(f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem")
+        raise WrongTypeError(
+            f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem, such as "
+            "KKTSystem.gradient(net, layers=…), KKTSystem.weight_decay(net, decay=…) or KKTSystem.max_margin(net) with net = Network.of(model)"
+        )
     samples = whole("samples", samples)
     if problem.labels is not None and len(problem.labels) != samples:
         raise InputError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
