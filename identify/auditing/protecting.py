@@ -44,6 +44,8 @@ NETWORK_LEVELS: dict[str, Any] = {
     "batch": None,
 }
 """The same for networks of any depth and activation."""
+TITLES = {"dp_sgd": "DP-SGD"}
+"""Titles of pictures that are not the name of the defence."""
 NETWORK_SPOT_CHECKS = {"dp_sgd": 1, "formats": 1}
 """Recoveries for each of these; the others have estimates alone."""
 SPOT_CHECKS = 2
@@ -198,7 +200,7 @@ def _picture(curve: DefenceCurve, known: Whose) -> Picture:
         verdict = f"Verdicts above: exact, for each network, and {known} or generic data"
     spots = "; points: result of recover for one perturbed target" if np.isfinite(curve.observed).any() else ""
     caption = f"{verdict}. Line and band: first-order estimates for {about}{spots}. {curve.cut}".strip()
-    return Picture(curve.name.capitalize(), curve.plot(), f"errors of the samples against {curve.axis}", caption)
+    return Picture(TITLES.get(curve.name, curve.name.capitalize()), curve.plot(), f"errors of the samples against {curve.axis}", caption)
 
 
 DEFENCES: dict[str, Callable[[Work], float]] = {name: partial(advice_seconds, name) for name in LEVELS}

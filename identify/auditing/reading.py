@@ -27,6 +27,8 @@ KNOWN = ("activation", "decay", "X", "y", "c", "mean")
 MAX_SHOWN = 6
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that follow from another argument."""
+AUDITED = {"gradient": "one gradient of", "lazy": "one update of", "weight-decay": "the weights of", "max-margin": "the weights of"}
+"""What a title says of a system."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,7 @@ def read(
         given = {"initial": initial, "gradient": gradient}[argument] is not None
         if given and regime not in (None, own):
             raise InputError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
-    named = Path(model).name if isinstance(model, (str, Path)) else type(model).__name__
+    named = _name(model)
     problem = _problem(model, activation, trust)
     if problem is not None:
         others = (initial, gradient, weights)
@@ -151,6 +153,18 @@ def read(
         if data is None and "X" in rest:
             data = rest
     return subject if data is None else _with_data(subject, data, trust)
+
+
+def _name(model: Any) -> str:
+    """What is audited, in the words of a title."""
+    if isinstance(model, (str, Path)):
+        return Path(model).name
+    if isinstance(model, Problem):
+        return _name(model.system)
+    if isinstance(model, KKTSystem):
+        sigma = ", ".join(dict.fromkeys(map(str, model.network.activations)))
+        return f"{AUDITED[model.regime]} a network {'-'.join(map(str, model.network.sizes))} ({sigma})"
+    return type(model).__name__
 
 
 def _problem(model, activation, trust: bool) -> Problem | None:

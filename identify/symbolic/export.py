@@ -110,8 +110,8 @@ def export(
     Raises
     ------
     ValueError
-        For more than 5,000,000 terms; a format that is not listed; a parameter without a number (msolve, PHCpack); equations that are not polynomial in the
-        symbols of the system; a modulus that the program does not take; fewer equations than unknowns (PHCpack).
+        For more than 5,000,000 terms; a format that is not listed; a parameter without a number (msolve, PHCpack); equations that are not
+        polynomial in the symbols of the system; a modulus that the program does not take; fewer equations than unknowns (PHCpack).
     UnsupportedError
         For an analytic activation: its equations are not polynomial.
     TooLargeError

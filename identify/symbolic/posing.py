@@ -76,7 +76,8 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
     if not isinstance(problem, KKTSystem):
         raise WrongTypeError(
             f"kkt_equations: received {type(problem).__name__}, expected a Configuration or a KKTSystem, such as "
-            "KKTSystem.gradient(net, layers=…), KKTSystem.weight_decay(net, decay=…) or KKTSystem.max_margin(net) with net = Network.of(model)"
+            "KKTSystem.gradient(net, layers=…), KKTSystem.weight_decay(net, decay=…) or KKTSystem.max_margin(net), "
+            "with net = Network.of(model)"
         )
     samples = whole("samples", samples)
     if problem.labels is not None and len(problem.labels) != samples:

@@ -12,7 +12,7 @@ from support.command_line import run
 
 import identify as idf
 from identify.auditing.findings import Basis
-from identify.auditing.protecting import Whose
+from identify.auditing.protecting import LEVELS, NETWORK_LEVELS, TITLES, Whose
 from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
 from identify.auditing.result import Standing
@@ -367,6 +367,16 @@ def test_bad_input(golden, options, error):
     with pytest.raises(error) as caught:
         idf.audit({"W1": np.ones((6, 4)), "W2": np.ones((1, 6))}, **options)
     golden(caught.value)
+
+
+def test_the_title_says_what_was_audited():
+    system, _ = idf.Configuration(inputs=6, samples=2, width=(9, 7), activation="relu", outputs=3, bias=True).plant(0)
+    assert read(system).name == "one gradient of a network 6-9-7-3 (relu)"
+
+
+def test_titles_of_pictures_are_names_as_people_write_them():
+    assert {name: TITLES.get(name, name.capitalize()) for name in (*LEVELS, *NETWORK_LEVELS)}["dp_sgd"] == "DP-SGD"
+    assert not any("_" in TITLES.get(name, name) for name in (*LEVELS, *NETWORK_LEVELS))
 
 
 def test_what_is_no_model():

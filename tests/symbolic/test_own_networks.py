@@ -1,4 +1,6 @@
-"""The equations of one's own network: from a model of PyTorch to a printed system and a file, in every regime; what is too large says so."""
+"""The equations of one's own network: from a model of PyTorch to a printed system and a file; what is too large says so."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ def test_a_network_alone_is_an_error_that_says_what_to_do():
 def test_margins_are_described_if_they_are_in_the_system(depth, outputs):
     sizes = [2, *[3] * (depth - 1), outputs]
     rng = np.random.default_rng(0)
-    net = idf.Network([rng.standard_normal((b, a)) for a, b in zip(sizes, sizes[1:], strict=False)], activation="tanh")
+    net = idf.Network([rng.standard_normal((b, a)) for a, b in pairwise(sizes)], activation="tanh")
     equations = idf.kkt_equations(idf.KKTSystem.max_margin(net), samples=1)
     assert bool(len(equations.inequalities)) == (outputs == 1)
     for text in (repr(equations), "\n".join(idf.KKTSystem.max_margin(net).describe())):
