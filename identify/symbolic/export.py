@@ -30,8 +30,7 @@ from identify.symbolic.system import SymbolicSystem
 SATURATION = Symbol("u")
 LARGEST_MODULUS = {"msolve": 1_500_000_000, "singular": 2**31, "macaulay2": 2**31, "sage": 2**31}
 """Primes must be smaller. msolve 0.10 does not terminate for primes from about 1.6e9 on, though it accepts them."""
-MOST_TERMS = 5_000_000
-"""Of expanded equations, by the bound from sizes: their file has some hundred megabytes, and takes minutes to write."""
+MOST_TERMS = 5_000_000  # more take minutes and hundreds of megabytes
 PHC_INTEGERS = 10**17
 """PHCpack 2.4 silently drops the digits of an integer beyond the eighteenth."""
 PHC_DIGITS = 64
@@ -144,7 +143,11 @@ def export(
     elif another_than is not None:
         raise InputError(f"another_than: {format} files state equations; expected format='smtlib', which states what is excluded, too")
     else:
-        _refuse_endless(system, equations)
+        if equations is None and (terms := system.n_terms()) > MOST_TERMS:
+            raise InputError(
+                f"export: received equations of up to {terms:.2g} terms, expected at most {MOST_TERMS:.2g}. "
+                "Give some of them (equations=system.equations[:10]), or a smaller network; check and recover take this one"
+            )
         problem = problem_of(system, equations=equations, saturate=saturate, modulus=modulus)
         if problem.parameters and format in ("msolve", "phcpack"):
             raise needs_numbers(format, problem.parameters)
@@ -153,17 +156,6 @@ def export(
         with replacing(Path(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return text
-
-
-def _refuse_endless(system: SymbolicSystem, equations: Sequence[Expr] | None) -> None:
-    """Before the expansion, by the sizes alone."""
-    terms = system.n_terms() if equations is None else 0
-    if terms > MOST_TERMS:
-        raise InputError(
-            f"export: received equations of up to {terms:.2g} terms, expected at most {MOST_TERMS:.2g}; algebra programs finish for a few "
-            "hundred. Give some of them (equations=system.equations[:10]), or write the system of a smaller network; check and recover "
-            "take this one as it is"
-        )
 
 
 def problem_of(
