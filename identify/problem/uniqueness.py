@@ -74,8 +74,8 @@ class UniquenessReason(StrEnum):
         "may be more samples, of weaker signals, and the number is not known; pass samples=n if it is"
     )
     REST = (
-        "what {samples} samples leave of the updates is more than rounding, and its singular values do not show that it is noise: there "
-        "may be further samples, of weaker signals"
+        "beside {samples} samples the updates hold more than rounding, and its singular values do not show that it is noise: there may be "
+        "further samples, of weaker signals"
     )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
