@@ -104,7 +104,7 @@ class Activation:
         """
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
             raise ActivationError(f"activation {text!r}: expected {EXAMPLE}, or a name such as 'relu' or 'tanh'")
-        match = re.fullmatch(r"\s*([A-Za-z][\w\- ]*?)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+        match = re.fullmatch(r"\s*([A-Za-z][\w\- ]*?)\s*(?:\((.*)\))?\s*", text, re.DOTALL | re.ASCII)
         name = normal(match[1]) if match else ""
         if name in REFUSED:
             raise ActivationError(f"activation {text!r}: {REFUSED[name]}; Activation.approximate gives a polynomial close to a function")
@@ -112,7 +112,7 @@ class Activation:
             builder = BUILDERS[name]
             made = builder.make(*parameters(text, builder, match[2]))
             return PiecewiseLinear._of(made) if isinstance(made, Lines) else Analytic(made)
-        if match and name not in BUILDERS and re.fullmatch(r"[A-Za-z]\w+([ -][A-Za-z]\w+)*", match[1]):
+        if match and name not in BUILDERS and re.fullmatch(r"[A-Za-z]\w+([ -][A-Za-z]\w+)*", match[1], re.ASCII):
             near = nearest(name, known_names())
             other = f"is not polynomial, and not a known function; expected {EXAMPLE}, or a name such as relu or tanh"
             raise ActivationError(f"activation {text!r}: {match[1]!r} {f'is not a known function{near}' if near else other}")

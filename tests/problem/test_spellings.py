@@ -21,6 +21,11 @@ def test_formulas_as_people_write_them(text):
     assert idf.Activation.parse(text) == CUBIC
 
 
+@pytest.mark.parametrize("text", ["z³", "x³", " z³ ", "t^3", "z**3", "1z³"])
+def test_a_single_power(text):
+    assert idf.Activation.parse(text) == idf.Activation([0, 0, 0, 1])
+
+
 @pytest.mark.parametrize("text", ["x + z^2", "sin(x) + x^2", "2zz", "e^2 + e", "z^2 + 2j"])
 def test_formulas_that_are_not_guessed(text):
     with pytest.raises(ActivationError):
