@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
@@ -290,12 +290,12 @@ class Recovery:
         return np.divide(self.error_bars, norms, out=np.full(len(norms), np.inf), where=norms > 0)
 
     @property
-    def labels(self) -> Float[np.ndarray, " n"]:
+    def labels(self) -> Num[np.ndarray, " n"]:
         """y_i = sign c_i for one output; with a sign ambiguity in c_i, one admissible choice.
 
-        For several outputs the class of each sample, from 0, read off a softmax loss: its multipliers (minus the derivatives of the loss by
-        the outputs) are positive for the class of the sample and negative for all others, as far as its error bar shows their signs. Raises
-        :class:`InputError` when they are not.
+        For several outputs the class of each sample, an integer from 0, read off a softmax loss: its multipliers (minus the derivatives of
+        the loss by the outputs) are positive for the class of the sample and negative for all others, as far as its error bar shows their
+        signs. Raises :class:`InputError` when they are not.
         """
         if np.isnan(self.c).any():
             raise InputError("labels: the observed layers do not determine the multipliers (NaN in c); use X, or observe the last layer")
@@ -310,7 +310,7 @@ class Recovery:
                 "labels: these multipliers are not those of a softmax loss (one positive for each sample), expected minus the gradient of "
                 "such a loss; use c"
             )
-        return self.c.argmax(axis=1).astype(float)
+        return self.c.argmax(axis=1)
 
     @property
     def multipliers(self) -> Float[np.ndarray, " n"]:

@@ -20,6 +20,7 @@ from identify.base.limits import refuse_above
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.precision import format_of
+from identify.problem.rank import Rest
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
@@ -75,12 +76,14 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     rows = system.network.n_outputs
     if n > rows:
         return Why.NARROW.value.format(rows=rows, samples=n)
-    if n == rows:  # behind a softmax loss the rows add up to zero
-        W = np.reshape(second.W, (rows, -1))
-        rows_of = W if second.bias is None else np.hstack([W, np.reshape(second.bias, (rows, 1))])
-        rank = _rank(rows_of)
-        if rank < n:
-            return Why.DEPENDENT.value.format(rank=rank, samples=n)
+    W = np.reshape(second.W, (rows, -1))
+    above = W if second.bias is None else np.hstack([W, np.reshape(second.bias, (rows, 1))])
+    unit = format_of(above)
+    values = factors_of(above, unit)[1]
+    rank = signal_rank(values, unit, above.shape)
+    # behind a softmax loss the rows add up to zero; other ranks are those of the samples if nothing but rounding is left behind them
+    if rank < n and (n == rows or left_behind(values, rank, unit, above) is Rest.ROUNDING):
+        return Why.DEPENDENT.value.format(rank=rank, samples=n)
     return None
 
 

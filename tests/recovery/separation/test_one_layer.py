@@ -401,3 +401,17 @@ def test_as_many_samples_as_classes_of_a_softmax_loss(activation):
     found = idf.recover(idf.KKTSystem.gradient(net, layers=layers), judge=False)
     assert found.n_samples == 4 and found.match(X, c).errors.max() < 1e-8
     assert "its rank is 3, too small for 4 samples" in found.evidence["chosen"]
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_multipliers_of_a_smaller_rank_than_samples_leave_the_first_layer(activation):
+    """Fewer samples than outputs, but dependent multipliers: the second update has rank 2, and forward separation would find none of 4."""
+    rng = np.random.default_rng(0)
+    W = [rng.standard_normal((120, 15)) / 4, rng.standard_normal((6, 120)) / 11]
+    net = idf.Network(W, biases=[rng.standard_normal(120) * 0.1, rng.standard_normal(6)], activation=activation)
+    X, c = rng.standard_normal((4, 15)), rng.standard_normal((4, 2)) @ rng.standard_normal((2, 6))
+    found = idf.recover(idf.KKTSystem.gradient(net, layers=net.update(X, c)))
+    assert found.match(X, c).errors.max() < 1e-10 and "its rank is 2, too small for 4 samples" in found.evidence["chosen"]
+    independent = rng.standard_normal((4, 6))
+    found = idf.recover(idf.KKTSystem.gradient(net, layers=net.update(X, independent)))
+    assert found.method == "forward separation" and found.match(X, independent).errors.max() < 1e-10
