@@ -22,9 +22,10 @@ def _norm(values: np.ndarray, k: int) -> np.floating:
     return np.linalg.norm(scaled(values, -k) if k else np.asarray(values, dtype=float))
 
 
-def exponent(values: Float[np.ndarray, "*shape"]) -> int:
-    """k with the largest of the numbers between 2^(k-1) and 2^k in size; 0 for none, for zeros and if one is not finite."""
-    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))  # without an array of absolute values
+def exponent(*arrays: Float[np.ndarray, "*_"]) -> int:
+    """k with the largest of all numbers between 2^(k-1) and 2^k in size; 0 for none, for zeros and if one is not finite."""
+    ends = [end for values in arrays for end in (values.max(initial=0.0), -values.min(initial=0.0))]  # without an array of absolute values
+    largest = float(np.max(ends, initial=0.0))
     return int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
 
 
@@ -50,6 +51,10 @@ def size(values: Float[np.ndarray, "*shape"]) -> float:
 def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """The Euclidean norm of each row."""
     rows = np.asarray(rows, dtype=float)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    if ((squares > CLEARLY_ORDINARY[0]) & (squares < CLEARLY_ORDINARY[1])).all():  # one pass over them, as in :func:`size`
+        return np.sqrt(squares)
     largest = np.abs(rows).max(axis=1, initial=0.0)
     if ((largest < ORDINARY) & ((largest > 1 / ORDINARY) | (largest == 0))).all():
         return np.linalg.norm(rows, axis=1)

@@ -16,7 +16,7 @@ from identify.base.options import CONDITIONS, choice, valid_seed, whole
 from identify.conditions.heads import check_head
 from identify.conditions.judgement import judge
 from identify.conditions.networks.judge import count, judge_network
-from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.question import Known, NetworkQuestion
 from identify.conditions.networks.separation import separation
 from identify.conditions.networks.some_layers import decided_by_sizes
 from identify.conditions.plan import Plan
@@ -137,14 +137,16 @@ def decide(
     data: tuple[ArrayLike, ArrayLike] | None = None,
     seed: int = 0,
     budget: float | None = None,
+    known: Known | None = None,
 ) -> Report:
     """What :func:`check` says, without the diagnostics: for callers that need the verdict, its scope and conditions, and no more.
 
-    The diagnostics decide nothing, and their cost O(equations · unknowns^2) is most of that of a check of large images.
+    The diagnostics decide nothing, and their cost O(equations · unknowns^2) is most of that of a check of large images. ``known``: what
+    the caller has computed of these data already.
     """
     seed, plan = valid_seed(seed), replace(_plan(budget, None, None, None), diagnosed=False)
     with limit_time(budget):
-        return _check(problem, samples, data, seed, plan)
+        return _check(problem, samples, data, seed, plan, known)
 
 
 def _plan(budget: float | None, memory: int | None, conditions: Sequence[str] | None, progress: Callable[[str], None] | None) -> Plan:
@@ -155,7 +157,7 @@ def _plan(budget: float | None, memory: int | None, conditions: Sequence[str] | 
     return Plan(demanded, progress)
 
 
-def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) -> Report:
+def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan, known: Known | None = None) -> Report:
     if isinstance(problem, Configuration):
         if samples is not None or data is not None:
             raise InputError("samples, data: a Configuration already says how many samples there are; pass them with a KKTSystem only")
@@ -170,7 +172,7 @@ def _check(problem: Any, samples: int | None, data: Any, seed: int, plan: Plan) 
             raise InputError("samples: how many training samples are sought? Pass samples=n, or data=(X, c)")
         ask = _check_system if is_polynomial(problem.network) and not problem.is_partial else _check_network
         return ask(problem, whole("samples", samples), seed, plan)
-    return _check_data(problem, *check_pair("data", data, problem.network), samples, seed, plan)
+    return _check_data(problem, *check_pair("data", data, problem.network), samples, seed, plan, known=known)
 
 
 def _check_head(system: HeadSystem, samples: int | None, data: Any, seed: int, plan: Plan) -> Report:
@@ -256,7 +258,16 @@ def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Rep
     return judge(setting, system_subject(system, samples), system.describe(), notes, plan)
 
 
-def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: int, plan: Plan, notes: tuple[str, ...] = ()) -> Report:
+def _check_data(
+    system: KKTSystem,
+    X: Any,
+    c: Any,
+    samples: int | None,
+    seed: int,
+    plan: Plan,
+    notes: tuple[str, ...] = (),
+    known: Known | None = None,
+) -> Report:
     net = system.network
     X, c, dropped, merged = normal_form(*check_data(X, c, net.n_inputs, net.n_outputs))
     if not len(X):
@@ -270,9 +281,13 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
     with np.errstate(over="ignore", invalid="ignore"):
         passed = forward(net.weights, net.biases, net.activations, X)
     precision = Precision.of(system)
-    residual = system.about_residual(X, c, passed=passed) if sum(W.size for W in net.weights) > LARGE else math.inf
-    is_estimate = ESTIMATED * residual <= precision.allowed  # far from where it would matter
-    residual = residual if is_estimate else system.residual(X, c, passed=passed)
+    known = Known() if known is None or dropped or merged else known
+    if known.residual is not None:
+        residual, is_estimate = known.residual, False
+    else:
+        residual = system.about_residual(X, c, passed=passed) if sum(W.size for W in net.weights) > LARGE else math.inf
+        is_estimate = ESTIMATED * residual <= precision.allowed  # far from where it would matter
+        residual = residual if is_estimate else system.residual(X, c, passed=passed)
     consistent = residual <= INCONSISTENT
     if system.regime == "gradient" and not consistent:
         raise InconsistentDataError(residual)
@@ -292,7 +307,7 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
         precision = _precision(system)
     reproduces = residual <= precision.allowed
     judged = {"residual": residual, "reproduces_target": reproduces}
-    report = _judged(system, X, c, seed, judged, notes, plan, passed)
+    report = _judged(system, X, c, seed, judged, notes, plan, passed, known)
     if not consistent:
         reason = (
             f"these data do not satisfy the equations: relative residual {residual:.2g}; the conditions below say nothing of this target"
@@ -309,11 +324,19 @@ def _check_data(system: KKTSystem, X: Any, c: Any, samples: int | None, seed: in
 
 
 def _judged(
-    system: KKTSystem, X: Any, c: Any, seed: int, judged: dict[str, Any], notes: tuple[str, ...], plan: Plan, passed: Forward
+    system: KKTSystem,
+    X: Any,
+    c: Any,
+    seed: int,
+    judged: dict[str, Any],
+    notes: tuple[str, ...],
+    plan: Plan,
+    passed: Forward,
+    known: Known,
 ) -> Report:
     """The report about data as the exact numbers that they are."""
     if system.is_partial or not is_polynomial(system.network):
-        question = NetworkQuestion.of_system(system, len(X), seed, (X, c), passed)
+        question = NetworkQuestion.of_system(system, len(X), seed, (X, c), passed, known)
         return judge_network(question, question.subject() | judged, system.describe(), notes, plan)
     setting = Setting(
         instance_of(system, len(X), X, c),

@@ -16,7 +16,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from identify.problem.activation import Activation
+from identify.exact.tables import table_of
+from identify.problem.activation import Activation, Analytic
 
 UNIT = 2.0**-53
 SAFETY = 1.01
@@ -64,15 +65,22 @@ class Enclosure(NamedTuple):
         return Enclosure(mid, SAFETY * (self.rad + other.rad + UNIT * np.abs(mid)))
 
     def apply(self, sigma: Activation, order: int = 0) -> Enclosure:
-        """The activation, or a derivative of it, of each entry. Cost: some microseconds each, in Arb."""
+        """The activation, or a derivative of it, of each entry.
+
+        Cost: a tenth of a microsecond each for many entries of an analytic activation, by a table; some microseconds in Arb.
+        """
         from flint import arb
 
-        mid, rad = np.empty_like(self.mid), np.empty_like(self.mid)
-        for index, centre in np.ndenumerate(self.mid):
-            ball = sigma.ball(arb(float(centre), float(self.rad[index])), order)
-            mid[index] = float(ball.mid())
-            rad[index] = SAFETY * (float(ball.rad()) + UNIT * abs(mid[index])) + TINY
-        return Enclosure(mid, np.where(np.isfinite(mid) & np.isfinite(rad), rad, np.inf))
+        mid, rad, known = np.empty(self.mid.size), np.empty(self.mid.size), np.zeros(self.mid.size, bool)
+        centres, radii = self.mid.reshape(-1), np.ascontiguousarray(self.rad).reshape(-1)
+        if isinstance(sigma, Analytic):
+            mid, rad, known = table_of(sigma.name).enclose(centres, radii, order)
+        for k in np.flatnonzero(~known):
+            ball = sigma.ball(arb(float(centres[k]), float(radii[k])), order)
+            mid[k] = float(ball.mid())
+            rad[k] = SAFETY * (float(ball.rad()) + UNIT * abs(mid[k])) + TINY
+        rad = np.where(np.isfinite(mid) & np.isfinite(rad), rad, np.inf)
+        return Enclosure(mid.reshape(self.mid.shape), rad.reshape(self.mid.shape))
 
     def reshape(self, *shape: int) -> Enclosure:
         return Enclosure(self.mid.reshape(*shape), self.rad.reshape(*shape))

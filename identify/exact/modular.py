@@ -43,6 +43,8 @@ BY_TILES = 2**17
 """Multiplications from which a product is faster in floating point (measured)."""
 PIECE = 2**20
 """Entries of a matrix that python-flint is given at once: a fraction of a second."""
+IN_CACHE = 2**13
+"""Floats that become residues at once: the steps on the way stay in the processor's cache, which is several times as fast."""
 BYTES_PER_ENTRY = {True: 16, False: 64}
 """Estimate for one matrix entry in elimination by blocks, or on its way through Python integers into python-flint."""
 
@@ -60,11 +62,15 @@ def residues(values: Float[np.ndarray, "*shape"], q: int) -> Int[np.ndarray, "*s
     values = np.asarray(values, dtype=np.float64)
     out = np.empty(values.shape, dtype=np.int64)
     flat, found = values.reshape(-1), out.reshape(-1)
-    for start in range(0, values.size, PIECE):
-        refuse_when_spent("residues")
-        fraction, exponent = np.frexp(flat[start : start + PIECE])
-        least, above = int(exponent.min()), int(exponent.max()) + 1
-        high, low = (np.array([pow(2, e - bits, q) for e in range(least, above)], dtype=np.int64) for bits in (27, 53))
+    least, above = 0, 0  # exponents whose powers are there
+    for start in range(0, values.size, IN_CACHE):
+        if not start % PIECE:
+            refuse_when_spent("residues")
+        fraction, exponent = np.frexp(flat[start : start + IN_CACHE])
+        smallest, largest = int(exponent.min()), int(exponent.max())
+        if not start or smallest < least or largest >= above:
+            least, above = (smallest, largest + 1) if not start else (min(least, smallest), max(above, largest + 1))
+            high, low = (np.array([pow(2, e - bits, q) for e in range(least, above)], dtype=np.int64) for bits in (27, 53))
         exponent -= least
         fraction *= 2.0**27  # 27 bits, then the other 26: sums stay below 2^59, so one reduction is enough
         leading = np.floor(fraction)
@@ -72,7 +78,7 @@ def residues(values: Float[np.ndarray, "*shape"], q: int) -> Int[np.ndarray, "*s
         fraction *= 2.0**26
         whole = leading.astype(np.int64) * high[exponent]
         whole += fraction.astype(np.int64) * low[exponent]
-        found[start : start + PIECE] = whole - whole // q * q  # NumPy divides by a number faster than it takes the rest
+        found[start : start + IN_CACHE] = whole - whole // q * q  # NumPy divides by a number faster than it takes the rest
     return out
 
 

@@ -154,8 +154,13 @@ class Intervals:
         sigma = self.activations[layer]
         if isinstance(sigma, PiecewiseLinear) and order < 2:
             index, unclear = pieces_within(sigma, z)
-            if not unclear.any():
-                return on_pieces(sigma, z, index, order)
+            found = on_pieces(sigma, z, index, order)
+            if unclear.any():
+                some = Enclosure(z.mid[unclear], z.rad[unclear]).apply(sigma, order)
+                mid, rad = found.mid.copy(), found.rad.copy()
+                mid[unclear], rad[unclear] = some
+                return Enclosure(mid, rad)
+            return found
         return z.apply(sigma, order)
 
     def is_full(self, A: Enclosure) -> bool:

@@ -74,6 +74,12 @@ def check_known(names: tuple[str, str], W: np.ndarray | None, bias: np.ndarray |
         raise _refusal(names[1], f"{unknown} of {int(sent.rows.sum())} entries masked or NaN, of neurons whose weights' update is known")
 
 
+def has_unknown(part: Float[np.ndarray, "*shape"]) -> bool:
+    """Whether some numbers are NaN, in one pass: a sum of squares is NaN if and only if one of them is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isnan(np.vdot(part, part)))
+
+
 def known_of(given: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An update beside another, without the entries that are not known of the first."""
     known = ~np.isnan(given)
@@ -100,6 +106,8 @@ class Received:
     @property
     def sent(self) -> dict[int, Sent]:
         """The known rows and columns of each observed layer of weights of which some are not, by number from 1."""
+        if not self.is_partial:
+            return {}
         pairs = [(k, Sent.of(W.reshape(-1, W.shape[-1]))) for k, (W, _) in self.layers.items() if W is not None]
         return {k: sent for k, sent in pairs if not sent.is_whole}
 
@@ -111,7 +119,7 @@ class Received:
     @cached_property
     def is_partial(self) -> bool:
         """Whether some rows, columns or entries of biases of the observed updates are not known."""
-        return any(np.isnan(part).any() for part in self.parts.values())
+        return any(has_unknown(part) for part in self.parts.values())
 
     @cached_property
     def _known(self) -> Bool[np.ndarray, " entries"]:

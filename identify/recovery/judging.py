@@ -7,6 +7,7 @@ recovered numbers that their error bars do not confirm (:mod:`identify.recovery.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +16,14 @@ from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
 from identify.base.norms import exponent, scaled
 from identify.conditions.check import decide
+from identify.conditions.networks.question import Known
 from identify.problem.interpolation import moment_count
 from identify.problem.precision import Precision, Source
 from identify.problem.rank import Rest, is_count_open
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Arithmetic, Report, Verdict
-from identify.recovery.robust import carries_over, rests_on_exact_numbers, scope_that_carries_over
+from identify.recovery.robust import Neighbourhood, carries_over, rests_on_exact_numbers, scope_that_carries_over
 from identify.recovery.solution import Recovery
 from identify.recovery.starts import ENOUGH_CONVERGED
 
@@ -60,14 +62,20 @@ def judged_batch(system: KKTSystem, recovery: Recovery, left: float | None) -> U
     own = recovery.uniqueness
     if own.reason not in COMPLETE or recovery.residual > Precision.of(system).allowed:
         return own
-    report, undecided = _report(system, recovery, BATCH_SECONDS if left is None else min(BATCH_SECONDS, left))
+    seconds, began = BATCH_SECONDS if left is None else min(BATCH_SECONDS, left), time.monotonic()
+    near = Neighbourhood.of(system, recovery, seconds)
+    known = Known() if near is None else near.known
+    if "hidden_layers" in recovery.evidence.get("separation", {}):  # of one layer it is that with the slopes of the search
+        known = replace(known, residual=recovery.residual)
+    report, undecided = _report(system, recovery, seconds - (time.monotonic() - began), known)
     numbers = {"samples": recovery.n_samples, "residual": recovery.residual}
     if report is not None and report.verdict is Verdict.NOT_UNIQUE:
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
     if report is None or report.verdict is not Verdict.UNIQUE:
         is_supported = _has_equations_to_spare(system, recovery.n_samples)
         return own if is_supported else replace(own, status=UniquenessStatus.UNKNOWN, reason=undecided)
-    proved = scope_that_carries_over(system, recovery, report)
+    near = Neighbourhood.of(system, recovery) if near is None else near
+    proved = None if near is None else scope_that_carries_over(near, report)
     return own if proved is None else Uniqueness(UniquenessStatus.PROVED, UniquenessReason.DECIDED, proved, numbers=numbers)
 
 
@@ -111,12 +119,12 @@ def doubted(recovery: Recovery, *, is_counted: bool) -> Recovery:
     return replace(recovery, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.CLOSE, numbers=numbers))
 
 
-def _report(system: KKTSystem, recovery: Recovery, seconds: float) -> tuple[Report | None, UniquenessReason]:
+def _report(system: KKTSystem, recovery: Recovery, seconds: float, known: Known | None = None) -> tuple[Report | None, UniquenessReason]:
     """The report about the recovered data, and why it does not decide if it does not."""
     if seconds <= 0:
         return None, UniquenessReason.TIME
     try:
-        report = decide(system, data=(recovery.X, recovery.c), seed=recovery.seed, budget=seconds)
+        report = decide(system, data=(recovery.X, recovery.c), seed=recovery.seed, budget=seconds, known=known)
     except TooLargeError:
         return None, UniquenessReason.MEMORY
     except OutOfTimeError:

@@ -165,7 +165,10 @@ def _in_usual_units(system: Any) -> tuple[Any, int]:
     """
     if isinstance(system, StepsSystem) or (isinstance(system, KKTSystem) and system.loss is not None):
         return system, 0
-    k = -exponent(system.target if isinstance(system, KKTSystem) else system.update)
+    if isinstance(system, KKTSystem):
+        k = -exponent(system.target) if system.is_partial else -exponent(*system.parts.values())
+    else:
+        k = -exponent(system.update)
     return (system.rescaled(k), k) if abs(k) > FAR else (system, 0)
 
 

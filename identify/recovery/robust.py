@@ -17,11 +17,12 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.norms import row_sizes
 from identify.conditions.judgement import ALMOST_EVERY, CELL_OFF_KINKS_SCOPE, CELL_SCOPE, SINGLE, scope_by
-from identify.conditions.networks.question import NetworkQuestion
+from identify.conditions.networks.question import Known, NetworkQuestion, passes_seconds
 from identify.exact.enclosures import Enclosure
 from identify.exact.pieces import pieces_within
-from identify.exact.rings import Intervals, passes
+from identify.exact.rings import Intervals, Passes, passes
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Condition, Report, Scope
@@ -85,14 +86,39 @@ class _Near(Intervals):
     room: Float[np.ndarray, "n 1"]
 
     def dot(self, A: Enclosure, matrix: Float[np.ndarray, "k columns"]) -> Enclosure:
-        product = super().dot(A, matrix)
         if A is not self.X:
-            return product
-        rounding = Enclosure.of(A.mid).dot(matrix).rad
-        return Enclosure(product.mid, np.minimum(product.rad, rounding + MARGIN * self.room * np.linalg.norm(matrix, axis=0)))
+            return super().dot(A, matrix)
+        product = Enclosure.of(A.mid).dot(matrix)
+        return Enclosure(product.mid, product.rad + MARGIN * self.room * row_sizes(matrix.T))
 
 
-def scope_that_carries_over(system: KKTSystem, recovery: Recovery, report: Report) -> Scope | None:
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """All data within the error bars of a recovery, in intervals: both passes through the network."""
+
+    question: NetworkQuestion
+    known: Known
+    at: Passes
+
+    @classmethod
+    def of(cls, system: KKTSystem, recovery: Recovery, seconds: float = np.inf) -> Neighbourhood | None:
+        """None if an error bar is not finite, or if the passes would take longer."""
+        if not np.isfinite(recovery.error_bars).all():
+            return None
+        net, n = system.network, recovery.n_samples
+        c = recovery.c.reshape(n, -1)
+        question = NetworkQuestion.of_system(system, n, 0, (recovery.X, c))
+        if passes_seconds(question) > seconds:
+            return None
+        lengths = np.maximum(np.linalg.norm(recovery.X, axis=1), 1e-300)
+        room = SAFETY * recovery.error_bars[:, None]
+        X = Enclosure(recovery.X, np.broadcast_to(room, recovery.X.shape))
+        multipliers = Enclosure(c, np.abs(c) * room / lengths[:, None])
+        at = passes(_Near(net.activations, X, room), net, X, multipliers)
+        return cls(question, Known(at=at), at)
+
+
+def scope_that_carries_over(near: Neighbourhood, report: Report) -> Scope | None:
     """The same for a network of any activation and depth: the scope of a proof, in intervals, for all data within the error bars.
 
     Which condition decided depends on the time that there was; any other one that proves uniqueness serves as well.
@@ -105,7 +131,7 @@ def scope_that_carries_over(system: KKTSystem, recovery: Recovery, report: Repor
         condition = next((each for each in report.conditions if each.name == name), None)
         if condition is not None and condition.is_proved and not (name in ALMOST_EVERY and _is_doubted(report)):
             scope, _ = scope_by(condition, data_are_given=True)
-            if _carries_over(system, recovery, condition, scope):
+            if _carries_over(near, condition, scope):
                 return scope
     return None
 
@@ -115,27 +141,18 @@ def _is_doubted(report: Report) -> bool:
     return any(each.name == "competitors" and each.holds is False for each in report.conditions)
 
 
-def _carries_over(system: KKTSystem, recovery: Recovery, condition: Condition, scope: Scope) -> bool:
-    if not np.isfinite(recovery.error_bars).all():
-        return False
+def _carries_over(near: Neighbourhood, condition: Condition, scope: Scope) -> bool:
     if scope.network == "this network" and scope.data not in CELLS:
         return False
     if condition.name == "pattern" and condition.evidence["sets"] == "bases":
         return False
-    net, n = system.network, recovery.n_samples
-    question = NetworkQuestion.of_system(system, n, 0, (recovery.X, recovery.c.reshape(n, -1)))
-    lengths = np.maximum(np.linalg.norm(recovery.X, axis=1), 1e-300)
-    room = SAFETY * recovery.error_bars[:, None]
-    X = Enclosure(recovery.X, np.broadcast_to(room, recovery.X.shape))
-    ring = _Near(net.activations, X, room)
-    c = Enclosure(recovery.c.reshape(n, -1), np.abs(recovery.c.reshape(n, -1)) * room / lengths[:, None])
-    at = passes(ring, net, X, c)
-    if isinstance(net.activations[0], PiecewiseLinear) and pieces_within(net.activations[0], at.before[0])[1].any():
+    first = near.question.activations[0]
+    if isinstance(first, PiecewiseLinear) and pieces_within(first, near.at.before[0])[1].any():
         return False
     layers = (0,) if scope.data in CELLS else (0, 1)
     if scope.network == "generic network":
         layers = tuple(layer - 1 for layer in condition.evidence["rank_of_layers"])
-    return all(ring.is_full(part) for layer in layers for part in (question.lifted(at, layer), question.heard(at, layer)))
+    return all(near.known.counts(near.question, layer) for layer in layers)
 
 
 def _gram(

@@ -56,6 +56,14 @@ def test_residues_of_floats_are_those_of_the_exact_fractions(values, q):
     assert [residue(Fraction(v), q) for v in values] == expected
 
 
+def test_residues_of_many_floats_of_ever_wider_ranges_are_those_of_each():
+    rng = np.random.default_rng(3)
+    widths = np.repeat([1.0, 40.0, 300.0, 5.0], 5000)  # more than are looked at at once
+    values = rng.standard_normal(len(widths)) * 2.0 ** np.rint(rng.uniform(-1, 1, len(widths)) * widths)
+    found = residues(values, Q)
+    assert all(found[k] == residue(Fraction(values[k]), Q) for k in range(0, len(values), 37))
+
+
 def test_residue_of_a_fraction_with_the_prime_below():
     assert residue(Fraction(1, 3), 7) == 5
     with pytest.raises(ZeroDivisionError, match="7 divides the denominator of 1/14"):

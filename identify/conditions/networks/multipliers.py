@@ -8,7 +8,7 @@ import numpy as np
 
 from identify.base.rows import equal_rows
 from identify.exact.modular import rank
-from identify.exact.rings import Modular, sample_of
+from identify.exact.rings import Modular, Passes, sample_of
 
 if TYPE_CHECKING:
     from identify.conditions.networks.question import NetworkQuestion
@@ -25,9 +25,15 @@ def multipliers_are_determined(question: NetworkQuestion) -> bool:
     """
     if not question.orbits_are_whole:
         return False
-    if question.depth == 2 or (question.is_exact and question.pieces is not None and _signals_are_injective(question)):
+    if question.depth == 2 or (question.known.at is not None and _follow(question, question.known.at)):
         return True
-    at = question.passes()
+    if (question.is_exact and question.pieces is not None) and _signals_are_injective(question):
+        return True
+    return _follow(question, question.passes())
+
+
+def _follow(question: NetworkQuestion, at: Passes) -> bool:
+    """Whether passes at these data, or at more of them, prove it."""
     if question.observed[-1][0] and at.ring.is_full(question.lifted(at, question.depth - 1)):
         return True
     assert question.system is not None

@@ -30,7 +30,9 @@ from jaxtyping import Int
 
 from identify.base.limits import refuse_above
 from identify.conditions.networks.question import NetworkQuestion
+from identify.exact.enclosures import Enclosure, has_full_column_rank
 from identify.exact.modular import (
+    BLOCKED,
     LARGE,
     RankResult,
     certified_rank,
@@ -40,7 +42,7 @@ from identify.exact.modular import (
     residue,
     residues,
 )
-from identify.exact.rings import Modular, Passes, passes
+from identify.exact.rings import Modular, Passes, concatenated, passes
 from identify.problem.activation import PiecewiseLinear
 from identify.problem.verdict import Arithmetic, Condition
 
@@ -211,8 +213,10 @@ def quadrics(question: NetworkQuestion) -> Condition:
         if each.equations is not Equations.BACKWARD and not question.multipliers_are_determined:
             continue
         refuse_above(16 * each.rows * each.needed, f"a {each.rows} by {each.columns} matrix of quadrics")
-        found = _rank_at_first(question, each) or certified_rank(
-            partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed
+        found = (
+            _rank_in_intervals(question, each)
+            or _rank_at_first(question, each)
+            or certified_rank(partial(_matrix, question, each), each.needed, seed=question.seed + 11, most=each.needed)
         )
         tried.append({"equations": each.equations.name.lower(), "rank": found.rank, "needed": each.needed, "columns": each.columns})
         if found.is_full:
@@ -233,6 +237,29 @@ def quadrics(question: NetworkQuestion) -> Condition:
         f"the quadrics have rank {best['rank']} modulo a prime, needed {best['needed']}: their kernel may contain more than the samples"
     )
     return _condition(False, statement, evidence, Arithmetic.EVIDENCE)
+
+
+def _rank_in_intervals(question: NetworkQuestion, each: Quadrics) -> RankResult | None:
+    """Full rank by intervals that were computed for another reason; None if they do not prove it.
+
+    The n samples make up the kernel, which meets no vector without the squares of the first unknowns; so these columns are left out.
+    """
+    at = question.known.at
+    if at is None or each.equations is not Equations.BOTH_SIGNALS or each.needed >= BLOCKED:
+        return None
+    v, r = at.signals[0].T, at.weighted[0].T
+    parts = [_products(v, v, *np.triu_indices(each.samples, 1))]
+    if each.low + each.high:
+        parts.append(_products(v, r, *np.indices((each.samples, each.others)).reshape(2, -1)))
+    if each.low * each.high:
+        parts.append(_products(r, r, *np.triu_indices(each.others)))
+    full = has_full_column_rank(concatenated(parts))
+    return RankResult(each.needed, each.needed, (), 0.0, Arithmetic.PROOF) if full else None
+
+
+def _products(A: Enclosure, B: Enclosure, i: np.ndarray, j: np.ndarray) -> Enclosure:
+    """Column i of A times column j of B, entry by entry, for each pair."""
+    return Enclosure(A.mid[:, i], A.rad[:, i]).times(Enclosure(B.mid[:, j], B.rad[:, j]))
 
 
 def _rank_at_first(question: NetworkQuestion, each: Quadrics) -> RankResult | None:

@@ -7,7 +7,8 @@ many unknowns such a sample has. With the update of the first bias, a sample is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -20,7 +21,7 @@ from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.signs import FixedSigns, fixed_signs
 from identify.exact.images import Images, images
 from identify.exact.modular import random_prime, rank_seconds
-from identify.exact.pieces import Pieces, pieces_of
+from identify.exact.pieces import Pieces, pieces_of, pieces_within
 from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, shaped
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
@@ -39,6 +40,46 @@ SPARE = 20
 
 BALL_SECONDS = 1.5e-5
 """Of one activation, or slope, of a ball (measured for GELU)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What whoever asks has computed of the given data already.
+
+    Attributes
+    ----------
+    residual
+        Of (S) at these data, relative; None if it is not known.
+    at
+        Both passes in intervals, of a set of data that has these among them. What is proved for all of them holds for these.
+    """
+
+    residual: float | None = None
+    at: Passes | None = None
+    _full: dict[int, bool] = field(default_factory=dict, repr=False)
+
+    def counts(self, question: NetworkQuestion, layer: int) -> bool:
+        """Whether the intervals prove that the known part of the update of a layer, from 0, has rank n."""
+        if self.at is None:
+            return False
+        if layer not in self._full:
+            self._full[layer] = question._has_rank(self.at, layer)
+        return self._full[layer]
+
+    def pieces(self, sigmas: Sequence[Activation]) -> Pieces | None:
+        """Where the data are, if the intervals say it for every hidden layer, with these activations: then they are on no kink."""
+        if self.at is None:
+            return None
+        found, index = [], []
+        for sigma, z in zip(sigmas, self.at.before, strict=True):
+            if not isinstance(sigma, PiecewiseLinear):
+                return None
+            own, unclear = pieces_within(sigma, z)
+            if unclear.any():
+                return None
+            found.append(sigma)
+            index.append(own)
+        return Pieces(tuple(found), tuple(index), tuple(np.zeros(own.shape, bool) for own in index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +111,7 @@ class NetworkQuestion:
     system: KKTSystem | None = None
     data: tuple[np.ndarray, np.ndarray] | None = None
     passed: tuple[Network, Forward] | None = None
+    known: Known = field(default_factory=Known)
 
     @classmethod
     def of_configuration(cls, config: Configuration, seed: int) -> NetworkQuestion:
@@ -87,6 +129,7 @@ class NetworkQuestion:
         seed: int,
         data: tuple[np.ndarray, np.ndarray] | None = None,
         passed: Forward | None = None,
+        known: Known | None = None,
     ) -> NetworkQuestion:
         net = system.network
         return cls(
@@ -101,6 +144,7 @@ class NetworkQuestion:
             system,
             data,
             None if passed is None else (net, passed),
+            Known() if known is None else known,
         )
 
     @property
@@ -284,7 +328,7 @@ class NetworkQuestion:
         net, (X, _) = self._given
         if any(sigma.kind != "piecewise-linear" for sigma in self.activations):
             return None
-        return pieces_of(net.weights, net.biases, net.activations, X, self._passed_here)
+        return self.known.pieces(self.activations) or pieces_of(net.weights, net.biases, net.activations, X, self._passed_here)
 
     @cached_property
     def first_pieces(self) -> Pieces | None:
@@ -337,7 +381,10 @@ class NetworkQuestion:
     @cached_property
     def counted(self) -> tuple[bool, bool]:
         """Whether the ranks of the first two layers are proved to be n at the given data: their updates count the samples."""
-        found = self._counted_by_some_neurons()
+        found = [self.observed[layer][0] and self.known.counts(self, layer) for layer in range(2)]
+        if all(found[layer] or not self.observed[layer][0] for layer in range(2)):
+            return found[0], found[1]
+        found = [a or b for a, b in zip(found, self._counted_by_some_neurons(), strict=True)]
         for attempt in range(ATTEMPTS if self.is_exact else 1):
             if all(found[layer] or not self.observed[layer][0] for layer in range(2)):
                 break

@@ -25,10 +25,11 @@ from identify.problem.lattice import Lattice
 from identify.problem.partial import Sent
 from identify.problem.precision import format_of
 from identify.problem.rank import Rest
+from identify.problem.signals import Forward
 from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
-from identify.recovery.separation.factors import factors_of
+from identify.recovery.separation.factors import factors_of_all
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed
 from identify.recovery.separation.kept import Kept
@@ -136,7 +137,7 @@ def separated(
     updates = Updates.of(system)
     unit = format_of(*system.parts.values())
     progress("singular values of the updates")
-    factors = [factors_of(matrix, unit) for matrix in updates.matrices]
+    factors = factors_of_all(updates.matrices, unit)
     ranks = _ranks(updates, [values for _, values, _ in factors], unit, evidence)
     n = _samples(ranks, samples, updates, evidence)
     widest = max(len(layer.W) for layer in updates.stack.layers)
@@ -275,10 +276,11 @@ def _finished(
     explained = None
     if len(found.coordinates):
         X = found.coordinates @ peeling.subspaces[0].right[:, : net.n_inputs]
-        c, signal_sizes = _multipliers(system, peeling, found, X)
+        passed = net.forward(X)
+        c, signal_sizes = _multipliers(system, peeling, found, passed)
         bars = np.array(found.bars)
     if len(found.coordinates) == n:
-        c = _refined_multipliers(system, X, c)
+        c = _refined_multipliers(system, X, c, passed)
         if noise > JOINTLY:
             explained = Explained.near(observed, spaces, X, c, rough=False, go_on=go_on)
     if is_noisy and not found.together and not (explained is not None and explained.fits):
@@ -309,7 +311,8 @@ def _finished(
     order = np.argsort(-signal_sizes, kind="stable")
     X, c, signal_sizes, bars = X[order], c[order], signal_sizes[order], bars[order]
     evidence["separation"]["smallest_signal"] = float(signal_sizes[-1] / signal_sizes[0])
-    residual = system.residual(X, c)
+    passed = net.forward(X)
+    residual = system.residual(X, c, passed=passed)
     row_sizes = np.maximum(np.hypot(np.linalg.norm(X, axis=1), observed.lifted[0]), np.finfo(float).tiny)
     allowed = allowed_residual(noise, unit, signal_sizes, bars / row_sizes) if tolerance is None else tolerance
     evidence["precision"] = {"noise": noise, "allowed": allowed}
@@ -321,7 +324,7 @@ def _finished(
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)
     if net.n_outputs == 1:
         c = c[:, 0]
-    alike = _alike(system, peeling.hidden, X, n)  # with room for the samples that are missing
+    alike = _alike(system, peeling.hidden, passed, n)  # with room for the samples that are missing
     evidence["separation"]["alike"] = alike.tolist()
     uniqueness = _uniqueness(found, n, len(X), alike)
     clear = max(float(space.values[-1]) / space.noise for space in spaces)
@@ -330,7 +333,7 @@ def _finished(
     return Recovery(X, c, residual, bars, METHOD, ambiguity, seed, evidence, uniqueness)
 
 
-def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: int) -> Int[np.ndarray, " alike"]:
+def _alike(system: KKTSystem, hidden: int, passed: Forward, n: int) -> Int[np.ndarray, " alike"]:
     r"""Samples for which the layers that were used may admit impostors, as counts of neurons tell.
 
     An impostor is a point whose hidden activations are a combination of those of a set E of samples. For almost every piecewise-linear
@@ -340,34 +343,36 @@ def _alike(system: KKTSystem, hidden: int, X: Float[np.ndarray, "found d"], n: i
     all layers, so the neurons of all hidden layers tell samples apart. For other activations almost every network admits none if its
     first hidden layer has 2n - 1 neurons; deeper layers that were searched count for as many neurons as they have.
     """
-    before = system.network.forward(X).before[:-1]
+    before, found = passed.before[:-1], len(passed.before[0])
     sigmas = system.network.activations
     if any(sigma.kind != "piecewise-linear" for sigma in sigmas[:hidden]):
         enough = sum(z.shape[1] for z in before[:hidden]) >= 2 * n - 1
-        return np.arange(0 if enough else len(X))
+        return np.arange(0 if enough else found)
     slopes = [sigma(z, order=1) for sigma, z in zip(sigmas, before, strict=True)]
     seen = sum(np.sum(own != 0, axis=1) for own in slopes[:hidden])
     apart = sum(np.array([np.sum(layer != own, axis=1) for own in layer]) for layer in slopes)
     nearest = np.sort(apart, axis=1)[:, 1:]
-    missing = n - len(X)
+    missing = n - found
     crowded = (nearest <= np.arange(1, nearest.shape[1] + 1) + missing).any(axis=1)
     return np.flatnonzero(crowded | (seen < 2 * n - 1))
 
 
 def _multipliers(
-    system: KKTSystem, peeling: Peeling, found: Peeled, X: Float[np.ndarray, "found d"]
+    system: KKTSystem, peeling: Peeling, found: Peeled, passed: Forward
 ) -> tuple[Float[np.ndarray, "found C"], Float[np.ndarray, " found"]]:
     """The multipliers of each sample, and the size of its contribution to the deepest update that counts the samples."""
-    passed, at = system.network.forward(X), len(peeling.subspaces) - 1
+    at = len(peeling.subspaces) - 1
     H = passed.entering[at]
     H = np.hstack([H, np.ones((len(H), 1))]) if peeling.lifted[at] else H
     c = np.array(found.multipliers)
     slopes = [sigma(z, order=1) for sigma, z in zip(system.network.activations, passed.before, strict=False)]
-    sizes = [np.linalg.norm(peeling.stack.backward([own[i] for own in slopes], at) @ c[i]) for i in range(len(X))]
+    sizes = [np.linalg.norm(peeling.stack.backward([own[i] for own in slopes], at) @ c[i]) for i in range(len(c))]
     return c, np.array(sizes) * np.linalg.norm(H, axis=1)
 
 
-def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:
+def _refined_multipliers(
+    system: KKTSystem, X: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n C"], passed: Forward | None = None
+) -> Float[np.ndarray, "n C"]:
     r"""Least-squares multipliers for all observed layers together, by iterative refinement.
 
     The updates are linear in them, :math:`G_l = \sum_i M_i^l \gamma_i (\tilde h_i^{l-1})^\top`, so their normal equations are Hadamard
@@ -376,7 +381,7 @@ def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Floa
     net, (n, C) = system.network, c.shape
     if n * C > MOST_MULTIPLIERS:
         return c
-    passed = net.forward(X)
+    passed = net.forward(X) if passed is None else passed
     slopes = [sigma(z, order=1) for sigma, z in zip(net.activations, passed.before, strict=False)]
     through, layers, gram = np.tile(np.eye(C), (n, 1, 1)), [], np.zeros((n, C, n, C))
     for k in range(net.depth - 1, -1, -1):
@@ -385,16 +390,17 @@ def _refined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"], c: Floa
         update = system.updates[k]
         if update.W is None and update.bias is None:
             continue
-        H = np.zeros((n, 0)) if update.W is None else passed.entering[k]
-        H = H if update.bias is None else np.hstack([H, np.ones((n, 1))])
-        known = np.hstack([part.reshape(len(net.weights[k]), -1) for part in (update.W, update.bias) if part is not None])
+        pairs = [] if update.W is None else [(update.W.reshape(len(net.weights[k]), -1), passed.entering[k])]
+        pairs += [] if update.bias is None else [(update.bias[:, None], np.ones((n, 1)))]
         seen = through
         if system.is_partial:
+            known, H = (np.hstack(parts) for parts in zip(*pairs, strict=True))
             sent = Sent.of(known)
-            known, seen, H = known[np.ix_(*sent)], through[:, sent.rows], H[:, sent.columns]
+            pairs, seen = [(known[np.ix_(*sent)], H[:, sent.columns])], through[:, sent.rows]
+        inner = sum((H @ H.T for _, H in pairs), np.zeros((n, n)))
         wide = seen.transpose(1, 0, 2).reshape(-1, n * C)
-        gram += (wide.T @ wide).reshape(n, C, n, C) * (H @ H.T)[:, None, :, None]
-        layers.append((seen, H @ H.T, known @ H.T))
+        gram += (wide.T @ wide).reshape(n, C, n, C) * inner[:, None, :, None]
+        layers.append((seen, inner, sum((known @ H.T for known, H in pairs), np.zeros((seen.shape[1], n)))))
 
     def gradient(c: np.ndarray) -> np.ndarray:  # in coordinates of the samples: the updates themselves are read once
         parts = (np.einsum("nac,an->nc", seen, given - np.einsum("nac,nc->an", seen, c) @ inner) for seen, inner, given in layers)

@@ -13,6 +13,8 @@ LAPACK decomposes the whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import qr
@@ -22,6 +24,8 @@ from identify.recovery.separation.subspace import ROUNDING
 
 NARROW, WIDENED, SHARE = 32, 4, 4
 """Columns of the first sketch, the factor to the next one, and the part of all columns up to which sketches are faster than LAPACK."""
+MORE = 8
+"""Columns beyond a rank that is expected, so that chance seldom costs a digit (Halko, Martinsson and Tropp 2011 take 5 to 10)."""
 REST = 4 * ROUNDING
 """Size of a rest that is rounding, relative to the largest singular value: the least noise of a :class:`Subspace`."""
 CLEAR = 1e3
@@ -33,18 +37,34 @@ Factors = tuple[Float[np.ndarray, "m k"], Float[np.ndarray, " all"], Float[np.nd
 """U, all singular values, and R; after a sketch U and R hold the first triples only, and the other values share what these leave."""
 
 
-def factors_of(matrix: Float[np.ndarray, "m columns"], unit: float) -> Factors:
+def factors_of(matrix: Float[np.ndarray, "m columns"], unit: float, expected: int | None = None) -> Factors:
     """The decomposition. ``unit``: unit roundoff of the numbers; those of short formats leave no rest that small, so LAPACK has them.
 
-    Cost O(m D k) for the sketch of k columns that succeeds, O(m D min(m, D)) if none does.
+    ``expected``: a rank that it is likely to have; the first sketch is hardly wider. Cost O(m D k) for the sketch of k columns that
+    succeeds, O(m D min(m, D)) if none does.
     """
-    width = NARROW
-    while unit <= ROUNDING and width * SHARE <= min(matrix.shape):
+    widths = [NARROW * WIDENED**k for k in range(min(matrix.shape).bit_length())]
+    if expected is not None:
+        widths = [expected + MORE, *(width for width in widths if width > expected + MORE)]
+    for width in widths:
+        if unit > ROUNDING or width * SHARE > min(matrix.shape):
+            break
         found = _sketched(matrix, width)
         if found is not None:
             return found
-        width *= WIDENED
     return np.linalg.svd(matrix, full_matrices=False)
+
+
+def factors_of_all(matrices: Sequence[Float[np.ndarray, "_ _"]], unit: float) -> list[Factors]:
+    """Those of the updates of one batch, which as a rule all have its size as their rank: the first rank is expected of others."""
+    found: dict[int, Factors] = {}
+    expected = None
+    for k in sorted(range(len(matrices)), key=lambda k: matrices[k].size):
+        found[k] = factors_of(matrices[k], unit, expected)
+        rank = len(found[k][2])
+        if expected is None and rank < min(matrices[k].shape):
+            expected = rank
+    return [found[k] for k in range(len(matrices))]
 
 
 def _sketched(matrix: Float[np.ndarray, "m columns"], width: int) -> Factors | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from identify.recovery.separation import factors
-from identify.recovery.separation.factors import factors_of
+from identify.recovery.separation.factors import factors_of, factors_of_all
 from identify.recovery.separation.subspace import ROUNDING
 
 UNIT = 2.0**-53
@@ -62,3 +62,21 @@ def test_a_rest_that_stands_out_in_one_direction_is_seen():
     noise /= np.linalg.norm(noise, 2)
     assert 0.7 <= factors._largest(noise) <= 1.001
     assert factors._largest(noise + update([40.0], 5)) == pytest.approx(40, rel=0.05)
+
+
+@pytest.mark.parametrize("ranks", [(5, 5, 5), (5, 5, 60), (60, 60, 60), (5, 3, 0)])
+def test_updates_of_one_batch_are_decomposed_together_whatever_their_ranks(ranks):
+    shapes = [(300, 700), (160, 240), (10, 160)]
+    matrices = [update(np.logspace(0, -4, min(rank, *shape)), k, shape) for k, (rank, shape) in enumerate(zip(ranks, shapes, strict=True))]
+    for matrix, rank, (U, values, R) in zip(matrices, ranks, factors_of_all(matrices, UNIT), strict=True):
+        exact = np.linalg.svd(matrix, compute_uv=False)
+        assert len(values) == len(exact) and np.abs(values - exact).max() <= 16 * ROUNDING
+        kept = min(len(R), rank)
+        assert np.linalg.norm(matrix - (U[:, :kept] * values[:kept]) @ R[:kept]) <= 32 * ROUNDING
+
+
+def test_a_rank_that_is_expected_makes_a_sketch_narrow(monkeypatch):
+    widths = []
+    monkeypatch.setattr(factors, "_sketched", lambda matrix, width, own=factors._sketched: widths.append(width) or own(matrix, width))
+    factors_of_all([update(np.ones(3), 1, (300, 700)), update(np.ones(3))], UNIT)
+    assert widths == [factors.NARROW, 3 + factors.MORE]

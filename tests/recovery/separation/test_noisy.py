@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import identify as idf
+from identify.problem import lattice
 from identify.problem.lattice import Lattice
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.uniqueness import UniquenessReason
@@ -59,6 +60,24 @@ class TestLattice:
         assert signs is not None and signs.is_sign
         for numbers in (rng.standard_normal((30, 30)), np.zeros((5, 5)), np.array([0.0, 1.0, np.sqrt(2)])[rng.integers(0, 3, (30, 30))]):
             assert Lattice.of(numbers) is None
+
+    @pytest.mark.parametrize("seed", range(30))
+    def test_a_few_numbers_exclude_a_lattice_only_if_all_of_them_do(self, seed, monkeypatch):
+        rng = np.random.default_rng(seed)
+        levels = int(2 ** rng.uniform(1, 15))
+        on = rng.uniform(-3, 3) + rng.integers(0, levels, (90, 4000 // 9)) * rng.uniform(0.1, 2)
+        on[: rng.integers(0, 80)] = on[0, 0]  # dead rows
+        off = rng.choice([0.0, 0.003, 0.008, 0.02, 0.3]) * rng.uniform(-1, 1, on.shape)
+        for numbers in (on, on + off, on * np.exp(off)):
+            excluded = lattice._is_off_every_lattice(numbers)
+            with monkeypatch.context() as patched:
+                patched.setattr(lattice, "_is_off_every_lattice", lambda numbers: False)
+                assert not (excluded and Lattice.of(numbers) is not None)
+
+    def test_a_few_numbers_exclude_what_is_no_lattice(self):
+        rng = np.random.default_rng(5)
+        update = np.outer(rng.standard_normal(200) * (rng.random(200) > 0.5), rng.random(900))
+        assert lattice._is_off_every_lattice(update) and lattice._is_off_every_lattice(rng.standard_normal((200, 900)))
 
 
 class TestRank:
