@@ -8,7 +8,8 @@ fewer than samples: those that are alone in their linear region, which alone the
 
 Results are appended to the store as they come, and a store that exists is continued: ``--seconds`` ends a run early, the next goes on. An
 arm that recovered nothing of a network at some number of samples is not asked for larger ones. ``--table`` prints the store as
-markdown, ``--picture FILE`` draws it. ``--nets``, ``--arms`` and ``--samples`` restrict all of these to some of the rows.
+markdown, ``--short`` has a column for each number of samples, ``--picture FILE`` draws it. ``--nets``, ``--arms`` and ``--samples``
+restrict all of these to some of the rows.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from typing import Any
 
 import batches
 from field_study.arms import ARMS, CHANCE, DoesNotApplyError
-from field_study.cells import NETS, SAMPLES, Cell, by_chance, instance, scored
-from field_study.report import draw, table
+from field_study.cells import MAIN, NETS, SAMPLES, Cell, by_chance, instance, scored
+from field_study.report import draw, short_table, table
 from measuring import machine, peak
 
 import identify as idf
@@ -122,13 +123,12 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("field.jsonl"))
     parser.add_argument("--budget", type=float, default=30.0, help="processor seconds for each cell")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell after this time")
-    parser.add_argument(
-        "--nets", type=int, nargs="+", default=list(range(len(NETS))), help="; ".join(f"{k}: {n.name}" for k, n in enumerate(NETS))
-    )
+    parser.add_argument("--nets", type=int, nargs="+", default=list(MAIN), help="; ".join(f"{k}: {n.name}" for k, n in enumerate(NETS)))
     parser.add_argument("--arms", nargs="+", choices=[*ARMS, CHANCE], default=list(DEFAULT))
     parser.add_argument("--samples", type=int, nargs="+", default=list(SAMPLES))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="print what the store holds")
+    parser.add_argument("--short", action="store_true", help="print a row for each network and arm")
     parser.add_argument("--picture", type=Path, help="draw what the store holds")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -136,13 +136,15 @@ def main() -> None:
         print(json.dumps(measure(Cell(**json.loads(given.cell)))))
         return
     asked = list(cells(given.nets, given.arms, given.samples, given.seeds, given.budget))
-    if not given.table and not given.picture:
+    if not given.table and not given.short and not given.picture:
         run(asked, given.store, given.seconds)
         return
     found = read(given.store)
     rows = [found[cell.key] for cell in asked if cell.key in found]
     if given.table:
         print(table(rows) + "\n\n" + machine("numpy", "jax"))
+    if given.short:
+        print(short_table(rows) + "\n\n" + machine("numpy", "jax"))
     if given.picture:
         draw(rows, given.picture)
 

@@ -69,18 +69,17 @@ def without_deflation(cell: Cell, given: Instance) -> Answer:
 
 @contextmanager
 def undeflated() -> Iterator[None]:
-    """Forward separation that goes on with the spaces of all samples when some are known."""
-    begin = Peeling.__post_init__
+    """Forward separation that searches the spaces of all samples when some are known; what it finds again is no new sample."""
 
-    def without(own: Peeling) -> None:
-        begin(own)
-        own.complete = [False] * len(own.subspaces)
+    def known(own: Peeling) -> tuple[np.ndarray, np.ndarray]:
+        none = own.subspaces[0].avoid[:0]
+        return none, none
 
-    Peeling.__post_init__ = without  # type: ignore[method-assign]
-    try:
+    def remaining(own: Peeling) -> list[np.ndarray]:
+        return [space.right for space in own.searched]
+
+    with patch.object(Peeling, "known", known), patch.object(Peeling, "remaining", remaining):
         yield
-    finally:
-        Peeling.__post_init__ = begin  # type: ignore[method-assign]
 
 
 def limit(cell: Cell) -> Callable[[], float]:

@@ -48,7 +48,11 @@ NETS = (
     Net(MNIST, "gelu", "digits"),
     Net(TWO, "relu", "digits"),
     Net(TWO, "gelu", "digits", 500),
+    Net((784, 256, 128, 10), "relu", "digits"),
+    Net((784, 1024, 512, 10), "relu", "digits"),
 )
+MAIN = range(6)
+"""Those of the table; the others have half and twice the width of the second."""
 SAMPLES = (1, 5, 10, 20, 25, 30, 50, 100, 200, 500)
 
 

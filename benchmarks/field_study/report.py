@@ -63,6 +63,26 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def short_table(rows: Sequence[Row]) -> str:
+    """A row for each network and arm, and a column for each number of samples: samples recovered, and seconds."""
+    groups = grouped(rows)
+    columns = sorted({n for _, n, _ in groups})
+    lines = ["| network | arm | " + " | ".join(f"n = {n}" for n in columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    before = ""
+    for net, arm in dict.fromkeys((net, arm) for net, _, arm in groups):
+        shown = []
+        for n in columns:
+            results = groups.get((net, n, arm), [{"does not apply": ""}])
+            if "does not apply" in results[0]:
+                shown.append("")
+                continue
+            found, seconds = (float(np.mean([result[name] for result in results])) for name in ("found", "seconds"))
+            shown.append(f"{found:.3g} in {time(seconds)} s")
+        lines.append(f"| {net if net != before else ''} | {arm} | " + " | ".join(shown) + " |")
+        before = net
+    return "\n".join(lines)
+
+
 def draw(rows: Sequence[Row], file: Path) -> None:
     """Recovered share against the number of samples, one panel for each network, a line for each arm."""
     from matplotlib.figure import Figure

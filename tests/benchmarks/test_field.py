@@ -15,7 +15,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import field  # noqa: E402
 from field_study.arms import by_spear  # noqa: E402
 from field_study.cells import CAP, NETS, Cell, instance, measures, scored  # noqa: E402
-from field_study.report import table  # noqa: E402
+from field_study.report import short_table, table  # noqa: E402
 from field_study.spear import spear  # noqa: E402
 
 import identify as idf  # noqa: E402
@@ -68,6 +68,19 @@ def test_results_are_kept_and_a_hopeless_arm_is_not_asked_again(tmp_path, monkey
     assert asked[6:] == [("identify", 10)] and len(field.read(store)) == 6
     lines = table(list(field.read(store).values())).splitlines()
     assert len(lines) == 8 and "| identify | 10 (of 9) | 5e-01 | 20 | 0.50 | 1.0 |" in lines[-1]
+    lines = short_table(list(field.read(store).values())).splitlines()
+    assert lines[0].endswith("| n = 1 | n = 5 | n = 10 |")
+    assert lines[2].endswith("| identify | 1 in 1.0 s | 5 in 1.0 s | 10 in 1.0 s |")
+    assert lines[-1].endswith("|  | DLG | 0 in 1.0 s |  |  |")
+
+
+@pytest.mark.parametrize("arm", ["identify, no deflation", "identify, first layer only"])
+def test_arms_of_identify_leave_something_out(arm):
+    pytest.importorskip("mlxtend")
+    cell = Cell(1, arm, 3, budget=20.0)
+    result = field.measure(cell)
+    assert result["found"] == 3
+    assert (result["numbers"]["method"] == field.measure(Cell(1, "identify", 3, budget=20.0))["numbers"]["method"]) == ("layer" not in arm)
 
 
 def test_answers_are_matched_one_to_one():

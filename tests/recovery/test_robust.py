@@ -72,7 +72,8 @@ def test_dependent_samples_are_not_counted():
 def test_wide_error_bars_prove_nothing():
     system, found = recovered(3, bar=0.3)
     near = Neighbourhood.of(system, found)
-    assert near.known.pieces(system.network.activations) is None and not near.known.counts(near.question, 0) and not near.known.counts(near.question, 1)
+    assert near.known.pieces(system.network.activations) is None
+    assert not near.known.counts(near.question, 0) and not near.known.counts(near.question, 1)
     assert Neighbourhood.of(system, recovered(3, bar=np.inf)[1]) is None
     assert Neighbourhood.of(system, found, seconds=0.0) is None
 
