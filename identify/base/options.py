@@ -83,6 +83,8 @@ def whole(
 
     ``advice`` ends the sentence about what was expected, as in ``", or None to estimate it"``.
     """
+    if type(value) is int and value >= least and (most is None or value <= most):  # as nearly always, within loops
+        return value
     integer = None if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
     if integer is None or integer < least or (most is not None and integer > most):
         expected = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"

@@ -386,7 +386,7 @@ def _refined_multipliers(
     through, layers, gram = np.tile(np.eye(C), (n, 1, 1)), [], np.zeros((n, C, n, C))
     for k in range(net.depth - 1, -1, -1):
         if k < net.depth - 1:
-            through = slopes[k][:, :, None] * np.einsum("ba,nbc->nac", net.weights[k + 1], through, optimize=True)
+            through = slopes[k][:, :, None] * np.matmul(net.weights[k + 1].T, through)
         update = system.updates[k]
         if update.W is None and update.bias is None:
             continue
@@ -403,8 +403,11 @@ def _refined_multipliers(
         layers.append((seen, inner, sum((known @ H.T for known, H in pairs), np.zeros((seen.shape[1], n)))))
 
     def gradient(c: np.ndarray) -> np.ndarray:  # in coordinates of the samples: the updates themselves are read once
-        parts = (np.einsum("nac,an->nc", seen, given - np.einsum("nac,nc->an", seen, c) @ inner) for seen, inner, given in layers)
-        return sum(parts, np.zeros((n, C)))
+        total = np.zeros((n, C))
+        for seen, inner, given in layers:
+            missing = given - np.matmul(seen, c[:, :, None])[:, :, 0].T @ inner
+            total += np.matmul(missing.T[:, None], seen)[:, 0]
+        return total
 
     normal = gram.reshape(n * C, n * C)
     normal[np.diag_indices(n * C)] *= 1 + RIDGE
