@@ -30,7 +30,7 @@ from identify.recovery.starts import ENOUGH_CONVERGED
 SECONDS = 1.0
 """Wall-clock time for the conditions, at most: those that would take longer are left out."""
 BATCH_SECONDS = 2.0
-"""The same for a batch of any network: two passes in intervals take that long for some sixty samples of a classifier of digits."""
+"""The same for a batch of any network; two passes in intervals are part of it."""
 REACH = 3.0
 """Samples whose distance is so many standard errors are hardly told apart."""
 COMPLETE = (UniquenessReason.SEPARATED, UniquenessReason.KERNEL)
