@@ -16,7 +16,8 @@ from identify.base.options import CONDITIONS, choice, valid_seed, whole
 from identify.conditions.heads import check_head
 from identify.conditions.judgement import judge
 from identify.conditions.networks.judge import count, judge_network
-from identify.conditions.networks.question import Known, NetworkQuestion
+from identify.conditions.networks.known import Known
+from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.separation import separation
 from identify.conditions.networks.some_layers import decided_by_sizes
 from identify.conditions.plan import Plan

@@ -16,7 +16,7 @@ from identify.base.errors import InputError
 from identify.base.limits import OutOfTimeError, Stopped, TooLargeError
 from identify.base.norms import exponent, scaled
 from identify.conditions.check import decide
-from identify.conditions.networks.question import Known
+from identify.conditions.networks.known import Known
 from identify.problem.interpolation import moment_count
 from identify.problem.precision import Precision, Source
 from identify.problem.rank import Rest, is_count_open

@@ -19,7 +19,8 @@ from jaxtyping import Float
 
 from identify.base.norms import row_sizes
 from identify.conditions.judgement import ALMOST_EVERY, CELL_OFF_KINKS_SCOPE, CELL_SCOPE, SINGLE, scope_by
-from identify.conditions.networks.question import Known, NetworkQuestion, passes_seconds
+from identify.conditions.networks.known import Known
+from identify.conditions.networks.question import NetworkQuestion, passes_seconds
 from identify.exact.enclosures import Enclosure
 from identify.exact.pieces import pieces_within
 from identify.exact.rings import Intervals, Passes, passes

@@ -5,8 +5,9 @@ import pytest
 
 import identify as idf
 from identify.conditions.check import decide
+from identify.conditions.networks.known import Known
 from identify.conditions.networks.quadrics import _rank_in_intervals, candidates, quadrics
-from identify.conditions.networks.question import Known, NetworkQuestion
+from identify.conditions.networks.question import NetworkQuestion
 from identify.problem.symmetry import symmetry_of
 from identify.problem.uniqueness import UniquenessStatus
 from identify.recovery import judging

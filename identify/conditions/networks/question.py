@@ -7,7 +7,6 @@ many unknowns such a sample has. With the update of the first bias, a sample is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from identify.base.limits import OPERATIONS_PER_SECOND
+from identify.conditions.networks.known import Known
 from identify.conditions.networks.multipliers import multipliers_are_determined
 from identify.conditions.networks.signs import FixedSigns, fixed_signs
 from identify.exact.images import Images, images
 from identify.exact.modular import random_prime, rank_seconds
-from identify.exact.pieces import Pieces, pieces_of, pieces_within
+from identify.exact.pieces import Pieces, pieces_of
 from identify.exact.rings import Intervals, Modular, Passes, Ring, concatenated, passes, shaped
 from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
@@ -40,46 +40,6 @@ SPARE = 20
 
 BALL_SECONDS, TABLE_SECONDS = 1.5e-5, 1e-6
 """Of one activation, or slope, of a ball, and by a table (measured for GELU; the second with some cells that are new)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What whoever asks has computed of the given data already.
-
-    Attributes
-    ----------
-    residual
-        Of (S) at these data, relative; None if it is not known.
-    at
-        Both passes in intervals, of a set of data that has these among them. What is proved for all of them holds for these.
-    """
-
-    residual: float | None = None
-    at: Passes | None = None
-    _full: dict[int, bool] = field(default_factory=dict, repr=False)
-
-    def counts(self, question: NetworkQuestion, layer: int) -> bool:
-        """Whether the intervals prove that the known part of the update of a layer, from 0, has rank n."""
-        if self.at is None:
-            return False
-        if layer not in self._full:
-            self._full[layer] = question._has_rank(self.at, layer)
-        return self._full[layer]
-
-    def pieces(self, sigmas: Sequence[Activation]) -> Pieces | None:
-        """Where the data are, if the intervals say it for every hidden layer, with these activations: then they are on no kink."""
-        if self.at is None:
-            return None
-        found, index = [], []
-        for sigma, z in zip(sigmas, self.at.before, strict=True):
-            if not isinstance(sigma, PiecewiseLinear):
-                return None
-            own, unclear = pieces_within(sigma, z)
-            if unclear.any():
-                return None
-            found.append(sigma)
-            index.append(own)
-        return Pieces(tuple(found), tuple(index), tuple(np.zeros(own.shape, bool) for own in index))
 
 
 @dataclass(frozen=True, eq=False)
