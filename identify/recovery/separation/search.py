@@ -281,9 +281,9 @@ def _solver(unknowns: int, spaces: Sequence[np.ndarray], starts: int) -> Any:
 def _distinct(points: Float[np.ndarray, "points unknowns"]) -> Float[np.ndarray, "distinct unknowns"]:
     """The first of each group of points that agree to a relative distance of :data:`SAME`, at most :data:`MOST_STARTS`."""
     chosen: list[int] = []
-    for k, point in enumerate(points):
-        if len(chosen) == MOST_STARTS:
-            break
-        if not chosen or np.linalg.norm(points[chosen] - point, axis=1).min() > SAME * np.linalg.norm(point):
-            chosen.append(k)
+    left, reach = np.arange(len(points)), SAME * np.linalg.norm(points, axis=1)
+    while len(left) and len(chosen) < MOST_STARTS:
+        first, left = left[0], left[1:]
+        chosen.append(first)
+        left = left[np.linalg.norm(points[left] - points[first], axis=1) > reach[left]]
     return points[chosen]

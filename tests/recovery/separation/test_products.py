@@ -13,6 +13,7 @@ from identify.recovery.separation.forward import Chart, HiddenActivations
 from identify.recovery.separation.membership import Position, normal_equations
 from identify.recovery.separation.peel import Peeling
 from identify.recovery.separation.products import Equations
+from identify.recovery.separation.search import SAME, _distinct
 from identify.recovery.separation.subspace import Subspace
 
 
@@ -105,3 +106,16 @@ def test_large_jacobians_are_formed_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr(membership, "AT_ONCE", 2 * UNKNOWNS * 71)
     assert np.allclose(membership.descend(images, spaces, starts, steps=4).points, expected.points, rtol=1e-9)
     assert max(sizes) == 2
+
+
+def test_distinct_points_are_the_first_of_each_group():
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        base = rng.standard_normal((int(rng.integers(1, 30)), int(rng.integers(1, 6))))
+        points = base[rng.integers(0, len(base), int(rng.integers(0, 150)))]
+        points = points + rng.choice([0, 0.3, 0.9, 1.2, 3]) * SAME * rng.standard_normal(points.shape)
+        chosen = []
+        for point in points:
+            if all(np.linalg.norm(other - point) > SAME * np.linalg.norm(point) for other in chosen):
+                chosen.append(point)
+        assert np.array_equal(_distinct(points), np.array(chosen).reshape(-1, points.shape[1]))
