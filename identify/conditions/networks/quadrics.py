@@ -242,22 +242,22 @@ def quadrics(question: NetworkQuestion) -> Condition:
 def _rank_in_intervals(question: NetworkQuestion, each: Quadrics) -> RankResult | None:
     """Full rank by intervals that were computed for another reason; None if they do not prove it.
 
-    The n samples make up the kernel, which meets no vector without the squares of the first unknowns; so these columns are left out.
+    The n samples make up the kernel, which meets no vector without the squares of the first unknowns; so these columns are left out, as in :meth:`Quadrics.matrix`.
     """
     at = question.known.at
     if at is None or each.equations is not Equations.BOTH_SIGNALS or each.needed >= BLOCKED:
         return None
     v, r = at.signals[0].T, at.weighted[0].T
-    parts = [_products(v, v, *np.triu_indices(each.samples, 1))]
+    parts = [_in_pairs(v, v, *np.triu_indices(each.samples, 1))]
     if each.low + each.high:
-        parts.append(_products(v, r, *np.indices((each.samples, each.others)).reshape(2, -1)))
+        parts.append(_in_pairs(v, r, *np.indices((each.samples, each.others)).reshape(2, -1)))
     if each.low * each.high:
-        parts.append(_products(r, r, *np.triu_indices(each.others)))
+        parts.append(_in_pairs(r, r, *np.triu_indices(each.others)))
     full = has_full_column_rank(concatenated(parts))
     return RankResult(each.needed, each.needed, (), 0.0, Arithmetic.PROOF) if full else None
 
 
-def _products(A: Enclosure, B: Enclosure, i: np.ndarray, j: np.ndarray) -> Enclosure:
+def _in_pairs(A: Enclosure, B: Enclosure, i: np.ndarray, j: np.ndarray) -> Enclosure:
     """Column i of A times column j of B, entry by entry, for each pair."""
     return Enclosure(A.mid[:, i], A.rad[:, i]).times(Enclosure(B.mid[:, j], B.rad[:, j]))
 
