@@ -242,7 +242,8 @@ def quadrics(question: NetworkQuestion) -> Condition:
 def _rank_in_intervals(question: NetworkQuestion, each: Quadrics) -> RankResult | None:
     """Full rank by intervals that were computed for another reason; None if they do not prove it.
 
-    The n samples make up the kernel, which meets no vector without the squares of the first unknowns; so these columns are left out, as in :meth:`Quadrics.matrix`.
+    The n samples make up the kernel, which meets no vector without the squares of the first unknowns; so these columns are left out,
+    as in :meth:`Quadrics.matrix`.
     """
     at = question.known.at
     if at is None or each.equations is not Equations.BOTH_SIGNALS or each.needed >= BLOCKED:
