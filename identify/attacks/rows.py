@@ -8,12 +8,12 @@ that: the network depends only on the projection of a candidate on the rows, and
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from identify.attacks.objectives import Attack, Objective
 from identify.base.errors import InputError
@@ -22,6 +22,11 @@ from identify.problem.arrays import finite_array
 
 ROUNDING = 1e-10
 """Size of singular values, relative to the largest, below which they are rounding errors."""
+EXACT = 1e-6
+"""The same for a layer without initial values in it, down to rounding in single precision."""
+BULK, ALIKE = 0.5, 0.05
+"""Part of the singular values below the row space, the smallest ones, that tells the noise, and how far they may be from those of
+random numbers: mean deviation, relative to the largest of them."""
 
 
 def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: int | None = None) -> Float[np.ndarray, "r d"]:
@@ -56,12 +61,56 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
     return rows[:r]
 
 
-def input_limits(low: ArrayLike, high: ArrayLike, inputs: int) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """The limits of each input. Raises :class:`InputError` if they do not enclose intervals."""
-    lowest, highest = (np.broadcast_to(np.asarray(value, float), inputs) for value in (low, high))
-    if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
-        raise InputError("low, high: expected finite limits of the inputs, each low below its high")
-    return lowest, highest
+class Told(NamedTuple):
+    """What a first layer says by itself of the two: arguments of :func:`row_space`."""
+
+    noise: float
+    dimension: int
+
+
+def told(W1: Float[np.ndarray, "m d"]) -> Told | None:
+    r"""Noise and dimension of the row space, if they can be told from the first layer alone.
+
+    Training by gradients moves rows within the span of the data. So if there are fewer samples than rows and columns, the smallest
+    singular values are those of the random initial values (Marchenko & Pastur 1967), compared here with random matrices of that size.
+
+    Parameters
+    ----------
+    W1
+        First layer of the parameters, or of their change, with its bias as last column if it has one.
+
+    Returns
+    -------
+    Told or None
+        None if the smallest singular values are like neither rounding errors nor random numbers, or if all of them are alike: as of a
+        layer that was not trained.
+
+    Raises
+    ------
+    ValueError
+        For an array that is not a finite matrix.
+
+    Notes
+    -----
+    Cost O(m d min(m, d)), for a few random matrices of that size.
+    """
+    W1 = finite_array("W1", W1, (None, None), "one row for each neuron, one column for each input")
+    sizes, most, edge = np.linalg.svd(W1, compute_uv=False), min(W1.shape), sum(np.sqrt(W1.shape))
+    r = int((sizes > EXACT * sizes[0]).sum())
+    if r < most:
+        return Told(float(sizes[r] / edge), r) if r and sizes[r] < EXACT * sizes[r - 1] else None
+    r = 0
+    for _ in range(most):
+        like = np.linalg.svd(np.random.default_rng(0).standard_normal((W1.shape[0] - r, W1.shape[1] - r)), compute_uv=False)
+        kept = max(int(BULK * (most - r)), 1)
+        noise = float(sizes[-kept:].sum() / like[-kept:].sum())
+        above = int((sizes > 2 * noise * edge).sum())
+        if above in (r, most):
+            break
+        r = above
+    if not 0 < above < most - 1 or np.abs(sizes[-kept:] - noise * like[-kept:]).mean() > ALIKE * noise * like[-kept]:
+        return None
+    return Told(noise, r)
 
 
 def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = None) -> Attack:

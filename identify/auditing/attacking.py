@@ -1,5 +1,5 @@
 """The steps of an audit of every other network: verdicts, the batch behind an update, certificates, polynomials close to the
-activation, attacks."""
+activation, images in the first layer, attacks."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, judged
+from identify.auditing.vertices import IMAGES, images, images_seconds
 from identify.auditing.work import Step, Work
 from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
@@ -405,6 +406,7 @@ STEPS: tuple[Step, ...] = (
         for degree in DEGREES
     ),
     Step("stationarity", diagnosis, diagnosis_seconds, "stationarity", STATIONARITY),
+    Step("images in the first layer", images, images_seconds, "images", IMAGES),
     Step("attack", attack, finding="attack", question=ATTACK),
     *(Step(f"defence: {name}", partial(network_advice, name), seconds) for name, seconds in NETWORK_DEFENCES.items()),
 )

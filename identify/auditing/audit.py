@@ -41,7 +41,8 @@ def audit(
     Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and the effect of
     defences. Any other network: the reason why nothing is proved; for a gradient, or the change of a linearised network, the batch
     behind it and the ranks that count it, with a certificate of each verdict, and the effect of defences if all of it was recovered;
-    polynomials close to the activation; and, if that batch was not recovered, the published attack for the regime.
+    polynomials close to the activation; and, if that batch was not recovered, images in the first layer, and the published attack for
+    the regime.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ def audit(
     initial, gradient
         The network before training (regime ``lazy``), or one gradient of the loss (regime ``gradient``; not minus it), like ``model``.
     data
-        X (n, d), a pair (X, y), or a path or arrays by name with ``X``, and ``y``, ``c``, ``mean`` if known.
+        X (n, d), a pair (X, y), or a path or arrays by name with ``X``, and ``y``, ``c``, ``mean`` (which was subtracted), ``low`` and
+        ``high`` (limits of the inputs before that: a number or (d,)) if known; the last three also without ``X``.
     activation
         A polynomial in z, or relu, tanh, sigmoid, softplus, silu, gelu. Required unless the file names it.
     regime

@@ -17,12 +17,12 @@ from identify.checkpoints import layers
 from identify.checkpoints.payloads import is_numbered, numbered, shaped_like
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
 from identify.problem.activation import Activation, as_activation
-from identify.problem.arrays import ShapeError, finite_array
+from identify.problem.arrays import ShapeError, finite_array, input_limits
 from identify.problem.network import Network, from_parameters
 from identify.problem.refusals import refuse_recovery_only
 from identify.problem.system import KKTSystem
 
-KNOWN = ("activation", "decay", "X", "y", "c", "mean")
+KNOWN = ("activation", "decay", "X", "y", "c", "mean", "low", "high")
 """Names of arrays that an audit reads besides the layers."""
 MAX_SHOWN = 6
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
@@ -43,6 +43,8 @@ class Subject:
         By the names of the layers; at most one of them.
     X, y, c, mean
         The data (n, d), labels, signed multipliers, and the mean that was subtracted from the data, if they are known.
+    low, high
+        Limits of the inputs before the mean was subtracted, if they are known.
     regime, decay
         The given values; None if the audit should find them.
     system
@@ -60,6 +62,8 @@ class Subject:
     y: Float[np.ndarray, " n"] | None = None
     c: np.ndarray | None = None
     mean: Float[np.ndarray, " d"] | None = None
+    low: Float[np.ndarray, " d"] | None = None
+    high: Float[np.ndarray, " d"] | None = None
     regime: str | None = None
     decay: float | None = None
     system: KKTSystem | None = None
@@ -270,19 +274,22 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
 
 
 def _with_data(subject: Subject, data, trust: bool) -> Subject:
-    """X, and y, c and mean if there are any; labels of two classes as +1 and -1."""
+    """X, and what else there is of y, c, mean, low and high; labels of two classes as +1 and -1. Without y and c, X may be missing."""
     if isinstance(data, (str, Path)):
         data = load_arrays(data, trust=trust)
     elif isinstance(data, (tuple, list)) and len(data) == 2:
         data = dict(zip(("X", "y"), data, strict=True))
     elif not isinstance(data, Mapping):
         data = {"X": data}
+    subject = _with_limits(subject, data)
+    if "X" not in data and {"mean", "low", "high"} & set(data) and not {"y", "c"} & set(data):
+        return subject
     if "X" not in data:
         raise ShapeError(f"data: holds {', '.join(map(str, data)) or 'nothing'}; expected X (n, d), and y (n,) if known")
     X = np.asarray(data["X"])
     X = X.reshape(len(X), -1) if X.ndim > 2 and len(X) else X
     X = finite_array("X", X, (None, subject.n_inputs), "samples, one per row")
-    y, c, mean, notes = None, subject.c, None, subject.notes
+    y, c, notes = None, subject.c, subject.notes
     if "y" in data:
         y = finite_array("y", data["y"], (len(X),), "one label for each sample")
         if subject.n_outputs == 1 and set(np.unique(y)) == {0.0, 1.0}:
@@ -290,6 +297,16 @@ def _with_data(subject: Subject, data, trust: bool) -> Subject:
     if "c" in data:
         shape = (len(X),) if np.ndim(data["c"]) < 2 else (len(X), subject.n_outputs)
         c = finite_array("c", data["c"], shape, "signed multipliers of the samples")
+    return replace(subject, X=X, y=y, c=c, notes=notes)
+
+
+def _with_limits(subject: Subject, data: Mapping[str, Any]) -> Subject:
+    """The mean, and the limits of the inputs before it was subtracted: both or neither."""
+    d, mean, low, high = subject.n_inputs, None, None, None
     if "mean" in data:
-        mean = finite_array("mean", data["mean"], (subject.n_inputs,), "the mean that was subtracted from every sample")
-    return replace(subject, X=X, y=y, c=c, mean=mean, notes=notes)
+        mean = finite_array("mean", data["mean"], (d,), "the mean that was subtracted from every sample")
+    if ("low" in data) != ("high" in data):
+        raise InputError("low, high: received one of them, expected both limits of the inputs, or neither")
+    if "low" in data:
+        low, high = input_limits(data["low"], data["high"], d)
+    return replace(subject, mean=mean, low=low, high=high)

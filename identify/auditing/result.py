@@ -171,7 +171,7 @@ class Audit:
             said += [report.precision] if report.precision is not None else []
         else:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
-        for name in ("recovery", "attack"):
+        for name in ("recovery", "images", "attack"):
             if name in self and self[name].basis is not Basis.NONE:
                 said.append(self[name].answer + (self._standing(report) if name == "recovery" else ""))
         return tuple(f"{part[0].upper()}{part[1:]}." if isinstance(part, str) else part for part in said)

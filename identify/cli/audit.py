@@ -34,7 +34,8 @@ def audit(
         Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False, **OLD_FILE)
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help=".npz with the true X, and y, c, mean if known.", show_default=False, **OLD_FILE)
+        Path | None,
+        typer.Option(help=".npz with the true X, and y, c, mean, low, high (limits of inputs) if known.", show_default=False, **OLD_FILE),
     ] = None,
     activation: Annotated[
         str | None,

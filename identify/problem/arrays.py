@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from identify.base.errors import InputError
 from identify.problem.refusals import Unsupported, UnsupportedError
@@ -59,3 +61,15 @@ def dimensions(value: Any) -> int:
         return np.ndim(value)
     except ValueError:
         return 1
+
+
+def input_limits(low: ArrayLike, high: ArrayLike, inputs: int) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """The limits of each input, from one number or (d,) for each end. Raises :class:`InputError` if they do not enclose intervals."""
+    ends = []
+    for name, value in (("low", low), ("high", high)):
+        shape = () if np.ndim(value) == 0 else (inputs,)
+        ends.append(np.broadcast_to(finite_array(name, value, shape, "limits of the inputs, one number or one for each"), inputs))
+    lowest, highest = ends
+    if not (lowest < highest).all():
+        raise InputError("low, high: expected limits of the inputs with each low below its high")
+    return lowest, highest

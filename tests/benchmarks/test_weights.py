@@ -1,0 +1,76 @@
+"""The smallest slices of the tables of docs/lab/weights.md: their columns, and what must hold in every one of them."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
+PAGE = Path(__file__).parents[2] / "docs" / "lab" / "weights.md"
+
+
+@pytest.fixture
+def table(monkeypatch, capsys):
+    """Rows of a part's table, by column."""
+    pytest.importorskip("mlxtend")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def printed(part: str) -> list[dict[str, str]]:
+        monkeypatch.setattr(sys, "argv", ["weights.py", part, "--quick"])
+        runpy.run_path(str(BENCHMARKS / "weights.py"), run_name="__main__")
+        head, rule, *rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        assert head in PAGE.read_text(encoding="utf-8"), "the page has a table with these columns"
+        names = cells(head)
+        assert len(cells(rule)) == len(names) and all(len(cells(row)) == len(names) for row in rows)
+        return [dict(zip(names, cells(row), strict=True)) for row in rows]
+
+    return printed
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_control(table):
+    rows = table("control")
+    assert len(rows) == 2
+    for row in rows:
+        assert int(row["with one that an audit shows"]) <= int(row["with a credible point"]) <= int(row["searches"]) == 3
+
+
+@pytest.mark.slow
+def test_smooth(table):
+    (row,) = table("smooth")
+    n, rank = int(row["n"]), int(row["rank of layer 1"])
+    assert rank <= n and int(row["distinct neurons"]) >= rank and float(row["residual at most"]) < 1e-10
+    assert int(row["dimension of the family, at least"]) == (n - rank) * (64 - rank)
+
+
+@pytest.mark.slow
+def test_digits(table):
+    rows = table("digits")
+    assert [row["network"] for row in rows] == ["max margin", "multiclass"]
+    for row in rows:
+        first, every = (int(row[f"vertices, {name}"].removesuffix("/10")) for name in ("first 2n", "all"))
+        assert first <= every <= 10 and int(row["images among them"]) <= min(every, int(row["credible"])) and row["chance"] == "0"
+    assert rows[1]["vertices, all"] != "0/10"
+
+
+@pytest.mark.slow
+def test_mnist(table):
+    for row in table("mnist"):
+        assert 0 < int(row["first 2n"]) <= int(row["all"]) <= int(row["n"]) == 5 and row["chance"] == "0"
+
+
+def test_the_ranks_count_what_they_say(monkeypatch):
+    """An oracle for the tables: neurons up to sign, and images matched one by one."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    pytest.importorskip("mlxtend")
+    made = runpy.run_path(str(BENCHMARKS / "weights.py"))
+    neurons = np.array([[1.0, 2], [-1, -2], [3, 1], [0, 0], [3, 1 + 1e-9]])
+    assert made["distinct"](neurons) == 2
+    X = np.eye(3)
+    assert made["matched"](X, np.array([[1.05, 0, 0], [0, 2, 0], [0, 0, 1.2]])).tolist() == [True, False, False]
