@@ -2,7 +2,8 @@
 
 ``python benchmarks/updates.py`` makes the table of docs/several-steps.md: PyTorch's default initialisation, mean softmax loss, networks in
 float64 unless the row says otherwise. Where recovery refuses, the errors of the samples that its evidence holds are in brackets.
-``--only WORD`` keeps rows whose name contains it, ``--seeds N`` takes the worst of several draws.
+``--only WORD`` keeps rows whose name contains it, ``--seeds N`` takes the worst of several draws. ``--trajectory`` makes the table of two
+checkpoints of one run instead: how far apart may they be?
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import identify as idf
+from identify.attacks import vertices
+from identify.attacks.rows import told
 from identify.cli.images import mnist
 
 
@@ -34,10 +37,13 @@ class Row:
     """Whether the order of the batches is known."""
     precision: str = "float64"
     momentum: float = 0.0
+    past: int = 0
+    """Steps before the first of the two networks."""
 
     def __str__(self) -> str:
         order = "" if self.batch is None else f" of {self.batch} in {'known' if self.is_known else 'unknown'} order"
         rest = f", momentum {self.momentum:g}" * bool(self.momentum) + f", {self.precision}" * (self.precision != "float64")
+        rest += f", after {self.past} steps" * bool(self.past)
         network = f"{self.activation} {'-'.join(map(str, self.sizes))}"
         return f"{network}, {self.samples} digits, {self.steps} steps{order}, rate {self.rate:g}{rest}"
 
@@ -53,6 +59,19 @@ ROWS = (
 )
 
 
+SMALL = (784, 128, 10)
+APART = (
+    *(Row(name, 0.05, steps=steps, sizes=SMALL) for steps in (1, 2, 5, 20) for name in BOTH),
+    *(Row(name, 0.05, steps=steps, sizes=SMALL, batch=4) for steps in (2, 10) for name in BOTH),
+    *(Row(name, 0.05, steps=4, sizes=SMALL, batch=4, past=200) for name in BOTH),
+    *(Row(name, 0.5, steps=2000, sizes=SMALL, batch=4) for name in BOTH),
+)
+"""Two checkpoints of one run, with up to so many steps between them."""
+MOST = 20
+"""Steps up to which ``recover`` is asked; beyond, only vertices."""
+STARTS = 200
+
+
 def trained(row: Row, seed: int) -> tuple[idf.Network, idf.Network, np.ndarray, np.ndarray, list[np.ndarray]]:
     """The networks before and after, and what the client keeps: samples, labels, batches."""
     rng = np.random.default_rng(seed)
@@ -64,10 +83,10 @@ def trained(row: Row, seed: int) -> tuple[idf.Network, idf.Network, np.ndarray, 
     digits = mnist()
     chosen = rng.permutation(len(digits.X))[: row.samples]
     X, y = digits.X[chosen], digits.y[chosen]
-    batches = [np.arange(row.samples)] * row.steps
+    batches = [np.arange(row.samples)] * (row.past + row.steps)
     if row.batch is not None:
         per = row.samples // row.batch
-        batches = [part for _ in range(row.steps // per) for part in rng.permutation(row.samples).reshape(per, row.batch)]
+        batches = [part for _ in range((row.past + row.steps) // per) for part in rng.permutation(row.samples).reshape(per, row.batch)]
     sigma = jax.nn.relu if row.activation == "relu" else lambda z: jax.nn.gelu(z, approximate=False)
 
     @jax.jit
@@ -89,11 +108,12 @@ def trained(row: Row, seed: int) -> tuple[idf.Network, idf.Network, np.ndarray, 
     with jax.enable_x64(True):
         before, velocity = network(theta), dict.fromkeys(theta, 0.0)
         theta = {name: jnp.asarray(part) for name, part in theta.items()}
-        for batch in batches:
+        for k, batch in enumerate(batches):
+            before = network(theta) if k == row.past else before
             slopes = gradient(theta, jnp.asarray(X[batch]), jnp.asarray(y[batch]))
             velocity = {name: row.momentum * velocity[name] + slopes[name] for name in theta}
             theta = {name: theta[name] - row.rate * velocity[name] for name in theta}
-        return before, network(theta), X, y, batches
+        return before, network(theta), X, y, batches[row.past :]
 
 
 def measured(row: Row, seed: int) -> tuple[int, float, float, float, bool]:
@@ -116,11 +136,44 @@ def measured(row: Row, seed: int) -> tuple[int, float, float, float, bool]:
     return int(np.sum(match.errors < 0.01)), float(match.errors.max()), float(np.sqrt(np.mean(ratio**2))), seconds, False
 
 
+def shown(row: Row, seed: int) -> tuple[int, int, float]:
+    """Samples among the first 2n vertices of the row space of the first layer's change (to 1 %), credible points, and CPU seconds."""
+    before, after, X, *_ = trained(row, seed)
+    moved = {name: after.parameters[name] - part for name, part in before.parameters.items()}
+    began = time.process_time()
+    known = told(np.column_stack([moved["W1"], moved["b1"]]))
+    if known is None:
+        return 0, 0, time.process_time() - began
+    found = vertices(before.with_parameters(moved), 0, 1, noise=known.noise, dimension=known.dimension, starts=STARTS, seed=seed)
+    seconds = time.process_time() - began
+    errors = np.linalg.norm(X[:, None] - found.X[None, : 2 * len(X)], axis=2).min(axis=1) / np.linalg.norm(X, axis=1)
+    return int(np.sum(errors < 0.01)), int(found.credible.sum()), seconds
+
+
+def trajectory(only: str) -> None:
+    print("| two checkpoints | recover: found | worst relative error | CPU seconds | vertices: found | credible | CPU seconds |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for row in APART:
+        if only not in str(row):
+            continue
+        cells = ["not asked", "", ""]
+        if row.steps <= MOST:
+            found, error, _, seconds, is_refused = measured(row, 0)
+            cells = [f"{found} of {row.samples}", f"{error:.0e}", f"{seconds:.0f}"]
+            cells = [f"refused ({cells[0]})", f"({cells[1]})", cells[2]] if is_refused else cells
+        seen, credible, own = shown(row, 0)
+        print(f"| {row} | {' | '.join(cells)} | {seen} of {row.samples} | {credible} | {own:.1f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="keep rows whose name contains this")
     parser.add_argument("--seeds", type=int, default=1, help="draws of each row; the worst is shown")
+    parser.add_argument("--trajectory", action="store_true", help="two checkpoints of one run, from near to far")
     chosen = parser.parse_args()
+    if chosen.trajectory:
+        trajectory(chosen.only)
+        return
     print("| update | found | worst relative error | error / bar, rms | CPU seconds |\n|---|---|---|---|---|", flush=True)
     for row in ROWS:
         if chosen.only in str(row):

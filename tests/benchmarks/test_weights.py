@@ -74,3 +74,24 @@ def test_the_ranks_count_what_they_say(monkeypatch):
     assert made["distinct"](neurons) == 2
     X = np.eye(3)
     assert made["matched"](X, np.array([[1.05, 0, 0], [0, 2, 0], [0, 0, 1.2]])).tolist() == [True, False, False]
+
+
+@pytest.mark.slow
+def test_the_equations_hold_at_the_truth_and_at_points_along_the_family(monkeypatch):
+    """Two oracles for ``stationary.py``: the gradients of the true data are the weights, and a wrong label is no solution."""
+    jax = pytest.importorskip("jax")
+    pytest.importorskip("mlxtend")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    made = runpy.run_path(str(BENCHMARKS / "stationary.py"))
+    monkeypatch.setitem(made["made"].__globals__, "WIDTH", 10)
+    with jax.enable_x64(True):
+        point = made["made"]("tanh", 64, 3, 10, 0)
+        size = np.linalg.norm(point.W)
+        assert np.linalg.norm(point.missing(point.truth)) < 1e-9 * size
+        assert np.linalg.norm(point.missing(point.truth + 0.01)) > 1e-3 * size
+        net = made["idf"].Network([point.W[:, :-1], point.A], biases=[point.W[:, -1], None], activation="tanh")
+        outputs = np.tanh(point.X @ net.weights[0].T + net.biases[0]) @ point.A.T
+        system = made["idf"].KKTSystem.weight_decay(net, decay=made["DECAY"])
+        # the package's own equations are those of decay times the weights
+        assert system.residual(point.X, made["DECAY"] * np.asarray(point.multipliers(outputs))) < 1e-9
+        assert 0 <= point.nullity(True) <= point.nullity(False)

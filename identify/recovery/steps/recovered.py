@@ -28,7 +28,7 @@ from identify.recovery.steps.orders import Orders
 from identify.recovery.steps.spans import Spans
 from identify.recovery.steps.start import MiddleSearch, in_twice_the_directions
 from identify.recovery.steps.through import FEW, Solved, descend, thinned
-from identify.recovery.steps.training import FREE, Training
+from identify.recovery.steps.training import FREE, Training, middle
 
 METHOD = "training unrolled"
 NEAR = ((1e-2, 0.1), (3e-2, 0.1), (1e-1, 0.05))
@@ -97,10 +97,10 @@ class Search:
 
     def starts(self, n: int, changes: dict[int, Any], rows: np.ndarray) -> Float[np.ndarray, "n r"]:
         """Points near all samples, by separation halfway."""
-        system = self.system
-        halfway = [(W + V) / 2 for W, V in zip(system.initial.weights, system.final.weights, strict=True)]
+        system, share = self.system, middle(self.system.n_steps(n))
+        halfway = [W + share * (V - W) for W, V in zip(system.initial.weights, system.final.weights, strict=True)]
         biases = [
-            np.zeros(len(W)) if b is None or c is None else (b + c) / 2
+            np.zeros(len(W)) if b is None or c is None else b + share * (c - b)
             for W, b, c in zip(halfway, system.initial.biases, system.final.biases, strict=True)
         ]
         layers = [Layer(W, b, sigma) for W, b, sigma in zip(halfway, biases, system.initial.activations, strict=False)]

@@ -38,6 +38,11 @@ def plenty(unknowns: int) -> int:
     return max(PLENTY * unknowns, int(ENTRIES / unknowns))
 
 
+def middle(n_steps: int) -> float:
+    """The share of the way at which several steps look like one: half of it. One step is a step from its start."""
+    return 0.5 if n_steps > 1 else 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Path:
     """The course of training: parameters before each step, inputs of the last layer, signals times learning rate."""
@@ -236,7 +241,8 @@ class Training:
 
     def halfway(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n _"]:
         """The inputs of the last layer of the network halfway, with a 1 if its bias was trained."""
-        weights, biases = _parts(self.plan, [(a + b) / 2 for a, b in zip(self.before, self.after, strict=True)], self.offsets)
+        share = middle(self.n_steps)
+        weights, biases = _parts(self.plan, [a + share * (b - a) for a, b in zip(self.before, self.after, strict=True)], self.offsets)
         top = forward(weights, biases, self.system.initial.activations, eta).entering[-1]
         return np.hstack([top, np.ones((self.n, 1))]) if self.lifted[-1] else top
 

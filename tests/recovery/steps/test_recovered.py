@@ -181,3 +181,13 @@ def test_two_checkpoints_on_the_command_line(tmp_path, capsys, monkeypatch):
     ):
         status, out, err = run(monkeypatch, capsys, "recover", *words)
         assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+def test_one_step_is_a_step_from_its_start():
+    """However long it is, separation there is exact: the network halfway would be another one."""
+    sizes = (14, 60, 6)
+    net, (X, y) = drawn(5, "relu", sizes), batch_of(5, 5, sizes)
+    system = idf.KKTSystem.steps(net, client(net, X, y, [np.arange(5)], 5.0), learning_rate=5.0, steps=1)
+    found = idf.recover(system)
+    assert max(errors(found, X)) < 1e-10
+    np.testing.assert_allclose(np.sort(errors(idf.recover(idf.KKTSystem.lazy(system.initial, system.final)), X)), 0, atol=1e-10)
