@@ -2,8 +2,9 @@
 
 ``python benchmarks/attacks.py --store DIR`` trains networks (five seeds each), runs every arm on them and prints markdown tables; each
 result is a file of its own, and a store that exists is continued. ``--images`` and ``--most`` choose networks, ``--quick`` does a slice in
-a few minutes, ``--picture FILE`` draws what was found. ``--speed`` compares iterations per second with PyTorch, and ``--network FILE``
-diagnoses a trained network with its data (``W1 b1 W2 ... X y mean``) and tries to recover them.
+a few minutes, ``--picture FILE`` draws what was found. ``--splitting`` compares ways to split, with equal numbers of iterations. ``--speed``
+compares iterations per second with PyTorch, and ``--network FILE`` diagnoses a trained network with its data (``W1 b1 W2 ... X y mean``)
+and tries to recover them.
 """
 
 from __future__ import annotations
@@ -121,7 +122,14 @@ def main() -> None:
     parser.add_argument("--activation", default="relu", help="of these networks")
     parser.add_argument("--noise", type=float, default=1e-4, help="standard deviation of their first layer at the start of training")
     parser.add_argument("--seconds", type=float, default=120, help="for each attack on them")
+    parser.add_argument("--splitting", action="store_true", help="the published rule of splitting beside ours, reweighting, Loo's variants")
     given = parser.parse_args()
+    if given.splitting:
+        from attacks_study.splits import compared
+
+        compared(given.quick)
+        print(f"\n{machine('jax')}")
+        return
     if given.speed or given.network:
         from attacks_study.reference import speed, trained_networks
 

@@ -77,7 +77,10 @@ class Point:
         else:
             c = self.multipliers(SMOOTH[self.activation](z @ (self.W @ self.rows.T).T) @ self.A.T)
             J = np.hstack(
-                [np.asarray(part).reshape(-1, size) for part, size in zip(jax.jacobian(self.missing, (0, 1))(z, c), (z.size, c.size))]
+                [
+                    np.asarray(part).reshape(-1, size)
+                    for part, size in zip(jax.jacobian(self.missing, (0, 1))(z, c), (z.size, c.size), strict=True)
+                ]
             )
         sizes = np.linalg.svd(J, compute_uv=False)
         return J.shape[1] - int((sizes > NULL * sizes[0]).sum())

@@ -21,6 +21,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from identify.base.errors import InputError
+from identify.base.options import positive, whole
 from identify.problem.signals import Nonlinearity, backward, forward, updates_from
 from identify.splitting.matrices import traceable
 
@@ -41,7 +43,7 @@ class Objective:
     """L(X, c), with the constants of each candidate. A pytree: compiled once, whatever the numbers."""
 
     at: tuple[Parameters, ...]
-    """Parameters at which gradients are taken; with two, the columns of c are divided between them."""
+    """Parameters at which gradients are taken; with two, the columns of c are divided between them, unless they are shared."""
     change: Parameters | None
     """Target of the sum of gradients; None: the parameters at which they are taken."""
     labels: Array
@@ -57,6 +59,10 @@ class Objective:
     scalars: Scalars = field(metadata={"static": True})
     basis: Array | None = None
     """Candidates are coordinates for these rows (r, d); None: for the inputs."""
+    weight: Array = field(default_factory=lambda: jnp.ones(()))
+    """Factor of the first term, at least 0."""
+    shared: bool = field(default=False, metadata={"static": True})
+    """Whether the multipliers are those of the mean of the gradients at all parameters."""
 
     @property
     def target(self) -> Parameters:
@@ -121,14 +127,14 @@ class Objective:
         return forward(*self._layers(parameters), X).outputs
 
     def _by_network(self, c: Array) -> list[Array]:
-        return jnp.split(c, len(self.at), axis=1)
+        return [c / len(self.at)] * len(self.at) if self.shared else jnp.split(c, len(self.at), axis=1)
 
     def __call__(self, X: Float[Array, "k d"], c: Float[Array, "k q"]) -> Array:
         inputs = X if self.basis is None else X @ self.basis
-        return self.products(X, c) + (self.shares * self.prior(inputs)).sum() + self.penalty(c, self.bounds).sum()
+        return self.weight * self.products(X, c) + (self.shares * self.prior(inputs)).sum() + self.penalty(c, self.bounds).sum()
 
     def pull(self, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k q"]) -> Parameters:
-        """The derivative of the first term by the sum of the candidates' gradients: the residual times -2/M."""
+        """The derivative of the first term by the sum of the candidates' gradients: the residual times -2/M and its weight."""
         with jax.enable_x64(True):
             return _pull(self, jnp.asarray(X, float), jnp.asarray(c, float))
 
@@ -144,7 +150,8 @@ class Objective:
 
         along = [jax.jvp(scalars, (at,), (rho,))[1] for at in self.at]
         inputs = U if self.basis is None else U @ self.basis
-        return (c * jnp.concatenate(along, axis=1)).sum(axis=1) + self.shares * self.prior(inputs)
+        mean = sum(along[1:], along[0]) / len(along) if self.shared else jnp.concatenate(along, axis=1)
+        return (c * mean).sum(axis=1) + self.shares * self.prior(inputs)
 
     def splitting_product(
         self, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k q"], V: Float[np.ndarray, "k d"], rho: Parameters
@@ -184,7 +191,7 @@ def by_name(updates: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
 @jax.jit
 def _pull(objective: Objective, X: Array, c: Array) -> Parameters:
     gradients = objective.gradients(X, c)
-    return {name: -2 / objective.count * (target - gradients[name]) for name, target in objective.target.items()}
+    return {name: -2 * objective.weight / objective.count * (target - gradients[name]) for name, target in objective.target.items()}
 
 
 @jax.jit
@@ -212,6 +219,7 @@ def objective(
     nonlinearity: Callable[[Array, Array], Array],
     sharpness: float = 1.0,
     outputs: int = 1,
+    shared: bool = False,
 ) -> Objective:
     """An :class:`Objective` for k candidates, one for each label; M = k · ``outputs``. Without ``change`` the target is ``at[0]``."""
 
@@ -221,10 +229,12 @@ def objective(
     k = len(labels)
     with jax.enable_x64(True):
         networks, goal = tuple(map(arrays, at)), None if change is None else arrays(change)
-        parts = (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness, 0.0)
-        own, bounds, shares, count, sharp, outside = (jnp.asarray(part, float) for part in parts)
+        parts = (labels, np.full(k, bound), np.ones(k), k * outputs, sharpness, 0.0, 1.0)
+        own, bounds, shares, count, sharp, outside, weight = (jnp.asarray(part, float) for part in parts)
         held = [jax.tree.map(lambda leaf: jnp.asarray(leaf, float), traceable(part)) for part in (prior, penalty, nonlinearity)]
-    return Objective(networks, goal, own, bounds, shares, count, sharp, outside, held[0], held[1], held[2], scalars)
+    return Objective(
+        networks, goal, own, bounds, shares, count, sharp, outside, held[0], held[1], held[2], scalars, weight=weight, shared=shared
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +255,8 @@ class Attack:
         Completed iterations -> sharpness of the smoothed activation, if it changes; None: that of the objective.
     settings
         The hyper-parameters, for the record.
+    pace
+        Completed iterations -> factor of every step of the optimiser, such as a learning rate that decays; None: 1.
     basis
         Orthonormal rows (r, d) whose coordinates ``start`` and the objective take (:func:`~identify.attacks.rows.in_row_space`);
         None: they take the inputs themselves.
@@ -258,6 +270,7 @@ class Attack:
     sharpness: Callable[[Array], Array] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     basis: Float[np.ndarray, "r d"] | None = None
+    pace: Callable[[Array], Array] | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -270,3 +283,36 @@ class Attack:
     def lifted(self, X: Float[np.ndarray, "k r"]) -> Float[np.ndarray, "k d"]:
         """Candidates as inputs of the network."""
         return X if self.basis is None else X @ self.basis
+
+
+def reweighted(attack: Attack, factor: float) -> Attack:
+    """The same attack with the first term of its objective multiplied, against the prior and the penalty of multipliers.
+
+    Parameters
+    ----------
+    factor
+        Above 0. Learning rates are per objective, so the steps grow with it.
+    """
+    factor = positive("factor", factor)
+
+    def objective(k: int) -> Objective:
+        made = attack.objective(k)
+        with jax.enable_x64(True):
+            return replace(made, weight=jnp.asarray(factor * float(made.weight), float))
+
+    return replace(attack, objective=objective, settings=attack.settings | {"weight": factor})
+
+
+def decaying(attack: Attack, last: float, steps: int) -> Attack:
+    """The same attack with learning rates that fall to the part ``last``, in (0, 1], along half a cosine over ``steps`` iterations.
+
+    They count from the start of the run: a split does not begin them anew.
+    """
+    steps = whole("steps", steps)
+    if positive("last", last) > 1:
+        raise InputError(f"last: received {last}, expected a part of the learning rates, above 0 and at most 1")
+
+    def pace(done: Array) -> Array:
+        return last + (1 - last) * (1 + jnp.cos(jnp.pi * jnp.minimum(done / steps, 1.0))) / 2
+
+    return replace(attack, pace=pace, settings=attack.settings | {"last": last, "over": steps})

@@ -150,6 +150,7 @@ def loo(
     *,
     linearised: bool = False,
     both_kernels: bool = False,
+    mean_kernel: bool = False,
     low: ArrayLike = -1.0,
     high: ArrayLike = 1.0,
     image: tuple[int, ...] | None = None,
@@ -170,6 +171,8 @@ def loo(
         Gradients at the initial parameters, exact for training of the linearised network; otherwise at the final ones.
     both_kernels
         A second set of multipliers for gradients at the initial parameters.
+    mean_kernel
+        One set of multipliers, for the mean of the gradients at the initial and the final parameters; not with the two above.
     low, high
         Range of the inputs, for the prior 0.1 · squared distance / number of inputs (one number, or one for each input).
     image, high_frequency
@@ -202,8 +205,10 @@ def loo(
         prior = Box(low, high, 0.1 / d)
         if image is not None and high_frequency:
             prior = Sum((prior, HighFrequency(tuple(image), 0.0015 * high_frequency / d)))
+    if mean_kernel and (both_kernels or linearised):
+        raise InputError("mean_kernel: received beside linearised or both_kernels; expected one of the three")
     first = initial if linearised else final
-    at = (first.parameters, initial.parameters) if both_kernels else (first.parameters,)
+    at = (first.parameters, initial.parameters) if both_kernels or mean_kernel else (first.parameters,)
     return Attack(
         "loo",
         lambda k: objective(
@@ -216,12 +221,14 @@ def loo(
             outputs=C,
             nonlinearity=smoothed(initial.activation, softplus_relu),
             sharpness=11.0,
+            shared=mean_kernel,
         ),
-        lambda rng, k: (0.2 * rng.standard_normal((k, d)), rng.uniform(-0.5, 0.5, (k, C * len(at)))),
+        lambda rng, k: (0.2 * rng.standard_normal((k, d)), rng.uniform(-0.5, 0.5, (k, C if mean_kernel else C * len(at)))),
         adam(rate),
         steps,
         sharpness=_growing,
         settings={"rate": rate, "linearised": linearised, "both_kernels": both_kernels}
+        | ({"mean_kernel": True} if mean_kernel else {})
         | {"high_frequency": high_frequency, "sparsity": sparsity},
     )
 

@@ -18,12 +18,12 @@ from jax import Array
 from identify.attacks.descent import DivergedError
 from identify.attacks.objectives import Attack, Objective
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
+from identify.attacks.splits import checked
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
 from identify.base.limits import Clock, Stopped
 from identify.base.options import PRECISIONS, choice, positive, valid_seed, whole
-from identify.splitting.matrices import smallest
-from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
+from identify.splitting.minimise import Split
 
 BLOCK = 250
 """Iterations between two looks at the clock, if there is time. With a budget the first block is one iteration, and the second, after
@@ -160,7 +160,7 @@ def _run(
             count = min(_block(at, clock, pace, reserved), total - at, until_check)
             started = time.monotonic()
             try:
-                new = _iterate(attack.optimiser.update, attack.sharpness, rough, point, state, used, at, count)
+                new = _iterate(attack.optimiser.update, attack.sharpness, attack.pace, rough, point, state, used, at, count)
                 reached = float(new[2])  # here the iterations are waited for
             except KeyboardInterrupt:
                 if not history:
@@ -181,7 +181,7 @@ def _run(
             if splitting and at % splitting.every == 0 and at < total:
                 splits += [replace(each, resumed=history[-1][1]) for each in pending]
                 objective = _sharpened(objective, attack.sharpness, at)
-                objective, point, pending = _split(objective, point, used, splitting, int(candidates * splitting.cap))
+                objective, point, pending = checked(objective, point, used, splitting, int(candidates * splitting.cap))
                 used += len(pending)
                 if pending:  # momenta belong to candidates that are no more
                     rough, point = jax.tree.map(lambda array: array.astype(precision), (objective, point))
@@ -214,9 +214,9 @@ def _judged(objective: Objective, X: Array, c: Array) -> Any:
     return objective.distance(X, c), objective(X, c)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _iterate(
-    update: optax.TransformUpdateFn, sharpness: Any, objective: Objective, point: Any, state: Any, used: Any, at: Any, count: Any
+    update: optax.TransformUpdateFn, sharpness: Any, pace: Any, objective: Objective, point: Any, state: Any, used: Any, at: Any, count: Any
 ) -> Any:
     """``count`` iterations of the first ``used`` candidates; the point, the optimiser's state, the objective before the last of them."""
     free = jnp.arange(len(point["X"]))[:, None] < used
@@ -227,6 +227,8 @@ def _iterate(
         value, gradient = jax.value_and_grad(lambda p: current(p["X"], p["c"]))(point)
         gradient = jax.tree.map(lambda part: jnp.where(free, part, 0), gradient)
         updates, state = update(gradient, state, point)
+        if pace is not None:
+            updates = jax.tree.map(lambda part: part * pace(at + i).astype(part.dtype), updates)
         return optax.apply_updates(point, updates), state, value
 
     return jax.lax.fori_loop(0, count, body, (point, state, jnp.zeros((), point["X"].dtype)))
@@ -236,42 +238,6 @@ def _sharpened(objective: Objective, sharpness: Any, at: Any) -> Objective:
     if sharpness is None:
         return objective
     return replace(objective, sharpness=jnp.asarray(sharpness(jnp.asarray(at, float)), objective.sharpness.dtype))
-
-
-def _split(
-    objective: Objective, point: dict[str, Any], used: int, splitting: Splitting, cap: int
-) -> tuple[Objective, dict[str, Any], list[Split]]:
-    """One check: candidates at strict saddles become two, as many as allowed, each at the best step of a line search.
-
-    The first check makes room for ``cap`` candidates, with multipliers and shares of zero, so that nothing is compiled again later.
-    """
-    room = min(splitting.most, cap - used)
-    if room < 1:
-        return objective, point, []
-    X, c = (np.asarray(point[name], float) for name in ("X", "c"))
-    grown = objective
-    if len(X) < cap:
-        places = np.arange(cap)
-        grown = objective.inherit(np.where(places < len(X), places, 0), (places < len(X)).astype(float))
-        X, c = (np.pad(part, ((0, cap - len(part)), (0, 0))) for part in (X, c))
-    values, vectors = smallest(grown, X, c)
-    made: list[Split] = []
-    for j in np.argsort(values[:used])[:room]:
-        if values[j] >= -splitting.threshold:
-            break
-        before = float(grown(jax.device_put(X), jax.device_put(c)))
-        step, after = best_step(grown, X, c, int(j), vectors[j])
-        if not after < before * (1 - NEGLIGIBLE):
-            continue
-        directions, steps = np.zeros_like(X), np.zeros(len(X))
-        directions[j], steps[j] = vectors[j], step
-        X, c, parents, shares = split(X, c, directions, steps)
-        order = np.arange(cap)
-        order[used + len(made)] = cap  # the second child comes last: it takes the next free place
-        X, c = X[order], c[order]
-        grown = grown.inherit(parents[order], jax.device_put(shares[order]))
-        made.append(Split(int(j), float(values[j]), step, before, after, np.nan))
-    return (grown, {"X": jax.device_put(X), "c": jax.device_put(c)}, made) if made else (objective, point, made)
 
 
 def _agreement(trial: Trial, trials: list[Trial]) -> float:

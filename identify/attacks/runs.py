@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from identify.base.errors import InputError
 from identify.base.limits import Stopped
-from identify.base.options import number
+from identify.base.options import choice, number
 from identify.splitting.minimise import Split
 
+SPLITTING_RULES = ("best", "published")
 SAME = 0.05
 """Relative distance within which candidates of two runs agree."""
 
@@ -31,14 +32,20 @@ class Splitting:
         Largest number of candidates, as a multiple of those at the start (above 1).
     threshold
         A candidate is split if its splitting matrix has an eigenvalue below minus this (units of the objective / input^2).
+    rule
+        ``"best"``: the candidates with the most negative eigenvalues, each at the best step of a line search, if that lowers the
+        objective. ``"published"``: as the paper does it, with its thresholds and one step for all
+        (:mod:`identify.splitting.published`); then ``most`` and ``threshold`` are not used.
     """
 
     every: int = 1000
     most: int = 4
     cap: float = 2.0
     threshold: float = 1e-7
+    rule: str = "best"
 
     def __post_init__(self) -> None:
+        choice("rule", self.rule, SPLITTING_RULES)
         if not (self.every >= 1 and self.most >= 1 and self.cap > 1 and self.threshold >= 0):
             raise InputError(f"splitting: received {self}, expected every >= 1, most >= 1, cap > 1 and threshold >= 0")
 
@@ -65,6 +72,20 @@ class Trial:
     @property
     def iterations(self) -> int:
         return int(self.history[-1, 0])
+
+    @property
+    def parents(self) -> Int[np.ndarray, " k"]:
+        """The candidate from which each was split; -1 for those of the start. A split leaves its first child in the place of the parent."""
+        return np.concatenate([np.full(len(self.X) - len(self.splits), -1), [each.candidate for each in self.splits]]).astype(int)
+
+    @property
+    def ancestors(self) -> Int[np.ndarray, " k"]:
+        """The candidate of the start from which each descends."""
+        found = np.arange(len(self.X))
+        for child, parent in enumerate(self.parents):
+            if parent >= 0:
+                found[child] = found[parent]
+        return found
 
 
 @dataclass(frozen=True, eq=False)

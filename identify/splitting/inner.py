@@ -21,6 +21,8 @@ from identify.splitting.traced import damped_step, descend
 Inner = Callable[[Objective, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """``inner(objective, X, c)`` returns a better (X, c) with the same number of candidates, close to a stationary point."""
 
+AT_ONCE = 4
+"""Points at which an objective is evaluated at once."""
 RIDGE = 1e-12
 """Damping of the multipliers, which keeps those of coincident candidates determined."""
 
@@ -108,6 +110,19 @@ def value(objective: Objective, X, c) -> float:
         return float(objective(X, c))
     with jax.enable_x64(True):
         return float(_value(traceable(objective), jax.device_put(X), jax.device_put(c)))
+
+
+@jax.jit
+def _values(objective, Xs, c):
+    return jax.lax.map(lambda X: objective(X, c), Xs, batch_size=AT_ONCE)
+
+
+def values(objective: Objective, Xs: Float[np.ndarray, "steps k d"], c: Float[np.ndarray, "k C"]) -> Float[np.ndarray, " steps"]:
+    """The objective at several X with the same multipliers, in one compiled call, some at once."""
+    if isinstance(objective, KKTObjective):
+        return np.array([float(objective(X, c)) for X in Xs])
+    with jax.enable_x64(True):
+        return np.asarray(_values(traceable(objective), jax.device_put(Xs), jax.device_put(c)))
 
 
 def gradient_size(objective: Objective, X, c) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.splitting.inner import Inner, LevenbergMarquardt, gradient_size, lbfgs, value
+from identify.splitting.inner import Inner, LevenbergMarquardt, gradient_size, lbfgs, value, values
 from identify.splitting.matrices import Objective, inherit, smallest
 from identify.splitting.objective import KKTObjective
 from identify.splitting.simplify import cheapest_reduction
@@ -92,15 +92,13 @@ def split(
 def best_step(objective: Objective, X, c, candidate: int, direction: Float[np.ndarray, " d"]) -> tuple[float, float]:
     """The step of a geometric grid at which splitting the candidate leaves the objective lowest, and that value."""
     directions, steps = np.zeros_like(X), np.zeros(len(X))
-    directions[candidate] = direction
+    directions[candidate], steps[candidate] = direction, 1.0
     grid = max(1.0, float(np.linalg.norm(X[candidate]))) * np.array(STEPS)
-    values = []
-    for step in grid:
-        steps[candidate] = step
-        new_X, new_c, parents, shares = split(X, c, directions, steps)
-        values.append(value(inherit(objective, parents, shares), new_X, new_c))
-    best = int(np.argmin(np.where(np.isnan(values), np.inf, values)))
-    return float(grid[best]), values[best]
+    ends, halved, parents, shares = split(X, c, directions, steps)
+    moves = ends - X[parents]
+    found = values(inherit(objective, parents, shares), X[parents] + grid[:, None, None] * moves, halved)
+    best = int(np.argmin(np.where(np.isnan(found), np.inf, found)))
+    return float(grid[best]), float(found[best])
 
 
 def minimise(

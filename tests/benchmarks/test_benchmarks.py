@@ -129,6 +129,16 @@ def test_attacks(tmp_path):
     assert "done before" in again and {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()} == before
 
 
+@pytest.mark.slow
+def test_ways_to_split(run):
+    out = run(BENCHMARKS / "attacks.py", "--splitting", "--quick")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| change")]
+    arms = {row[1]: row for row in rows}
+    assert {"n", "n, split, ours", "n, split, published", "2n", "n, mean kernel", "n, both kernels", "chance"} <= set(arms)
+    assert all(len(row) == 10 and float(row[4]) > 0 and 0 <= int(row[7]) <= 10 for name, row in arms.items() if name != "chance")
+    assert all(int(row[8]) <= int(row[7]) for row in rows[:-1]) and int(arms["n, split, ours"][8]) == int(arms["n, split, ours"][7])
+
+
 def test_images(monkeypatch, capsys):
     """A row that is no process of its own."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
