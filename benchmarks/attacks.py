@@ -2,7 +2,7 @@
 
 ``python benchmarks/attacks.py --store DIR`` trains networks (five seeds each), runs every arm on them and prints markdown tables; each
 result is a file of its own, and a store that exists is continued. ``--images`` and ``--most`` choose networks, ``--quick`` does a slice in
-a few minutes, ``--picture FILE`` draws what was found. ``--splitting`` compares ways to split, with equal numbers of iterations. ``--speed``
+a few minutes, ``--picture FILE`` draws what was found. ``--splitting`` compares ways to split, with equal iterations. ``--speed``
 compares iterations per second with PyTorch, and ``--network FILE`` diagnoses a trained network with its data (``W1 b1 W2 ... X y mean``)
 and tries to recover them.
 """
