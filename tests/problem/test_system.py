@@ -11,7 +11,7 @@ from identify.problem.arrays import ShapeError
 from identify.problem.data import check_data, check_labels
 from identify.problem.gradients import Observed, flatten, visible_degrees, weighted_gradients
 from identify.problem.network import TwoLayerNetwork
-from identify.problem.system import KKTSystem
+from identify.problem.system import AT_ONCE, KKTSystem
 
 pytestmark = pytest.mark.smoke
 
@@ -46,6 +46,19 @@ def test_target_and_right_hand_side(layers):
     assert system.residual(X, -c) == pytest.approx(2)
     assert system.n_equations == system.target.size == {"both": 4 * 6, "first": 4 * 4, "second": 4 * 2}[layers]
     assert system.n_unknowns(5) == 5 * (3 + 2)
+
+
+@pytest.mark.parametrize("width", [AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("layers", ["both", "second"])
+def test_residuals_of_wide_networks(width, outputs, layers):
+    """Rows are compared some at a time; a second layer of one output is a vector. Against the whole right-hand side."""
+    system, truth = Configuration(inputs=3, samples=2, width=width, activation="z + z^3", outputs=outputs, layers=layers).plant(seed=1)
+    assert system.residual(truth.X, truth.c) < 1e-14
+    X = truth.X + 0.1
+    whole = np.linalg.norm(system.target - system.right_hand_side(X, truth.c)) / np.linalg.norm(system.target)
+    assert system.residual(X, truth.c) == pytest.approx(whole, rel=1e-12)
+    assert system.about_residual(X, truth.c) == pytest.approx(whole, rel=0.5)
 
 
 @pytest.mark.parametrize("wrong", ["every number", "one number", "one direction", "a bias"])
