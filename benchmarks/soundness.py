@@ -110,14 +110,24 @@ def kind_of(line: Line) -> str:
     return line.get("kind", POLYNOMIAL)
 
 
+def seed_of(path: Path) -> int:
+    """The seed of the instances in a file; 0 without any."""
+    if not path.exists():
+        return 0
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+    return int(json.loads(first)["seed"]) if first.endswith("\n") else 0
+
+
 def read(path: Path, seed: int, kind: str = POLYNOMIAL) -> list[Line]:
     """The lines of an earlier run; one that was cut off is left out, in the file too."""
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-    if any(line["seed"] != seed for line in lines):
-        raise SystemExit(f"--out: {path} holds instances of another seed than {seed}; give another file")
+    others = sorted({line["seed"] for line in lines} - {seed})
+    if others:
+        raise SystemExit(f"--out: {path} holds instances of seed {others[0]}, received --seed {seed}; give that seed, or another file")
     if any(kind_of(line) != kind for line in lines):
         raise SystemExit(f"--out: {path} holds instances of another kind than {kind}; give another file")
     if not text.endswith("\n"):
@@ -161,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=(POLYNOMIAL, *KINDS), default=POLYNOMIAL, help="of the instances (default: %(default)s)")
     parser.add_argument("--instances", type=int, default=300, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, help="(default: 0; with --all the date, as in 20261130)")
+    parser.add_argument("--seed", type=int, help="(default: 0; with --all the date; with --recheck or --confirm that of the file)")
     parser.add_argument("--all", action="store_true", help="every study there is")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="limit for each call of an algebra program (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="instances at a time (default: %(default)s)")
@@ -171,7 +181,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.all:
         return every_study(options.seed, options.instances, options.jobs, options.out)
-    options.seed = options.seed or 0
     is_polynomial = options.kind == POLYNOMIAL
     if options.out is None:
         options.out = Path("soundness.jsonl" if is_polynomial else f"soundness-{options.kind}.jsonl")
@@ -182,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"soundness: {lacking}", file=sys.stderr)
         return 2
     console = Console(stderr=True)
+    if options.seed is None:  # a question about a file has the seed of that file
+        options.seed = seed_of(options.out) if options.recheck or options.confirm else 0
     lines = read(options.out, options.seed, options.kind)
     if options.recheck:
         lines = [asked_again(line) for line in track(lines, "asking again", console=console)]

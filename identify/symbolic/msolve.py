@@ -6,6 +6,7 @@ Berthomieu, Eder & Safey El Din, *msolve: a library for solving polynomial syste
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -18,9 +19,10 @@ from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from flint import arb, ctx, fmpq, fmpz_poly
 from sympy import Symbol
 
 from identify.base.errors import IdentifyError
@@ -30,8 +32,12 @@ from identify.symbolic.export import SATURATION, WRITERS, Problem, Terms, reduce
 PRIME = 2**30 + 3
 """Dimensions are computed modulo this prime. (msolve does not terminate for primes from about 1.6e9 on.)"""
 SEPARATOR = Symbol("separator")
-SEED = "1"
+SEED, OTHER_SEED = "1", "2"
+LIMITED = 'ulimit -t "$1" 2>/dev/null; ulimit -v "$2" 2>/dev/null; shift 2; exec "$@"'
+"""A shell that sets limits for itself, in seconds and KiB, and becomes the program: they hold from its first instruction on."""
 
+PRECISION = 2048
+"""Bits in which boxes are compared with roots."""
 Interval = tuple[Fraction, Fraction]
 
 
@@ -53,7 +59,7 @@ class SolveLimitError(IdentifyError, RuntimeError):
 
 
 class WrongSolutionError(IdentifyError, ArithmeticError):
-    """A box of an algebra program that holds no solution: the program, or how it was read, is at fault."""
+    """A box of an algebra program that holds no solution, or a wrong number of boxes: the program, or how it was read, is at fault."""
 
 
 def msolve_program() -> str | None:
@@ -73,13 +79,16 @@ def run_within(
 ) -> tuple[str, str, int]:
     """Output, errors and exit status of a program in its own process group; none of the group is alive afterwards.
 
+    Its processor time and address space are limited before it starts: to a second more than ``seconds``, and to the memory that is
+    allowed here. What it starts inherits both.
+
     Raises
     ------
     subprocess.TimeoutExpired
         After ``seconds`` of wall-clock time.
     """
     with subprocess.Popen(
-        command,
+        _limited(command, seconds),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -89,7 +98,6 @@ def run_within(
         start_new_session=True,
     ) as process:
         try:
-            _limit_memory(process.pid)
             out, err = process.communicate(text, timeout=max(seconds, 0.001))
         finally:
             if process.poll() is None:
@@ -100,16 +108,12 @@ def run_within(
     return out, err, process.returncode
 
 
-def _limit_memory(pid: int) -> None:
-    """Let the program fail, not the machine, when memory runs out (Linux)."""
-    try:
-        from resource import RLIMIT_AS, prlimit
-    except ImportError:
-        return
-    try:
-        prlimit(pid, RLIMIT_AS, (memory_allowed(), memory_allowed()))
-    except (ProcessLookupError, PermissionError, ValueError):
-        return
+def _limited(command: Sequence[str], seconds: float) -> list[str]:
+    """The command behind a shell that lets the program fail, not the machine, if it takes too much; as it is without one."""
+    shell = shutil.which("sh")
+    if shell is None:
+        return list(command)
+    return [shell, "-c", LIMITED, "sh", str(math.ceil(max(seconds, 0.0)) + 1), str(memory_allowed() // 1024), *command]
 
 
 def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int) -> Answer:
@@ -123,9 +127,9 @@ def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int
     with tempfile.TemporaryDirectory(prefix="identify-") as folder:
         source, target = Path(folder, "in.ms"), Path(folder, "out")
 
-        def run(problem: Problem, *options: str) -> str:
+        def run(problem: Problem, *options: str, seed: str = SEED) -> str:
             source.write_text(WRITERS["msolve"](problem), encoding="ascii")
-            command = [program, "-f", str(source), "-o", str(target), "--random-seed", SEED, *options]
+            command = [program, "-f", str(source), "-o", str(target), "--random-seed", seed, *options]
             try:
                 _, err, status = run_within(command, deadline - time.monotonic())
             except subprocess.TimeoutExpired:
@@ -141,7 +145,10 @@ def solve_with_msolve(problem: Problem, program: str, deadline: float, bits: int
         if dimension != 0:
             return Answer(dimension, 0 if dimension < 0 else None, [])
         degree = len(standard_monomials(leading, len(problem.unknowns)))
-        return read_solutions(run(_separated(problem), "-P", "1", "-p", str(bits)))
+        try:
+            return read_solutions(run(_separated(problem), "-P", "1", "-p", str(bits)))
+        except WrongSolutionError:  # roots have got lost at random (algebraic-solving/msolve#230): once more
+            return read_solutions(run(_separated(problem), "-P", "1", "-p", str(bits), seed=OTHER_SEED))
 
 
 ADVICE = "raise time_limit, take fewer samples, or export the system (program of your choice); identify.check decides far larger systems"
@@ -181,15 +188,50 @@ def read_solutions(text: str) -> Answer:
     ``[-1]:`` without solutions; ``[1, nvars, -1, []]:`` in positive dimension; otherwise ``[0, [characteristic, nvars, degree with
     multiplicity, names, linear form, [1, [elimination polynomial, its derivative, coordinates]]], [1, boxes]]:``. Names may be
     in another order than in the input, which the boxes follow, and end with a separating variable ``A``, which boxes leave out.
-    The elimination polynomial is squarefree: its degree is the number of complex solutions.
+    The elimination polynomial is squarefree: its degree is the number of complex solutions. Real solutions are its real roots, which
+    FLINT isolates as well: a second program for the number on which verdicts rest.
+
+    Raises
+    ------
+    WrongSolutionError
+        For boxes that are not one for each real root, or for something else than this.
     """
+    try:
+        return _read(text)
+    except (IndexError, TypeError, ValueError, ZeroDivisionError):
+        raise WrongSolutionError(f"solve: the output of msolve cannot be read; it begins with {text[:60]!r}") from None
+
+
+def _read(text: str) -> Answer:
     top = _nested(text)
     if top[0] != "0":
         return Answer(int(top[0]), 0 if top[0] == "-1" else None, [])
     header, (_, boxes) = top[1], top[2]
     names = [name.strip("'") for name in header[3]]
-    degree = int(header[5][1][0][0])
-    return Answer(0, degree, [dict(zip(names, map(_interval, box), strict=False)) for box in boxes])
+    degree, coefficients = header[5][1][0]
+    found = [dict(zip(names, map(_interval, box), strict=False)) for box in boxes]
+    _check_roots(fmpz_poly([int(c) for c in coefficients]), names, [int(c) for c in header[4]], found)
+    return Answer(0, int(degree), found)
+
+
+def _check_roots(eliminated: fmpz_poly, names: Sequence[str], form: Sequence[int], boxes: Sequence[Mapping[str, Interval]]) -> None:
+    """One box for each real root of the elimination polynomial. A root is the last unknown; or, if that is not in the boxes, minus the
+    linear form of the others."""
+    isolated: Any = eliminated.complex_roots()  # pairs, of which python-flint's annotations do not know
+    roots = [root.real for root, _ in isolated if root.imag == 0]
+    values = []
+    with ctx.workprec(PRECISION):
+        for box in boxes:
+            ends = {name: [arb(fmpq(end.numerator, end.denominator)) for end in interval] for name, interval in box.items()}
+            balls = {name: low.union(high) for name, (low, high) in ends.items()}
+            last = balls.get(names[-1])
+            values.append(-sum((k * balls[name] for k, name in zip(form, names[:-1], strict=False)), arb(0)) if last is None else last)
+    taken = [[k for k, root in enumerate(roots) if value.overlaps(root)] for value in values]
+    if len(boxes) != len(roots) or not all(taken) or set().union(*map(set, taken), set()) != set(range(len(roots))):
+        raise WrongSolutionError(
+            f"solve: msolve lists {len(boxes)} real solutions, and its elimination polynomial has {len(roots)} real roots, "
+            "expected one solution for each; try again, or use method='sympy'"
+        )
 
 
 def _nested(text: str) -> list:

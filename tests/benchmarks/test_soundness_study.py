@@ -11,7 +11,7 @@ from support.integer_systems import SYSTEMS
 from support.zoo import ISOLATED, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE, Known
 
 from identify.problem.activation import Activation
-from identify.symbolic.msolve import PRIME
+from identify.symbolic.msolve import PRIME, WrongSolutionError
 from identify.symbolic.posing import kkt_equations
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -49,6 +49,16 @@ def generic(known: Known):
 
 def no_answer(*_):
     raise algebra.OracleLimitError("not asked")
+
+
+def test_no_truth_rests_on_real_roots_that_two_programs_count_differently(monkeypatch):
+    def lies(*_):
+        raise WrongSolutionError("5 boxes, 6 roots")
+
+    monkeypatch.setattr(algebra, "solve_with_msolve", lies)
+    problem = generic(TRUTH_TABLE[0])(np.random.default_rng(0), 4)
+    with pytest.raises(algebra.OracleLimitError, match="another number of real roots than FLINT"):
+        algebra.real_solutions(problem, 1, None, np.random.default_rng(0), 5.0)
 
 
 @needs_programs
@@ -244,9 +254,10 @@ def test_resumed_and_rechecked(lines, tmp_path, capsys):
         line["questions"]["data"]["answer"]["verdict"] = "UNDECIDED"
     soundness.write(path, list(resumed.values()))
     assert soundness.main(["--recheck", "--out", str(path)]) == 0
+    assert soundness.seed_of(path) == 0 and soundness.seed_of(tmp_path / "none") == 0
     assert {line["index"]: line for line in map(json.loads, path.read_text().splitlines())} == {line["index"]: line for line in lines}
     assert "| unique |" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="instances of another seed than 1"):
+    with pytest.raises(SystemExit, match="instances of seed 0, received --seed 1; give that seed, or another file"):
         soundness.main(["--seed", "1", "--out", str(path)])
 
 
@@ -277,3 +288,14 @@ def test_questions_are_about_what_they_say():
     drawn, _ = question(instance, "samples", rng)
     assert (drawn.W == given.W).all() and (drawn.X != given.X).all()
     assert (question(instance, "configuration", rng)[0].W != given.W).all()
+
+
+def test_the_file_says_its_seed(tmp_path, capsys):
+    """No option is needed to ask again about instances of another seed."""
+    path = tmp_path / "lines.jsonl"
+    line = {"seed": 7, "index": 0, **draw(7, 0).describe(), "questions": {}}
+    soundness.write(path, [line])
+    assert soundness.seed_of(path) == 7
+    assert soundness.main(["--recheck", "--out", str(path)]) == 0
+    with pytest.raises(SystemExit, match="instances of seed 7, received --seed 0"):
+        soundness.main(["--recheck", "--seed", "0", "--out", str(path)])

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from fractions import Fraction
 from functools import lru_cache
@@ -251,6 +252,55 @@ def test_sympy_out_of_memory(monkeypatch):
         solve(SYSTEMS[SMALL].system, method="sympy")
 
 
+LIE = """import json, pathlib, re, sys
+out = pathlib.Path(sys.argv[sys.argv.index("-o") + 1])
+text = out.read_text()
+start, end = text.rindex("[1,") + 4, text.rindex("]")
+while text[start - 4 : start] != "[1,\\n":
+    start = text.rindex("[1,", 0, start - 4) + 4
+boxes = json.loads(re.sub(r"-?[0-9][-0-9^/ ]*", lambda m: json.dumps(m.group().strip()), text[start : text.rindex("]", 0, end)]))
+shown = lambda boxes: json.dumps(boxes).replace(chr(34), "")
+out.write_text(text[:start] + {} + "]]:")
+"""
+"""What a program that lies does to its own output."""
+LIES = {
+    "lost": "shown(boxes[1:])",
+    "repeated": "shown(boxes[:1] * len(boxes))",
+    "invented": "shown(boxes + boxes[:1])",
+    "garbled": "'[[[' + shown(boxes)[:9]",
+}
+
+
+@needs_msolve
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("always", [True, False])
+def test_a_program_that_lists_a_wrong_number_of_real_roots(tmp_path, monkeypatch, lie, always):
+    """As msolve has done at random (algebraic-solving/msolve#230): FLINT counts them as well; once wrong, it is asked again."""
+    real, known = msolve_program(), SYSTEMS[SMALL]
+    honest = solve(known.system)
+    assert len(honest.real) > 1
+    (tmp_path / "lie.py").write_text(LIE.format(LIES[lie]))
+    when = '*"-P 1"*' if always else '*"--random-seed 1 -P 1"*'
+    stand_in(tmp_path, monkeypatch, f'{real} "$@" || exit $?\ncase "$*" in {when}) {sys.executable} {tmp_path}/lie.py "$@";; esac\n')
+    if always:
+        with pytest.raises(WrongSolutionError, match="its elimination polynomial has|cannot be read"):
+            solve(known.system, time_limit=60)
+    else:
+        assert [each.X for each in solve(known.system, time_limit=60).real] == [each.X for each in honest.real]
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads limits through /proc")
+def test_limits_hold_before_a_program_starts(monkeypatch):
+    """The program reads its own as the first thing it does, and what it starts has them too."""
+    monkeypatch.setenv("IDENTIFY_MEMORY", "0.5")
+    out, _, status = run_within(["sh", "-c", "cat /proc/self/limits; sh -c 'cat /proc/self/limits'"], 3.2)
+    assert status == 0
+    found = [line.split()[-3:-1] for line in out.splitlines() if line.startswith(("Max cpu time", "Max address space"))]
+    assert found == [["5", "5"], [str(2**29), str(2**29)]] * 2
+    out, err, status = run_within([sys.executable, "-c", "x = bytearray(2**30)"], 30)
+    assert status and "MemoryError" in err
+
+
 def test_run_within():
     assert run_within(["cat"], 10, "text") == ("text", "", 0)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -303,12 +353,12 @@ def test_reading_no_solution_and_positive_dimension():
 def test_reading_boxes_with_other_names_and_a_separating_variable():
     text = (
         "[0, [0, \n3, \n4, \n['y', 'x', 'A'],\n[1,2,1],\n[1,\n[[2, [-1, 0, 1]],\n[1, [0, 2]],\n[\n[[0, [0]],\n1],\n[[0, [-1]],\n1]\n]]]],"
-        "[1,\n[[[-1 / 2^2, 3 / 2], [5, 5]], [[0, 0], [-7 / 2^3, -7 / 2^3]]]\n]]:\n"
+        "[1,\n[[[-1 / 2^2, 3 / 2], [0, 0]], [[0, 0], [-1 / 2^1, -1 / 2^1]]]\n]]:\n"
     )
     found = read_solutions(text)
     assert (found.dimension, found.degree) == (0, 2)
-    assert found.boxes[0] == {"y": (Fraction(-1, 4), Fraction(3, 2)), "x": (Fraction(5), Fraction(5))}
-    assert found.boxes[1]["x"] == (Fraction(-7, 8), Fraction(-7, 8))
+    assert found.boxes[0] == {"y": (Fraction(-1, 4), Fraction(3, 2)), "x": (Fraction(0), Fraction(0))}
+    assert found.boxes[1]["x"] == (Fraction(-1, 2), Fraction(-1, 2))
     assert read_solutions("[0, [0, \n1, \n2, \n['x'],\n[1],\n[1,\n[[2, [1, 0, 1]],\n[1, [0, 2]],\n[\n]]]],[1,\n[]\n]]:\n") == Answer(
         0, 2, []
     )
