@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+AGAIN = 0.02
+"""Seconds after which a signal that got lost is raised again."""
 DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
@@ -27,6 +32,13 @@ class Interrupts:
         if self.count > 1 or not self.deferred:
             raise KeyboardInterrupt
 
+    def lost(self) -> None:
+        """Raise the last signal again, a little later: KeyboardInterrupt was raised where Python ignores all exceptions."""
+        if self.received:
+            again = threading.Timer(AGAIN, _thread.interrupt_main, (self.received.pop(),))
+            again.daemon = True
+            again.start()
+
     @contextmanager
     def deferring(self, deferred: bool = True) -> Iterator[None]:
         """Within this block a first signal is counted only; with False it is raised again."""
@@ -42,20 +54,32 @@ def listening(*numbers: int) -> Iterator[Interrupts]:
     """Take over these signals (SIGINT without any), or join the handler that has.
 
     Signals that are ignored, or that others handle, are left to them; so are all outside the main thread, where Python delivers none.
+    One that arrives during garbage collection, in a callback of JAX or in a finaliser, is not lost, as it is without this.
     """
     before = {number: signal.getsignal(number) for number in numbers or (signal.SIGINT,)}
     joined = next((handler for handler in before.values() if isinstance(handler, Interrupts)), None)
     if joined is not None:
         yield joined
         return
-    interrupts = Interrupts()
+    interrupts, told = Interrupts(), sys.unraisablehook
+
+    def unraisable(ignored: Any) -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            interrupts.lost()
+        else:
+            told(ignored)
+
     taken = [number for number, handler in before.items() if handler is DEFAULTS[signal.Signals(number)]]
     if threading.current_thread() is not threading.main_thread():
         taken = []
     try:
         for number in taken:
             signal.signal(number, interrupts)
+        if taken:
+            sys.unraisablehook = unraisable
         yield interrupts
     finally:
+        if sys.unraisablehook is unraisable:
+            sys.unraisablehook = told
         for number in taken:
             signal.signal(number, before[number])
