@@ -28,13 +28,16 @@ import numpy as np
 from fuzzing import commands, judge, targets
 from measuring import machine, peak
 
-SHARES = {"npz": 30, "arrays": 6, "safetensors": 14, "state_dict": 6, "msgpack": 14, "equinox": 10, "onnx": 4, "shard": 6, "certificate": 8}
+SHARES = {"npz": 20, "arrays": 6, "safetensors": 10, "state_dict": 6, "msgpack": 10, "equinox": 8, "onnx": 4, "shard": 6, "certificate": 8}
+SHARES |= {"update, npz": 6, "update, pt": 4, "two checkpoints": 4, "payloads": 4, "pickles": 2}
 """Per cent of the inputs; the rest are command lines."""
 OUTCOMES = ("refused", "answered", "crash", "hang", "memory")
 SECONDS, MEBIBYTES, COMMANDS_MEBIBYTES = 20.0, 1024, 8192
 """Limits: for an input; of address space for all inputs of a target. Command lines compile, and what is compiled stays."""
 
 
+PATIENCE = 6.0
+"""An input that had the processor for less than half of its time gets so many times more."""
 GUIDED_MEBIBYTES = 4096
 WATCHED = ("identify.", "zipfile", "json.", "numpy.lib", "safetensors", "msgpack")
 """Modules whose branches guide the fuzzing by coverage."""
@@ -47,12 +50,17 @@ class TooLong(BaseException):
 def limited(work: Callable[[], str], seconds: float) -> str:
     """What ``work`` says, or ``hang`` or ``memory``."""
 
+    began, worked = time.monotonic(), time.process_time()
+
     def stop(*_):
+        if time.process_time() - worked < seconds / 2 and time.monotonic() - began < PATIENCE * seconds:  # others had the processor
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            return
         raise TooLong
 
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-    faulthandler.dump_traceback_later(3 * seconds, exit=True)  # where no signal is heard
+    faulthandler.dump_traceback_later(2 * PATIENCE * seconds, exit=True)  # where no signal is heard
     try:
         return work()
     except TooLong:

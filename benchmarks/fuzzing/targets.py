@@ -20,6 +20,7 @@ from identify.checker.reading import canonical_hash
 from identify.checkpoints import ProblemFileError
 from identify.checkpoints.problems import load_network, load_problem
 
+from . import payloads
 from .drawn import archives
 from .mutate import mutate
 
@@ -113,7 +114,8 @@ def _msgpack() -> list[bytes]:
 
     dense = {f"Dense_{k}": {"kernel": NETWORK[f"W{k + 1}"].T.copy(), "bias": NETWORK[f"b{k + 1}"]} for k in (0, 1)}
     pieces = {"__msgpack_chunked_array__": True, "shape": {"0": 3}, "chunks": {"0": np.ones(2), "1": np.ones(1)}}
-    trees = [{"params": dense}, {"params": dense, "step": 3, "other": pieces}]
+    nnx = {"layers": {str(k): {name: {"value": part} for name, part in dense[f"Dense_{k}"].items()} for k in (0, 1)}}
+    trees = [{"params": dense}, {"params": dense, "step": 3, "other": pieces}, nnx]
     return [msgpack.packb(tree, default=array, strict_types=True) for tree in trees]
 
 
@@ -193,6 +195,11 @@ TARGETS = {
     "msgpack": Target(".msgpack", load_network, _msgpack, ("msgpack",)),
     "equinox": Target(".eqx", load_network, _equinox),
     "onnx": Target(".onnx", load_network, _onnx, ("onnx",)),
+    "update, npz": Target(".npz", payloads.read_update, payloads.archives, damage=_inside),
+    "update, pt": Target(".pt", payloads.read_update, payloads.tensors, ("torch",), damage=_inside),
+    "two checkpoints": Target(".npz", payloads.read_steps, payloads.checkpoints, damage=_inside),
+    "payloads": Target(".seed", payloads.read_objects, payloads.seeds, damage=payloads.drawn_seed),
+    "pickles": Target(".bytes", payloads.read_pickle, payloads.pickles),
     "shard": Target(".npz", lambda path: read_shard(path, {"W1": 2}), _npz, damage=_inside),
     "certificate": Target(".json", identify.verify, _certificates, damage=_claim),
 }

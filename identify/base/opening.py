@@ -21,6 +21,20 @@ OPTIMISER = re.compile(r"opt(_states?|imi[sz]ers?(_states?|_state_dicts?)?)?")
 """Keys under which training loops keep the state of the optimiser, which has the same names and shapes as the network."""
 
 
+SAVE = "save its arrays with numpy.savez(path, *arrays)"
+FOLDERS = {
+    ("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt"): ("is a checkpoint of Orbax", f"restore it with orbax.checkpoint, and {SAVE}"),
+    ("saved_model.pb",): ("is a SavedModel of TensorFlow", "load it, and write numpy.savez(path, *model.get_weights())"),
+    ("model.safetensors",): ("is a folder", "expected a file in it: model.safetensors"),
+    ("pytorch_model.bin",): ("is a folder", "expected a file in it: pytorch_model.bin"),
+}
+"""By a file inside it what a folder is, and what to do."""
+PICKLES = (".pkl", ".pickle", ".joblib", ".dill")
+PICKLE = ("is a pickle, which can run any program when it is read", f"load it where you trust it, and {SAVE}")
+KERAS = ("is a model of Keras", "load it, and write numpy.savez(path, *model.get_weights())")
+HDF5 = ("is HDF5, as Keras writes it", KERAS[1])
+
+
 class ProblemFileError(InputError):
     """A file that is not a readable problem or network.
 
@@ -37,7 +51,7 @@ def opened(path: Path) -> tuple[int, bytes]:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ProblemFileError(path, "is a folder", "expected a file in it")
+            raise ProblemFileError(path, *_of_folder(path))
         if not stat.S_ISREG(status.st_mode):
             raise ProblemFileError(path, "is a device or a pipe", "expected a file, so write its content to one first")
         with path.open("rb") as file:
@@ -53,6 +67,23 @@ def opened(path: Path) -> tuple[int, bytes]:
     if not head:
         raise ProblemFileError(path, "is empty", "write it again")
     return status.st_size, head
+
+
+def _of_folder(path: Path) -> tuple[str, str]:
+    """What a folder is, and what to do."""
+    found = (told for names, told in FOLDERS.items() if any((path / name).exists() for name in names))
+    return next(found, ("is a folder", "expected a file in it"))
+
+
+def refuse_foreign(path: Path, head: bytes) -> None:
+    """Raise ProblemFileError for a file of a format that is known and not read. Its content stays unread."""
+    suffix = path.suffix.lower()
+    if suffix in PICKLES or (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5") and suffix in ("", ".npz", ".npy")):
+        raise ProblemFileError(path, *PICKLE)
+    if head.startswith(b"\x89HDF\r\n"):
+        raise ProblemFileError(path, *HDF5)
+    if suffix == ".keras":
+        raise ProblemFileError(path, *KERAS)
 
 
 def refuse_large(path: Path, size: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from identify.base.npy import MAGIC, read_leaves, read_npz
-from identify.base.opening import ProblemFileError, opened
+from identify.base.opening import ProblemFileError, opened, refuse_foreign
 from identify.checkpoints.graphs import read_graph
 from identify.checkpoints.naming import layers
 from identify.checkpoints.pytrees import is_map, read_pytree
@@ -41,6 +41,7 @@ def read_arrays(path: Path, *, trust: bool = False) -> dict[str, np.ndarray]:
         When the arrays would not fit in memory; nothing is allocated.
     """
     size, head = opened(path)
+    refuse_foreign(path, head)
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return read_safetensors(path, size)

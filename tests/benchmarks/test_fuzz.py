@@ -19,7 +19,7 @@ from fuzzing import commands, judge, targets  # noqa: E402
 from fuzzing.mutate import mutate  # noqa: E402
 
 COUNTS = {"npz": 250, "arrays": 60, "safetensors": 150, "state_dict": 60, "msgpack": 150, "equinox": 150, "onnx": 60, "shard": 100}
-COUNTS |= {"certificate": 100}
+COUNTS |= {"certificate": 100, "update, npz": 80, "update, pt": 40, "two checkpoints": 60, "payloads": 150, "pickles": 60}
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)
@@ -44,7 +44,7 @@ def test_what_is_whole_is_answered(tmp_path, name):
     for content in target.valid():
         (tmp_path / f"input{target.suffix}").write_bytes(content)
         outcome = judge.file(target, tmp_path / f"input{target.suffix}")
-        assert outcome == "answered" or (name == "shard" and outcome == "refused")
+        assert outcome == "answered" or (name in ("shard", "pickles") and outcome == "refused")
 
 
 def test_command_line(tmp_path, monkeypatch):
