@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from identify.base.errors import InputError, WrongTypeError
+from identify.base.errors import InputError, OutOfTimeError, WrongTypeError
 from identify.base.limits import OPERATIONS_PER_SECOND, TooLargeError, check_limits, is_affordable, limit_memory, limit_time
 from identify.base.options import CONDITIONS, choice, valid_seed, whole
 from identify.conditions.heads import check_head
@@ -198,7 +198,7 @@ def _check_configuration(config: Configuration, seed: int, plan: Plan) -> Report
         return judge(replace(setting, system=system, data=truth), subject, config.describe(), (), plan)
     try:
         system, truth = config.plant(seed)
-    except (PlantingError, TooLargeError) as error:
+    except (PlantingError, TooLargeError, OutOfTimeError) as error:
         notes = (SELF_TRAINED_CAVEAT, f"no instance could be planted: {error}")
         return judge(setting, subject, config.describe(), notes, plan, instance_known=False)
     note = f"one instance of this configuration was planted (seed {seed}); the verdict is about that network and its data"
@@ -211,7 +211,7 @@ def _illustration(config: Configuration, seed: int) -> Any:
         return None, None
     try:
         system, truth = config.plant(seed)
-    except TooLargeError:
+    except (TooLargeError, OutOfTimeError):
         return None, None
     return system, (truth.X, truth.c.reshape(config.samples, config.outputs))
 
@@ -230,7 +230,7 @@ def _check_sizes(config: Configuration, seed: int, plan: Plan) -> Report:
         return judge_network(question, subject, config.describe(), (), plan)
     try:
         system, truth = config.plant(seed)
-    except (TooLargeError, ShapeError) as error:
+    except (TooLargeError, OutOfTimeError, ShapeError) as error:
         return judge_network(question, subject, config.describe(), (f"no instance could be planted: {error}",), plan)
     if question.is_smooth:
         at = NetworkQuestion.of_system(system, len(truth.X), seed, (truth.X, truth.c.reshape(len(truth.X), -1)))

@@ -58,6 +58,8 @@ STEPS = (1, 2, 5, 10, 20)
 MOST_UNROLLED = 5
 """Steps up to which training is unrolled to check the curve of several steps."""
 NO_LOSS = "steps: left out, because the multipliers are not those of a mean softmax or logistic loss, so training cannot go on"
+LITTLE = 0.1
+"""Share of the longest level so far that a level of a defence about the target takes: network and data are the same."""
 UNCHECKED = "recoveries to check the estimate with were left out for lack of time"
 TRAINED_ANEW = "weights, width, degree, batch: left out, because a network trained on its data would have to be trained anew for each level"
 
@@ -269,7 +271,7 @@ class _Audit:
         missing, longest, cut = None, 0.0, ""
         for k, level in enumerate(defence.levels):
             is_late = k > 0 and not (is_affordable(longest) and is_affordable(0.0))
-            if is_late and not defence.hides:
+            if is_late and not (defence.hides and is_affordable(LITTLE * longest)):  # another target costs little more
                 count, cut = k, f"levels from {level} on were left out for lack of time"
                 break
             began = time.monotonic()

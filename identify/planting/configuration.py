@@ -13,7 +13,7 @@ import scipy
 from jaxtyping import Float
 
 from identify.base.errors import InputError
-from identify.base.limits import refuse_above
+from identify.base.limits import refuse_above, refuse_late
 from identify.base.options import REGIMES, choice, valid_seed, whole
 from identify.planting.eigenvectors import PlantingError
 from identify.planting.kkt_points import generic_point
@@ -29,6 +29,8 @@ from identify.problem.words import equations_in_words, layers_in_words
 
 MULTIPLIERS = ("signed", "softmax")
 LAYERS_OF_TWO = {(1, 2): "both", (1,): "first", (2,): "second"}
+PRODUCTS_PER_SECOND = 1.5e10
+"""Operations of products of large matrices on one core, for the estimate of the time of planting."""
 LARGEST = {"inputs": 10**6, "outputs": 10**6}
 """Largest number of inputs and of outputs."""
 TRIALS = 1000
@@ -227,6 +229,8 @@ class Configuration:
             neurons than such a point has.
         TooLargeError
             When the arrays would not fit in memory; nothing is allocated.
+        OutOfTimeError
+            Within a verb that has a budget, when the estimate exceeds what is left of it.
         """
         sizes = (self.inputs, *self.widths, self.outputs)
         weights = sum(out * (inside + 1) for inside, out in pairwise(sizes))
@@ -234,6 +238,7 @@ class Configuration:
             8 * (2 * weights + self.samples * (self.inputs + 2 * sum(self.widths))),
             f"an instance with {sum(self.widths)} neurons, {self.inputs} inputs and {self.samples} samples",
         )
+        refuse_late(6 * self.samples * weights / PRODUCTS_PER_SECOND, "planting an instance of these sizes")
         rng = np.random.default_rng(valid_seed(seed))
         choice("multipliers", multipliers, MULTIPLIERS)
         if integers and (self.regime in SELF_TRAINED or not self._has_integers):
