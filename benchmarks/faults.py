@@ -20,7 +20,7 @@ from pathlib import Path
 from faulting.counted import HEADER, Row
 from measuring import machine
 
-PARTS = {"damage": "damaged", "disk": "full", "kills": "killed", "shared": "together", "repeats": "repeated"}
+PARTS = {"damage": "damaged", "disk": "full", "kills": "killed", "shared": "together", "repeats": "repeated", "resumed": "resumed"}
 """A module of faulting, and what in it yields the rows."""
 
 

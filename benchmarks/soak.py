@@ -37,7 +37,7 @@ BOUND = 0.5
 """MiB per round."""
 WARM, FIRST, FEWEST = 0.25, 6, 8
 """Part of the rounds that warm up, and at least so many where there are twice as many; with fewer after them memory is not judged."""
-SOME = ("checks", "audit of a gradient", "attacks", "recoveries")
+SOME = ("checks", "audit of a gradient", "attacks", "recoveries", "updates of classifiers")
 """Parts of rounds whose sizes are new: what compiles."""
 PRIVATE = {"HOME": "home", "XDG_CACHE_HOME": "home/cache", "XDG_CONFIG_HOME": "home/config", "TMPDIR": "tmp"}
 WORKING = "work"

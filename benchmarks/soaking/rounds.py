@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
 import identify
@@ -127,6 +129,35 @@ def recoveries(now: Round) -> None:
             identify.recover(system, samples=3, method=method, starts=starts, seed=now.returning, data=(truth.X, truth.c))
 
 
+def updates(now: Round) -> None:
+    """Batches behind updates of classifiers: all layers, the first alone, a softmax head, several steps, a layer behind a known map."""
+    rng = np.random.default_rng(now.seed)
+    for activation, width in (("relu", (40 + now.grown, 30 + now.grown)), ("gelu", (40 + now.grown, 30)), ("tanh", 60 + now.grown)):
+        config = identify.Configuration(inputs=20, samples=4, width=width, activation=activation, outputs=5, bias=True)
+        system, truth = config.plant(seed=now.seed)
+        _found(system, truth.X, truth.c)
+        if activation == "tanh":
+            _found(identify.KKTSystem.gradient(system.network, layers={1: system.layers[1]}), truth.X, truth.c)
+    A, H, c = rng.standard_normal((20, 30 + now.grown)) / 5, rng.standard_normal((3, 30 + now.grown)), np.eye(20)[:3]
+    exponentials = np.exp(H @ A.T)
+    c = c - exponentials / exponentials.sum(axis=1, keepdims=True)
+    _found(identify.KKTSystem.linear_head(A, np.zeros(20), W=c.T @ H, bias=c.sum(axis=0)), H, c)
+    V, X, U = rng.standard_normal((40 + now.grown, 6)), rng.random((3, 6)), rng.standard_normal((3, 5))
+    values = np.tanh(X @ V.T)
+    behind = identify.KKTSystem.features(lambda x: jax.numpy.tanh(V @ x), 6, W=U.T @ values, bias=U.sum(axis=0), box=(0, 1))
+    _found(behind, X, U)
+    net = attacks.random_network((8, 30 + now.grown, 20, 1), "gelu", seed=now.seed)
+    final = net.with_parameters({name: part + 1e-3 * rng.standard_normal(part.shape) for name, part in net.parameters.items()})
+    with contextlib.suppress(identify.RecoveryError):  # no training leads there; what the search leaves is measured
+        identify.recover(identify.KKTSystem.steps(net, final, learning_rate=0.01, steps=2), samples=2, budget=5.0)
+
+
+def _found(system: Any, X: np.ndarray, c: np.ndarray) -> None:
+    found = identify.recover(system, budget=20.0)
+    _expect("samples", len(X), found.n_samples)
+    _expect("found", True, bool(found.match(X, c).errors.max() < 1e-6))
+
+
 def sweep(now: Round) -> None:
     """In processes of its own and in threads, with a diagram."""
     grid = {"inputs": [3, 4], "samples": [2, 6], "width": 8 + now.grown, "activation": CUBIC, "seeds": [now.returning]}
@@ -145,6 +176,7 @@ PARTS: dict[str, Callable[[Round], None]] = {
     "audit of a tanh network": partial(audit_network, "tanh"),
     "attacks": attack,
     "recoveries": recoveries,
+    "updates of classifiers": updates,
     "sweep": sweep,
 }
 

@@ -193,6 +193,15 @@ def test_faults(tmp_path, monkeypatch):
     assert all(row[2] == row[3] + row[4] > 0 == row[5] for row in rows), rows
 
 
+@pytest.mark.slow
+def test_work_that_is_killed_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from faulting import resumed
+
+    rows = list(resumed.resumed(tmp_path, 1, quick=True))
+    assert [row.number for row in rows] == [row.right for row in rows] == [1, 1]
+
+
 @pytest.mark.smoke
 def test_faults_are_seen(tmp_path):
     """In a process without threads, which can fork."""
