@@ -1,11 +1,12 @@
 """Are recovered data right whenever ``recover`` says that they are? Planted updates of all kinds, honest ones and others.
 
 ``python benchmarks/claims.py --out FILE`` draws networks, batches, multipliers, observed layers and precisions, and targets that are not
-what they should be (another network, another activation, permuted neurons, one wrong entry, signs only, a wrong number of samples), and
-recovers each. It prints tables in markdown: outcomes by trouble, and errors over error bars by precision. One JSON line is saved for each
-instance; a file that exists is continued.
+what they should be (another network, another activation, permuted neurons or layers, one wrong entry, signs only, another optimiser, a
+wrong number of samples), and recovers each; a tenth are layers behind known maps, softmax heads and several steps of training. It prints
+tables in markdown: outcomes by trouble, and errors over error bars by precision and by question. One JSON line is saved for each
+instance; a file that exists is continued. ``--index K`` examines one instance alone.
 
-Exit status: 0, or 1 if data without a word of doubt are not the planted ones, or an error is none of this package.
+Exit status: 0, or 1 if data without a word of doubt are not the planted ones, an error is none of this package, or anything warns.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Any
 import numpy as np
 from measuring import machine
 from recovery_study.judged import Outcome, examine
-from recovery_study.planted import HONEST, draw
+from recovery_study.planted import draw
+from recovery_study.targets import HONEST
 from rich.console import Console
 from rich.progress import track
 
 SECONDS = 5.0
-GROUPS = ("activation", "bias", "layers", "data", "multipliers", "network", "target")
+GROUPS = ("question", "activation", "bias", "layers", "data", "multipliers", "network", "target")
 Line = dict[str, Any]
 
 
@@ -45,12 +47,13 @@ def _groups(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 
 def bars(lines: Sequence[Line]) -> str:
-    """Root mean squares of errors over error bars, of right data, by the precision of the target."""
-    rows = ["| target | samples | error over error bar |", "|---|---|---|"]
-    for target in sorted(HONEST):
-        ratios = [r for line in lines if line["target"] == target and line["outcome"] == Outcome.RIGHT for r in line["ratios"]]
+    """Root mean squares of errors over error bars, of right data, by what was asked and by the precision of the target."""
+    rows = ["| question | target | samples | error over error bar |", "|---|---|---|---|"]
+    right = [line for line in lines if line["target"] in HONEST and line["outcome"] == Outcome.RIGHT]
+    for question, target in sorted({(line["question"], line["target"]) for line in right}):
+        ratios = [r for line in right if (line["question"], line["target"]) == (question, target) for r in line["ratios"]]
         if ratios:
-            rows.append(f"| {target} | {len(ratios)} | {np.sqrt(np.mean(np.square(ratios))):.2f} |")
+            rows.append(f"| {question} | {target} | {len(ratios)} | {np.sqrt(np.mean(np.square(ratios))):.2f} |")
     return "\n".join(rows)
 
 
@@ -61,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first instance")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="budget of each recovery")
     parser.add_argument("--out", type=Path, help="file of results, one JSON line each; continued if it exists")
+    parser.add_argument("--index", type=int, help="this instance alone; prints its line")
     options = parser.parse_args(arguments)
+    if options.index is not None:
+        print(json.dumps(examine(draw(options.seed, options.index), options.seconds), indent=1))
+        return 0
     lines = [json.loads(text) for text in options.out.read_text().splitlines()] if options.out and options.out.exists() else []
     done = {line["index"] for line in lines}
     left = [index for index in range(options.first, options.first + options.instances) if index not in done]
@@ -72,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with options.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
     print(machine("jax", "numpy", "scipy"), f"{len(lines)} instances, seed {options.seed}.", table(lines), bars(lines), sep="\n\n")
-    bad = [line for line in lines if line["outcome"] in (Outcome.WRONG, Outcome.CRASHED)]
+    bad = [line for line in lines if line["outcome"] in (Outcome.WRONG, Outcome.CRASHED) or line["warned"]]
     for line in bad:
         print(json.dumps(line))
     return int(bool(bad))

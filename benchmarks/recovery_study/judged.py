@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from enum import StrEnum
+from pathlib import Path
 from time import process_time
+from traceback import extract_tb
 from typing import Any
 
 import numpy as np
@@ -35,18 +38,24 @@ class Outcome(StrEnum):
 
 
 def examine(planted: Planted, seconds: float) -> dict[str, Any]:
-    """One line: the labels, the outcome, and the numbers behind it."""
+    """One line: the labels, the outcome, the numbers behind it, and what was warned of on the way."""
     line: dict[str, Any] = {"index": planted.index, **planted.labels}
     began = process_time()
-    try:
-        found = recover(planted.system, samples=planted.samples, budget=seconds)
-    except IdentifyError as error:
-        return line | {"outcome": Outcome.REFUSED, "error": type(error).__name__, "message": str(error), "cpu": process_time() - began}
-    except Exception as error:  # whatever it is, the study goes on and lists it
-        return line | {"outcome": Outcome.CRASHED, "error": type(error).__name__, "message": str(error), "cpu": process_time() - began}
-    line |= {"cpu": process_time() - began, "status": found.uniqueness.status, "reason": found.uniqueness.reason.name}
-    line |= {"recovered": found.n_samples, "method": found.method, "residual": found.residual}
-    return line | judged(planted, found)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            found = recover(planted.system, samples=planted.samples, budget=seconds)
+        except IdentifyError as error:
+            line |= {"outcome": Outcome.REFUSED, "error": type(error).__name__, "message": str(error)}
+        except Exception as error:  # whatever it is, the study goes on and lists it
+            where = [f"{Path(part.filename).name}:{part.lineno}" for part in extract_tb(error.__traceback__)]
+            line |= {"outcome": Outcome.CRASHED, "error": type(error).__name__, "message": str(error), "where": where[-6:]}
+        else:
+            line |= {"status": found.uniqueness.status, "reason": found.uniqueness.reason.name, "recovered": found.n_samples}
+            line |= {"method": found.method, "residual": found.residual, **judged(planted, found)}
+    line["cpu"] = process_time() - began
+    line["warned"] = sorted({f"{Path(each.filename).name}:{each.lineno}: {each.message}" for each in said})
+    return line
 
 
 def judged(planted: Planted, found: Recovery) -> dict[str, Any]:
@@ -68,7 +77,7 @@ def judged(planted: Planted, found: Recovery) -> dict[str, Any]:
         return {"outcome": Outcome.DOUBT, **numbers}
     if right.sum() == found.n_samples:
         return {"outcome": Outcome.RIGHT, **numbers}
-    fewer = found.n_samples < len(X) and found.residual <= max(SLACK * planted.system.residual(planted.X, planted.c), ROUNDING)
+    fewer = found.n_samples < len(X) and found.residual <= max(SLACK * planted.own, ROUNDING)
     return {"outcome": Outcome.FEWER if fewer else Outcome.WRONG, **numbers}
 
 

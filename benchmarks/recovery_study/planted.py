@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import Any
 
@@ -10,56 +10,73 @@ import numpy as np
 
 from identify.problem.network import Network, ShapeError
 from identify.problem.system import KKTSystem
-from identify.problem.updates import Update
+from recovery_study import other_questions
+from recovery_study.targets import TARGETS, tampered
 
+MIXED = "mixed"
+"""Another activation in each layer."""
 ACTIVATIONS = (
-    *("relu", "leaky_relu", "abs", "gelu", "gelu_tanh", "tanh", "silu", "sigmoid", "softplus", "sin", "hardtanh"),
-    *("z + z^2/2 + z^3", "z^2", "1 + z + z^2 + z^3"),
+    *("relu", "leaky_relu", "abs", "gelu", "gelu_tanh", "tanh", "silu", "sigmoid", "softplus", "sin", "hardtanh", "mish", "erf", "exp"),
+    *("relu6", MIXED, "z + z^2/2 + z^3", "z^2", "1 + z + z^2 + z^3"),
 )
 SIZES = (  # inputs, widths, outputs, samples: wide and narrow, n above and below d, one output and many
     *((12, (40,), 4, 3), (12, (40,), 1, 3), (20, (30, 20), 5, 4), (6, (40, 30), 3, 8), (16, (24, 20, 12), 4, 5), (10, (12,), 3, 4)),
     *((10, (9, 8), 3, 4), (5, (30,), 2, 7), (16, (40, 24), 4, 1), (8, (16, 5), 2, 6)),
+    *(
+        (12, (24, 20, 18, 16, 14), 4, 4),
+        (30, (25, 20), 10, 12),
+        (4, (40, 30), 3, 12),
+        (20, (6, 5), 4, 8),
+        (10, (5,), 3, 7),
+        (30, (60,), 10, 20),
+    ),
 )
+EQUAL = ((10, (20, 20, 20), 3, 4), (16, (16, 16), 3, 4), (12, (24, 24, 24, 24), 4, 5))
+"""Of the same kind, with layers of the same shape."""
 BIASES = ("all", "hidden", "none", "not in the first")
-LAYERS = ("all", "first two", "first", "second", "not the first")
+LAYERS = ("all", "first two", "first", "second", "not the first", "last", "first and last", "weights")
 DATA = ("normal", "pixels", "duplicate", "opposite", "blank", "proportional", "dependent", "nearly equal", "one pattern", "tiny and huge")
+DATA = (*DATA, "small and large inputs")
 MULTIPLIERS = ("normal", "softmax", "weak", "zero", "scaled")
 NETWORKS = ("as drawn", "dead neurons", "equal neurons", "low rank")
-TARGETS = (
-    *("exact", "float32", "float16", "noise", "sign flipped", "rows missing", "columns missing", "one entry", "signs"),
-    *("another network", "another activation", "permuted neurons"),
-    *("one sample more asked for", "one sample fewer asked for"),
-)
-HONEST = {"exact", "float32", "float16", "noise", "sign flipped", "rows missing", "columns missing", "one sample more asked for"}
-"""Targets that are sums of gradients of this network, up to rounding or noise, with enough samples."""
-OTHER = {"relu": "leaky_relu", "gelu": "silu", "tanh": "sigmoid", "softplus": "gelu"}
+QUESTIONS = {"layers": 0.9, "known map": 0.03, "softmax head": 0.03, "several steps": 0.04}
+"""What is asked: updates of layers of a network, or one of :mod:`other_questions`; how often."""
 
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """A system and the data behind it; ``samples``: the number that is asked for, None for none."""
+    """A system and the data behind it; ``samples``: the number that is asked for, None for none; ``own``: the residual of these data."""
 
     index: int
-    system: KKTSystem
+    system: Any
     X: np.ndarray
     c: np.ndarray
     samples: int | None
+    own: float
     labels: dict[str, Any] = field(default_factory=dict)
 
 
 def draw(seed: int, index: int) -> Planted:
     """Instance ``index``, of which the target is not zero."""
     attempts = (_draw(np.random.default_rng([seed, index, k]), index) for k in count())
-    return next(planted for planted in attempts if planted is not None)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is drawn anew
+        return next(planted for planted in attempts if planted is not None)
 
 
 def _draw(rng: np.random.Generator, index: int) -> Planted | None:
     """Three of the labels are drawn freely, the others are the usual ones, so that each trouble is met by itself too."""
-    labels: dict[str, Any] = {"activation": _one(rng, ACTIVATIONS), "size": _one(rng, SIZES), "bias": BIASES[0], "layers": LAYERS[0]}
-    labels |= {"data": DATA[0], "multipliers": MULTIPLIERS[0], "network": NETWORKS[0], "target": TARGETS[0]}
+    question = str(rng.choice(list(QUESTIONS), p=list(QUESTIONS.values())))
+    usual = {"bias": BIASES[0], "layers": LAYERS[0], "data": DATA[0], "multipliers": MULTIPLIERS[0], "network": NETWORKS[0]}
+    if question != "layers":
+        asked = other_questions.ASKED[question](rng)
+        return asked and Planted(index, *asked[:-1], labels={"question": question, **usual, **asked[-1]})
+    labels: dict[str, Any] = {"question": question, "activation": _one(rng, ACTIVATIONS), "size": _one(rng, (*SIZES, *EQUAL))}
+    labels |= usual | {"target": TARGETS[0]}
     free = {"bias": BIASES, "layers": LAYERS, "data": DATA, "multipliers": MULTIPLIERS, "network": NETWORKS, "target": TARGETS}
     for name in rng.choice([*free, "data", "target"], size=3).tolist():
         labels[name] = _one(rng, free[name])
+    if labels["target"] == "permuted layers":
+        labels["size"] = _one(rng, EQUAL)
     d, widths, C, n = labels["size"]
     net = _network(rng, labels, d, widths, C)
     X = _samples(rng, labels["data"], n, d, net)
@@ -67,15 +84,17 @@ def _draw(rng: np.random.Generator, index: int) -> Planted | None:
     if labels["data"] == "tiny and huge":
         labels["exponent"] = int(rng.integers(-12, 13))
         c = c * 10.0 ** labels["exponent"]
+    samples = {"one sample more asked for": n + 1, "one sample fewer asked for": max(n - 1, 1)}.get(labels["target"])
     try:
         system = _observed(net, labels["layers"], X, c)
-    except ShapeError:  # every sample is blank, or every neuron dead
+        changed = tampered(rng, labels["target"], system, lambda net: _observed(net, labels["layers"], X, c))
+    except ShapeError:  # every sample is blank, every neuron dead, or a number too large
         return None
-    samples = {"one sample more asked for": n + 1, "one sample fewer asked for": max(n - 1, 1)}.get(labels["target"])
-    system = _tampered(rng, labels["target"], system, X, c, labels["layers"])
+    if changed is None:  # no two layers that could be exchanged
+        return None
     c = -c if labels["target"] == "sign flipped" else c
     labels["size"] = "-".join(map(str, (d, *widths, C))) + f", {n}"
-    return Planted(index, system, X, c, samples, labels)
+    return Planted(index, changed, X, c, samples, changed.residual(X, c), labels)
 
 
 def _one(rng: np.random.Generator, choices: Any) -> Any:
@@ -102,7 +121,10 @@ def _network(rng: np.random.Generator, labels: dict[str, Any], d: int, widths: t
                 biases[0][1::3] = biases[0][0 : len(biases[0][1::3]) * 3 : 3]
         case "low rank":
             weights[0] = weights[0][:, : d // 2] @ rng.standard_normal((d // 2, d)) / np.sqrt(d)
-    return Network(weights, biases=biases, activation=labels["activation"])
+    activation: Any = labels["activation"]
+    if activation == MIXED:
+        activation = [_one(rng, ACTIVATIONS[: ACTIVATIONS.index(MIXED)]) for _ in widths]
+    return Network(weights, biases=biases, activation=activation)
 
 
 def _samples(rng: np.random.Generator, kind: str, n: int, d: int, net: Network) -> np.ndarray:
@@ -111,6 +133,8 @@ def _samples(rng: np.random.Generator, kind: str, n: int, d: int, net: Network) 
         return np.clip(X, 0, None) * (rng.random((n, d)) < 0.7)
     if kind == "tiny and huge":
         return X
+    if kind == "small and large inputs":
+        return X * 10.0 ** int(rng.integers(-6, 7))
     if n == 1:
         return np.zeros_like(X) if kind == "blank" else X
     match kind:
@@ -157,64 +181,11 @@ def _observed(net: Network, layers: str, X: np.ndarray, c: np.ndarray) -> KKTSys
         "first": (1,),
         "second": (2,),
         "not the first": range(2, depth + 1),
+        "last": (depth,),
+        "first and last": (1, depth),
+        "weights": range(1, depth + 1),
     }[layers]
-    ones = {k: (np.ones_like(net.weights[k - 1]), None if (b := net.biases[k - 1]) is None else np.ones_like(b)) for k in numbers}
+    has_bias = {k: layers != "weights" and net.biases[k - 1] is not None for k in numbers}
+    ones = {k: (np.ones_like(net.weights[k - 1]), np.ones(len(net.weights[k - 1])) if has_bias[k] else None) for k in numbers}
     system = KKTSystem.gradient(net, layers=ones)
     return system.with_target(system.right_hand_side(X, c))
-
-
-def _tampered(rng: np.random.Generator, kind: str, system: KKTSystem, X: np.ndarray, c: np.ndarray, layers: str) -> KKTSystem:
-    t = system.target
-    net = system.network
-    match kind:
-        case "float32":
-            return system.with_target(t.astype(np.float32).astype(float))
-        case "float16":
-            scale = np.abs(t).max() or 1.0
-            return system.with_target((t / scale).astype(np.float16).astype(float) * scale)
-        case "noise":
-            size = 10.0 ** -int(rng.integers(3, 12))
-            return system.with_target(t + size * np.sqrt(np.mean(t**2)) * rng.standard_normal(len(t)))
-        case "rows missing" | "columns missing":
-            return _in_part(rng, kind, system)
-        case "one entry":
-            t = t.copy()
-            t[rng.integers(len(t))] += np.abs(t).max()
-            return system.with_target(t)
-        case "another network":
-            weights = [W + 0.3 * np.std(W) * rng.standard_normal(W.shape) for W in net.weights]
-            other = Network(weights, biases=net.biases, activation=list(net.activations))
-            return system.with_target(_observed(other, layers, X, c).target)
-        case "another activation":
-            name = OTHER.get(str(net.activations[0]), "softplus")
-            other = Network(net.weights, biases=net.biases, activation=name)
-            return system.with_target(_observed(other, layers, X, c).target)
-        case "permuted neurons":
-            first = system.updates[0]
-            if first.W is None:
-                return system.with_target(rng.permutation(t))
-            order = rng.permutation(len(first.W))
-            moved = Update(first.W[order], None if first.bias is None else first.bias[order])
-            return replace(system, updates=(moved, *system.updates[1:]))
-        case "signs":
-            return system.with_target(np.sign(t) * np.mean(np.abs(t)))
-        case "sign flipped":
-            return system.with_target(-t)
-    return system
-
-
-def _in_part(rng: np.random.Generator, kind: str, system: KKTSystem) -> KKTSystem:
-    """Without a quarter of the rows, or of the columns, of each layer that has eight or more of them."""
-    layers = {k: [None if part is None else part.copy() for part in update] for k, update in system.layers.items()}
-    for W, b in layers.values():
-        if W is None:
-            continue
-        size = W.shape[kind == "columns missing"]
-        gone = rng.choice(size, size // 4 if size >= 8 else 0, replace=False)
-        if kind == "columns missing":
-            W[:, gone] = np.nan
-        else:
-            W[gone] = np.nan
-            if b is not None:
-                b[gone] = np.nan
-    return KKTSystem.gradient(system.network, layers={k: (W, b) for k, (W, b) in layers.items()})

@@ -10,6 +10,7 @@ so this one update is a system for the features and classes. Nothing is known of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -116,3 +117,18 @@ class HeadSystem:
         return (
             f"HeadSystem({self.update.size} equations from W{bias} of a dense layer {self.n_inputs}-{self.n_outputs} behind a softmax loss)"
         )
+
+
+def softmax_of(z: np.ndarray) -> np.ndarray:
+    """Of the outputs of one sample."""
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+def signals_of(P: Float[np.ndarray, "n C"], classes: Sequence[int] | np.ndarray) -> Float[np.ndarray, "n C"]:
+    """e_y - p, where the entry of the class is the sum of the others: 1 - p loses all digits of a sample that is classified surely."""
+    at, others = np.arange(len(P)), P.copy()
+    others[at, classes] = 0.0
+    out = -others
+    out[at, classes] = others.sum(axis=1)
+    return out

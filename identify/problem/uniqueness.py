@@ -77,6 +77,10 @@ class UniquenessReason(StrEnum):
         "beside {samples} samples the updates hold more than rounding, and its singular values do not show that it is noise: there may be "
         "further samples, of weaker signals"
     )
+    LEFT_OUT = (
+        "the updates show {shown} samples, more than the {samples} that were asked for: what the others add was taken for noise, and any "
+        "of these may be a combination of several"
+    )
     PARTIAL = (
         "{found} of {samples} samples were found; the others were not told apart, or their signals are hidden by rounding or noise, and a "
         "combination of those may have been taken for a sample"

@@ -98,8 +98,11 @@ def doubted(recovery: Recovery, *, is_counted: bool) -> Recovery:
     """
     behind = recovery.evidence.get("behind", ())
     if recovery.uniqueness.is_supported and is_count_open(behind):
-        numbers = {"samples": recovery.n_samples}
-        return replace(recovery, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.REST, numbers=numbers))
+        reason, numbers = UniquenessReason.REST, {"samples": recovery.n_samples}
+        shown = max(recovery.evidence.get("ranks", ()), default=0)
+        if is_counted and shown > recovery.n_samples:
+            reason, numbers = UniquenessReason.LEFT_OUT, numbers | {"shown": shown}
+        return replace(recovery, uniqueness=Uniqueness(UniquenessStatus.UNKNOWN, reason, numbers=numbers))
     if recovery.uniqueness.is_supported and behind and not is_counted and all(rest is Rest.NONE for rest in behind):
         known = recovery.uniqueness
         recovery = replace(recovery, uniqueness=replace(known, numbers=known.numbers | {"at_least": recovery.n_samples}))
@@ -112,7 +115,7 @@ def doubted(recovery: Recovery, *, is_counted: bool) -> Recovery:
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(axis=1)
     exact = np.linalg.norm(X - X[nearest], axis=1)  # products cancel for samples so near each other
-    close = int(np.sum(exact <= REACH * np.nan_to_num(np.maximum(bars, bars[nearest]), nan=0.0)))
+    close = int(np.sum(exact <= REACH * np.nan_to_num(np.maximum(bars, bars[nearest]), nan=0.0, posinf=np.inf)))
     if not close:
         return recovery
     numbers = {"samples": recovery.n_samples, "close": close}

@@ -85,6 +85,10 @@ class Failure(StrEnum):
         "softmax: {samples} samples, and {classes} classes, whose signals and features show at most {most}; expected no more, or the "
         "update of another layer"
     )
+    TOGETHER = (
+        "softmax: {samples} samples that were not found one by one have {unknowns} unknowns together, more than the {most} that are "
+        "sought; expected fewer samples, more classes, or the update of another layer"
+    )
     NOT_FINITE = "phi: its values are NaN or infinite at all of {points} random samples; expected finite numbers"
     NOT_TRAINED = (
         "steps: the weights of layer {layer} did not move; expected changes of those of the first two layers and of the last, and of a "
@@ -93,6 +97,10 @@ class Failure(StrEnum):
     NO_BIAS = (
         "steps: no bias moved, so scales of the samples are left open by the start of the search; expected a network whose first layer "
         "has a bias that was trained"
+    )
+    ROUNDED = (
+        "steps: the change of the first layer is not larger than the rounding of its numbers, so it shows no sample; expected networks "
+        "that are further apart, or in a format with more digits"
     )
     MANY = "steps: the change of the first layer has full rank {rank}, so it does not count the samples; expected samples=n"
     FEW_FOUND = "the start of the search came near {found} of {samples} samples only"

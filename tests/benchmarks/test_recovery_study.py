@@ -16,7 +16,8 @@ sys.path.append(str(BENCHMARKS))
 import claims  # noqa: E402
 from recovery_study import judged as study  # noqa: E402
 from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
-from recovery_study.planted import HONEST, draw  # noqa: E402
+from recovery_study.planted import draw  # noqa: E402
+from recovery_study.targets import HONEST  # noqa: E402
 
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus  # noqa: E402
 from identify.recovery.recover import recover  # noqa: E402
@@ -44,8 +45,16 @@ def test_a_slice_has_nothing_wrong(tmp_path, capsys):
 def test_honest_targets_are_those_of_the_planted_data():
     for index in range(60):
         planted = draw(3, index)
-        if planted.labels["target"] in HONEST - {"float16", "noise"}:
-            assert planted.system.residual(planted.X, planted.c) < 1e-6
+        if planted.labels["target"] in HONEST - {"float16", "bfloat16", "int8", "noise"} and planted.labels["question"] != "several steps":
+            assert planted.own < 1e-6
+
+
+def test_every_question_is_drawn():
+    drawn = [draw(5, index) for index in range(160)]
+    assert {planted.labels["question"] for planted in drawn} == {"layers", "known map", "softmax head", "several steps"}
+    assert all(
+        planted.own < 2 or planted.labels["target"] not in HONEST for planted in drawn if planted.labels["question"] != "several steps"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from identify.base.errors import InputError
 from identify.base.limits import Clock, limit_time, time_limit
 from identify.base.options import METHODS, choice, positive, whole
@@ -75,7 +77,10 @@ def by_separation(
             raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
         known = None if data is None else check_pair("data", data, system.network)
     evidence: dict[str, Any] = {}
-    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+    with (
+        limit_time(None if budget is None else positive("budget", budget, unit="seconds")),
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),  # a start beyond doubles, or of zeros, has no cost and is dropped
+    ):
         clock = Clock(deadline=time_limit())
         asked: dict[str, Any] = {
             "samples": None if samples is None else whole("samples", samples, advice=", or None to read it off the ranks"),

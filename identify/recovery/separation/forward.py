@@ -194,7 +194,8 @@ def signals(stack: Stack, slopes: Sequence[Float[np.ndarray, " _"]], subspaces: 
     top = len(subspaces) - 1
     last = subspaces[top]
     through = stack.backward(slopes, top)
-    left, values, right = np.linalg.svd(through, full_matrices=False)
+    is_finite = bool(np.isfinite(through).all())  # else the point lies beyond what the activation maps to doubles
+    left, values, right = np.linalg.svd(through if is_finite else np.zeros_like(through), full_matrices=False)
     kept = values > values[0] * len(left) * ROUNDING
     if not kept.any():  # no neuron passes anything on
         none = [np.zeros(len(space.values)) for space in subspaces]

@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from identify.base.limits import Clock
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.heads import HeadSystem
+from identify.problem.heads import HeadSystem, signals_of, softmax_of
 from identify.problem.precision import format_of
 from identify.problem.rank import Rest
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
@@ -44,8 +44,12 @@ NEARLY = 100.0
 """A refined descent counts up to so many times the misfit that noise leaves a sample."""
 SPREADS = (0.3, 1.0, 0.1, 3.0)
 """Of starts, relative to the size of the features that rows of the update suggest, in turn."""
+TINY = 1e-100
+"""Signals and coordinates that are smaller have no direction."""
 LARGEST_LOGARITHM = 50.0
 """Of a weight, up or down."""
+MOST_UNKNOWNS = 900
+"""Of all samples together: more would make a single step of a descent, in which no signal is heard, longer than a second."""
 
 
 @dataclass(eq=False)
@@ -93,7 +97,7 @@ class _Search:
 
     def directions(self, H: np.ndarray) -> Float[np.ndarray, "known C"]:
         """Signals of features with the known classes, up to the weights."""
-        return np.eye(self.system.n_outputs)[self.classes] - self.system.probabilities(H)
+        return signals_of(self.system.probabilities(H), self.classes)
 
     def start(self, origin: np.ndarray, basis: np.ndarray) -> np.ndarray:
         """A random row of the update as features, if the bias shows its scale, moved at random."""
@@ -112,15 +116,18 @@ class _Search:
         outputs, one = system.weights @ origin + system.offsets, np.eye(system.n_outputs)[y]
 
         def misfit(t: np.ndarray) -> np.ndarray:
-            g = one - _softmax(outputs + slopes @ t)
-            return (g - columns @ (columns.T @ g)) / max(float(np.linalg.norm(g)), 1e-300)
+            g = signals_of(softmax_of(outputs + slopes @ t)[None], [y])[0]
+            size = float(np.linalg.norm(g))
+            return (g - columns @ (columns.T @ g)) / size if size > TINY else one  # a signal of zero has no direction
 
         def jacobian(t: np.ndarray) -> np.ndarray:
-            p = _softmax(outputs + slopes @ t)
-            g = one - p
-            size = max(float(np.linalg.norm(g)), 1e-300)
-            J = -(p[:, None] * (slopes - p @ slopes))
-            J = J / size - np.outer(g, g @ J) / size**3
+            p = softmax_of(outputs + slopes @ t)
+            g = signals_of(p[None], [y])[0]
+            size = float(np.linalg.norm(g))
+            if not size > TINY:
+                return np.zeros((len(p), len(basis)))
+            g, J = g / size, -(p[:, None] * (slopes - p @ slopes)) / size
+            J = J - np.outer(g, g @ J)
             return J - columns @ (columns.T @ J)
 
         if not len(basis):
@@ -159,19 +166,18 @@ class _Search:
         self.classes.append(y)
         H = np.array(self.H)
         parts = (self.system.lifted(H) @ self.space.right.T, self.directions(H) @ self.space.left)
-        smallest = min(np.linalg.svd(part / np.linalg.norm(part, axis=1, keepdims=True), compute_uv=False)[-1] for part in parts)
-        if smallest > SAME:
+        shows = all(np.linalg.norm(part[-1]) > TINY for part in parts)  # else it leaves no trace in the update
+        if shows and min(np.linalg.svd(part / np.linalg.norm(part, axis=1, keepdims=True), compute_uv=False)[-1] for part in parts) > SAME:
             return True
         self.H.pop()
         self.classes.pop()
         distances = [np.linalg.norm(h - known) for known in self.H]
-        self.others += int(min(distances, default=np.inf) > SAME * max(float(np.linalg.norm(h)), 1.0))
+        self.others += int(shows and min(distances, default=np.inf) > SAME * max(float(np.linalg.norm(h)), 1.0))
         return False
 
 
-def _softmax(z: np.ndarray) -> np.ndarray:
-    e = np.exp(z - z.max())
-    return e / e.sum()
+class _SpentError(Exception):
+    """The time is spent, in the middle of a descent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +188,7 @@ class _Batch:
     origin: np.ndarray
     basis: np.ndarray
     right: np.ndarray
+    go_on: Callable[[], bool]
 
     def features(self, values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         T = values.reshape(n, -1)
@@ -190,7 +197,7 @@ class _Batch:
     def signals(self, values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features, signals, and what their product is short of the update, in coordinates of the row space."""
         H, weights = self.features(values, len(classes))
-        c = weights[:, None] * (np.eye(self.system.n_outputs)[classes] - self.system.probabilities(H))
+        c = weights[:, None] * signals_of(self.system.probabilities(H), classes)
         return H, c, (c.T @ self.system.lifted(H) - self.system.update) @ self.right.T
 
     def jacobian(self, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -200,7 +207,7 @@ class _Batch:
         moves = (np.hstack([self.basis, np.zeros((len(self.basis), 1))]) if self.system.is_lifted else self.basis) @ self.right.T
         blocks = []
         for i, y in enumerate(classes):
-            g = weights[i] * (np.eye(len(P[i]))[y] - P[i])
+            g = weights[i] * signals_of(P[i][None], [y])[0]
             J = -weights[i] * P[i][:, None] * (slopes - P[i] @ slopes)
             moved = J[:, None, :] * lifted[i][None, :, None] + g[:, None, None] * moves.T[None]
             blocks.append(np.concatenate([moved, (g[:, None] * lifted[i])[:, :, None]], axis=2).reshape(-1, len(self.basis) + 1))
@@ -209,12 +216,26 @@ class _Batch:
     def descend(self, values: np.ndarray, classes: np.ndarray, steps: int = STEPS) -> tuple[np.ndarray, float, np.ndarray]:
         """Where least squares end, the misfit relative to the update, and the Jacobian there."""
         size = float(np.linalg.norm(self.system.update))
-        ended = scipy.optimize.least_squares(
-            lambda v: self.signals(v, classes)[2].reshape(-1) / size,
-            values,
-            jac=lambda v: self.jacobian(v, classes) / size,
-            method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=steps,
-        )  # fmt: skip
+        least, best = np.inf, values
+
+        def misfit(v: np.ndarray) -> np.ndarray:
+            nonlocal least, best
+            missed = self.signals(v, classes)[2].reshape(-1) / size
+            if (cost := float(np.linalg.norm(missed))) < least:
+                least, best = cost, v.copy()
+            if not self.go_on() and v is not values:
+                raise _SpentError
+            return missed
+
+        try:
+            ended = scipy.optimize.least_squares(
+                misfit,
+                values,
+                jac=lambda v: self.jacobian(v, classes) / size,
+                method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=steps,
+            )  # fmt: skip
+        except _SpentError:
+            return best, least, self.jacobian(best, classes) / size
         return ended.x, float(np.linalg.norm(ended.fun)), ended.jac
 
     def better_classes(self, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -274,17 +295,19 @@ def separated_head(
     if spare >= 0:
         progress("features of one sample at a time")
         search.run()
-    batch = _Batch(system, *_Search(system, space, search.rng, clock.go_on).charts()[:2], space.right)
+    batch = _Batch(system, *_Search(system, space, search.rng, clock.go_on).charts()[:2], space.right, clock.go_on)
     if len(search.H) == n:
         found = _refined(batch, search)
         status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED
-        if search.others or (spare == 0 and each):
+        if search.others:
             status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.OTHER_POINTS
+        elif spare == 0 and (each or samples is None):  # as many equations as unknowns; of two classes, any batch looks like one sample
+            status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.UNDECIDED
         numbers = {"samples": n, "starts": search.starts, "converged": search.converged, "found": n, "points": n + search.others}
         known, method = Uniqueness(status, reason, numbers=numbers), METHOD
-        if not search.others and spare == 0 and each:
-            known = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.UNDECIDED, numbers=numbers)
     else:
+        if n * (each + 1) > MOST_UNKNOWNS:
+            raise InapplicableError.of(Failure.TOGETHER, evidence, samples=n, unknowns=n * (each + 1), most=MOST_UNKNOWNS)
         progress("all features together")
         found, known = _together(batch, search, clock)
         method = TOGETHER
@@ -353,6 +376,8 @@ def _together(batch: _Batch, search: _Search, clock: Clock) -> tuple[_Solved, Un
     numbers = {"samples": n, "starts": search.starts, "converged": len(solved), "solutions": len(distinct)}
     if len(distinct) > 1:
         return best, Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.SEVERAL_SOLUTIONS, numbers=numbers)
+    if (batch.system.n_outputs - 1) * n <= n * (n - batch.system.is_lifted + 1):  # no more equations than unknowns: any update has some
+        return best, Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.UNDECIDED, numbers=numbers)
     if len(solved) >= ENOUGH_CONVERGED:
         return best, Uniqueness(UniquenessStatus.EVIDENCE, UniquenessReason.ONE_SOLUTION, numbers=numbers)
     return best, Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.FEW_STARTS, numbers=numbers)

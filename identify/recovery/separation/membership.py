@@ -115,6 +115,7 @@ def normal_equations(images: Images, subspaces: Sequence[np.ndarray], at: Positi
     matrix, gradient = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))
     for J, R, v, r in zip(images.jacobians(at.points), subspaces, at.vectors, at.outside, strict=True):
         size = _squares(v)
+        size = np.where(size > 0, size, np.inf)  # a start without any value has no direction, and an infinite cost
         r = r - (r @ R.T) @ R  # what rounding left inside meets the large part of J there, and weak directions would take it for a slope
         matrix += _projected_gram(J, R) / size[:, None, None]
         g = np.matmul(r[:, None, : J.shape[1]], J)[:, 0] / size[:, None]

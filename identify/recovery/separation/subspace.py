@@ -66,6 +66,7 @@ class Subspace:
         """The leading ``samples`` triples. ``unit``: unit roundoff of the numbers of the update. ``factors``: those of
         :func:`~identify.recovery.separation.factors.factors_of`, if they are there already. Cost O(m D min(m, D)) without it."""
         U, values, R = factors if factors and samples <= len(factors[2]) else np.linalg.svd(update, full_matrices=False)
+        values = np.maximum(values, ROUNDING**2 * values[0])  # a direction that is not there at all is divided by, too
         rest = values[samples:]
         noise = max(rest.max(initial=0.0), 4 * ROUNDING * values[0])
         m, columns = update.shape

@@ -60,9 +60,10 @@ class Along:
         return cls(training, path, rows, profiles)
 
     def solve(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n r"]:
-        """Coordinates after Gauss-Newton steps."""
-        for _ in range(INNER):
-            eta = eta + self._step(eta) @ self.training.basis.T
+        """Coordinates after Gauss-Newton steps; not finite if the path runs away from the data, so that there is no step."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(INNER):
+                eta = eta + self._step(eta) @ self.training.basis.T
         return eta
 
     def _step(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n unknowns"]:
@@ -75,7 +76,7 @@ class Along:
         change = training.after[1] - training.before[1] * training.system.kept(n)
         bars = np.einsum("tik,tim->kim", self.profiles, lifted, optimize=True)
         grams = bars @ bars.transpose(0, 2, 1)
-        grams += RIDGE * np.trace(grams, axis1=1, axis2=2)[:, None, None] / n * np.eye(n)
+        grams += (RIDGE * np.trace(grams, axis1=1, axis2=2)[:, None, None] / n + np.finfo(float).tiny) * np.eye(n)  # of silent samples 0
         targets = change[self.rows]
         totals = np.linalg.solve(grams, (bars @ targets[:, :, None]))[:, :, 0]
         missing = targets - np.einsum("ki,kim->km", totals, bars)

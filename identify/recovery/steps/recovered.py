@@ -86,6 +86,8 @@ class Search:
             if samples is not None or system.epochs is None or not system.weight_decay or n == rank:
                 break
         self.evidence["ranks"] = [rank]
+        if not rank:
+            raise InapplicableError.of(Failure.ROUNDED, self.evidence)
         if samples is None and rank == len(values):
             raise InapplicableError.of(Failure.MANY, self.evidence, rank=rank)
         count = rank if samples is None else samples
@@ -173,12 +175,14 @@ class Search:
         """Follow paths until the samples settle."""
         tops = training.halfway(eta)
         effect, kinks = effects(training), training.plan.has_kinks
-        for number in range(PATHS):
+        for number in range(PATHS if training.n_coordinates else 1):
             labels, others = self.labels(training, eta, changes, tops)
             path, _ = training.path(training.joined(eta, others), labels)
             if not np.isfinite(path.first).all() or not np.isfinite(path.entering).all():
                 break
             tops = path.entering.mean(axis=0)
+            if not training.n_coordinates:
+                break
             moved = Along.of(training, path, effect, self.rng).solve(eta) if kinks else Spans(training, path).solve(eta)
             if not np.isfinite(moved).all():
                 break
@@ -362,7 +366,7 @@ def _bars(search: Search, training: Training, solved: Solved, labels: np.ndarray
     larger = max(float(np.linalg.norm(missing) / np.sqrt(max(len(missing) - J.shape[1], 1))), 1.0)
     triangle = np.linalg.qr(J, mode="r")
     left, values, right = np.linalg.svd(triangle)
-    regular = bool(values[-1] > REGULAR * values[0])
+    regular = bool(np.all(values > REGULAR * values.max(initial=0.0)))
     pseudo = (right.T / np.maximum(values, np.finfo(float).tiny)) @ left.T
     spread = (J @ pseudo) * noise[:, None]  # rows of the orthogonal factor, with the noise of their equations
     within = np.sqrt(np.maximum(np.einsum("kj,ji,ki->k", pseudo, spread.T @ spread, pseudo, optimize=True), 0.0))

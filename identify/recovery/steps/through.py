@@ -96,6 +96,8 @@ def descend(
     has_kinks = equations.plan.has_kinks
     missing, J, damping = equations.missing(point, labels), equations.jacobian(point, labels), 0.0
     best = Solved(point, float(np.linalg.norm(missing)), J, 0, equations)
+    if not len(point):
+        return best
     linear: _Factored | None = None
     since = 0
     for done in range(1, steps + 1):

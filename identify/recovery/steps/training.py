@@ -35,7 +35,7 @@ PLENTY, ENTRIES = 24, 5e7
 
 def plenty(unknowns: int) -> int:
     """Number of equations above which more of them add time rather than precision."""
-    return max(PLENTY * unknowns, int(ENTRIES / unknowns))
+    return max(PLENTY * unknowns, int(ENTRIES / max(unknowns, 1)))
 
 
 def middle(n_steps: int) -> float:
@@ -261,7 +261,7 @@ class Training:
 
     def jacobian(self, p: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "equations unknowns"]:
         """Its derivatives. Cost: one pass of training with its derivative for each unknown."""
-        out = []
+        out = [np.zeros((0, len(self.layer)))]  # of one sample with a bias that moved nothing is unknown
         with jax.enable_x64(True):
             for begin in range(0, len(p), CHUNK):
                 along = np.zeros((CHUNK, len(p)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 
 import identify as idf
 from identify.conditions.heads import classes_needed
 from identify.problem.exposure import Exposed, ExposedBy, Method
+from identify.problem.heads import signals_of
 from identify.problem.refusals import Unsupported, UnsupportedError
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Verdict
@@ -27,7 +30,8 @@ def head(n, features=20, classes=10, lifted=True, seed=0, weights=None):
 
 
 ROWS = [
-    (1, {"classes": 2}, UniquenessStatus.EVIDENCE),
+    (1, {"classes": 2}, UniquenessStatus.UNKNOWN),  # and so would any batch be
+    (1, {"classes": 3}, UniquenessStatus.EVIDENCE),
     (3, {}, UniquenessStatus.EVIDENCE),
     (4, {"lifted": False}, UniquenessStatus.EVIDENCE),
     (5, {}, UniquenessStatus.UNKNOWN),  # as many equations as unknowns
@@ -54,7 +58,59 @@ def test_more_samples_than_half_of_the_classes():
     system, H, c, _ = head(3, features=30, classes=4)
     found = idf.recover(system)
     assert found.method == "softmax, all samples together" and found.match(H, c).errors.max() < 1e-10
-    assert found.uniqueness.reason is UniquenessReason.ONE_SOLUTION and found.evidence["separation"]["solutions"] == 1
+    assert found.evidence["separation"]["solutions"] == 1
+    assert found.uniqueness.reason is UniquenessReason.UNDECIDED  # as many equations as unknowns
+    system, H, c, _ = head(4, features=30, classes=8)
+    found = idf.recover(system)
+    if found.method == "softmax, all samples together":
+        assert found.uniqueness.reason in (UniquenessReason.ONE_SOLUTION, UniquenessReason.FEW_STARTS)
+    assert found.match(H, c).errors.max() < 1e-10
+
+
+@pytest.mark.parametrize(("n", "classes"), [(2, 2), (7, 2), (4, 4), (6, 4)])
+def test_more_samples_than_the_rank_can_count_are_no_evidence(n, classes):
+    """The update looks exactly like one of C - 1 samples, and these are others."""
+    system = head(n, features=12, classes=classes, seed=3)[0]
+    try:
+        found = idf.recover(system)
+    except ResidualError:
+        return
+    assert found.n_samples == classes - 1 and found.residual < 1e-9
+    assert found.uniqueness.status is UniquenessStatus.UNKNOWN
+
+
+def test_one_sample_of_two_classes_is_known_if_the_number_is():
+    system = head(1, classes=2)[0]
+    assert idf.recover(system, samples=1).uniqueness.status is UniquenessStatus.EVIDENCE
+
+
+def test_signals_of_sure_samples_keep_their_digits():
+    """1 - p has none left where the outputs differ by 40; at 800 the signal itself is no double, and no sample is found there."""
+    p = expit([-40.0, -800.0])
+    P = np.column_stack([1 - p, p])
+    assert np.array_equal(signals_of(P, [0, 0]), np.column_stack([p, -p]))
+    A = np.random.default_rng(0).standard_normal((10, 20)) * 300
+    rng = np.random.default_rng(1)
+    H, y = rng.standard_normal((3, 20)), [0, 1, 2]
+    c = (np.eye(10)[y] - softmax(H @ A.T, axis=1)) / 3
+    G = np.hstack([c.T @ H, c.sum(axis=0)[:, None]])
+    G[4, 2] += np.abs(G).max()
+    with pytest.raises(ResidualError):
+        idf.recover(idf.KKTSystem.linear_head(A, np.zeros(10), W=G[:, :-1], bias=G[:, -1]), budget=2.0)
+
+
+def test_noise_of_full_rank_ends_in_time():
+    """Rounded to 8 bits the update shows as many samples as classes less one: a descent in all of them has hundreds of unknowns."""
+    system, _, _, _ = head(5, features=40, classes=24)
+    scale = np.abs(system.W).max() / 127
+    rounded = idf.KKTSystem.linear_head(system.weights, system.offsets, W=np.round(system.W / scale) * scale, bias=system.bias)
+    began = time.monotonic()
+    with pytest.raises(ResidualError):
+        idf.recover(rounded, budget=1.0)
+    assert time.monotonic() - began < 5.0
+    with pytest.raises(InapplicableError) as caught:
+        idf.recover(head(40, features=60, classes=50)[0], samples=40)
+    assert caught.value.obstacle.kind is Failure.TOGETHER
 
 
 def test_weights_of_samples_do_not_matter():

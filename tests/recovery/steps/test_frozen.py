@@ -10,6 +10,7 @@ import pytest
 from support.clients import batch_of, client, drawn
 
 import identify as idf
+from identify.recovery.steps.along import Along, effects
 from identify.recovery.steps.batches import drawn as drawn_batches
 from identify.recovery.steps.batches import equal, shares_of, swapped
 from identify.recovery.steps.frozen import Frozen
@@ -106,3 +107,23 @@ def test_momentum_is_that_of_pytorch(options):
     assert np.linalg.norm(training.missing(point, np.eye(3)[y])) < 1e-11
     frozen = Frozen.of(training, len(point), np.random.default_rng(0))
     assert np.linalg.norm(frozen.missing(point, np.eye(3)[y])) < 1e-11
+
+
+@pytest.mark.parametrize("far", [1.0, 0.0, -1e8, 1e80, 1e300, np.inf, np.nan])
+def test_a_path_that_runs_away_gives_no_step_and_no_warning(far):
+    """Warnings are errors here. Of samples far off every weight overflows, and of zeros with ReLU nothing may pass at all."""
+    net, (X, y) = drawn(0, "relu"), batch_of(0, 4)
+    system = idf.KKTSystem.steps(net, client(net, X, y, [np.arange(4)] * 3, 0.02), learning_rate=0.02, steps=3)
+    search = Search(system, 0, {}, lambda: True, lambda step: None)
+    n, changes, rows = search.counted(None)
+    training = Training.of(system, changes, rows, n, "softmax", equal(system, n))
+    eta, labels = X @ rows[:, :14].T + rows[:, 14], np.eye(4)[y]
+    path, _ = training.path(training.joined(eta, {}), labels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        away = far * eta
+        moved_path = replace(path, first=far * path.first)
+    along = Along.of(training, path, effects(training), np.random.default_rng(0))
+    assert np.isfinite(along.solve(away)).all() == (abs(far) < 1e10)
+    replace(along, path=moved_path).solve(eta)
+    silent = replace(along, path=replace(path, first=np.zeros_like(path.first)), training=replace(training, lifted=[True, False, True]))
+    silent.solve(eta)

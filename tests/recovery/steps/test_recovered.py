@@ -85,6 +85,29 @@ def test_error_bars_for_networks_that_were_rounded():
     assert 0.3 < np.sqrt(np.mean(ratio**2)) < 2.5
 
 
+@pytest.mark.parametrize("activation", [slow("gelu"), "relu"])
+def test_one_sample_whose_bias_moved_has_no_unknown(activation):
+    """Its row of the first change is the sample, so that nothing is left to search; the rest of the training confirms it, or does not."""
+    net, (X, y) = drawn(7, activation), batch_of(7, 1)
+    final = client(net, X, y, [np.arange(1)] * 3, 0.02)
+    found = idf.recover(idf.KKTSystem.steps(net, final, learning_rate=0.02, steps=3))
+    assert max(errors(found, X)) < 1e-10 and found.uniqueness.reason is UniquenessReason.TRAINED
+    assert 0 < found.error_bars[0] < 1e-9
+    with pytest.raises(ResidualError) as caught:
+        idf.recover(idf.KKTSystem.steps(net, final, learning_rate=0.03, steps=3, loss="softmax"))
+    assert caught.value.obstacle.kind is Failure.RESIDUAL
+
+
+def test_a_change_below_the_rounding_of_its_numbers():
+    net, (X, y) = drawn(8), batch_of(8, 2)
+    single = net.with_parameters({name: part.astype(np.float32).astype(float) for name, part in net.parameters.items()})
+    final = client(single, X, y, [np.arange(2)], 1e-7)
+    rounded = final.with_parameters({name: part.astype(np.float32).astype(float) for name, part in final.parameters.items()})
+    with pytest.raises(InapplicableError) as caught:
+        idf.recover(idf.KKTSystem.steps(single, rounded, learning_rate=1e-7, steps=1))
+    assert caught.value.obstacle.kind is Failure.ROUNDED
+
+
 def test_another_training_is_no_answer():
     net, (X, y) = drawn(5), batch_of(5, 4)
     final = client(net, X, y, EVERYTHING, 0.02)
