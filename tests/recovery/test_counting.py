@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from support.marks import slow
 
 import identify as idf
 from identify.problem.rank import Rest, is_count_open, rest_behind
@@ -94,7 +95,7 @@ def polynomial(d, m, n, C, activation, seed):
 
 class TestPolynomials:
     @pytest.mark.parametrize(
-        ("d", "m", "n", "C", "activation"), [(3, 30, 4, 2, "z^4 + z"), (2, 20, 3, 2, "z^3"), (3, 24, 4, 3, "z + z^2/2 + z^3")]
+        ("d", "m", "n", "C", "activation"), [slow(3, 30, 4, 2, "z^4 + z"), (2, 20, 3, 2, "z^3"), slow(3, 24, 4, 3, "z + z^2/2 + z^3")]
     )
     def test_weak_samples_are_no_noise(self, d, m, n, C, activation):
         counts = []
