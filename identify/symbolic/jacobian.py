@@ -9,10 +9,16 @@ from typing import Any
 
 import numpy as np
 from flint import fmpq_mpoly
-from sympy import Expr, Integer, SparseMatrix, Symbol
+from sympy import Expr, Integer, SparseMatrix, Symbol, preorder_traversal
 
+from identify.base.errors import InputError
 from identify.symbolic.polynomials import Polynomials, to_expression
 from identify.symbolic.system import SymbolicSystem
+
+MOST_SECONDS = 60.0
+"""All structured equations are not written to find their unknowns when that is estimated to take longer."""
+SECONDS_PER_EQUATION, SECONDS_PER_NODE = 1e-3, 5e-6
+"""Measured on one core: SymPy makes an equation and collects its symbols; nodes are those of its expression tree."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +70,22 @@ class SymbolicJacobian:
         return entry if isinstance(entry, Expr) else to_expression(entry, self.variables[row])
 
     def to_sympy(self) -> SparseMatrix:
-        """The whole Jacobian as a SymPy sparse matrix."""
+        """The whole Jacobian as a SymPy sparse matrix. InputError when finding its entries would take minutes."""
         return SparseMatrix(*self.shape, {(r, c): self._expression(r, v) for (r, c), v in self.entries.items()})
 
     def pattern(self) -> np.ndarray:
-        """A boolean array that is true at the entries that are not identically zero."""
+        """A boolean array that is true at the entries that are not identically zero. InputError when finding them would take minutes."""
         out = np.zeros(self.shape, dtype=bool)
         for at in self.entries:
             out[at] = True
         return out
 
     def __repr__(self) -> str:
-        return f"SymbolicJacobian({self.shape[0]} by {self.shape[1]}, {len(self.entries)} entries not zero)"
+        try:
+            count = f", {len(self.entries)} entries not zero"
+        except InputError:  # counting them would take minutes
+            count = ""
+        return f"SymbolicJacobian({self.shape[0]} by {self.shape[1]}{count})"
 
 
 class Derivatives(Mapping[tuple[int, int], Expr]):
@@ -91,11 +101,27 @@ class Derivatives(Mapping[tuple[int, int], Expr]):
     @cached_property
     def _places(self) -> list[tuple[int, int]]:
         """Rows and columns, from the symbols of each equation."""
+        if (seconds := self._seconds()) > MOST_SECONDS:
+            raise InputError(
+                f"structure, jacobian: received {len(self._system)} equations, expected fewer: to find which unknowns each contains takes "
+                f"about {seconds:.2g} s, more than {MOST_SECONDS:.0f}. Use a smaller network of the same kind, whose blocks are alike, or "
+                "single entries, such as jacobian()[0, 0]; lambdify evaluates all equations, and check and recover take this network"
+            )
         return [
             (row, column)
             for row, equation in enumerate(self._system.equations)
             for column in sorted(self._columns[symbol] for symbol in equation.free_symbols & self._columns.keys())
         ]
+
+    def _seconds(self) -> float:
+        """About how long it takes to write all equations, from up to three of each group."""
+        start, seconds = 0, 0.0
+        for _, size in self._system.groups():
+            some = {start, start + size // 2, start + size - 1} if size else ()
+            nodes = max((sum(1 for _ in preorder_traversal(self._system.equations[row])) for row in some), default=0)
+            seconds += size * (SECONDS_PER_EQUATION + SECONDS_PER_NODE * nodes)
+            start += size
+        return seconds
 
     def __getitem__(self, at: tuple[int, int]) -> Expr:
         row, column = at

@@ -13,8 +13,11 @@ from functools import cached_property
 import networkx as nx
 import numpy as np
 
+from identify.base.limits import refuse_above
 from identify.symbolic.system import SymbolicSystem
 
+BYTES_PER_EDGE = 400
+"""Measured memory of an edge of the graph."""
 Node = tuple[str, int]
 
 
@@ -27,6 +30,8 @@ class Structure:
 
     @classmethod
     def of(cls, system: SymbolicSystem, pattern: np.ndarray) -> Structure:
+        edges = int(np.count_nonzero(pattern))
+        refuse_above(BYTES_PER_EDGE * edges, f"the graph of {pattern.shape[0]} equations with {edges} edges")
         graph = nx.Graph()
         graph.add_nodes_from((("equation", r) for r in range(pattern.shape[0])), bipartite=0)
         graph.add_nodes_from((("unknown", k) for k in range(pattern.shape[1])), bipartite=1)

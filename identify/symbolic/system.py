@@ -281,7 +281,11 @@ class SymbolicSystem(ABC):
         raise self.refuse("moment_form")
 
     def structure(self) -> Structure:
-        """The bipartite graph of equations and unknowns, with its matching and blocks."""
+        """The bipartite graph of equations and unknowns, with its matching and blocks.
+
+        Raises InputError when writing all equations to find their unknowns would take minutes, and TooLargeError when the expanded
+        equations or the graph would not fit in memory.
+        """
         from identify.symbolic.structure import Structure
 
         return Structure.of(self, self.jacobian().pattern())

@@ -4,9 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from sympy import preorder_traversal
 
 import identify as idf
 from identify.base.errors import InputError
+from identify.base.limits import TooLargeError
 from identify.symbolic.numeric import lambdify
 from identify.symbolic.writing import TooLongError
 
@@ -30,6 +32,34 @@ def test_a_large_network_is_shown_and_refused_before_any_work():
     with pytest.raises(InputError, match=r"export: received equations of up to .* terms, .* Give some of them"):
         equations.export("msolve")
     assert equations.export("singular", equations=equations.equations[:2], saturate=False).count("x_1_1") > 1
+    with pytest.raises(InputError, match=r"structure, jacobian: received 102282 equations, .* single entries"):
+        equations.structure()
+    jacobian = equations.jacobian()
+    assert repr(jacobian) == "SymbolicJacobian(102282 by 3688)" and str(jacobian[0, 0]).startswith("s1_1_1*(")
+
+
+def test_finding_the_unknowns_of_all_equations_is_refused_by_an_estimate(monkeypatch):
+    net = idf.Network([np.ones((3, 4)), np.ones((2, 3))], activation="relu")
+    X, gamma = np.arange(8.0).reshape(2, 4), np.ones((2, 2))
+    equations = idf.kkt_equations(idf.KKTSystem.gradient(net, layers=net.update(X, gamma)), samples=2)
+    estimate = equations.jacobian().entries._seconds()
+    nodes = sum(1 for equation in equations.equations for _ in preorder_traversal(equation))
+    assert 0.8 < estimate / (1e-3 * len(equations) + 5e-6 * nodes) < 1.25
+    monkeypatch.setattr("identify.symbolic.jacobian.MOST_SECONDS", 1.01 * estimate)
+    counted = len(equations.jacobian().entries)
+    assert equations.structure().graph.number_of_edges() == counted and f"{counted} entries" in repr(equations.jacobian())
+    monkeypatch.setattr("identify.symbolic.jacobian.MOST_SECONDS", 0.99 * estimate)
+    for asked in (equations.structure, equations.jacobian().pattern, equations.jacobian().to_sympy):
+        with pytest.raises(InputError, match="structure, jacobian: received 24 equations"):
+            asked()
+    assert "entries" not in repr(equations.jacobian()) and equations.jacobian()[0, 0] != 0
+
+
+def test_a_graph_that_does_not_fit_in_memory_is_refused(monkeypatch):
+    equations = idf.kkt_equations(idf.Configuration(inputs=2, samples=2, width=2, activation="relu"))
+    monkeypatch.setattr("identify.symbolic.structure.BYTES_PER_EDGE", 2**50)
+    with pytest.raises(TooLargeError, match="the graph of .* equations"):
+        equations.structure()
 
 
 def test_a_network_alone_is_an_error_that_says_what_to_do():
