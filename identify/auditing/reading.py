@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.auditing.activations import CANDIDATES
-from identify.base.errors import InputError, WrongTypeError
+from identify.base.errors import InputError, MissingArgumentError, WrongTypeError
 from identify.base.options import REGIMES, choice
 from identify.checkpoints import layers
 from identify.checkpoints.payloads import is_numbered, numbered, shaped_like
@@ -25,6 +25,8 @@ from identify.problem.system import KKTSystem
 KNOWN = ("activation", "decay", "X", "y", "c", "mean", "low", "high")
 """Names of arrays that an audit reads besides the layers."""
 MAX_SHOWN = 6
+TELLING = ("data", "gradient", "initial", "regime")
+"""Arguments any one of which tells the equation that weights solve."""
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that follow from another argument."""
 AUDITED = {"gradient": "one gradient of", "lazy": "one update of", "weight-decay": "the weights of", "max-margin": "the weights of"}
@@ -144,7 +146,7 @@ def read(
         subject = Subject(
             named,
             found,
-            _activation(named, activation, rest, "" if is_told else "; and data, gradient, initial or regime, for the equation"),
+            _activation(named, activation, rest, "" if is_told else "; and {data}, {gradient}, {initial} or {regime}, for the equation"),
             None if initial is None else _like("initial", initial, found, weights, trust, complete=True),
             None if gradient is None else _like("gradient", gradient, found, weights, trust, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
@@ -153,7 +155,8 @@ def read(
         )
         if subject.regime in PUBLISHED and initial is None and gradient is None:
             argument = PUBLISHED[subject.regime]
-            raise InputError(f"regime: {subject.regime} needs {argument}; give it, or another regime")
+            text = f"regime: {subject.regime} needs {{{argument}}}; give it, or another {{regime}}"
+            raise MissingArgumentError(text, (argument, "regime"))
         if data is None and "X" in rest:
             data = rest
     return subject if data is None else _with_data(subject, data, trust)
@@ -267,9 +270,8 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
     if isinstance(value, np.ndarray):
         value = str(value)
     if value is None:
-        raise InputError(
-            f"activation: weights do not say it, and {named} does not name it; give the one it was trained with: {CANDIDATES}{more}"
-        )
+        text = "activation: weights do not say it, and {model} does not name it; give the one it was trained with: {known}"
+        raise MissingArgumentError(text + more, TELLING, model=named, known=CANDIDATES)
     return as_activation(value)
 
 

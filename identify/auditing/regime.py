@@ -14,8 +14,8 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 from scipy.special import expit
 
-from identify.auditing.reading import Subject
-from identify.base.errors import InputError
+from identify.auditing.reading import TELLING, Subject
+from identify.base.errors import InputError, MissingArgumentError
 from identify.base.limits import refuse_above
 from identify.base.norms import size
 from identify.conditions.diagnostics.quality import gradients
@@ -27,7 +27,6 @@ MUCH, ROUNDING = 2.0, 1e-8
 OPERATIONS_PER_SECOND = 2e9
 FITS = 0.05
 """Largest misfit at which multipliers count as those of a regime."""
-OPTIONS = "data (the training data), gradient, initial (the network before training), or the regime: weight-decay or max-margin"
 
 
 def closure_misfit(multipliers: Float[np.ndarray, " n"], margins: Float[np.ndarray, " n"]) -> float:
@@ -117,5 +116,10 @@ def system_of(subject: Subject, regime: str, activation) -> KKTSystem:
     return KKTSystem.max_margin(net)
 
 
-def unknown_regime(name: str) -> ValueError:
-    return ValueError(f"regime: weights alone do not tell which equation {name} solves; give {OPTIONS}")
+def unknown_regime(name: str) -> MissingArgumentError:
+    """The error for weights without what tells their equation."""
+    text = (
+        "regime: weights alone do not tell which equation {model} solves; give {data} (the training data), {gradient}, {initial} (the "
+        "network before training), or {regime} (weight-decay or max-margin)"
+    )
+    return MissingArgumentError(text, TELLING, model=name)

@@ -43,6 +43,21 @@ class UnknownNameError(InputError, KeyError):
         return str(self.args[0])
 
 
+class MissingArgumentError(InputError):
+    """Something that is needed was not given: the message names arguments, which the command line calls options.
+
+    ``text`` has a field such as ``{data}`` for each argument of ``arguments``, and for each of ``values``.
+    """
+
+    def __init__(self, text: str, arguments: Iterable[str], **values: object) -> None:
+        self.text, self.arguments, self.values = text, tuple(arguments), values
+        super().__init__(self.spelled(""))
+
+    def spelled(self, prefix: str) -> str:
+        """The message, with ``prefix`` before the name of each argument."""
+        return self.text.format(**{name: f"{prefix}{name}" for name in self.arguments}, **self.values)
+
+
 class InternalError(IdentifyError):
     """A check that the package makes of its own results has failed: the fault is not in the input, and no result is returned."""
 

@@ -43,13 +43,15 @@ def main() -> None:
 
 def _message_and_status(error: Exception) -> tuple[str, int]:
     """The message for an error of the user, and the exit status; any other error is raised again."""
-    from identify.base.errors import IdentifyError
+    from identify.base.errors import IdentifyError, MissingArgumentError
     from identify.recovery.solution import RecoveryError
 
     if isinstance(error, RecoveryError):
         return f"not recovered: {error}", 1
     if isinstance(error, OutOfTimeError):
         return f"out of time: {error}; a larger --budget makes room for it", 1
+    if isinstance(error, MissingArgumentError):
+        return error.spelled("--"), 2
     if isinstance(error, (ValueError, TypeError)):
         return str(error), 2
     if isinstance(error, OSError):

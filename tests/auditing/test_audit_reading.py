@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from support.command_line import run
 
+import identify as idf
 from identify.auditing.reading import read
+from identify.base.errors import MissingArgumentError
 from identify.checkpoints import ProblemFileError
 from identify.planting.configuration import Configuration
 
@@ -65,3 +67,24 @@ def test_one_refusal_asks_for_all_that_is_missing(given, asks):
     with pytest.raises(ValueError, match="activation: .* give the one it was trained with") as refusal:
         read(LAYERS, **given)
     assert str(refusal.value).endswith("; and data, gradient, initial or regime, for the equation") == asks
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ("data", "gradient", "initial", "regime")),
+        (["-a", "relu"], ("data", "gradient", "initial", "regime")),
+        (["-a", "relu", "--regime", "lazy"], ("initial", "regime")),
+        (["-a", "relu", "--regime", "gradient"], ("gradient", "regime")),
+    ],
+)
+def test_what_is_missing_is_named_as_an_option_or_as_an_argument(options, names, monkeypatch, capsys, tmp_path):
+    path = tmp_path / "{data}.npz"  # braces in a name are no fields
+    np.savez(path, **LAYERS)
+    status, _, err = run(monkeypatch, capsys, "audit", path, *options)
+    assert status == 2 and all(f"--{name}" in err for name in names)
+    regime = options[3] if len(options) > 2 else None
+    with pytest.raises(MissingArgumentError) as refusal:
+        idf.audit(path, activation="relu" if options else None, regime=regime)
+    said = str(refusal.value)
+    assert "--" not in said and all(name in said for name in names) and (regime or "{data}.npz" in said)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import identify as idf
-from identify.base.errors import InternalError, UnknownNameError, WrongTypeError
+from identify.base.errors import InternalError, MissingArgumentError, UnknownNameError, WrongTypeError
 from identify.base.extras import MissingExtraError
 from identify.symbolic.msolve import SolveLimitError
 
@@ -120,6 +120,7 @@ def test_time_outs_are_no_value_errors():
         UnknownNameError("curve", "nose", ["noise"]),
         idf.UnknownTheoremError("theorem", "kruskall", ["kruskal"]),
         InternalError("a proof and a witness"),
+        MissingArgumentError("{model}: give {data}", ("data",), model="m"),
         MissingExtraError("msgpack", "reading a file"),
         idf.TooLargeError("a matrix", 2**40, 2**30),
         idf.PlantingError("width: 9 neurons asked for", 7),
