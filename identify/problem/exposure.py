@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import textwrap
 from collections.abc import Mapping
@@ -136,7 +135,8 @@ QUANTITIES = ("count", "labels", "row_space", "features", "samples")
 """The quantities of a row, in the order of the table."""
 _NAME, _BRIEF = 48, 12
 """Letters for the name of a set of layers, and sets, in the short form."""
-_HEADS = {"count": "number of samples", "labels": "labels", "row_space": "span of samples", "features": "features", "samples": "samples"}
+HEADS = {"count": "number of samples", "labels": "labels", "row_space": "span of samples", "features": "features", "samples": "samples"}
+"""Heads of the columns of a table."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class Exposure:
         for row in self.rows:
             out += ["", f"{row.name} ({row.observed})"]
             for name, finding in row.findings().items():
-                out += textwrap.wrap(f"{_HEADS[name]}: {finding.explain()}", width, initial_indent="  ", subsequent_indent="    ")
+                out += textwrap.wrap(f"{HEADS[name]}: {finding.explain()}", width, initial_indent="  ", subsequent_indent="    ")
             for method in dict.fromkeys((row.features.method, row.samples.method)):
                 if method is not None:
                     out += textwrap.wrap(f"recover: {method}", width, initial_indent="    ", subsequent_indent="    ")
@@ -257,7 +257,7 @@ class Exposure:
 
     def to_markdown(self) -> str:
         """The table of words."""
-        head = ["observed", *_HEADS.values(), "samples: for which n"]
+        head = ["observed", *HEADS.values(), "samples: for which n"]
         lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
         for row in self.rows:
             cells = [f"{row.name}: {row.observed}", *(finding.status.word for finding in row.findings().values()), row.limits() or "–"]
@@ -277,14 +277,9 @@ class Exposure:
         return f"{self.headline}\n\n{self.to_markdown()}"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(text)}</th>" for text in ("observed", *_HEADS.values(), "samples: for which n"))
-        body = ""
-        for row in self.rows:
-            cells = f"<td>{html.escape(row.name)}: {html.escape(row.observed)}</td>"
-            for finding in row.findings().values():
-                cells += f'<td title="{html.escape(finding.explain(), quote=True)}">{finding.status.word}</td>'
-            body += f"<tr>{cells}<td>{html.escape(row.limits() or '–')}</td></tr>"
-        return f"<p>{html.escape(self.headline)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        from identify.report.notebook import of_exposure
+
+        return of_exposure(self)
 
     def __str__(self) -> str:
         return self.explain()

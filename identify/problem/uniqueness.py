@@ -182,6 +182,11 @@ class Uniqueness:
             **jsonable(self.numbers),
         }
 
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_uniqueness
+
+        return of_uniqueness(self)
+
     def __str__(self) -> str:
         return self.explain()
 

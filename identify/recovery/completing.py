@@ -74,6 +74,11 @@ class Completion:
         """The pair that :meth:`KKTSystem.gradient` takes for a layer."""
         return self.W if self.bias is None else (self.W, self.bias)
 
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_completion
+
+        return of_completion(self)
+
     def __repr__(self) -> str:
         return f"Completion(rank {self.rank}, {self.filled} entries filled in, held-out error {self.held_out:.1e}, rate {self.rate:.2f})"
 

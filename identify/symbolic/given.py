@@ -60,8 +60,18 @@ class Roots(SolutionSet):
         """Every real solution in double precision."""
         return tuple({name: float((low + high) / 2) for name, (low, high) in box.items()} for box in self.real)
 
+    @property
+    def counted(self) -> str:
+        """The number of solutions in words."""
+        return self._counted(f"{len(self.real)} real")
+
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_roots
+
+        return of_roots(self)
+
     def __repr__(self) -> str:
-        return f"Roots({self._counted(f'{len(self.real)} real')}; {self._effort})"
+        return f"Roots({self.counted}; {self._effort})"
 
 
 class GivenSystem(SymbolicSystem):

@@ -51,7 +51,7 @@ class SolutionSet:
             return f"no solution{ROUNDED * self.is_rounded}"
         if self.dimension > 0:
             return f"dimension {self.dimension}, infinitely many solutions"
-        return f"{self.degree} complex solutions, {real}"
+        return f"{self.degree} complex solution{'s' * (self.degree != 1)}, {real}"
 
     @property
     def _effort(self) -> str:

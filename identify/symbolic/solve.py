@@ -106,9 +106,18 @@ class Solution(SolutionSet):
         """X and c of every real solution, in double precision."""
         return tuple(solution.midpoint for solution in self.real)
 
+    @property
+    def counted(self) -> str:
+        """The number of solutions in words."""
+        return self._counted(f"{len(self.real)} real in {self.n_orbits} orbit{'s' * (self.n_orbits != 1)}")
+
+    def _repr_html_(self) -> str:
+        from identify.report.notebook import of_solution
+
+        return of_solution(self)
+
     def __repr__(self) -> str:
-        counted = self._counted(f"{len(self.real)} real in {self.n_orbits} orbit{'s' * (self.n_orbits != 1)}")
-        return f"Solution({counted}{', modulo scale' * (self.gauge is not None)}; {self._effort})"
+        return f"Solution({self.counted}{', modulo scale' * (self.gauge is not None)}; {self._effort})"
 
 
 def gauge_equations(system: PolynomialSystem, seed: int = 0) -> tuple[Expr, ...]:
