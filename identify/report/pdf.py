@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 WRITING = "writing a PDF"
 MARGIN, TALLEST = 16.0, 105.0
 """Millimetres: around a sheet of A4, and of a picture."""
+HEADING = 24.0
+"""Millimetres that a heading and the first lines below it take, at most."""
 BODY, SMALL = 9.5, 8.0
 """Points."""
 INK, MUTED, RULE = (28, 30, 32), (86, 92, 98), (200, 201, 196)
@@ -88,7 +90,7 @@ def write_pdf(path: str | Path, sections: Sequence[Section], *, title: str, answ
             paper.paragraph(text, size=BODY + 1)
         for number, section in enumerate(sections):
             if section.is_folded and not (number and sections[number - 1].is_folded):
-                paper.heading("Details", 1)
+                paper.heading("Details", 1, below=HEADING)  # the title of the first detail follows at once
             _section(paper, section)
         reports = [section.report for section in sections if section.report is not None]
         if reports:
@@ -102,7 +104,9 @@ def write_pdf(path: str | Path, sections: Sequence[Section], *, title: str, answ
 
 
 def _section(paper: _Paper, section: Section) -> None:
-    paper.heading(section.title, 2 if section.is_folded else 1)
+    begins_with_picture = bool(section.pictures) and not section.lead and section.report is None and section.uniqueness is None
+    below = paper.height_of(section.pictures[0]) if begins_with_picture else 0.0
+    paper.heading(section.title, 2 if section.is_folded else 1, below=below)
     for text in section.lead.split("\n\n"):
         paper.paragraph(text.strip())
     if section.report is not None:
@@ -197,10 +201,13 @@ class _Paper:
         for font in self._fonts:
             font.ttfont.close()
 
-    def heading(self, text: str, level: int) -> None:
-        """The title of the file (0), of a part (1) or of a detail (2): also a bookmark, and never the last line of a sheet."""
+    def heading(self, text: str, level: int, *, below: float = 0.0) -> None:
+        """The title of the file (0), of a part (1) or of a detail (2): also a bookmark, and never the last line of a sheet.
+
+        ``below`` is the height that has to fit on the same sheet besides some lines, in millimetres.
+        """
         self._font("B", (15.0, 12.0, 10.0)[level], INK)
-        self._room(24)
+        self._room(HEADING + below)
         if level == 1:
             self.pdf.ln(3)
             self.pdf.set_draw_color(*RULE)
@@ -250,11 +257,15 @@ class _Paper:
             self._write(f"{name.replace('_', ' ')}: {show(value)}")
         self.pdf.ln(1.5)
 
+    def height_of(self, picture: Picture) -> float:
+        """Millimetres: as wide as the sheet, but not taller than :data:`TALLEST`."""
+        across, down = picture.size
+        return min(self.pdf.epw * down / across, TALLEST)
+
     def picture(self, picture: Picture) -> None:
         """With its caption below, on the same sheet."""
-        across, down = picture.size
-        width = min(self.pdf.epw, TALLEST * across / down)
-        height = width * down / across
+        height = self.height_of(picture)
+        width = height * picture.size[0] / picture.size[1]
         self._room(height + 16)
         left = MARGIN + (self.pdf.epw - width) / 2
         self.pdf.image(io.BytesIO(picture.png), left, self.pdf.y, width, height, alt_text=self._known(picture.alt))

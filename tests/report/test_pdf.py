@@ -69,6 +69,22 @@ def test_what_it_says_can_be_searched(sheets, sections, reports):
     assert all(f"{number} / {len(sheets)}" in sheet.extract_text() for number, sheet in enumerate(sheets, 1))
 
 
+def test_no_heading_is_the_last_line_of_a_sheet(tmp_path):
+    """However full the sheet before is: the heading "Details" stands with the first detail, and a title with its picture."""
+    shown = Picture("An image", plots.compare(None, np.eye(9)[:1]), "an image", "of nine points")
+    for lines in range(30, 60):
+        parts = [
+            Section("Part", "\n\n".join(["A line."] * lines)),
+            Section("Shown", "", pictures=(shown,)),
+            Section("Many", "\n\n".join(["A line."] * lines)),
+            Section("Folded", "Text of it.", is_folded=True),
+        ]
+        path = write_pdf(tmp_path / "one.pdf", parts, title="T", answer=Answer("PROVED UNIQUE", idf.Verdict.UNIQUE, ("One.",)))
+        texts = [sheet.extract_text() for sheet in pypdf.PdfReader(path).pages]
+        for heading, following in (("Shown", "An image. "), ("Details", "Text of it.")):
+            assert [heading in text for text in texts] == [following in text for text in texts], lines
+
+
 def test_tables_repeat_their_heads(sheets):
     assert sum("column" in sheet.extract_text() and "row" in sheet.extract_text() for sheet in sheets) >= 2
 
