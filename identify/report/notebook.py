@@ -90,7 +90,7 @@ def of_roots(found: Roots) -> str:
 
 def of_exposure(found: Exposure) -> str:
     """What each set of observed layers determines."""
-    rows = (
+    rows: Iterable[Sequence[str | tuple[str, str]]] = (
         (
             f"{row.name}: {row.observed}",
             *((finding.status.word, finding.explain()) for finding in row.findings().values()),
