@@ -45,7 +45,9 @@ SYMBOLIC = {
 }
 """The kinds of a SymbolicSystem and their verbs, each in a file that imports it."""
 FACADES_OF_FILES = {
+    ("problem.exposure", "report.notebook"),
     ("problem.network", "problem.models"),
+    ("problem.uniqueness", "report.notebook"),
     ("problem.verdict", "certificates.certify"),
     ("problem.verdict", "report.brief"),
     ("problem.verdict", "report.html"),
