@@ -56,10 +56,9 @@ def row_sizes(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     if ((squares > CLEARLY_ORDINARY[0]) & (squares < CLEARLY_ORDINARY[1])).all():  # one pass over them, as in :func:`size`
         return np.sqrt(squares)
     largest = np.abs(rows).max(axis=1, initial=0.0)
-    if ((largest < ORDINARY) & ((largest > 1 / ORDINARY) | (largest == 0))).all():
-        return np.linalg.norm(rows, axis=1)
     k = np.where(np.isfinite(largest), np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1], 0)
-    return scaled(np.linalg.norm(scaled(rows, -k[:, None]), axis=1), k)
+    usual = scaled(rows, -k[:, None])
+    return scaled(np.sqrt(np.einsum("ij,ij->i", usual, usual)), k)
 
 
 def relative_size(change: Float[np.ndarray, "*shape"], reference: Float[np.ndarray, "*shape"]) -> float:

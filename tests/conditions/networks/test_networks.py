@@ -341,7 +341,7 @@ class TestThresholds:
         found = idf.largest_identifiable(sizes(width=(16, 12)))
         assert found.unique == found.unique_by_separation == 10 and not found.unique_by_moments  # n + d = 16
         assert found.not_identifiable == found.locally_unique + 1 == (16 * 7 + 12 * 17 + 3 * 12) // 9 + 1
-        assert "10 by separation" in found.explain() and found.to_dict()["unique_by_separation"] == 10
+        assert "unique up to 10 samples, by separation" in found.explain() and found.to_dict()["unique_by_separation"] == 10
 
     def test_of_a_system_from_its_first_layer(self):
         system, _ = sizes(width=17, outputs=1, layers="first", activation="tanh").plant(0)
