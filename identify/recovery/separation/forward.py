@@ -144,16 +144,16 @@ class HiddenActivations:
 class HiddenTangent:
     """Jacobians of hidden activations as maps (a :class:`~identify.recovery.separation.products.Tangent`)."""
 
-    weights: Sequence[Float32[np.ndarray, "_ _"]]
-    slopes: Sequence[Float32[np.ndarray, "starts _"]]
+    weights: Sequence[Float32[Any, "_ _"]]
+    slopes: Sequence[Float32[Any, "starts _"]]
 
-    def times(self, moves: Float32[np.ndarray, "starts unknowns"]) -> list[np.ndarray]:
+    def times(self, moves: Float32[Any, "starts unknowns"]) -> list[Any]:
         out = [moves]
         for W, slope in zip(self.weights, self.slopes, strict=True):
             out.append((out[-1] @ W.T) * slope)
         return out[1:]
 
-    def transposed(self, parts: Sequence[np.ndarray]) -> Float32[np.ndarray, "starts unknowns"]:
+    def transposed(self, parts: Sequence[Any]) -> Float32[Any, "starts unknowns"]:
         back: Any = 0.0  # also where JAX traces it
         for W, slope, part in zip(reversed(self.weights), reversed(self.slopes), reversed(parts), strict=True):
             back = ((back + part) * slope) @ W

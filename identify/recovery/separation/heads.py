@@ -207,7 +207,7 @@ class _Batch:
         moves = (np.hstack([self.basis, np.zeros((len(self.basis), 1))]) if self.system.is_lifted else self.basis) @ self.right.T
         blocks = []
         for i, y in enumerate(classes):
-            g = weights[i] * signals_of(P[i][None], [y])[0]
+            g = weights[i] * signals_of(P[i][None], [int(y)])[0]
             J = -weights[i] * P[i][:, None] * (slopes - P[i] @ slopes)
             moved = J[:, None, :] * lifted[i][None, :, None] + g[:, None, None] * moves.T[None]
             blocks.append(np.concatenate([moved, (g[:, None] * lifted[i])[:, :, None]], axis=2).reshape(-1, len(self.basis) + 1))

@@ -57,17 +57,17 @@ class Smooth(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Equations:
-    """The normal equations at some points, as a map."""
+    """The normal equations at some points, as a map. Arrays are those of NumPy, or of JAX where it traces."""
 
     tangent: Tangent
-    subspaces: Sequence[Float32[np.ndarray, "_ _"]]
-    sizes: list[Float32[np.ndarray, "starts 1"]]
-    misfits: list[Float32[np.ndarray, "starts _"]]
+    subspaces: Sequence[Float32[Any, "_ _"]]
+    sizes: list[Float32[Any, "starts 1"]]
+    misfits: list[Float32[Any, "starts _"]]
     """e_l, without the row of a constant 1, which does not move."""
-    costs: list[Float32[np.ndarray, "starts 1"]]
-    slants: list[Float32[np.ndarray, "starts unknowns"]]
+    costs: list[Float32[Any, "starts 1"]]
+    slants: list[Float32[Any, "starts unknowns"]]
     """q_l."""
-    gradient: Float32[np.ndarray, "starts unknowns"]
+    gradient: Float32[Any, "starts unknowns"]
 
     @classmethod
     def of(cls, images: Smooth, subspaces: Sequence[np.ndarray], at: Position) -> Equations:
@@ -88,7 +88,7 @@ class Equations:
         own = [e[:, :count].astype(kind) for e, count in zip(misfits, rows, strict=True)]
         return cls(tangent, subspaces, single[0], own, single[1], slants, gradient.astype(kind))
 
-    def times(self, moves: Float32[np.ndarray, "starts unknowns"]) -> Float32[np.ndarray, "starts unknowns"]:
+    def times(self, moves: Float32[Any, "starts unknowns"]) -> Float32[Any, "starts unknowns"]:
         """J_F^T J_F times one vector for each point."""
         parts, rest = [], 0 * moves
         for t, R, size, e, cost, q in zip(
