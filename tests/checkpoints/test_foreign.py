@@ -67,6 +67,7 @@ def test_keras(here, name, head):
     assert "Keras" in caught.value.reason and "model.get_weights()" in caught.value.advice
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # files of older versions are what is tested
 def test_a_program_of_pytorch(here):
     torch = pytest.importorskip("torch")
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
