@@ -69,7 +69,7 @@ def without_deflation(cell: Cell, given: Instance) -> Answer:
 
 @contextmanager
 def undeflated() -> Iterator[None]:
-    """Forward separation that searches the spaces of all samples when some are known; what it finds again is no new sample."""
+    """Forward separation that searches the spaces of all samples when some are known. Samples that it finds again do not count."""
 
     def known(own: Peeling) -> tuple[np.ndarray, np.ndarray]:
         none = own.subspaces[0].avoid[:0]

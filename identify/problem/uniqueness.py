@@ -168,7 +168,7 @@ class Uniqueness:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether the number of samples was not given, and the target does not show that there are no more."""
+        """Whether there may be more samples: their number was not given, and the target has full rank."""
         return "at_least" in self.numbers
 
     def to_dict(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_one_refusal_asks_for_all_that_is_missing(given, asks):
     ],
 )
 def test_what_is_missing_is_named_as_an_option_or_as_an_argument(options, names, monkeypatch, capsys, tmp_path):
-    path = tmp_path / "{data}.npz"  # braces in a name are no fields
+    path = tmp_path / "{data}.npz"  # braces in a name do not stand for values
     np.savez(path, **LAYERS)
     status, _, err = run(monkeypatch, capsys, "audit", path, *options)
     assert status == 2 and all(f"--{name}" in err for name in names)

@@ -60,7 +60,7 @@ class Along:
         return cls(training, path, rows, profiles)
 
     def solve(self, eta: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n r"]:
-        """Coordinates after Gauss-Newton steps; not finite if the path runs away from the data, so that there is no step."""
+        """Coordinates after Gauss-Newton steps; not finite if the path runs away from the data."""
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(INNER):
                 eta = eta + self._step(eta) @ self.training.basis.T
