@@ -18,7 +18,7 @@ from itertools import product as iterated
 from math import comb
 from typing import Any
 
-from flint import fmpq_mat, nmod_mat
+from flint import fmpq_mat, nmod, nmod_mat
 
 from identify.base.limits import refuse_when_spent
 
@@ -82,7 +82,7 @@ def reduced(germ: Germ, q: int) -> dict[Exponents, int] | None:
     for e, value in germ.items():
         if not int(value.q) % q:
             return None
-        found[e] = int(value.p) * pow(int(value.q), -1, q) % q
+        found[e] = int(nmod(value, q))
     return {e: value for e, value in found.items() if value}
 
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from identify.exact.modular import rank
+from identify.exact.modular import fraction_residues, rank
 from identify.exact.pieces import Pieces
 from identify.exact.updates import rational, rationals
 from identify.problem.network import Network
@@ -97,8 +97,7 @@ def _is_excluded(slopes: list[fmpq], columns: list[list[fmpq]], signal: list[fmp
 
 def _rank(rows: list[list[fmpq]], q: int) -> int:
     """Modulo q: no more than over the rationals."""
-    table = np.array([[int(v.p) * pow(int(v.q), -1, q) % q for v in row] for row in rows], dtype=np.int64)
-    return rank(table, q)
+    return rank(fraction_residues(rows, q), q)
 
 
 def _fraction(value: fmpq) -> Fraction:

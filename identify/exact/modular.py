@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from flint import fmpz
+from flint import fmpq, fmpz, nmod
 from jaxtyping import Float, Int
 
 from identify.base.limits import refuse_above, refuse_late, refuse_when_spent
@@ -87,6 +87,17 @@ def residue(value: Fraction, q: int) -> int:
     if value.denominator % q == 0:
         raise ZeroDivisionError(f"{q} divides the denominator of {value}")
     return value.numerator * pow(value.denominator, -1, q) % q
+
+
+def fraction_residues(rows: Sequence[Sequence[fmpq]], q: int) -> Int[np.ndarray, "rows columns"]:
+    """Fractions of python-flint modulo a prime.
+
+    Raises
+    ------
+    ZeroDivisionError
+        When the prime divides a denominator.
+    """
+    return np.array([[int(nmod(v, q)) for v in row] for row in rows], dtype=np.int64)
 
 
 def multiply(A: Int[np.ndarray, "r k"], B: Int[np.ndarray, "k c"], q: int) -> Int[np.ndarray, "r c"]:

@@ -6,7 +6,7 @@ import numpy as np
 from flint import fmpq, fmpq_mat
 
 from identify.base.limits import is_affordable
-from identify.exact.modular import pivots, random_prime, rank
+from identify.exact.modular import fraction_residues, pivots, random_prime, rank
 
 SOLVE_SECONDS = 2.7e-10
 """Of one solution over the rationals, for each bit of the entries and each cube of the rank (measured up to rank 368)."""
@@ -57,4 +57,4 @@ def rank_modulo_prime(rows: list[list[fmpq]], seed: int) -> int:
 
 def _modulo_prime(rows: list[list[fmpq]], seed: int) -> tuple[np.ndarray, int]:
     q = random_prime(np.random.default_rng([seed, 0x14]))
-    return np.array([[int(v.p) * pow(int(v.q), -1, q) % q if v else 0 for v in row] for row in rows], dtype=np.int64), q
+    return fraction_residues(rows, q), q

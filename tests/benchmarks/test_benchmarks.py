@@ -66,6 +66,7 @@ def run(monkeypatch, capsys):
     return started
 
 
+@alone
 def test_check(run):
     out = run(BENCHMARKS / "check.py", "--quick")
     ranks = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| (8, 8, 16)")]

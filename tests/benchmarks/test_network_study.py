@@ -24,7 +24,7 @@ from soundness_study import analytic, hidden, piecewise  # noqa: E402
 from soundness_study.networks import GENERIC, REFUSED, Truth, ask, class_table, contradiction, contradictions, verdict_table  # noqa: E402
 from soundness_study.verdicts import FAILED  # noqa: E402
 
-SLICE = 24
+SLICE = 16
 HIDDEN = 24
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from support.marks import alone
 
 import identify as idf
 from identify import attacks
@@ -94,6 +95,7 @@ class TestTheBenchmark:
         monkeypatch.syspath_prepend(str(BENCHMARKS))
         return __import__("soak")
 
+    @alone
     def test_a_slice(self, tmp_path):
         command = [
             sys.executable,

@@ -13,6 +13,7 @@ import pytest
 from flint import arb, ctx
 from support.activations import ANALYTIC, PIECEWISE, REFERENCE
 from support.command_line import run
+from support.marks import slow
 from support.tampering import leaves, replaced
 
 import identify as idf
@@ -528,16 +529,17 @@ def is_a_choice(path) -> bool:
 
 
 class TestTampering:
+    @pytest.mark.parametrize("every", [3, slow(1)])
     @pytest.mark.parametrize("name", CASES)
-    def test_any_change_shows(self, name):
+    def test_any_change_shows(self, name, every):
         """Without new hashes every change is refused. With all hashes new, what is accepted is another true statement, or another
-        proof of the same."""
+        proof of the same. A third of the leaves, another third of the next certificate; all if slow tests are run."""
         original, rng, confirmed = content(name), np.random.default_rng(0), {}
-        every = list(leaves(original))
-        numbers = [leaf for leaf in every if leaf[0][0] in ("numbers", "point") and isinstance(leaf[1], str)]
-        chosen = [leaf for leaf in every if leaf not in numbers]
+        found = list(leaves(original))
+        numbers = [leaf for leaf in found if leaf[0][0] in ("numbers", "point") and isinstance(leaf[1], str)]
+        chosen = [leaf for leaf in found if leaf not in numbers]
         chosen += [numbers[k] for k in rng.choice(len(numbers), min(len(numbers), 12), replace=False)] if numbers else []
-        for turn, (path, value) in enumerate(chosen):
+        for turn, (path, value) in list(enumerate(chosen))[list(CASES).index(name) % every :: every]:
             others = changes(path, value)
             for other in [others[turn % len(others)]] if path[0] == "numbers" or is_a_choice(path) else others:  # one kind each, in turn
                 changed = replaced(original, path, other)
@@ -929,7 +931,7 @@ def random_case(seed: int) -> list[idf.Report]:
     return [idf.check(planted, data=(X, c)), idf.check(planted, samples=n)]
 
 
-@pytest.mark.parametrize("seed", range(90))
+@pytest.mark.parametrize("seed", [*range(45), *map(slow, range(45, 90))])
 def test_of_random_networks(seed):
     """Two derivations of every verdict: what the conditions prove the checker accepts, or the error says why it cannot."""
     for judged in random_case(seed):

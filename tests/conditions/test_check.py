@@ -9,6 +9,7 @@ import pytest
 from flint import nmod_mat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.marks import slow
 from support.oracles import exact_target, random_network, system_of
 from support.zoo import ISOLATED, MAX_MARGIN_WIDTHS, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE
 
@@ -40,7 +41,7 @@ def size(d: int, n: int, m: int, activation: str = CUBIC, **options) -> Configur
 
 class TestTruthTable:
     @pytest.mark.parametrize("known", TRUTH_TABLE, ids=str)
-    @pytest.mark.parametrize("seed", [0, 1])
+    @pytest.mark.parametrize("seed", [0, slow(1)])
     def test_never_contradicted(self, known, seed):
         system, truth = known.configuration.plant(seed)
         n = known.size[1]

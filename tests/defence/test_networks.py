@@ -236,6 +236,7 @@ class TestResults:
         assert Calibration.of([0.5, 1.0], 3).kind is Calibration.of([], 3).kind is Prediction.MISSED
         assert Calibration.of([]).kind is Prediction.NOTHING_RECOVERED
 
+    @pytest.mark.slow
     def test_the_same_seed_gives_the_same_text(self):
         options: dict = {"noise": (1e-6,), "dp_sgd": (1e-4,), "formats": ("int8",)}
         assert asked(CONFIG, **options).to_json() == asked(CONFIG, **options).to_json()

@@ -41,7 +41,7 @@ class TestStatus:
         ("config", "seed"),
         [
             (size(1, 2, 4, "1 + z + z^2 + z^3 + z^4", layers="second"), 0),
-            (size(3, 2, 4, "1 + z + z^2", outputs=2, layers="first"), 1),
+            slow(size(3, 2, 4, "1 + z + z^2", outputs=2, layers="first"), 1),
         ],
         ids=str,
     )
@@ -76,12 +76,17 @@ class TestStatus:
         assert idf.recover(size(5, 4, 12).plant(0)[0]).uniqueness.is_proved
 
     def test_isolation_is_no_proof_of_uniqueness(self, monkeypatch):
-        """A proof for the recovered numbers alone: evidence when enough starts end at the same data, and unknown before."""
+        """A proof for the recovered numbers alone."""
         monkeypatch.setattr(judging, "SECONDS", 60.0)  # a second of a busy processor is too short
         system, _ = size(5, 4, 6).plant(0)
         few = idf.recover(system, samples=4).uniqueness
         assert few.status is UniquenessStatus.UNKNOWN and few.reason is UniquenessReason.EXACT_ONLY and few.scope is None
         assert few.numbers["condition"] in ("macaulay", "completion") and few.numbers["condition"] in str(few)
+
+    @pytest.mark.slow
+    def test_isolated_data_at_which_all_starts_end(self, monkeypatch):
+        monkeypatch.setattr(judging, "SECONDS", 60.0)
+        system, _ = size(5, 4, 6).plant(0)
         found = idf.recover(system, samples=4, method="birth", starts=32)
         assert found.evidence["uniqueness"]["converged"] >= 10
         assert found.uniqueness.status is UniquenessStatus.EVIDENCE and found.uniqueness.reason is UniquenessReason.ONE_SOLUTION
@@ -158,7 +163,7 @@ class TestNumberOfSamples:
             assert found.n_samples == 3 and np.abs(found.match(X, [1.0, -0.7, 0.5]).X - X).max() < 1e-12
             assert found.uniqueness.is_proved
 
-    @pytest.mark.parametrize(("kind", "seed"), [("multiple", 0), slow("multiple", 1), ("sum", 0)])
+    @pytest.mark.parametrize(("kind", "seed"), [("multiple", 0), slow("multiple", 1), slow("sum", 0)])
     def test_dependent_samples(self, kind, seed):
         """Rank three, four samples: three do not solve the equations, and are not accepted."""
         system, X, c = dependent(kind, seed)

@@ -25,7 +25,7 @@ from itertools import pairwise, product
 from math import factorial, log2
 
 import numpy as np
-from flint import fmpq, fmpq_mat
+from flint import fmpq, fmpq_mat, nmod
 
 from identify.base.limits import refuse_when_spent
 from identify.conditions.networks.question import NetworkQuestion
@@ -156,7 +156,7 @@ class _Search:
         return cls(question, (X, c), W, A, target, first, second, slopes, heard, q, of_kinks)
 
     def residue(self, value: fmpq) -> int:
-        return int(value.p) * pow(int(value.q), -1, self.q) % self.q
+        return int(nmod(value, self.q))
 
     def solutions(self, k: int) -> Iterator[Atoms | None]:
         """Every data set of k samples with this update, some more than once; None for a choice of slopes that leaves one open."""

@@ -30,7 +30,7 @@ from identify.conditions.networks.enumeration import MOST_NODES, Choice, choices
 from identify.conditions.networks.quadrics import Equations
 from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.rulings import names, written
-from identify.exact.modular import multiply, random_prime, residue
+from identify.exact.modular import fraction_residues, multiply, random_prime, residue
 from identify.exact.rational_kernel import kernel_vectors
 from identify.exact.sides import Side, is_empty
 from identify.exact.updates import Rationals, exact_updates, rational, rationals
@@ -91,7 +91,7 @@ def realisation(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
         return _condition(None, "not decided by signs: multipliers, or scales of single samples, stay open", {}, Arithmetic.NONE), None
     q = random_prime(np.random.default_rng([question.seed, 0xE9]))
     exact = _Exact.of(question, each)
-    F, G = (_residues(part, q) for part in (exact.F, exact.G))
+    F, G = (fraction_residues(part, q) for part in (exact.F, exact.G))
     found = lines_of(F, G, each, q)
     if found is None:
         return _condition(None, "not decided by signs: a choice of slopes leaves more than a line", {}, Arithmetic.NONE), None
@@ -323,10 +323,6 @@ class _Exact:
             if self.column(self.before(x), [t * r for r in weighted]) == wanted:
                 found.append((x, [t * v for v in line.other]))
         return found
-
-
-def _residues(rows: Rationals, q: int) -> np.ndarray:
-    return np.array([[int(v.p) * pow(int(v.q), -1, q) % q for v in row] for row in rows], dtype=np.int64)
 
 
 def _turned(rows: Rationals) -> Rationals:

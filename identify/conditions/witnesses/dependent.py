@@ -21,7 +21,7 @@ from identify.conditions.witnesses.equations import rational, rationals
 from identify.conditions.witnesses.families import change_of_target
 from identify.exact.elimination import to_flint, to_numpy
 from identify.exact.instance import Residues
-from identify.exact.modular import certified_rank, multiply, pivots
+from identify.exact.modular import certified_rank, fraction_residues, multiply, pivots
 from identify.problem.activation import horner
 from identify.problem.gradients import flatten, weighted_gradients
 from identify.problem.verdict import Witness
@@ -126,8 +126,7 @@ def _solved(vectors: list[np.ndarray], q: int) -> tuple[fmpq, ...] | None:
     if not others:
         return (fmpq(1),) if not last.any() else None
     table = np.array(others, dtype=object)
-    modular = np.array([[int(v.p) * pow(int(v.q), -1, q) % q for v in vector] for vector in others], dtype=np.int64)
-    rows, _ = pivots(np.ascontiguousarray(modular.T), q)
+    rows, _ = pivots(np.ascontiguousarray(fraction_residues([vector.tolist() for vector in others], q).T), q)
     if len(rows) < len(others):
         return None
     left = fmpq_mat(len(rows), len(others), [v for row in rows for v in table[:, row].tolist()])

@@ -16,6 +16,7 @@ coordinates, with classes that the signals of the present features suggest.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -214,7 +215,10 @@ class _Batch:
         return np.hstack(blocks)
 
     def descend(self, values: np.ndarray, classes: np.ndarray, steps: int = STEPS) -> tuple[np.ndarray, float, np.ndarray]:
-        """Where least squares end, the misfit relative to the update, and the Jacobian there."""
+        """The best point of a descent by least squares, the misfit relative to the update, and the Jacobian there.
+
+        The best point seen, not the last one: MINPACK may end at numbers that are not finite.
+        """
         size = float(np.linalg.norm(self.system.update))
         least, best = np.inf, values
 
@@ -227,16 +231,14 @@ class _Batch:
                 raise _SpentError
             return missed
 
-        try:
-            ended = scipy.optimize.least_squares(
+        with suppress(_SpentError):
+            scipy.optimize.least_squares(
                 misfit,
                 values,
                 jac=lambda v: self.jacobian(v, classes) / size,
                 method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=steps,
             )  # fmt: skip
-        except _SpentError:
-            return best, least, self.jacobian(best, classes) / size
-        return ended.x, float(np.linalg.norm(ended.fun)), ended.jac
+        return best, least, self.jacobian(best, classes) / size
 
     def better_classes(self, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Those that signals of the present features suggest: minus the softmax they have everywhere else."""
@@ -356,6 +358,8 @@ def _together(batch: _Batch, search: _Search, clock: Clock) -> tuple[_Solved, Un
         classes = _drawn_classes(batch, values, n, rng)
         for _ in range(4):
             found = _descended(batch, values, classes)
+            if not np.isfinite(found.misfit):
+                break
             better = batch.better_classes(found.values, classes)
             if np.array_equal(better, classes):
                 break
@@ -439,6 +443,8 @@ def _bars(batch: _Batch, space: Subspace, found: _Solved, H: np.ndarray) -> Floa
     system, n = batch.system, len(H)
     size = float(np.linalg.norm(system.update))
     entry = float(np.sqrt(np.mean(space.spread**2))) / size
+    if not np.isfinite(found.jacobian).all():
+        return np.full(n, np.inf)
     values = np.linalg.svd(found.jacobian, compute_uv=False)
     if not values[-1] > np.finfo(float).eps * values[0] * len(values):
         return np.full(n, np.inf)

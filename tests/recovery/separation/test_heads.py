@@ -50,7 +50,7 @@ def test_features_and_classes_come_back(n, options, status):
         assert found.uniqueness.status is status
     else:  # at the border its search may miss one, with other versions of SciPy; then all samples together have equations to spare
         assert status is UniquenessStatus.UNKNOWN and found.method == "softmax, all samples together"
-        assert found.uniqueness.reason is UniquenessReason.ONE_SOLUTION
+        assert found.uniqueness.reason in (UniquenessReason.ONE_SOLUTION, UniquenessReason.FEW_STARTS)
     assert found.relative_error_bars.max() < 1e-11
 
 
