@@ -120,7 +120,7 @@ def equations(work: Work) -> None:
         Finding(
             "equations",
             "What is the network, and which equation?",
-            f"{subject.describe()}; regime {work.regime}",
+            subject.describe(),
             "this network",
             Basis.GIVEN,
             tuple(details),
@@ -189,7 +189,7 @@ def approximation(work: Work) -> None:
             "approximation",
             "How close is a polynomial network?",
             f"{subject.activation} and a polynomial of degree {best.degree} differ by at most {show(deviation)} for |z| ≤ {reach}",
-            f"the interval: {known}; a polynomial network is another network than this one",
+            f"the first layer, on an interval ({known}); a polynomial network is another network than this one",
             Basis.FLOAT,
             (
                 *kink,

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures
+from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures, symmetries
 from identify.auditing.work import Work
 from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
@@ -79,7 +79,7 @@ def _finding(work: Work, found: Recovery, system: KKTSystem) -> Finding:
     observed = ", ".join(system.parts)
     subject, ranks = work.subject, found.evidence["ranks"]
     wanted = found.evidence["separation"]["samples"]
-    answer = f"{len(found.X)} of {wanted} samples behind the update, by {found.method}; residual {show(found.residual)}"
+    answer = f"{len(found.X)} of {wanted} samples behind the update were recovered, by {found.method}; residual {show(found.residual)}"
     values = {"method": found.method, "ranks": ranks, "samples": wanted, "found": len(found.X), "residual": found.residual}
     values |= {"error_bars": found.error_bars, "relative_error_bars": found.relative_error_bars, "X": found.X, "c": found.c}
     values |= {"uniqueness": found.uniqueness.to_dict()}
@@ -106,7 +106,7 @@ def _finding(work: Work, found: Recovery, system: KKTSystem) -> Finding:
         values["errors"] = errors
         answer += f"; beside the {len(errors)} given samples the largest relative error of {len(there)} is {show(float(there.max()))}"
     draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
-    scope = f"this network, the updates of {observed}, {found.describe()[1]}"
+    scope = f"this network, the updates of {observed}, {symmetries(found)}"
     return Finding("recovery", RECOVERY, answer, scope, Basis.OBSERVED, tuple(details), values, draw=draw)
 
 

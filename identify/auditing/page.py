@@ -6,16 +6,20 @@ No sentence is written twice: one that stands above is left out below. Pictures 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from identify.auditing.findings import PRIVACY, Finding
 from identify.auditing.result import Audit
-from identify.report.html import Answer, Picture, Section, write_sections
+from identify.report.html import Answer, Cell, Picture, Section, write_sections
+from identify.report.once import AS_ABOVE, Once
 from identify.report.pdf import require_pdf, write_pdf
 
 LONG = 24
 """Longest list of numbers on the page; longer ones are in report.json only."""
+SENTENCE = 5
+"""Words from which on a cell of a table says what details would repeat."""
 SHOWN = ("recovery", "attack")
 """Findings whose pictures come right after the answer."""
 
@@ -47,29 +51,47 @@ def _drawn(audit: Audit) -> dict[str, tuple[Picture, ...]]:
 
 def _parts(audit: Audit, drawn: dict[str, tuple[Picture, ...]]) -> tuple[Answer, list[Section]]:
     """The answer on top, and the sections below it."""
-    standing, said = audit.standing, set[str]()
-    answer = _new((*audit.sentences, audit.ended_early, f"In practice: {standing.in_practice}"), said)
+    standing, once = audit.standing, Once()
+    answer = _new((*audit.sentences, audit.ended_early, f"In practice: {standing.in_practice}"), once)
+    once.new(audit.answered)
     sections = []
-    first = tuple(picture for name in SHOWN for picture in drawn.get(name, ()))
+    first = tuple(picture for name in SHOWN for picture in _captioned(drawn.get(name, ()), once))
     if first:
         sections.append(Section("What was found", "", pictures=first))
     if "equations" in audit:
         given = audit["equations"]
         lines = (f"Threat: {audit.threat}" if audit.threat else "", given.answer, *given.details, *audit.said(given))
-        sections.append(Section("What was given and assumed", _paragraphs(_new(lines, said)), evidence=_shown(given.values)))
+        sections.append(Section("What was given and assumed", _paragraphs(_new(lines, once))))
     if "defences" in audit:
         change = audit["defences"]
-        effects = [(v["axis"], v["summary"]) for v in change.values.values() if isinstance(v, dict)]
-        lead = PRIVACY if effects else change.answer
-        table = (("what is changed", "what follows"), *effects) if effects else ()
-        sections.append(Section("What would change it", _paragraphs(_new((lead,), said)), table=table))
+        curves = {name: curve for name, curve in change.values.items() if isinstance(curve, dict)}
+        lead = PRIVACY if curves else change.answer
+        sections.append(Section("What would change it", _paragraphs(_new((lead,), once)), table=_effects(curves)))
+        for name, curve in curves.items():  # the details say it under the name of the defence
+            once.new((f"{name}: {curve['axis']}", f"{name}: {curve['summary']}"))
+        if any(curve["summary"] in change.answer for curve in curves.values()):
+            once.new((change.answer,))
     for finding in _ordered(audit):
         if finding.name == "equations":
             continue
-        pictures = () if finding.name in SHOWN else drawn[finding.name]
-        words = _paragraphs(_new(_words(finding, audit.said(finding)), said))
-        sections.append(Section(finding.question, words, finding.report, pictures, finding.table, _shown(finding.values), is_folded=True))
+        words = _new(_words(finding, audit.said(finding)), once)
+        pictures = () if finding.name in SHOWN else _captioned(drawn[finding.name], once)
+        numbers = _shown(finding.values, " ".join(words))
+        sections.append(Section(finding.question, _paragraphs(words), finding.report, pictures, finding.table, numbers, is_folded=True))
     return Answer(standing.value, standing.colours, answer), sections or [Section("Nothing was finished", "")]
+
+
+def _effects(curves: dict[str, Any]) -> tuple[tuple[Cell, ...], ...]:
+    """What is changed, and what follows; defences with the same effect in one row."""
+    changed: dict[str, list[str]] = {}
+    for curve in curves.values():
+        changed.setdefault(curve["summary"], []).append(curve["axis"])
+    return (("what is changed", "what follows"), *(("; ".join(axes), effect) for effect, axes in changed.items())) if changed else ()
+
+
+def _captioned(pictures: Iterable[Picture], once: Once) -> tuple[Picture, ...]:
+    """With the words that do not stand above."""
+    return tuple(replace(p, title=once.fresh(p.title) or AS_ABOVE.capitalize(), caption=once.fresh(p.caption)) for p in pictures)
 
 
 def _save(folder: Path, name: str, pictures: tuple[Picture, ...]) -> list[str]:
@@ -80,39 +102,39 @@ def _save(folder: Path, name: str, pictures: tuple[Picture, ...]) -> list[str]:
 
 
 def _ordered(audit: Audit) -> list[Finding]:
-    """Findings in the order of the page: hidden parts and the main verdict first."""
+    """Findings in the order of the page: hidden parts first, then whether the equation holds, and the main verdict."""
     main = audit.report
     first = [f for f in audit.findings if f.name.startswith("verdict")]
     first.sort(key=lambda f: f.report is not main)
-    first = [f for f in audit.findings if f.name == "hidden" and f.values["hides"]] + first
+    first = [f for f in audit.findings if f.name == "stationarity"] + first
+    first = [f for f in audit.findings if f.name == "hidden"] + first
     return first + [f for f in audit.findings if f not in first]
 
 
 def _words(finding: Finding, more: tuple[str, ...]) -> tuple[str, ...]:
     if finding.report is not None:  # the box below says the rest
         return tuple(text for text in finding.details if text not in (finding.report.precision, *finding.report.reasons))
-    scope = f"For {finding.scope}: {finding.basis}" if finding.scope != "–" else str(finding.basis)
-    return (finding.answer, scope, *finding.details, *more)
+    scope = f"{finding.basis}; scope: {finding.scope}" if finding.scope != "–" else str(finding.basis)
+    in_table = [cell for row in finding.table for cell in row if isinstance(cell, str) and len(cell.split()) >= SENTENCE]
+    return (finding.answer, scope, *(text for text in finding.details if not any(cell in text for cell in in_table)), *more)
 
 
-def _new(lines: Iterable[str], said: set[str]) -> tuple[str, ...]:
-    """The sentences that are not on the page yet, with a capital letter and a full stop; ``said`` grows by them."""
-    fresh = []
-    for text in lines:
-        line = f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
-        if line and line not in said:
-            said.add(line)
-            fresh.append(line)
-    return tuple(fresh)
+def _new(lines: Iterable[str], once: Once) -> tuple[str, ...]:
+    """The lines that are not on the page yet, with a capital letter and a full stop."""
+    return tuple(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in once.new(lines))
 
 
 def _paragraphs(lines: tuple[str, ...]) -> str:
     return "\n\n".join(lines)
 
 
-def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    """Values for readers: without arrays of data and tables."""
-    return {name: value for name, value in values.items() if isinstance(value, (str, int, float, bool)) or _is_short(value)}
+def _shown(values: dict[str, Any], words: str) -> dict[str, Any]:
+    """Values for readers: without arrays of data and tables, and without what the words above say."""
+    return {
+        name: value
+        for name, value in values.items()
+        if (isinstance(value, (str, int, float, bool)) or _is_short(value)) and not (isinstance(value, str) and value in words)
+    }
 
 
 def _is_short(value: Any) -> bool:

@@ -15,6 +15,7 @@ from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
 from identify.conditions.exposed import exposed
 from identify.problem.exposure import Exposed
+from identify.problem.exposure import Finding as ExposureFinding
 from identify.problem.heads import HeadSystem
 from identify.problem.partial import Sent
 from identify.problem.system import KKTSystem
@@ -74,7 +75,7 @@ def shown(work: Work) -> None:
         for word, status in (("determined", Exposed.PROVED_GENERIC), ("possible", Exposed.POSSIBLE), ("not determined", Exposed.NO))
         if (names := by_status[status])
     ]
-    details = [*(f"{WORDS[name]}: {found.explain()}" for name, found in findings.items())]
+    details = [f"{', '.join(names)}: {answer}: {reason}" for (answer, reason), names in _rows(findings).items()]
     details += [f"the samples: {row.limits()}"] if row.limits() else []
     details += ["labels and counts are those of a softmax loss; samples do not need it"] if several else []
     work.add(
@@ -88,10 +89,18 @@ def shown(work: Work) -> None:
             row.to_dict() | {"samples_assumed": n},
             table=(
                 ("quantity", "answer", "reason"),
-                *((WORDS[name], found.status.word, found.explain().partition(": ")[2]) for name, found in findings.items()),
+                *((", ".join(names), answer, reason) for (answer, reason), names in _rows(findings).items()),
             ),
         )
     )
+
+
+def _rows(findings: dict[str, ExposureFinding]) -> dict[tuple[str, str], list[str]]:
+    """Quantities by answer and reason."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for name, found in findings.items():
+        rows.setdefault((found.status.word, found.explain().partition(": ")[2]), []).append(WORDS[name])
+    return rows
 
 
 def features_seconds(work: Work) -> float:

@@ -143,19 +143,19 @@ def _measured(
         )
     work.curves[name] = made[name]
     deep = not is_polynomial(system.network)
-    said = [str(curve.advice()) for curve in work.curves.values()] if deep else _sentences(work.curves, hides=True)
-    further = [str(curve.calibration()) for curve in work.curves.values()] if deep else []
+    said = _together({other: curve.advice().text for other, curve in work.curves.items()} if deep else _summaries(work.curves, hides=True))
+    further = _together({other: str(curve.calibration()) for other, curve in work.curves.items()} if deep else {})
     work.add(
         Finding(
             "defences",
             ADVICE,
-            "; ".join(said or _sentences(work.curves, hides=False)),
+            "; ".join(said or _together(_summaries(work.curves, hides=False))),
             f"this network, {known}; verdicts exact, for the target before noise or rounding",
             Basis.FLOAT,
             (
                 *[f"{other}: {curve.axis}" for other, curve in work.curves.items() if curve.hides],
-                *_sentences(work.curves, hides=False),
-                *[f"{other}: {text}" for other, text in zip(work.curves, further, strict=False)],
+                *[f"{other}: {text}" for other, text in _summaries(work.curves, hides=False).items()],
+                *further,
                 *[f"{other}: {curve.cut}" for other, curve in work.curves.items() if curve.cut],
                 f"digits and error bars: {ESTIMATE_SCOPE}",
                 *[f"no unbiased estimator is below: {INFORMED_SCOPE}"] * deep,
@@ -174,8 +174,16 @@ def _applies(name: str, work: Work) -> bool:
     return name in ("noise", "rounding") or work.regime not in SELF_TRAINED
 
 
-def _sentences(curves: dict[str, DefenceCurve], *, hides: bool) -> list[str]:
-    return [f"{name}: {curve.summary()}" for name, curve in curves.items() if curve.hides is hides]
+def _summaries(curves: dict[str, DefenceCurve], *, hides: bool) -> dict[str, str]:
+    return {name: curve.summary() for name, curve in curves.items() if curve.hides is hides}
+
+
+def _together(texts: dict[str, str]) -> list[str]:
+    """What is said of each defence by its name; those of which the same is said together."""
+    names: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        names.setdefault(text, []).append(TITLES.get(name, name))
+    return [f"{', '.join(alike)}: {text}" for text, alike in names.items()]
 
 
 def _table(curves: dict[str, DefenceCurve]) -> tuple[tuple[Cell, ...], ...]:
@@ -198,8 +206,8 @@ def _picture(curve: DefenceCurve, known: Whose) -> Picture:
         verdict = f"Verdict without it, exact, for {about}: {curve.verdicts[0]}"
     else:
         verdict = f"Verdicts above: exact, for each network, and {known} or generic data"
-    spots = "; points: result of recover for one perturbed target" if np.isfinite(curve.observed).any() else ""
-    caption = f"{verdict}. Line and band: first-order estimates for {about}{spots}. {curve.cut}".strip()
+    spots = " Points: result of recover for one perturbed target." if np.isfinite(curve.observed).any() else ""
+    caption = f"{verdict}. Line and band: first-order estimates for {about}.{spots} {curve.cut}".strip()
     return Picture(TITLES.get(curve.name, curve.name.capitalize()), curve.plot(), f"errors of the samples against {curve.axis}", caption)
 
 

@@ -20,7 +20,7 @@ from identify.conditions.witnesses.solution_box import NotCertifiedError
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Report, Verdict
 from identify.recovery.recover import TOLERANCE, recover
-from identify.recovery.solution import RecoveryError
+from identify.recovery.solution import Recovery, RecoveryError
 from identify.report.html import Picture, show
 from identify.report.plots import MAX_SAMPLES, compare, image_shape
 
@@ -64,7 +64,9 @@ def recovery(work: Work) -> None:
     work.note_interrupt(found.evidence.get("interrupted"))
     values = {"method": found.method, "samples": len(found.X), "residual": found.residual}
     values |= {"error_bars": found.error_bars, "X": found.X, "c": found.c, "uniqueness": found.uniqueness.to_dict()}
-    answer = f"{len(found.X)} samples that solve the equations to {show(found.residual)} relative, by the method {found.method}"
+    answer = (
+        f"{len(found.X)} samples were recovered, by the method {found.method}; they solve the equations to {show(found.residual)} relative"
+    )
     if "interrupted" in found.evidence:
         work.said["recovery"] = f"cut short, {found.evidence['interrupted']}: {', '.join(found.evidence.get('left_out', ())) or 'searches'}"
     largest = float(found.error_bars.max())
@@ -81,13 +83,19 @@ def recovery(work: Work) -> None:
             "recovery",
             RECOVERY,
             answer,
-            f"{scope}, {found.describe()[1]}",
+            f"{scope}, {symmetries(found)}",
             Basis.OBSERVED,
             tuple(details),
             values,
             draw=partial(pictures, subject.mean, original, shown, errors, "recovered"),
         )
     )
+
+
+def symmetries(found: Recovery) -> str:
+    """The end of the scope of a recovery."""
+    lead = "up to " if found.uniqueness.is_supported else "whose equations have these symmetries: "
+    return lead + "; ".join(found.ambiguity.describe())
 
 
 def _standing(work: Work) -> str:
@@ -110,8 +118,10 @@ def pictures(mean, original, found, errors, word: str) -> tuple[Picture, ...]:
     png = compare(first, found[:n] + shift, errors=None if errors is None else errors[:n], shape=shape, titles=("given", word))
     kind = "images" if shape else "bars, one for each input"
     beside = f"the given samples above what was {word}" if original is not None else f"the samples that were {word}"
-    cut = f" The first {n} of {len(found)}." if n < len(found) else ""
-    return (Picture(f"{word.capitalize()} samples", png, f"{beside}, as {kind}", f"{beside[0].upper()}{beside[1:]}.{cut}"),)
+    caption = ["The given samples are above them."] * (original is not None) + [f"The first {n} of {len(found)} are shown."] * (
+        n < len(found)
+    )
+    return (Picture(f"{word.capitalize()} samples", png, f"{beside}, as {kind}", " ".join(caption)),)
 
 
 def certificate_of(name: str, work: Work) -> None:

@@ -16,6 +16,7 @@ from identify.base.options import natural
 from identify.problem.uniqueness import UniquenessStatus
 from identify.problem.verdict import Report, Verdict
 from identify.report.html import fragment
+from identify.report.once import Once
 
 if TYPE_CHECKING:
     from identify.certificates.certify import Certificate
@@ -33,6 +34,11 @@ THREATS = {
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
+
+
+def _verdict(report: Report, once: Once) -> str:
+    """The verdict, with its meaning when that is new."""
+    return ": ".join(filter(None, (report.verdict.value, once.fresh(report.verdict.meaning))))
 
 
 class Standing(StrEnum):
@@ -158,6 +164,12 @@ class Audit:
         )
 
     @property
+    def answered(self) -> tuple[str, ...]:
+        """The answers of findings that the headline holds, as the findings have them."""
+        held = (self[name].answer for name in ("hidden", "verdict", "recovery", "images", "attack") if name in self)
+        return tuple(answer for answer in held if _sentence(answer) in self.headline)
+
+    @property
     def answer(self) -> tuple[str | Report, ...]:
         """Parts of the headline: hidden parts, the report with the main verdict, its precision, the result of a run; else sentences."""
         if not self.findings:
@@ -183,6 +195,8 @@ class Audit:
         if (report is None or report.verdict is Verdict.UNDECIDED) and self.recovery.uniqueness.is_supported:
             proved = self.recovery.uniqueness.is_proved
             return f"; that these are the only ones is {'proved' if proved else 'supported by evidence, not proved'}"
+        if report is not None and report.verdict is Verdict.LOCALLY_UNIQUE and self.recovery.uniqueness.is_supported:
+            return "; nothing else was found that fits, but that there is nothing else is not proved"
         return "; these need not be the data" * (report is None or report.verdict is not Verdict.UNIQUE)
 
     @property
@@ -202,13 +216,15 @@ class Audit:
 
     def explain(self, width: int = 100) -> str:
         """The findings as text: question, answer, scope, basis."""
+        once = Once((*self.sentences, *self.answered))
         out = [f"Audit of {self.name}", *textwrap.wrap(self.headline, width)]
         out += textwrap.wrap(self.ended_early, width)
         for finding in self.findings:
             out += ["", finding.question]
-            out += textwrap.wrap(finding.answer, width, initial_indent="  ", subsequent_indent="  ")
+            for answer in once.new((finding.answer,)) if finding.report is None else (_verdict(finding.report, once),):
+                out += textwrap.wrap(answer, width, initial_indent="  ", subsequent_indent="  ")
             out += textwrap.wrap(f"[{finding.basis}] {finding.scope}", width, initial_indent="  ", subsequent_indent="    ")
-            for detail in (*finding.details, *self.said(finding)):
+            for detail in once.new((*finding.details, *self.said(finding))):
                 out += textwrap.wrap(detail, width, initial_indent="  - ", subsequent_indent="    ")
         return "\n".join(out)
 
@@ -255,13 +271,17 @@ class Audit:
 
     def _repr_html_(self) -> str:
         report = self.report
-        rows = "".join(
-            f"<li><strong>{escape(finding.question)}</strong> {escape(finding.answer)} <em>({escape(str(finding.basis))})</em></li>"
-            for finding in self.findings
-            if finding.report is None or finding.report is not report
-        )
+        once = Once(() if report is None else (report.verdict.meaning, report.precision or ""))  # the fragment says these
+        said = " ".join(once.new(part for part in self.answer if isinstance(part, str)))
+        once.new(self.answered)
+        rows = ""
+        for finding in self.findings:
+            answer = once.fresh(finding.answer) if finding.report is None else _verdict(finding.report, once)
+            if answer and (finding.report is None or finding.report is not report):
+                rows += f"<li><strong>{escape(finding.question)}</strong> {escape(answer)} <em>({escape(str(finding.basis))})</em></li>"
         return (
-            f'<div style="max-width:54rem;line-height:1.45"><p><strong>Audit of {escape(self.name)}.</strong> {escape(self.headline)}</p>'
+            f'<div style="max-width:54rem;line-height:1.45"><p><strong>Audit of {escape(self.name)}: {self.standing}.</strong> '
+            f"{escape(said)}</p>"
             + (f"<p>{escape(self.ended_early)}</p>" if self.ended_early else "")
             + ("" if report is None else fragment(report))
             + f"<ul>{rows}</ul></div>"

@@ -82,7 +82,7 @@ def equations(work: Work) -> None:
         Finding(
             "equations",
             "What is the network, and which equation?",
-            f"{subject.describe()}; {work.system.n_equations} equations in the regime {work.regime}",
+            f"{subject.describe()}; {work.system.n_equations} equations",
             "this network",
             Basis.GIVEN,
             tuple(details),

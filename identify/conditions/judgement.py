@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -222,17 +222,22 @@ def verdict_of(setting: Setting, found: dict[str, Condition]) -> tuple[Verdict, 
         return Verdict.UNIQUE, tuple(f"{c.name}: {c.statement}" for c in decisive)
     alone = ALONE if setting.scope.data == "generic data" else ALONE[1:]
     tried = [*globally, *(found[name] for name in alone if name in found)]
-    failing = tuple(
-        f"{c.name} {'is not proved' if c.holds else 'fails' if c.holds is False else 'is open'}: {c.statement}"
-        for c in tried
-        if not c.is_proved
-    )
+    failing = _open((c for c in tried if not c.is_proved), {True: ("is not proved", "are not proved")})
     for name in ISOLATING:
         if name in found and found[name].is_proved:
             return Verdict.LOCALLY_UNIQUE, (f"{name}: {found[name].statement}", *failing)
     if globally and all(c.holds for c in globally):
         failing += ("it would be UNIQUE if the assumption held; check(system, data=(X, c)) with recovered data decides without it",)
     return Verdict.UNDECIDED, failing or ("no condition could be evaluated",)
+
+
+def _open(tried: Iterable[Condition], marks: dict[bool | None, tuple[str, str]]) -> tuple[str, ...]:
+    """Why no condition decides: one line for all that say the same. ``marks`` has the words, for one and for several, if one holds."""
+    marks = marks | {False: ("fails", "fail"), None: ("is open", "are open")}
+    names: dict[tuple[bool | None, str], list[str]] = {}
+    for condition in tried:
+        names.setdefault((condition.holds, condition.statement), []).append(condition.name)
+    return tuple(f"{', '.join(alike)} {marks[holds][len(alike) > 1]}: {statement}" for (holds, statement), alike in names.items())
 
 
 def scope_by(condition: Condition, *, data_are_given: bool) -> tuple[Scope, tuple[str, ...]]:
@@ -276,8 +281,7 @@ def verdict_of_network(
     if not data_are_given and found["count"].holds is False and counts_apply:
         return Verdict.NOT_UNIQUE, Scope(scope.network, "generic data"), (f"count: {found['count'].statement}",), ()
     tried = [found[name] for name in (*SINGLE, "competitors") if name in found]
-    marks = {True: "holds", False: "fails", None: "is open"}
-    failing = tuple(f"{c.name} {marks[c.holds]}: {c.statement}" for c in tried)
+    failing = _open(tried, {True: ("holds", "hold")})
     if found["local"].is_proved:
         return Verdict.LOCALLY_UNIQUE, scope, (f"local: {found['local'].statement}", *failing), ()
     if "estimated_seconds" in found["local"].evidence:  # it might have decided

@@ -190,7 +190,8 @@ class DefenceCurve:
         if isinstance(self.levels[0], float):
             nearest = int(np.abs(np.log10(10 * errors)).argmin())
             return f"about {float(self.levels[nearest]) * HIDDEN / errors[nearest]:.1g}"
-        return next((f"{level} bits" for level, error in zip(self.levels, errors, strict=True) if error > HIDDEN), "")
+        unit = {"rounding": " bits", "weights": " bits", "steps": " steps"}.get(self.name, "")
+        return next((f"{level}{unit}" for level, error in zip(self.levels, errors, strict=True) if error > HIDDEN), "")
 
     def plot(self) -> bytes:
         """The curve as PNG bytes. Needs the ``demo`` extra; ``MissingExtraError`` without matplotlib."""

@@ -43,19 +43,24 @@ class Advice:
     levels: tuple[float | int | str, ...] = ()
 
     def __str__(self) -> str:
+        return f"{self.defence}: {self.text}"
+
+    @property
+    def text(self) -> str:
+        """What follows from it, without the name of the defence."""
         if self.kind is Advised.UNKNOWN:
-            return f"{self.defence}: not known at which level no sample is determined better than {self.error:g}: no error bars"
+            return f"not known at which level no sample is determined better than {self.error:g}: no error bars"
         if self.kind is Advised.ONE_STEP:
             return (
-                f"{self.defence}: from {self.level} on separation that takes the change for one step finds no sample better than "
+                f"from {self.level} on separation that takes the change for one step finds no sample better than "
                 f"{self.error:g}, to first order; the first layer's change holds the span of the samples exactly, and an attack that "
                 "unrolls the training does not meet this limit"
             )
         if self.kind is Advised.NEVER:
-            return f"{self.defence}: at every level some sample is determined better than {self.error:g}, to first order"
+            return f"at every level some sample is determined better than {self.error:g}, to first order"
         level = f"about {self.level:.2g}" if isinstance(self.level, float) else self.level
         where = f"with {'; '.join(map(str, self.levels))}" if self.kind is Advised.AT else f"from {level} on"
-        return f"{self.defence}: {where} no sample is determined better than {self.error:g}, to first order; this does not prove privacy"
+        return f"{where} no sample is determined better than {self.error:g}, to first order; this does not prove privacy"
 
     def to_dict(self) -> dict[str, Any]:
         """Fields and the sentence, as JSON values."""

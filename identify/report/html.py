@@ -25,6 +25,7 @@ from identify.base.extras import DRAWING, needed
 from identify.base.files import replacing
 from identify.problem.uniqueness import Uniqueness, UniquenessStatus
 from identify.problem.verdict import Condition, Report, Verdict, Witness, jsonable
+from identify.report.once import views_of, whole
 from identify.report.text import summary
 
 if TYPE_CHECKING:
@@ -228,19 +229,20 @@ def fragment(report: Report) -> str:
         body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
         return f'<table style="border-collapse:collapse;width:100%;margin:0 0 .6em">{body}</table>' if items else ""
 
-    meaning = escape(as_sentence(report.verdict.meaning)) + (report.verdict.beside_ambiguity if report.ambiguity else "")
-    precision = "" if report.precision is None else f" {escape(as_sentence(report.precision))}."
+    (view,) = views_of([Section("", "", report)])
+    assert view is not None
+    precision = f" {escape(as_sentence(view.precision))}." if view.precision else ""
     return (
         '<div style="max-width:54rem;line-height:1.45;overflow-x:auto">'
         f'<p style="margin:.4em 0"><span style="background:{BADGE[report.verdict]};color:#fff;font-weight:700;'
         'padding:.15em .6em;border-radius:.3em;white-space:nowrap;print-color-adjust:exact;-webkit-print-color-adjust:exact">'
         f"{SYMBOL[report.verdict]} {report.verdict}</span> "
         f"for {escape(str(report.scope))}.</p>"
-        f'<p style="margin:.4em 0 .8em">{meaning}.{precision}</p>'
-        + listed("Why", report.reasons)
-        + listed("Up to", report.ambiguity)
-        + table("Condition", report.conditions, condition_mark)
-        + table("Diagnostic", report.diagnostics, grade_mark)
+        f'<p style="margin:.4em 0 .8em">{escape(as_sentence(view.meaning))}.{precision}</p>'
+        + listed("Why", view.reasons)
+        + listed("Up to", view.ambiguity)
+        + table("Condition", view.conditions, condition_mark)
+        + table("Diagnostic", view.diagnostics, grade_mark)
         + "</div>"
     )
 
@@ -362,7 +364,8 @@ def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: s
         raise InputError(f"path: {path} is a folder, expected a file; pass for example {path / 'report.html'}")
     if not path.parent.is_dir():
         raise InputError(f"path: the folder {path.parent} does not exist; create it first, or pass a path in a folder that exists")
-    reports = [section.report for section in sections if section.report is not None]
+    every = [section.report for section in sections]
+    reports = [report for report in every if report is not None]
     alone = len(sections) == 1 and not fold
     answer = lead if isinstance(lead, Answer) else None
     page = _template().render(
@@ -373,6 +376,7 @@ def _write(path: str | Path, sections: Sequence[Section], *, title: str, lead: s
         answer=answer,
         main=None if isinstance(lead, Answer) else next((part for part in lead if isinstance(part, Report)), None),
         sections=sections,
+        views=views_of(sections, None if answer is None else answer.paragraphs) if fold else [whole(r) if r else None for r in every],
         judged=bool(reports),
         alone=alone,
         shared=reports[0] if reports and all(_provenance(r) == _provenance(reports[0]) for r in reports) else None,

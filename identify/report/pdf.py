@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from identify.base.errors import InputError
 from identify.base.extras import needed
 from identify.base.files import replacing
-from identify.problem.verdict import Condition, Report
+from identify.problem.verdict import Condition
 from identify.report.html import (
     BADGE,
     KNOWN,
@@ -33,6 +33,7 @@ from identify.report.html import (
     samples,
     show,
 )
+from identify.report.once import View, views_of
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -88,10 +89,10 @@ def write_pdf(path: str | Path, sections: Sequence[Section], *, title: str, answ
         paper.badge(answer.symbol, answer.badge, BADGE[answer.colours])
         for text in answer.paragraphs:
             paper.paragraph(text, size=BODY + 1)
-        for number, section in enumerate(sections):
+        for number, (section, view) in enumerate(zip(sections, views_of(sections, answer.paragraphs), strict=True)):
             if section.is_folded and not (number and sections[number - 1].is_folded):
                 paper.heading("Details", 1, below=HEADING)  # the title of the first detail follows at once
-            _section(paper, section)
+            _section(paper, section, view)
         reports = [section.report for section in sections if section.report is not None]
         if reports:
             versions = "".join(f" · {name} {version}" for name, version in reports[0].versions.items())
@@ -103,14 +104,14 @@ def write_pdf(path: str | Path, sections: Sequence[Section], *, title: str, answ
     return path
 
 
-def _section(paper: _Paper, section: Section) -> None:
+def _section(paper: _Paper, section: Section, view: View | None) -> None:
     begins_with_picture = bool(section.pictures) and not section.lead and section.report is None and section.uniqueness is None
     below = paper.height_of(section.pictures[0]) if begins_with_picture else 0.0
     paper.heading(section.title, 2 if section.is_folded else 1, below=below)
     for text in section.lead.split("\n\n"):
         paper.paragraph(text.strip())
-    if section.report is not None:
-        _verdict(paper, section.report)
+    if view is not None:
+        _verdict(paper, view)
     elif section.uniqueness is not None:
         symbol, colours = KNOWN[section.uniqueness.status]
         colour = next(BADGE[verdict] for verdict in BADGE if verdict.value.lower() == colours)
@@ -121,25 +122,25 @@ def _section(paper: _Paper, section: Section) -> None:
     if section.table:
         paper.table(section.table)
     paper.values(section.evidence)
-    if section.report is not None:
-        _reasoning(paper, section.report)
+    if view is not None:
+        _reasoning(paper, view)
 
 
-def _verdict(paper: _Paper, report: Report) -> None:
+def _verdict(paper: _Paper, report: View) -> None:
     paper.badge(SYMBOL[report.verdict], report.verdict.value, BADGE[report.verdict])
-    beside = report.verdict.beside_ambiguity if report.ambiguity else ""
-    paper.paragraph(f"For {report.scope}. {as_sentence(report.verdict.meaning)}{beside}.")
-    paper.paragraph(f"In practice: {report.verdict.in_practice}.")
-    if report.precision is not None:
-        paper.paragraph(f"{as_sentence(report.precision)}.")
+    said = [f"Scope: {report.scope}", report.meaning, report.in_practice, report.precision]
+    for text in filter(None, said):
+        paper.paragraph(f"{as_sentence(text)}.")
     paper.listed("Why", report.reasons)
     paper.listed("Up to", report.ambiguity)
 
 
-def _reasoning(paper: _Paper, report: Report) -> None:
+def _reasoning(paper: _Paper, report: View) -> None:
     """Equations, conditions, witness and what was given."""
     paper.listed("Equations", report.equations, font="mono")
     _conditions(paper, "Conditions", report.conditions, condition_mark)
+    if report.alike:
+        paper.paragraph(f"Conditions as above: {', '.join(report.alike)}.")
     if report.witness is not None:
         paper.strong("Witness")
         paper.paragraph(f"A {report.witness.kind} of dimension {report.witness.dimension}: {report.witness.description}")
@@ -159,7 +160,7 @@ def _conditions(paper: _Paper, head: str, items: Sequence[Condition], mark: Call
     for item in items:
         symbol, _, word = mark(item)
         source = f" {as_sentence(item.reference)}." if item.reference else ""
-        lines.append(f"{symbol} {item.name}: {word} [{item.arithmetic}]. {as_sentence(item.statement)}.{source}")
+        lines.append(f"{symbol} {item.name}: {word} [{item.arithmetic}]. {as_sentence(item.statement).rstrip('.')}.{source}")
     paper.listed(head, lines)
 
 
