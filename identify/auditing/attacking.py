@@ -22,7 +22,7 @@ from identify.auditing.protecting import NETWORK_DEFENCES, network_advice
 from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
-from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, judged
+from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, WORDS, judged
 from identify.auditing.vertices import IMAGES, images, images_seconds
 from identify.auditing.work import Step, Work
 from identify.base.errors import InputError
@@ -115,7 +115,8 @@ def equations(work: Work) -> None:
             work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network.outputs(subject.X)[:, 0])
             how = how_told(numbers)
     details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
-    details.append(f"regime {work.regime}, {how}" + "".join(f"; misfit of {name} {show(value)}" for name, value in numbers.items()))
+    details.append(f"regime {work.regime}, {how}: {WORDS[work.regime]}")
+    details += ["misfits of the regimes: " + ", ".join(f"{name} {show(value)}" for name, value in numbers.items())] * bool(numbers)
     work.add(
         Finding(
             "equations",
@@ -124,7 +125,7 @@ def equations(work: Work) -> None:
             "this network",
             Basis.GIVEN,
             tuple(details),
-            {"regime": work.regime, "how": how, "misfits": numbers},
+            {"regime": work.regime, "how": how, "misfits": numbers, "unnamed": subject.unnamed},
         )
     )
 
@@ -356,7 +357,8 @@ def attack(work: Work) -> None:
     work.candidates = found.X
     values = {"attack": name, "settings": run.settings, "candidates": k, "steps": run.iterations, "published_steps": made.steps}
     values |= {"objective": run.value, "stationarity": run.distance, "X": found.X}
-    answer = f"{len(found.X)} candidates after {run.iterations} iterations, objective {show(run.value)}"
+    times = f"{run.iterations} iteration{'s' * (run.iterations != 1)}"
+    answer = f"a published attack made {len(found.X)} candidates, in {times}, with the objective at {show(run.value)}"
     original, shown, errors = None, found.X, None
     if subject.X is not None:
         scored = score(found.X, subject.X, mean=subject.mean)
@@ -378,7 +380,7 @@ def attack(work: Work) -> None:
                 *slowed,
             ),
             values,
-            draw=partial(pictures, subject.mean, original, shown, errors, "found"),
+            draw=partial(pictures, subject.mean, original, shown, errors, "candidates"),
         )
     )
 

@@ -36,7 +36,7 @@ def audit(
     seed: int = 0,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Audit:
-    """Report how much a network, or one gradient of it, reveals of its training data, by every method that applies.
+    """Report how much a network, or one gradient of it, reveals about its training data, by every method that applies.
 
     Two layers and a polynomial activation: stationarity at known data, verdicts, thresholds, recovery, certificates, and the effect of
     defences. Any other network: the reason why nothing is proved; for a gradient, or the change of a linearised network, the batch

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from identify.auditing.findings import PRIVACY, Finding
-from identify.auditing.result import Audit
+from identify.auditing.result import WHOSE_DATA, Audit
+from identify.problem.verdict import Verdict
 from identify.report.html import Answer, Cell, Picture, Section, write_sections
 from identify.report.once import AS_ABOVE, Once
 from identify.report.pdf import require_pdf, write_pdf
@@ -21,7 +22,7 @@ LONG = 24
 SENTENCE = 5
 """Words from which on a cell of a table says what details would repeat."""
 SHOWN = ("recovery", "attack")
-"""Findings whose pictures come right after the answer."""
+"""Findings whose pictures come right after the answer, whatever it is."""
 
 
 def write_audit_page(folder: Path, audit: Audit) -> list[str]:
@@ -55,12 +56,13 @@ def _parts(audit: Audit, drawn: dict[str, tuple[Picture, ...]]) -> tuple[Answer,
     answer = _new((*audit.sentences, audit.ended_early, f"In practice: {standing.in_practice}"), once)
     once.new(audit.answered)
     sections = []
-    first = tuple(picture for name in SHOWN for picture in _captioned(drawn.get(name, ()), once))
+    shown = _shown_first(audit)
+    first = tuple(picture for name in shown for picture in _captioned(drawn.get(name, ()), once))
     if first:
         sections.append(Section("What was found", "", pictures=first))
     if "equations" in audit:
         given = audit["equations"]
-        lines = (f"Threat: {audit.threat}" if audit.threat else "", given.answer, *given.details, *audit.said(given))
+        lines = (f"Threat: {audit.threat}" if audit.threat else "", f"Network: {given.answer}", *given.details, *audit.said(given))
         sections.append(Section("What was given and assumed", _paragraphs(_new(lines, once))))
     if "defences" in audit:
         change = audit["defences"]
@@ -75,10 +77,17 @@ def _parts(audit: Audit, drawn: dict[str, tuple[Picture, ...]]) -> tuple[Answer,
         if finding.name == "equations":
             continue
         words = _new(_words(finding, audit.said(finding)), once)
-        pictures = () if finding.name in SHOWN else _captioned(drawn[finding.name], once)
+        pictures = () if finding.name in shown else _captioned(drawn[finding.name], once)
         numbers = _shown(finding.values, " ".join(words))
         sections.append(Section(finding.question, _paragraphs(words), finding.report, pictures, finding.table, numbers, is_folded=True))
-    return Answer(standing.value, standing.colours, answer), sections or [Section("Nothing was finished", "")]
+    return Answer(standing.value, standing.colours, answer, WHOSE_DATA), sections or [Section("Nothing was finished", "")]
+
+
+def _shown_first(audit: Audit) -> tuple[str, ...]:
+    """The findings whose pictures come right after the answer: the data that were found, or other data that fit as well."""
+    main = audit.report
+    others = () if main is None or main.verdict is not Verdict.NOT_UNIQUE else (f.name for f in audit.findings if f.report is main)
+    return (*SHOWN, *others)
 
 
 def _effects(curves: dict[str, Any]) -> tuple[tuple[Cell, ...], ...]:

@@ -53,6 +53,8 @@ class Subject:
         The equations, if a problem has them.
     notes
         Assumptions and changes in reading.
+    unnamed
+        How arrays without names were read, in one sentence; empty if all had names.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Subject:
     decay: float | None = None
     system: KKTSystem | None = None
     notes: tuple[str, ...] = ()
+    unnamed: str = ""
 
     @property
     def depth(self) -> int:
@@ -98,9 +101,13 @@ class Subject:
 
     def describe(self) -> str:
         """Sizes by layer, and the activation."""
-        sizes = [self.n_inputs, *(len(self.layers[f"W{k}"]) for k in range(1, self.depth + 1))]
         biases = "with biases" if any(name.startswith("b") for name in self.layers) else "without biases"
-        return f"{'-'.join(map(str, sizes))}, σ = {self.activation}, {biases}"
+        return f"{self.sizes}, σ = {self.activation}, {biases}"
+
+    @property
+    def sizes(self) -> str:
+        """Numbers of inputs, of neurons layer by layer, and of outputs."""
+        return "-".join(map(str, [self.n_inputs, *(len(self.layers[f"W{k}"]) for k in range(1, self.depth + 1))]))
 
 
 def read(
@@ -141,18 +148,22 @@ def read(
             )
         subject = _of_problem(named, problem)
     else:
-        found, rest = _network("model", model, weights, trust)
+        unnamed: list[str] = []
+        found, rest = _network("model", model, weights, trust, unnamed)
         is_told = any(given is not None for given in (initial, gradient, data, regime)) or "X" in rest
         subject = Subject(
             named,
             found,
             _activation(named, activation, rest, "" if is_told else "; and {data}, {gradient}, {initial} or {regime}, for the equation"),
-            None if initial is None else _like("initial", initial, found, weights, trust, complete=True),
-            None if gradient is None else _like("gradient", gradient, found, weights, trust, complete=False),
+            None if initial is None else _like("initial", initial, found, weights, trust, unnamed, complete=True),
+            None if gradient is None else _like("gradient", gradient, found, weights, trust, unnamed, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
             decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
-            notes=_unused(rest),
         )
+        by_shape = _by_shape(unnamed, subject.gradient or found)
+        subject = replace(subject, notes=(*filter(None, [by_shape]), *_unused(rest)), unnamed=by_shape)
+        if isinstance(model, (Mapping, list, tuple)):  # whose type says nothing
+            subject = replace(subject, name=f"a network {subject.sizes} ({subject.activation})")
         if subject.regime in PUBLISHED and initial is None and gradient is None:
             argument = PUBLISHED[subject.regime]
             text = f"regime: {subject.regime} needs {{{argument}}}; give it, or another {{regime}}"
@@ -210,17 +221,34 @@ def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"not used: {shown}; if the network computes with it, all here is about another network",)
 
 
+def _by_shape(unnamed: Sequence[str], layers: Mapping[str, np.ndarray]) -> str:
+    """What was taken for what, if arrays had no names; empty if all had some."""
+    if not unnamed:
+        return ""
+    read_as = ", ".join(f"{name} {'x'.join(map(str, part.shape))}" for name, part in list(layers.items())[:MAX_SHOWN])
+    more = f" and {len(layers) - MAX_SHOWN} more" if len(layers) > MAX_SHOWN else ""
+    return f"arrays without names ({', '.join(unnamed)}) were read by their shapes, as {read_as}{more}: check that this is their order"
+
+
 def _network(
-    argument: str, value, weights: Sequence[str] | None = None, trust: bool = False
+    argument: str, value, weights: Sequence[str] | None, trust: bool, unnamed: list[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Layers by name, with shapes that fit, and the other arrays."""
+    """Layers by name, with shapes that fit, and the other arrays. ``unnamed`` grows by the argument if its arrays have no names."""
     if isinstance(value, Network):
         return value.parameters, {"activation": value.activation}
-    found, rest = layers(_arrays(argument, value, trust), argument if not isinstance(value, (str, Path)) else str(value), weights=weights)
+    found, rest = layers(
+        _arrays(argument, value, trust, unnamed), argument if not isinstance(value, (str, Path)) else str(value), weights=weights
+    )
     return from_parameters(found, "relu", argument=argument).parameters, rest
 
 
-def _arrays(argument: str, value, trust: bool) -> dict[str, np.ndarray]:
+def _arrays(argument: str, value, trust: bool, unnamed: list[str]) -> dict[str, np.ndarray]:
+    found = _named_arrays(argument, value, trust)
+    unnamed += [argument] * is_numbered(found)
+    return found
+
+
+def _named_arrays(argument: str, value, trust: bool) -> dict[str, np.ndarray]:
     if isinstance(value, (str, Path)):
         return load_arrays(value, trust=trust)
     if hasattr(value, "state_dict"):
@@ -244,13 +272,13 @@ def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, np
 
 
 def _like(
-    argument: str, value, found: dict[str, np.ndarray], weights: Sequence[str] | None, trust: bool, *, complete: bool
+    argument: str, value, found: dict[str, np.ndarray], weights: Sequence[str] | None, trust: bool, unnamed: list[str], *, complete: bool
 ) -> dict[str, np.ndarray]:
     """Arrays with the names and shapes of the layers, all of them or some."""
     if isinstance(value, Network):
-        own = _network(argument, value)[0]
+        own = value.parameters
     else:
-        arrays = _arrays(argument, value, trust)
+        arrays = _arrays(argument, value, trust, unnamed)
         placed = shaped_like(arrays, found) if is_numbered(arrays) and weights is None else None
         own = arrays if placed is None else placed
         if placed is None and (complete or not own or not set(own) <= set(found)):  # the names of some layers say which these are

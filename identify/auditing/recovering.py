@@ -111,17 +111,18 @@ def _standing(work: Work) -> str:
 
 
 def pictures(mean, original, found, errors, word: str) -> tuple[Picture, ...]:
-    """The data beside the recovered samples, or these alone; as images if the size permits."""
+    """The data beside what a method gave, or this alone; as images if the size permits. ``word``: "recovered", or "candidates"."""
     shift, n = 0.0 if mean is None else mean, min(len(found), MAX_SAMPLES)
     shape = image_shape(found.shape[1])
     first = None if original is None else original[:n] + shift
     png = compare(first, found[:n] + shift, errors=None if errors is None else errors[:n], shape=shape, titles=("given", word))
     kind = "images" if shape else "bars, one for each input"
-    beside = f"the given samples above what was {word}" if original is not None else f"the samples that were {word}"
+    what = "recovered samples" if word == "recovered" else word
+    beside = f"the given samples above the {what}" if original is not None else f"the {what}"
     caption = ["The given samples are above them."] * (original is not None) + [f"The first {n} of {len(found)} are shown."] * (
         n < len(found)
     )
-    return (Picture(f"{word.capitalize()} samples", png, f"{beside}, as {kind}", " ".join(caption)),)
+    return (Picture(what.capitalize(), png, f"{beside}, as {kind}", " ".join(caption)),)
 
 
 def certificate_of(name: str, work: Work) -> None:

@@ -66,6 +66,10 @@ class Standing(StrEnum):
         }[self.name]
 
 
+WHOSE_DATA = (
+    "Audit only networks and data of your own, or with the consent of their owners: recovered data are as personal as the originals."
+)
+"""What every form of an audit for people says at its end."""
 VERSION = 1
 """Version of the layout of ``report.json``."""
 
@@ -145,10 +149,10 @@ class Audit:
         head = f"{self.standing} — audit of {self.name}"
         parts = [
             ("Answer", list(self.sentences)),
-            ("Assumed", [self.threat] if self.threat else []),
+            ("Assumed", [*filter(None, (self.threat, self["equations"].values.get("unnamed") if "equations" in self else ""))]),
             ("Early end", [self.ended_early] if self.ended_early else []),
         ]
-        return page(head, "", [*parts, ("In practice", [self.standing.in_practice])], lines=14, longest=9)
+        return page(head, "", [*parts, ("In practice", [self.standing.in_practice]), ("Whose data", [WHOSE_DATA])], lines=14, longest=9)
 
     @property
     def headline(self) -> str:
@@ -226,7 +230,7 @@ class Audit:
             out += textwrap.wrap(f"[{finding.basis}] {finding.scope}", width, initial_indent="  ", subsequent_indent="    ")
             for detail in once.new((*finding.details, *self.said(finding))):
                 out += textwrap.wrap(detail, width, initial_indent="  - ", subsequent_indent="    ")
-        return "\n".join(out)
+        return "\n".join([*out, "", *textwrap.wrap(WHOSE_DATA, width)])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; ``times`` alone depends on the machine, unless the budget was spent."""
@@ -284,7 +288,7 @@ class Audit:
             f"{escape(said)}</p>"
             + (f"<p>{escape(self.ended_early)}</p>" if self.ended_early else "")
             + ("" if report is None else fragment(report))
-            + f"<ul>{rows}</ul></div>"
+            + f"<ul>{rows}</ul><p>{escape(WHOSE_DATA)}</p></div>"
         )
 
     def __str__(self) -> str:

@@ -86,7 +86,8 @@ def equations(work: Work) -> None:
             "this network",
             Basis.GIVEN,
             tuple(details),
-            {"regime": work.regime, "how": how, "misfits": numbers, "equations": work.system.n_equations} | _lines(work),
+            {"regime": work.regime, "how": how, "misfits": numbers, "equations": work.system.n_equations, "unnamed": subject.unnamed}
+            | _lines(work),
         )
     )
 

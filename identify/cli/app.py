@@ -61,7 +61,9 @@ Weights = Annotated[
 ]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Read PyTorch's files although PyTorch is older than 2.10, which lets a file run code of its own."),
+    typer.Option(
+        "--trust", help="Read PyTorch's files even if PyTorch is older than 2.10; with those versions a file can run code of its own."
+    ),
 ]
 Width = Annotated[
     Any,

@@ -65,7 +65,7 @@ def audit(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a checkpoint reveals of its training data.
+    """Say what a checkpoint reveals about its training data.
 
     One page with proofs if theorems apply, and with attacks otherwise.
 

@@ -165,7 +165,7 @@ def verify(
     ] = None,
     trust: Trust = False,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds; without an answer by then, nothing is said.", show_default=False, **SECONDS)
+        float | None, typer.Option(help="Seconds; if they are not enough, there is no answer.", show_default=False, **SECONDS)
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -77,12 +77,12 @@ def recover(
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="Checkpoint before several steps of training.", show_default=False)] = None,
     final: Annotated[Path | None, typer.Option(help="Checkpoint after them.", show_default=False)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of these steps.", show_default="fitted", **POSITIVE)] = None,
-    steps: Annotated[int | None, typer.Option(help="How many they were.", show_default=False, **COUNT)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Or how many passes through the data.", show_default=False, **COUNT)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Learning rate of these steps.", show_default="fitted", **POSITIVE)] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of these steps.", show_default=False, **COUNT)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Or the number of passes through the data.", show_default=False, **COUNT)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="all of them", **COUNT)] = None,
-    momentum: Annotated[float, typer.Option(help="Of gradient descent.", **NOT_NEGATIVE)] = 0.0,
-    weight_decay: Annotated[float, typer.Option(help="Of gradient descent.", **NOT_NEGATIVE)] = 0.0,
+    momentum: Annotated[float, typer.Option(help="Momentum of gradient descent.", **NOT_NEGATIVE)] = 0.0,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of gradient descent.", **NOT_NEGATIVE)] = 0.0,
     loss: Annotated[
         str | None, typer.Option(help=f"One of {', '.join(TRAINING_LOSSES)}.", show_default="not known", **one_of(TRAINING_LOSSES))
     ] = None,
@@ -92,7 +92,7 @@ def recover(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Recover the training data from a problem or two checkpoints.
+    """Recover the training data from a problem file, or from two checkpoints.
 
     Without a file, plant an instance of the given sizes and recover it.
     """

@@ -48,7 +48,9 @@ def sweep(
     ] = None,
     activation: Annotated[
         str | None,
-        typer.Option("--activation", "-a", help="Of the model, unless its file names it.", show_default=False, metavar="<function>"),
+        typer.Option(
+            "--activation", "-a", help="Activation of the model, unless its file names it.", show_default=False, metavar="<function>"
+        ),
     ] = None,
     samples: Samples = None,
     budget: Annotated[float | None, typer.Option(help="Seconds for each update.", show_default="60", **SECONDS)] = None,

@@ -126,6 +126,8 @@ class Answer:
     badge: str
     colours: Verdict
     paragraphs: tuple[str, ...]
+    footer: str = ""
+    """The last line of the page."""
 
     @property
     def symbol(self) -> str:

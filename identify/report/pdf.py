@@ -98,6 +98,7 @@ def write_pdf(path: str | Path, sections: Sequence[Section], *, title: str, answ
             versions = "".join(f" · {name} {version}" for name, version in reports[0].versions.items())
             last = "A verdict holds for its scope and up to its ambiguity, and for nothing beyond them."
             paper.paragraph(f"Seed {reports[0].seed}{versions}. {last}", size=SMALL, colour=MUTED)
+        paper.paragraph(answer.footer, size=SMALL, colour=MUTED)
         content = paper.finished()
     with replacing(path) as temporary:
         temporary.write_bytes(content)

@@ -15,7 +15,7 @@ from identify.auditing.findings import Basis
 from identify.auditing.protecting import LEVELS, NETWORK_LEVELS, TITLES, Whose
 from identify.auditing.reading import read
 from identify.auditing.regime import closure_misfit, slackness
-from identify.auditing.result import Standing
+from identify.auditing.result import WHOSE_DATA, Standing
 from identify.base.errors import InputError
 from identify.problem.arrays import ShapeError
 from identify.recovery.solution import RecoveryError
@@ -308,7 +308,7 @@ class TestTheResult:
         assert list((tmp_path / "new").iterdir()) == [path]
         sheets = pypdf.PdfReader(path).pages
         text = "".join("".join(sheet.extract_text().split()) for sheet in sheets)
-        said = [audited.standing, *audited.sentences, audited.standing.in_practice, audited.threat]
+        said = [WHOSE_DATA, audited.standing, *audited.sentences, audited.standing.in_practice, audited.threat]
         said += [finding.question for finding in audited.findings if finding.name != "equations"]
         said += [line for finding in audited.findings if finding.name != "defences" for line in finding.details]
         said += [line.partition(": ")[2] for line in audited["defences"].details]  # some by what is changed, in a table
@@ -319,7 +319,7 @@ class TestTheResult:
 
     def test_in_a_notebook_and_as_text(self, audited):
         assert "UNIQUE" in audited._repr_html_() and "<script" not in audited._repr_html_()
-        assert "[proved in exact arithmetic]" in str(audited) and repr(audited).startswith("Audit(dict: equations")
+        assert "[proved in exact arithmetic]" in str(audited) and repr(audited).startswith(f"Audit(a network 9-15-1 ({CUBIC}): equations")
         with pytest.raises(KeyError, match="finding: received 'x', expected one of equations"):
             audited["x"]
 

@@ -62,6 +62,40 @@ class TestSeveralNetworksInOneFile:
             read(system, weights=["W", "a"])
 
 
+class TestArraysWithoutNames:
+    """The order is a guess from the shapes, so that the short form says it, too."""
+
+    PARTS = (*LAYERS.values(),)
+
+    @pytest.mark.parametrize(
+        ("model", "gradient", "named"),
+        [
+            (LAYERS, list(PARTS), "gradient"),
+            (list(PARTS), LAYERS, "model"),
+            (PARTS, {f"arr_{k}": part for k, part in enumerate(PARTS)}, "model, gradient"),
+        ],
+    )
+    def test_are_said_to_be_read_by_their_shapes(self, model, gradient, named):
+        subject = read(model, gradient=gradient, activation="z^3")
+        said = f"arrays without names ({named}) were read by their shapes, as W1 6x8, W2 1x6: check that this is their order"
+        assert subject.unnamed == said and subject.notes == (said,)
+
+    def test_only_if_there_are_some(self):
+        assert read(LAYERS, gradient=LAYERS, activation="z^3").unnamed == ""
+
+    def test_in_the_short_form_in_the_shell(self, monkeypatch, capsys, tmp_path):
+        np.savez(tmp_path / "model.npz", **LAYERS)
+        np.savez(tmp_path / "sent.npz", *self.PARTS)
+        options = ["--gradient", tmp_path / "sent.npz", "-a", "z^3", "--samples", 2, "--budget", 0.5, "--out", tmp_path / "out"]
+        status, out, _ = run(monkeypatch, capsys, "audit", tmp_path / "model.npz", *options)
+        text = " ".join(out.split())
+        assert (
+            status == 0
+            and "arrays without names (gradient) were read by their shapes, as W1 6x8, W2 1x6" in text
+            and len(out.splitlines()) <= 15
+        )
+
+
 @pytest.mark.parametrize(("given", "asks"), [({}, True), ({"regime": "max-margin"}, False), ({"data": np.ones((2, 8))}, False)])
 def test_one_refusal_asks_for_all_that_is_missing(given, asks):
     with pytest.raises(ValueError, match="activation: .* give the one it was trained with") as refusal:

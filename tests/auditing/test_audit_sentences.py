@@ -13,7 +13,7 @@ import pytest
 import identify as idf
 from identify.auditing import attacking, proofs
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.result import Audit, Standing
+from identify.auditing.result import WHOSE_DATA, Audit, Standing
 from identify.problem.verdict import Arithmetic
 from identify.report import plots
 
@@ -150,6 +150,15 @@ def test_no_sentence_stands_twice(audited, page):
     text = audited.explain(width=10**6)
     assert twice([line for line in text.splitlines() if not line.startswith("  [")]) == []  # basis and scope are labels
     assert twice(lines_of(audited._repr_html_()), parts=False) == []
+
+
+def test_every_form_says_whose_data_may_be_processed(audited, page):
+    said = "with the consent of their owners"
+    assert said in WHOSE_DATA and WHOSE_DATA in page.partition("<footer>")[2]
+    assert (
+        all(said in " ".join(text.split()) for text in (audited.brief(), audited.explain(), audited._repr_html_()))
+        and len(audited.brief().splitlines()) <= 14
+    )
 
 
 def test_nothing_is_lost(audited, page):
