@@ -42,6 +42,7 @@ RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
 SLOWER = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
 """Fractions of the published learning rate, tried until a run does not diverge: the published ones are for ReLU."""
 OTHER_NETWORK = "with a polynomial of Activation.approximate for the activation, verdicts are about that other network"
+REGIMES_IN_WORDS = WORDS | {"max-margin": "parameters at a KKT point of the max-margin problem"}
 STATIONARY = 1e-2
 """Largest relative residual of data that count as a solution."""
 STATIONARITY, ATTACK = "Does the equation hold at the known data?", "What does a published attack find?"
@@ -115,7 +116,7 @@ def equations(work: Work) -> None:
             work.regime, numbers = told(held.multipliers[:, 0] * subject.y, network.outputs(subject.X)[:, 0])
             how = how_told(numbers)
     details = [f"weights do not tell the activation: all here is about σ = {subject.activation}", *subject.notes]
-    details.append(f"regime {work.regime}, {how}: {WORDS[work.regime]}")
+    details.append(f"regime {work.regime}, {how}: {REGIMES_IN_WORDS[work.regime]}")
     details += ["misfits of the regimes: " + ", ".join(f"{name} {show(value)}" for name, value in numbers.items())] * bool(numbers)
     work.add(
         Finding(
@@ -137,7 +138,7 @@ def verdict(work: Work) -> None:
     """What counts of neurons prove before anything is recovered; or the reason why nothing is proved from the weights alone."""
     system = update_of(work)
     if system is None:
-        answer = "nothing is proved: this network depends on its own data, and without them no theorem is about it"
+        answer = "nothing is proved: the weights of a trained network depend on its data, and no theorem applies without these"
         advice = (
             "neither that the data are determined nor that they are not; an attack below that finds nothing is not a sign of safety",
             "identify.check(system, data=(X, c)) may decide for data that satisfy the equation, if the network is piecewise-linear",

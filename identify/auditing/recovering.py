@@ -64,9 +64,7 @@ def recovery(work: Work) -> None:
     work.note_interrupt(found.evidence.get("interrupted"))
     values = {"method": found.method, "samples": len(found.X), "residual": found.residual}
     values |= {"error_bars": found.error_bars, "X": found.X, "c": found.c, "uniqueness": found.uniqueness.to_dict()}
-    answer = (
-        f"{len(found.X)} samples were recovered, by the method {found.method}; they solve the equations to {show(found.residual)} relative"
-    )
+    answer = f"{len(found.X)} samples were recovered (method: {found.method}); they solve the equations to {show(found.residual)} relative"
     if "interrupted" in found.evidence:
         work.said["recovery"] = f"cut short, {found.evidence['interrupted']}: {', '.join(found.evidence.get('left_out', ())) or 'searches'}"
     largest = float(found.error_bars.max())

@@ -198,7 +198,7 @@ class _Views:
 
     def _statement(self, item: Condition, report: Report) -> str:
         """What a condition found, or where it stands."""
-        if any(item.statement in reason for reason in report.reasons):
+        if Once(report.reasons).has(item.statement):
             return SEE_WHY
         return self.once.fresh(item.statement) or AS_ABOVE
 
