@@ -161,7 +161,14 @@ class LayeredSystem(SymbolicSystem):
     # --- expanded polynomials --------------------------------------------------------------------------------------------
 
     def n_terms(self) -> int:
-        """An upper bound on the number of terms of the expanded stationarity equations (targets apart)."""
+        """An upper bound on the number of terms of the expanded stationarity equations (targets apart).
+
+        Raises
+        ------
+        UnsupportedError
+            For an analytic activation: its equations are not polynomial, so that nothing can be expanded.
+        """
+        self._require_polynomials("n_terms")
         n, exact = self.names, self.numbers is not None
         slopes = sum(symbols.size for part, symbols in self.unknown_parts.items() if part.kind == "s") // n.samples
         degrees = [1 if isinstance(sigma, PiecewiseLinear) else sigma.degree for sigma in self.activations]
@@ -201,9 +208,12 @@ class LayeredSystem(SymbolicSystem):
         """
         from identify.symbolic.polynomials import Polynomials
 
-        if any(sigma.kind == "analytic" for sigma in self.activations):
-            raise self.refuse("expand", Unsupported.POLYNOMIALS)
+        self._require_polynomials("expand")
         return Polynomials.of(self)
+
+    def _require_polynomials(self, question: str) -> None:
+        if any(sigma.kind == "analytic" for sigma in self.activations):
+            raise self.refuse(question, Unsupported.POLYNOMIALS)
 
     def jacobian(self) -> SymbolicJacobian:
         """Derivatives of the structured equations by all unknowns, each taken when it is asked for."""

@@ -235,9 +235,10 @@ def test_the_estimate_of_terms_bounds_systems_with_numbers(options, width):
 
 
 def test_expansion_is_refused_where_it_cannot_be(monkeypatch):
-    with pytest.raises(UnsupportedError, match="expand") as refused:
-        kkt_equations(CONFIGURATIONS["tanh"]).expand()
-    assert refused.value.reason is Unsupported.POLYNOMIALS and refused.value.question == "expand"
+    for name, question in product(("tanh", "deep silu"), ("expand", "n_terms")):
+        with pytest.raises(UnsupportedError, match=f"{question}: received a network of .* layers with activation") as refused:
+            getattr(kkt_equations(CONFIGURATIONS[name]), question)()
+        assert refused.value.reason is Unsupported.POLYNOMIALS and refused.value.question == question
     with pytest.raises(UnsupportedError) as refused:
         kkt_equations(CONFIGURATIONS["deep silu"]).export("singular")
     assert refused.value.question == "export" and refused.value.depth == 4
