@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", choices=KINDS, default=list(KINDS), help="images of these kinds alone")
     parser.add_argument("--most", type=int, default=max(max(sizes) for sizes in SIZES.values()), help="images of a network at most")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="networks of each kind")
-    parser.add_argument("--picture", type=Path, help="draw what was found, from the store")
+    parser.add_argument("--picture", type=Path, help="draw what was found; with --splitting, what was split when")
     parser.add_argument("--speed", action="store_true", help="iterations per CPU second, against PyTorch")
     parser.add_argument("--network", type=Path, nargs="+", help=".npz of trained networks with their data")
     parser.add_argument("--activation", default="relu", help="of these networks")
@@ -127,7 +127,7 @@ def main() -> None:
     if given.splitting:
         from attacks_study.splits import compared
 
-        compared(given.quick)
+        compared(given.quick, given.picture)
         print(f"\n{machine('jax')}")
         return
     if given.speed or given.network:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -22,6 +23,7 @@ from identify.attacks.ssim import ImageShape, paired_ssim
 
 STEPS, EVERY, SEED, N = 4000, 1000, 0, 10
 FOUND, BEST, WEIGHT, LAST = 0.1, 10, 20.0, 0.01
+DRAWN = "n, split, ours"
 SETTINGS = {
     "multiclass, ReLU": {"start_scale": 1e-3, "rate": 3e-4, "multiplier_rate": 0.1, "bound": 0.05, "sharpness": 40.0},
     "change of training, ReLU": {},
@@ -60,10 +62,11 @@ def arms(name: str, problem: Problem) -> dict[str, tuple[Attack, int, identify.S
         both += [(f"n, weight {WEIGHT:g}, rate decays", decaying(reweighted(plain, WEIGHT), LAST, STEPS))]
         both += [("n, both kernels", problem.make(both_kernels=True)), ("n, mean kernel", problem.make(mean_kernel=True))]
     found = {label: (attack, 1, None) for label, attack in both}
-    return found | {"n, split, ours": (plain, 1, ours), "n, split, published": (plain, 1, paper), "2n": (plain, 2, None)}
+    return found | {DRAWN: (plain, 1, ours), "n, split, published": (plain, 1, paper), "2n": (plain, 2, None)}
 
 
-def compared(quick: bool = False) -> None:
+def compared(quick: bool = False, picture: Path | None = None) -> None:
+    """Print the table; the lineage of our splits on the first network is drawn into ``picture``."""
     steps = 2 * EVERY if quick else STEPS
     print("| network | arm | objective | found | L2 | SSIM | PSNR | splits | lower after | CPU seconds |\n|" + "---|" * 10, flush=True)
     makers: dict[str, Callable[[], Problem]] = {
@@ -82,6 +85,9 @@ def compared(quick: bool = False) -> None:
                 print(f"| {name} | {label} | diverged |" + " |" * 7, flush=True)
                 continue
             seconds = time.process_time() - began
+            if picture is not None and label == DRAWN:
+                picture.write_bytes(run.lineage(problem.X, mean=problem.mean, shape=problem.shape))
+                picture = None
             row = [f"{run.value:.2g}", f"{found(run.X, problem)}/{len(problem.X)}", *(f"{each:.2f}" for each in ten_best(run.X, problem))]
             row += [str(len(run.splits)), f"{sum(each.after < each.before for each in run.splits)}", f"{seconds:.0f}"]
             print(f"| {name} | {label} | {' | '.join(row)} |", flush=True)

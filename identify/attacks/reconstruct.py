@@ -181,7 +181,8 @@ def _run(
             if splitting and at % splitting.every == 0 and at < total:
                 splits += [replace(each, resumed=history[-1][1]) for each in pending]
                 objective = _sharpened(objective, attack.sharpness, at)
-                objective, point, pending = checked(objective, point, used, splitting, int(candidates * splitting.cap))
+                objective, point, made = checked(objective, point, used, splitting, int(candidates * splitting.cap))
+                pending = [replace(each, iteration=at) for each in made]
                 used += len(pending)
                 if pending:  # momenta belong to candidates that are no more
                     rough, point = jax.tree.map(lambda array: array.astype(precision), (objective, point))

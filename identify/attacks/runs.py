@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from identify.attacks.similarity import image_rows, relative_errors
 from identify.base.errors import InputError
 from identify.base.limits import Stopped
 from identify.base.options import choice, number
+from identify.problem.arrays import finite_array
+from identify.report.lineage import draw_lineage
 from identify.splitting.minimise import Split
 
 SPLITTING_RULES = ("best", "published")
@@ -63,7 +66,7 @@ class Trial:
     history: Float[np.ndarray, "blocks 2"]
     """Numbers of completed iterations, and the objective there."""
     splits: tuple[Split, ...] = ()
-    """The gain of each split; ``resumed`` is the objective at the next check."""
+    """The gain and the iteration of each split; ``resumed`` is the objective at the next check."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The hyper-parameters of this run."""
     agreement: float = np.nan
@@ -86,6 +89,56 @@ class Trial:
             if parent >= 0:
                 found[child] = found[parent]
         return found
+
+    @property
+    def born(self) -> Int[np.ndarray, " k"]:
+        """The iteration of the split that made each candidate; 0 for those of the start."""
+        return np.concatenate([np.zeros(len(self.X) - len(self.splits)), [each.iteration for each in self.splits]]).astype(int)
+
+    def lineage(
+        self,
+        X: Float[np.ndarray, "n d"] | None = None,
+        *,
+        mean: Float[np.ndarray, " d"] | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> bytes:
+        """Draw which candidate was split when, and how near the candidates ended to the data, as PNG bytes.
+
+        Every candidate is a line over the iterations, which branches at a split.
+
+        Parameters
+        ----------
+        X
+            The true data: a line has the colour of the relative error of its candidate for the nearest sample (dimensionless). None:
+            of the size of its multiplier (units of the multipliers).
+        mean
+            What was subtracted from the inputs (units of the inputs), added for the pictures.
+        shape
+            Shape of a sample as an image: then each candidate is shown at the end of its line, with the nearest sample beside it.
+
+        Raises
+        ------
+        ValueError
+            Shapes that do not agree, more than 2000 candidates (60 with pictures), or (as
+            :class:`~identify.base.extras.MissingExtraError`) no matplotlib.
+
+        Notes
+        -----
+        Cost O(k n d). Needs the ``demo`` extra.
+        """
+        d = self.X.shape[1]
+        offset = np.zeros(d) if mean is None else finite_array("mean", mean, (d,), "one number for each input")
+        pictures = [] if shape is None else [("found", self.X + offset)]
+        sizes = np.linalg.norm(self.c, axis=1)
+        if X is None:
+            largest = float(sizes[np.isfinite(sizes)].max(initial=0.0)) or 1.0
+            values, label, span = sizes, "size of the multiplier at the end", (0.0, largest)
+        else:
+            errors = relative_errors(self.X, image_rows("X", X, d))
+            values, label, span = errors.min(axis=1), "relative error for the nearest sample at the end", (0.0, 1.0)
+            if shape is not None:
+                pictures.append(("nearest", np.asarray(X, float)[errors.argmin(axis=1)] + offset))
+        return draw_lineage(self.parents, self.born, self.iterations, values, label, span=span, images=pictures, shape=shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from identify.attacks.objectives import Attack
 from identify.attacks.runs import Trial
@@ -41,11 +42,16 @@ class Store:
         saved = read_shard(path, {"X": 2, "value": 0, "distance": 0, "history": 2, "splits": 2})
         if saved["splits"].shape[1] != COLUMNS:
             raise damaged(path, f"splits have {saved['splits'].shape[1]} columns, not {COLUMNS}")
-        rows = [Split(int(row[0]), *map(float, row[1:])) for row in saved["splits"]]
+        rows = [_split(row) for row in saved["splits"]]
         value, distance = float(saved["value"]), float(saved["distance"])
         return Trial(seed, saved["X"], saved["c"], value, distance, saved["history"], tuple(rows), dict(attack.settings))
 
     def save(self, trial: Trial) -> None:
-        rows = np.array([(s.candidate, s.eigenvalue, s.step, s.before, s.after, s.resumed) for s in trial.splits]).reshape(-1, COLUMNS)
+        rows = np.array([astuple(split) for split in trial.splits], float).reshape(-1, COLUMNS)
         parts = {"X": trial.X, "c": trial.c, "value": trial.value, "distance": trial.distance, "history": trial.history, "splits": rows}
         write_shard(self.folder / f"{trial.seed:05d}.npz", parts)
+
+
+def _split(row: Float[np.ndarray, " columns"]) -> Split:
+    candidate, eigenvalue, step, before, after, resumed, iteration = map(float, row)
+    return Split(int(candidate), eigenvalue, step, before, after, resumed, int(iteration))

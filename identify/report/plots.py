@@ -108,7 +108,7 @@ def compare(
     marks = None if errors is None else np.asarray(errors, dtype=float).ravel()
     if marks is not None and len(marks) != n:
         raise InputError(f"errors: received {len(marks)} numbers, expected {n}, one for each sample")
-    _check_shape(shape, d)
+    check_shape(shape, d)
 
     across = min(columns, n)
     blocks = [range(start, min(start + across, n)) for start in range(0, n, across)]
@@ -163,7 +163,7 @@ def family(frames: Sequence[Float[np.ndarray, "n d"]], labels: Sequence[str], *,
         raise InputError(
             f"frames: received {n} samples in each, expected 1 to {MAX_ROWS}; choose which to draw, for example X[:{MAX_ROWS}]"
         )
-    _check_shape(shape, d)
+    check_shape(shape, d)
 
     grid = Grid(len(sets), [n], list(labels), [f"sample {i + 1}" for i in range(n)], aspect_ratio(shape))
     for i in range(n):
@@ -198,7 +198,7 @@ def change(original: Float[np.ndarray, "n d"], example: Float[np.ndarray, "n d"]
     X, Y = _samples("original", original), _samples("example", example)
     if X.shape != Y.shape:
         raise InputError(f"example: received {len(Y)} samples of {Y.shape[1]} numbers, expected {len(X)} of {X.shape[1]} as in original")
-    _check_shape(shape, X.shape[1])
+    check_shape(shape, X.shape[1])
     if shape is None:
         return _against(X, Y)
     across = min(10, len(X))
@@ -351,7 +351,8 @@ def _samples(name: str, data: Any) -> np.ndarray:
     return array.reshape(len(array), -1)
 
 
-def _check_shape(shape: tuple[int, ...] | None, d: int) -> None:
+def check_shape(shape: tuple[int, ...] | None, d: int) -> None:
+    """Raise InputError for the shape of an image that does not have d numbers."""
     if shape is None:
         return
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or int(np.prod(shape)) != d:

@@ -34,6 +34,8 @@ class Split:
     before: float
     after: float
     resumed: float
+    iteration: int = -1
+    """Completed iterations of the attack before it; -1 if nothing was counted."""
 
     @property
     def predicted(self) -> float:

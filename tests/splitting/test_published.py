@@ -96,6 +96,7 @@ class TestRuns:
             each.eigenvalue < 0 and SMALLEST_STEP <= each.step <= LARGEST_STEP and np.isfinite(each.resumed) for each in found.splits
         )
         assert found.parents[:2].tolist() == [-1, -1] and (found.parents[2:] < np.arange(2, len(found.X))).all()
+        assert [each.iteration for each in found.splits] == found.born[2:].tolist() and set(found.born[2:]) <= {100, 200}
         assert set(found.ancestors) <= {0, 1} and (found.ancestors[:2] == [0, 1]).all()
 
     def test_a_split_by_this_rule_changes_the_objective_as_its_eigenvalues_say(self):
