@@ -4,7 +4,7 @@
 result is a file of its own, and a store that exists is continued. ``--images`` and ``--most`` choose networks, ``--quick`` does a slice in
 a few minutes, ``--picture FILE`` draws what was found. ``--splitting`` compares ways to split, with equal iterations. ``--speed``
 compares iterations per second with PyTorch, and ``--network FILE`` diagnoses a trained network with its data (``W1 b1 W2 ... X y mean``)
-and tries to recover them.
+and tries to recover them. ``--cost`` measures a check for splits in iterations, and ``--slice DIR`` runs a part of the papers' scale.
 """
 
 from __future__ import annotations
@@ -123,7 +123,25 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=1e-4, help="standard deviation of their first layer at the start of training")
     parser.add_argument("--seconds", type=float, default=120, help="for each attack on them")
     parser.add_argument("--splitting", action="store_true", help="the published rule of splitting beside ours, reweighting, Loo's variants")
+    parser.add_argument("--cost", type=int, nargs="*", help="what a check for splits costs, for these numbers of candidates")
+    parser.add_argument("--slice", type=Path, help="a folder: 784-1000-1 on digits of MNIST, continued at every call")
+    parser.add_argument("--per-class", type=int, default=50, help="digits of each of the two classes of this slice")
     given = parser.parse_args()
+    if given.cost is not None:
+        os.environ["XLA_FLAGS"] = ONE_THREAD
+        from attacks_study.costs import SIZES as CANDIDATES
+        from attacks_study.costs import cost
+
+        cost(given.cost or CANDIDATES)
+        print(f"\n{machine('jax')}")
+        return
+    if given.slice is not None:
+        os.environ["XLA_FLAGS"] = ONE_THREAD
+        from attacks_study.slice import run
+
+        run(given.slice, given.per_class, given.seconds)
+        print(f"\n{machine('jax')}")
+        return
     if given.splitting:
         from attacks_study.splits import compared
 

@@ -9,9 +9,16 @@ import numpy as np
 
 from identify.attacks.objectives import Objective
 from identify.attacks.runs import Splitting
-from identify.splitting.matrices import smallest
+from identify.splitting.lanczos import lowest
+from identify.splitting.matrices import EXACT_BELOW, products_of, smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
-from identify.splitting.published import chosen, common_step, lowest
+from identify.splitting.published import LANCZOS, chosen, common_step
+
+MOST_STEPS, ROUGH = 60, 1e-2
+"""Steps of Lanczos for our rule, at most, and relative residual at which they end."""
+
+SIZES = 4
+"""Parts of the places of candidates, of which a check leaves out those that are free."""
 
 Checked = tuple[Objective, np.ndarray, np.ndarray, list[Split]]
 
@@ -41,7 +48,10 @@ def _one_by_one(objective: Objective, X: np.ndarray, c: np.ndarray, used: int, s
     """Those with the most negative eigenvalues, each at the best step of a line search, if the objective is lower there."""
     cap = len(X)
     made: list[Split] = []
-    values, vectors = smallest(objective, X, c)
+    if X.shape[1] <= EXACT_BELOW:
+        values, vectors = smallest(objective, X, c)
+    else:  # the objective decides about a split, so a direction of some digits will do, and a value below zero is one
+        values, vectors = _lowest(objective, X, c, used, steps=MOST_STEPS, tolerance=ROUGH)
     for j in np.argsort(values[:used])[: min(splitting.most, cap - used)]:
         if values[j] >= -splitting.threshold:
             break
@@ -58,9 +68,8 @@ def _one_by_one(objective: Objective, X: np.ndarray, c: np.ndarray, used: int, s
 
 def _as_published(objective: Objective, X: np.ndarray, c: np.ndarray, used: int, splitting: Splitting) -> Checked:
     """Those that the published thresholds choose, as many as there is room for, all at one step."""
-    k, d = X.shape
-    rho = objective.pull(X, c)
-    values, vectors = lowest(lambda V: np.asarray(objective.splitting_product(X, c, V, rho)), k, d)
+    k = len(X)
+    values, vectors = _lowest(objective, X, c, used, steps=LANCZOS)
     which = chosen(values[:used])[: k - used]
     if not len(which):
         return objective, X, c, []
@@ -73,6 +82,17 @@ def _as_published(objective: Objective, X: np.ndarray, c: np.ndarray, used: int,
     step, after = common_step(lambda step: float(_value(grown, middle + step * moves, halved)))
     made = [Split(int(j), float(values[j]), step, before, after, np.nan) for j in np.sort(which)]
     return grown, middle + step * moves, halved, made
+
+
+def _lowest(objective: Objective, X: np.ndarray, c: np.ndarray, used: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest eigenvalues and their vectors by Lanczos; without most of the free places, in four sizes, of which each is compiled."""
+    cap, d = X.shape
+    part = max(-(-cap // SIZES), 1)
+    rows = min(-(-used // part) * part, cap)
+    product = products_of(objective.inherit(np.arange(rows), np.ones(rows)), X[:rows], c[:rows])
+    values, vectors = np.zeros(cap), np.zeros((cap, d))
+    values[:rows], vectors[:rows], _ = lowest(product, rows, d, **options)
+    return values, vectors
 
 
 def _apart(

@@ -73,7 +73,7 @@ def attack(
         float | None, typer.Option(help="Seconds for all runs; after that, the best result so far.", show_default=False, **SECONDS)
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder that keeps finished runs, to continue from them.", show_default=False, **NEW_FOLDER)
+        Path | None, typer.Option(help="Folder that keeps runs, finished or not, to go on from them.", show_default=False, **NEW_FOLDER)
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write X, c and the pooled candidates as .npz.", show_default=False, **new_file(".npz"))

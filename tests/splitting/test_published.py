@@ -1,6 +1,7 @@
 """Splitting as its paper does it: Lanczos for all at once, thresholds, one step for all, and runs of attacks with this rule."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,9 +9,10 @@ from identify import InputError, Network, Splitting, reconstruct
 from identify.attacks import buzaglo, haim, loo, random_network
 from identify.attacks.objectives import decaying, reweighted
 from identify.splitting.inner import value, values
-from identify.splitting.matrices import splitting_matrices
+from identify.splitting.lanczos import alone, lowest
+from identify.splitting.matrices import products_of, splitting_matrices
 from identify.splitting.minimise import best_step, split
-from identify.splitting.published import LARGEST_STEP, SMALLEST_STEP, chosen, common_step, lowest
+from identify.splitting.published import LANCZOS, LARGEST_STEP, SMALLEST_STEP, chosen, common_step
 
 RNG = np.random.default_rng(0)
 
@@ -30,7 +32,8 @@ def quick(network=None, **options):
 @pytest.mark.parametrize("d", [1, 7, 30])
 def test_lanczos_with_all_steps_is_the_full_decomposition(d):
     A = symmetric(4, d)
-    found, vectors = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 4, d, steps=d)
+    found, vectors, converged = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 4, d, steps=d)
+    assert converged.all()
     expected = np.linalg.eigvalsh(A)[:, 0]
     np.testing.assert_allclose(found, expected, atol=1e-10)
     np.testing.assert_allclose(np.einsum("ki,kij,kj->k", vectors, A, vectors), expected, atol=1e-10)
@@ -43,16 +46,43 @@ def test_few_steps_bound_the_smallest_eigenvalue_from_above_and_one_product_serv
         calls.append(V.shape)
         return np.einsum("kij,kj->ki", A, V)
 
-    found, vectors = lowest(product, 5, 60)
+    found, vectors, converged = lowest(product, 5, 60, steps=LANCZOS)
     expected = np.linalg.eigvalsh(A)[:, 0]
-    assert calls == [(5, 60)] * 20 and (found >= expected - 1e-9).all() and (found < 0.97 * expected).all()
+    assert calls == [(5, 60)] * 20 and not converged.any() and (found >= expected - 1e-9).all() and (found < 0.97 * expected).all()
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-9)
 
 
 def test_lanczos_of_zero_and_of_a_projection_ends_early():
     A = np.stack([np.zeros((9, 9)), -np.outer(np.ones(9), np.ones(9)), np.eye(9)])
-    found, _ = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 3, 9)
+    found, _, converged = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 3, 9, steps=9)
+    assert converged.all()
     np.testing.assert_allclose(found, [0, -9, 0], atol=1e-9)
+
+
+def test_all_at_once_are_those_one_by_one_and_the_slow_one_is_left_over():
+    """ARPACK is the oracle; an operator whose smallest eigenvalues are close has not converged when the others have."""
+    A = symmetric(3, 80)
+    Q = np.linalg.qr(A[2])[0]
+    A[2] = (Q * np.concatenate([[0, 1e-6], np.linspace(1, 1e3, 78)])) @ Q.T
+    found, vectors, converged = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 3, 80, steps=60, tolerance=1e-8)
+    assert converged.tolist() == [True, True, False]
+    for j in range(2):
+        expected, other = alone(lambda v, j=j: A[j] @ v, 80)
+        assert found[j] == pytest.approx(expected, rel=1e-9) and abs(vectors[j] @ other) == pytest.approx(1, abs=1e-9)
+
+
+def test_products_of_all_are_the_matrices_by_the_definition():
+    """Of an objective that couples its candidates, without closed forms; a wrong block would mix them."""
+
+    def coupled(X, c):
+        features = jnp.concatenate([jnp.tanh(X), X**3], axis=1)
+        return jnp.log1p(((c * features).sum(axis=0) - 0.3) ** 2).sum() + (c[:, 0] * (X**2).sum(axis=1)).sum()
+
+    rng = np.random.default_rng(0)
+    X, c, V = rng.standard_normal((4, 3)), rng.standard_normal((4, 1)), rng.standard_normal((4, 3))
+    S = splitting_matrices(coupled, X, c)
+    np.testing.assert_allclose(products_of(coupled, X, c)(V), np.einsum("kij,kj->ki", S, V), rtol=1e-9, atol=1e-11)
+    assert np.abs(S).max() > 0.1
 
 
 def test_thresholds():
@@ -113,6 +143,24 @@ class TestRuns:
         change = value(grown, np.asarray(after["X"]), np.asarray(after["c"])) - value(made, X, c)
         assert change == pytest.approx(sum(each.predicted for each in splits), rel=0.05)
         assert np.asarray(after["c"]).sum() == pytest.approx(c.sum(), rel=1e-12)
+
+    @pytest.mark.parametrize("used", [3, 5])
+    def test_with_many_inputs_our_rule_finds_them_by_lanczos(self, used):
+        """The oracle is the full decomposition of matrices in closed form; free places are left out and never split."""
+        from identify.attacks.splits import checked
+
+        rng = np.random.default_rng(3)
+        wide = Network([rng.standard_normal((12, 110)) / 5, rng.standard_normal((1, 12))], activation="z + z^2/2 + z^3")
+        made = quick(wide).objective(used)
+        X, c = rng.standard_normal((used, 110)), rng.standard_normal((used, 1))
+        with jax.enable_x64(True):
+            point = {"X": jax.device_put(X), "c": jax.device_put(c)}
+            grown, after, splits = checked(made, point, used, Splitting(most=3), 2 * used)
+        exact = np.linalg.eigvalsh(made.splitting_matrices(X, c))[:, 0]
+        assert [each.candidate for each in splits] == np.argsort(exact)[: len(splits)].tolist() and splits
+        assert splits[0].eigenvalue == pytest.approx(exact.min(), rel=1e-3)
+        assert all(each.after < each.before for each in splits) and after["X"].shape == (2 * used, 110)
+        assert value(grown, np.asarray(after["X"]), np.asarray(after["c"])) == pytest.approx(splits[-1].after, rel=1e-9)
 
     def test_a_run_without_saddles_is_not_split(self):
         """Negative control: at the data themselves no splitting matrix has a negative eigenvalue."""
