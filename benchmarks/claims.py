@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 from measuring import machine
+from recovery_study.checked import checked
 from recovery_study.judged import Outcome, examine
-from recovery_study.planted import draw
+from recovery_study.planted import QUESTIONS, SMALL, draw
 from recovery_study.targets import HONEST
 from rich.console import Console
 from rich.progress import track
 
 SECONDS = 5.0
-GROUPS = ("question", "activation", "bias", "layers", "data", "multipliers", "network", "target")
+GROUPS = ("question", "activation", "bias", "layers", "data", "multipliers", "network", "target", "samples")
 Line = dict[str, Any]
 
 
@@ -64,22 +65,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first instance")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="budget of each recovery")
     parser.add_argument("--out", type=Path, help="file of results, one JSON line each; continued if it exists")
+    parser.add_argument("--small", action="store_true", help="small shapes only, about which check is asked too")
     parser.add_argument("--index", type=int, help="this instance alone; prints its line")
     options = parser.parse_args(arguments)
+    questions = SMALL if options.small else QUESTIONS | SMALL
+
+    def line_of(index: int) -> Line:
+        planted = draw(options.seed, index, questions)
+        line = examine(planted, options.seconds)
+        return line | checked(planted, line) if options.small else line
+
     if options.index is not None:
-        print(json.dumps(examine(draw(options.seed, options.index), options.seconds), indent=1))
+        print(json.dumps(line_of(options.index), indent=1))
         return 0
     lines = [json.loads(text) for text in options.out.read_text().splitlines()] if options.out and options.out.exists() else []
     done = {line["index"] for line in lines}
     left = [index for index in range(options.first, options.first + options.instances) if index not in done]
     for index in track(left, "recovering", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        line = examine(draw(options.seed, index), options.seconds)
+        line = line_of(index)
         lines.append(line)
         if options.out:
             with options.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
     print(machine("jax", "numpy", "scipy"), f"{len(lines)} instances, seed {options.seed}.", table(lines), bars(lines), sep="\n\n")
-    bad = [line for line in lines if line["outcome"] in (Outcome.WRONG, Outcome.CRASHED) or line["warned"]]
+    bad = [line for line in lines if line["outcome"] in (Outcome.WRONG, Outcome.CRASHED) or line["warned"] or line.get("contradictions")]
     for line in bad:
         print(json.dumps(line))
     return int(bool(bad))

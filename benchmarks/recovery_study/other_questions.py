@@ -135,10 +135,10 @@ def several_steps(rng: np.random.Generator) -> Asked | None:
     target, data, loss = _one(rng, (*STEPS, *UNTRUE)), _one(rng, DATA), _one(rng, LOSSES)
     activation, rate, steps = _one(rng, ("gelu", "relu", "tanh")), _one(rng, (0.005, 0.02, 0.05)), int(rng.integers(2, 6))
     n, sizes = int(rng.integers(1, 5)), (14, 60, 40, 1 if loss == "logistic" else 4)
-    net = _initial(rng, sizes, activation)
+    net = initial_network(rng, sizes, activation)
     if target in UNIT:
         net = _in_format(net, target)
-    X, y = _samples(rng, data, n, sizes[0]), _labels(rng, loss, n, sizes[-1])
+    X, y = _samples(rng, data, n, sizes[0]), labels_of(rng, loss, n, sizes[-1])
     batches = [np.arange(n)] * steps
     if target in ("mini-batches", "mini-batches unsaid"):
         if n < 3:
@@ -150,10 +150,10 @@ def several_steps(rng: np.random.Generator) -> Asked | None:
     momentum = 0.9 if target == "momentum unsaid" else 0.0
     decay = 1e-2 if target == "weight decay unsaid" else 0.0
     trained = {"softmax": "square", "square": "softmax", "logistic": "square"}[loss] if target == "another loss" else loss
-    final, c = _trained(net, X, y, batches, rate, momentum, decay, trained)
+    final, c = trained_network(net, X, y, batches, rate, momentum, decay, trained)
     if target == "data change":
-        final, _ = _trained(
-            final, _samples(rng, "normal", n, sizes[0]), _labels(rng, loss, n, sizes[-1]), batches[:1], rate, 0.0, 0.0, loss
+        final, _ = trained_network(
+            final, _samples(rng, "normal", n, sizes[0]), labels_of(rng, loss, n, sizes[-1]), batches[:1], rate, 0.0, 0.0, loss
         )
     if target in UNIT:
         final = _in_format(final, target)
@@ -168,10 +168,10 @@ def several_steps(rng: np.random.Generator) -> Asked | None:
         told = {**told, "epochs": 2, "batch_size": 2, "steps": None}
     labels = {"activation": activation, "size": "-".join(map(str, sizes)) + f", {n}", "data": data, "multipliers": loss, "target": target}
     system = KKTSystem.steps(net, final, **told)
-    return Asked(system, X, c, _asked_for(target, n), _rounding(net, final, UNIT.get(target, 2.0**-53)), labels)
+    return Asked(system, X, c, _asked_for(target, n), rounding_of(net, final, UNIT.get(target, 2.0**-53)), labels)
 
 
-def _initial(rng: np.random.Generator, sizes: tuple[int, ...], activation: str) -> Network:
+def initial_network(rng: np.random.Generator, sizes: tuple[int, ...], activation: str) -> Network:
     pairs = list(pairwise(sizes))
     weights = [rng.uniform(-1, 1, (m, d)) / d**0.5 for d, m in pairs]
     return Network(weights, biases=[rng.uniform(-1, 1, m) / d**0.5 for d, m in pairs], activation=activation)
@@ -181,14 +181,14 @@ def _in_format(net: Network, kind: str) -> Network:
     return net.with_parameters({name: rounded(kind, np.asarray(part)) for name, part in net.parameters.items()})
 
 
-def _labels(rng: np.random.Generator, loss: str, n: int, C: int) -> np.ndarray:
+def labels_of(rng: np.random.Generator, loss: str, n: int, C: int) -> np.ndarray:
     """One row each: classes as unit vectors, signs, or numbers."""
     if loss == "softmax":
         return np.eye(C)[rng.integers(C, size=n)]
     return rng.choice([-1.0, 1.0], (n, 1)) if loss == "logistic" else rng.standard_normal((n, C))
 
 
-def _trained(
+def trained_network(
     net: Network, X: np.ndarray, y: np.ndarray, batches: list[np.ndarray], rate: float, momentum: float, decay: float, loss: str
 ) -> tuple[Network, np.ndarray]:
     """The network after the steps, and the multipliers of all samples at the first one."""
@@ -216,7 +216,7 @@ def _multipliers(net: Network, X: np.ndarray, y: np.ndarray, loss: str) -> np.nd
     return y * expit(-y * o) if loss == "logistic" else 2 * (y - o) / o.shape[1]
 
 
-def _rounding(net: Network, final: Network, unit: float) -> float:
+def rounding_of(net: Network, final: Network, unit: float) -> float:
     """What rounding of the final network leaves of a residual, relative to the change, with room for each step's own."""
     size = max(np.linalg.norm(part) / max(np.linalg.norm(part - net.parameters[name]), 1e-300) for name, part in final.parameters.items())
     return float(10 * unit * size)

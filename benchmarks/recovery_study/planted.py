@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from identify.problem.network import Network, ShapeError
 from identify.problem.system import KKTSystem
-from recovery_study import other_questions
+from recovery_study import other_questions, small
 from recovery_study.targets import TARGETS, tampered
 
 MIXED = "mixed"
@@ -39,8 +40,10 @@ DATA = ("normal", "pixels", "duplicate", "opposite", "blank", "proportional", "d
 DATA = (*DATA, "small and large inputs")
 MULTIPLIERS = ("normal", "softmax", "weak", "zero", "scaled")
 NETWORKS = ("as drawn", "dead neurons", "equal neurons", "low rank")
-QUESTIONS = {"layers": 0.9, "known map": 0.03, "softmax head": 0.03, "several steps": 0.04}
-"""What is asked: updates of layers of a network, or one of :mod:`other_questions`; how often."""
+QUESTIONS = {"layers": 0.7, "known map": 0.03, "softmax head": 0.03, "several steps": 0.04}
+SMALL = {"small layers": 0.16, "small head": 0.03, "small steps": 0.01}
+"""What is asked: updates of layers of a network, one of :mod:`other_questions`, or one of :mod:`small`; how often."""
+ASKED = {**other_questions.ASKED, **small.QUESTIONS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +59,29 @@ class Planted:
     labels: dict[str, Any] = field(default_factory=dict)
 
 
-def draw(seed: int, index: int) -> Planted:
+def draw(seed: int, index: int, questions: Mapping[str, float] = QUESTIONS | SMALL) -> Planted:
     """Instance ``index``, of which the target is not zero."""
-    attempts = (_draw(np.random.default_rng([seed, index, k]), index) for k in count())
+    attempts = (_draw(np.random.default_rng([seed, index, k]), index, questions) for k in count())
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is drawn anew
         return next(planted for planted in attempts if planted is not None)
 
 
-def _draw(rng: np.random.Generator, index: int) -> Planted | None:
+def _draw(rng: np.random.Generator, index: int, questions: Mapping[str, float]) -> Planted | None:
     """Three of the labels are drawn freely, the others are the usual ones, so that each trouble is met by itself too."""
-    question = str(rng.choice(list(QUESTIONS), p=list(QUESTIONS.values())))
-    usual = {"bias": BIASES[0], "layers": LAYERS[0], "data": DATA[0], "multipliers": MULTIPLIERS[0], "network": NETWORKS[0]}
+    question = str(rng.choice(list(questions), p=np.array(list(questions.values())) / sum(questions.values())))
+    usual = {
+        "bias": BIASES[0],
+        "layers": LAYERS[0],
+        "data": DATA[0],
+        "multipliers": MULTIPLIERS[0],
+        "network": NETWORKS[0],
+        "samples": "not given",
+    }
     if question != "layers":
-        asked = other_questions.ASKED[question](rng)
+        try:
+            asked = ASKED[question](rng)
+        except ShapeError:  # a target of zeros, or numbers too large
+            return None
         return asked and Planted(index, *asked[:-1], labels={"question": question, **usual, **asked[-1]})
     labels: dict[str, Any] = {"question": question, "activation": _one(rng, ACTIVATIONS), "size": _one(rng, (*SIZES, *EQUAL))}
     labels |= usual | {"target": TARGETS[0]}

@@ -44,25 +44,28 @@ class Enclosure(NamedTuple):
         """The product with a matrix of floats on the right. Cost: three products of floats."""
         size, steps = np.abs(matrix), matrix.shape[0] + 2
         error = steps * UNIT / (1 - steps * UNIT)
-        return Enclosure(self.mid @ matrix, SAFETY * (error * (np.abs(self.mid) @ size) + self.rad @ size) + TINY * steps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return enclosed(self.mid @ matrix, SAFETY * (error * (np.abs(self.mid) @ size) + self.rad @ size) + TINY * steps)
 
     def rows_dot(self, matrix: Float[np.ndarray, "rows k"]) -> Enclosure:
         """The inner product of each row with the same row of a matrix of floats."""
         size, steps = np.abs(matrix), matrix.shape[1] + 2
         error = steps * UNIT / (1 - steps * UNIT)
-        mid = (self.mid * matrix).sum(axis=1)
-        rad = SAFETY * ((error * np.abs(self.mid) + self.rad) * size).sum(axis=1) + TINY * steps
-        return Enclosure(mid, rad)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mid = (self.mid * matrix).sum(axis=1)
+            return enclosed(mid, SAFETY * ((error * np.abs(self.mid) + self.rad) * size).sum(axis=1) + TINY * steps)
 
     def times(self, other: Enclosure) -> Enclosure:
         """Entry by entry."""
-        mid, left, right = self.mid * other.mid, np.abs(self.mid), np.abs(other.mid)
-        return Enclosure(mid, SAFETY * (UNIT * np.abs(mid) + left * other.rad + self.rad * right + self.rad * other.rad) + TINY)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mid, left, right = self.mid * other.mid, np.abs(self.mid), np.abs(other.mid)
+            return enclosed(mid, SAFETY * (UNIT * np.abs(mid) + left * other.rad + self.rad * right + self.rad * other.rad) + TINY)
 
     def plus(self, other: Enclosure) -> Enclosure:
         """Entry by entry."""
-        mid = self.mid + other.mid
-        return Enclosure(mid, SAFETY * (self.rad + other.rad + UNIT * np.abs(mid)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mid = self.mid + other.mid
+            return enclosed(mid, SAFETY * (self.rad + other.rad + UNIT * np.abs(mid)))
 
     def apply(self, sigma: Activation, order: int = 0) -> Enclosure:
         """The activation, or a derivative of it, of each entry.
@@ -79,8 +82,7 @@ class Enclosure(NamedTuple):
             ball = sigma.ball(arb(float(centres[k]), float(radii[k])), order)
             mid[k] = float(ball.mid())
             rad[k] = SAFETY * (float(ball.rad()) + UNIT * abs(mid[k])) + TINY
-        rad = np.where(np.isfinite(mid) & np.isfinite(rad), rad, np.inf)
-        return Enclosure(mid.reshape(self.mid.shape), rad.reshape(self.mid.shape))
+        return enclosed(mid.reshape(self.mid.shape), rad.reshape(self.mid.shape))
 
     def reshape(self, *shape: int) -> Enclosure:
         return Enclosure(self.mid.reshape(*shape), self.rad.reshape(*shape))
@@ -88,6 +90,11 @@ class Enclosure(NamedTuple):
     @property
     def T(self) -> Enclosure:
         return Enclosure(self.mid.T, self.rad.T)
+
+
+def enclosed(mid: Float[np.ndarray, "*shape"], rad: Float[np.ndarray, "*shape"]) -> Enclosure:
+    """With an infinite radius instead of none: what overflowed is any number."""
+    return Enclosure(mid, np.where(np.isfinite(mid) & np.isfinite(rad), rad, np.inf))
 
 
 def has_full_column_rank(matrix: Enclosure) -> bool:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from identify.base.limits import refuse_when_spent
 from identify.base.norms import row_sizes
 from identify.base.rows import equal_rows
-from identify.exact.enclosures import SAFETY, TINY, UNIT, Enclosure
+from identify.exact.enclosures import SAFETY, TINY, UNIT, Enclosure, enclosed
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.signals import Forward
 
@@ -118,7 +118,8 @@ def on_pieces(sigma: PiecewiseLinear, z: Enclosure, index: Int[np.ndarray, "*sha
     """Values or slopes of intervals that lie on these pieces."""
     if order == 0 and set(sigma.slopes) <= {-1, 0, 1} and not any(sigma.intercepts):  # exact in floats
         signs = np.array([float(slope) for slope in sigma.slopes])[index]
-        return Enclosure(signs * z.mid, np.abs(signs) * z.rad)
+        with np.errstate(invalid="ignore"):  # the slope zero, and an interval without an end
+            return enclosed(signs * z.mid, np.abs(signs) * z.rad)
     slopes = _rounded(sigma.slopes, index)
     return slopes if order == 1 else slopes.times(z).plus(_rounded(sigma.intercepts, index))
 

@@ -21,7 +21,7 @@ from identify.base.norms import row_sizes
 from identify.conditions.judgement import ALMOST_EVERY, CELL_OFF_KINKS_SCOPE, CELL_SCOPE, SINGLE, scope_by
 from identify.conditions.networks.known import Known
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
-from identify.exact.enclosures import Enclosure
+from identify.exact.enclosures import Enclosure, enclosed
 from identify.exact.pieces import pieces_within
 from identify.exact.rings import Intervals, Passes, passes
 from identify.problem.activation import PiecewiseLinear
@@ -90,7 +90,8 @@ class _Near(Intervals):
         if A is not self.X:
             return super().dot(A, matrix)
         product = Enclosure.of(A.mid).dot(matrix)
-        return Enclosure(product.mid, product.rad + MARGIN * self.room * row_sizes(matrix.T))
+        with np.errstate(over="ignore", invalid="ignore"):  # where nothing is known, the radius is infinite
+            return enclosed(product.mid, product.rad + MARGIN * self.room * row_sizes(matrix.T))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,8 @@ class Neighbourhood:
         lengths = np.maximum(np.linalg.norm(recovery.X, axis=1), 1e-300)
         room = SAFETY * recovery.error_bars[:, None]
         X = Enclosure(recovery.X, np.broadcast_to(room, recovery.X.shape))
-        multipliers = Enclosure(c, np.abs(c) * room / lengths[:, None])
+        with np.errstate(over="ignore", invalid="ignore"):
+            multipliers = enclosed(c, np.abs(c) * (room / lengths[:, None]))  # of a sample of zeros any number
         at = passes(_Near(net.activations, X, room), net, X, multipliers)
         return cls(question, Known(at=at), at)
 

@@ -7,6 +7,7 @@ import pytest
 from flint import arb, ctx, fmpq, fmpq_mat
 
 from identify.exact.enclosures import Enclosure, has_full_column_rank
+from identify.exact.pieces import on_pieces
 from identify.problem.activation import Activation
 
 SIZES = [1.0, 1e-150, 1e150, 1e-308]
@@ -60,6 +61,14 @@ def test_activations_are_enclosed(name, order):
 def test_what_overflows_is_not_enclosed_by_a_finite_radius():
     found = Enclosure.of(np.array([1e4])).apply(Activation.parse("exp"))
     assert found.rad[0] == np.inf and not has_full_column_rank(found.reshape(1, 1))
+
+
+def test_products_that_overflow_have_an_infinite_radius_and_do_not_warn():
+    huge = Enclosure(np.array([[1e200, 0.0]]), np.array([[1e300, np.inf]]))
+    found = [huge.times(huge), huge.plus(Enclosure(huge.mid, np.full((1, 2), 1.7e308))), huge.dot(np.full((2, 2), 1e200))]
+    found += [huge.rows_dot(np.array([[1e200, 0.0]])), on_pieces(Activation.parse("relu"), huge, np.zeros((1, 2), int), 0)]
+    assert all(np.isinf(each.rad).any() and not np.isnan(each.rad).any() for each in found)
+    assert not any(has_full_column_rank(each) for each in found[:2])
 
 
 @pytest.mark.parametrize("seed", range(5))

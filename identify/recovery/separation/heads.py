@@ -30,6 +30,7 @@ from identify.problem.heads import HeadSystem, signals_of, softmax_of
 from identify.problem.precision import format_of
 from identify.problem.rank import Rest
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
+from identify.recovery.separation.head_bars import bars_of
 from identify.recovery.separation.precision import allowed_residual, left_behind, signal_rank
 from identify.recovery.separation.subspace import Subspace, complement
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, ResidualError
@@ -423,7 +424,8 @@ def _finished(
     H, c, _ = batch.signals(found.values, found.classes)
     residual = system.residual(H, c)
     noise = max(space.relative_noise, unit)
-    bars = _bars(batch, space, found, H)
+    weights = np.exp(found.values.reshape(n, -1)[:, -1])
+    bars = bars_of(system, space, H, found.classes, weights, batch.basis, found.jacobian, unit)
     sizes = np.linalg.norm(c, axis=1) * np.linalg.norm(system.lifted(H), axis=1)
     lengths = np.maximum(np.linalg.norm(H, axis=1), np.finfo(float).tiny)
     allowed = allowed_residual(noise, unit, sizes, bars / lengths) if tolerance is None else tolerance
@@ -436,20 +438,3 @@ def _finished(
     order = np.argsort(-sizes, kind="stable")
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(H)), axis=1) / 2)
     return Recovery(H[order], c[order], residual, bars[order], method, Ambiguity("none", 1), seed, evidence, known)
-
-
-def _bars(batch: _Batch, space: Subspace, found: _Solved, H: np.ndarray) -> Float[np.ndarray, " n"]:
-    """First-order standard errors: of the coordinates by the Jacobian, and of the row space."""
-    system, n = batch.system, len(H)
-    size = float(np.linalg.norm(system.update))
-    entry = float(np.sqrt(np.mean(space.spread**2))) / size
-    if not np.isfinite(found.jacobian).all():
-        return np.full(n, np.inf)
-    values = np.linalg.svd(found.jacobian, compute_uv=False)
-    if not values[-1] > np.finfo(float).eps * values[0] * len(values):
-        return np.full(n, np.inf)
-    covariance = np.linalg.pinv(found.jacobian)
-    inside = (covariance**2).sum(axis=1).reshape(n, -1)[:, :-1].sum(axis=1) ** 0.5 * entry
-    eta = system.lifted(H) @ space.right.T
-    outside = space.deviation(eta) * max(system.n_inputs - n, 0) ** 0.5
-    return np.hypot(inside, outside)
