@@ -54,7 +54,7 @@ def measured(case: tuple[int, int, int, str], budget: float) -> tuple[float, flo
     with TemporaryDirectory() as name:
         arguments = [*write(Path(name), *case), "--budget", str(budget), "--out", name, "--json"]
         began = perf_counter()
-        command = [sys.executable, "-m", "identify.cli", "audit", *arguments]
+        command = [sys.executable, "-m", "identify", "audit", *arguments]
         out = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}).stdout
         whole, times = perf_counter() - began, json.loads(out)["times"]
     steps = times["seconds"]["all"] - times["seconds"]["reading"]

@@ -36,8 +36,8 @@ COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "python -c 'import numpy'": ["-c", "import numpy"],
     "python -c 'import identify'": ["-c", "import identify"],
-    "identify --help": ["-m", "identify.cli", "--help"],
-    **{name: ["-m", "identify.cli", "check", *question] for name, question in CHECKS.items()},
+    "identify --help": ["-m", "identify", "--help"],
+    **{name: ["-m", "identify", "check", *question] for name, question in CHECKS.items()},
 } | RECOVERIES
 TARGETS = {"python -c 'import identify'": 0.5} | dict.fromkeys(CHECKS, 2.0) | dict.fromkeys(RECOVERIES, 1.0)
 """Seconds that are wanted at most."""

@@ -28,7 +28,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imports(package: Path) -> nx.DiGraph:
-    """What is just below the package, with an edge to everything that it imports.
+    """What is just below the package but for its entry points, with an edge to everything that it imports.
 
     Nodes have ``about``, the first paragraph of the docstring, and ``libraries``, what is imported from elsewhere. Edges have
     ``loaded``: whether the import is made when the module is loaded, and not only where a function is called.
@@ -36,7 +36,7 @@ def imports(package: Path) -> nx.DiGraph:
     graph = nx.DiGraph()
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
-        if parts == ("__init__",):
+        if parts in {("__init__",), ("__main__",)}:
             continue
         graph.add_node(parts[0])
         tree = tree_of(path)

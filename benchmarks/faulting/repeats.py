@@ -23,7 +23,7 @@ def audited(folder: Path, name: str, hashing: str, threads: str) -> tuple[str, d
     """What ``identify audit`` writes."""
     environment = os.environ | {"PYTHONHASHSEED": hashing, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     arguments = ["audit", folder / "model.npz", "--gradient", folder / "gradient.npz", "--budget", "600", "--out", folder / name]
-    subprocess.run([sys.executable, "-m", "identify.cli", *arguments], check=True, env=environment, capture_output=True)
+    subprocess.run([sys.executable, "-m", "identify", *arguments], check=True, env=environment, capture_output=True)
     content = json.loads((folder / name / "report.json").read_text(encoding="utf-8"))
     content.pop("times")
     return json.dumps(content), {path.name: path.read_bytes() for path in (folder / name).glob("*.certificate.json")}

@@ -155,7 +155,7 @@ def test_known_data_must_be_in_the_file(monkeypatch, capsys, tmp_path, golden):
 
 
 def test_version_and_installed_entry_point():
-    shown = subprocess.run([sys.executable, "-m", "identify.cli", "--version"], capture_output=True, text=True, check=True)
+    shown = subprocess.run([sys.executable, "-m", "identify", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("kkt-identify ")
 
 

@@ -61,7 +61,7 @@ def test_a_reader_that_goes_away(arguments):
     os.close(source)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "identify.cli", *arguments], stdout=sink, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "identify", *arguments], stdout=sink, stderr=subprocess.PIPE, text=True, check=False
         )
     finally:
         os.close(sink)
@@ -72,7 +72,7 @@ def test_a_reader_that_goes_away(arguments):
 def test_no_room_for_the_output():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "identify.cli", "kkt", *SIZES], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "identify", "kkt", *SIZES], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 2
     assert done.stderr == "identify: output: No space left on device; make room there, or choose another place\n"

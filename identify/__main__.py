@@ -1,4 +1,4 @@
-"""``python -m identify.cli``."""
+"""``python -m identify``."""
 
 from identify.cli import main
 
