@@ -18,9 +18,10 @@ from identify.problem.exposure import Exposed
 from identify.problem.exposure import Finding as ExposureFinding
 from identify.problem.heads import HeadSystem
 from identify.problem.partial import Sent
+from identify.problem.precision import roundoff
 from identify.problem.system import KKTSystem
 from identify.recovery.recover import recover
-from identify.recovery.separation.precision import signal_rank
+from identify.recovery.separation.precision import shown_rank
 from identify.recovery.solution import RecoveryError
 from identify.report.html import show
 
@@ -45,14 +46,16 @@ def counted_samples(work: Work, system: KKTSystem) -> int | None:
     """The number that was given, that of the data, or the largest rank of the observed updates; None if none is known."""
     if work.samples is not None or work.subject.X is not None:
         return work.samples or len(work.subject.X if work.subject.X is not None else ())
-    ranks = []
+    ranks, unit = [], roundoff(system)
     for update in system.layers.values():
         if update.W is None:
             continue
         W = update.W.reshape(-1, update.W.shape[-1])
         sent = Sent.of(W)
         known = W[np.ix_(*sent)] if update.bias is None else np.hstack([W[np.ix_(*sent)], update.bias[sent.rows, None]])
-        ranks.append(signal_rank(np.linalg.svd(known, compute_uv=False), np.finfo(float).eps / 2, known.shape))
+        if known.any():
+            values = np.linalg.svd(known, compute_uv=False)
+            ranks.append(shown_rank(values, known, unit, is_lifted=update.bias is not None))
     return max(ranks, default=0) or None
 
 

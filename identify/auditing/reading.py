@@ -182,7 +182,7 @@ def _name(model: Any) -> str:
     if isinstance(model, KKTSystem):
         sigma = ", ".join(dict.fromkeys(map(str, model.network.activations)))
         return f"{AUDITED[model.regime]} a network {'-'.join(map(str, model.network.sizes))} ({sigma})"
-    return type(model).__name__
+    return "the model" if isinstance(model, (Mapping, list, tuple)) else type(model).__name__
 
 
 def _problem(model, activation, trust: bool) -> Problem | None:
@@ -298,7 +298,7 @@ def _activation(named: str, given, rest: Mapping[str, Any], more: str) -> Activa
     if isinstance(value, np.ndarray):
         value = str(value)
     if value is None:
-        text = "activation: weights do not say it, and {model} does not name it; give the one it was trained with: {known}"
+        text = "activation: the weights do not determine it, and {model} does not name it; give the one it was trained with: {known}"
         raise MissingArgumentError(text + more, TELLING, model=named, known=CANDIDATES)
     return as_activation(value)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from support.command_line import run
 
 import identify as idf
 from identify.auditing.findings import Basis
+from identify.auditing.parts import counted_samples
 from identify.auditing.protecting import NETWORK_LEVELS, Whose
 from identify.problem.exposure import Exposed
 
@@ -25,12 +28,22 @@ def arrays(problem):
     return dict(system.network.parameters) | {f"target_{name}": part for name, part in system.parts.items()}
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32", "float16"])
+def test_rounding_is_not_counted_as_samples(problem, precision):
+    """The verdict before the recovery is about as many samples as the update shows in its own precision."""
+    system, truth = problem
+    parts = {name: part.astype(precision).astype(float) for name, part in system.parts.items()}
+    rounded = idf.KKTSystem.gradient(system.network, layers={k: (parts[f"W{k}"], parts.get(f"b{k}")) for k in (1, 2, 3)})
+    none = SimpleNamespace(samples=None, subject=SimpleNamespace(X=None))
+    assert counted_samples(none, rounded) == len(truth.X) == 5
+
+
 def test_defences_of_the_update_are_measured():
     config = idf.Configuration(inputs=12, samples=3, width=(20, 16), activation="relu", outputs=3, bias=True)
     found = idf.audit(config.plant(seed=0, multipliers="softmax")[0], budget=20.0)["defences"]
     assert list(found.values) == ["data", *NETWORK_LEVELS] and found.values["data"] is Whose.RECOVERED and found.basis is Basis.FLOAT
     assert found.values["dp_sgd"]["advice"]["kind"] == "FROM" and found.values["formats"]["calibration"]["kind"] == "CONFIRMED"
-    assert found.values["dp_sgd"]["advice"]["sentence"] in found.answer
+    assert found.values["dp_sgd"]["advice"]["sentence"].removeprefix("dp_sgd: ") in found.answer
     assert len(found.draw()) == len(NETWORK_LEVELS)
 
 
