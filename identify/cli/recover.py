@@ -92,7 +92,7 @@ def recover(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Recover the training data from a problem file, or from two checkpoints.
+    """Recover training data from a problem file or two checkpoints.
 
     Without a file, plant an instance of the given sizes and recover it.
     """
