@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean", "low", "high")
 """Names of arrays that an audit reads besides the layers."""
+UNTOLD = (dict, OrderedDict, list, tuple)
+"""Types of models that say nothing of them."""
 MAX_SHOWN = 6
 TELLING = ("data", "gradient", "initial", "regime")
 """Arguments any one of which tells the equation that weights solve."""
@@ -162,7 +165,7 @@ def read(
         )
         by_shape = _by_shape(unnamed, subject.gradient or found)
         subject = replace(subject, notes=(*filter(None, [by_shape]), *_unused(rest)), unnamed=by_shape)
-        if isinstance(model, (Mapping, list, tuple)):  # whose type says nothing
+        if type(model) in UNTOLD:
             subject = replace(subject, name=f"a network {subject.sizes} ({subject.activation})")
         if subject.regime in PUBLISHED and initial is None and gradient is None:
             argument = PUBLISHED[subject.regime]
@@ -182,7 +185,7 @@ def _name(model: Any) -> str:
     if isinstance(model, KKTSystem):
         sigma = ", ".join(dict.fromkeys(map(str, model.network.activations)))
         return f"{AUDITED[model.regime]} a network {'-'.join(map(str, model.network.sizes))} ({sigma})"
-    return "the model" if isinstance(model, (Mapping, list, tuple)) else type(model).__name__
+    return "the model" if type(model) in UNTOLD else type(model).__name__
 
 
 def _problem(model, activation, trust: bool) -> Problem | None:
