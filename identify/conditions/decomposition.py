@@ -115,7 +115,7 @@ def decomposition(setting: Setting) -> Condition:
         evidence |= {"criterion": "generic decomposition theorem", "tensor_dimension": setting.tensor_inputs, "fixed_degrees": [p]}
         return _condition(True, statement, evidence, GENERIC)
     if setting.data_are_unknown:
-        return _condition(None, "needs the data, or samples proved independent by the target", evidence, KRUSKAL, Arithmetic.NONE)
+        return _condition(None, "the data are needed, or samples proved independent by the target", evidence, KRUSKAL, Arithmetic.NONE)
     if best:
         statement = f"no criterion applies: {_formula(best['kruskal_ranks'])} < {best['right']} at best in Kruskal's condition"
     else:

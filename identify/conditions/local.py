@@ -22,7 +22,7 @@ def local(setting: Setting) -> Condition:
     if group:
         evidence["scale_freedom"] = group
     if setting.data_are_unknown:
-        return Condition("local", None, "needs the data: pass data=(X, c)", evidence, Arithmetic.NONE, REFERENCE)
+        return Condition("local", None, "the data are needed: pass data=(X, c)", evidence, Arithmetic.NONE, REFERENCE)
     instance.refuse_if_too_large(unknowns, "the Jacobian")
     minors = None if instance.data_are_given else instance.minor_bound(needed)
     result = certified_rank(

@@ -49,7 +49,7 @@ def macaulay(setting: Setting) -> Condition:
     """Evaluate Theorem C, in the coordinates of the setting. Cost: :func:`macaulay_seconds`."""
     instance, shape = setting.instance, Shape.of(setting)
     if setting.data_are_unknown:
-        return _open("needs the data: pass data=(X, c)")
+        return _open("the data are needed: pass data=(X, c)")
     if not applies(setting):
         return _open("the equations of a single sample need independent samples and the first layer, or as many outputs as samples")
     point = point_of(instance, np.random.default_rng([setting.seed, 0x3ACA]))

@@ -65,7 +65,7 @@ def test_conditions_that_are_open_for_one_reason_share_a_row_and_a_line():
     (row,) = (c for c in view.conditions if "quadrics" in c.name)
     assert {"quadrics", "pattern"} <= set(row.name.split(", ")) and row.holds is None
     assert (
-        sum("needs the data" in reason for reason in report.reasons) == 1
+        sum("the data are needed" in reason for reason in report.reasons) == 1
         and "pattern" in report.reasons[0]
         and "are open" in report.reasons[0]
     )

@@ -96,7 +96,7 @@ def enumeration(question: NetworkQuestion) -> Condition:
     """Try every choice of slopes at given data. Cost exponential in n + C, linear in m."""
     every = choices(question)
     if question.data is None:
-        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
+        return _condition(None, "the data are needed: pass data=(X, c)", {}, Arithmetic.NONE)
     if not question.is_exact or not every:
         statement = "is about piecewise-linear networks and the update of the first layer, with its bias if it has one"
         return _condition(None, statement, {}, Arithmetic.NONE)

@@ -23,7 +23,7 @@ REFERENCE = "a piecewise-linear network is affine in each of its regions (docs, 
 def families(question: NetworkQuestion) -> tuple[Condition, Witness | None]:
     """Look for either family at given data. Cost: exact signs in all layers."""
     if question.data is None:
-        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE), None
+        return _condition(None, "the data are needed: pass data=(X, c)", {}, Arithmetic.NONE), None
     if not question.equations_are_complete:
         statement = "not looked for: equations beyond (S) are in force, and a family that solves (S) alone would prove nothing"
         return _condition(None, statement, {}, Arithmetic.NONE), None

@@ -83,7 +83,7 @@ def isolated_seconds(question: NetworkQuestion) -> float:
 def isolated(question: NetworkQuestion) -> Condition:
     """Evaluate Theorem D at given data, or not at all."""
     if question.data is None:
-        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
+        return _condition(None, "the data are needed: pass data=(X, c)", {}, Arithmetic.NONE)
     kinks = _kinks(question)
     if kinks:
         statement = f"(S) has no derivative here: {kinks} pre-activations lie exactly on a kink"

@@ -91,7 +91,7 @@ def _by_counts(question: NetworkQuestion) -> Condition:
     if question.is_self_trained:
         return _condition(None, "is about networks that do not depend on their data, unlike this one", {}, Arithmetic.NONE)
     if question.data is None:
-        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
+        return _condition(None, "the data are needed: pass data=(X, c)", {}, Arithmetic.NONE)
     if not (isinstance(sigma, PiecewiseLinear) and sigma.is_homogeneous):
         return _condition(None, "is about activations with one kink, at 0, in the first layer", {}, Arithmetic.NONE)
     if not (question.rows_can_count and question.features_can_count):

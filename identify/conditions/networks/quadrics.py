@@ -191,7 +191,7 @@ def quadrics(question: NetworkQuestion) -> Condition:
     """Evaluate Theorem B at given data. Cost: exact signs, and a rank modulo a prime of m rows and about n²/2 to 3n²/2 columns."""
     every = candidates(question)
     if question.data is None:
-        return _condition(None, "needs the data: pass data=(X, c)", {}, Arithmetic.NONE)
+        return _condition(None, "the data are needed: pass data=(X, c)", {}, Arithmetic.NONE)
     if not question.is_exact or not every:
         statement = "is about piecewise-linear activations of two slopes, and the update of the first layer, with its bias if it has one"
         return _condition(None, statement, {}, Arithmetic.NONE)
