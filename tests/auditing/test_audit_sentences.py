@@ -174,6 +174,22 @@ def test_nothing_is_lost(audited, page):
         assert [line for line in missing if not any(len(cell) > 20 and cell in line.casefold() for cell in cells)] == []
 
 
+@pytest.mark.usefixtures("no_defences")
+def test_a_pdf_says_once_what_two_verdicts_share(tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    found = not_determined()
+    (path,) = found.save(tmp_path / "audit.pdf")
+    text = "".join("".join(sheet.extract_text().split()) for sheet in pypdf.PdfReader(path).pages)
+    first, second = (finding.report for finding in found.findings if finding.report is not None)
+    shared = {first.verdict.meaning, first.verdict.in_practice, *first.equations, *first.reasons} & {
+        second.verdict.meaning,
+        second.verdict.in_practice,
+        *second.equations,
+        *second.reasons,
+    }
+    assert len(shared) >= 5 and [line for line in shared if text.count("".join(line[1:].split())) != 1] == []
+
+
 def test_a_sentence_that_is_written_twice_is_found(tmp_path):
     """Negative control of the tests above: the page writes what a finding says, and leaves out what another one said."""
     said = "these very words are said here"

@@ -60,9 +60,7 @@ def test_a_reader_that_goes_away(arguments):
     source, sink = os.pipe()
     os.close(source)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "identify", *arguments], stdout=sink, stderr=subprocess.PIPE, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-m", "identify", *arguments], stdout=sink, stderr=subprocess.PIPE, text=True, check=False)
     finally:
         os.close(sink)
     assert (done.returncode, done.stderr) == (141, "")
