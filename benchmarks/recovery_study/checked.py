@@ -19,7 +19,7 @@ from recovery_study.judged import Outcome, shown
 from recovery_study.planted import Planted
 from recovery_study.second import family, other_data
 
-SECONDS, SEARCH = 2.0, 0.7
+SECONDS, SEARCH = 2.0, 0.2
 """Of each verdict, and of a search for other data."""
 REPRODUCED = 1e-6
 """Relative difference of the updates of a witness and of the data."""

@@ -78,6 +78,7 @@ def judged(planted: Planted, found: Recovery) -> dict[str, Any]:
     if right.sum() == found.n_samples:
         return {"outcome": Outcome.RIGHT, **numbers}
     fewer = found.n_samples < len(X) and found.residual <= max(SLACK * planted.own, ROUNDING)
+    fewer &= planted.samples != len(X)  # nobody gave the number
     return {"outcome": Outcome.FEWER if fewer else Outcome.WRONG, **numbers}
 
 

@@ -19,6 +19,8 @@ SOLVED, FAR, SEEN = 1e-13, 1e-4, 1e-7
 """Relative residual of data that solve, distance of other data, and the part of an update below which a sample is not seen."""
 CONDITION = 1e-7
 """Smallest singular value of the Jacobian relative to the largest, from which such a residual says that exact data are nearby."""
+FURTHER = 0.03
+"""Distance of other data of a family."""
 MOST_UNKNOWNS = 60
 
 
@@ -55,7 +57,7 @@ def other_data(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambig
         v = truth * (spread < 1) + spread * scale * rng.standard_normal(len(truth))
         try:
             v = _descended(misfit, v, scale)
-        except (ValueError, np.linalg.LinAlgError):  # not finite on the way
+        except ValueError:  # not finite on the way
             continue
         residual = float(np.linalg.norm(misfit(v)))
         if not residual <= SOLVED:
@@ -91,10 +93,13 @@ def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity
     _, values, right = np.linalg.svd(_jacobian(misfit, truth, scale))
     values = np.concatenate([values, np.zeros(len(right) - len(values))])
     for row in right[values < 1e-8 * values[0]]:
-        for size in (1e-2, -1e-2):
-            v = _descended(misfit, truth + size * scale * row, scale)
+        for size in (0.2, -0.2):  # so far that an isolated solution in a flat valley is left
+            try:
+                v = _descended(misfit, truth + size * scale * row, scale)
+            except ValueError:
+                continue
             residual, distance = float(np.linalg.norm(misfit(v))), far(system, data(v), (X, c), ambiguity)
-            if residual <= SOLVED and distance > FAR:
+            if residual <= SOLVED and distance > FURTHER:
                 return Other(distance, residual, 0.0)
     return None
 

@@ -127,7 +127,7 @@ def check(
     (<Verdict.UNIQUE: 'UNIQUE'>, 'generic network, generic data')
     """
     seed, plan = valid_seed(seed), _plan(budget, memory, conditions, progress)
-    with limit_memory(memory), limit_time(budget):
+    with limit_memory(memory), limit_time(budget), _silent():
         return _check(problem, samples, data, seed, plan)
 
 
@@ -146,8 +146,13 @@ def decide(
     the caller has computed of these data already.
     """
     seed, plan = valid_seed(seed), replace(_plan(budget, None, None, None), diagnosed=False)
-    with limit_time(budget):
+    with limit_time(budget), _silent():
         return _check(problem, samples, data, seed, plan, known)
+
+
+def _silent() -> np.errstate:
+    """What overflows on the way proves nothing, because only finite numbers do, and is no news to the caller."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def _plan(budget: float | None, memory: int | None, conditions: Sequence[str] | None, progress: Callable[[str], None] | None) -> Plan:

@@ -21,6 +21,9 @@ from identify.base.norms import exponent, row_sizes, scaled
 from identify.base.rows import equal_rows
 from identify.problem.activation import root_group
 
+FARTHEST = 1e100
+"""Relative distances from this on are alike to an assignment, which adds them up."""
+
 _Data = tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n C"]]
 
 
@@ -150,8 +153,11 @@ class Ambiguity:
 
         The number of candidates may differ from that of the reference. Cost O(n^2 d + n^3).
         """
-        X, Y = np.asarray(X, float), np.asarray(X_reference, float)
-        c, given = np.asarray(c, float), X
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a sample that no scale brings near the reference
+            return self._match(np.asarray(X, float), np.asarray(c, float), np.asarray(X_reference, float))
+
+    def _match(self, X: Float[np.ndarray, "candidates d"], c: Float[np.ndarray, "candidates *C"], Y: Float[np.ndarray, "n d"]) -> Match:
+        given = X
         c = c.reshape(len(X), 1) if c.ndim == 1 else c
         above, below = exponent(Y), exponent(X) if self.has_free_scale else exponent(Y)
         X, Y = scaled(X, -below), scaled(Y, -above)
@@ -166,7 +172,7 @@ class Ambiguity:
             t = np.ones_like(inner)
         distance = np.array([np.linalg.norm(y - scale[:, None] * X, axis=1) for y, scale in zip(Y, t, strict=True)])
         cost = distance / np.maximum(norms, 1e-300)[:, None]
-        rows, columns = scipy.optimize.linear_sum_assignment(cost)
+        rows, columns = scipy.optimize.linear_sum_assignment(np.minimum(np.nan_to_num(cost, nan=FARTHEST), FARTHEST))
         order = np.full(len(Y), -1)
         order[rows] = columns
         errors = np.full(len(Y), np.inf)
@@ -175,8 +181,7 @@ class Ambiguity:
         aligned_c = np.full((len(Y), c.shape[1]), np.nan)
         chosen_X, chosen_c = given[columns], c[columns]
         if self.group != "none":
-            with np.errstate(over="ignore"):  # the multiplier of a sample that no scale brings near the reference
-                chosen_X, chosen_c = self.act(chosen_X, chosen_c, scaled(t[rows, columns], above - below))
+            chosen_X, chosen_c = self.act(chosen_X, chosen_c, scaled(t[rows, columns], above - below))
         aligned_X[rows], aligned_c[rows] = chosen_X, chosen_c
         return Match(order, aligned_X, aligned_c, errors)
 

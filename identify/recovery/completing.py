@@ -229,6 +229,7 @@ def _solved(part: np.ndarray, seen: np.ndarray, factor: np.ndarray) -> np.ndarra
     refuse_above(8 * (len(seen) + len(factor)) * rank**2, f"a completion of rank {rank}")
     gram = (known @ (factor[:, :, None] * factor[:, None, :]).reshape(-1, rank**2)).reshape(-1, rank, rank)
     gram += np.finfo(float).eps * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(rank)
+    gram[~np.any(gram, axis=(1, 2))] = np.eye(rank)  # a row without known entries, or with zeros where they are
     coefficients = np.linalg.solve(gram, (values @ factor)[..., None])[..., 0]
     for _ in range(REFINEMENTS):
         rest = values - known * (coefficients @ factor.T)

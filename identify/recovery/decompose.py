@@ -103,7 +103,7 @@ def fix_scale(moments: Moments, lines: Float[np.ndarray, "n D"]) -> tuple[Float[
     # with weights e = c s^p of unit vectors v known, M_k = sum_i q_i e_i v_i^k is linear in q_i = s_i^(k-p)
     powers = Monomials.of(lines.shape[1], k).values(lines, lambda value: value)
     columns = (top[:, :, None] * powers[:, None, :]).reshape(len(lines), -1).T
-    q = np.linalg.lstsq(columns, moments.values[k].reshape(-1), rcond=None)[0]
+    q = _solved(columns, moments.values[k].reshape(-1))
     sign = np.sign(q) if (p - k) % 2 else 1.0
     X = (sign * np.maximum(np.abs(q), 1e-300) ** (1 / (k - p)))[:, None] * lines
     return X, fit_multipliers(moments, X)
@@ -124,4 +124,11 @@ def _fit(moments: Moments, X: np.ndarray, degrees: tuple[int, ...]) -> Float[np.
         # y_e divided by w_e^-1 ~ sqrt(e!) is an orthonormal coordinate of the symmetric tensor
         columns.append(scale * (monomials.values(X, lambda value: value) / unit).T)
         right.append(scale * (moments.values[k] / unit).T)
-    return np.linalg.lstsq(np.concatenate(columns), np.concatenate(right), rcond=None)[0]
+    return _solved(np.concatenate(columns), np.concatenate(right))
+
+
+def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Least squares. Raises :class:`InapplicableError` for numbers beyond doubles."""
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        raise InapplicableError.of(Failure.RANGE)
+    return np.linalg.lstsq(matrix, right, rcond=None)[0]

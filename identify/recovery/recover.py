@@ -22,6 +22,7 @@ from identify.problem.refusals import require_polynomial
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 from identify.recovery.judging import doubted, judged, judged_batch
+from identify.recovery.open_scales import without_open_scales
 from identify.recovery.separation.batch import by_separation, is_beyond_polynomials
 from identify.recovery.solution import Recovery
 from identify.recovery.starts import TOLERANCE as TOLERANCE
@@ -126,6 +127,8 @@ def recover(
             X, c = check_pair("data", data, system.network if isinstance(system, (KKTSystem, StepsSystem)) else system)
             known = X, scaled(c, k)
         batch = by_separation(usual, samples, method, starts, seed, budget, tolerance, checkpoint, known, progress)
+        if isinstance(usual, KKTSystem):
+            batch = without_open_scales(usual, batch)
         batch = replace(batch, c=scaled(batch.c, -k)) if k else batch
         if not judge or isinstance(system, ALONE):
             return doubted(batch, is_counted=samples is not None)
@@ -148,7 +151,7 @@ def recover(
     usual, k = _in_usual_units(system)
     if known is not None:
         known = known[0], scaled(known[1], k)
-    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")):
+    with limit_time(None if budget is None else positive("budget", budget, unit="seconds")), np.errstate(all="ignore"):
         work, recovery = recovered(usual, options, known)
         recovery = replace(recovery, c=scaled(recovery.c, -k)) if k else recovery
         if not judge:

@@ -139,6 +139,10 @@ class Failure(StrEnum):
     NO_SOLUTION = "no solution from {starts} starts"
     TOO_LARGE = "too large: {starts} starts would take a minute; pass starts=... or budget=... to search all the same"
     NO_TIME = "too large for the time that was left"
+    RANGE = (
+        "numbers on the way to the samples leave the range of doubles, or are lost in it: weights, biases, inputs and updates are of sizes "
+        "that are too different; expected a network and data in units in which they are about one"
+    )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ from identify.problem.verdict import Arithmetic, Condition, Report, Witness
 
 PATIENCE = 30.0
 """Seconds that the derivative may take, by its estimate, if no budget was given: it proves no more than LOCALLY_UNIQUE."""
+OVERFLOWN = 1e100
+"""Stands for a misfit beyond doubles, and bounds the others, so that a descent turns back."""
 FOLLOWED = 200
 """Unknowns up to which a member of a family is computed."""
 
@@ -194,15 +196,19 @@ def _fibre(question: NetworkQuestion, found: dict[str, Condition]) -> Witness | 
     def data_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return values[: X.size].reshape(X.shape), values[X.size :].reshape(c.shape)
 
+    def missed(values: np.ndarray) -> np.ndarray:
+        off = (system.right_hand_side(*data_of(values)) - target) / scale
+        return np.clip(np.nan_to_num(off, nan=OVERFLOWN), -OVERFLOWN, OVERFLOWN)
+
     scale = max(float(np.linalg.norm(target)), 1e-300)
     for step in (0.1, 0.01):
         moved = scipy.optimize.least_squares(
-            lambda values: (system.right_hand_side(*data_of(values)) - target) / scale,
+            missed,
             start + step * size * rng.standard_normal(len(start)),
             xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=100,
         )  # fmt: skip
         other = data_of(moved.x)
         residual = relative_size(system.right_hand_side(*other) - target, target)
-        if residual < 1e-9:
+        if residual < 1e-9 and all(np.isfinite(part).all() for part in other):
             return replace(plain, original=data, example=other, residual=residual)
     return plain

@@ -411,6 +411,8 @@ def _refined_multipliers(
 
     normal = gram.reshape(n * C, n * C)
     normal[np.diag_indices(n * C)] *= 1 + RIDGE
+    if not np.isfinite(normal).all():
+        return c
     try:
         factor = cho_factor(normal, overwrite_a=True)
     except np.linalg.LinAlgError:

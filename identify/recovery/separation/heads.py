@@ -400,6 +400,8 @@ def _drawn_classes(batch: _Batch, values: np.ndarray, n: int, rng: np.random.Gen
     if system.bias is None:
         return rng.choice(system.n_outputs, n)
     counts = np.maximum(n * system.bias + system.probabilities(batch.features(values, n)[0]).sum(axis=0), 0.0)
+    if not np.isfinite(counts).all() or counts.sum() > n * system.n_outputs:  # weights that are no mean of losses
+        return rng.choice(system.n_outputs, n)
     whole = np.floor(counts).astype(int)
     rest = counts - whole
     classes = np.repeat(np.arange(system.n_outputs), whole)

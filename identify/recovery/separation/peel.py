@@ -338,12 +338,12 @@ class Peeling(SampleSearch):
         """
         deeper, rounding = self.hidden + 1, min(DEEP * self.unit_roundoff, DEEPEST)
         for space, c, distance in zip(self.subspaces[deeper:], own.entering[deeper:], own.distances[deeper:], strict=True):
-            size = float(np.linalg.norm(c))
-            if distance > max(LOOSELY * float(space.uncertainty(c[None])[0]) / size, rounding):
+            noise = float(space.uncertainty(c[None])[0]) / max(float(np.linalg.norm(c)), np.finfo(float).tiny)
+            if not distance <= max(LOOSELY * noise, rounding):
                 return False
         for space, y, misfit in zip(self.subspaces, own.signals.coordinates, own.signals.misfits, strict=True):
             noise = float(space.uncertainty(y[None])[0]) / max(float(np.linalg.norm(y)), ROUNDING)
-            if float(misfit) > max(LOOSELY * noise, rounding) + own.blur:
+            if not float(misfit) <= max(LOOSELY * noise, rounding) + own.blur:
                 return False
         return True
 

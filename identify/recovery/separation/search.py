@@ -24,6 +24,7 @@ from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.membership import Images, Position, descend
 from identify.recovery.separation.products import Smooth
 from identify.recovery.separation.subspace import ROUNDING, Subspace, complement
+from identify.recovery.solution import Failure, InapplicableError
 
 STARTS, MOST_STARTS = 16, 256
 """Descents in one round; doubled after a round without a hit, up to the second."""
@@ -128,7 +129,8 @@ class SampleSearch(ABC):
             while not self._is_settled() and self.barren < self.patience and self.go_on():
                 before = self.n_known
                 self.found.rounds += 1
-                self._accept(self.hits(per))
+                hits = self.hits(per)
+                self._accept(hits[np.isfinite(hits).all(axis=1)])
                 new = self.n_known - before
                 per = STARTS if new else min(2 * per, self.most_starts)
                 self.barren = 0 if new else self.barren + 1
@@ -192,6 +194,8 @@ class SampleSearch(ABC):
             return Chart.of(self.map, self.offset, np.zeros(within.shape[1]), within.T)
         direction = within.T @ (within @ self.unit)
         size = np.linalg.norm(direction)
+        if not size**2 > 0 or not np.isfinite(size):  # no combination of the rows has the bias 1
+            raise InapplicableError.of(Failure.RANGE)
         return Chart.of(self.map, self.offset, direction / size**2, complement(np.vstack([avoided, direction / size])).T)
 
     def hits(self, per: int) -> Float[np.ndarray, "hits n"]:
@@ -202,6 +206,8 @@ class SampleSearch(ABC):
         if not unknowns:
             return chart.origin[None]
         rows, numbers = self._rows(chart, avoided, points)
+        if not len(rows):  # none is in the range of doubles
+            return np.zeros((0, len(self.first.values)))
         screened = Position.of(images, spaces, self.completed(images, spaces, rows))
         order = np.argsort(screened.costs, kind="stable")
         exact = order[screened.costs[order] < EXACT]
