@@ -21,6 +21,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from identify.base.compiled import bounded
 from identify.base.errors import InputError
 from identify.base.options import positive, whole
 from identify.problem.signals import Nonlinearity, backward, forward, updates_from
@@ -188,18 +189,21 @@ def by_name(updates: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
     return {f"{letter}{k}": part for k, pair in enumerate(updates, 1) for letter, part in zip("Wb", pair, strict=True)}
 
 
+@bounded
 @jax.jit
 def _pull(objective: Objective, X: Array, c: Array) -> Parameters:
     gradients = objective.gradients(X, c)
     return {name: -2 * objective.weight / objective.count * (target - gradients[name]) for name, target in objective.target.items()}
 
 
+@bounded
 @jax.jit
 def _products(objective: Objective, X: Array, c: Array, V: Array, rho: Parameters) -> Array:
     slopes = jax.grad(lambda U: objective.potentials(U, c, rho).sum())
     return jax.jvp(slopes, (X,), (V,))[1]
 
 
+@bounded
 @jax.jit
 def _matrices(objective: Objective, X: Array, c: Array) -> Array:
     rho = _pull(objective, X, c)

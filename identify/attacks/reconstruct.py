@@ -16,6 +16,7 @@ from identify.attacks.running import Run
 from identify.attacks.runs import SAME, Reconstruction, Splitting, Trial
 from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
+from identify.base.compiled import dropping
 from identify.base.limits import Clock, Stopped
 from identify.base.options import PRECISIONS, choice, positive, valid_seed, whole
 
@@ -23,6 +24,7 @@ KEPT_EVERY = 60.0
 """Seconds after which a run is kept, at the end of a block of iterations."""
 
 
+@dropping()
 def reconstruct(
     attack: Attack | RandomSearch,
     *,

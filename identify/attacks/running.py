@@ -17,6 +17,7 @@ from jax import Array
 from identify.attacks.objectives import Attack
 from identify.attacks.runs import Splitting, Trial
 from identify.attacks.splits import checked
+from identify.base.compiled import bounded
 from identify.base.limits import Clock, Stopped
 from identify.splitting.matrices import traceable
 from identify.splitting.minimise import Split
@@ -203,6 +204,7 @@ def _block(at: int, clock: Clock, pace: float, reserved: float) -> int:
     return min(block, max(int((clock.deadline - reserved - time.monotonic()) / pace), 1) if pace else 1)
 
 
+@bounded
 @jax.jit
 def _judged(objective: Any, X: Array, c: Array) -> Any:
     """The first term of the objective, and all of it; all of it twice if the objective does not tell its first term."""
@@ -210,6 +212,7 @@ def _judged(objective: Any, X: Array, c: Array) -> Any:
     return (objective.distance(X, c) if hasattr(objective, "distance") else value), value
 
 
+@bounded
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _iterate(
     update: optax.TransformUpdateFn, sharpness: Any, pace: Any, objective: Any, point: Any, state: Any, used: Any, at: Any, count: Any

@@ -9,6 +9,7 @@ import numpy as np
 
 from identify.attacks.objectives import Objective
 from identify.attacks.runs import Splitting
+from identify.base.compiled import bounded
 from identify.splitting.lanczos import lowest
 from identify.splitting.matrices import EXACT_BELOW, products_of, smallest
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
@@ -106,6 +107,7 @@ def _apart(
     return objective.inherit(parents[order], jax.device_put(shares[order])), X[order], c[order]
 
 
+@bounded
 @jax.jit
 def _value(objective: Objective, X: Any, c: Any) -> Any:
     return objective(X, c)

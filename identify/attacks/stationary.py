@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from scipy.optimize import nnls
 
 from identify.attacks.objectives import Attack, Objective
+from identify.base.compiled import bounded
 from identify.base.limits import refuse_above
 from identify.problem.arrays import ShapeError, finite_array
 
@@ -89,6 +90,7 @@ def stationarity(
     return Stationarity(float(np.sqrt(total / (target @ target + outside))), shares, c.reshape(n, q))
 
 
+@bounded
 @jax.jit
 def _columns(made: Objective, X: Array, c: Array) -> dict[str, Array]:
     """The gradients of all samples: derivatives of the weighted gradients by the multipliers."""

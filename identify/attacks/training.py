@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from identify.attacks import descent
 from identify.attacks.objectives import Parameters, in_order
 from identify.attacks.smoothing import RELU, exact
+from identify.base.compiled import bounded, dropping
 from identify.base.errors import InputError
 from identify.base.options import choice, number, positive, valid_seed, whole
 from identify.problem.activation import Activation
@@ -101,6 +102,7 @@ def random_network(
     return from_parameters(parts, activation)
 
 
+@dropping()
 def train(
     network: Network,
     X: Float[np.ndarray, "n d"],
@@ -209,6 +211,7 @@ def _norm(parameters: Parameters) -> Array:
     return jnp.sqrt(sum((part**2).sum() for part in parameters.values()))
 
 
+@bounded
 @jax.jit
 def _measured(problem: _Problem, arrays: tuple, parameters: Parameters) -> tuple[Array, Array, Array, Array]:
     """Loss without decay, the norms of the gradient and of the parameters, and the outputs: one program."""
@@ -216,6 +219,7 @@ def _measured(problem: _Problem, arrays: tuple, parameters: Parameters) -> tuple
     return problem.mean_loss(arrays, parameters), _norm(gradient), _norm(parameters), problem.outputs(arrays, parameters)
 
 
+@bounded
 @partial(jax.jit, static_argnums=1)
 def _descend(problem: _Problem, update: optax.TransformUpdateFn, arrays, parameters, state, count):
     def body(_, carried):

@@ -11,6 +11,7 @@ from identify.auditing.reading import read
 from identify.auditing.regime import unknown_regime
 from identify.auditing.result import Audit
 from identify.auditing.work import Step, Work
+from identify.base.compiled import dropping
 from identify.base.interrupts import Interrupts, listening
 from identify.base.limits import Stopped
 from identify.base.options import positive, valid_seed, whole
@@ -21,6 +22,7 @@ from identify.problem.activation import Activation
 BUDGET = 60.0
 
 
+@dropping()
 def audit(
     model: Any,
     *,

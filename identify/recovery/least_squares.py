@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from identify.base.compiled import bounded
 from identify.base.least_squares import Rest, State
 from identify.base.least_squares import descend as advance_all
 from identify.splitting.traced import damped_step, descend
@@ -39,6 +40,7 @@ Here = tuple[Any, State]
 """Points with their gradients and matrices, and the state of the descent."""
 
 
+@bounded
 @partial(jax.jit, static_argnums=0)
 def _attempts(normal: Normal, arrays: Any, own: Float[Array, "starts constants"], rest: Rest, here: Here, steps: Any) -> Here:
     """``steps`` attempts of every start."""

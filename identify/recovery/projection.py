@@ -30,6 +30,7 @@ import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Float
 
+from identify.base.compiled import bounded
 from identify.base.least_squares import Rest
 from identify.base.limits import memory_allowed
 from identify.problem.activation import horner
@@ -163,11 +164,13 @@ def _solve(arrays, X, weights):
     return b.reshape(N, C), lengths.reshape(N, C), cholesky, (s0, s1, s2)
 
 
+@bounded
 @jax.jit
 def _multipliers(arrays, X, weights):
     return jax.vmap(lambda x, own: _solve(arrays, x, own)[:2])(X, weights)
 
 
+@bounded
 @jax.jit
 def _removal(arrays, X):
     """By how much the squared residual rises without each sample: b_i (R^-1)_ii^-1 b_i, for the Gram matrix R of unit columns."""

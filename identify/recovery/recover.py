@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from identify.base.compiled import dropping
 from identify.base.errors import WrongTypeError
 from identify.base.limits import limit_time, seconds_left
 from identify.base.norms import exponent, scaled
@@ -33,6 +34,7 @@ ALONE = (FeatureSystem, HeadSystem, StepsSystem)
 """Systems that say all that is known of uniqueness themselves."""
 
 
+@dropping()
 def recover(
     system: KKTSystem | FeatureSystem | HeadSystem | StepsSystem,
     *,

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
+from identify.base.compiled import bounded
 from identify.base.errors import WrongTypeError
 from identify.base.least_squares import Rest, State
 from identify.splitting.matrices import Objective, traceable
@@ -69,6 +70,7 @@ class LevenbergMarquardt:
             return np.asarray(X)[:k], np.asarray(c)[:k]
 
 
+@bounded
 @jax.jit
 def _levenberg_marquardt(objective, X, c, live, radius, rest, steps):
     (k, d), outputs = X.shape, c.shape[1]
@@ -94,11 +96,13 @@ def _levenberg_marquardt(objective, X, c, live, radius, rest, steps):
     return X, c
 
 
+@bounded
 @jax.jit
 def _value(objective, X, c):
     return objective(X, c)
 
 
+@bounded
 @jax.jit
 def _gradient(objective, X, c):
     return jax.grad(objective, argnums=(0, 1))(X, c)
@@ -112,6 +116,7 @@ def value(objective: Objective, X, c) -> float:
         return float(_value(traceable(objective), jax.device_put(X), jax.device_put(c)))
 
 
+@bounded
 @jax.jit
 def _values(objective, Xs, c):
     return jax.lax.map(lambda X: objective(X, c), Xs, batch_size=AT_ONCE)
@@ -135,6 +140,7 @@ def gradient_size(objective: Objective, X, c) -> float:
     return max(float(np.abs(np.asarray(part)).max(initial=0.0)) for part in parts)
 
 
+@bounded
 @partial(jax.jit, static_argnames="shapes")
 def _value_and_gradient(objective, point, shapes):
     (k, d), (_, outputs) = shapes

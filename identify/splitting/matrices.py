@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.compiled import bounded
 from identify.splitting.lanczos import Product, alone, lowest
 
 Objective = Callable[[Any, Any], Any]
@@ -61,9 +62,10 @@ def _product(objective: Objective, X, c, j, v):
     return jax.jvp(curvature, (jnp.zeros(()),), (jnp.ones(()),))[1]
 
 
-_compiled_product = jax.jit(_product)
+_compiled_product = bounded(jax.jit(_product))
 
 
+@bounded
 @jax.jit
 def _compiled_products(objective, X, c, V):
     """All S_j v_j by the definition, with 2k candidates.
@@ -84,6 +86,7 @@ def _compiled_products(objective, X, c, V):
     return jax.jvp(jax.grad(potentials), (X,), (V,))[1]
 
 
+@bounded
 @jax.jit
 def _matrices(objective, X, c):
     columns = jax.vmap(_product, in_axes=(None, None, None, None, 0))

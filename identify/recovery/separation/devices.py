@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32
 
+from identify.base.compiled import bounded
 from identify.recovery.least_squares import spread
 from identify.recovery.separation import products
 from identify.recovery.separation.forward import HiddenTangent
@@ -68,6 +69,7 @@ class OnDevices:
         return np.asarray(found, dtype=float)[:starts, :unknowns]
 
 
+@bounded
 @jax.jit
 def _steps(weights, subspaces, slopes, sizes, misfits, costs, slants, gradient, damping, unknowns):
     with jax.default_matmul_precision("highest"):  # some accelerators keep ten bits of single precision otherwise

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from identify.base.compiled import bounded
 from identify.recovery.steps.along import effects
 from identify.recovery.steps.training import Plan, Training, along_path, plenty, trained
 
@@ -153,6 +154,7 @@ def _directions(plan: Plan) -> tuple[np.ndarray, Any]:
     return along, places
 
 
+@bounded
 @partial(jax.jit, static_argnums=0)
 def _evaluated(plan: Plan, arrays: dict[str, Any], effect: Any, p: Any, labels: Any) -> Any:
     last, path = trained(plan, arrays, p, labels)
@@ -161,6 +163,7 @@ def _evaluated(plan: Plan, arrays: dict[str, Any], effect: Any, p: Any, labels: 
     return path, *along_path(plan, arrays, effect, path, p, labels)
 
 
+@bounded
 @partial(jax.jit, static_argnums=0)
 def _tangents(plan: Plan, arrays: dict[str, Any], effect: Any, path: Any, p: Any, labels: Any, along: Any) -> Any:
     return jax.vmap(lambda v: jax.jvp(lambda q: along_path(plan, arrays, effect, path, q, labels)[:2], (p,), (v,))[1])(along)

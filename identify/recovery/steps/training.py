@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from identify.base.compiled import bounded
 from identify.problem.activation import Activation
 from identify.problem.signals import backward, forward, updates_from
 from identify.problem.steps import StepsSystem
@@ -370,15 +371,17 @@ def _rest(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any) -> Any:
     return flat if arrays["chosen"] is None else flat[arrays["chosen"]]
 
 
-_trained = partial(jax.jit, static_argnums=0)(_run)
-_missing = partial(jax.jit, static_argnums=0)(_rest)
+_trained = bounded(partial(jax.jit, static_argnums=0)(_run))
+_missing = bounded(partial(jax.jit, static_argnums=0)(_rest))
 
 
+@bounded
 @partial(jax.jit, static_argnums=0)
 def _missing_with(plan: Plan, arrays: dict[str, Any], shares: Any, p: Any, labels: Any) -> Any:
     return jax.vmap(lambda own: _rest(plan, arrays | {"shares": own}, p, labels))(shares)
 
 
+@bounded
 @partial(jax.jit, static_argnums=0)
 def _derivatives(plan: Plan, arrays: dict[str, Any], p: Any, labels: Any, along: Any) -> Any:
     return jax.vmap(lambda v: jax.jvp(lambda q: _rest(plan, arrays, q, labels), (p,), (v,))[1])(along)
