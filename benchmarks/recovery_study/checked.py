@@ -12,7 +12,6 @@ import numpy as np
 from identify.base.errors import IdentifyError
 from identify.conditions.check import check
 from identify.problem.ambiguity import Ambiguity
-from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
 from identify.problem.verdict import Report, Verdict
 from recovery_study.judged import Outcome, shown
@@ -54,7 +53,7 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
     supported = line.get("status") in ("PROVED", "EVIDENCE")
     right = line["outcome"] == Outcome.RIGHT
     if about is not None:
-        ambiguity = symmetry_of(system)
+        ambiguity = _ambiguity(about)
         generic = verdicts["samples"]
         usual = planted.labels["data"] == "normal" and planted.labels["multipliers"] == "normal"
         if (
@@ -66,7 +65,7 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
         if about.verdict is Verdict.NOT_UNIQUE:
             if right and supported and line["recovered"] == len(X):
                 found.append(f"NOT_UNIQUE, but the recovery is {line['status']} {line['reason']}")
-            found.extend(_witnessed(system, about, (X, c), ambiguity))
+            found.extend(_witnessed(system, about, (X, c)))
         if about.verdict in (Verdict.UNIQUE, Verdict.LOCALLY_UNIQUE) and (other := family(system, X, c, ambiguity)):
             found.append(f"{about.verdict}, but a family: {other}")
         strong = about.verdict is Verdict.UNIQUE or (right and supported and line["recovered"] == len(X))
@@ -75,7 +74,15 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
     return {"verdicts": verdicts, "contradictions": found}
 
 
-def _witnessed(system: KKTSystem, report: Report, data: tuple[np.ndarray, np.ndarray], ambiguity: Ambiguity) -> list[str]:
+def _ambiguity(report: Report) -> Ambiguity:
+    """What the verdict is up to: the scale of a sample may be open although a bias behind it fixes the sum of all multipliers."""
+    names = {line.partition(":")[0] for line in report.ambiguity}
+    if "scale of each sample" in names:
+        return Ambiguity("positive scaling" if any("t > 0" in line for line in report.ambiguity) else "scaling", 1)
+    return Ambiguity("sign" if "sign of each sample" in names else "none", 1)
+
+
+def _witnessed(system: KKTSystem, report: Report, data: tuple[np.ndarray, np.ndarray]) -> list[str]:
     witness = report.witness
     if witness is None or witness.example is None:
         return []

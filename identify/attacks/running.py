@@ -237,3 +237,8 @@ def _sharpened(objective: Any, sharpness: Any, at: Any) -> Any:
     if sharpness is None:
         return objective
     return replace(objective, sharpness=jnp.asarray(sharpness(jnp.asarray(at, float)), objective.sharpness.dtype))
+
+
+def is_compiled() -> bool:
+    """Whether this process has compiled the iterations of an attack, of any size."""
+    return _iterate._cache_size() > 0

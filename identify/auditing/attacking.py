@@ -12,6 +12,7 @@ from identify.attacks.diagnosis import diagnose
 from identify.attacks.objectives import Attack
 from identify.attacks.published import buzaglo, haim, loo
 from identify.attacks.reconstruct import reconstruct
+from identify.attacks.running import is_compiled
 from identify.attacks.scores import score
 from identify.attacks.stationary import stationarity as attack_stationarity
 from identify.auditing.activations import DEGREES, approximations
@@ -33,6 +34,7 @@ from identify.problem.arrays import ShapeError
 from identify.problem.network import Network, from_parameters
 from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Verdict
+from identify.recovery.least_squares import seconds_to_compile
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import RecoveryError
 from identify.report.html import Cell, show
@@ -51,6 +53,10 @@ SHARE = 0.2
 """Fraction of the remaining time for the polynomial of each degree."""
 COMPILING = 2.0
 """Seconds that JAX may need before known data are examined."""
+BEGUN = 0.5
+"""Part of the budget from which on an attack is begun without an estimate of its compiling."""
+ATTACK_COMPILING = 0.5
+"""Time in which an attack is compiled, relative to that of a descent (measured)."""
 SAMPLES = 20
 """Number of samples that is assumed if nothing determines it."""
 OPERATIONS_PER_SECOND = 1e9
@@ -324,6 +330,13 @@ def _is_diagnosable(work: Work) -> bool:
     return not lacks_layers(work) and (work.regime != "max-margin" or work.subject.y is not None)
 
 
+def attack_seconds(work: Work) -> float:
+    """Of compiling it, which no clock ends, if this process has not and the steps before it took more than half of the budget."""
+    if is_recovered(work) or lacks_layers(work) or is_compiled() or work.left > BEGUN * work.budget:
+        return 0.0
+    return ATTACK_COMPILING * seconds_to_compile()
+
+
 def attack(work: Work) -> None:
     """The published attack for the regime, within the rest of the budget."""
     subject = work.subject
@@ -410,6 +423,6 @@ STEPS: tuple[Step, ...] = (
     ),
     Step("stationarity", diagnosis, diagnosis_seconds, "stationarity", STATIONARITY),
     Step("images in the first layer", images, images_seconds, "images", IMAGES),
-    Step("attack", attack, finding="attack", question=ATTACK),
+    Step("attack", attack, attack_seconds, "attack", ATTACK),
     *(Step(f"defence: {name}", partial(network_advice, name), seconds) for name, seconds in NETWORK_DEFENCES.items()),
 )

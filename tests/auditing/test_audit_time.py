@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -274,3 +275,14 @@ def test_progress_says_the_time_and_is_never_silent_for_long(monkeypatch, capsys
         time.sleep(0.4)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "  0 of 60 s: [polishing]" and lines[1] == "  0 of 60 s: still [polishing]"
+
+
+def test_an_attack_is_not_begun_when_compiling_it_would_outlast_the_rest(monkeypatch):
+    monkeypatch.setattr(attacking, "is_compiled", lambda: False)
+    monkeypatch.setattr(attacking, "seconds_to_compile", lambda: 8.0)
+    monkeypatch.setattr(attacking, "is_recovered", lambda work: False)
+    monkeypatch.setattr(attacking, "lacks_layers", lambda work: False)
+    assert attacking.attack_seconds(SimpleNamespace(left=2.0, budget=3.0)) == 0  # most of the budget is left for it
+    assert attacking.attack_seconds(SimpleNamespace(left=1.0, budget=3.0)) == 4
+    monkeypatch.setattr(attacking, "is_compiled", lambda: True)
+    assert attacking.attack_seconds(SimpleNamespace(left=1.0, budget=3.0)) == 0
