@@ -239,6 +239,6 @@ def _sharpened(objective: Any, sharpness: Any, at: Any) -> Any:
     return replace(objective, sharpness=jnp.asarray(sharpness(jnp.asarray(at, float)), objective.sharpness.dtype))
 
 
-def is_compiled() -> bool:
+def is_compiled(iterations: Any = _iterate) -> bool:
     """Whether this process has compiled the iterations of an attack, of any size."""
-    return _iterate._cache_size() > 0
+    return iterations._cache_size() > 0

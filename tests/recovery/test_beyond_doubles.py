@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from identify.recovery.open_scales import scales_are_open
 
 def planted(sizes, n, activation, inputs=1.0, weights=1.0, multipliers=1.0, bias=True, layers=None, seed=0):
     rng = np.random.default_rng(seed)
-    W = [weights * rng.standard_normal((out, into)) / into**0.5 for into, out in zip(sizes, sizes[1:], strict=False)]
+    W = [weights * rng.standard_normal((out, into)) / into**0.5 for into, out in pairwise(sizes)]
     b = [weights * rng.standard_normal(len(part)) for part in W] if bias else None
     net = idf.Network(W, biases=b, activation=activation)
     X, c = inputs * rng.standard_normal((n, sizes[0])), multipliers * rng.standard_normal((n, sizes[-1]))
