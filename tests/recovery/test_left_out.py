@@ -73,3 +73,16 @@ def test_the_reason_is_named():
     assert whole.n_samples == 4 and whole.uniqueness.status is UniquenessStatus.EVIDENCE
     asked = idf.recover(system, samples=4)
     assert asked.uniqueness.status is UniquenessStatus.EVIDENCE
+
+
+def test_the_rest_of_two_outputs_is_looked_at_unless_their_rows_add_up_to_zero():
+    """Two samples of one direction: the second update has two singular values, of which the smaller one is no rounding."""
+    net = idf.Network([np.array([[0.7], [-1.3]]), np.array([[0.4, 1.1], [-0.9, 0.3]])], activation="sin")
+    X, c = np.array([[1.04], [1.06]]), np.array([[0.36, -0.38], [-0.14, 0.02]])
+    observed = idf.KKTSystem.gradient(net, layers={1: np.ones((2, 1)), 2: np.ones((2, 2))})
+    system = observed.with_target(observed.right_hand_side(X, c))
+    try:
+        found = idf.recover(system)
+    except idf.RecoveryError:
+        return
+    assert found.n_samples == 2 or not found.uniqueness.is_supported

@@ -36,7 +36,15 @@ from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.largest import Largest
 from identify.recovery.separation.noisy import FITS, Explained, from_rows
 from identify.recovery.separation.peel import Peeled, Peeling
-from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, rank_among, rank_of_quantised, shown_rank
+from identify.recovery.separation.precision import (
+    SIGNAL,
+    allowed_residual,
+    left_behind,
+    rank_among,
+    rank_of_quantised,
+    rounding_of,
+    shown_rank,
+)
 from identify.recovery.separation.search import FEW, PATIENCE
 from identify.recovery.separation.subspace import Subspace
 from identify.recovery.solution import Failure, InapplicableError, Obstacle, Recovery, RecoveryError, ResidualError
@@ -218,8 +226,9 @@ def _behind(updates: Updates, values: list[np.ndarray], counts: list[int], unit:
     """What the first two updates leave behind the samples; behind a softmax loss the rows of the last one add up to zero."""
     found = []
     for k, (own, matrix, count) in enumerate(zip(values, updates.matrices, counts, strict=False)):
-        is_last = k == len(updates.stack.layers) and len(matrix) > 1
-        found.append(Rest.NONE if is_last and count == len(matrix) - 1 else left_behind(own, count, unit, matrix))
+        is_full = k == len(updates.stack.layers) and count == len(matrix) - 1 > 0
+        is_softmax = is_full and float(np.linalg.norm(matrix.sum(axis=0))) <= rounding_of(matrix, unit, float(own[0])) * len(matrix) ** 0.5
+        found.append(Rest.NONE if is_softmax else left_behind(own, count, unit, matrix))
     return found
 
 
