@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from identify.attacks.objectives import Attack, Objective
+from identify.attacks.objectives import Attack, Objective, sum_of_gradients
 from identify.attacks.rows import row_space
 from identify.attacks.smoothing import sigmoid_relu, softplus_relu
 from identify.attacks.stationary import Stationarity, labelled, stationarity
@@ -99,7 +99,7 @@ def diagnose(
     Cost of :func:`~identify.attacks.stationary.stationarity`, and O(m n (n + d)) for each of 100 sweeps over the subgradients.
     """
     point = stationarity(attack, X, labels, signed=signed)
-    made = labelled(attack.objective(len(X)), labels)
+    made = labelled(sum_of_gradients(attack.objective(len(X)), "a diagnosis"), labels)
     X = np.asarray(X, float)
     with jax.enable_x64(True):
         inside, count = jax.device_put(attack.coordinates(X)), float(made.count)

@@ -25,6 +25,7 @@ from identify.base.compiled import bounded
 from identify.base.errors import InputError
 from identify.base.options import positive, whole
 from identify.problem.signals import Nonlinearity, backward, forward, updates_from
+from identify.splitting.matrices import Objective as AnyObjective
 from identify.splitting.matrices import traceable
 
 Parameters = dict[str, Array]
@@ -248,7 +249,10 @@ class Attack:
     Attributes
     ----------
     objective
-        ``objective(k)``: the :class:`Objective` of k candidates.
+        ``objective(k)``: the :class:`Objective` of k candidates, or any other callable on (X, c), of shapes (k, d) and (k, q), with a
+        scalar value, that JAX traces and differentiates twice. It takes any number of candidates, and one with c = 0 adds nothing.
+        If it has constants for each candidate, it is a pytree with a method ``inherit(parents, shares)``
+        (:data:`identify.splitting.matrices.Objective`); if it has ``distance(X, c)``, that is reported as the first term.
     start
         ``start(rng, k)``: candidates (k, d) and multipliers (k, q).
     optimiser
@@ -267,7 +271,7 @@ class Attack:
     """
 
     name: str
-    objective: Callable[[int], Objective]
+    objective: Callable[[int], AnyObjective]
     start: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
     optimiser: optax.GradientTransformation
     steps: int
@@ -289,6 +293,22 @@ class Attack:
         return X if self.basis is None else X @ self.basis
 
 
+def sum_of_gradients(made: AnyObjective, what: str) -> Objective:
+    """The objective, if it is an :class:`Objective`; ``what`` needs its target.
+
+    Raises
+    ------
+    ValueError
+        For any other objective.
+    """
+    if not isinstance(made, Objective):
+        raise InputError(
+            f"attack: received one with an objective of its own ({type(made).__name__}), expected one made by identify.attacks.objective, "
+            f"which has a target that {what} needs"
+        )
+    return made
+
+
 def reweighted(attack: Attack, factor: float) -> Attack:
     """The same attack with the first term of its objective multiplied, against the prior and the penalty of multipliers.
 
@@ -300,7 +320,7 @@ def reweighted(attack: Attack, factor: float) -> Attack:
     factor = positive("factor", factor)
 
     def objective(k: int) -> Objective:
-        made = attack.objective(k)
+        made = sum_of_gradients(attack.objective(k), "reweighted")
         with jax.enable_x64(True):
             return replace(made, weight=jnp.asarray(factor * float(made.weight), float))
 
@@ -316,7 +336,15 @@ def decaying(attack: Attack, last: float, steps: int) -> Attack:
     if positive("last", last) > 1:
         raise InputError(f"last: received {last}, expected a part of the learning rates, above 0 and at most 1")
 
-    def pace(done: Array) -> Array:
-        return last + (1 - last) * (1 + jnp.cos(jnp.pi * jnp.minimum(done / steps, 1.0))) / 2
+    return replace(attack, pace=_HalfCosine(last, steps), settings=attack.settings | {"last": last, "over": steps})
 
-    return replace(attack, pace=pace, settings=attack.settings | {"last": last, "over": steps})
+
+@dataclass(frozen=True)
+class _HalfCosine:
+    """Equal for equal numbers, so that what was compiled for one is used for the other."""
+
+    last: float
+    steps: int
+
+    def __call__(self, done: Array) -> Array:
+        return self.last + (1 - self.last) * (1 + jnp.cos(jnp.pi * jnp.minimum(done / self.steps, 1.0))) / 2

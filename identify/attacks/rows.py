@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from identify.attacks.objectives import Attack, Objective
+from identify.attacks.objectives import Attack, Objective, sum_of_gradients
 from identify.base.errors import InputError
 from identify.base.options import number, whole
 from identify.problem.arrays import finite_array
@@ -127,14 +127,14 @@ def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = 
     >>> in_row_space(buzaglo(network, kind="weight-decay")).basis.shape
     (1, 4)
     """
-    target = np.asarray(attack.objective(1).target["W1"])
+    target = np.asarray(sum_of_gradients(attack.objective(1), "the row space").target["W1"])
     basis = row_space(target, noise=noise, dimension=dimension)
     outside = float((target**2).sum() - ((target @ basis.T) ** 2).sum())
     with jax.enable_x64(True):
         rows, rest = jax.device_put(basis), jnp.asarray(max(outside, 0.0), float)
 
     def objective(k: int) -> Objective:
-        made = attack.objective(k)
+        made = sum_of_gradients(attack.objective(k), "the row space")
         with jax.enable_x64(True):
             at = tuple(each | {"W1": each["W1"] @ rows.T} for each in made.at)
             change = None if made.change is None else made.change | {"W1": made.change["W1"] @ rows.T}

@@ -18,6 +18,7 @@ from identify.attacks.objectives import Attack
 from identify.attacks.runs import Splitting, Trial
 from identify.attacks.splits import checked
 from identify.base.compiled import bounded
+from identify.base.errors import InputError
 from identify.base.limits import Clock, Stopped
 from identify.splitting.matrices import traceable
 from identify.splitting.minimise import Split
@@ -73,6 +74,8 @@ class Run:
             X, c = attack.start(np.random.default_rng(seed), candidates)
             point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
             fresh = traceable(objective)
+            if attack.sharpness is not None and not hasattr(fresh, "sharpness"):
+                raise InputError("attack: received a sharpness that changes, and an objective without one; expected a field of that name")
             state = State(point, attack.optimiser.init(point), fresh, candidates)
         return cls(attack, fresh, candidates, total, seed, splitting, precision, state)
 
@@ -137,14 +140,14 @@ class Run:
         """Go on from :meth:`arrays`. KeyError if one is missing."""
         with jax.enable_x64(True):
             point = {name: jax.device_put(saved[name]) for name in self.state.point}
-            memory = jax.tree.structure(self.attack.optimiser.init(point))
+            empty, shape = jax.tree.flatten(self.attack.optimiser.init(point))
             leaves = [
                 jax.device_put(saved[f"objective_{i}"]) if f"objective_{i}" in saved else leaf
                 for i, leaf in enumerate(jax.tree.leaves(self.fresh))
             ]
             self.state = State(
                 point,
-                jax.tree.unflatten(memory, [jax.device_put(saved[f"memory_{i}"]) for i in range(memory.num_leaves)]),
+                jax.tree.unflatten(shape, [jax.device_put(saved[f"memory_{i}"]) for i in range(len(empty))]),
                 jax.tree.unflatten(jax.tree.structure(self.fresh), leaves),
                 int(saved["used"]),
                 int(saved["at"]),

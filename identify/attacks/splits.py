@@ -7,11 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from identify.attacks.objectives import Objective
 from identify.attacks.runs import Splitting
 from identify.base.compiled import bounded
 from identify.splitting.lanczos import lowest
-from identify.splitting.matrices import EXACT_BELOW, products_of, smallest
+from identify.splitting.matrices import EXACT_BELOW, Objective, inherit, products_of, smallest, traceable
 from identify.splitting.minimise import NEGLIGIBLE, Split, best_step, split
 from identify.splitting.published import LANCZOS, chosen, common_step
 
@@ -33,11 +32,12 @@ def checked(
     """
     if cap <= used:
         return objective, point, []
+    objective = traceable(objective)
     X, c = (np.asarray(point[name], float) for name in ("X", "c"))
     grown = objective
     if len(X) < cap:
         places = np.arange(cap)
-        grown = objective.inherit(np.where(places < len(X), places, 0), (places < len(X)).astype(float))
+        grown = inherit(objective, np.where(places < len(X), places, 0), (places < len(X)).astype(float))
         X, c = (np.pad(part, ((0, cap - len(part)), (0, 0))) for part in (X, c))
     made: list[Split]
     rule = _as_published if splitting.rule == "published" else _one_by_one
@@ -90,7 +90,7 @@ def _lowest(objective: Objective, X: np.ndarray, c: np.ndarray, used: int, **opt
     cap, d = X.shape
     part = max(-(-cap // SIZES), 1)
     rows = min(-(-used // part) * part, cap)
-    product = products_of(objective.inherit(np.arange(rows), np.ones(rows)), X[:rows], c[:rows])
+    product = products_of(inherit(objective, np.arange(rows), np.ones(rows)), X[:rows], c[:rows])
     values, vectors = np.zeros(cap), np.zeros((cap, d))
     values[:rows], vectors[:rows], _ = lowest(product, rows, d, **options)
     return values, vectors
@@ -104,7 +104,7 @@ def _apart(
     X, c, parents, shares = split(X, c, directions, steps)
     order = np.arange(cap)
     order[used : used + len(X) - cap] = np.arange(cap, len(X))
-    return objective.inherit(parents[order], jax.device_put(shares[order])), X[order], c[order]
+    return inherit(objective, parents[order], jax.device_put(shares[order])), X[order], c[order]
 
 
 @bounded

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import nnls
 
-from identify.attacks.objectives import Attack, Objective
+from identify.attacks.objectives import Attack, Objective, sum_of_gradients
 from identify.base.compiled import bounded
 from identify.base.limits import refuse_above
 from identify.problem.arrays import ShapeError, finite_array
@@ -70,7 +70,7 @@ def stationarity(
     """
     X = finite_array("X", X, (None, attack.n_inputs), "samples, one per row")
     n, q = len(X), attack.start(np.random.default_rng(0), 1)[1].shape[1]
-    made = attack.objective(n)
+    made = sum_of_gradients(attack.objective(n), "stationarity")
     size = sum(value.size for value in made.target.values())
     refuse_above(16 * n * q * size, f"gradients of {n} samples")
     made = labelled(made, labels)

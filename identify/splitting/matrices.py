@@ -88,6 +88,12 @@ def _compiled_products(objective, X, c, V):
 
 @bounded
 @jax.jit
+def _compiled_at_once(objective, X, c):
+    columns = jax.lax.map(lambda e: _compiled_products(objective, X, c, jnp.broadcast_to(e, X.shape)), jnp.eye(X.shape[1]))
+    return columns.transpose(1, 2, 0)
+
+
+@jax.jit
 def _matrices(objective, X, c):
     columns = jax.vmap(_product, in_axes=(None, None, None, None, 0))
     return jax.vmap(columns, in_axes=(None, None, None, 0, None))(objective, X, c, jnp.arange(len(X)), jnp.eye(X.shape[1]))
@@ -117,7 +123,7 @@ def smallest(
         return np.zeros(len(X)), np.zeros(X.shape)
     if X.shape[1] <= exact_below:
         closed = getattr(objective, "splitting_matrices", None)
-        S = closed(X, c) if closed else splitting_matrices(objective, X, c)
+        S = closed(X, c) if closed else _at_once(objective, X, c)
         values, vectors = np.linalg.eigh(S)
         return values[:, 0], _signed(vectors[:, :, 0])
     product, (k, d) = products_of(objective, X, c), X.shape
@@ -126,6 +132,13 @@ def smallest(
         of_one = products_of(objective, X, c, int(j))
         values[j], vectors[j] = alone(lambda v, of_one=of_one: of_one(v[None])[0], d)
     return values, _signed(vectors)
+
+
+def _at_once(objective: Objective, X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Every S_j, by d products of all candidates."""
+    with jax.enable_x64(True):
+        S = np.asarray(_compiled_at_once(traceable(objective), jax.device_put(X), jax.device_put(c)))
+    return (S + S.swapaxes(1, 2)) / 2
 
 
 def products_of(objective: Any, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k C"], one: int | None = None) -> Product:
