@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--cost", type=int, nargs="*", help="what a check for splits costs, for these numbers of candidates")
     parser.add_argument("--slice", type=Path, help="a folder: 784-1000-1 on digits of MNIST, continued at every call")
     parser.add_argument("--per-class", type=int, default=50, help="digits of each of the two classes of this slice")
-    parser.add_argument("--matching", action="store_true", help="splitting on gradient matching, which is no stationarity equation")
+    parser.add_argument("--matching", type=int, nargs="*", help="splitting on gradient matching, for batches of these sizes")
     given = parser.parse_args()
     if given.cost is not None:
         os.environ["XLA_FLAGS"] = ONE_THREAD
@@ -143,11 +143,12 @@ def main() -> None:
         run(given.slice, given.per_class, given.seconds)
         print(f"\n{machine('jax')}")
         return
-    if given.matching:
+    if given.matching is not None:
         os.environ["XLA_FLAGS"] = ONE_THREAD
+        from attacks_study.matching import SIZES as BATCHES
         from attacks_study.matching import compared as matched
 
-        matched(given.quick)
+        matched(given.matching or BATCHES, given.quick)
         print(f"\n{machine('jax')}")
         return
     if given.splitting:

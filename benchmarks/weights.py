@@ -1,8 +1,9 @@
 """Trained networks from their weights alone: what the layers determine, and which images are found as vertices.
 
 ``python benchmarks/weights.py digits`` compares kinks and limits with vertices, the same time for both, on the networks of
-``benchmarks/attacks.py`` (five seeds of each kind); ``mnist`` runs vertices on larger images; ``smooth`` counts the ranks of stationary
-points of weight decay; ``control`` searches layers without images. Each prints a markdown table; ``--quick`` does its smallest slice.
+``benchmarks/attacks.py`` (five seeds of each kind); ``mnist`` runs vertices on larger images; ``features`` on embeddings behind a
+fixed random layer; ``smooth`` counts the ranks of stationary points of weight decay; ``control`` searches layers without images. Each
+prints a markdown table; ``--quick`` does its smallest slice.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ SEEDS, SECONDS, MANY = range(5, 10), 6.0, 10**7
 """Settings of the search were chosen by looking at seeds 0 to 4, and at draw 0 of the larger images: neither is in the tables."""
 DRAW = 1
 FOUND = 0.1
+FEATURES, LENGTH = 768, 8.0
+"""Of the embeddings: their number, and the mean norm to which they are scaled, about that of digits less their mean."""
 """Relative L2 error below which an image is found."""
 CLASSES = 10
 SMOOTH: dict[str, Callable] = {
@@ -45,9 +48,11 @@ def matched(X: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     return errors.min(axis=1, initial=np.inf) < FOUND
 
 
-def attacked(network: MLP, X: np.ndarray, mean: np.ndarray, others: np.ndarray, seed: int, seconds: float) -> list[int]:
+def attacked(
+    network: MLP, X: np.ndarray, limits: tuple[np.ndarray, np.ndarray], others: np.ndarray, seed: int, seconds: float
+) -> list[int]:
     """Images found among the first 2n vertices and among all, credible ones, those that are images, and found in other images."""
-    found, n = vertices(network, -mean, 1 - mean, noise=SMALL, starts=MANY, seed=seed, budget=seconds), len(X)
+    found, n = vertices(network, *limits, noise=SMALL, starts=MANY, seed=seed, budget=seconds), len(X)
     credible = found.X[found.credible]
     return [
         int(matched(X, found.X[: 2 * n]).sum()),
@@ -70,7 +75,7 @@ def digits(quick: bool) -> None:
             corners(net, *limits, noise=SMALL, starts=1000)  # compiles
             old = corners(net, *limits, noise=SMALL, starts=MANY, seed=seed, budget=seconds)
             before += int(matched(problem.X, old.X[: 2 * len(problem.X)]).sum())
-            total += attacked(net, problem.X, problem.mean, problem.held_out, seed, seconds)
+            total += attacked(net, problem.X, limits, problem.held_out, seed, seconds)
         first, every, credible, right, chance = total
         n = 10 * len(seeds)
         print(f"| {name} | {before}/{n} | {first}/{n} | {every}/{n} | {credible} | {right} | {chance} |", flush=True)
@@ -91,8 +96,33 @@ def mnist(quick: bool) -> None:
             net = trained(start, X, y, loss=loss, rate=0.5, enough=1e-5)
             sizes = np.linalg.svd(net.parameters["W1"], compute_uv=False)
             rank = int((sizes > 2 * SMALL * (784**0.5 + 200**0.5)).sum())
-            first, every, credible, right, chance = attacked(net, X, mean, others, DRAW, seconds)
+            first, every, credible, right, chance = attacked(net, X, (-mean, 1 - mean), others, DRAW, seconds)
             print(f"| {name} | {n} | {rank} | {seconds:g} | {first} | {every} | {credible} | {right} | {chance} |", flush=True)
+
+
+def features(quick: bool) -> None:
+    pixels, classes = mnist_data()
+    pixels = pixels / 255 - pixels.mean(axis=0) / 255
+    R = np.random.default_rng(DRAW).standard_normal((FEATURES, 784)) / 784**0.5
+    extractors: dict[str, Callable] = {"ReLU": lambda z: np.maximum(z, 0), "tanh": lambda z: np.tanh(z / z.std())}
+    print("| extractor | head | n | entries at a limit | rank above noise | first 2n | all | credible | samples among them | chance |")
+    print("|" + "---|" * 10)
+    for name, sigma in extractors.items():
+        H = sigma(pixels @ R.T)
+        H /= np.linalg.norm(H, axis=1).mean() / LENGTH
+        for n in (5,) if quick else (10, 20):
+            order = np.random.default_rng([DRAW, n]).permutation(len(H))
+            X, labels, public = H[order[:n]], classes[order[:n]], H[order[n:]]
+            limits = (np.zeros(FEATURES), 2 * public.max(axis=0)) if name == "ReLU" else (public.min(axis=0), public.max(axis=0))
+            at = float((limits[0] == X).mean())
+            for head, outputs in (("multiclass", CLASSES), ("max margin", 1)):
+                start = random_network((FEATURES, 200, outputs), first_scale=SMALL, seed=DRAW)
+                y, loss = (labels, "cross-entropy") if outputs > 1 else (np.where(labels % 2, 1.0, -1.0), "logistic")
+                net = trained(start, X, y, loss=loss, rate=0.5, enough=1e-5)
+                sizes = np.linalg.svd(net.parameters["W1"], compute_uv=False)
+                rank = int((sizes > 2 * SMALL * (FEATURES**0.5 + 200**0.5)).sum())
+                numbers = attacked(net, X, limits, public, DRAW, 2.0 if quick else 10.0)
+                print(f"| {name} | {head} | {n} | {at:.0%} | {rank} | {' | '.join(map(str, numbers))} |", flush=True)
 
 
 def stationary(name: str, X: np.ndarray, labels: np.ndarray, width: int, outputs: int, decay: float, seed: int):
@@ -198,7 +228,7 @@ def distinct(neurons: np.ndarray) -> int:
 
 
 def main() -> None:
-    parts = {"digits": digits, "mnist": mnist, "smooth": smooth, "control": control}
+    parts = {"digits": digits, "mnist": mnist, "features": features, "smooth": smooth, "control": control}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--quick", action="store_true", help="the smallest slice")

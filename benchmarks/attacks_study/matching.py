@@ -10,7 +10,7 @@ error below 0.1, one to one; *chance* puts 2n held-out digits in place of candid
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -144,10 +144,10 @@ def affordable(made: Callable[[int], Attack], k: int, splitting: Callable[[int],
     return steps
 
 
-def compared(quick: bool = False) -> None:
+def compared(sizes: Sequence[int] = SIZES, quick: bool = False) -> None:
     print("| labels | n | arm | found | mean L2 | objective | iterations | splits | CPU seconds |\n|" + "---|" * 9, flush=True)
     for known in (True, False):
-        for n in SIZES[:1] if quick else SIZES:
+        for n in sizes[:1] if quick else sizes:
             batches = [batch(n, seed) for seed in range(2 if quick else SEEDS)]
             for arm, (k, splitting) in arms(n).items():
                 attacks = [matching(parameters, target, classes if known else None) for parameters, target, _, classes, _ in batches]
