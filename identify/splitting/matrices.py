@@ -129,8 +129,7 @@ def smallest(
     product, (k, d) = products_of(objective, X, c), X.shape
     values, vectors, converged = lowest(product, k, d, steps=MOST, tolerance=CONVERGED)
     for j in np.flatnonzero(~converged):
-        of_one = products_of(objective, X, c, int(j))
-        values[j], vectors[j] = alone(lambda v, of_one=of_one: of_one(v[None])[0], d)
+        values[j], vectors[j] = alone(_of_one(objective, X, c, int(j)), d)
     return values, _signed(vectors)
 
 
@@ -158,6 +157,11 @@ def products_of(objective: Any, X: Float[np.ndarray, "k d"], c: Float[np.ndarray
             return np.asarray(_compiled_products(*arguments, jax.device_put(V)))
 
     return product
+
+
+def _of_one(objective: Objective, X: np.ndarray, c: np.ndarray, j: int) -> Callable[[np.ndarray], np.ndarray]:
+    product = products_of(objective, X, c, j)
+    return lambda v: product(v[None])[0]
 
 
 def _product_of_one(arguments: Any, j: int, v: np.ndarray) -> np.ndarray:

@@ -60,11 +60,11 @@ def test_lanczos_of_zero_and_of_a_projection_ends_early():
 
 
 def test_all_at_once_are_those_one_by_one_and_the_slow_one_is_left_over():
-    """ARPACK is the oracle; an operator whose smallest eigenvalues are close has not converged when the others have."""
+    """ARPACK is the oracle; an operator whose eigenvalues are all equally far apart has not converged when the others have."""
     A = symmetric(3, 80)
     Q = np.linalg.qr(A[2])[0]
-    A[2] = (Q * np.concatenate([[0, 1e-6], np.linspace(1, 1e3, 78)])) @ Q.T
-    found, vectors, converged = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 3, 80, steps=60, tolerance=1e-8)
+    A[2] = (Q * np.linspace(0, 1, 80)) @ Q.T
+    found, vectors, converged = lowest(lambda V: np.einsum("kij,kj->ki", A, V), 3, 80, steps=50, tolerance=1e-9)
     assert converged.tolist() == [True, True, False]
     for j in range(2):
         expected, other = alone(lambda v, j=j: A[j] @ v, 80)
@@ -158,7 +158,7 @@ class TestRuns:
             grown, after, splits = checked(made, point, used, Splitting(most=3), 2 * used)
         exact = np.linalg.eigvalsh(made.splitting_matrices(X, c))[:, 0]
         assert [each.candidate for each in splits] == np.argsort(exact)[: len(splits)].tolist() and splits
-        assert splits[0].eigenvalue == pytest.approx(exact.min(), rel=1e-3)
+        assert splits[0].eigenvalue == pytest.approx(exact.min(), rel=1e-2)
         assert all(each.after < each.before for each in splits) and after["X"].shape == (2 * used, 110)
         assert value(grown, np.asarray(after["X"]), np.asarray(after["c"])) == pytest.approx(splits[-1].after, rel=1e-9)
 
