@@ -65,6 +65,15 @@ def test_mnist(table):
         assert 0 < int(row["first 2n"]) <= int(row["all"]) <= int(row["n"]) == 5 and row["chance"] == "0"
 
 
+@pytest.mark.slow
+def test_features(table):
+    rows = table("features")
+    assert [row["extractor"] for row in rows] == ["ReLU", "ReLU", "tanh", "tanh"] and rows[2]["entries at a limit"] == "0%"
+    for row in rows:
+        assert int(row["first 2n"]) <= int(row["all"]) <= int(row["n"]) == 5 and row["chance"] == "0"
+    assert int(rows[0]["all"]) > 0
+
+
 def test_the_ranks_count_what_they_say(monkeypatch):
     """An oracle for the tables: neurons up to sign, and images matched one by one."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
