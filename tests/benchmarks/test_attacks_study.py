@@ -24,7 +24,9 @@ def printed(*options) -> list[list[str]]:
 
 
 def test_a_check_costs_more_than_an_iteration_and_less_than_one_by_one():
-    cost = {row[1].split(",")[0] + row[1].split(",")[1][:4]: float(row[3].replace(",", "")) for row in printed("--cost", 8) if "," in row[1]}
+    cost = {
+        row[1].split(",")[0] + row[1].split(",")[1][:4]: float(row[3].replace(",", "")) for row in printed("--cost", 8) if "," in row[1]
+    }
     assert 1 < cost["check bes"] < cost["Lanczos one"] and 1 < cost["check pub"] < cost["Lanczos one"]
 
 
