@@ -93,6 +93,7 @@ def _compiled_at_once(objective, X, c):
     return columns.transpose(1, 2, 0)
 
 
+@bounded
 @jax.jit
 def _matrices(objective, X, c):
     columns = jax.vmap(_product, in_axes=(None, None, None, None, 0))
