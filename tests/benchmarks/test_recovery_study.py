@@ -16,7 +16,7 @@ sys.path.append(str(BENCHMARKS))
 import claims  # noqa: E402
 from recovery_study import judged as study  # noqa: E402
 from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
-from recovery_study.planted import draw  # noqa: E402
+from recovery_study.planted import SMALL, draw  # noqa: E402
 from recovery_study.targets import HONEST  # noqa: E402
 
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus  # noqa: E402
@@ -51,9 +51,10 @@ def test_honest_targets_are_those_of_the_planted_data():
 
 def test_every_question_is_drawn():
     drawn = [draw(5, index) for index in range(160)]
-    assert {planted.labels["question"] for planted in drawn} == {"layers", "known map", "softmax head", "several steps"}
+    large = {"layers", "known map", "softmax head", "several steps"}
+    assert large < {planted.labels["question"] for planted in drawn} <= large | set(SMALL)
     assert all(
-        planted.own < 2 or planted.labels["target"] not in HONEST for planted in drawn if planted.labels["question"] != "several steps"
+        planted.own < 2 or planted.labels["target"] not in HONEST for planted in drawn if not planted.labels["question"].endswith("steps")
     )
 
 
@@ -90,3 +91,10 @@ def test_samples_that_show():
     c = np.vstack([own, own[:1], 0 * own[:1]])
     kept, merged = shown(replace(planted, X=X, c=c))
     assert len(kept) == len(planted.X) and np.array_equal(merged[0], 2 * c[0])
+
+
+def test_a_slice_of_small_shapes_has_no_contradiction(tmp_path, capsys):
+    out = tmp_path / "lines.jsonl"
+    assert claims.main(["--small", "--instances", "4", "--seed", "2", "--seconds", "1", "--out", str(out)]) == 0
+    lines = [json.loads(text) for text in out.read_text().splitlines()]
+    assert len(lines) == 4 and all(line["question"].startswith("small") and not line["contradictions"] for line in lines)

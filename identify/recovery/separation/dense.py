@@ -39,10 +39,9 @@ from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.precision import (
     SIGNAL,
     allowed_residual,
-    left_behind,
+    left_behind_layer,
     rank_among,
     rank_of_quantised,
-    rounding_of,
     shown_rank,
 )
 from identify.recovery.separation.search import FEW, PATIENCE
@@ -152,7 +151,10 @@ def separated(
     refuse_above(8 * 3 * 16 * widest * min(n, system.network.n_inputs + 1), f"separation of {n} samples at width {widest}")
     counts = [rank_among(values, unit, rank, n) for (_, values, _), rank in zip(factors, ranks, strict=True)]
     noise = Subspace.of(updates.matrices[0], min(n, factors[0][0].shape[1]), unit, factors[0]).relative_noise
-    evidence["behind"] = _behind(updates, [values for _, values, _ in factors[:2]], counts, unit)
+    evidence["behind"] = [
+        left_behind_layer(factors[k][1], counts[k], unit, updates.matrices[k], k == len(updates.stack.layers))
+        for k in range(min(2, len(counts)))
+    ]
     if "levels" in evidence:  # quantised numbers, whose rank is seen in its own way
         evidence["behind"] = [Rest.NOISE]
     is_noisy = noise > max(NOISY, JOINTLY) and n >= min(ranks[:2])  # else what lies behind n are signals of other samples
@@ -220,16 +222,6 @@ def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: di
     if len(evidence.get("levels", [])) == 2:  # what is rounded to zero leaves a trace in the errors, above all in the first layer
         ranks[0] = min(ranks[:2])
     return ranks
-
-
-def _behind(updates: Updates, values: list[np.ndarray], counts: list[int], unit: float) -> list[Rest]:
-    """What the first two updates leave behind the samples; behind a softmax loss the rows of the last one add up to zero."""
-    found = []
-    for k, (own, matrix, count) in enumerate(zip(values, updates.matrices, counts, strict=False)):
-        is_full = k == len(updates.stack.layers) and count == len(matrix) - 1 > 0
-        is_softmax = is_full and float(np.linalg.norm(matrix.sum(axis=0))) <= rounding_of(matrix, unit, float(own[0])) * len(matrix) ** 0.5
-        found.append(Rest.NONE if is_softmax else left_behind(own, count, unit, matrix))
-    return found
 
 
 def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:
@@ -420,11 +412,9 @@ def _refined_multipliers(
 
     normal = gram.reshape(n * C, n * C)
     normal[np.diag_indices(n * C)] *= 1 + RIDGE
-    if not np.isfinite(normal).all():
-        return c
     try:
         factor = cho_factor(normal, overwrite_a=True)
-    except np.linalg.LinAlgError:
+    except ValueError:  # singular, or not finite
         return c
     missing, before = gradient(c), np.inf
     for _ in range(REFINEMENTS):

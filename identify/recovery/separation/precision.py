@@ -75,6 +75,14 @@ def left_behind(values: Float[np.ndarray, " k"], rank: int, unit: float, update:
     return rest_behind(values, rank, _live(update), rounding_of(update, unit, float(values[0])))
 
 
+def left_behind_layer(values: Float[np.ndarray, " k"], rank: int, unit: float, update: Float[np.ndarray, "m D"], is_last: bool) -> Rest:
+    """The same of one layer: behind a softmax loss the rows of the last one add up to zero, so one more singular value is none."""
+    rounding = rounding_of(update, unit, float(values[0])) * len(update) ** 0.5
+    if is_last and rank == len(update) - 1 > 0 and float(np.linalg.norm(update.sum(axis=0))) <= rounding:
+        return Rest.NONE
+    return left_behind(values, rank, unit, update)
+
+
 def rounding_of(update: Float[np.ndarray, "m D"], unit: float, largest: float) -> float:
     """The largest singular value that rounding explains, of an update whose own largest one is given."""
     if unit < COARSE:
