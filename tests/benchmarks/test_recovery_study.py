@@ -54,7 +54,9 @@ def test_every_question_is_drawn():
     large = {"layers", "known map", "softmax head", "several steps"}
     assert large < {planted.labels["question"] for planted in drawn} <= large | set(SMALL)
     assert all(
-        planted.own < 2.001 or planted.labels["target"] not in HONEST for planted in drawn if not planted.labels["question"].endswith("steps")
+        planted.own < 2.001 or planted.labels["target"] not in HONEST
+        for planted in drawn
+        if not planted.labels["question"].endswith("steps")
     )
 
 
