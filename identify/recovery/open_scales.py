@@ -25,7 +25,7 @@ FACTORS = (2.0, 0.5)
 FIXED = 1e-3
 """Change of the logarithm of a multiplier above which it is open together with the scale of its sample, whatever the bars say."""
 BARS = 12.0
-"""Such a step is larger than so many error bars, or the bars say themselves that it might be taken."""
+"""Such a step is larger than so many error bars, or the bars say themselves that it might be taken; and of noise as many deviations."""
 TINY = np.finfo(float).tiny
 
 
@@ -45,22 +45,34 @@ def without_open_scales(system: KKTSystem, recovery: Recovery) -> Recovery:
 
 
 def scales_are_open(system: KKTSystem, recovery: Recovery) -> Bool[np.ndarray, " n"]:
-    """For each sample, whether a larger or smaller one has the same updates, up to the noise and to what the recovery misses itself."""
+    """For each sample, whether a larger or smaller one has the same updates, up to noise, rounding and what the recovery misses itself."""
     X, c = recovery.X, recovery.c.reshape(recovery.n_samples, -1)
     noise = recovery.evidence.get("precision", {}).get("noise")
     noise = Precision.of(system).noise if noise is None else float(noise)
-    allowed = SLACK * max(noise, recovery.residual)
+    missed = recovery.residual if recovery.residual > SLACK * noise else 0.0
+    rounding = SLACK * max(missed, float(np.finfo(float).eps))
     with np.errstate(all="ignore"):
         claimed = np.linalg.norm(X, axis=1) > BARS * recovery.error_bars
         before = _passes(system, X, c)
-        found = [_are_same(system, before, _passes(system, t * X, c), allowed) for t in FACTORS]
+        found = [_are_same(system, before, _passes(system, t * X, c), noise, rounding) for t in FACTORS]
         return np.any([same & (claimed | (np.abs(np.log(ratio)) > FIXED)) for same, ratio in found], axis=0)
 
 
 def _are_same(
-    system: KKTSystem, before: list[tuple[np.ndarray, np.ndarray]], after: list[tuple[np.ndarray, np.ndarray]], allowed: float
+    system: KKTSystem,
+    before: list[tuple[np.ndarray, np.ndarray]],
+    after: list[tuple[np.ndarray, np.ndarray]],
+    noise: float,
+    rounding: float,
 ) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Whether the observed updates of samples are the same after other multipliers, which the last layer tells; and by which factor."""
+    """Whether the observed updates of samples are the same after other multipliers, which the last layer tells; and by which factor.
+
+    Up to rounding, or to so many standard deviations of the noise as one direction has: noise fills all others as well.
+    """
+
+    def is_hidden(away: Float[np.ndarray, " n"], part: np.ndarray) -> Bool[np.ndarray, " n"]:
+        return away <= max(rounding, BARS * noise / part.size**0.5) * np.linalg.norm(np.nan_to_num(part))
+
     n = len(before[0][0])
     top = max(k for k, update in enumerate(system.updates) if update.W is not None or update.bias is not None)
     ratio = _sizes(*after[top]) / _sizes(*before[top]) if system.updates[top].W is not None else np.ones(n)
@@ -70,9 +82,9 @@ def _are_same(
         if update.W is not None:
             along = (further * h).sum(axis=1, keepdims=True) / np.maximum((h**2).sum(axis=1, keepdims=True), TINY)
             away = _sizes(further - along * h, signal) + _sizes(h, along * signal - u)
-            same &= away <= allowed * np.linalg.norm(np.nan_to_num(update.W))
+            same &= is_hidden(away, update.W)
         if update.bias is not None:
-            same &= np.linalg.norm(signal - u, axis=1) <= allowed * np.linalg.norm(np.nan_to_num(update.bias))
+            same &= is_hidden(np.linalg.norm(signal - u, axis=1), update.bias)
     return same, ratio
 
 

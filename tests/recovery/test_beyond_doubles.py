@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy
 
 import identify as idf
 from identify.base.errors import IdentifyError
@@ -113,3 +114,18 @@ class TestOpenScales:
         system, found, match = self.recovered("softplus", **options)
         assert not scales_are_open(system, found).any() and match.errors.max() < 1e-6
         assert found.uniqueness.is_supported and found.uniqueness.reason is not UniquenessReason.FREE
+
+    @pytest.mark.parametrize("level", [1e-3, 3e-3])
+    def test_noise_fixes_what_one_direction_of_it_cannot_move(self, level):
+        """Doubled samples change less than all of the noise together, and much more than its part in their direction."""
+        rng, sizes = np.random.default_rng(0), (40, 60, 40, 8)
+        net = idf.Network([rng.uniform(-1, 1, (out, into)) / into**0.5 for into, out in pairwise(sizes)], activation="tanh")
+        X, y = 0.2 * rng.standard_normal((3, 40)), np.arange(3)
+        c = (np.eye(8)[y] - scipy.special.softmax(net(X), axis=1)) / 3
+        exact = {k: W for k, (W, _) in net.update(X, c).items()}
+        size = level * np.sqrt(sum((W**2).sum() for W in exact.values()) / sum(W.size for W in exact.values()))
+        noisy = {k: W + size * rng.standard_normal(W.shape) for k, W in exact.items()}
+        found = idf.recover(idf.KKTSystem.gradient(net, layers=noisy))
+        match = found.match(X, c)
+        ratio = match.errors / found.relative_error_bars[match.order]
+        assert found.uniqueness.is_supported and (ratio > 0.5).all() and (ratio < 2).all()
