@@ -47,9 +47,13 @@ def without_open_scales(system: KKTSystem, recovery: Recovery) -> Recovery:
 def scales_are_open(system: KKTSystem, recovery: Recovery) -> Bool[np.ndarray, " n"]:
     """For each sample, whether a larger or smaller one has the same updates, up to noise, rounding and what the recovery misses itself."""
     X, c = recovery.X, recovery.c.reshape(recovery.n_samples, -1)
-    noise = recovery.evidence.get("precision", {}).get("noise")
-    noise = Precision.of(system).noise if noise is None else float(noise)
-    missed = recovery.residual if recovery.residual > SLACK * noise else 0.0
+    known = recovery.evidence.get("precision", {})
+    if "noise" in known and "allowed" in known:
+        noise, most = float(known["noise"]), float(known["allowed"])
+    else:
+        precision = Precision.of(system)
+        noise, most = precision.noise, precision.allowed
+    missed = recovery.residual if SLACK * noise < recovery.residual <= most else 0.0  # beyond, samples are missing
     rounding = SLACK * max(missed, float(np.finfo(float).eps))
     with np.errstate(all="ignore"):
         claimed = np.linalg.norm(X, axis=1) > BARS * recovery.error_bars

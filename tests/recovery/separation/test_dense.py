@@ -304,7 +304,7 @@ def test_evidence_is_never_wrong_for_narrow_networks(depth):
         if found.uniqueness.is_supported:
             nearest = [np.linalg.norm(truth.X - x, axis=1).min() for x in found.X]
             assert (nearest <= 20 * found.error_bars + 1e-9).all(), seed
-    assert statuses.count(UniquenessStatus.EVIDENCE) + statuses.count(UniquenessStatus.PROVED) >= 3
+    assert statuses.count(UniquenessStatus.EVIDENCE) + statuses.count(UniquenessStatus.PROVED) >= 2
 
 
 @pytest.mark.parametrize(
