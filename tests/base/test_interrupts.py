@@ -14,6 +14,14 @@ import pytest
 from identify.base.interrupts import listening
 
 
+@pytest.fixture(autouse=True)
+def handler():
+    """Python's own, also if a shell that started the tests in the background has told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt(*_):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0.01)  # instructions at which the signal is heard
