@@ -19,14 +19,14 @@ from identify.checkpoints.payloads import is_numbered, numbered, shaped_like
 from identify.checkpoints.problems import Problem, load_arrays, load_problem
 from identify.problem.activation import Activation, as_activation
 from identify.problem.arrays import ShapeError, finite_array, input_limits
-from identify.problem.network import Network, from_parameters
+from identify.problem.network import Network, TwoLayerNetwork, from_parameters
 from identify.problem.refusals import refuse_recovery_only
 from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean", "low", "high")
 """Names of arrays that an audit reads besides the layers."""
-UNTOLD = (dict, OrderedDict, list, tuple)
-"""Types of models that say nothing of them."""
+UNTOLD = (dict, OrderedDict, list, tuple, Network, TwoLayerNetwork)
+"""Types of models whose names say nothing of them."""
 MAX_SHOWN = 6
 TELLING = ("data", "gradient", "initial", "regime")
 """Arguments any one of which tells the equation that weights solve."""
