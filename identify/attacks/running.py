@@ -174,7 +174,7 @@ class Run:
         objective = _sharpened(state.objective, self.attack.sharpness, state.at)
         objective, point, made = checked(objective, state.point, state.used, self.splitting, int(self.candidates * self.splitting.cap))
         memory = state.memory
-        if made:  # momenta belong to candidates that are no more
+        if made:  # momenta belong to candidates that are gone
             point = _as(point, self.precision)
             memory = self.attack.optimiser.init(point)
         splits = state.told() + tuple(replace(each, iteration=state.at) for each in made)
