@@ -34,22 +34,11 @@ class Other(NamedTuple):
 
 def other_data(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity, seed: int, seconds: float) -> Other | None:
     """Data of as many samples with the update of (X, c), found by descents from near and far; None if none were."""
-    n, d = X.shape
-    C = 1 if c.ndim == 1 else c.shape[1]
-    if n * (d + C) > MOST_UNKNOWNS:
+    posed = _posed(system, X, c)
+    if posed is None:
         return None
-    target = system.right_hand_side(X, c)
-    norm, rng, began = float(np.linalg.norm(target)), np.random.default_rng(seed), process_time()
-
-    def data(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        gamma = v[n * d :].reshape(n, C)
-        return v[: n * d].reshape(n, d), gamma[:, 0] if c.ndim == 1 else gamma
-
-    def misfit(v: np.ndarray) -> np.ndarray:
-        return (system.right_hand_side(*data(v)) - target) / norm
-
-    truth = np.concatenate([X.reshape(-1), np.reshape(c, -1)])
-    scale = np.concatenate([np.full(n * d, np.abs(X).max() or 1.0), np.full(n * C, np.abs(c).max())])
+    data, misfit, truth, scale = posed
+    rng, began = np.random.default_rng(seed), process_time()
     starts = 0
     while process_time() - began < seconds:
         spread = (0.1, 1.0, 0.5, 2.0)[starts % 4]
@@ -65,15 +54,35 @@ def other_data(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambig
         Z, gamma = data(v)
         distance = far(system, (Z, gamma), (X, c), ambiguity)
         values = np.linalg.svd(_jacobian(misfit, v, scale), compute_uv=False)
-        free = n * ambiguity.dimension_per_sample
+        free = len(X) * ambiguity.dimension_per_sample
         smallest = float(values[len(v) - free - 1] / values[0]) if len(values) >= len(v) - free else 0.0
-        if distance > FAR and (smallest > CONDITION or len(target) > 2 * len(v)):
+        if distance > FAR and (smallest > CONDITION or len(misfit(v)) > 2 * len(v)):
             return Other(distance, residual, smallest)
     return None
 
 
 def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity) -> Other | None:
     """Data of the same update a little way off, along a direction in which it does not change to first order."""
+    posed = _posed(system, X, c)
+    if posed is None:
+        return None
+    data, misfit, truth, scale = posed
+    _, values, right = np.linalg.svd(_jacobian(misfit, truth, scale))
+    values = np.concatenate([values, np.zeros(len(right) - len(values))])
+    for row in right[values < 1e-8 * values[0]]:
+        for size in (0.2, -0.2):  # so far that an isolated solution in a flat valley is left
+            try:
+                v = _descended(misfit, truth + size * scale * row, scale)
+            except ValueError:
+                continue
+            residual, distance = float(np.linalg.norm(misfit(v))), far(system, data(v), (X, c), ambiguity)
+            if residual <= SOLVED and distance > FURTHER:
+                return Other(distance, residual, 0.0)
+    return None
+
+
+def _posed(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> tuple[Any, Any, np.ndarray, np.ndarray] | None:
+    """Data of a vector of unknowns, how far they miss the update of (X, c), that vector, and its scale; None if it is too long."""
     n, d = X.shape
     C = 1 if c.ndim == 1 else c.shape[1]
     if n * (d + C) > MOST_UNKNOWNS:
@@ -89,19 +98,7 @@ def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity
         return (system.right_hand_side(*data(v)) - target) / norm
 
     truth = np.concatenate([X.reshape(-1), np.reshape(c, -1)])
-    scale = np.concatenate([np.full(n * d, np.abs(X).max() or 1.0), np.full(n * C, np.abs(c).max())])
-    _, values, right = np.linalg.svd(_jacobian(misfit, truth, scale))
-    values = np.concatenate([values, np.zeros(len(right) - len(values))])
-    for row in right[values < 1e-8 * values[0]]:
-        for size in (0.2, -0.2):  # so far that an isolated solution in a flat valley is left
-            try:
-                v = _descended(misfit, truth + size * scale * row, scale)
-            except ValueError:
-                continue
-            residual, distance = float(np.linalg.norm(misfit(v))), far(system, data(v), (X, c), ambiguity)
-            if residual <= SOLVED and distance > FURTHER:
-                return Other(distance, residual, 0.0)
-    return None
+    return data, misfit, truth, np.concatenate([np.full(n * d, np.abs(X).max() or 1.0), np.full(n * C, np.abs(c).max())])
 
 
 def _descended(misfit: Any, v: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ def decide(
 
 
 def _silent() -> np.errstate:
-    """What overflows on the way proves nothing, because only finite numbers do, and is no news to the caller."""
+    """What overflows on the way proves nothing, because only finite numbers do: no warning tells the caller of it."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
