@@ -18,9 +18,10 @@ from identify.attacks.stationary import stationarity as attack_stationarity
 from identify.auditing.activations import DEGREES, approximations
 from identify.auditing.batch import batch, batch_seconds, update_of
 from identify.auditing.findings import Basis, Finding
-from identify.auditing.parts import EXPOSED, FEATURES, counted_samples, features, features_seconds, shown
+from identify.auditing.parts import EXPOSED, FEATURES, counted_samples, differing_counts, features, features_seconds, shown
 from identify.auditing.protecting import NETWORK_DEFENCES, network_advice
-from identify.auditing.reading import Subject
+from identify.auditing.reading import ONE_STEP, Subject
+from identify.auditing.reading import STEPS as SEVERAL
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, WORDS, judged
@@ -44,7 +45,10 @@ RATES = {"haim": 0.346, "buzaglo": 0.872, "loo": 0.02}
 SLOWER = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
 """Fractions of the published learning rate, tried until a run does not diverge: the published ones are for ReLU."""
 OTHER_NETWORK = "with a polynomial of Activation.approximate for the activation, verdicts are about that other network"
-REGIMES_IN_WORDS = WORDS | {"max-margin": "parameters at a KKT point of the max-margin problem"}
+REGIMES_IN_WORDS = WORDS | {
+    "max-margin": "parameters at a KKT point of the max-margin problem",
+    "steps": "parameters before and after several steps of gradient descent",
+}
 STATIONARY = 1e-2
 """Largest relative residual of data that count as a solution."""
 STATIONARITY, ATTACK = "Does the equation hold at the known data?", "What does a published attack find?"
@@ -95,7 +99,7 @@ def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Atta
         return loo(
             network, network.with_parameters(moved), linearised=True, rate=RATES["loo"] * slower
         ), "loo, gradients at the given parameters"
-    if regime == "lazy":
+    if regime in ("lazy", SEVERAL):
         assert subject.initial is not None
         return loo(network_for(subject, subject.initial), network, rate=RATES["loo"] * slower), "loo, as published"
     if regime == "weight-decay":
@@ -109,7 +113,7 @@ def attack_for(subject: Subject, regime: str, slower: float = 1.0) -> tuple[Atta
 def equations(work: Work) -> None:
     """The regime: given, or inferred from the data."""
     refuse_many(work)
-    subject, how = work.subject, "given"
+    subject, how = work.subject, work.subject.how
     numbers: dict[str, float] = {}
     work.regime = subject.regime or ""
     if not work.regime:
@@ -138,6 +142,10 @@ def equations(work: Work) -> None:
 
 
 DETERMINED = "Are the data determined?"
+SEVERAL_STEPS = (
+    "the layers show {counts} samples, from the first on, as after several steps of training; if there were several, give their number "
+    "(--steps); if one, of dependent samples, say so (--regime lazy)"
+)
 
 
 def verdict(work: Work) -> None:
@@ -152,6 +160,9 @@ def verdict(work: Work) -> None:
         work.add(Finding("verdict", DETERMINED, answer, "this network", Basis.REFUSED, advice))
         return
     samples = counted_samples(work, system)
+    if work.subject.how == ONE_STEP and (counts := differing_counts(system)):
+        work.not_evaluated("verdict", DETERMINED, SEVERAL_STEPS.format(counts=", ".join(map(str, counts))))
+        return
     if samples is None:
         work.not_evaluated("verdict", DETERMINED, "the number of samples is not known; pass samples=n")
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,7 @@ def audit(
     regime: str | None = None,
     weights: Sequence[str] | None = None,
     trust: bool = False,
+    training: Mapping[str, Any] | None = None,
     samples: int | None = None,
     budget: float = BUDGET,
     seed: int = 0,
@@ -44,13 +45,15 @@ def audit(
     defences. Any other network: the reason why nothing is proved; for a gradient, or the change of a linearised network, the batch
     behind it and the ranks that count it, with a certificate of each verdict, and the effect of defences if all of it was recovered;
     polynomials close to the activation; and, if that batch was not recovered, images in the first layer, and the published attack for
-    the regime.
+    the regime. For several steps of training: the batch behind them, and how precise it would be if the network had been sent in
+    shorter number formats.
 
     Parameters
     ----------
     model
         A path (.npz with ``W1``, ``b1``, ``W2``, ... or a problem file, .safetensors, a state_dict), arrays by name, a model with
-        ``state_dict``, a :class:`TwoLayerNetwork`, a :class:`Network`, a :class:`KKTSystem` or a :class:`Problem`.
+        ``state_dict``, a :class:`TwoLayerNetwork`, a :class:`Network`, a :class:`KKTSystem`, what :meth:`KKTSystem.steps` returns, or a
+        :class:`Problem`.
     initial, gradient
         The network before training (regime ``lazy``), or one gradient of the loss (regime ``gradient``; not minus it), like ``model``.
     data
@@ -64,6 +67,9 @@ def audit(
         Names of the weight arrays, from the first layer to the last, if names and shapes are ambiguous.
     trust
         Whether the files are known to be harmless, as for :func:`identify.load_problem`.
+    training
+        How the network was trained from ``initial``, if in several steps: the arguments of :meth:`KKTSystem.steps` by name, such as
+        ``{"steps": 5, "learning_rate": 0.01}``.
     samples
         n, at least 1. None: as many as the data, or the numerical rank of the target.
     budget
@@ -109,10 +115,11 @@ def audit(
         with heard.deferring(False):
             progress("reading")
             given = {"initial": initial, "gradient": gradient, "data": data, "activation": activation, "regime": regime}
-            subject = read(model, **given, weights=weights, trust=trust)
+            subject = read(model, **given, weights=weights, trust=trust, training=training)
             if subject.regime is None and subject.X is None and subject.system is None:
                 raise unknown_regime(subject.name)  # before anything heavy loads
-            steps = import_module(f"identify.auditing.{'proofs' if subject.is_provable else 'attacking'}").STEPS  # these load JAX
+            which = "trained" if subject.steps is not None else "proofs" if subject.is_provable else "attacking"
+            steps = import_module(f"identify.auditing.{which}").STEPS  # these load JAX
         work = Work(subject, samples, budget, seed, progress, time.monotonic() + budget)
         seconds = {"reading": time.monotonic() - began}
         with heard.deferring():

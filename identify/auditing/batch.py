@@ -56,6 +56,8 @@ def batch(work: Work) -> None:
         work.note_interrupt(evidence.get("interrupted"))
         ranks = evidence.get("ranks")
         details = [] if not ranks else [_counted(ranks, system)]
+        if work.regime == "lazy":
+            details.append("several steps of training between the two networks are another question: give their number (--steps)")
         work.separation = f"separation of the updates did not recover any sample: {error}"
         work.add(
             Finding(
@@ -69,23 +71,24 @@ def batch(work: Work) -> None:
             )
         )
         return
+    wanted, ranks = found.evidence["separation"]["samples"], found.evidence["ranks"]
+    work.batch = found if found.n_samples == wanted else None
+    counted = (_counted(ranks, system),) if ranks else ()
+    add_recovery(work, found, wanted=wanted, behind="the update", observed=f"the updates of {observed}", counted=counted)
+
+
+def add_recovery(work: Work, found: Recovery, *, wanted: int, behind: str, observed: str, counted: tuple[str, ...]) -> None:
+    """The finding about samples that were recovered; ``behind`` and ``observed`` say from what."""
     work.found = found
-    work.batch = found if found.n_samples == found.evidence["separation"]["samples"] else None
     work.note_interrupt(found.evidence.get("interrupted"))
-    work.add(_finding(work, found, system))
-
-
-def _finding(work: Work, found: Recovery, system: KKTSystem) -> Finding:
-    observed = ", ".join(system.parts)
-    subject, ranks = work.subject, found.evidence["ranks"]
-    wanted = found.evidence["separation"]["samples"]
-    answer = f"{len(found.X)} of {wanted} samples behind the update were recovered, by {found.method}; residual {show(found.residual)}"
-    values = {"method": found.method, "ranks": ranks, "samples": wanted, "found": len(found.X), "residual": found.residual}
-    values |= {"error_bars": found.error_bars, "relative_error_bars": found.relative_error_bars, "X": found.X, "c": found.c}
-    values |= {"uniqueness": found.uniqueness.to_dict()}
+    subject = work.subject
+    answer = f"{len(found.X)} of {wanted} samples behind {behind} were recovered, by {found.method}; residual {show(found.residual)}"
+    values = {"method": found.method, "ranks": found.evidence["ranks"], "samples": wanted, "found": len(found.X)}
+    values |= {"residual": found.residual, "error_bars": found.error_bars, "relative_error_bars": found.relative_error_bars}
+    values |= {"X": found.X, "c": found.c, "uniqueness": found.uniqueness.to_dict()}
     largest = float(found.relative_error_bars.max())
     details = [
-        *([_counted(ranks, system)] if ranks else []),
+        *counted,
         f"whether these are the only such data: {found.uniqueness}",
         f"largest error bar {show(largest)} relative, to first order",
     ]
@@ -106,8 +109,8 @@ def _finding(work: Work, found: Recovery, system: KKTSystem) -> Finding:
         values["errors"] = errors
         answer += f"; beside the {len(errors)} given samples the largest relative error of {len(there)} is {show(float(there.max()))}"
     draw = partial(pictures, subject.mean, original, shown, errors, "recovered")
-    scope = f"this network, the updates of {observed}, {symmetries(found)}"
-    return Finding("recovery", RECOVERY, answer, scope, Basis.OBSERVED, tuple(details), values, draw=draw)
+    scope = f"this network, {observed}, {symmetries(found)}"
+    work.add(Finding("recovery", RECOVERY, answer, scope, Basis.OBSERVED, tuple(details), values, draw=draw))
 
 
 def _has_classes(found: Recovery) -> bool:

@@ -46,8 +46,24 @@ def counted_samples(work: Work, system: KKTSystem) -> int | None:
     """The number that was given, that of the data, or the largest rank of the observed updates; None if none is known."""
     if work.samples is not None or work.subject.X is not None:
         return work.samples or len(work.subject.X if work.subject.X is not None else ())
-    ranks, unit = [], roundoff(system)
-    for update in system.layers.values():
+    return max((rank for rank, _ in _ranks(system).values()), default=0) or None
+
+
+def differing_counts(system: KKTSystem) -> tuple[int, ...]:
+    """The ranks of all layers, if a later one is larger than that of the first, which could be larger; empty if not.
+
+    One step from independent samples gives the first layer their number. After several steps its rank is the same, and that of the
+    others grows, because hidden activations move.
+    """
+    ranks = _ranks(system)
+    first, most = ranks.get(1, (0, 0))
+    return tuple(rank for rank, _ in ranks.values()) if first < most and any(rank > first for rank, _ in ranks.values()) else ()
+
+
+def _ranks(system: KKTSystem) -> dict[int, tuple[int, int]]:
+    """How many samples the update of each layer shows, and how many it could show."""
+    ranks, unit = {}, roundoff(system)
+    for k, update in system.layers.items():
         if update.W is None:
             continue
         W = update.W.reshape(-1, update.W.shape[-1])
@@ -55,8 +71,8 @@ def counted_samples(work: Work, system: KKTSystem) -> int | None:
         known = W[np.ix_(*sent)] if update.bias is None else np.hstack([W[np.ix_(*sent)], update.bias[sent.rows, None]])
         if known.any():
             values = np.linalg.svd(known, compute_uv=False)
-            ranks.append(shown_rank(values, known, unit, is_lifted=update.bias is not None))
-    return max(ranks, default=0) or None
+            ranks[k] = shown_rank(values, known, unit, is_lifted=update.bias is not None), len(values)
+    return ranks
 
 
 def shown(work: Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from identify.problem.activation import Activation, as_activation
 from identify.problem.arrays import ShapeError, finite_array, input_limits
 from identify.problem.network import Network, TwoLayerNetwork, from_parameters
 from identify.problem.refusals import refuse_recovery_only
+from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean", "low", "high")
@@ -30,9 +32,21 @@ UNTOLD = (dict, OrderedDict, list, tuple, Network, TwoLayerNetwork)
 MAX_SHOWN = 6
 TELLING = ("data", "gradient", "initial", "regime")
 """Arguments any one of which tells the equation that weights solve."""
+STEPS = "steps"
+"""The regime of several steps of training, which no theorem is about."""
+TRAINING = tuple(name for name in signature(StepsSystem.of).parameters if name not in ("initial", "final"))
+"""What is said of a training, as arguments of :meth:`KKTSystem.steps`."""
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that follow from another argument."""
-AUDITED = {"gradient": "one gradient of", "lazy": "one update of", "weight-decay": "the weights of", "max-margin": "the weights of"}
+GIVEN, ONE_STEP = "given", "taken, because nothing was said of several steps (--steps)"
+"""How a regime is known."""
+AUDITED = {
+    "gradient": "one gradient of",
+    "lazy": "one update of",
+    "steps": "several steps of",
+    "weight-decay": "the weights of",
+    "max-margin": "the weights of",
+}
 """What a title says of a system."""
 
 
@@ -52,8 +66,12 @@ class Subject:
         Limits of the inputs before the mean was subtracted, if they are known.
     regime, decay
         The given values; None if the audit should find them.
+    how
+        How the regime is known.
     system
         The equations, if a problem has them.
+    steps
+        The training between ``initial`` and the layers, if there were several steps.
     notes
         Assumptions and changes in reading.
     unnamed
@@ -73,7 +91,9 @@ class Subject:
     high: Float[np.ndarray, " d"] | None = None
     regime: str | None = None
     decay: float | None = None
+    how: str = GIVEN
     system: KKTSystem | None = None
+    steps: StepsSystem | None = None
     notes: tuple[str, ...] = ()
     unnamed: str = ""
 
@@ -95,8 +115,8 @@ class Subject:
 
     @property
     def is_provable(self) -> bool:
-        """Whether the theorems apply: two layers and a polynomial activation."""
-        return self.is_polynomial and self.depth == 2
+        """Whether the theorems apply: two layers and a polynomial activation, and no several steps."""
+        return self.is_polynomial and self.depth == 2 and self.steps is None
 
     @property
     def has_output_bias(self) -> bool:
@@ -123,6 +143,7 @@ def read(
     regime: str | None = None,
     weights: Sequence[str] | None = None,
     trust: bool = False,
+    training: Mapping[str, Any] | None = None,
 ) -> Subject:
     """The subject of an audit from paths or objects. ``trust``: as for :func:`identify.load_problem`, of all files.
 
@@ -140,14 +161,23 @@ def read(
         given = {"initial": initial, "gradient": gradient}[argument] is not None
         if given and regime not in (None, own):
             raise InputError(f"regime: received {regime}, but {argument} makes it {own}; leave one of them out")
+    if training is not None and not isinstance(model, StepsSystem):
+        _check_training(training, initial, regime)
     named = _name(model)
     problem = _problem(model, activation, trust)
-    if problem is not None:
-        others = (initial, gradient, weights)
+    if isinstance(model, StepsSystem):
+        others = (initial, gradient, regime, weights, activation, training)
+        if any(other is not None for other in others):
+            raise InputError(
+                f"model: received {named}, which says it all; leave out initial, gradient, regime, weights, activation and training"
+            )
+        subject = _of_steps(named, model)
+    elif problem is not None:
+        others = (initial, gradient, weights, training)
         if any(other is not None for other in others) or regime not in (None, problem.system.regime):
             raise InputError(
-                f"model: {named} is a problem with its target and regime {problem.system.regime}; leave out initial, gradient, regime and "
-                "weights"
+                f"model: {named} is a problem with its target and regime {problem.system.regime}; leave out initial, gradient, regime, "
+                "weights and training"
             )
         subject = _of_problem(named, problem)
     else:
@@ -161,6 +191,7 @@ def read(
             None if initial is None else _like("initial", initial, found, weights, trust, unnamed, complete=True),
             None if gradient is None else _like("gradient", gradient, found, weights, trust, unnamed, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
+            how=ONE_STEP if initial is not None and regime is None else GIVEN,
             decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
         )
         by_shape = _by_shape(unnamed, subject.gradient or found)
@@ -171,6 +202,10 @@ def read(
             argument = PUBLISHED[subject.regime]
             text = f"regime: {subject.regime} needs {{{argument}}}; give it, or another {{regime}}"
             raise MissingArgumentError(text, (argument, "regime"))
+        if training is not None:
+            assert subject.initial is not None
+            ends = [from_parameters(parts, subject.activation) for parts in (subject.initial, subject.layers)]
+            subject = _with_steps(subject, KKTSystem.steps(*ends, **training))
         if data is None and "X" in rest:
             data = rest
     return subject if data is None else _with_data(subject, data, trust)
@@ -182,13 +217,36 @@ def _name(model: Any) -> str:
         return Path(model).name
     if isinstance(model, Problem):
         return _name(model.system)
-    if isinstance(model, KKTSystem):
+    if isinstance(model, (KKTSystem, StepsSystem)):
         sigma = ", ".join(dict.fromkeys(map(str, model.network.activations)))
-        return f"{AUDITED[model.regime]} a network {'-'.join(map(str, model.network.sizes))} ({sigma})"
+        which = STEPS if isinstance(model, StepsSystem) else model.regime
+        return f"{AUDITED[which]} a network {'-'.join(map(str, model.network.sizes))} ({sigma})"
     return "the model" if type(model) in UNTOLD else type(model).__name__
 
 
+def _check_training(training: Mapping[str, Any], initial: Any, regime: str | None) -> None:
+    if not isinstance(training, Mapping):
+        raise WrongTypeError(f"training: received {type(training).__name__}, expected arguments of KKTSystem.steps by name")
+    for name in training:
+        choice("training", name, TRAINING)
+    if initial is None:
+        raise InputError("training: received it without initial; expected the network before these steps, too")
+    if regime is not None:
+        raise InputError(f"regime: received {regime}, but training says that there were several steps; leave one of them out")
+
+
+def _of_steps(named: str, system: StepsSystem) -> Subject:
+    subject = Subject(named, system.final.parameters, system.final.activation, system.initial.parameters)
+    return _with_steps(subject, system)
+
+
+def _with_steps(subject: Subject, system: StepsSystem) -> Subject:
+    return replace(subject, steps=system, regime=STEPS, how=GIVEN, notes=(*subject.notes, *system.describe()))
+
+
 def _problem(model, activation, trust: bool) -> Problem | None:
+    if isinstance(model, StepsSystem):
+        return None
     refuse_recovery_only("audit", model, takes_parts=True)
     if isinstance(model, (Problem, KKTSystem)):
         if activation is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 THREATS = {
     "gradient": "an honest server with one update: it follows the protocol, knows the network, and looks at one gradient",
     "lazy": "an honest server with the networks before and after training, which is taken as linear in the parameters",
+    "steps": "an honest server with the networks before and after several steps of training, which knows the number of these steps",
     "weight-decay": "weights only: someone who has the trained network, and knows that weight decay was used, but nothing of the training",
     "max-margin": "weights only: someone who has the trained network, and knows nothing of its training",
 }

@@ -49,7 +49,7 @@ def equations(work: Work) -> None:
     """The regime, the system, and the multipliers of known data."""
     subject = work.subject
     numbers: dict = {}
-    how = "given"
+    how = subject.how
     if subject.system is not None:
         work.system, work.regime = subject.system, subject.system.regime
     else:

@@ -56,6 +56,8 @@ class Work:
     """Candidates of the attack, (k, d)."""
     said: dict[str, str] = field(default_factory=dict)
     """Statements that depend on the available time."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of steps that later ones repeat."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Steps that were left out for lack of time, and the reason."""
     is_interrupted: bool = False

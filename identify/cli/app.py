@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from identify.base.options import CONDITIONS, LARGEST_SEED, LAYERS, REGIMES, choice
+from identify.base.options import CONDITIONS, LARGEST_SEED, LAYERS, REGIMES, TRAINING_LOSSES, choice
 from identify.cli.console import print_text
-from identify.cli.values import COUNT, GIBIBYTES, OBSERVED, SECONDS, SIZES, WIDTHS, between, new_file, one_of
+from identify.cli.values import COUNT, GIBIBYTES, NOT_NEGATIVE, OBSERVED, POSITIVE, SECONDS, SIZES, WIDTHS, between, new_file, one_of
 
 STATUS = """\b
 Exit status:
@@ -83,6 +83,15 @@ Outputs = Annotated[int, typer.Option(help="Number of outputs C.", **COUNT)]
 Bias = Annotated[bool, typer.Option("--bias", help="Biases in the hidden layers.")]
 Layers = Annotated[Any, typer.Option(help=f"Observed layers: {', '.join(LAYERS)}, or numbers, as in 1,3.", **OBSERVED)]
 Regime = Annotated[str, typer.Option(help=f"Regime: {', '.join(REGIMES)}.", **one_of(REGIMES))]
+LearningRate = Annotated[float | None, typer.Option(help="Learning rate of several steps.", show_default="fitted", **POSITIVE)]
+Steps = Annotated[int | None, typer.Option(help="Number of these steps.", show_default=False, **COUNT)]
+Epochs = Annotated[int | None, typer.Option(help="Or the number of passes through the data.", show_default=False, **COUNT)]
+BatchSize = Annotated[int | None, typer.Option(help="Samples in a step.", show_default="all of them", **COUNT)]
+Momentum = Annotated[float, typer.Option(help="Momentum of gradient descent.", **NOT_NEGATIVE)]
+WeightDecay = Annotated[float, typer.Option(help="Weight decay of gradient descent.", **NOT_NEGATIVE)]
+Loss = Annotated[
+    str | None, typer.Option(help=f"One of {', '.join(TRAINING_LOSSES)}.", show_default="not known", **one_of(TRAINING_LOSSES))
+]
 Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", **between(0, LARGEST_SEED))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print everything, not only the answer.")]

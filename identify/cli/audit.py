@@ -8,8 +8,25 @@ from typing import Annotated
 import typer
 
 from identify.base.options import REGIMES
-from identify.cli.app import Json, Samples, Seed, Trust, Verbose, Weights, app, examples
+from identify.cli.app import (
+    BatchSize,
+    Epochs,
+    Json,
+    LearningRate,
+    Loss,
+    Momentum,
+    Samples,
+    Seed,
+    Steps,
+    Trust,
+    Verbose,
+    WeightDecay,
+    Weights,
+    app,
+    examples,
+)
 from identify.cli.console import fail, print_text, progress
+from identify.cli.subjects import of_no_steps, training_of
 from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, new_file, one_of
 
 
@@ -17,6 +34,7 @@ from identify.cli.values import NEW_FOLDER, OLD_FILE, SECONDS, new_file, one_of
     epilog=examples(
         "identify audit model.pt --gradient update.pt --activation relu --pdf audit.pdf",
         'identify audit final.npz --initial initial.npz --activation "z + z^3" -n 4',
+        "identify audit after.pt --initial before.pt --steps 5 --learning-rate 0.01 --activation relu",
         "identify audit network.npz --data data.npz --activation relu --budget 300 --out audit",
         "identify audit problem.npz",
     )
@@ -29,7 +47,10 @@ def audit(
             "or a problem file."
         ),
     ],
-    initial: Annotated[Path | None, typer.Option(help="The network before training (regime lazy).", show_default=False, **OLD_FILE)] = None,
+    initial: Annotated[
+        Path | None,
+        typer.Option(help="The network before one step of training (regime lazy), or several (--steps).", show_default=False, **OLD_FILE),
+    ] = None,
     gradient: Annotated[
         Path | None, typer.Option(help="One gradient of the loss (regime gradient).", show_default=False, **OLD_FILE)
     ] = None,
@@ -53,10 +74,17 @@ def audit(
             help=f"{', '.join(REGIMES)}; default: from the other options, or from the data.", show_default=False, **one_of(REGIMES)
         ),
     ] = None,
+    learning_rate: LearningRate = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    momentum: Momentum = 0.0,
+    weight_decay: WeightDecay = 0.0,
+    loss: Loss = None,
     weights: Weights = None,
     trust: Trust = False,
     samples: Samples = None,
-    budget: Annotated[float, typer.Option(help="Seconds for all steps.", **SECONDS)] = 60.0,
+    budget: Annotated[float, typer.Option(help="Seconds in all.", **SECONDS)] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for report.html, report.json, certificates and pictures.", **NEW_FOLDER)] = Path(
         "identify-audit"
     ),
@@ -77,6 +105,9 @@ def audit(
     from identify.report.html import require_pages
     from identify.report.pdf import require_pdf
 
+    training = training_of(learning_rate, steps, epochs, batch_size, momentum, weight_decay, loss)
+    if training and initial is None:
+        raise of_no_steps(training, "--initial")
     require_pages()  # before the work, not after it
     if pdf is not None:
         require_pdf()
@@ -90,6 +121,7 @@ def audit(
             regime=regime,
             weights=weights or None,
             trust=trust,
+            training=training or None,
             samples=samples,
             budget=budget,
             seed=seed,

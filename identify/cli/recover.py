@@ -8,28 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from identify.base.errors import InputError
-from identify.base.options import METHODS, TRAINING_LOSSES
+from identify.base.options import METHODS
 from identify.cli.app import (
     ActivationText,
+    BatchSize,
     Bias,
+    Epochs,
     File,
     Inputs,
     Json,
     Layers,
+    LearningRate,
+    Loss,
+    Momentum,
     Outputs,
     Proof,
     Regime,
     Samples,
     Seed,
+    Steps,
     Trust,
     Verbose,
+    WeightDecay,
     Weights,
     Width,
     app,
     examples,
 )
 from identify.cli.console import brief, fail, print_json, print_text, progress
-from identify.cli.subjects import configuration, load, of_steps, pair
+from identify.cli.subjects import configuration, load, of_no_steps, of_steps, pair, training_of
 from identify.cli.values import COUNT, NEW_FOLDER, NOT_NEGATIVE, POSITIVE, SECONDS, new_file, one_of
 
 if TYPE_CHECKING:
@@ -77,15 +84,13 @@ def recover(
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="Checkpoint before several steps of training.", show_default=False)] = None,
     final: Annotated[Path | None, typer.Option(help="Checkpoint after them.", show_default=False)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Learning rate of these steps.", show_default="fitted", **POSITIVE)] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of these steps.", show_default=False, **COUNT)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Or the number of passes through the data.", show_default=False, **COUNT)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples in a step.", show_default="all of them", **COUNT)] = None,
-    momentum: Annotated[float, typer.Option(help="Momentum of gradient descent.", **NOT_NEGATIVE)] = 0.0,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay of gradient descent.", **NOT_NEGATIVE)] = 0.0,
-    loss: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(TRAINING_LOSSES)}.", show_default="not known", **one_of(TRAINING_LOSSES))
-    ] = None,
+    learning_rate: LearningRate = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    momentum: Momentum = 0.0,
+    weight_decay: WeightDecay = 0.0,
+    loss: Loss = None,
     weights: Weights = None,
     trust: Trust = False,
     seed: Seed = 0,
@@ -104,15 +109,7 @@ def recover(
 
     if relative_error is not None and certificate is None:
         raise InputError("--relative-error: applies to a certificate only; give --certificate too, or omit it")
-    training = {
-        "learning_rate": learning_rate,
-        "steps": steps,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "momentum": momentum or None,
-        "weight_decay": weight_decay or None,
-        "loss": loss,
-    }
+    training = training_of(learning_rate, steps, epochs, batch_size, momentum, weight_decay, loss)
     system: KKTSystem | StepsSystem
     data: tuple | None
     if initial is not None or final is not None:
@@ -122,11 +119,9 @@ def recover(
             raise InputError(f"{'--final' if final is None else '--initial'}: missing; several steps lead from one checkpoint to another")
         if extra:
             raise InputError(f"{', '.join(extra)}: received beside --initial and --final, which say it all, or exclude it; omit it")
-        given = {name: value for name, value in training.items() if value is not None}
-        system, data = of_steps(initial, final, activation, weights, trust, **given), None
-    elif any(value is not None for value in training.values()):
-        name = next(name for name, value in training.items() if value is not None)
-        raise InputError(f"--{name.replace('_', '-')}: is about several steps of training; give --initial and --final too, or omit it")
+        system, data = of_steps(initial, final, activation, weights, trust, **training), None
+    elif training:
+        raise of_no_steps(training, "--initial and --final")
     elif file is None:
         config = configuration(inputs, samples, width, activation, outputs, bias, layers, regime)
         system, truth = config.plant(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from identify.base.errors import InputError
 
@@ -52,6 +52,19 @@ def of_steps(initial: Path, final: Path, activation, weights, trust: bool, **tra
     if activation is not None:
         networks = [Network(net.weights, biases=net.biases, activation=as_activation(activation)) for net in networks]
     return KKTSystem.steps(*networks, **training)
+
+
+def training_of(learning_rate, steps, epochs, batch_size, momentum, weight_decay, loss) -> dict[str, Any]:
+    """What was said of several steps of training, as arguments of :meth:`KKTSystem.steps`."""
+    given = {"learning_rate": learning_rate, "steps": steps, "epochs": epochs, "batch_size": batch_size}
+    given |= {"momentum": momentum or None, "weight_decay": weight_decay or None, "loss": loss}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def of_no_steps(training: dict[str, Any], networks: str) -> InputError:
+    """The error for words about several steps without the networks before and after them."""
+    name = next(iter(training))
+    return InputError(f"--{name.replace('_', '-')}: is about several steps of training; give {networks} too, or omit it")
 
 
 def pair(truth: Truth) -> tuple:

@@ -63,7 +63,7 @@ class Unsupported(Enum):
 
     STEPS = (
         "is for one update at one network",
-        "identify.recover finds the batch behind several steps; KKTSystem.gradient or .lazy states one update",
+        "identify.recover and identify.audit find the batch behind several steps; KKTSystem.gradient or .lazy states one update",
     )
 
     @property
