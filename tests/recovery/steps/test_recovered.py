@@ -131,7 +131,6 @@ def test_what_cannot_be_searched_is_refused():
         idf.check,
         idf.kkt_equations,
         idf.largest_identifiable,
-        idf.audit,
         lambda system: idf.defences(system, X, np.ones((4, 4))),
     ):
         with pytest.raises(UnsupportedError) as refused:
