@@ -165,15 +165,14 @@ def read(
         _check_training(training, initial, regime)
     named = _name(model)
     problem = _problem(model, activation, trust)
+    others = [initial, gradient, weights, training]
     if isinstance(model, StepsSystem):
-        others = (initial, gradient, regime, weights, activation, training)
-        if any(other is not None for other in others):
+        if any(other is not None for other in (*others, regime, activation)):
             raise InputError(
                 f"model: received {named}, which says it all; leave out initial, gradient, regime, weights, activation and training"
             )
         subject = _of_steps(named, model)
     elif problem is not None:
-        others = (initial, gradient, weights, training)
         if any(other is not None for other in others) or regime not in (None, problem.system.regime):
             raise InputError(
                 f"model: {named} is a problem with its target and regime {problem.system.regime}; leave out initial, gradient, regime, "

@@ -6,6 +6,7 @@ import _thread
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,13 @@ class Interrupts:
 
     received: list[int] = field(default_factory=list)
     deferred: bool = False
+    is_ending: bool = False
+    """Whether handlers are being put back, so that nothing may be raised."""
+    is_busy: bool = False
+    """Whether the main thread is where it would ignore the signal once more."""
+    again: threading.Thread | None = None
+    """What will raise a lost signal again."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def count(self) -> int:
@@ -29,15 +37,35 @@ class Interrupts:
 
     def __call__(self, number: int, frame) -> None:
         self.received.append(number)
-        if self.count > 1 or not self.deferred:
+        if not self.is_ending and (self.count > 1 or not self.deferred):
             raise KeyboardInterrupt
 
     def lost(self) -> None:
         """Raise the last signal again, a little later: KeyboardInterrupt was raised where Python ignores all exceptions."""
         if self.received:
-            again = threading.Timer(AGAIN, _thread.interrupt_main, (self.received.pop(),))
-            again.daemon = True
-            again.start()
+            self.is_busy = True
+            try:
+                self.again = threading.Thread(target=self._raise_again, args=(signal.Signals(self.received.pop()),), daemon=True)
+                self.again.start()
+            finally:
+                self.is_busy = False
+
+    def _raise_again(self, number: signal.Signals) -> None:
+        time.sleep(AGAIN)
+        while self.is_busy:
+            time.sleep(AGAIN)
+        with self.lock:
+            if self.again is threading.current_thread():
+                self.again = None
+                _thread.interrupt_main(number)
+
+    def end(self) -> None:
+        """From now on signals are counted only, those that were lost among them."""
+        self.is_ending = True
+        with self.lock:
+            waiting, self.again = self.again, None
+        if waiting is not None:
+            self.received.append(signal.SIGINT)
 
     @contextmanager
     def deferring(self, deferred: bool = True) -> Iterator[None]:
@@ -54,7 +82,8 @@ def listening(*numbers: int) -> Iterator[Interrupts]:
     """Take over these signals (SIGINT without any), or join the handler that has.
 
     Signals that are ignored, or that others handle, are left to them; so are all outside the main thread, where Python delivers none.
-    One that arrives during garbage collection, in a callback of JAX or in a finaliser, is not lost, as it is without this.
+    One that arrives during garbage collection, in a callback of JAX or in a finaliser, is not lost, as it is without this: it is raised a
+    little later, or at the end of this block.
     """
     before = {number: signal.getsignal(number) for number in numbers or (signal.SIGINT,)}
     joined = next((handler for handler in before.values() if isinstance(handler, Interrupts)), None)
@@ -79,7 +108,11 @@ def listening(*numbers: int) -> Iterator[Interrupts]:
             sys.unraisablehook = unraisable
         yield interrupts
     finally:
+        heard = interrupts.count
+        interrupts.end()
         if sys.unraisablehook is unraisable:
             sys.unraisablehook = told
         for number in taken:
             signal.signal(number, before[number])
+        if interrupts.count > heard and not isinstance(sys.exception(), KeyboardInterrupt):
+            raise KeyboardInterrupt
