@@ -116,7 +116,7 @@ def dp_sgd(owner: Owner, levels: tuple[Level, ...], clip: float | None) -> Defen
 
 def withheld(owner: Owner, levels: Sequence[tuple[int, ...]]) -> Defence:
     """Do not send the updates of some layers."""
-    names = {layers_in_words(layers): layers for layers in levels}
+    names = {kept_back(layers): layers for layers in levels}
 
     def problem(name: Level) -> Problem:
         kept = {k: update for k, update in owner.system.layers.items() if k not in names[str(name)]}
@@ -125,9 +125,9 @@ def withheld(owner: Owner, levels: Sequence[tuple[int, ...]]) -> Defence:
     return Defence("withheld", "layers whose update is not sent", tuple(names), problem)
 
 
-def layers_in_words(layers: Sequence[int]) -> str:
-    """Names of the layers that are kept back."""
-    return "none" if not layers else f"layer {layers[0]}" if len(layers) == 1 else f"layers {', '.join(map(str, layers))}"
+def kept_back(layers: Sequence[int]) -> str:
+    """Names of the layers that are kept back, as the level of a curve: "UNIQUE at none" would read as "never"."""
+    return "all layers sent" if not layers else f"layer {layers[0]}" if len(layers) == 1 else f"layers {', '.join(map(str, layers))}"
 
 
 def loss_signals(network: Network, X: np.ndarray, y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n C"]:

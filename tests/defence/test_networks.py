@@ -116,7 +116,7 @@ class TestLevels:
 
     def test_layers_kept_back(self, tried):
         curve = tried["withheld"]
-        assert curve.levels == ("none", "layer 3", "layer 1", "layers 1, 2")
+        assert curve.levels == ("all layers sent", "layer 3", "layer 1", "layers 1, 2")
         assert curve.verdicts[0] is idf.Verdict.UNIQUE and curve.verdicts[3] is idf.Verdict.NOT_UNIQUE
         assert np.isinf(curve.typical[3]).any() and np.isfinite(curve.typical[:2]).all()
         advice = curve.advice()
