@@ -405,7 +405,7 @@ def attack(work: Work) -> None:
                 *slowed,
             ),
             values,
-            draw=partial(pictures, subject.mean, original, shown, errors, "candidates"),
+            draw=partial(pictures, subject.mean, original, shown, errors, "candidates", "candidates of the attack"),
         )
     )
 

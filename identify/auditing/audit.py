@@ -18,6 +18,7 @@ from identify.base.options import positive, valid_seed, whole
 from identify.base.steps import Ended, Outcome, attempt
 from identify.conditions.judgement import versions
 from identify.problem.activation import Activation
+from identify.report.html import as_sentence
 
 BUDGET = 60.0
 
@@ -154,7 +155,7 @@ def _run_all(steps: Sequence[Step], work: Work, heard: Interrupts, seconds: dict
         elif ended.outcome in (Outcome.TOO_LARGE, Outcome.FAILED):
             if step.decisive and ended.error is not None:
                 raise ended.error
-            work.not_evaluated(step.finding or step.name, step.question or step.name.capitalize(), ended.why)
+            work.not_evaluated(step.finding or step.name, step.question or as_sentence(step.name), ended.why)
         if ended.outcome is not Outcome.TOO_LONG:
             seconds[step.name] = ended.took
         if heard.count > 1:

@@ -13,7 +13,7 @@ from typing import Any
 from identify.auditing.findings import PRIVACY, Finding
 from identify.auditing.result import WHOSE_DATA, Audit
 from identify.problem.verdict import Verdict
-from identify.report.html import Answer, Cell, Picture, Section, write_sections
+from identify.report.html import Answer, Cell, Picture, Section, as_sentence, write_sections
 from identify.report.once import AS_ABOVE, Once
 from identify.report.pdf import require_pdf, write_pdf
 
@@ -21,7 +21,7 @@ LONG = 24
 """Longest list of numbers on the page; longer ones are in report.json only."""
 SENTENCE = 5
 """Words from which on a cell of a table says what details would repeat."""
-SHOWN = ("recovery", "attack")
+SHOWN = ("recovery", "images", "attack")
 """Findings whose pictures come right after the answer, whatever it is."""
 
 
@@ -100,7 +100,7 @@ def _effects(curves: dict[str, Any]) -> tuple[tuple[Cell, ...], ...]:
 
 def _captioned(pictures: Iterable[Picture], once: Once) -> tuple[Picture, ...]:
     """With the words that do not stand above."""
-    return tuple(replace(p, title=once.fresh(p.title) or AS_ABOVE.capitalize(), caption=once.fresh(p.caption)) for p in pictures)
+    return tuple(replace(p, title=once.fresh(p.title) or as_sentence(AS_ABOVE), caption=once.fresh(p.caption)) for p in pictures)
 
 
 def _save(folder: Path, name: str, pictures: tuple[Picture, ...]) -> list[str]:
@@ -130,7 +130,7 @@ def _words(finding: Finding, more: tuple[str, ...]) -> tuple[str, ...]:
 
 def _new(lines: Iterable[str], once: Once) -> tuple[str, ...]:
     """The lines that are not on the page yet, with a capital letter and a full stop."""
-    return tuple(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in once.new(lines))
+    return tuple(f"{as_sentence(text).rstrip('.')}." for text in once.new(lines))
 
 
 def _paragraphs(lines: tuple[str, ...]) -> str:

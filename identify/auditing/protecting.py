@@ -24,7 +24,7 @@ from identify.problem.refusals import is_polynomial
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.verdict import Verdict
 from identify.recovery.recover import TOLERANCE
-from identify.report.html import Cell, Picture
+from identify.report.html import Cell, Picture, as_sentence
 
 ADVICE = "What would a defence do?"
 LEVELS: dict[str, Any] = {
@@ -208,7 +208,7 @@ def _picture(curve: DefenceCurve, known: Whose) -> Picture:
         verdict = f"Verdicts above: exact, for each network, and {known} or generic data"
     spots = " Points: result of recover for one perturbed target." if np.isfinite(curve.observed).any() else ""
     caption = f"{verdict}. Line and band: first-order estimates for {about}.{spots} {curve.cut}".strip()
-    return Picture(TITLES.get(curve.name, curve.name.capitalize()), curve.plot(), f"errors of the samples against {curve.axis}", caption)
+    return Picture(TITLES.get(curve.name, as_sentence(curve.name)), curve.plot(), f"errors of the samples against {curve.axis}", caption)
 
 
 DEFENCES: dict[str, Callable[[Work], float]] = {name: partial(advice_seconds, name) for name in LEVELS}

@@ -21,7 +21,7 @@ from identify.problem.system import SELF_TRAINED
 from identify.problem.verdict import Report, Verdict
 from identify.recovery.recover import TOLERANCE, recover
 from identify.recovery.solution import Recovery, RecoveryError
-from identify.report.html import Picture, show
+from identify.report.html import Picture, as_sentence, show
 from identify.report.plots import MAX_SAMPLES, compare, image_shape
 
 RECOVERY = "Can the data be recovered?"
@@ -108,19 +108,18 @@ def _standing(work: Work) -> str:
     return "whether other data solve the equations as well is open: these need not be the ones"
 
 
-def pictures(mean, original, found, errors, word: str) -> tuple[Picture, ...]:
-    """The data beside what a method gave, or this alone; as images if the size permits. ``word``: "recovered", or "candidates"."""
+def pictures(mean, original, found, errors, word: str, what: str = "recovered samples") -> tuple[Picture, ...]:
+    """The data beside what a method gave, or this alone, as images if the size permits; ``word`` and ``what`` name it, short and long."""
     shift, n = 0.0 if mean is None else mean, min(len(found), MAX_SAMPLES)
     shape = image_shape(found.shape[1])
     first = None if original is None else original[:n] + shift
     png = compare(first, found[:n] + shift, errors=None if errors is None else errors[:n], shape=shape, titles=("given", word))
     kind = "images" if shape else "bars, one for each input"
-    what = "recovered samples" if word == "recovered" else word
     beside = f"the given samples above the {what}" if original is not None else f"the {what}"
     caption = ["The given samples are above them."] * (original is not None) + [f"The first {n} of {len(found)} are shown."] * (
         n < len(found)
     )
-    return (Picture(what.capitalize(), png, f"{beside}, as {kind}", " ".join(caption)),)
+    return (Picture(as_sentence(what), png, f"{beside}, as {kind}", " ".join(caption)),)
 
 
 def certificate_of(name: str, work: Work) -> None:

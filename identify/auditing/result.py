@@ -15,7 +15,7 @@ from identify.base.errors import UnknownNameError
 from identify.base.options import natural
 from identify.problem.uniqueness import UniquenessStatus
 from identify.problem.verdict import Report, Verdict
-from identify.report.html import fragment
+from identify.report.html import as_sentence, fragment
 from identify.report.once import Once
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ THREATS = {
     "max-margin": "weights only: someone who has the trained network, and knows nothing of its training",
 }
 """Threat models, by the regime."""
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _verdict(report: Report, once: Once) -> str:
@@ -164,7 +160,7 @@ class Audit:
     def sentences(self) -> tuple[str, ...]:
         """The sentences of the headline."""
         return tuple(
-            part if isinstance(part, str) else f"{part.verdict} for {part.scope}. {_sentence(part.verdict.meaning)}."
+            part if isinstance(part, str) else f"{part.verdict} for {part.scope}. {as_sentence(part.verdict.meaning)}."
             for part in self.answer
         )
 
@@ -172,7 +168,7 @@ class Audit:
     def answered(self) -> tuple[str, ...]:
         """The answers of findings that the headline holds, as the findings have them."""
         held = (self[name].answer for name in ("hidden", "verdict", "recovery", "images", "attack") if name in self)
-        return tuple(answer for answer in held if _sentence(answer) in self.headline)
+        return tuple(answer for answer in held if as_sentence(answer) in self.headline)
 
     @property
     def answer(self) -> tuple[str | Report, ...]:
@@ -191,7 +187,7 @@ class Audit:
         for name in ("recovery", "images", "attack"):
             if name in self and self[name].basis is not Basis.NONE:
                 said.append(self[name].answer + (self._standing(report) if name == "recovery" else ""))
-        return tuple(f"{part[0].upper()}{part[1:]}." if isinstance(part, str) else part for part in said)
+        return tuple(f"{as_sentence(part)}." if isinstance(part, str) else part for part in said)
 
     def _standing(self, report: Report | None) -> str:
         """What a recovery says of the data, beside the verdict."""

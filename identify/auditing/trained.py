@@ -103,7 +103,7 @@ def _not_recovered(work: Work, error: RecoveryError | TooLargeError) -> None:
             errors = distances.min(axis=1) / np.maximum(np.linalg.norm(subject.X, axis=1), np.finfo(float).tiny)
             values["errors"] = errors
             answer += f"; beside the given samples their relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
-        draw = partial(pictures, subject.mean, original, shown, errors, "candidates")
+        draw = partial(pictures, subject.mean, original, shown, errors, "nearest", "the nearest samples, which are no answer")
     work.add(Finding("recovery", RECOVERY, answer, f"this network, {OBSERVED}", Basis.OBSERVED, tuple(details), values, draw=draw))
 
 

@@ -107,7 +107,7 @@ def images(work: Work) -> None:
         f"the first layer has {known.dimension} directions above the noise of its initial values",
         "combinations of similar images may be among the points, and images that are not found are not safe",
     )
-    draw = partial(pictures, subject.mean, original, shown, errors, "candidates")
+    draw = partial(pictures, subject.mean, original, shown, errors, "points", f"points of the row space of {whose}")
     work.add(Finding("images", IMAGES, answer, scope, Basis.OBSERVED, details, values, draw=draw))
 
 

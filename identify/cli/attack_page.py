@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from identify.attacks.runs import SAME
-from identify.report.html import Cell, Picture, Section, write_sections
+from identify.report.html import Cell, Picture, Section, as_sentence, write_sections
 from identify.report.plots import MAX_SAMPLES, compare, image_shape
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _recalled(scored: Score) -> int:
 
 
 def _paragraphs(diagnosis: Diagnosis) -> str:
-    return "\n\n".join(f"{line[0].upper()}{line[1:]}." for line in str(diagnosis).splitlines())
+    return "\n\n".join(f"{as_sentence(line)}." for line in str(diagnosis).splitlines())
 
 
 def _beside(X: np.ndarray, scored: Score, known: np.ndarray, mean: np.ndarray | None) -> Section:

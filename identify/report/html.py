@@ -269,8 +269,8 @@ def show(value: Any) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """With a capital letter."""
-    return text[:1].upper() + text[1:]
+    """With a capital letter, unless a symbol such as θ begins it."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
 
 
 def _paragraphs(text: str) -> list[str]:
