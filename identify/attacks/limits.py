@@ -182,7 +182,7 @@ def vertices(
     hull = _Hull.of(network, noise, dimension)
     live = np.linalg.norm(hull.basis, axis=0) > max(LIVE, LIVE_SIGMAS * float(np.linalg.norm(hull.errors)))
     if not live.any():
-        raise InputError(f"noise: received {noise:g}, beside which no input varies in the row space; expected a smaller number")
+        raise InputError(f"noise: received {noise:g}, and beside so much noise no input varies in the row space; expected a smaller number")
     rng, clock = np.random.default_rng(seed), Clock(deadline=None if budget is None else time.monotonic() + budget)
     shuffle = rng.permutation(int(live.sum()))
     search, control = (

@@ -206,7 +206,7 @@ def loo(
         if image is not None and high_frequency:
             prior = Sum((prior, HighFrequency(tuple(image), 0.0015 * high_frequency / d)))
     if mean_kernel and (both_kernels or linearised):
-        raise InputError("mean_kernel: received beside linearised or both_kernels; expected one of the three")
+        raise InputError("mean_kernel: received True beside linearised or both_kernels; expected one of the three")
     first = initial if linearised else final
     at = (first.parameters, initial.parameters) if both_kernels or mean_kernel else (first.parameters,)
     return Attack(

@@ -20,8 +20,8 @@ from identify.auditing.batch import batch, batch_seconds, update_of
 from identify.auditing.findings import Basis, Finding
 from identify.auditing.parts import EXPOSED, FEATURES, counted_samples, differing_counts, features, features_seconds, shown
 from identify.auditing.protecting import NETWORK_DEFENCES, network_advice
-from identify.auditing.reading import ONE_STEP, Subject
 from identify.auditing.reading import STEPS as SEVERAL
+from identify.auditing.reading import Subject
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, certificate_of, certificate_seconds, pictures
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.verdicts import RECOVERED, VERDICT_SHARE, WORDS, judged
@@ -136,7 +136,7 @@ def equations(work: Work) -> None:
             "this network",
             Basis.GIVEN,
             tuple(details),
-            {"regime": work.regime, "how": how, "misfits": numbers, "unnamed": subject.unnamed},
+            {"regime": work.regime, "how": how, "takes_one_step": subject.takes_one_step, "misfits": numbers, "unnamed": subject.unnamed},
         )
     )
 
@@ -160,7 +160,7 @@ def verdict(work: Work) -> None:
         work.add(Finding("verdict", DETERMINED, answer, "this network", Basis.REFUSED, advice))
         return
     samples = counted_samples(work, system)
-    if work.subject.how == ONE_STEP and (counts := differing_counts(system)):
+    if work.subject.takes_one_step and (counts := differing_counts(system)):
         work.not_evaluated("verdict", DETERMINED, SEVERAL_STEPS.format(counts=", ".join(map(str, counts))))
         return
     if samples is None:
@@ -415,7 +415,7 @@ STEPS: tuple[Step, ...] = (
     Step("the layers that were sent", shown, finding="exposed", question=EXPOSED),
     Step("the verdict", verdict, finding="verdict", question=DETERMINED),
     Step("the batch behind the update", batch, batch_seconds, "recovery", RECOVERY),
-    Step("what enters the last layer", features, features_seconds, "features", FEATURES),
+    Step("the inputs of the last layer", features, features_seconds, "features", FEATURES),
     Step("verdict for the recovered samples", verdict_for_the_batch, finding="recovered", question=RECOVERED),
     Step("certificate of the verdict", partial(certificate_of, "verdict"), partial(certificate_seconds, "verdict")),
     Step(

@@ -95,7 +95,7 @@ def _effects(curves: dict[str, Any]) -> tuple[tuple[Cell, ...], ...]:
     changed: dict[str, list[str]] = {}
     for curve in curves.values():
         changed.setdefault(curve["summary"], []).append(curve["axis"])
-    return (("what is changed", "what follows"), *(("; ".join(axes), effect) for effect, axes in changed.items())) if changed else ()
+    return (("change", "effect"), *(("; ".join(axes), effect) for effect, axes in changed.items())) if changed else ()
 
 
 def _captioned(pictures: Iterable[Picture], once: Once) -> tuple[Picture, ...]:

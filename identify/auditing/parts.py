@@ -1,4 +1,4 @@
-"""What some of the layers of an update show: the answer by counts, and what enters the last layer when nothing else was sent."""
+"""What some of the layers of an update show: the answer by counts, and the inputs of the last layer when nothing else was sent."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from identify.recovery.separation.precision import shown_rank
 from identify.recovery.solution import RecoveryError
 from identify.report.html import show
 
-EXPOSED, FEATURES = "What do these layers show?", "Can what enters the last layer be recovered?"
+EXPOSED, FEATURES = "What do these layers show?", "Can the inputs of the last layer be recovered?"
 SHARE = 0.3
 """Part of the remaining time."""
 WORDS = {
     "count": "the number of samples",
     "labels": "their labels",
     "row_space": "their span",
-    "features": "what enters the lowest observed layer",
+    "features": "the inputs of the lowest observed layer",
     "samples": "the samples",
 }
 

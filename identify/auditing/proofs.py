@@ -41,7 +41,7 @@ STEPS: tuple[Step, ...] = (
     Step("number of samples", count_samples, decisive=True),
     Step("verdict", verdict, finding="verdict"),
     Step("verdict for the data", verdict_for_data, finding="verdict-data"),
-    Step("what stays hidden", hidden),
+    Step("hidden parts", hidden),
     Step("thresholds", thresholds, thresholds_seconds, "thresholds", THRESHOLDS),
     Step("recovery", recovery, recovery_seconds, "recovery", RECOVERY),
     Step("verdict for the recovered samples", verdict_for_recovered, finding="recovered", question=RECOVERED),

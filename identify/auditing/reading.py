@@ -38,8 +38,8 @@ TRAINING = tuple(name for name in signature(StepsSystem.of).parameters if name n
 """What is said of a training, as arguments of :meth:`KKTSystem.steps`."""
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that follow from another argument."""
-GIVEN, ONE_STEP = "given", "taken, because nothing was said of several steps (--steps)"
-"""How a regime is known."""
+ONE_STEP = "taken, because nothing was said of several steps (--steps)"
+"""How the regime of two networks is known if nobody said it."""
 AUDITED = {
     "gradient": "one gradient of",
     "lazy": "one update of",
@@ -66,8 +66,8 @@ class Subject:
         Limits of the inputs before the mean was subtracted, if they are known.
     regime, decay
         The given values; None if the audit should find them.
-    how
-        How the regime is known.
+    takes_one_step
+        Whether two networks are taken for those of one step because nothing was said of the training between them.
     system
         The equations, if a problem has them.
     steps
@@ -91,7 +91,7 @@ class Subject:
     high: Float[np.ndarray, " d"] | None = None
     regime: str | None = None
     decay: float | None = None
-    how: str = GIVEN
+    takes_one_step: bool = False
     system: KKTSystem | None = None
     steps: StepsSystem | None = None
     notes: tuple[str, ...] = ()
@@ -108,6 +108,11 @@ class Subject:
     @property
     def n_outputs(self) -> int:
         return len(self.layers[f"W{self.depth}"])
+
+    @property
+    def how(self) -> str:
+        """How the regime is known, if it was not inferred from data."""
+        return ONE_STEP if self.takes_one_step else "given"
 
     @property
     def is_polynomial(self) -> bool:
@@ -190,7 +195,7 @@ def read(
             None if initial is None else _like("initial", initial, found, weights, trust, unnamed, complete=True),
             None if gradient is None else _like("gradient", gradient, found, weights, trust, unnamed, complete=False),
             regime=regime or ("lazy" if initial is not None else "gradient" if gradient is not None else None),
-            how=ONE_STEP if initial is not None and regime is None else GIVEN,
+            takes_one_step=initial is not None and regime is None,
             decay=float(np.asarray(rest["decay"], float).item()) if np.size(rest.get("decay", ())) == 1 else None,
         )
         by_shape = _by_shape(unnamed, subject.gradient or found)
@@ -240,7 +245,7 @@ def _of_steps(named: str, system: StepsSystem) -> Subject:
 
 
 def _with_steps(subject: Subject, system: StepsSystem) -> Subject:
-    return replace(subject, steps=system, regime=STEPS, how=GIVEN, notes=(*subject.notes, *system.describe()))
+    return replace(subject, steps=system, regime=STEPS, takes_one_step=False, notes=(*subject.notes, *system.describe()))
 
 
 def _problem(model, activation, trust: bool) -> Problem | None:

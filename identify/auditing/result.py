@@ -129,9 +129,16 @@ class Audit:
             return Standing.PROVED_UNIQUE
         if verdict is Verdict.NOT_UNIQUE or (known is not None and known.status is UniquenessStatus.NOT_UNIQUE):
             return Standing.NOT_DETERMINED
-        if verdict is Verdict.UNIQUE:
+        if verdict is Verdict.UNIQUE and not self.is_open_to_several_steps:
             return Standing.PROVED_UNIQUE
         return Standing.RECOVERED if known is not None and known.is_supported else Standing.NOT_DECIDED
+
+    @property
+    def is_open_to_several_steps(self) -> bool:
+        """Whether one step of training was taken for granted, and no data confirm it: a verdict is about one step."""
+        takes = "equations" in self and self["equations"].values.get("takes_one_step", False)
+        solved = "verdict-data" in self or (self.recovery is not None and self.recovery.uniqueness.is_supported)
+        return bool(takes) and not solved
 
     @property
     def threat(self) -> str:
@@ -191,8 +198,11 @@ class Audit:
 
     def _standing(self, report: Report | None) -> str:
         """What a recovery says of the data, beside the verdict."""
+        if self.is_open_to_several_steps and report is not None:
+            return "; if there were several steps, the verdict is not about them: give their number (--steps)"
         if self.recovery is None:
-            return ""
+            is_about_it = report is None or report.verdict is not Verdict.UNIQUE or self["recovery"].basis is Basis.NONE
+            return "" if is_about_it else "; the verdict is about networks, activations and updates as stated, and these may be others"
         if (report is None or report.verdict is Verdict.UNDECIDED) and self.recovery.uniqueness.is_supported:
             proved = self.recovery.uniqueness.is_proved
             return f"; that these are the only ones is {'proved' if proved else 'supported by evidence, not proved'}"

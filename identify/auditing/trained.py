@@ -145,7 +145,7 @@ def sending(work: Work) -> None:
     )
     details = (
         "error bars grow with the unit of rounding, to first order",
-        "a change of the first layer that is not sent leaves no row space to search; identify.exposed says what other layers show",
+        "a change of the first layer that is not sent leaves no row space to search; identify.exposed is about the other layers",
         PRIVACY,
     )
     scope = "these networks, the recovered samples, which need not be the data"

@@ -86,7 +86,8 @@ def equations(work: Work) -> None:
             "this network",
             Basis.GIVEN,
             tuple(details),
-            {"regime": work.regime, "how": how, "misfits": numbers, "equations": work.system.n_equations, "unnamed": subject.unnamed}
+            {"regime": work.regime, "how": how, "takes_one_step": subject.takes_one_step, "misfits": numbers}
+            | {"equations": work.system.n_equations, "unnamed": subject.unnamed}
             | _lines(work),
         )
     )

@@ -58,7 +58,7 @@ def images(work: Work) -> None:
         why = (
             "it was not given as a whole"
             if layer is None
-            else "no directions of it stand out of what may be random initial values, which says nothing about other methods"
+            else "no directions of it stand out of values that may be random initial ones, which says nothing about other methods"
         )
         work.add(Finding("images", IMAGES, f"nothing to search in {whose}: {why}", NOTHING, Basis.NONE))
         return

@@ -31,7 +31,7 @@ def write_shard(path: Path, arrays: Mapping[str, Any]) -> None:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
     except OSError as error:
-        raise InputError(f"checkpoint: {path} cannot be written ({error.strerror}); make room, and what is done is not lost") from None
+        raise InputError(f"checkpoint: {path} cannot be written ({error.strerror}); make room; finished work is not lost") from None
 
 
 def damaged(path: Path, reason: str) -> ProblemFileError:

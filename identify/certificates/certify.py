@@ -100,7 +100,7 @@ def certificate(report: Report, *, budget: float | None = None, progress: Callab
     """The certificate of a proved report; see :meth:`identify.Report.certificate`."""
     check_limits(budget)
     if report.verdict is Verdict.UNDECIDED:
-        raise InputError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons says what is missing")
+        raise InputError("certificate: the verdict is UNDECIDED, so nothing is proved; report.reasons names the missing conditions")
     question: Setting | NetworkQuestion | HeadQuestion | None = report.question
     if isinstance(question, HeadQuestion):
         raise NoCertificateError(Lacking.HEAD, tuple(c.name for c in report.conditions if c.is_proved))

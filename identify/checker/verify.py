@@ -175,7 +175,7 @@ def open_content(content: Any) -> Examination | NetworkExamination:
     need(content["kind"] in KINDS, f"kind: expected one of {', '.join(KINDS)}")
     keys("sha256", content["sha256"], ("network", "data", "content"))
     body = {name: value for name, value in content.items() if name != "sha256"}
-    need(content["sha256"]["content"] == canonical_hash(body), "sha256: the content is not what was hashed; something was changed")
+    need(content["sha256"]["content"] == canonical_hash(body), "sha256: the content does not match the hash; something was changed")
     if content["kind"] == "network":
         return opened(content)
     claim = Claim(content["claim"])
@@ -183,5 +183,5 @@ def open_content(content: Any) -> Examination | NetworkExamination:
     keys("numbers", content["numbers"], NETWORK + DATA + TARGET)
     numbers = {name: claim.array(name, value, name in claim.given, double) for name, value in content["numbers"].items()}
     for what, expected in hashes(content["claim"], content["numbers"], claim.given).items():
-        need(content["sha256"][what] == expected, f"sha256: the {what} {'is' if what == 'network' else 'are'} not what was hashed")
+        need(content["sha256"][what] == expected, f"sha256: the {what} {'does' if what == 'network' else 'do'} not match the hash")
     return Examination(claim, numbers, content["point"], seed_of(body))

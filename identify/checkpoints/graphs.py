@@ -80,7 +80,7 @@ class _Layers:
             self._run(node)
         last = self.values.get(graph.output[0].name)
         if last is None or last.base != self.newest or not last.is_plain:
-            raise _Refused("does not end in a dense layer (leave out what follows the last one)")
+            raise _Refused("does not end in a dense layer (leave out the operations behind the last one)")
         if len(self.weights) < 2 or len(set(self.between)) != 1:
             raise _Refused(f"has {len(self.weights)} dense layers with {len(set(self.between))} different activations between")
 
@@ -134,7 +134,7 @@ class _Layers:
         if kind in NAMED:
             value = self.values[names[0]]
             if not value.is_plain or not value.base or options.get("approximate", b"none") != b"none":
-                raise _Refused(f"has {kind} of something other than what a dense layer gives")
+                raise _Refused(f"has {kind} of values that no dense layer gives")
             return _Value(value.base, kind.lower())
         if kind in ("Add", "Sub", "Mul", "Div", "Neg", "Pow"):
             return self._arithmetic(kind, names)
@@ -177,7 +177,7 @@ class _Layers:
     def _polynomial(self, name: str, value: _Value | None) -> tuple[Fraction, ...]:
         if value is not None:
             if isinstance(value.function, str):
-                raise _Refused(f"computes with what {value.function} gives")
+                raise _Refused(f"computes with the values of {value.function}")
             return value.function
         constant = self.constants[name]
         if constant.size != 1 or not np.isfinite(constant).all():

@@ -107,7 +107,7 @@ def _framework(arrays: dict[str, np.ndarray], where: str, found: dict[str, np.nd
     order = list(found)
     for before, after in itertools.pairwise(order):
         if len(found[before]) != found[after].shape[1]:
-            reason = f"{shown(after)} does not take what {shown(before)} gives"
+            reason = f"{shown(after)} does not take the outputs of {shown(before)}"
             raise ProblemFileError(where, reason, f"the file holds {listing(arrays)}; {ADVICE}")
     named, used = {}, set(order)
     for k, name in enumerate(order, 1):
@@ -153,7 +153,7 @@ def _chosen(arrays: dict[str, np.ndarray], where: str, weights: Sequence[str]) -
     possible = readings({**{name: arrays[name].shape for name in weights}, **vectors}, tuple(weights))
     if not possible:
         shapes = listing({name: arrays[name] for name in weights})
-        raise ProblemFileError("weights", f"received {shapes}", "expected matrices each of which takes what the one before it gives")
+        raise ProblemFileError("weights", f"received {shapes}", "expected matrices each of which takes the outputs of the one before it")
     if len(possible) > 1:
         raise ProblemFileError(where, f"could be {', or '.join(map(_told, possible[:4]))}", "save the layers as W1, b1, W2, ... (out, in)")
     return _read(arrays, possible[0])

@@ -23,7 +23,7 @@ NOT_DENSE = {
 }
 """Parts of names that say what a layer is, and why it is not read."""
 BY_DIMENSIONS = {
-    1: "a normalisation, with a weight for each feature; KKTSystem.features takes what comes before a dense layer as a known map",
+    1: "a normalisation, with a weight for each feature; KKTSystem.features takes the layers before a dense one as a known map",
     3: "a convolution in one dimension; KKTSystem.features takes it as a known map before a dense layer",
     4: "a convolution; KKTSystem.features takes it as a known map before a dense layer",
 }

@@ -190,7 +190,7 @@ def problem_arrays(system: KKTSystem, X: ArrayLike | None = None, c: ArrayLike |
     if not isinstance(net, TwoLayerNetwork):
         if len(set(net.activations)) > 1:
             names = ", ".join(map(str, net.activations))
-            raise InputError(f"activation: received {names} in different layers, expected one for all, which is what a problem file holds")
+            raise InputError(f"activation: received {names} in different layers, expected one for all, because a problem file holds one")
         numbered = {f"target_{name}": part for name, part in system.parts.items()}
         contents = dict(net.parameters) | numbered | {"activation": str(net.activations[0]), "regime": system.regime}
         optional: dict[str, Any] = {}

@@ -69,7 +69,7 @@ def check(
     known_data: Annotated[bool, typer.Option("--known-data", help="Judge the data X, c in the file.")] = False,
     largest: Annotated[bool, typer.Option("--largest", help="Answer for all n at once: the thresholds of the network.")] = False,
     exposed: Annotated[
-        bool, typer.Option("--exposed", help="Which layers suffice: what each set of them, or those of --layers, shows of a batch.")
+        bool, typer.Option("--exposed", help="Which layers suffice: the answer for each set of them, or for those of --layers.")
     ] = False,
     condition: Demanded = None,
     budget: Budget = None,
@@ -216,5 +216,5 @@ def _next(report: Report, file: Path | None, samples: int | None) -> str:
         "UNIQUE": f"{recover} computes the data, --certificate proof.json writes the proof; -v shows every condition",
         "LOCALLY_UNIQUE": f"{recover} searches for the data, --certificate proof.json writes the proof; -v shows every condition",
         "NOT_UNIQUE": "--html report.html shows other data that fit; --largest says for how many samples the answer is yes; -v says more",
-        "UNDECIDED": f"-v says of each condition what would make it hold; {recover} tries all the same",
+        "UNDECIDED": f"-v has the remedy for each condition; {recover} tries all the same",
     }[report.verdict]

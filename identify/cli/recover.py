@@ -71,7 +71,7 @@ def recover(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Relative residual that counts as solved.", show_default="what the target's precision allows", **POSITIVE),
+        typer.Option(help="Relative residual that counts as solved.", show_default="by the target's precision", **POSITIVE),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder that keeps a search, to continue it.", show_default=False, **NEW_FOLDER)

@@ -191,7 +191,7 @@ def _check_head(system: HeadSystem, samples: int | None, data: Any, seed: int, p
     if not residual <= INCONSISTENT:
         raise InconsistentDataError(residual)
     if samples is not None and whole("samples", samples) != len(H):
-        raise InputError(f"samples: {samples}, but the data have {len(H)} samples; leave samples out")
+        raise InputError(f"samples: received {samples}, but the data have {len(H)} samples; leave samples out")
     return check_head(system, len(H), seed, (H, c), plan)
 
 
@@ -258,7 +258,7 @@ def _check_network(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Re
 def _check_system(system: KKTSystem, samples: int, seed: int, plan: Plan) -> Report:
     self_trained = system.regime in SELF_TRAINED
     if system.labels is not None and len(system.labels) != samples:
-        raise InputError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
+        raise InputError(f"samples: received {samples}, but the system has {len(system.labels)} labels; expected one for each sample")
     setting = setting_of(system, samples, seed)
     notes = (SELF_TRAINED_CAVEAT, UNKNOWN_DATA) if self_trained else (TARGET_NOT_USED,)
     return judge(setting, system_subject(system, samples), system.describe(), notes, plan)
@@ -279,7 +279,7 @@ def _check_data(
     if not len(X):
         raise ShapeError("c: every multiplier is zero, so no sample enters the equations; expected at least one that is not")
     if samples is not None and whole("samples", samples) != len(X):
-        raise InputError(f"samples: {samples}, but the data have {len(X)} distinct samples with non-zero multipliers; leave samples out")
+        raise InputError(f"samples: received {samples}, but {len(X)} distinct samples of the data have non-zero multipliers; leave it out")
     if dropped:
         notes += (f"{dropped} samples with zero multiplier do not enter the equations and were left out",)
     if merged:

@@ -53,7 +53,7 @@ def check_head(system: HeadSystem, samples: int, seed: int, data: tuple[np.ndarr
     subject |= {"equations": system.n_equations, "unknowns": system.n_unknowns(n)}
     notes = (
         f"among batches of at most {n} samples of distinct features, each with a class and a positive weight of its own",
-        "data are what enters this layer: whether inputs follow from them depends on what computes them",
+        "data are the inputs of this layer: whether those of the network follow from them depends on the layers below",
     )
     return Report(
         verdict=verdict,

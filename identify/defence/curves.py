@@ -44,7 +44,7 @@ CHANCE_SCOPE = (
     "at most so often does any attack find a sample to a tenth, if all that it knows beforehand is that the sample is uniform in a ball "
     "(Balle, Cherubin & Hayes 2022); attackers who know more have less to find"
 )
-OBSERVED_SCOPE = "what recover found from one perturbed target; another method or more time may find more"
+OBSERVED_SCOPE = "the result of recover for one perturbed target; another method or more time may find more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,7 +307,7 @@ class Defences:
     def explain(self, width: int = 100) -> str:
         """All curves as text; exact, estimated and observed columns are marked."""
         scopes = [f"Verdicts: {VERDICT_SCOPE}.", f"Typical, at most: {ESTIMATE_SCOPE}.", f"Observed: {OBSERVED_SCOPE}."]
-        out = ["What defences do. Errors are those of the worst sample, relative to its norm."]
+        out = ["The effect of defences. Errors are those of the worst sample, relative to its norm."]
         if any(curve.informed is not None for curve in self.curves):
             scopes.append(f"Fisher: {INFORMED_SCOPE}.")
         if any(curve.rho is not None for curve in self.curves):

@@ -60,9 +60,9 @@ class Problem:
 class Tried(StrEnum):
     """Which recoveries are made to check a defence; the values say what is observed."""
 
-    PROMISING = "what recover finds from the observed numbers, if the estimate promises something"
+    PROMISING = "the result of recover for the observed numbers, if the estimate promises something"
     UNROLLED = (
-        "what recover finds by training unrolled (KKTSystem.steps), for few steps; typical errors are those of an attack that does not"
+        "the result of recover by training unrolled (KKTSystem.steps), for few steps; typical errors are those of an attack that does not"
     )
 
 

@@ -75,7 +75,7 @@ class ExposedBy(StrEnum):
     ONE_LABEL = "one sample: the only positive entry of minus the update of the last {part} is its class"
     WITH_SAMPLES = "multipliers follow from the samples, each with its label"
     CLASSES = "a class with a positive entry in minus the update of the last layer is in the batch; how many samples it has is bounded only"
-    NO_LOSS = "labels are read off the multipliers of a softmax loss; the multipliers are what is determined"
+    NO_LOSS = "labels are read off the multipliers of a softmax loss; the multipliers themselves are determined"
 
 
 class Method(StrEnum):
@@ -89,7 +89,7 @@ class Method(StrEnum):
     HEAD_QUADRICS = "quadrics for the features, then inversion of the layers below"
     ZEROS = "zeros of the signals"
     HEAD_ZEROS = "zeros of the signals for the features, then inversion of the layers below"
-    SOFTMAX = "the last layer as KKTSystem.linear_head, which gives what enters it"
+    SOFTMAX = "the last layer as KKTSystem.linear_head, which gives its inputs"
     ROW = "the row of one sample"
     SIGNALS = "signals of one sample"
 

@@ -177,7 +177,7 @@ def _coefficients(node: ast.expr, source: str, text: str, advice: Callable[[str]
         raise refuse(f"is not the variable: a formula has one, such as {VARIABLE}")
     called = node.func if isinstance(node, ast.Call) else node
     raise refuse(
-        "is not polynomial (Activation.approximate gives a polynomial close to a function, and deviation what that loses)",
+        "is not polynomial (Activation.approximate gives a polynomial close to a function, and Activation.deviation its error)",
         called.id if isinstance(called, ast.Name) else "",
     )
 

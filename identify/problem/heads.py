@@ -52,7 +52,7 @@ class HeadSystem:
         update = finite_array("W", W, A.shape, "minus the gradient by the weights, in their shape")
         if bias is not None:
             if offsets is None:
-                raise ShapeError("bias: minus the gradient by a bias that the layer does not have; give its biases, or leave it out")
+                raise ShapeError("bias: received a gradient, but the layer does not have biases; give them as offsets, or leave this out")
             bias = finite_array("bias", bias, (len(A),), "minus the gradient by the biases, one number for each class")
         if not np.any(update):
             raise ShapeError("W: every number is zero; expected a non-zero gradient")

@@ -29,7 +29,7 @@ def network_of(model: Any, activation: Kinds | None, stack: Stack | None = None)
         return model
     if isinstance(model, Mapping) and _framework(model) != "torch":
         if activation is None:
-            raise ActivationError("activation: arrays do not say it; expected the one the network computes with, such as 'relu'")
+            raise ActivationError("activation: received None, and arrays do not name it; expected that of the network, such as 'relu'")
         return from_parameters(_layers(_flat(model, "model"), "model", stack), activation, argument="model")
     return assembled(_steps(model, stack), activation)
 
@@ -131,7 +131,7 @@ def _refuse_weights(pairs: list[tuple[Any, Any]]) -> None:
         value is part or (np.shape(value) == np.shape(part) and np.array_equal(doubles(value, "like"), doubles(part, "gradients")))
         for value, part in known
     ):
-        raise ShapeError("model: received the parameters themselves, expected the gradients by them, and the parameters as like=")
+        raise ShapeError("model: received the parameters themselves, expected their gradients, and the parameters as like=")
 
 
 def _by_name(gradients: Any, parameters: Mapping[str, Any], stack: Stack | None) -> Gradients:

@@ -54,7 +54,7 @@ def known_array(name: str, value: Any, shape: tuple[int | None, ...], meaning: s
         value = np.where(np.ma.getmaskarray(value), np.nan, given) if given.dtype.kind in "iuf" else given
     array = finite_array(name, value, shape, meaning, may_lack=True)
     if np.isnan(array).all():
-        raise ShapeError(f"{name}: all {array.size} values are NaN or masked; expected {meaning}, or None for what was not observed")
+        raise ShapeError(f"{name}: all {array.size} values are NaN or masked; expected {meaning}, or None for parts that were not observed")
     return array
 
 

@@ -163,12 +163,12 @@ def beyond_dense(name: str, *, is_training: bool = False) -> str:
         )
     if "BatchNorm" in name:
         return (
-            ", in which samples mix unless its statistics are known; with these pass what comes before the next dense layer as a known "
+            ", in which samples mix unless its statistics are known; with these pass the layers before the next dense one as a known "
             "map, and the update of that layer: KKTSystem.features"
         )
     if any(kind in name for kind in _OF_ONE_SAMPLE):
         return (
-            ", which acts on each sample by itself; pass what comes before the next dense layer as a known map, and the update of that "
+            ", which acts on each sample by itself; pass the layers before the next dense one as a known map, and the update of that "
             "layer: KKTSystem.features"
         )
     return f"; {MEANT}"

@@ -78,7 +78,7 @@ class UniquenessReason(StrEnum):
         "further samples, of weaker signals"
     )
     LEFT_OUT = (
-        "the updates show {shown} samples, more than the {samples} that were asked for: what the others add was taken for noise, and any "
+        "the updates show {shown} samples, more than the {samples} that were asked for: the others were taken for noise, and any "
         "of these may be a combination of several"
     )
     PARTIAL = (
@@ -87,7 +87,7 @@ class UniquenessReason(StrEnum):
     )
     ONE_REGION = (
         "{found} of {samples} samples were found one by one; the other {together} have the same slopes as one another in every layer, so "
-        "the updates determine no more of them than what they span"
+        "the updates determine no more of them than their span"
     )
     FEW_STARTS = "{converged} of {starts} random starts converged, too few to say anything"
     ISOLATED = "the data are proved to be isolated, but other data far away may give the same target"

@@ -92,7 +92,7 @@ def checked_part(network: Network, index: int, name: str, part: Any) -> np.ndarr
     own = network.biases[layer] if of_bias else network.weights[layer]
     if own is None:
         raise ShapeError(
-            f"{name}: a target for the biases, but the network has none there; pass {'bias=None' if name == 'bias' else 'None'}, "
+            f"{name}: received a target, but the network does not have biases there; pass {'bias=None' if name == 'bias' else 'None'}, "
             "or give the network its bias"
         )
     shape: tuple[int, ...] = network.a.shape if isinstance(network, TwoLayerNetwork) and (layer, of_bias) == (1, 0) else own.shape

@@ -55,7 +55,7 @@ class Verdict(StrEnum):
     def in_practice(self) -> str:
         """The consequence for someone who holds the update or the weights, in one sentence without mathematics."""
         return {
-            "UNIQUE": "treat what was observed like the data themselves: with the network it identifies them, and nothing else fits",
+            "UNIQUE": "treat the observed numbers like the data themselves: with the network it identifies them, and nothing else fits",
             "LOCALLY_UNIQUE": "someone with a close guess can sharpen it to the exact data; without one, other data may fit as well",
             "NOT_UNIQUE": "from this alone nobody can tell which data were used; someone who knows what they look like may still guess",
             "UNDECIDED": "this does not mean that the data are safe: they may still be determined, and an attack may still find them",

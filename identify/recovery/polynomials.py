@@ -263,7 +263,7 @@ def _samples(
     """The number of samples, None if it is not known; and the spectrum of the first-layer target, if that was observed."""
     if system.labels is not None:
         if samples is not None and len(system.labels) != samples:
-            raise ShapeError(f"samples: {samples}, but the system has {len(system.labels)} labels; expected one label for each sample")
+            raise ShapeError(f"samples: received {samples}, but the system has {len(system.labels)} labels; expected one for each sample")
         samples = len(system.labels)
     if samples is not None:
         return samples, None if system.target_W is None else Spectrum.of(system, directions=True)

@@ -28,11 +28,11 @@ class Failure(StrEnum):
     )
     MOMENTS = (
         "interpolation: numerical rank {numerical_rank} of {moments}; the target does not determine the moments of the data, so the "
-        "algebraic route does not apply (identify.check says what would)"
+        "algebraic route does not apply (identify.check names the conditions that do)"
     )
     MOMENT_MAP = (
         "interpolation: the map from {moments} moments to {equations} numbers has no full column rank to working precision, so the "
-        "algebraic route does not apply (identify.check says what would)"
+        "algebraic route does not apply (identify.check names the conditions that do)"
     )
     MANY_SAMPLES = "decomposition: {samples} samples in dimension {dimension}; simultaneous diagonalisation needs at most {dimension}"
     DEPENDENT = (
@@ -169,7 +169,7 @@ class Family(StrEnum):
     )
     KERNEL = (
         "parts: the data are not determined: all that was observed depends on a sample x through W_1 x, {width} numbers, so each of "
-        "{samples} samples moves along the kernel of W_1. What enters the lowest observed layer may be: pass the network that begins there"
+        "{samples} samples moves along the kernel of W_1. Inputs of the lowest observed layer may be: pass the network that begins there"
     )
     COLUMNS = (
         "parts: the data are not determined: all that was observed depends on a sample x through W_1 x, {width} numbers, and the entries "
@@ -177,7 +177,7 @@ class Family(StrEnum):
     )
     BOTTLENECK = (
         "parts: the data are not determined: all that was observed depends on a sample through the {width} numbers that leave layer "
-        "{layer}, fewer than its {inputs} entries, for {samples} samples. What enters the lowest observed layer may be: pass the network "
+        "{layer}, fewer than its {inputs} entries, for {samples} samples. Inputs of the lowest observed layer may be: pass the network "
         "that begins there"
     )
     REGION = (

@@ -240,7 +240,7 @@ class Work:
             advice = "that is the tolerance given"
         else:
             advice = (
-                f"that is what {self.precision.source} allow{'s' * (self.precision.source is not Source.GAP)}. There may be more "
+                f"so much do {self.precision.source} allow{'s' * (self.precision.source is not Source.GAP)}. There may be more "
                 "samples, or dependent ones, than were looked for; if the target is known no better than that, pass tolerance=..."
             )
         return ResidualError.of(Obstacle(Failure.RESIDUAL, numbers), advice, **self.evidence | {"residual": residual})

@@ -24,7 +24,7 @@ PYTHON_NEXT = {
     Verdict.UNIQUE: "identify.recover computes them; .certificate() proves it to others; print(report) has every condition",
     Verdict.LOCALLY_UNIQUE: "identify.recover searches; .certificate() proves it to others; print(report) has every condition",
     Verdict.NOT_UNIQUE: "report.witness has other data with the same target, .to_html(path) draws them; print(report) has every condition",
-    Verdict.UNDECIDED: "print(report) says of each condition what would make it hold; identify.recover tries all the same",
+    Verdict.UNDECIDED: "print(report) has the remedy for each condition; identify.recover tries all the same",
 }
 """What a Python program may do with each verdict."""
 RECOVERED = {

@@ -78,9 +78,9 @@ class Picture:
 
     def __post_init__(self) -> None:
         if not self.png.startswith(b"\x89PNG\r\n\x1a\n") or len(self.png) < 24:
-            raise InputError(f"png: received {len(self.png)} bytes that are not a PNG; pass what identify.report.plots returns")
+            raise InputError(f"png: received {len(self.png)} bytes that are not a PNG; pass the bytes that identify.report.plots returns")
         if not self.alt.strip():
-            raise InputError(f"alt: empty for the picture {self.title!r}; say in words what it shows")
+            raise InputError(f"alt: empty for the picture {self.title!r}; describe the picture in words")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -160,7 +160,7 @@ def write_page(path: str | Path, reports: Sequence[Report], *, pictures: Sequenc
         No report, no folder to write to, or (as :class:`~identify.base.extras.MissingExtraError`) no jinja2.
     """
     if not reports:
-        raise InputError("reports: received none, expected at least one Report (what identify.check returns)")
+        raise InputError("reports: received none, expected at least one Report (identify.check returns them)")
     if len(reports) == 1:
         sections = [Section("", "", reports[0], tuple(pictures))]
     else:

@@ -116,7 +116,7 @@ class Processes:
             return pool
         raise SweepError(
             "workers: no process could be started on this machine; a script that sweeps needs its calls under "
-            "if __name__ == '__main__': (see above for what the process said)"
+            "if __name__ == '__main__': (the output of the process stands above)"
         )
 
 

@@ -141,7 +141,7 @@ def export(
     if format == "smtlib":
         text = smtlib(system, equations=equations, saturate=saturate, another_than=another_than)
     elif another_than is not None:
-        raise InputError(f"another_than: {format} files state equations; expected format='smtlib', which states what is excluded, too")
+        raise InputError(f"another_than: {format} files state equations; expected format='smtlib', which also states the excluded data")
     else:
         if equations is None and (terms := system.n_terms()) > MOST_TERMS:
             raise InputError(

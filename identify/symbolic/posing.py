@@ -81,7 +81,7 @@ def kkt_equations(problem: Configuration | KKTSystem, *, samples: int | None = N
         )
     samples = whole("samples", samples)
     if problem.labels is not None and len(problem.labels) != samples:
-        raise InputError(f"samples: {samples}, but the system has {len(problem.labels)} labels; expected one label for each sample")
+        raise InputError(f"samples: received {samples}, but the system has {len(problem.labels)} labels; expected one for each sample")
     net = problem.network
     seen = tuple((update.W is not None, update.bias is not None) for update in problem.updates)
     return _system(net.activations, net.sizes, tuple(b is not None for b in net.biases), seen, samples, problem.regime, problem)

@@ -82,7 +82,7 @@ def _determined(case: HeadCase) -> Seen:
 THEOREMS = (
     Theorem(
         name="softmax-head",
-        title="The update of one layer behind a softmax loss determines what enters it, if there are enough classes",
+        title="The update of one layer behind a softmax loss determines its inputs, if there are enough classes",
         statement=r"Let $G = \sum_i \omega_i\,(e_{y_i} - p_i)\,(h_i, 1)^\top$ with $p_i = \mathrm{softmax}(A h_i + b)$ and any positive "
         r"weights $\omega_i$, for $n$ distinct $h_i$ with $\ell$ different classes. For almost every $(A, b)$: if $G$ has rank $n$ and "
         r"$C \ge 2n + \ell + 1$, features, classes and weights are the only ones of at most $n$ samples with this update. So $3n + 1$ "

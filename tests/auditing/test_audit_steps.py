@@ -12,7 +12,7 @@ from support.command_line import run
 import identify as idf
 from identify.auditing.findings import Basis
 from identify.auditing.parts import differing_counts
-from identify.auditing.reading import GIVEN, ONE_STEP, STEPS, read
+from identify.auditing.reading import ONE_STEP, STEPS, read
 from identify.auditing.result import THREATS, Standing
 from identify.problem.refusals import UnsupportedError
 
@@ -107,13 +107,28 @@ class TestStepsThatWereNotTold:
         counts = differing_counts(system)
         assert counts[0] == 4 < counts[1]
         subject = read(final, initial=net, regime="lazy")
-        assert subject.how == GIVEN and read(final, initial=net).how == ONE_STEP
+        assert not subject.takes_one_step and read(final, initial=net).takes_one_step
 
     def test_one_step_shows_one_count(self, networks):
         net, _, X, y = networks
         after = client(net, X, y, [np.arange(4)], 0.02)
         assert differing_counts(idf.KKTSystem.lazy(net, after)) == ()
         assert idf.audit(after, initial=net, budget=3.0)["verdict"].report is not None
+
+    @pytest.mark.parametrize(("steps", "standing"), [(1, Standing.PROVED_UNIQUE), (4, Standing.NOT_DECIDED)])
+    def test_a_polynomial_network_whose_first_layer_does_not_tell(self, steps, standing):
+        """The rank is the same after any number of steps, so that only the data tell: those of one step solve its equations."""
+        rng = np.random.default_rng(0)
+        start = idf.TwoLayerNetwork(rng.standard_normal((24, 5)), rng.standard_normal(24), "z + z^2/2 + z^3/3")
+        X, c = rng.standard_normal((2, 5)), np.array([0.7, -0.4])
+        net = start
+        for _ in range(steps):
+            (W, _), (a, _) = (net.update(X, 1e-3 * c)[k] for k in (1, 2))
+            net = idf.TwoLayerNetwork(net.W + W, net.a + a.ravel(), net.activation)
+        names = ({"W1": net.W, "W2": net.a[None]}, {"W1": start.W, "W2": start.a[None]})
+        found = idf.audit(names[0], initial=names[1], activation=net.activation, budget=8.0)
+        assert found.standing is standing and found["verdict"].report.verdict is idf.Verdict.UNIQUE
+        assert ("(--steps)" in found.headline) is (steps > 1)
 
 
 class TestReading:

@@ -158,7 +158,7 @@ def ranks(e: NetworkExamination, layers: Any, seed: Any) -> str:
         need(layer > 0, "layers: expected numbers from 1")
         need(c.can_count(layer), f"the update of layer {layer} was not observed, or cannot have rank {c.n}")
         at = e.passes
-        need(at.ring.is_full(e.lifted(layer - 1), seed), f"what enters layer {layer} is not proved to be independent")
+        need(at.ring.is_full(e.lifted(layer - 1), seed), f"the inputs of layer {layer} are not proved to be independent")
         need(at.ring.is_full(transposed(at.signals[layer - 1]), seed), f"the signals of layer {layer} are not proved to be independent")
         e.ranks.add(layer)
     how = f"modulo {e.prime}" if c.is_exact else "in balls"

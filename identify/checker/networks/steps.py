@@ -65,7 +65,7 @@ def opened(content: dict[str, Any]) -> NetworkExamination:
     with ctx.workprec(BITS):
         examination = NetworkExamination(claim, content["numbers"], content["point"])
     for what, expected in named_hashes(content["claim"], content["numbers"]).items():
-        need(content["sha256"][what] == expected, f"sha256: the {what} {'is' if what == 'network' else 'are'} not what was hashed")
+        need(content["sha256"][what] == expected, f"sha256: the {what} {'does' if what == 'network' else 'do'} not match the hash")
     return examination
 
 

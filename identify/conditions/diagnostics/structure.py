@@ -66,7 +66,7 @@ def _hidden(setting: Setting, system: KKTSystem, rank_W: int, rank_is_proof: boo
     d, n = system.network.n_inputs, setting.instance.n_samples
     if rank_W == d:
         return
-    where = f"W has rank {rank_W} of {d}: of what the samples have outside its row space"
+    where = f"W has rank {rank_W} of {d}: of the parts of the samples outside its row space"
     missing, is_proof = n, rank_is_proof
     if system.observed.W:
         if not has_data:

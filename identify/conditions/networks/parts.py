@@ -248,7 +248,7 @@ class Way(NamedTuple):
 
 
 HEADS = (Method.HEAD, Method.HEAD_QUADRICS, Method.HEAD_ZEROS)
-"""Ways that begin with what enters the lowest observed layer."""
+"""Ways that begin with the inputs of the lowest observed layer."""
 MOST_BY_ZEROS, SURPLUS = 10, 6
 """Samples that are told apart by zeros, at most, and zeros of a signal beyond n - 1 from which on it counts as one."""
 

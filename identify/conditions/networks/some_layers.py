@@ -74,7 +74,7 @@ def _words(parts: Parts, need: Need) -> str:
     layer = need.layer if need.reason is not ExposedBy.BACKWARD else need.neurons
     known = "whose update is known " if parts.sent else ""
     route = {
-        ExposedBy.FORWARD: f"what enters layer {layer} lies in the row space of its update",
+        ExposedBy.FORWARD: f"the inputs of layer {layer} lie in the row space of its update",
         ExposedBy.BACKWARD: f"signals lie in the column space of the update of layer {layer}",
         ExposedBy.ONE_SIGNAL: "the biases' updates are the signals of one sample",
         ExposedBy.JOINT: "all samples together",

@@ -31,7 +31,7 @@ class WhyParts(StrEnum):
 
     FEATURES = "the update of layer {layer} counts the samples, and the layers below it are a known map of one sample"
     WITHIN = "the update of layer {layer} counts the samples, and that of the first layer spans them"
-    HEAD = "layers from {layer} on were observed: what enters them comes first, then the samples that have it"
+    HEAD = "layers from {layer} on were observed: their inputs come first, then the samples that have these"
     BACKWARD = "only the first layer was observed: its signals are those of a network of two layers"
     DEPENDENT = "the update of layer 2 has rank {rank}, too small for {samples} samples, and spans their signals: the first layer's follow"
     ZEROS = "only the first layer was observed: signals are zero at inactive neurons"

@@ -72,7 +72,7 @@ def by_separation(
         known = None if data is None else check_pair("data", data, system.initial)
     else:
         if checkpoint is not None and is_in_parts(system):
-            raise InputError("checkpoint: received a folder, but only the search from the first layers keeps what it finds; leave it out")
+            raise InputError("checkpoint: received a folder, but only the search from the first layers keeps its samples; leave it out")
         if starts is not None:
             raise InputError(f"starts: received {starts!r}, but separation takes as many as it needs; leave it out, and set a budget")
         known = None if data is None else check_pair("data", data, system.network)
