@@ -43,7 +43,7 @@ class TestLayers:
             ({}, "holds nothing; expected W1, W2"),
             ({"a.weight": W1}, r"holds a.weight \(6, 4\)"),
             ({"a.weight": W1, "b.weight": np.ones((3, 3, 1, 1))}, "a convolution"),
-            ({"a.weight": W1, "b.weight": W3}, "b.weight does not take what a.weight gives"),
+            ({"a.weight": W1, "b.weight": W3}, "b.weight does not take the outputs of a.weight"),
         ],
     )
     def test_what_is_no_network(self, arrays, message):

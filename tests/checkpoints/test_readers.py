@@ -251,7 +251,7 @@ class TestShapes:
         np.savez(tmp_path / "n.npz", **{"encoder.weight": W1, "decoder.weight": W2, "encoder.bias": b1, "decoder.bias": b2})
         assert_network(tmp_path / "n.npz")  # only in this order does each take what the one before it gives
         np.savez(tmp_path / "n.npz", **{"a.weight": np.ones((3, 2)), "b.weight": np.ones((3, 2))})
-        with pytest.raises(ProblemFileError, match="b.weight does not take what a.weight gives.*choose with weights="):
+        with pytest.raises(ProblemFileError, match="b.weight does not take the outputs of a.weight.*choose with weights="):
             load_network(tmp_path / "n.npz")
         for weights, message in ((["hidden"], "two or more"), (["absent", "hidden"], "two or more"), (["kept", "out"], "takes what")):
             np.savez(tmp_path / "n.npz", out=W2, hidden=W1, kept=np.ones((9, 9)))
@@ -269,7 +269,7 @@ class TestShapes:
         assert np.array_equal(found["W2"], last)
         with pytest.raises(ProblemFileError, match="could be encode.weight, then middle.weight, then out.weight, or middle.weight, then"):
             layers({"encode.weight": A, "middle.weight": B, "out.weight": last}, "file")
-        with pytest.raises(ProblemFileError, match="does not take what"):  # the last one first, and two orders of the others
+        with pytest.raises(ProblemFileError, match="does not take the outputs of"):  # the last one first, and two orders of the others
             layers({"Dense_0/kernel": last.T, "Dense_1/kernel": B, "Dense_2/kernel": A}, "file")
         many = {f"{word}.weight": A for word in "abcdefghijklmnop"}
         with pytest.raises(ProblemFileError, match="could be"):
@@ -466,7 +466,7 @@ class TestOnnx:
                 [("MatMul", ("x", "C"), "g"), ("Relu", ("g",), "r"), ("Add", ("g", "b"), "h"), ("Mul", ("r", "h"), "s"), *LAST],
                 "different layers",
             ),
-            ([FIRST, ("Relu", ("h",), "r"), ("Add", ("r", "h"), "s"), *LAST], "computes with what relu gives"),
+            ([FIRST, ("Relu", ("h",), "r"), ("Add", ("r", "h"), "s"), *LAST], "computes with the values of relu"),
             ([("Gemm", ("x", "A", "b"), "y", {"transB": 1})], "has 1 dense layers"),
             ([FIRST, ("Relu", ("absent",), "s"), *LAST], "has Relu of values that are not known"),
             ([FIRST, ("Pow", ("h", "half"), "s"), *LAST], "gives no polynomial"),
