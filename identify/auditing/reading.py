@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from identify.problem.activation import Activation, as_activation
 from identify.problem.arrays import ShapeError, finite_array, input_limits
 from identify.problem.network import Network, TwoLayerNetwork, from_parameters
 from identify.problem.refusals import refuse_recovery_only
-from identify.problem.steps import StepsSystem
+from identify.problem.steps import StepsSystem, check_training
 from identify.problem.system import KKTSystem
 
 KNOWN = ("activation", "decay", "X", "y", "c", "mean", "low", "high")
@@ -34,8 +33,6 @@ TELLING = ("data", "gradient", "initial", "regime")
 """Arguments any one of which tells the equation that weights solve."""
 STEPS = "steps"
 """The regime of several steps of training, which no theorem is about."""
-TRAINING = tuple(name for name in signature(StepsSystem.of).parameters if name not in ("initial", "final"))
-"""What is said of a training, as arguments of :meth:`KKTSystem.steps`."""
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that follow from another argument."""
 ONE_STEP = "taken, because nothing was said of several steps (--steps)"
@@ -229,10 +226,7 @@ def _name(model: Any) -> str:
 
 
 def _check_training(training: Mapping[str, Any], initial: Any, regime: str | None) -> None:
-    if not isinstance(training, Mapping):
-        raise WrongTypeError(f"training: received {type(training).__name__}, expected arguments of KKTSystem.steps by name")
-    for name in training:
-        choice("training", name, TRAINING)
+    check_training(training)
     if initial is None:
         raise InputError("training: received it without initial; expected the network before these steps, too")
     if regime is not None:

@@ -10,8 +10,23 @@ import typer
 
 from identify.base.errors import InputError
 from identify.base.options import natural
-from identify.cli.app import Json, Samples, Seed, Trust, app, examples
+from identify.cli.app import (
+    BatchSize,
+    Epochs,
+    Json,
+    LearningRate,
+    Loss,
+    Momentum,
+    Samples,
+    Seed,
+    Steps,
+    Trust,
+    WeightDecay,
+    app,
+    examples,
+)
 from identify.cli.console import counting, fail, print_json, print_text
+from identify.cli.subjects import training_of
 from identify.cli.values import COUNT, NEW_FOLDER, OLD_FILE, SECONDS
 
 if TYPE_CHECKING:
@@ -24,6 +39,7 @@ if TYPE_CHECKING:
         "identify sweep grid.toml --store runs --workers 4 --retry-failed",
         "identify sweep grid.toml --store runs --cluster scheduler.json",
         "identify sweep round7/ --model model.npz --store runs",
+        "identify sweep clients/ --model before.pt --steps 5 --learning-rate 0.01 -a relu --store runs",
     )
 )
 def sweep(
@@ -31,7 +47,7 @@ def sweep(
         Path,
         typer.Argument(
             help="TOML file: lists of inputs, samples, width, activation, ..., and measure. Or a folder of updates: problem files, or "
-            "gradients at --model."
+            "gradients at --model, or the networks that clients made of it (--steps)."
         ),
     ],
     store: Annotated[Path, typer.Option(help="Folder for the results; an existing one is continued.", **NEW_FOLDER)] = Path("runs"),
@@ -54,6 +70,13 @@ def sweep(
     ] = None,
     samples: Samples = None,
     budget: Annotated[float | None, typer.Option(help="Seconds for each update.", show_default="60", **SECONDS)] = None,
+    learning_rate: LearningRate = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    momentum: Momentum = 0.0,
+    weight_decay: WeightDecay = 0.0,
+    loss: Loss = None,
     trust: Trust = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -72,10 +95,12 @@ def sweep(
         raise InputError("--workers: sets processes on this machine; a cluster has its own, so omit it")
     common: dict[str, Any] = {"store": store, "workers": workers, "retry_failed": retry_failed}
     given: dict[str, Any] = {"model": model, "activation": activation, "samples": samples, "budget": budget}
-    given |= {"trust": trust or None, "seed": seed or None}
+    training = training_of(learning_rate, steps, epochs, batch_size, momentum, weight_decay, loss)
+    given |= {"trust": trust or None, "seed": seed or None, "training": training or None}
     given = {name: value for name, value in given.items() if value is not None}
     if given and not grid.is_dir():
-        named = ", ".join(f"--{name}" for name in sorted(given, key=natural))
+        options = (set(given) - {"training"}) | set(training)
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(options, key=natural))
         raise InputError(f"{named}: is about updates, but {grid} is not a folder; a grid names these itself: omit it, or give a folder")
     try:
         with nullcontext() if cluster is None else connect(cluster) as executor, counting() as step:

@@ -12,13 +12,14 @@ with the weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from inspect import signature
+from typing import Any, ClassVar
 
 import numpy as np
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 from identify.base.options import TRAINING_LOSSES, choice, number, positive, whole
 from identify.problem.arrays import ShapeError
 from identify.problem.network import Network, check_same_architecture
@@ -180,6 +181,19 @@ class StepsSystem:
 
     def __repr__(self) -> str:
         return f"StepsSystem({self.describe()[0].partition('after ')[2]}, {self.initial!r})"
+
+
+TRAINING = tuple(name for name in signature(StepsSystem.of).parameters if name not in ("initial", "final"))
+"""What is said of a training, as arguments of :meth:`identify.KKTSystem.steps`."""
+
+
+def check_training(training: Any) -> dict[str, Any]:
+    """These arguments by name, as a dictionary; their values are checked with the networks."""
+    if not isinstance(training, Mapping):
+        raise WrongTypeError(f"training: received {type(training).__name__}, expected arguments of KKTSystem.steps by name")
+    for name in training:
+        choice("training", name, TRAINING)
+    return dict(training)
 
 
 def _batches(order: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:

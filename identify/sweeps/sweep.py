@@ -120,6 +120,7 @@ def sweep_updates(
     seed: int = 0,
     budget: float = 60.0,
     trust: bool = False,
+    training: Mapping[str, Any] | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
@@ -144,6 +145,9 @@ def sweep_updates(
         Of each recovery, as for :func:`identify.recover`; the budget in seconds.
     trust
         As for :func:`identify.load_problem`, of all files.
+    training
+        How clients trained the model, if each sends its network after several steps in place of a gradient: the arguments of
+        :meth:`KKTSystem.steps` by name, such as ``{"steps": 5, "learning_rate": 0.01}``.
     executor, workers, retry_failed, progress
         As for :func:`sweep`. Workers on other machines need the folder and the model at the same paths.
 
@@ -189,6 +193,7 @@ def sweep_updates(
         seed=valid_seed(seed),
         budget=positive("budget", budget, unit="seconds"),
         trust=trust,
+        training=training,
     )
     return _run(tasks, store, executor, workers, retry_failed, progress)
 

@@ -87,6 +87,9 @@ class UpdateTask(Hashed):
         SHA-256 of the files of the update and of the network; no model for a problem file, which has its own.
     activation, samples, seed, budget
         As for :func:`identify.recover`; the activation for a model whose file does not name it.
+    training
+        How the model was trained to the network of the file, if that is no gradient but a network: JSON of the arguments of
+        :meth:`identify.KKTSystem.steps`.
     file, model_file, trust
         Where the files are, and whether they are known to be harmless; not a part of the hash.
     """
@@ -99,6 +102,7 @@ class UpdateTask(Hashed):
     samples: int | None = None
     seed: int = 0
     budget: float = 60.0
+    training: str | None = None
     file: Path | None = field(default=None, compare=False, metadata={"here": True})
     model_file: Path | None = field(default=None, compare=False, metadata={"here": True})
     trust: bool = field(default=False, compare=False, metadata={"here": True})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from identify.checkpoints.problems import load_arrays, load_problem
 from identify.problem.activation import as_activation
 from identify.problem.models import gradients_of
 from identify.problem.network import Network
+from identify.problem.steps import StepsSystem, check_training
 from identify.problem.system import KKTSystem
-from identify.sweeps.task import UpdateTask
+from identify.sweeps.task import UpdateTask, canonical
 
 BLOCK = 2**20
 """Bytes of a file that are hashed at a time."""
@@ -34,6 +37,7 @@ def tasks_of(
     seed: int,
     budget: float,
     trust: bool,
+    training: Mapping[str, Any] | None = None,
 ) -> list[UpdateTask]:
     """A task for each file of a folder, hidden ones apart; the model, if given, is read once to see that it can be.
 
@@ -52,12 +56,18 @@ def tasks_of(
         raise UpdatesError(f"updates: {place} has no files; expected one for each update")
     if model is None and activation is not None:
         raise UpdatesError("activation: received one without a model, but problem files name their own; leave it out, or give the model")
+    if model is None and training is not None:
+        raise UpdatesError("training: received it without a model; expected the network before the steps as the model")
     options: dict[str, Any] = {"activation": activation, "samples": samples, "seed": seed, "budget": budget, "trust": trust}
     if model is not None:
         path = Path(model)
         if not path.is_file():
             raise UpdatesError(f"model: {path}: no such file; expected the network at which the updates were taken")
-        network_at(path, activation, trust)
+        net, _ = network_at(path, activation, trust)
+        if training is not None:
+            moved = net.with_parameters({name: part + 1.0 for name, part in net.parameters.items()})
+            KKTSystem.steps(net, moved, **check_training(training))  # refuses what no file makes right
+            options["training"] = canonical(training)
         options |= {"model": digest_of(path), "model_file": path.absolute()}
     return [UpdateTask(update=path.name, content=digest_of(path), file=path.absolute(), **options) for path in files]
 
@@ -96,14 +106,17 @@ def _unchanged(path: Path, content: str) -> None:
         raise UpdatesError(f"updates: {path} was changed after the sweep began; sweep again")
 
 
-def system_of(task: UpdateTask) -> KKTSystem:
-    """The equations of an update: a problem file, or the gradient of the loss by some parameters of the model."""
+def system_of(task: UpdateTask) -> KKTSystem | StepsSystem:
+    """The equations of an update: a problem file, the gradient of the loss by some parameters of the model, or the model some steps on."""
     assert task.file is not None
     _unchanged(task.file, task.content)
     if task.model is None:
         return load_problem(task.file, trust=task.trust).system
     assert task.model_file is not None
     net, arrays = _known(task.model_file, task.model, task.activation, task.trust)
+    if task.training is not None:
+        final, _ = network_at(task.file, str(net.activation), task.trust)
+        return KKTSystem.steps(net, final, **json.loads(task.training))
     gradients = load_arrays(task.file, trust=task.trust)
     gradients.pop("activation", None)
     return KKTSystem.gradient(net, layers=gradients_of(gradients, like=arrays))

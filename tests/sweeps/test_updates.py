@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.clients import batch_of, client, drawn
 from support.command_line import run
 
 import identify as idf
@@ -62,6 +63,19 @@ def updates(net, X):
         if k > 1:
             signal = slopes[k - 2] * (signal @ net.weights[k - 1])
     return out
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    """A model, and the networks that two clients made of it in three steps; a third did not train."""
+    place, net = tmp_path_factory.mktemp("clients"), drawn(0)
+    (place / "round").mkdir()
+    save_arrays(place / "model.npz", net.parameters | {"activation": "gelu"})
+    for n in (2, 3):
+        X, y = batch_of(n, n)
+        save_arrays(place / "round" / f"client{n}.npz", client(net, X, y, [np.arange(n)] * 3, 0.02).parameters)
+    save_arrays(place / "round" / "idle.npz", net.parameters)
+    return place
 
 
 @pytest.mark.smoke
@@ -136,6 +150,7 @@ def test_a_file_that_changes_meanwhile_is_not_taken_for_the_other(federated, tmp
         ("problems", {"activation": "relu"}, "activation: received one without a model"),
         ("round", {"model": "none.npz"}, "model: .*none.npz: no such file"),
         ("round", {"model": "bare.npz"}, "activation: bare.npz does not name it"),
+        ("round", {"training": {"steps": 5}}, "training: received it without a model"),
     ],
 )
 def test_what_cannot_be_swept(federated, tmp_path, monkeypatch, folder, options, message):
@@ -188,6 +203,43 @@ def test_picture_and_summary(tmp_path, monkeypatch, capsys):
     assert "10 all samples, proved unique, 10 all samples, 10 some samples, 10 no sample" in said and "samples: 60 of 460" in said
 
 
+class TestClientsOfSeveralSteps:
+    """Each sends its network after some steps: its batch comes back by training unrolled."""
+
+    def test_a_round(self, clients, tmp_path, threads):
+        options = {"model": clients / "model.npz", "training": {"steps": 3, "learning_rate": 0.02}, "store": tmp_path / "runs"}
+        found = idf.sweep_updates(clients / "round", executor=threads, **options)
+        rows = {row["update"]: row for row in found.table()}
+        for n in (2, 3):
+            row = rows[f"client{n}.npz"]
+            assert (row["counted"], row["recovered"], row["status"], row["solved_by"]) == (n, n, "EVIDENCE", "training unrolled")
+            assert row["error_bar"] < 1e-9
+        assert rows["idle.npz"]["state"] == "failed" and "every number is that of initial" in rows["idle.npz"]["error"]
+        assert found.counts["done"] == 2
+
+    def test_the_hash_covers_the_training(self, clients):
+        common = {"model": clients / "model.npz", "activation": None, "samples": None, "seed": 0, "budget": 60.0, "trust": False}
+        keys = [
+            {task.key for task in tasks_of(clients / "round", **common, training=training)}
+            for training in (None, {"steps": 3}, {"steps": 4}, {"steps": 3, "learning_rate": 0.1})
+        ]
+        assert len(set.union(*keys)) == 4 * len(keys[0])
+
+    @pytest.mark.parametrize(
+        ("training", "said"),
+        [
+            ({"learning_rate": 0.1}, "steps, epochs: received None and None"),
+            ({"rate": 0.1}, "training: received 'rate'"),
+            ({"steps": 3, "loss": "logistic"}, "loss: 'logistic' is for one output"),
+            (5, "training: received int"),
+        ],
+    )
+    def test_what_no_file_makes_right_is_refused_before_anything_runs(self, clients, tmp_path, training, said):
+        with pytest.raises((ValueError, TypeError), match=said):
+            idf.sweep_updates(clients / "round", model=clients / "model.npz", training=training, store=tmp_path / "runs")
+        assert not (tmp_path / "runs").exists()
+
+
 class TestCommand:
     @pytest.fixture(autouse=True)
     def here(self, monkeypatch, threads):
@@ -203,3 +255,5 @@ class TestCommand:
     def test_options_of_updates_beside_a_grid(self, tmp_path, monkeypatch, capsys):
         status, _, err = run(monkeypatch, capsys, "sweep", tmp_path / "grid.toml", "--budget", "3", "--samples", "2")
         assert status == 2 and "--budget, --samples: is about updates" in " ".join(err.split())
+        status, _, err = run(monkeypatch, capsys, "sweep", tmp_path / "grid.toml", "--learning-rate", "0.1")
+        assert status == 2 and "--learning-rate: is about updates" in " ".join(err.split())
