@@ -30,14 +30,25 @@ def significant(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def machine(*distributions: str) -> str:
+def machine(*distributions: str, load: bool = True) -> str:
     """Processor, cores, load and versions."""
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         model = names[0] if names else model
     versions = ", ".join(f"{name} {version(name)}" for name in (*distributions, "kkt-identify"))
-    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}"
+    busy = f", load {os.getloadavg()[0]:.1f}" if load else ""
+    return f"{model}, {os.cpu_count()} cores{busy}; Python {platform.python_version()}, {versions}"
+
+
+def state_of_the_code() -> str:
+    """The commit, with ``-dirty`` if files differ from it; "not in a repository" if there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "not in a repository"
+    return done.stdout.strip() or "not in a repository"
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import batches
@@ -58,7 +60,7 @@ SAMPLES = (1, 5, 10, 20, 25, 30, 50, 100, 200, 500)
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm at one update, with a limit of processor seconds on one thread."""
+    """One arm at one update, with a limit of seconds."""
 
     net: int
     """Its number in :data:`NETS`."""
@@ -66,6 +68,14 @@ class Cell:
     samples: int
     seed: int = 0
     budget: float = 30.0
+    """Seconds by :attr:`clock`."""
+    device: str | None = None
+    """Where JAX computes, ``cpu`` or ``gpu``, with as many threads as the environment says; if not given, one thread computes."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Processor time of one thread, or wall-clock time: that of an accelerator is no processor time."""
+        return time.process_time if self.device is None else time.perf_counter
 
     @property
     def key(self) -> str:
@@ -85,8 +95,13 @@ class Instance:
 
 def instance(cell: Cell) -> Instance:
     """The update of a cell, the same for all arms."""
-    net = NETS[cell.net]
-    system, X, y = batches.batch(net.row(cell.samples), cell.seed)
+    return _instance(cell.net, cell.samples, cell.seed)
+
+
+@lru_cache(maxsize=3)
+def _instance(number: int, samples: int, seed: int) -> Instance:
+    net = NETS[number]
+    system, X, y = batches.batch(net.row(samples), seed)
     return Instance(system, X, y, (28, 28, 1) if net.data == "digits" else (32, 32, 3))
 
 

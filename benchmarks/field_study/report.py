@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,14 @@ def time(seconds: float) -> str:
     return f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}"
 
 
+def spread(values: Sequence[float], shown: Callable[[float], str], middle: Callable[[Any], Any]) -> str:
+    """The middle, and the smallest and the largest in brackets if they are shown differently."""
+    low, high = shown(min(values)), shown(max(values))
+    return shown(float(middle(values))) + (f" ({low} to {high})" if low != high else "")
+
+
 def table(rows: Sequence[Row]) -> str:
-    """A row for each network and number of samples and arm: means over the seeds."""
+    """A row for each network and number of samples and arm. Over seeds: the mean of what is recovered, else medians."""
     lines = ["| network | n | arm | recovered | relative L2 | PSNR, dB | SSIM | s |", "|---" * 8 + "|"]
     before = ("", 0)
     for (net, n, arm), results in grouped(rows).items():
@@ -49,17 +55,19 @@ def table(rows: Sequence[Row]) -> str:
                 lines.append(f"{first} does not apply | | | | |")
             continue
 
-        def mean(name: str, results: list[Row] = results) -> float:
-            return float(np.mean([result.get(name, np.nan) for result in results]))
+        def median(name: str, results: list[Row] = results) -> float:
+            return float(np.median([result.get(name, np.nan) for result in results]))
 
-        if not mean("candidates"):
-            lines.append(f"{first} 0 ({results[0]['numbers']['error']}) | | | | {time(mean('seconds'))} |")
+        seconds = "" if arm == CHANCE else spread([result["seconds"] for result in results], time, np.median)
+        found = spread([result["found"] for result in results], "{:.3g}".format, np.mean)
+        if not any(result["candidates"] for result in results):
+            refusals = ", ".join(sorted({result["numbers"]["error"] for result in results}))
+            lines.append(f"{first} {found}: {refusals} | | | | {seconds} |")
             continue
-        found = f"{mean('found'):.3g}"
-        if arm == "identify" and mean("determined") < n:
-            found += f" (of {mean('determined'):.3g})"
-        seconds = "" if arm == CHANCE else time(mean("seconds"))
-        lines.append(f"{first} {found} | {mean('error'):.0e} | {mean('psnr'):.0f} | {mean('ssim'):.2f} | {seconds} |")
+        alone = float(np.mean([result.get("determined", n) for result in results]))
+        if arm.startswith("identify") and alone < n:
+            found += f" of {alone:.3g}"
+        lines.append(f"{first} {found} | {median('error'):.0e} | {median('psnr'):.0f} | {median('ssim'):.2f} | {seconds} |")
     return "\n".join(lines)
 
 
@@ -76,15 +84,31 @@ def short_table(rows: Sequence[Row]) -> str:
             if "does not apply" in results[0]:
                 shown.append("")
                 continue
-            found, seconds = (float(np.mean([result[name] for result in results])) for name in ("found", "seconds"))
-            shown.append(f"{found:.3g} in {time(seconds)} s")
+            found = spread([result["found"] for result in results], "{:.3g}".format, np.mean)
+            shown.append(f"{found} in {time(float(np.median([result['seconds'] for result in results])))} s")
         lines.append(f"| {net if net != before else ''} | {arm} | " + " | ".join(shown) + " |")
         before = net
     return "\n".join(lines)
 
 
+def surroundings(rows: Sequence[Row]) -> str:
+    """Seeds of each arm, machines, devices, states of the code, and the load while the rows were measured."""
+    seeds: dict[str, set[int]] = {}
+    states: dict[str, int] = {}
+    for row in rows:
+        seeds.setdefault(row["cell"]["arm"], set()).add(row["cell"]["seed"])
+        states[row["on"]["code"]] = states.get(row["on"]["code"], 0) + 1
+    own = [row["on"] for row in rows]
+    lines = ["Seeds: " + ", ".join(f"{arm} {len(of)}" for arm, of in seeds.items()) + "."]
+    lines += ["Devices: " + "; ".join(sorted({on["devices"] or "one thread of the processor" for on in own})) + "."]
+    lines += ["Measured at " + ", ".join(f"{state} ({count} cells)" for state, count in states.items()) + "; "]
+    loads = spread([on["load"] for on in own], "{:.0f}".format, np.median)
+    lines[-1] += f"{min(on['date'] for on in own)} to {max(on['date'] for on in own)}, load {loads}. "
+    return "\n".join([*lines, "; ".join(sorted({on["machine"] for on in own})) + "."])
+
+
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Recovered share against the number of samples, one panel for each network, a line for each arm."""
+    """Recovered share against the number of samples, one panel for each network, a line for each arm, from worst to best seed."""
     from matplotlib.figure import Figure
 
     nets = list(dict.fromkeys(row["net"] for row in rows))
@@ -100,11 +124,13 @@ def draw(rows: Sequence[Row], file: Path) -> None:
             shares = {}
             for (name, n, own), results in groups.items():
                 if (name, own) == (net, arm) and "does not apply" not in results[0]:
-                    shares[n] = np.mean([result["found"] for result in results]) / n
+                    each = [result["found"] / n for result in results]
+                    shares[n] = float(np.mean(each)), min(each), max(each)
             if shares:
-                lift = LIFTS.get(arm, 0.0)
+                middle, low, high = np.array(list(shares.values())).T + LIFTS.get(arm, 0.0)
                 style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line, "markersize": 5.5, "linewidth": 1.8}
-                axes.plot(list(shares), [share + lift for share in shares.values()], label=arm, clip_on=False, **style)
+                axes.plot(list(shares), middle, label=arm, clip_on=False, **style)
+                axes.vlines(list(shares), low, high, color=colour, linewidth=1.4, clip_on=False)
         axes.set_title(net, fontsize=10.5, color="#1c1e20")
         axes.set_xscale("log")
         axes.set_xticks([1, 5, 20, 100, 500], ["1", "5", "20", "100", "500"])
