@@ -12,8 +12,8 @@ Results are appended to the first of the files ``--store`` as they come; what on
 at some number of samples is not asked for larger ones. ``--seeds`` batches are drawn at each size; the arms of ``--once`` get the first.
 ``--short`` has a column for each number of samples. ``--nets``, ``--arms`` and ``--samples`` restrict all of these to some of the rows.
 
-``--device gpu`` lets JAX compute there: gradient matching, DLG, and what separation computes on accelerators. All cells are then measured in
-this process, by wall-clock time, with as many threads as the environment says. In ten minutes:
+``--device gpu`` lets JAX compute there: gradient matching, DLG, and what separation computes on accelerators. All cells are then measured
+in this process, by wall-clock time, with as many threads as the environment says. In ten minutes:
 ``python benchmarks/field.py --device gpu --budget 5 --seeds 1 --seconds 540 --store gpu.jsonl --picture gpu.png``.
 """
 

@@ -1,6 +1,9 @@
 """The comparison with other methods: SPEAR recovers what it should, and results are kept, resumed and shown."""
 
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,18 +63,95 @@ def test_results_are_kept_and_a_hopeless_arm_is_not_asked_again(tmp_path, monkey
 
     monkeypatch.setattr(field, "in_process", measured)
     cells = list(field.cells([0], ["identify", "SPEAR", "DLG"], [1, 5, 10], 1, 3.0))
-    field.run(cells, store, 100.0)
+    field.run(cells, [store], 100.0)
     assert asked == [(arm, n) for n, arms in ((1, 3), (5, 2), (10, 1)) for arm in ("identify", "SPEAR", "DLG")[:arms]]
     text = store.read_text()
     store.write_text(text[:-9])  # the last result is cut short
-    field.run(cells, store, 100.0)
-    assert asked[6:] == [("identify", 10)] and len(field.read(store)) == 6
-    lines = table(list(field.read(store).values())).splitlines()
-    assert len(lines) == 8 and "| identify | 10 (of 9) | 5e-01 | 20 | 0.50 | 1.0 |" in lines[-1]
-    lines = short_table(list(field.read(store).values())).splitlines()
+    field.run(cells, [store], 100.0)
+    assert asked[6:] == [("identify", 10)] and len(field.read([store])) == 6
+    lines = table(list(field.read([store]).values())).splitlines()
+    assert len(lines) == 8 and "| identify | 10 of 9 | 5e-01 | 20 | 0.50 | 1.0 |" in lines[-1]
+    lines = short_table(list(field.read([store]).values())).splitlines()
     assert lines[0].endswith("| n = 1 | n = 5 | n = 10 |")
     assert lines[2].endswith("| identify | 1 in 1.0 s | 5 in 1.0 s | 10 in 1.0 s |")
     assert lines[-1].endswith("|  | DLG | 0 in 1.0 s |  |  |")
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The cells asked for; each finds all but as many samples as its seed says, in a second and a tenth for each seed."""
+    asked = []
+
+    def of(cell):
+        asked.append(cell)
+        found = {"found": float(max(cell.samples - cell.seed, 0)), "candidates": float(cell.samples), "error": 10.0**-cell.seed}
+        return found | {"psnr": 20.0, "ssim": 0.5, "seconds": 1 + cell.seed / 10, "determined": float(cell.samples), "numbers": {}}
+
+    monkeypatch.setattr(field, "in_process", of)
+    return asked
+
+
+def printed(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["field.py", "--nets", "1", "--arms", "SPEAR", "DLG", *map(str, words)])
+    field.main()
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.smoke
+def test_one_command_measures_and_shows_every_seed(tmp_path, monkeypatch, capsys, measured):
+    """Worst and best seed in the table and the picture; arms of one seed; stores of several runs; what is there is not measured again."""
+    stores, picture = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "a.png"
+    first = printed(monkeypatch, capsys, "--store", stores[1], "--samples", 5)
+    assert first[2] == "| relu 784-512-256-10 | 5 | SPEAR | 4 (3 to 5) | 1e-01 | 20 | 0.50 | 1.1 (1.0 to 1.2) |"
+    assert first[3] == "|  |  | DLG | 5 | 1e+00 | 20 | 0.50 | 1.0 |" and "Seeds: SPEAR 3, DLG 1." in first
+    assert len(measured) == 4
+    both = printed(monkeypatch, capsys, "--store", *stores, "--samples", 5, 10, "--picture", picture)
+    assert len(measured) == 8 and [cell.samples for cell in measured[4:]] == [10] * 4 and both[:4] == first[:4]
+    assert len(field.read(stores[:1])) == 4 and picture.stat().st_size > 5000
+    shown = printed(monkeypatch, capsys, "--store", *stores, "--samples", 5, "--seconds", 0, "--short", "--seeds", 2)
+    assert shown[2:4] == ["| relu 784-512-256-10 | SPEAR | 4.5 (4 to 5) in 1.1 s |", "|  | DLG | 5 in 1.0 s |"] and len(measured) == 8
+    printed(monkeypatch, capsys, "--store", *stores, "--samples", 5, "--again", "--once")
+    assert len(measured) == 14 and {cell.samples for cell in measured[8:]} == {5} and len(field.read(stores[:1])) == 10
+    with pytest.raises(SystemExit, match="does not hold"):
+        printed(monkeypatch, capsys, "--store", tmp_path / "none", "--seconds", 0)
+
+
+def test_rows_of_other_budgets_and_devices_are_other_rows(tmp_path, monkeypatch, capsys, measured):
+    """Also an arm that was hopeless with less time is asked again."""
+    store = tmp_path / "a.jsonl"
+    nothing = {"found": 0.0, "candidates": 1.0, "error": 1.0, "psnr": 0.0, "ssim": 0.0, "seconds": 1.0, "determined": 1.0, "numbers": {}}
+    monkeypatch.setattr(field, "in_process", lambda cell: measured.append(cell) or nothing)
+    options = ["--store", store, "--samples", 1, 5, "--seeds", 1]
+    printed(monkeypatch, capsys, *options)
+    assert len(measured) == 2
+    printed(monkeypatch, capsys, *options, "--budget", 3)
+    assert len(measured) == 4
+    lines = printed(monkeypatch, capsys, *options, "--device", "cpu")
+    assert len(measured) == 6 and measured[-1].device == "cpu" and len(field.read([store])) == 6
+    assert any(line.startswith("Devices: ") and line.endswith("× cpu.") for line in lines)
+
+
+def test_clocks():
+    import time
+
+    assert Cell(1, "identify", 3).clock is time.process_time and Cell(1, "identify", 3, device="gpu").clock is time.perf_counter
+
+
+@pytest.mark.slow
+def test_a_slice_on_several_devices(tmp_path):
+    """The real arms, with two devices of the host; the device is named, and without one the program ends."""
+    pytest.importorskip("mlxtend")
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    arms = ["--arms", "identify", "SPEAR", "DLG", "gradient matching", "chance"]
+    command = [sys.executable, BENCHMARKS / "field.py", "--nets", "6", *arms, "--samples", "1", "--seeds", "1", "--budget", "2"]
+    command += ["--store", tmp_path / "a.jsonl"]
+    out = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, check=True, timeout=300, env=flags).stdout
+    assert "Devices: 2 × cpu." in out
+    rows = {line.split("|")[3].strip(): line.split("|")[4].strip() for line in out.splitlines() if line.startswith("| ")}
+    assert rows["identify"] == rows["SPEAR"] == "1" and set(rows) >= {"DLG", "gradient matching", "chance"}
+    if not shutil.which("nvidia-smi"):
+        failed = subprocess.run([*command, "--device", "gpu"], capture_output=True, text=True, timeout=300, env=flags)
+        assert failed.returncode == 1 and failed.stderr.startswith("--device gpu: JAX finds none") and not failed.stdout
 
 
 @pytest.mark.parametrize("arm", ["identify, no deflation", "identify, first layer only"])

@@ -125,8 +125,12 @@ class HiddenActivations:
         return [layer.activation(z, order=1) for layer, (z, _) in zip(self.layers, self.passed(points), strict=True)]
 
     def jacobians(self, points: np.ndarray) -> list[np.ndarray]:
+        return self.jacobians_along(self.slopes(points))
+
+    def jacobians_along(self, slopes: Sequence[Float[np.ndarray, "starts _"]]) -> list[np.ndarray]:
+        """The derivatives if the activations have these slopes."""
         J, out = self.chart.slopes, []
-        for k, (layer, slope) in enumerate(zip(self.layers, self.slopes(points), strict=True)):
+        for k, (layer, slope) in enumerate(zip(self.layers, slopes, strict=True)):
             J = slope[:, :, None] * (layer.W @ J if k else J)
             out.append(J)
         return out
@@ -137,7 +141,11 @@ class HiddenActivations:
         return [part.astype(np.float32) for part in (self.chart.slopes, *(layer.W for layer in self.layers[1:]))]
 
     def tangent(self, points: np.ndarray) -> HiddenTangent:
-        return HiddenTangent(self.single, [slope.astype(np.float32) for slope in self.slopes(points)])
+        return self.tangent_along(self.slopes(points))
+
+    def tangent_along(self, slopes: Sequence[Float[np.ndarray, "starts _"]]) -> HiddenTangent:
+        """The same as :meth:`jacobians_along`, as a map."""
+        return HiddenTangent(self.single, [slope.astype(np.float32) for slope in slopes])
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from scipy.linalg.blas import dtrsv
 from identify.base.least_squares import LEAST_DAMPING as LEAST_DAMPING
 from identify.base.least_squares import Rest, State, by_attempts, damped_steps
 from identify.base.least_squares import descend as advance_all
+from identify.recovery.separation.softened import softened
 
 FIRST_DAMPING = 1e-3
 STALLED = 1, 0.999
@@ -262,6 +263,7 @@ def descend(
     steps: int,
     enough: float = 0.0,
     damping: float = FIRST_DAMPING,
+    soft: bool = False,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Position:
     """Minimise the cost from every start.
@@ -276,6 +278,9 @@ def descend(
         At most that many; a start is at rest when its cost is at most ``enough``, or hardly falls.
     damping
         First damping, relative to the diagonal of the normal equations, dimensionless.
+    soft
+        Whether steps see kinks ahead (:mod:`~identify.recovery.separation.softened`): for starts far from a solution. A start at rest
+        need not be at a minimum then.
     go_on
         Asked before every step; on False the points reached so far are returned.
 
@@ -288,7 +293,7 @@ def descend(
     if len(points) > together:  # starts do not influence each other, and 256 matrices of a thousand unknowns are 2 GiB
         groups = [points[k : k + together] for k in range(0, len(points), together)]
         return Position.joined(
-            [descend(images, subspaces, part, steps=steps, enough=enough, damping=damping, go_on=go_on) for part in groups]
+            [descend(images, subspaces, part, steps=steps, enough=enough, damping=damping, soft=soft, go_on=go_on) for part in groups]
         )
     at = Position.of(images, subspaces, np.array(points, dtype=float))
     starts, unknowns = at.points.shape
@@ -298,7 +303,8 @@ def descend(
     def attempt(rows: np.ndarray, damping: np.ndarray) -> np.ndarray:
         new = rows[is_new[rows]]
         for few in np.array_split(new, min(len(new), 1 + len(new) * size // AT_ONCE)) if len(new) else ():
-            matrices[few], gradients[few] = normal_equations(images, subspaces, at[few])
+            there = softened(images, at.costs[few]) if soft else images
+            matrices[few], gradients[few] = normal_equations(there, subspaces, at[few])
         is_new[new] = False
         trial[0] = Position.of(images, subspaces, at.points[rows] - damped_steps(matrices[rows], gradients[rows], damping))
         return trial[0].costs

@@ -25,6 +25,7 @@ from jaxtyping import Float, Float32
 from identify.base.least_squares import Rest, State, by_attempts
 from identify.base.least_squares import descend as advance_all
 from identify.recovery.separation.membership import FIRST_DAMPING, STALLED, Position
+from identify.recovery.separation.softened import softened
 
 LOOSE, TIGHT, ITERATIONS = 0.03, 1e-3, 60
 """Conjugate gradients end when the residual, relative to the right-hand side, is as small as the misfit of the point, within these bounds,
@@ -145,6 +146,7 @@ def descend(
     steps: int,
     enough: float = 0.0,
     damping: float = FIRST_DAMPING,
+    soft: bool = False,
     go_on: Callable[[], bool] = lambda: True,
     solver: Callable[[Tangent, Sequence[Float32[np.ndarray, "_ _"]]], Solve] | None = None,
 ) -> Position:
@@ -165,7 +167,8 @@ def descend(
     trial, solve = [at], Equations.steps if solver is None else solver(tangent, single)
 
     def attempt(own: np.ndarray, damping: np.ndarray) -> np.ndarray:
-        equations = Equations.of(images, single, at[own])
+        there = softened(images, at.costs[own]) if soft else images
+        equations = Equations.of(there, single, at[own])
         trial[0] = Position.of(images, subspaces, at.points[own] - solve(equations, damping))
         return trial[0].costs
 

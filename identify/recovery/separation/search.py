@@ -218,8 +218,9 @@ class SampleSearch(ABC):
             fresh = self._fresh(numbers, order[len(exact) :], len(points))[:per]
             starts = screened.points[fresh] if len(fresh) else self.completed(images, spaces, self._mixtures(rows, per))
             descended: Any = partial(products.descend, solver=_solver(unknowns, spaces, len(starts))) if by_products else descend
+            soft = descended(images, spaces, starts, steps=SEARCH_STEPS, enough=NEAR**2, soft=True, go_on=self.go_on)
             enough = NEAR**2 if by_products else SOLVED
-            reached = descended(images, spaces, starts, steps=SEARCH_STEPS, enough=enough, go_on=self.go_on)
+            reached = descended(images, spaces, soft.points, steps=SEARCH_STEPS, enough=enough, go_on=self.go_on)
             self.found.starts += len(starts)
             explained = np.minimum(ACCEPTED * self.uncertain(images.values(reached.points)), HIDDEN) ** 2  # by noise
             good = np.flatnonzero(reached.costs < np.maximum(self.hit, explained))
