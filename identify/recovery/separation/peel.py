@@ -206,7 +206,7 @@ class Peeling(SampleSearch):
                 found.rejected += 1
             elif self.uncertain(point.vectors)[0] > HIDDEN:
                 found.hidden += 1
-            elif not self._take(eta, bar, misfit) and not np.isfinite(bar) and walks:
+            elif not self._take(self._known(eta, bar, misfit)) and not np.isfinite(bar) and walks:
                 walks -= 1
                 self._walk(chart, spaces, point, np.linalg.svd(line.triangle)[2][-1])
 
@@ -218,12 +218,13 @@ class Peeling(SampleSearch):
         misfits = np.sqrt(beside.costs)
         near = [k for k in range(len(steps)) if misfits[k] <= self._tolerated(beside)[k]]
         etas = [chart.coordinates(beside.points[k : k + 1])[0] for k in near]
-        groups = len(self.groups)
-        for eta in etas:  # samples that nothing tells apart make signals of others up beyond their own region
-            self._shares_region(self._known(eta, float("inf"), 0.0))
+        groups, same = len(self.groups), dict[bytes, Signals]()
+        points = [self._known(eta, float("inf"), float(misfits[k]), same) for eta, k in zip(etas, near, strict=True)]
+        for own in points:  # samples that nothing tells apart make signals of others up beyond their own region
+            self._shares_region(own)
         if len(self.groups) == groups:
-            for eta, k in zip(etas, near, strict=True):
-                if self._take(eta, float("inf"), float(misfits[k])):
+            for own in points:
+                if self._take(own):
                     return
 
     def _tolerated(self, at: Position) -> Float[np.ndarray, " starts"]:
@@ -261,12 +262,12 @@ class Peeling(SampleSearch):
                 bar = max(bar, self._bar(other, at, coordinates))
         return at, bar if bar <= UNDETERMINED * size else float("inf"), line
 
-    def _take(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> bool:
-        """Take the sample with these coordinates out, if its signals are determined; hold it, if its equations leave it a line.
+    def _take(self, own: Known) -> bool:
+        """Take this point out as a sample, if its signals are determined; hold it, if its equations leave it a line.
 
         Returns whether there is nothing more to be learned here: it was taken, or is known, or two samples are the same to all layers.
         """
-        found, own = self.found, self._known(eta, bar, misfit)
+        found, bar = self.found, own.bar
         if own.signals.group.shape[1] != 1:
             found.mixed += 1
             return self._shares_region(own)
@@ -287,8 +288,9 @@ class Peeling(SampleSearch):
             self._keep(own)
         return True
 
-    def _known(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float) -> Known:
-        return Known(eta, bar, misfit, *self._evaluated(eta, bar))
+    def _known(self, eta: Float[np.ndarray, " n"], bar: float, misfit: float, same: dict[bytes, Signals] | None = None) -> Known:
+        """What the network says about the point with these coordinates; ``same`` keeps signals, which depend on the slopes alone."""
+        return Known(eta, bar, misfit, *self._evaluated(eta, bar, {} if same is None else same))
 
     def _shares_region(self, own: Known) -> bool:
         """Whether a point lies in one linear region with several samples: these updates hold no more of them than what they span.
@@ -309,7 +311,9 @@ class Peeling(SampleSearch):
                 self.subspaces = [replace(space, avoid=space.avoid[kept]) if len(space.avoid) else space for space in self.subspaces]
         return True
 
-    def _evaluated(self, eta: Float[np.ndarray, " n"], bar: float) -> tuple[list[np.ndarray], list[float], float, Signals]:
+    def _evaluated(
+        self, eta: Float[np.ndarray, " n"], bar: float, same: dict[bytes, Signals]
+    ) -> tuple[list[np.ndarray], list[float], float, Signals]:
         """One point on its way through the whole network: for each observed update the coordinates of what enters the layer and its
         distance from the row space, the uncertainty of all slopes, and the signals."""
         layers = self.stack.layers
@@ -329,7 +333,10 @@ class Peeling(SampleSearch):
             slopes.append(own)
             change = above - below
             blur += float(np.linalg.norm(change)) / max(float(np.linalg.norm(slopes[-1])), ROUNDING)
-        return entering, distances, blur, signals(self.stack, slopes, self.subspaces, self.complete)
+        key = b"".join(own.tobytes() for own in slopes)
+        if key not in same:
+            same[key] = signals(self.stack, slopes, self.subspaces, self.complete)
+        return entering, distances, blur, same[key]
 
     def _is_sample(self, own: Known) -> bool:
         """Whether a point that fits the layers that are searched fits the deeper ones, and has signals in every column space.
