@@ -40,7 +40,8 @@ def time(seconds: float) -> str:
 def spread(values: Sequence[float], shown: Callable[[float], str], middle: Callable[[Any], Any]) -> str:
     """The middle, and the smallest and the largest in brackets if they are shown differently."""
     low, high = shown(min(values)), shown(max(values))
-    return shown(float(middle(values))) + (f" ({low} to {high})" if low != high else "")
+    between = f" ({low} to {high})" if low != high else ""
+    return shown(float(middle(values))) + between.replace(" ", "\N{NO-BREAK SPACE}")  # columns of a page would be as narrow as a word
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -94,7 +94,7 @@ def measured(monkeypatch):
 def printed(monkeypatch, capsys, *words):
     monkeypatch.setattr(sys, "argv", ["field.py", "--nets", "1", "--arms", "SPEAR", "DLG", *map(str, words)])
     field.main()
-    return capsys.readouterr().out.splitlines()
+    return capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ").splitlines()
 
 
 @pytest.mark.smoke
