@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from identify.base.compiled import bounded
 from identify.base.errors import IdentifyError
 
 
@@ -33,17 +35,18 @@ def momentum(rates: Any, decay: float) -> optax.GradientTransformation:
     """``optax.sgd`` with the momentum ``decay``; ``rates`` is one number, or one for each part of the point, by name."""
 
     def init(point: Any) -> _Momentum:
-        return _Momentum(_numbers(rates, point), _numbers(decay, point), jax.tree.map(jnp.zeros_like, point))
+        return _Momentum(_numbers(rates, point), _numbers(decay, point), jax.tree.map(_zeros, point))
 
     return optax.GradientTransformation(init, _momentum_update)
 
 
 def adam(rate: float) -> optax.GradientTransformation:
     """``optax.adam``."""
-    return optax.GradientTransformation(lambda point: _Adam(_numbers(rate, point), _MOMENTS.init(point)), _adam_update)
+    return optax.GradientTransformation(lambda point: _Adam(_numbers(rate, point), _first_moments(point)), _adam_update)
 
 
 _MOMENTS = optax.scale_by_adam()
+_first_moments = bounded(jax.jit(_MOMENTS.init))
 
 
 def _momentum_update(gradient: Any, state: _Momentum, point: Any = None) -> tuple[Any, _Momentum]:
@@ -55,6 +58,11 @@ def _momentum_update(gradient: Any, state: _Momentum, point: Any = None) -> tupl
 def _adam_update(gradient: Any, state: _Adam, point: Any = None) -> tuple[Any, _Adam]:
     moves, moments = _MOMENTS.update(gradient, state.moments, point)
     return jax.tree.map(lambda part: -state.rate * part, moves), _Adam(state.rate, moments)
+
+
+def _zeros(part: Any) -> Any:
+    """Made by NumPy: JAX would compile a program for every size, and keep it."""
+    return jax.device_put(np.zeros(part.shape, part.dtype))
 
 
 def _numbers(values: Any, point: Any) -> Any:

@@ -18,6 +18,10 @@ from identify.attacks.objectives import Attack, Objective, sum_of_gradients
 from identify.attacks.rows import row_space
 from identify.attacks.smoothing import sigmoid_relu, softplus_relu
 from identify.attacks.stationary import Stationarity, labelled, stationarity
+from identify.base.compiled import dropping
+from identify.base.errors import InputError
+from identify.base.norms import row_sizes
+from identify.splitting.inner import value
 
 KINK = 1e-3
 """Distance within which a sample counts as on the kink of a neuron, relative to the sizes of both."""
@@ -72,6 +76,7 @@ class Diagnosis:
         return f"outside its rows {'lies' if least == most else 'lie'} {least}{f' to {most}' * (least != most)} of the samples' norms"
 
 
+@dropping()
 def diagnose(
     attack: Attack,
     X: Float[np.ndarray, "n d"],
@@ -92,7 +97,7 @@ def diagnose(
     Raises
     ------
     ShapeError, TooLargeError, ValueError
-        As for these two.
+        As for these two, and for data at which products of inputs and weights are no doubles.
 
     Notes
     -----
@@ -103,18 +108,18 @@ def diagnose(
     X = np.asarray(X, float)
     with jax.enable_x64(True):
         inside, count = jax.device_put(attack.coordinates(X)), float(made.count)
-        value = float(jax.jit(type(made).__call__)(made, inside, jax.device_put(point.multipliers * count)))
+    at_data = value(made, inside, point.multipliers * count)
     relu = getattr(made.nonlinearity, "func", None) in (sigmoid_relu, softplus_relu)
     two = set(made.at[0]) <= {"W1", "b1", "W2"} and len(made.at) == 1 and point.multipliers.shape[1] == len(made.at[0]["W2"]) == 1
     W1 = attack.lifted(np.asarray(made.target["W1"]))
     basis = row_space(W1, noise=noise)
-    hidden = np.linalg.norm(X - X @ basis.T @ basis, axis=1) / np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
+    hidden = row_sizes(X - X @ basis.T @ basis) / np.maximum(row_sizes(X), np.finfo(float).tiny)
     share = free = None
     if relu:
         Z, kinked = _kinks(made, np.asarray(inside))
         share = _share(made, kinked)
         free = _free(made, np.asarray(inside), Z, kinked, signed) if two else None
-    return Diagnosis(point, value, share, free, len(basis), hidden)
+    return Diagnosis(point, at_data, share, free, len(basis), hidden)
 
 
 def _first(made: Objective) -> tuple[np.ndarray, np.ndarray]:
@@ -125,13 +130,17 @@ def _first(made: Objective) -> tuple[np.ndarray, np.ndarray]:
 def _kinks(made: Objective, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pre-activations (n, m) of the first layer, and which of them are zero."""
     W, b = _first(made)
-    Z = X @ W.T + b
-    sizes = np.hypot(np.linalg.norm(X, axis=1), 1)[:, None] * np.hypot(np.linalg.norm(W, axis=1), b)
+    with np.errstate(over="ignore", invalid="ignore"):
+        Z = X @ W.T + b
+        sizes = np.hypot(row_sizes(X), 1)[:, None] * np.hypot(row_sizes(W), b)
+    if not (np.isfinite(Z) & np.isfinite(sizes)).all():
+        raise InputError("X: products of these samples and the weights are no doubles; expected samples and a network in other units")
     return Z, np.abs(Z) <= KINK * sizes
 
 
 def _share(made: Objective, kinked: np.ndarray) -> float:
-    sizes = np.hypot(np.linalg.norm(_first(made)[0], axis=1), _first(made)[1])
+    W, b = _first(made)
+    sizes = np.hypot(row_sizes(W), b)
     return float(kinked[:, sizes > ALIVE * sizes.max()].mean())
 
 
@@ -158,7 +167,10 @@ def _free(made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, sig
 
 def _subgradients(slopes: np.ndarray, kinked: np.ndarray, a: np.ndarray, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Slopes in [0, 1] at the kinks that bring each neuron nearer to its target row: accelerated projected gradients."""
-    gram, right = rows @ rows.T, rows @ (wanted / np.where(a, a, np.inf)[:, None]).T
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram, right = rows @ rows.T, rows @ (wanted / np.where(a, a, np.inf)[:, None]).T
+    if not (np.isfinite(gram).all() and np.isfinite(right).all()):
+        return slopes  # any slopes give an upper bound
     rate = 1 / max(np.linalg.eigvalsh(gram)[-1], np.finfo(float).tiny)
     ahead, momentum = slopes, 1.0
     for _ in range(STEPS_PER_SWEEP):

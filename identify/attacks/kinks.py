@@ -28,8 +28,10 @@ from numpy.typing import ArrayLike
 
 from identify.attacks.rows import row_space
 from identify.attacks.smoothing import RELU
+from identify.base.compiled import bounded, dropping
 from identify.base.errors import InputError
 from identify.base.limits import Clock
+from identify.base.norms import row_sizes
 from identify.base.options import number, positive, valid_seed, whole
 from identify.problem.arrays import input_limits
 from identify.problem.network import Network
@@ -45,6 +47,8 @@ LARGEST, SMALLEST = 0.1, 0.02
 """ε at the first and at the last round, relative to the range of the inputs."""
 ALIVE = 0.1
 """Norm, relative to the largest, below which neurons are ignored."""
+FAR = 1e6
+"""Distance from zero, relative to the limits of the inputs, from which on a kink is ignored: it draws no point to it."""
 SAME = 0.1
 """Relative distance below which two candidates count as one."""
 
@@ -64,6 +68,7 @@ class Corners:
         return f"Corners({len(self.X)} candidates in {self.dimension} dimensions, from {self.starts} starts)"
 
 
+@dropping()
 def corners(
     network: Network,
     low: ArrayLike,
@@ -132,7 +137,7 @@ def corners(
                 break
             weights = np.exp(SPREAD * rng.standard_normal((min(chunk, starts - done), network.n_inputs)))
             try:
-                u, cost = search.run(jax.device_put(weights))
+                u, cost = _run(search, jax.device_put(weights))
             except KeyboardInterrupt:
                 if not points:
                     raise
@@ -159,14 +164,16 @@ class _Search:
     @classmethod
     def of(cls, network: Network, basis: np.ndarray, low: np.ndarray, high: np.ndarray, kinks: float) -> _Search:
         W = network.parameters["W1"]
-        sizes = np.linalg.norm(W, axis=1)
-        alive = sizes > ALIVE * sizes.max()
+        sizes, b = row_sizes(W), network.parameters.get("b1", np.zeros(len(W)))
+        far = FAR * np.abs([low, high]).max()
+        alive = (sizes > ALIVE * sizes.max()) & (np.abs(b) / FAR <= sizes * (far / FAR))
+        if not alive.any():
+            raise InputError(f"network: all kinks of the first layer are more than {FAR:g} times as far away as the limits of the inputs")
         normals = W[alive] / sizes[alive, None]
-        offsets = network.parameters.get("b1", np.zeros(len(W)))[alive] / sizes[alive]
+        offsets = b[alive] / sizes[alive]
         with jax.enable_x64(True):
             return cls(*map(jax.device_put, (basis, low, high, normals @ basis.T, offsets, kinks / len(normals))))
 
-    @jax.jit
     def run(self, weights: Float[Array, "k d"]) -> tuple[Array, Array]:
         """Coordinates (k, r) and costs (k,)."""
         scale = jnp.mean(self.high - self.low)
@@ -194,6 +201,12 @@ class _Search:
         x, z = u @ self.basis, u @ self.normals.T + self.offsets
         limit = jnp.minimum(jnp.abs(x - self.low), jnp.abs(x - self.high))
         return jnp.log(limit**2 + width**2).sum(axis=1) + self.kinks * jnp.log(z**2 + width**2).sum(axis=1)
+
+
+@bounded
+@jax.jit
+def _run(search: _Search, weights: Float[Array, "k d"]) -> tuple[Array, Array]:
+    return search.run(weights)
 
 
 def _distinct(X: Float[np.ndarray, "k d"], cost: Float[np.ndarray, " k"]) -> list[int]:

@@ -34,6 +34,7 @@ from identify.attacks.mlp import MLP
 from identify.attacks.rows import row_space
 from identify.base.errors import InputError
 from identify.base.limits import Clock
+from identify.base.norms import exponent, scaled
 from identify.base.options import positive, valid_seed, whole
 from identify.problem.arrays import input_limits
 from identify.problem.network import Network
@@ -233,10 +234,10 @@ class _Hull:
         W, b = network.parameters["W1"], network.parameters.get("b1")
         if b is None:
             rows = row_space(W, noise=noise, dimension=dimension)
-            return cls(rows, np.zeros(W.shape[1]), np.diag(noise / np.linalg.norm(W @ rows.T, axis=0)), np.zeros(len(rows)), True)
+            return cls(rows, np.zeros(W.shape[1]), np.diag(_relative(noise, W, rows)), np.zeros(len(rows)), True)
         lifted = np.column_stack([W, b])
         rows = row_space(lifted, noise=noise, dimension=dimension)
-        errors, ones = noise / np.linalg.norm(lifted @ rows.T, axis=0), rows[:, -1]
+        errors, ones = _relative(noise, lifted, rows), rows[:, -1]
         if len(rows) < 2 or np.linalg.norm(ones) < LIVE:
             raise InputError(
                 f"network: received a first layer of rank {len(rows)} above its noise, whose rows hold no line of points (x, 1); "
@@ -372,6 +373,13 @@ class _Search:
             if not kept or (np.linalg.norm((points[kept] - points[i]) @ self.basis, axis=1) > SAME * sizes[i]).all():
                 kept.append(int(i))
         return points[kept], met[kept]
+
+
+def _relative(noise: float, W: Float[np.ndarray, "m columns"], rows: Float[np.ndarray, "r columns"]) -> Float[np.ndarray, " r"]:
+    """Errors of the rows of the basis, relative to their sizes in the weights; at most 1, which says nothing about a point."""
+    k = exponent(W)
+    sizes = np.linalg.norm(scaled(W, -k) @ rows.T, axis=0)
+    return np.minimum(scaled(noise, -k) / np.maximum(sizes, np.finfo(float).tiny), 1.0)
 
 
 def _ridged(matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:

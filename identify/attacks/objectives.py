@@ -23,10 +23,14 @@ from jaxtyping import Array, Float
 
 from identify.base.compiled import bounded
 from identify.base.errors import InputError
+from identify.base.norms import size
 from identify.base.options import positive, whole
 from identify.problem.signals import Nonlinearity, backward, forward, updates_from
 from identify.splitting.matrices import Objective as AnyObjective
 from identify.splitting.matrices import traceable
+
+ORDINARY = 1e-100, 1e100
+"""Norms of targets whose squares, and those of small parts of them, are doubles."""
 
 Parameters = dict[str, Array]
 """``W1``, ``b1``, ``W2``, ...: weights (out, in) and biases (out,) by layer; a bias that is absent is zero and not trained."""
@@ -171,12 +175,8 @@ class Objective:
     def inherit(self, parents, shares) -> Objective:
         """The objective of candidates that come from ``parents`` with those shares of their multipliers."""
         with jax.enable_x64(True):
-            return replace(
-                self,
-                labels=self.labels[parents],
-                bounds=self.bounds[parents] * shares,
-                shares=self.shares[parents] * shares,
-            )
+            labels, bounds, own = _inherited(self.labels, self.bounds, self.shares, parents, shares)
+            return replace(self, labels=labels, bounds=bounds, shares=own)
 
 
 def in_order(parameters: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -188,6 +188,13 @@ def in_order(parameters: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
 def by_name(updates: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
     """Updates of weights and biases as ``W1``, ``b1``, ``W2``, ..."""
     return {f"{letter}{k}": part for k, pair in enumerate(updates, 1) for letter, part in zip("Wb", pair, strict=True)}
+
+
+@bounded
+@jax.jit
+def _inherited(labels: Array, bounds: Array, own: Array, parents: Any, shares: Any) -> tuple[Array, Array, Array]:
+    """Constants of the children. Compiled as one: JAX keeps a program of its own for each operation outside of one, and each size."""
+    return labels[parents], bounds[parents] * shares, own[parents] * shares
 
 
 @bounded
@@ -226,7 +233,11 @@ def objective(
     outputs: int = 1,
     shared: bool = False,
 ) -> Objective:
-    """An :class:`Objective` for k candidates, one for each label; M = k · ``outputs``. Without ``change`` the target is ``at[0]``."""
+    """An :class:`Objective` for k candidates, one for each label; M = k · ``outputs``. Without ``change`` the target is ``at[0]``.
+
+    Raises InputError for a target of zeros, which candidates without weight explain, and for one whose squared norm is no ordinary double.
+    """
+    refuse_target(at[0] if change is None else change)
 
     def arrays(parameters: Mapping[str, np.ndarray]) -> Parameters:
         return {name: jax.device_put(value) for name, value in parameters.items()}
@@ -240,6 +251,20 @@ def objective(
     return Objective(
         networks, goal, own, bounds, shares, count, sharp, outside, held[0], held[1], held[2], scalars, weight=weight, shared=shared
     )
+
+
+def refuse_target(target: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError for a target that is zero, or whose squared norm over- or underflows, or nearly so."""
+    sizes = {name: size(np.asarray(part, float)) for name, part in target.items()}
+    norm = size(np.array(list(sizes.values())))
+    if not norm:
+        raise InputError("target: all numbers are zero, so candidates without weight explain them; expected a network that was trained")
+    if not ORDINARY[0] <= norm <= ORDINARY[1]:
+        parts = ", ".join(f"{name} {each:.2g}" for name, each in sizes.items())
+        raise InputError(
+            f"target: has the norm {norm:.2g} ({parts}), expected one between {ORDINARY[0]:g} and {ORDINARY[1]:g}, so that its square is a "
+            "double; give the network in other units"
+        )
 
 
 @dataclass(frozen=True, eq=False)

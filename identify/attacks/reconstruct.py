@@ -113,14 +113,25 @@ def reconstruct(
         done.append(trial)
         if not clock.go_on():
             break
-    finite = [trial for trial in done if np.isfinite(trial.value) and np.isfinite(trial.X).all()]
+    finite = [trial for trial in done if np.isfinite([trial.value, trial.distance]).all() and _are_finite(trial.X, trial.c)]
     if not finite:
         if not done:
             raise KeyboardInterrupt
+        began = Run.begin(first, objective_of(first), candidates, total, seed, None, precision).trial()
+        if not np.isfinite(began.value):
+            more = "" if precision == "float64" else "; precision 'float64' has more room"
+            raise DivergedError(
+                f"{first.name}: the objective is not finite at the start, before any step; give the network in other units, or smaller "
+                f"first candidates{more}"
+            )
         raise DivergedError(f"{first.name}: all {len(done)} runs diverged; try smaller learning rates than {first.settings}")
     ordered = sorted(finite, key=lambda trial: trial.value if attack is first else trial.distance)
     agreed = tuple(replace(trial, agreement=_agreement(trial, ordered)) for trial in ordered)
     return Reconstruction(first.name, agreed, len(done) - len(finite), clock.interrupted)
+
+
+def _are_finite(*arrays: np.ndarray) -> bool:
+    return all(np.isfinite(array).all() for array in arrays)
 
 
 def _drawn(attack: Attack | RandomSearch, seed: int) -> Attack:

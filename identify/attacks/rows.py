@@ -17,11 +17,14 @@ from jaxtyping import Float
 
 from identify.attacks.objectives import Attack, Objective, sum_of_gradients
 from identify.base.errors import InputError
+from identify.base.norms import exponent, scaled
 from identify.base.options import number, whole
 from identify.problem.arrays import finite_array
 
 ROUNDING = 1e-10
 """Size of singular values, relative to the largest, below which they are rounding errors."""
+LEAST = 1e-290
+"""Size of the largest weight below which doubles have lost digits."""
 EXACT = 1e-6
 """The same for a layer without initial values in it, down to rounding in single precision."""
 BULK, ALIKE = 0.5, 0.05
@@ -45,7 +48,7 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
     Raises
     ------
     ValueError
-        For a dimension or noise out of range, or if every direction is noise.
+        For a dimension or noise out of range, a layer of zeros, or if every direction is noise.
 
     Notes
     -----
@@ -54,10 +57,15 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
     W1 = finite_array("W1", W1, (None, None), "one row for each neuron, one column for each input")
     noise = number("noise", noise)
     dimension = None if dimension is None else whole("dimension", dimension, most=min(W1.shape))
-    _, sizes, rows = np.linalg.svd(W1, full_matrices=False)
+    k = exponent(W1)
+    if not np.abs(W1).max() >= LEAST:
+        raise InputError(f"W1: no number is above {LEAST:g} in size; expected a layer with normal doubles in it")
+    noise = float(scaled(noise, -k))  # in units in which the weights are about one
+    _, sizes, rows = np.linalg.svd(scaled(W1, -k), full_matrices=False)
     r = dimension or int((sizes > max(2 * noise * sum(np.sqrt(W1.shape)), ROUNDING * sizes[0])).sum())
     if not r:
-        raise InputError(f"noise: received {noise:g}, above which no direction of the first layer stands out; expected a smaller number")
+        given = float(scaled(noise, k))
+        raise InputError(f"noise: received {given:g}, above which no direction of the first layer stands out; expected a smaller number")
     return rows[:r]
 
 
@@ -95,10 +103,11 @@ def told(W1: Float[np.ndarray, "m d"]) -> Told | None:
     Cost O(m d min(m, d)), for a few random matrices of that size.
     """
     W1 = finite_array("W1", W1, (None, None), "one row for each neuron, one column for each input")
-    sizes, most, edge = np.linalg.svd(W1, compute_uv=False), min(W1.shape), sum(np.sqrt(W1.shape))
+    k = exponent(W1)  # in units in which the weights are about one
+    sizes, most, edge = np.linalg.svd(scaled(W1, -k), compute_uv=False), min(W1.shape), sum(np.sqrt(W1.shape))
     r = int((sizes > EXACT * sizes[0]).sum())
     if r < most:
-        return Told(float(sizes[r] / edge), r) if r and sizes[r] < EXACT * sizes[r - 1] else None
+        return Told(float(scaled(sizes[r] / edge, k)), r) if r and sizes[r] < EXACT * sizes[r - 1] else None
     r = 0
     for _ in range(most):
         like = np.linalg.svd(np.random.default_rng(0).standard_normal((W1.shape[0] - r, W1.shape[1] - r)), compute_uv=False)
@@ -110,7 +119,7 @@ def told(W1: Float[np.ndarray, "m d"]) -> Told | None:
         r = above
     if not 0 < above < most - 1 or np.abs(sizes[-kept:] - noise * like[-kept:]).mean() > ALIKE * noise * like[-kept]:
         return None
-    return Told(noise, r)
+    return Told(float(scaled(noise, k)), r)
 
 
 def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = None) -> Attack:

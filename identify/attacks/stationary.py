@@ -11,8 +11,10 @@ from jaxtyping import Array, Float
 from scipy.optimize import nnls
 
 from identify.attacks.objectives import Attack, Objective, sum_of_gradients
-from identify.base.compiled import bounded
+from identify.base.compiled import bounded, dropping
+from identify.base.errors import InputError
 from identify.base.limits import refuse_above
+from identify.base.norms import exponent, scaled
 from identify.problem.arrays import ShapeError, finite_array
 
 
@@ -41,6 +43,7 @@ class Stationarity:
         return f"stationarity residual at the true data {self.residual:.2g} ({parts}); {held}"
 
 
+@dropping()
 def stationarity(
     attack: Attack, X: Float[np.ndarray, "n d"], labels: Float[np.ndarray, " n"] | None = None, *, signed: bool = False
 ) -> Stationarity:
@@ -61,6 +64,8 @@ def stationarity(
     ------
     ShapeError
         For data or labels that do not fit.
+    InputError
+        For data at which the gradients, or the best multipliers, are no doubles.
     TooLargeError
         Before the gradients of all samples would not fit in memory.
 
@@ -77,9 +82,13 @@ def stationarity(
     with jax.enable_x64(True):
         count = float(made.count)
         inside = jax.device_put(attack.coordinates(X))
-        columns = _columns(made, inside, jnp.zeros((n, q)))
+        columns = _columns(made, inside, jax.device_put(np.zeros((n, q))))
         J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
         target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])
+    if not np.isfinite(J).all():
+        raise InputError("X: gradients of the network at these samples are no doubles; expected samples and a network in other units")
+    k = exponent(J)
+    J = scaled(J, -k)  # exactly, so that squares in the decompositions do not overflow
     Q, R = np.linalg.qr(J)  # the same least squares with as many rows as columns
     c = np.linalg.lstsq(R, Q.T @ target, rcond=None)[0] if signed else nnls(R, Q.T @ target)[0]
     left, outside = (target - J @ c) ** 2, float(made.outside)
@@ -87,7 +96,10 @@ def stationarity(
     parts = {name: part + (outside if name == "W1" else 0.0) for name, part in zip(made.target, sums, strict=True)}
     total = sum(parts.values())
     shares = {name: float(part / total) if total else 0.0 for name, part in parts.items()}
-    return Stationarity(float(np.sqrt(total / (target @ target + outside))), shares, c.reshape(n, q))
+    multipliers = scaled(c, -k)
+    if not np.isfinite(multipliers).all():
+        raise InputError("X: the best multipliers of these samples are no doubles; expected samples and a network in other units")
+    return Stationarity(float(np.sqrt(total / (target @ target + outside))), shares, multipliers.reshape(n, q))
 
 
 @bounded

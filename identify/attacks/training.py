@@ -139,7 +139,7 @@ def train(
     ShapeError, ValueError
         For data, labels or settings that do not fit.
     DivergedError
-        When the loss is not finite.
+        When the loss or its gradient is not finite.
 
     Notes
     -----
@@ -161,8 +161,9 @@ def train(
             value, slope, norm = map(float, measured[:3])
             first = first if done else slope
             size = slope / ((decay * norm if decay else first) or 1.0)  # as Training states it
-            if not np.isfinite(value):
-                raise descent.DivergedError(f"train: the loss is not finite after {done} steps; try a rate smaller than {rate:g}")
+            if not np.isfinite([value, size]).all():
+                advice = f"try a rate smaller than {rate:g}" if done else "expected a network and data in units in which they are about one"
+                raise descent.DivergedError(f"train: the loss or its gradient is not finite after {done} steps; {advice}")
             progress(f"training: {done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
             if done >= steps or (size if decay else value) <= enough:
                 break

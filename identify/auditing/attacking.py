@@ -29,6 +29,7 @@ from identify.auditing.vertices import IMAGES, images, images_seconds
 from identify.auditing.work import Step, Work
 from identify.base.errors import InputError
 from identify.base.limits import TooLargeError
+from identify.base.norms import row_sizes
 from identify.base.options import BUZAGLO_PRESETS
 from identify.conditions.check import check
 from identify.problem.arrays import ShapeError
@@ -83,7 +84,7 @@ def interval_of(subject: Subject) -> tuple[tuple[float, float], str]:
         Z = subject.X @ W.T + b
         reach = float(max(np.abs(Z).max(), 1e-3))
         return (-reach, reach), "the range of the pre-activations of the given data"
-    reach = float(max((SPREAD * np.linalg.norm(W, axis=1) + np.abs(b)).max(), 1e-3))
+    reach = float(max((SPREAD * row_sizes(W) + np.abs(b)).max(), 1e-3))
     return (-reach, reach), f"assumed: {SPREAD:g} norms of the largest neuron, as for inputs of unit variance"
 
 
@@ -294,7 +295,7 @@ def diagnosis(work: Work) -> None:
     labelled = work.regime == "max-margin"
     try:
         found = diagnose(attack_for(subject, work.regime)[0], subject.X, subject.y if labelled else None, signed=not labelled)
-    except TooLargeError as error:
+    except (TooLargeError, InputError) as error:  # the latter for numbers whose squares are no doubles
         work.add(Finding("stationarity", STATIONARITY, f"not evaluated: {error}", "–", Basis.NONE))
         return
     residual = found.stationarity.residual
@@ -371,6 +372,9 @@ def attack(work: Work) -> None:
         try:
             found = reconstruct(made, candidates=k, steps=steps, seed=work.seed, budget=work.left, progress=work.progress)
             break
+        except InputError as error:  # of numbers whose squares are no doubles
+            work.add(Finding("attack", ATTACK, f"not run: {error}", "–", Basis.NONE))
+            return
         except FloatingPointError:
             slowed = ["the published learning rate diverges; a part of it was used: see the settings"]
             if slower == SLOWER[-1]:

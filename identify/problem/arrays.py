@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 from identify.base.errors import InputError
 from identify.problem.refusals import Unsupported, UnsupportedError
 
+ORDINARY_LIMITS = 1e-100, 1e100
+"""Distance of the limits of an input, at least, and their size, at most: their squares are doubles."""
+
 
 class ShapeError(InputError):
     """An array of the wrong shape, or with values that are not finite real numbers."""
@@ -64,7 +67,10 @@ def dimensions(value: Any) -> int:
 
 
 def input_limits(low: ArrayLike, high: ArrayLike, inputs: int) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """The limits of each input, from one number or (d,) for each end. Raises :class:`InputError` if they do not enclose intervals."""
+    """The limits of each input, from one number or (d,) for each end.
+
+    Raises :class:`InputError` if they do not enclose intervals, or if squares of their sizes and distances are no ordinary doubles.
+    """
     ends = []
     for name, value in (("low", low), ("high", high)):
         shape = () if np.ndim(value) == 0 else (inputs,)
@@ -72,4 +78,9 @@ def input_limits(low: ArrayLike, high: ArrayLike, inputs: int) -> tuple[Float[np
     lowest, highest = ends
     if not (lowest < highest).all():
         raise InputError("low, high: expected limits of the inputs with each low below its high")
+    least, most = ORDINARY_LIMITS
+    if max(-lowest.min(), highest.max()) > most or not (highest - lowest).min() >= least:
+        raise InputError(
+            f"low, high: expected limits up to {most:g} in size, and apart by {least:g} or more; give the inputs in other units"
+        )
     return lowest, highest

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from identify.base.compiled import bounded
+from identify.base.compiled import at_drop, bounded
 from identify.base.least_squares import Rest, State
 from identify.base.least_squares import descend as advance_all
 from identify.splitting.traced import damped_step, descend
@@ -32,7 +32,8 @@ SLICE = 0.25
 COMPILING = 16.0
 """Time in which :func:`_attempts` is compiled, relative to that of one damped step (measured)."""
 _compiled: set[Any] = set()
-"""The functions and sizes that were compiled in this process."""
+"""The functions and sizes whose programs this process holds."""
+at_drop(_compiled.clear)
 
 Normal = Callable[..., tuple[Array, Array, Array]]
 """(arrays of the problem, unknowns of one start, its own constants) -> cost, J^T r, J^T J."""
