@@ -82,6 +82,18 @@ CASES: dict[str, tuple[str, str]] = {
         JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
         "idf.reconstruct(idf.attacks.haim(net), candidates=1000, budget=budget)",
     ),
+    "reconstruct, splitting": (
+        JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
+        "idf.reconstruct(idf.attacks.haim(net), candidates=50, splitting=idf.Splitting(every=2), budget=budget)",
+    ),
+    "corners": (
+        JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
+        "idf.attacks.corners(net, -1, 1, budget=budget)",
+    ),
+    "vertices": (
+        JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
+        "idf.attacks.vertices(net, -1, 1, budget=budget)",
+    ),
     "sweep, verdicts": (SWEEP.format("'verdict'", 784, "samples=60000", 1000), "idf.sweep(grid, store=store, workers=1)"),
     "sweep, thresholds": (SWEEP.format("'thresholds'", 60, "seeds=1", 200), "idf.sweep(grid, store=store, workers=1)"),
     "sweep, recoveries": (

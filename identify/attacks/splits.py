@@ -54,7 +54,7 @@ def _one_by_one(objective: Objective, X: np.ndarray, c: np.ndarray, used: int, s
     else:  # the objective decides about a split, so a direction of some digits will do, and a value below zero is one
         values, vectors = _lowest(objective, X, c, used, steps=MOST_STEPS, tolerance=ROUGH)
     for j in np.argsort(values[:used])[: min(splitting.most, cap - used)]:
-        if values[j] >= -splitting.threshold:
+        if not values[j] < -splitting.threshold:  # the last ones may be NaN
             break
         before = float(_value(objective, X, c))
         step, after = best_step(objective, X, c, int(j), vectors[j])

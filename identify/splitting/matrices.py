@@ -113,7 +113,7 @@ def splitting_matrices(objective: Objective, X: Float[np.ndarray, "k d"], c: Flo
 def smallest(
     objective: Objective, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k C"], *, exact_below: int = EXACT_BELOW
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k d"]]:
-    """Smallest eigenvalue of every S_j, and its unit eigenvector.
+    """Smallest eigenvalue of every S_j, and its unit eigenvector; the value is NaN if entries of S_j are no doubles.
 
     Up to ``exact_below`` inputs by a full decomposition; above, by Lanczos with one product of all candidates in each step, some
     twenty to sixty; no d x d matrix is formed. Closed forms are used if the objective has them. A candidate that does not converge
@@ -125,8 +125,9 @@ def smallest(
     if X.shape[1] <= exact_below:
         closed = getattr(objective, "splitting_matrices", None)
         S = closed(X, c) if closed else _at_once(objective, X, c)
-        values, vectors = np.linalg.eigh(S)
-        return values[:, 0], _signed(vectors[:, :, 0])
+        known = np.isfinite(S).all(axis=(1, 2))
+        values, vectors = np.linalg.eigh(np.where(known[:, None, None], S, 0.0))
+        return np.where(known, values[:, 0], np.nan), _signed(vectors[:, :, 0])
     product, (k, d) = products_of(objective, X, c), X.shape
     values, vectors, converged = lowest(product, k, d, steps=MOST, tolerance=CONVERGED)
     for j in np.flatnonzero(~converged):

@@ -51,11 +51,12 @@ class SplittingResult:
     ----------
     status
         ``"zero"``: the objective is below the tolerance. ``"second-order"``: stationary, and no splitting matrix has an
-        eigenvalue below minus the threshold. ``"not stationary"``: no such eigenvalue either, but the inner method left a gradient.
+        eigenvalue below minus the threshold. ``"not stationary"``: no such eigenvalue either, but the inner method left a gradient, or
+        an eigenvalue is not known.
         ``"no descent"``: no step along the eigenvectors gained anything beyond rounding. ``"full"``: ``cap`` candidates.
         ``"rounds"``: as many splits as allowed.
     eigenvalue
-        Smallest eigenvalue of all splitting matrices at the end of the growth.
+        Smallest eigenvalue of all splitting matrices at the end of the growth; NaN if entries of one are no doubles.
     gradient
         Largest entry of the gradient there.
     splits
@@ -169,7 +170,8 @@ def minimise(
             break
         wanted = np.flatnonzero(eigenvalues < -threshold)
         if not len(wanted):
-            status = "second-order" if gradient_size(objective, X, c) <= stationary else "not stationary"
+            known = np.isfinite(eigenvalues).all()
+            status = "second-order" if known and gradient_size(objective, X, c) <= stationary else "not stationary"
             break
         if cap is not None and len(X) >= cap:
             status = "full"
