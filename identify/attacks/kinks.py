@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ from numpy.typing import ArrayLike
 from identify.attacks.rows import row_space
 from identify.attacks.smoothing import RELU
 from identify.base.compiled import bounded, dropping
-from identify.base.errors import InputError
+from identify.base.errors import InputError, OutOfTimeError
 from identify.base.limits import Clock
 from identify.base.norms import row_sizes
 from identify.base.options import number, positive, valid_seed, whole
@@ -39,6 +40,9 @@ from identify.problem.network import Network
 CHUNK, WORK = 1000, 2e9
 """Largest number of simultaneous starts, and of products in each of their steps; the budget is checked in between."""
 ROUNDS, STEPS_PER_ROUND = 30, 3
+STEPS = ROUNDS * STEPS_PER_ROUND
+PIECE, GRACE = 0.25, 2.0
+"""Seconds between two looks at the clock; those that the first starts may take beyond the budget."""
 RANDOM_ROUNDS = 10
 """Number of first rounds in which the limits have random weights, so that starts lead to different points."""
 SPREAD = 2.0
@@ -105,6 +109,8 @@ def corners(
     ------
     ValueError
         For a network that is not ReLU, limits that do not enclose an interval, or numbers out of range.
+    OutOfTimeError
+        If the budget ends before any start does.
 
     Notes
     -----
@@ -137,13 +143,15 @@ def corners(
                 break
             weights = np.exp(SPREAD * rng.standard_normal((min(chunk, starts - done), network.n_inputs)))
             try:
-                u, cost = _run(search, jax.device_put(weights))
+                ended = _descended(search, jax.device_put(weights), clock, must=not points)
             except KeyboardInterrupt:
                 if not points:
                     raise
                 break
-            points.append(np.asarray(u) @ basis)
-            costs.append(np.asarray(cost))
+            if ended is None:
+                break
+            points.append(ended[0] @ basis)
+            costs.append(ended[1])
             progress(f"corners: {done + len(weights)} of {starts} starts")
     X, cost = np.concatenate(points), np.concatenate(costs)
     kept = _distinct(X, cost)
@@ -174,8 +182,8 @@ class _Search:
         with jax.enable_x64(True):
             return cls(*map(jax.device_put, (basis, low, high, normals @ basis.T, offsets, kinks / len(normals))))
 
-    def run(self, weights: Float[Array, "k d"]) -> tuple[Array, Array]:
-        """Coordinates (k, r) and costs (k,)."""
+    def moved(self, u: Float[Array, "k r"], weights: Float[Array, "k d"], first: Any, count: Any) -> tuple[Array, Array]:
+        """Coordinates (k, r) after ``count`` steps from the ``first`` one on, and their costs (k,)."""
         scale = jnp.mean(self.high - self.low)
 
         def body(i, u):
@@ -183,7 +191,7 @@ class _Search:
             width = scale * LARGEST * (SMALLEST / LARGEST) ** (rounds / (ROUNDS - 1))
             return self._step(u, width, jnp.where(rounds < RANDOM_ROUNDS, weights, 1.0))
 
-        u = jax.lax.fori_loop(0, ROUNDS * STEPS_PER_ROUND, body, jnp.zeros((len(weights), len(self.basis))))
+        u = jax.lax.fori_loop(first, first + count, body, u)
         return u, self._cost(u, scale * SMALLEST)
 
     def _step(self, u: Array, width: Array, weights: Array) -> Array:
@@ -205,8 +213,36 @@ class _Search:
 
 @bounded
 @jax.jit
-def _run(search: _Search, weights: Float[Array, "k d"]) -> tuple[Array, Array]:
-    return search.run(weights)
+def _moved(search: _Search, u: Array, weights: Array, first: Any, count: Any) -> tuple[Array, Array]:
+    return search.moved(u, weights, first, count)
+
+
+def _descended(search: _Search, weights: Array, clock: Clock, must: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """Ends of some starts and their costs, in pieces between which the clock is asked; None if time is over before.
+
+    If they ``must`` end, they may take a little more; OutOfTimeError if that would not do.
+    """
+    u: Any = jax.device_put(np.zeros((len(weights), len(search.basis))))
+    cost: Any = None
+    at, pace, last = 0, 0.0, 0.0
+    while at < STEPS:
+        began, count = time.monotonic(), min(max(int(PIECE / pace), 1), STEPS - at) if pace else 1
+        u, cost = _moved(search, u, weights, at, count)
+        cost = np.asarray(cost)  # here the steps are waited for
+        at += count
+        if at > 1:
+            pace = (time.monotonic() - began) / count
+        else:  # it compiled, which no clock ends
+            last = max(time.monotonic(), clock.deadline or 0.0) + GRACE
+        if at < STEPS and not clock.go_on():
+            if not must:
+                return None
+            if clock.deadline is None or time.monotonic() > last:
+                raise OutOfTimeError(
+                    f"corners: time was over before {len(weights)} starts had ended, which take about {pace * STEPS:.2g} s; give a larger "
+                    "budget, or a smaller dimension"
+                )
+    return np.asarray(u), cost
 
 
 def _distinct(X: Float[np.ndarray, "k d"], cost: Float[np.ndarray, " k"]) -> list[int]:

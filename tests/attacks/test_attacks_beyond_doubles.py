@@ -11,8 +11,9 @@ from support.marks import once, slow
 
 import identify as idf
 from identify import attacks
+from identify.attacks import kinks
 from identify.attacks.rows import told
-from identify.base.errors import IdentifyError, InputError
+from identify.base.errors import IdentifyError, InputError, OutOfTimeError
 
 TWO, THREE, CLASSES = (3, 4, 1), (4, 6, 5, 1), (3, 5, 3)
 EXTREMES = [
@@ -147,3 +148,27 @@ class TestSaid:
     def test_training_that_begins_beyond_doubles_does_not_blame_the_rate(self):
         with pytest.raises(FloatingPointError, match="units"):
             attacks.train(self.scaled(1e200), np.ones((2, 3)), [-1.0, 1.0], steps=2)
+
+
+class TestTime:
+    """A start of corners is stopped in its middle: at full size a single one takes many seconds."""
+
+    def corners(self, monkeypatch, **options):
+        seconds, real = [0.0], kinks._moved
+
+        def slow(search, u, weights, first, count):
+            seconds[0] += 1.0 * count
+            return real(search, u, weights, first, count)
+
+        monkeypatch.setattr(kinks, "_moved", slow)
+        monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+        found = attacks.corners(attacks.random_network((3, 4, 1)), -1, 1, starts=5000, **options)
+        return found, seconds[0]
+
+    def test_the_budget_ends_a_start(self, monkeypatch):
+        with pytest.raises(OutOfTimeError, match="90 s"):
+            self.corners(monkeypatch, budget=10.0)
+
+    def test_finished_starts_are_kept(self, monkeypatch):
+        found, seconds = self.corners(monkeypatch, budget=100.0)
+        assert found.starts == 1000 and len(found.X) and seconds <= 101
