@@ -54,5 +54,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """What was imported and collected stays to the end: the collector of garbage need not look through it again and again."""
+    """What was imported and collected stays to the end: the collector of garbage need not look through it again and again.
+
+    It also looks less often: tracing, algebra and parsing make millions of objects that live as long as a test, and almost no cycles.
+    """
     gc.freeze()  # Hypothesis before 6.140 takes what is left for an unreliable test
+    gc.set_threshold(20_000, 20, 20)

@@ -8,6 +8,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+from support.sources import trees
 
 import identify as idf
 from identify.base.errors import InternalError, MissingArgumentError, UnknownNameError, WrongTypeError
@@ -87,7 +88,7 @@ def test_every_exception_has_the_one_base():
 
 
 def test_only_listed_builtin_exceptions_are_raised():
-    found = {(str(path.relative_to(ROOT)), name) for path in ROOT.rglob("*.py") for name in raised(ast.parse(path.read_text("utf-8")))}
+    found = {(str(path.relative_to(ROOT)), name) for path, tree in trees().items() for name in raised(tree)}
     assert found == set(BUILTINS)
 
 

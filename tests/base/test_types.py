@@ -10,6 +10,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from support.executed import UNCHECKED, checked_modules, is_on
+from support.sources import trees
 
 import identify as idf
 from identify.exact.modular import rank
@@ -77,7 +78,7 @@ def tells_booleans(tree: ast.AST) -> bool:
 
 
 def test_integers_and_numbers_are_checked_in_one_place():
-    found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py") if tells_booleans(ast.parse(path.read_text("utf-8")))}
+    found = {path.relative_to(ROOT).as_posix() for path, tree in trees().items() if tells_booleans(tree)}
     assert found <= set(OWN)
     assert tells_booleans(ast.parse("if isinstance(n, bool) or n < 1:\n    raise ValueError"))
     assert not tells_booleans(ast.parse("if isinstance(n, bool):\n    n = 1"))

@@ -6,12 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
 from support.command_line import run
+from support.sources import trees
 
 import identify as idf
 from identify import checkpoints
@@ -187,8 +187,8 @@ def test_examples(monkeypatch, capsys, tmp_path, command):
 def test_every_error_has_the_same_form():
     """It begins with a name, in small letters unless the name has others, and ends without a full stop."""
     wrong = []
-    for path in sorted(Path(idf.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 text = node.exc.args[0]
                 parts = text.values if isinstance(text, ast.JoinedStr) else [text]

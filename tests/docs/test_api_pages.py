@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.public import listed, resolved
+from support.sources import PACKAGE, trees
 
 import identify as idf
 
@@ -94,5 +95,5 @@ def test_classes_of_the_equation_are_where_the_page_says():
     rows = re.findall(r"^\| `(\w+)` in `(\w+)/` \|", (DOCS / "architecture.md").read_text("utf-8"), re.M)
     assert len(rows) >= 3
     for name, folder in rows:
-        trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "identify" / folder).rglob("*.py")]
-        assert [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name], name
+        inside = [tree for path, tree in trees().items() if PACKAGE / folder in path.parents]
+        assert [node for tree in inside for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name], name

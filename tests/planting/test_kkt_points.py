@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from support.marks import slow
 
 from identify.planting.kkt_points import KKTPoint, PlantingError, generic_point, max_margin_point, weight_decay_point
 from identify.problem.activation import Activation, ActivationError
@@ -105,7 +106,7 @@ def test_generic_data_are_neither_orthogonal_nor_alike():
     [
         ("z^4", 2, 4),
         ("z^4", 3, 13),
-        ("z^4", 3, 5),
+        slow("z^4", 3, 5),  # few subsets of so few neurons fit
         ("z^5", 2, 3),
         ("z^5", 3, 7),
         ("z^6", 2, 4),

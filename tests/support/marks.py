@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -20,3 +21,24 @@ def once(*values: Any):
 def alone(test: Any) -> Any:
     """A slow test without a faster one for the same claim: continuous integration runs it, ``pytest -m alone``."""
     return pytest.mark.slow(pytest.mark.alone(test))
+
+
+def thinned(cases: Iterable[Any], step: int = 3, start: int = 0) -> list[Any]:
+    """Cases of a grid that repeat a claim in other numbers: every ``step``-th from ``start`` on stays quick, the others are slow.
+
+    A case is a tuple of values, or one value. Choose a step that leaves each value of each factor in the quick ones.
+    """
+    return [case if k % step == start else _slow(case) for k, case in enumerate(cases)]
+
+
+def slow_unless(quick: Callable[..., bool], cases: Iterable[Any]) -> list[Any]:
+    """Cases of a grid that repeat a claim in other numbers: those that are named stay quick, the others are slow."""
+    return [case if quick(*_values(case)) else _slow(case) for case in cases]
+
+
+def _values(case: Any) -> tuple[Any, ...]:
+    return case if type(case) is tuple else (case,)
+
+
+def _slow(case: Any) -> Any:
+    return slow(*_values(case))

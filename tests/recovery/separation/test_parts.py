@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import softmax
-from support.marks import once
+from support.marks import once, slow
 
 import identify as idf
 from identify.base.limits import Clock, Stopped
@@ -63,9 +63,9 @@ ROWS = [
     (GELU, 8, (1, 2), Method.FORWARD, Exposed.PROVED_GENERIC),
     (RELU, 6, (1,), Method.ZEROS, Exposed.POSSIBLE),
     once(RELU, 6, (2,), Method.FEATURES, Exposed.POSSIBLE),
-    once(WIDE, 5, (3,), Method.FEATURES, Exposed.POSSIBLE),
+    slow(WIDE, 5, (3,), Method.FEATURES, Exposed.POSSIBLE),
     once(RELU, 6, (2, 3), Method.HEAD, Exposed.POSSIBLE),
-    once(RELU, 6, (1, 3), Method.FEATURES, Exposed.POSSIBLE),
+    slow(RELU, 6, (1, 3), Method.FEATURES, Exposed.POSSIBLE),
     once(RELU, 6, (1, 2, 3), Method.FORWARD, Exposed.POSSIBLE),
 ]
 
