@@ -9,13 +9,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
-from support import compiling, executed
-from support.golden import golden, pytest_addoption, pytest_configure, pytest_sessionfinish  # noqa: F401
+from support import compiling, executed, few
+from support import golden as messages
+from support.golden import golden, pytest_addoption, pytest_configure  # noqa: F401
 
 compiling.set_up()
 gc.disable()  # until all is collected: what is imported stays
 
-settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=executed.EXAMPLES if executed.is_on() else 50)
+settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=few.EXAMPLES if few.is_on() else 50)
 settings.load_profile("reproducible")
 
 executed.install()
@@ -47,10 +48,27 @@ def pytest_runtestloop():
     gc.enable()  # also where other processes run the tests
 
 
+@pytest.hookimpl(trylast=True)  # of those that the marks leave
 def pytest_collection_modifyitems(config, items):
-    if executed.is_on():
-        items[:], others = executed.chosen(items)
+    if few.is_on():
+        items[:], others = few.chosen(items)
         config.hook.pytest_deselected(items=others)
+    if file := os.environ.get("IDENTIFY_ONLY"):
+        items[:], others = few.skipped_before(items, file)
+        config.hook.pytest_deselected(items=others)
+
+
+def pytest_runtest_logreport(report):
+    few.note(report)
+
+
+def pytest_collectreport(report):
+    few.note(report)
+
+
+def pytest_sessionfinish(session):
+    messages.pytest_sessionfinish(session)
+    few.write()
 
 
 def pytest_collection_finish():

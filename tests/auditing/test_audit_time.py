@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.command_line import LISTENING, run
+from support.marks import slow_unless
 
 import identify as idf
 from identify.attacks import running as runs
@@ -31,6 +32,8 @@ MADE_AGAIN = ("certificates", "defences")
 """Findings that several steps add to."""
 RELU = {"W1": np.random.default_rng(0).standard_normal((5, 3)), "W2": np.ones((1, 5))}
 RELU_OPTIONS = {"data": (np.eye(3)[:2], np.array([1.0, -1.0])), "activation": "relu", "regime": "max-margin", "budget": 20.0}
+CURVES = ("defence: noise", "defence: rounding", "defence: batch", "defence: dp_sgd")
+"""The first ones and the last of each audit: curves are measured one after the other by one loop."""
 EVERY_STEP = [(module, step) for module in (proofs, attacking) for step in module.STEPS]
 
 
@@ -73,7 +76,10 @@ def leads_to(step: Step, module) -> str:
 class TestAnInterrupt:
     @pytest.mark.parametrize(
         ("module", "step"),
-        [(module, step) for module in (proofs, attacking) for step in module.STEPS],
+        slow_unless(
+            lambda module, step: not step.name.startswith("defence: ") or step.name in CURVES,
+            [(module, step) for module in (proofs, attacking) for step in module.STEPS],
+        ),
         ids=lambda part: getattr(part, "name", ""),
     )
     def test_at_any_step_loses_that_step_only(self, whole, module, step):

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
+from support.command_line import built
 
 from identify.checkpoints import read_arrays
 
@@ -49,6 +51,7 @@ def test_what_is_whole_is_answered(tmp_path, name):
 
 def test_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.main, "get_command", built)
     lines = list(commands.lines(50, 1, tmp_path))
     outcomes = [fuzz.limited(lambda a=arguments: judge.command(a), 10) for arguments in lines]
     assert set(outcomes) == {"refused", "answered"}, [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support.marks import slow
+from support.marks import slow, slow_unless
 
 from identify.planting.kkt_points import KKTPoint, PlantingError, generic_point, max_margin_point, weight_decay_point
 from identify.problem.activation import Activation, ActivationError
@@ -77,9 +78,10 @@ def uncorrelated_digits(n: int) -> np.ndarray:
     return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("more", ["none", "as many", "64"])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize(
+    ("n", "bias", "more"),
+    slow_unless(lambda n, bias, more: n < 5 or bias is (more != "none"), product([3, 4, 5], [False, True], ["none", "as many", "64"])),
+)
 def test_cubic_full_width(n, bias, more):
     """As many inputs as samples, twice as many, and far more."""
     seed, d = {"none": (0, n), "as many": (1, 2 * n), "64": (2, 64)}[more]

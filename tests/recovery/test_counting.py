@@ -66,10 +66,13 @@ def classifier(sizes, samples, seed, activation):
 @pytest.mark.parametrize(
     ("sizes", "samples", "activation", "seeds"),
     [
-        ((6, 2, 20, 3), 4, "gelu", (4, 6, 11)),  # the largest singular value is three to sixteen times the others
+        slow((6, 2, 20, 3), 4, "gelu", (4, 6)),
+        ((6, 2, 20, 3), 4, "gelu", (11,)),  # the largest singular value is three to sixteen times the others
         ((3, 22, 5), 6, "tanh", (30, 31)),
-        ((5, 4, 4, 4), 6, "tanh", (1, 2)),
-        ((6, 3, 3, 5), 4, "relu", (4, 11)),
+        ((5, 4, 4, 4), 6, "tanh", (1,)),
+        slow((5, 4, 4, 4), 6, "tanh", (2,)),
+        ((6, 3, 3, 5), 4, "relu", (4,)),
+        slow((6, 3, 3, 5), 4, "relu", (11,)),
     ],
 )
 def test_a_drop_among_few_singular_values_is_no_rank(sizes, samples, activation, seeds):

@@ -78,7 +78,7 @@ class TestStatus:
     def test_isolation_is_no_proof_of_uniqueness(self, monkeypatch):
         """A proof for the recovered numbers alone."""
         monkeypatch.setattr(judging, "SECONDS", 60.0)  # a second of a busy processor is too short
-        system, _ = size(5, 4, 6).plant(0)
+        system, _ = size(4, 4, 6).plant(0)
         few = idf.recover(system, samples=4).uniqueness
         assert few.status is UniquenessStatus.UNKNOWN and few.reason is UniquenessReason.EXACT_ONLY and few.scope is None
         assert few.numbers["condition"] in ("macaulay", "completion") and few.numbers["condition"] in str(few)

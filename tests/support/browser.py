@@ -108,12 +108,20 @@ class Window:
     def show(self, path: Path, *, width: int = 1280, height: int = 800, fragment: str = "", **media: str) -> Window:
         """Load a page anew. ``media``: color_scheme, forced_colors, reduced_motion, as Playwright names them."""
         self.page.goto("about:blank")
-        self.page.set_viewport_size({"width": width, "height": height})
-        self.page.emulate_media(**(dict.fromkeys(MEDIA, "null") | media))
+        self.resize(width, height)
+        self.emulate(**media)
         self.address = path.as_uri() + fragment
         self.requests.clear(), self.complaints.clear()
         self.page.goto(self.address)
         return self
+
+    def resize(self, width: int, height: int = 800) -> None:
+        """The page in a window of another size, without loading it anew."""
+        self.page.set_viewport_size({"width": width, "height": height})
+
+    def emulate(self, **media: str) -> None:
+        """The page as with these settings of a reader, and no others."""
+        self.page.emulate_media(**(dict.fromkeys(MEDIA, "null") | media))
 
     def ask(self, question: str):
         """The answer of a function of JavaScript, once the page has been laid out."""

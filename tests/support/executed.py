@@ -1,14 +1,13 @@
 """Annotations of types and shapes are executed: beartype checks each call of the modules named here, in tests and in doctests.
 
 Only if the environment variable IDENTIFY_TYPES is 1, as in CI: it doubles the time. Types and shapes hardly differ between the cases of a
-test, so that a few of each are enough.
+test, so that a few of each are enough (``few.py``).
 """
 
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
@@ -39,10 +38,6 @@ typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))
 """An integer serves where a float is declared, as for mypy."""
 
 
-CASES, EXAMPLES = 3, 10
-"""Cases of each parametrised test, and examples of each property, if annotations are executed."""
-
-
 def is_on() -> bool:
     return os.environ.get("IDENTIFY_TYPES") == "1"
 
@@ -51,15 +46,3 @@ def install() -> None:
     """Before these modules are imported."""
     if is_on():
         install_import_hook(checked_modules(), f"{__name__}.typechecker")
-
-
-def chosen(items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """The first, the middle and the last case of each test, and the others."""
-    groups: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    spread = {
-        name: {len(group) * k // (CASES - 1) if k < CASES - 1 else len(group) - 1 for k in range(CASES)} for name, group in groups.items()
-    }
-    kept = {id(group[k]) for name, group in groups.items() for k in spread[name]}
-    return [item for item in items if id(item) in kept], [item for item in items if id(item) not in kept]

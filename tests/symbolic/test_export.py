@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from support.integer_systems import SYSTEMS
-from support.marks import slow
+from support.marks import slow, thinned
 from sympy import Poly, Symbol, sympify
 
 from identify.base.options import PROGRAMS
@@ -65,7 +65,7 @@ def test_singular(tmp_path, name, modulus):
     agrees(SYSTEMS[name], run(tmp_path, exported(name, "singular", modulus), "Singular", "-q", "INPUT"))
 
 
-@EVERY
+@pytest.mark.parametrize("name", thinned(SYSTEMS))
 def test_macaulay2_modulo_a_prime(tmp_path, name):
     need("M2", "macaulay2")
     agrees(SYSTEMS[name], run(tmp_path, exported(name, "macaulay2", 32003), "M2", "--script", "INPUT"))

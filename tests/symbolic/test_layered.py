@@ -8,6 +8,7 @@ from itertools import pairwise, product
 import jax
 import numpy as np
 import pytest
+from support.marks import thinned
 from sympy import Ge, Symbol, sympify
 
 import identify as idf
@@ -94,8 +95,7 @@ def unknowns_at(system, seed=2):
 # --- against the numeric view ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["numpy", "jax"])
-@EVERY
+@pytest.mark.parametrize(("name", "backend"), [*product(CONFIGURATIONS, ["numpy"]), *thinned(product(CONFIGURATIONS, ["jax"]))])
 def test_values_are_those_of_the_passes(name, backend):
     """At random data with their z, h, u and slopes: stationarity is update minus target, and every other equation holds."""
     config = CONFIGURATIONS[name]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from support.command_line import run
+from support.marks import slow_unless
 from sympy import Ge, Rational, Symbol, pi, sin, sqrt, srepr, symbols, sympify, tanh
 
 import identify as idf
@@ -117,9 +118,15 @@ def test_numbers_signs_and_order():
 
 
 @pytest.mark.parametrize(
-    "options", [*CONFIGURATIONS, WIDE, {"inputs": 40, "samples": 7, "width": 5, "activation": "z + z^5", "bias": True}]
+    ("options", "limit"),
+    slow_unless(
+        lambda options, limit: limit is not None or options["inputs"] < 40,
+        product(
+            [*CONFIGURATIONS, WIDE, {"inputs": 40, "samples": 7, "width": 5, "activation": "z + z^5", "bias": True}],
+            [None, 1],
+        ),
+    ),
 )
-@pytest.mark.parametrize("limit", [None, 1])
 def test_the_length_is_known_beforehand(options, limit):
     for system in systems(options):
         for tex, text in ((True, system.to_latex(limit, max_characters=None)), (False, system.to_text(limit, max_characters=None))):

@@ -169,7 +169,7 @@ SMALL = [
 ]
 
 
-@pytest.mark.parametrize("seed", [0, 1, *map(slow, range(2, 6))])
+@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 6))])
 @pytest.mark.parametrize(("activation", "sizes"), SMALL, ids=str)
 def test_against_brute_force(activation, sizes, seed):
     question = random_question(seed, activation, **sizes)
