@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| command | CPU s | wall s | wanted below |\n|---|---|---|---|")
     late = []
     for name, command in COMMANDS.items():
-        seconds(command)  # once to fill the file cache
+        if repeats > 1:
+            seconds(command)  # once to fill the file cache
         cpu, wall = (statistics.median(values) for values in zip(*(seconds(command) for _ in range(repeats)), strict=True))
         target = TARGETS.get(name)
         late += [name] * (target is not None and cpu > target)

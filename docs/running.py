@@ -6,6 +6,7 @@ The hooks ``notebooks.py`` and ``run_examples.py`` share the processes; no modul
 
 import base64
 import contextlib
+import gc
 import hashlib
 import io
 import json
@@ -58,6 +59,7 @@ def stop() -> None:
 
 
 def _prepare() -> None:
+    gc.set_threshold(20_000, 20, 20)  # as in the tests: what examples make is many objects and almost no cycles
     for threads in ("OPENBLAS_NUM_THREADS", "NPROC"):  # of NumPy and of XLA: the cores are taken by the other processes
         os.environ.setdefault(threads, "1")
     handler = logging.StreamHandler()

@@ -16,7 +16,7 @@ from support.golden import golden, pytest_addoption, pytest_configure  # noqa: F
 compiling.set_up()
 gc.disable()  # until all is collected: what is imported stays
 
-settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=few.EXAMPLES if few.is_on() else 50)
+settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=few.EXAMPLES if few.is_on() else 30)
 settings.load_profile("reproducible")
 
 executed.install()
@@ -41,6 +41,12 @@ def resident() -> float:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except OSError:
         return 0.0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """No examples in docstrings are looked for in the tests: there are none, and each file would be looked through twice."""
+    return [each for each in (yield) if type(each).__name__ != "DoctestModule"]
 
 
 @pytest.hookimpl(tryfirst=True)

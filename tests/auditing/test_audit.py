@@ -386,6 +386,7 @@ def test_what_is_no_model():
 
 
 class TestTheCommand:
+    @pytest.mark.usefixtures("no_defences")
     def test_writes_the_report(self, monkeypatch, capsys, leak, tmp_path):
         np.savez(tmp_path / "model.npz", **leak[0], activation=CUBIC)
         np.savez(tmp_path / "update.npz", **leak[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.integer_systems import SYSTEMS
+from support.marks import slow_unless
 from support.zoo import ISOLATED, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE, Known
 
 from identify.problem.activation import Activation
@@ -62,7 +63,7 @@ def test_no_truth_rests_on_real_roots_that_two_programs_count_differently(monkey
 
 
 @needs_programs
-@pytest.mark.parametrize("known", TRUTH_TABLE, ids=str)
+@pytest.mark.parametrize("known", slow_unless(lambda known: str(known) != "z+z^3-both-3x3x3", TRUTH_TABLE), ids=str)
 def test_oracle_on_the_truth_table(known, monkeypatch):
     """Over the complex numbers; counting real solutions is tested with integers below, and takes longer."""
     monkeypatch.setattr(oracle, "real_solutions", no_answer)

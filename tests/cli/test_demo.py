@@ -113,7 +113,7 @@ def test_narrow_network_says_what_width_would_do():
 
 
 def test_degree_two_shows_the_rotation():
-    act = demo.one_gradient(samples=6, activation="z^2")
+    act = demo.one_gradient(samples=4, activation="z^2")
     assert act.report.verdict is idf.Verdict.NOT_UNIQUE
     witness = act.report.witness
     assert witness.kind == "rotation" and witness.residual < 1e-12

@@ -9,7 +9,7 @@ import pytest
 from flint import nmod_mat
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.marks import slow
+from support.marks import slow, slow_unless
 from support.oracles import exact_target, random_network, system_of
 from support.zoo import ISOLATED, MAX_MARGIN_WIDTHS, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE
 
@@ -155,7 +155,7 @@ class TestComposition:
 
 class TestInvariance:
     @given(seed=st.integers(0, 10**6), activation=st.sampled_from(["z^3", "z + z^3", "z + z^2"]), bias=st.booleans())
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     def test_order_and_representatives_change_nothing(self, seed, activation, bias):
         """Permuted samples and neurons, and another element of the orbit: the same verdict and the same ranks."""
         rng = np.random.default_rng(seed)
@@ -181,7 +181,7 @@ class TestInvariance:
         activation=st.sampled_from(["z^3", "1 + z^3", "z + z^2", CUBIC]),
         outputs=st.integers(1, 2),
     )
-    @settings(max_examples=5)
+    @settings(max_examples=3)
     def test_more_neurons_never_take_uniqueness_away(self, d, n, activation, outputs):
         net = random_network(np.random.default_rng([d, n]), activation, inputs=d, width=9, outputs=outputs)
         rng = np.random.default_rng(0)
@@ -200,7 +200,7 @@ class TestInvariance:
         bias=st.booleans(),
         layers=st.sampled_from(["both", "first", "second"]),
     )
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     def test_rotations_change_nothing(self, seed, activation, bias, layers):
         """W Q and X Q with Q orthogonal: the same products w x, and a target that is rotated."""
         rng = np.random.default_rng(seed)
@@ -352,7 +352,7 @@ class TestSelfTrained:
         margins = next(note for note in report.notes if note.startswith("margins between"))
         assert [float(word) for word in margins.split()[2::2]] == pytest.approx([1, 1])
 
-    @pytest.mark.parametrize("n", MAX_MARGIN_WIDTHS)
+    @pytest.mark.parametrize("n", slow_unless(lambda n: n < 5, MAX_MARGIN_WIDTHS))
     def test_below_the_interpolation_rank_the_needed_width_is_named(self, n):
         needed = generic_width(3, n)
         for m, holds in ((needed, True), (needed - 1, False)):

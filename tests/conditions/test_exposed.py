@@ -116,7 +116,7 @@ class TestAgreesWithTheConditions:
                 enough = [need for need in known if need.route is route and need.any_multipliers and need.neurons <= width]
                 assert sorted(need.neurons for need in enough) == sorted(need.needed for need in own)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         widths=st.lists(st.integers(1, 40), min_size=1, max_size=3),
         inputs=st.integers(1, 12),

@@ -94,7 +94,7 @@ def by_flint(matrix, q) -> int:
 
 @pytest.mark.once
 @given(matrices())
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_ranks_agree_with_flint(drawn):
     matrix, q = drawn
     expected = by_flint(matrix, q)
@@ -121,7 +121,7 @@ def test_ranks_agree_with_flint_beyond_one_block(rows, columns, inner, q):
 
 
 @given(matrices())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_factors_express_all_rows_in_the_pivot_rows(drawn):
     matrix, q = drawn
     found = Elimination(centred(matrix, q), q)

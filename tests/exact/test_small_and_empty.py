@@ -56,7 +56,7 @@ def test_slices_agree_with_flint(point):
 
 @pytest.mark.once
 @given(points())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_eliminations_agree_with_flint(point):
     for matrix in (point.jacobian(), point.interpolation(), point.X, point.W, point.slopes()):
         matrix.setflags(write=False)
@@ -70,7 +70,7 @@ def test_eliminations_agree_with_flint(point):
 
 @pytest.mark.once
 @given(points())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_kernels_agree_with_flint(point):
     """Equations one by one, the widest case for the elimination of a single row."""
     matrix = centred(point.interpolation(), point.q)
@@ -83,7 +83,7 @@ def test_kernels_agree_with_flint(point):
 
 @pytest.mark.once
 @given(points())
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_second_fundamental_forms_agree_with_flint(point):
     """Bounded by the dimensions, and of the tangent space exactly; the scales of a sample are settled or not, but never an error."""
     point = point.at_random_point(np.random.default_rng(0), 1)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy
-from support.marks import slow_unless
+from support.marks import slow_unless, thinned
 from support.oracles import random_network, system_of
 from support.zoo import MAX_MARGIN_WIDTHS, RECOVERABLE, SMOOTH_CUBIC
 
@@ -37,7 +37,7 @@ def worst(found, truth) -> float:
 
 class TestPlanted:
     @pytest.mark.smoke
-    @pytest.mark.parametrize("sizes", [*RECOVERABLE, (20, 20, 110)])
+    @pytest.mark.parametrize("sizes", [*RECOVERABLE, pytest.param((20, 20, 110), marks=pytest.mark.slow)])
     def test_smooth_cubic(self, sizes):
         system, truth = size(*sizes).plant(0)
         found = recover(system, data=(truth.X, truth.c))
@@ -186,8 +186,7 @@ def noisy(system: KKTSystem, level: float, seed: int) -> KKTSystem:
 class TestSelfTrained:
     @pytest.mark.once
     @pytest.mark.smoke
-    @pytest.mark.parametrize("n", MAX_MARGIN_WIDTHS)
-    @pytest.mark.parametrize("d", [None, 20, 64])
+    @pytest.mark.parametrize(("n", "d"), thinned(product(MAX_MARGIN_WIDTHS, [None, 20, 64]), 2))
     def test_max_margin_from_weights_and_labels_alone(self, n, d):
         system, truth = size(d or n, n, MAX_MARGIN_WIDTHS[n], "z^3", regime="max-margin").plant(0)
         assert check(system, data=(truth.X, truth.c)).verdict is Verdict.UNIQUE

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import scipy
 from scipy.optimize import least_squares
+from support.compiling import devices_of_the_host
 from support.marks import alone, slow
 
 import identify as idf
@@ -527,7 +528,7 @@ class TestDevices:
         )
         results = []
         for count in (1, 2):
-            flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "PYTHONPATH": str(Path(idf.__file__).parent.parent)}
+            flags = {"XLA_FLAGS": devices_of_the_host(count), "PYTHONPATH": str(Path(idf.__file__).parent.parent)}
             out = tmp_path / f"{count}.npz"
             subprocess.run([sys.executable, str(script), out], check=True, env=os.environ | flags)
             with np.load(out) as content:

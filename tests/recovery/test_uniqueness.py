@@ -102,7 +102,7 @@ class TestStatus:
         monkeypatch.setattr(judging, "SECONDS", 0.0)
         assert idf.recover(system).uniqueness.reason is UniquenessReason.TIME
 
-    @pytest.mark.parametrize("kind", ["multiple", "sum"])
+    @pytest.mark.parametrize("kind", [slow("multiple"), "sum"])
     def test_a_proof_that_rests_on_rounding_does_not_count(self, kind):
         """As exact numbers the recovered samples are independent; the data are not, and for 2 x_1 they are not determined."""
         system, _X, _c = dependent(kind, 0)

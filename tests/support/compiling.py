@@ -41,3 +41,8 @@ def is_known(flags: str) -> bool:
     """Whether this version of XLA has the flags: a process with one that it does not know dies at its first computation."""
     probe = [sys.executable, "-c", "import jax; jax.devices()"]
     return subprocess.run(probe, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, check=False).returncode == 0
+
+
+def devices_of_the_host(count: int) -> str:
+    """Flags of XLA for a process with several devices on the host, beside those that it would have."""
+    return f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}".strip()

@@ -8,7 +8,7 @@ from itertools import pairwise, product
 import jax
 import numpy as np
 import pytest
-from support.marks import thinned
+from support.marks import slow, thinned
 from sympy import Ge, Symbol, sympify
 
 import identify as idf
@@ -160,7 +160,7 @@ def test_inequalities_are_the_signs_of_the_pieces(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["leaky, biases, two outputs", "hard tanh, max-margin", "tanh", "deep relu", "deep erf, max-margin", "mish"]
+    "name", ["leaky, biases, two outputs", slow("hard tanh, max-margin"), "tanh", slow("deep relu"), "deep erf, max-margin", slow("mish")]
 )
 def test_jacobian_is_that_of_jax(name):
     config = CONFIGURATIONS[name]

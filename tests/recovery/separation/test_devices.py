@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.compiling import devices_of_the_host
 from support.marks import alone
 from support.separation import equations
 
@@ -77,7 +78,7 @@ def test_starts_are_spread_over_devices(tmp_path):
     )
     results = []
     for count in (1, 2):
-        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "PYTHONPATH": str(ROOT)}
+        flags = {"XLA_FLAGS": devices_of_the_host(count), "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, script, tmp_path / f"{count}.npz"], check=True, env=os.environ | flags)
         with np.load(tmp_path / f"{count}.npz") as content:
             results.append(dict(content))

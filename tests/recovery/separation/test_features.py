@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
+from support.compiling import devices_of_the_host
 from support.marks import alone
 
 import identify as idf
@@ -149,7 +150,7 @@ class TestPlanted:
         results = []
         for count in (1, 2):
             paths = os.pathsep.join(map(str, (Path(idf.__file__).parents[1], Path(__file__).parent, Path(__file__).parents[2])))
-            flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "PYTHONPATH": paths}
+            flags = {"XLA_FLAGS": devices_of_the_host(count), "PYTHONPATH": paths}
             subprocess.run([sys.executable, script, tmp_path / f"{count}.npz"], check=True, env=os.environ | flags)
             with np.load(tmp_path / f"{count}.npz") as content:
                 results.append(dict(content))
