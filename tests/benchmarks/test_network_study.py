@@ -51,7 +51,7 @@ def test_arranged_instances_cover_what_they_promise(arranged):
     assert {kind for instance in arranged for kind in instance.kinds} == {
         "piecewise-linear", "polynomial, second layer", "polynomial, double roots"
     }  # fmt: skip
-    assert set(hidden.SLOPES) <= {hidden.draw(0, index).activation for index in (0, 6, 12, 18)}
+    assert set(hidden.SLOPES) <= {arranged[index].activation for index in (0, 6, 12, 18)}
     assert {len(instance.X) for instance in arranged} == {1, 2, 3, 4, 5}
     assert max(instance.X.shape[1] for instance in arranged) == 8
     assert {instance.layers for instance in arranged} == {"first", "both", "second"}
