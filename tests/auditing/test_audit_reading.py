@@ -39,7 +39,9 @@ class TestWhatIsNotUsed:
 
 class TestSeveralNetworksInOneFile:
     def test_are_asked_about(self):
-        with pytest.raises(ProblemFileError, match="head_b.weight does not take the outputs of head_a.weight.*--weights, once for each layer"):
+        with pytest.raises(
+            ProblemFileError, match="head_b.weight does not take the outputs of head_a.weight.*--weights, once for each layer"
+        ):
             read(HEADS, activation="z^3", regime="max-margin")
 
     def test_the_choice_holds_for_the_gradient_too(self):

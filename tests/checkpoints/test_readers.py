@@ -253,7 +253,11 @@ class TestShapes:
         np.savez(tmp_path / "n.npz", **{"a.weight": np.ones((3, 2)), "b.weight": np.ones((3, 2))})
         with pytest.raises(ProblemFileError, match="b.weight does not take the outputs of a.weight.*choose with weights="):
             load_network(tmp_path / "n.npz")
-        for weights, message in ((["hidden"], "two or more"), (["absent", "hidden"], "two or more"), (["kept", "out"], "takes the outputs")):
+        for weights, message in (
+            (["hidden"], "two or more"),
+            (["absent", "hidden"], "two or more"),
+            (["kept", "out"], "takes the outputs"),
+        ):
             np.savez(tmp_path / "n.npz", out=W2, hidden=W1, kept=np.ones((9, 9)))
             with pytest.raises(ProblemFileError, match=f"weights: received .*{message}"):
                 load_network(tmp_path / "n.npz", weights=weights)

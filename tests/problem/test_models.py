@@ -81,7 +81,7 @@ def test_state_dicts():
     net = idf.Network.of(model.state_dict(), activation="relu")
     X = np.ones((1, 5))
     assert np.allclose(net(X), model(torch.ones(1, 5, dtype=torch.float64)).detach().numpy())
-    with pytest.raises(idf.ActivationError, match="activation: arrays do not say it"):
+    with pytest.raises(idf.ActivationError, match="activation: received None, and arrays do not name it"):
         idf.Network.of(model.state_dict())
 
 
