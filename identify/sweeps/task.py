@@ -88,7 +88,7 @@ class UpdateTask(Hashed):
     activation, samples, seed, budget
         As for :func:`identify.recover`; the activation for a model whose file does not name it.
     training
-        How the model was trained to the network of the file, if that is no gradient but a network: JSON of the arguments of
+        How the model was trained to the network of the file, if that is not a gradient but a network: JSON of the arguments of
         :meth:`identify.KKTSystem.steps`.
     file, model_file, trust
         Where the files are, and whether they are known to be harmless; not a part of the hash.
