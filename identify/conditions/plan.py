@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from identify.base.limits import about, readable_seconds, seconds_left
+from identify.base.limits import OutOfTimeError, TooLargeError, about, readable_seconds, seconds_left
 from identify.base.steps import Ended, Outcome, Step, attempt
 from identify.conditions import (
     completion,
@@ -31,6 +32,7 @@ from identify.exact.slices import interpolation_seconds
 from identify.problem.interpolation import moment_count
 from identify.problem.verdict import Condition
 
+Value = TypeVar("Value")
 CHEAP = 0.5
 """Seconds: conditions estimated below are evaluated even where the question is decided already."""
 REFERENCES = {
@@ -84,6 +86,14 @@ class Plan:
         result = ended.value if ended.outcome is Outcome.DONE else _skipped(name, ended, unneeded)
         self.found[name] = result
         return result
+
+    @staticmethod
+    def unless_late(find: Callable[[], Value], otherwise: Value) -> Value:
+        """What a question between conditions finds; ``otherwise`` if the time or the memory for it runs out."""
+        try:
+            return find()
+        except (OutOfTimeError, TooLargeError):
+            return otherwise
 
     def _tell(self, name: str, seconds: float) -> None:
         if self.progress is not None and seconds > CHEAP:

@@ -90,12 +90,14 @@ def judge_network(
         tried = settled or ("the question is decided without it" if found["quadrics"].is_proved else "")
         seconds, follows = enumeration_seconds(question), found["quadrics"].is_proved
         plan.evaluate("enumeration", seconds, lambda: enumeration(question), tried, adds_nothing=follows)
-        if (not tried or "realisation" in plan.demanded) and may_decide(question, found["enumeration"]):
+        is_asked = not tried or "realisation" in plan.demanded
+        if is_asked and plan.unless_late(lambda: may_decide(question, found["enumeration"]), False):
             plan.evaluate("realisation", realisation_seconds(question), lambda: by_trying(realisation))
         is_open = not tried and witness is None and not any(found[name].is_proved for name in HERE if name in found)
-        if (is_open or "joint-slopes" in plan.demanded) and may_try_jointly(question):  # in a report only if it can add something
+        is_asked = is_open or "joint-slopes" in plan.demanded
+        if is_asked and plan.unless_late(lambda: may_try_jointly(question), False):  # in a report only if it can add something
             plan.evaluate("joint-slopes", joint_seconds(question), lambda: by_trying(joint))
-    if witness is None and (moving := kernel_family(question)) is not None:
+    if witness is None and (moving := plan.unless_late(lambda: kernel_family(question), None)) is not None:
         found["witness"], witness = moving
     exact: list[str] = [name for name in HERE if name in found and found[name].is_proved]
     settled = settled or ("another data set with the same update was found" if witness is not None else "")
@@ -104,8 +106,8 @@ def judge_network(
         plan.evaluate("some-layers", passes_seconds(question), lambda: some_layers(question), settled)
         proved += ["some-layers"] if found["some-layers"].is_proved else []
     elif not proved and not settled and may_add(question) and is_affordable(passes_seconds(question)):
-        deeper = some_layers(question)
-        if deeper.is_proved:  # it is part of the report only if it adds something
+        deeper = plan.unless_late(lambda: some_layers(question), None)
+        if deeper is not None and deeper.is_proved:  # it is part of the report only if it adds something
             found["some-layers"] = deeper
             proved.append("some-layers")
     if proved and not exact and proved[0] != "some-layers":
@@ -118,10 +120,10 @@ def judge_network(
     at = question if sample is None else sample
     plan.evaluate("local", isolated_seconds(at), lambda: isolated(at), unneeded, PATIENCE, adds_nothing=bool(exact))
     if witness is None and question.data is not None and question.equations_are_complete:
-        witness = _fibre(question, found)
+        witness = plan.unless_late(lambda: _fibre(question, found), None)
     undecided = witness is None and question.data is not None and not question.is_partial and not (proved and not doubted)
     if undecided and is_affordable(second_seconds(question)):
-        other = second_solution(question)
+        other = plan.unless_late(lambda: second_solution(question), None)
         if other is not None:
             found["witness"], witness, _ = other
     if "witness" not in found or (witness is not None and not found["witness"].is_proved):
