@@ -97,7 +97,7 @@ def diagnose(
     Raises
     ------
     ShapeError, TooLargeError, ValueError
-        As for these two, and for data at which products of inputs and weights are no doubles.
+        As for these two, and for data at which products of inputs and weights are not doubles.
 
     Notes
     -----
@@ -134,7 +134,7 @@ def _kinks(made: Objective, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Z = X @ W.T + b
         sizes = np.hypot(row_sizes(X), 1)[:, None] * np.hypot(row_sizes(W), b)
     if not (np.isfinite(Z) & np.isfinite(sizes)).all():
-        raise InputError("X: products of these samples and the weights are no doubles; expected samples and a network in other units")
+        raise InputError("X: products of these samples and the weights are not doubles; expected samples and a network in other units")
     return Z, np.abs(Z) <= KINK * sizes
 
 

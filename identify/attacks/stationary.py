@@ -65,7 +65,7 @@ def stationarity(
     ShapeError
         For data or labels that do not fit.
     InputError
-        For data at which the gradients, or the best multipliers, are no doubles.
+        For data at which the gradients, or the best multipliers, are not doubles.
     TooLargeError
         Before the gradients of all samples would not fit in memory.
 
@@ -86,7 +86,7 @@ def stationarity(
         J = np.concatenate([np.asarray(columns[name]).reshape(-1, n * q) for name in made.target]) * count
         target = np.concatenate([np.asarray(value).ravel() for value in made.target.values()])
     if not np.isfinite(J).all():
-        raise InputError("X: gradients of the network at these samples are no doubles; expected samples and a network in other units")
+        raise InputError("X: gradients of the network at these samples are not doubles; expected samples and a network in other units")
     k = exponent(J)
     J = scaled(J, -k)  # exactly, so that squares in the decompositions do not overflow
     Q, R = np.linalg.qr(J)  # the same least squares with as many rows as columns
@@ -98,7 +98,7 @@ def stationarity(
     shares = {name: float(part / total) if total else 0.0 for name, part in parts.items()}
     multipliers = scaled(c, -k)
     if not np.isfinite(multipliers).all():
-        raise InputError("X: the best multipliers of these samples are no doubles; expected samples and a network in other units")
+        raise InputError("X: the best multipliers of these samples are not doubles; expected samples and a network in other units")
     return Stationarity(float(np.sqrt(total / (target @ target + outside))), shares, multipliers.reshape(n, q))
 
 

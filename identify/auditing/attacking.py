@@ -295,7 +295,7 @@ def diagnosis(work: Work) -> None:
     labelled = work.regime == "max-margin"
     try:
         found = diagnose(attack_for(subject, work.regime)[0], subject.X, subject.y if labelled else None, signed=not labelled)
-    except (TooLargeError, InputError) as error:  # the latter for numbers whose squares are no doubles
+    except (TooLargeError, InputError) as error:  # the latter for numbers whose squares are not doubles
         work.add(Finding("stationarity", STATIONARITY, f"not evaluated: {error}", "–", Basis.NONE))
         return
     residual = found.stationarity.residual
@@ -372,7 +372,7 @@ def attack(work: Work) -> None:
         try:
             found = reconstruct(made, candidates=k, steps=steps, seed=work.seed, budget=work.left, progress=work.progress)
             break
-        except InputError as error:  # of numbers whose squares are no doubles
+        except InputError as error:  # of numbers whose squares are not doubles
             work.add(Finding("attack", ATTACK, f"not run: {error}", "–", Basis.NONE))
             return
         except FloatingPointError:

@@ -113,7 +113,7 @@ def splitting_matrices(objective: Objective, X: Float[np.ndarray, "k d"], c: Flo
 def smallest(
     objective: Objective, X: Float[np.ndarray, "k d"], c: Float[np.ndarray, "k C"], *, exact_below: int = EXACT_BELOW
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k d"]]:
-    """Smallest eigenvalue of every S_j, and its unit eigenvector; the value is NaN if entries of S_j are no doubles.
+    """Smallest eigenvalue of every S_j, and its unit eigenvector; the value is NaN if entries of S_j are not doubles.
 
     Up to ``exact_below`` inputs by a full decomposition; above, by Lanczos with one product of all candidates in each step, some
     twenty to sixty; no d x d matrix is formed. Closed forms are used if the objective has them. A candidate that does not converge

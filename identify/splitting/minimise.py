@@ -56,7 +56,7 @@ class SplittingResult:
         ``"no descent"``: no step along the eigenvectors gained anything beyond rounding. ``"full"``: ``cap`` candidates.
         ``"rounds"``: as many splits as allowed.
     eigenvalue
-        Smallest eigenvalue of all splitting matrices at the end of the growth; NaN if entries of one are no doubles.
+        Smallest eigenvalue of all splitting matrices at the end of the growth; NaN if entries of one are not doubles.
     gradient
         Largest entry of the gradient there.
     splits

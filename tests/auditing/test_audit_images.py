@@ -75,7 +75,7 @@ def test_nothing_is_claimed_of_a_layer_that_was_not_trained(rng):
     assert told(np.zeros((4, 4))) is None and told(np.linalg.qr(rng.standard_normal((80, D)))[0]) is None
     random = {"W1": rng.standard_normal((80, D)), "b1": rng.standard_normal(80), "W2": rng.standard_normal((3, 80))}
     shown = audited(random, data={"mean": np.full(D, 0.5)})["images"]
-    assert shown.basis is Basis.NONE and "may be random initial values" in shown.answer and not shown.values
+    assert shown.basis is Basis.NONE and "may be random initial ones" in shown.answer and not shown.values
 
 
 @pytest.mark.parametrize("seed", range(3))

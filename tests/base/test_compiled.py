@@ -18,6 +18,7 @@ from identify.base import compiled
 @pytest.fixture
 def function(monkeypatch):
     monkeypatch.setattr(compiled, "_functions", [])
+    monkeypatch.setattr(compiled, "_dropped", 0)
     monkeypatch.setattr(compiled, "MOST", 3)
     return compiled.bounded(jax.jit(lambda x: x + 1))
 

@@ -304,7 +304,7 @@ class TestGivenData:
     @pytest.mark.parametrize(
         ("arguments", "error", "message"),
         [
-            ({"data": (X, [1.0, 2, -1]), "samples": 2}, ValueError, "samples: 2, but the data have 3 distinct samples"),
+            ({"data": (X, [1.0, 2, -1]), "samples": 2}, ValueError, "samples: received 2, but 3 distinct samples"),
             ({"data": (X, [0.0, 0, 0])}, ShapeError, "c: every multiplier is zero"),
             ({"data": (X[:2], [1.0, 2, -1])}, ShapeError, r"c: received shape \(3,\), expected \(2\)"),
             ({"data": (X[:, :2], [1.0, 2, -1])}, ShapeError, r"X: received shape \(3, 2\), expected \(any, 3\)"),
@@ -379,7 +379,7 @@ class TestSelfTrained:
 
     def test_a_number_of_labels_is_a_number_of_samples(self):
         system, _ = size(3, 3, 7, "z^3", regime="max-margin").plant(0)
-        with pytest.raises(ValueError, match="samples: 2, but the system has 3 labels"):
+        with pytest.raises(ValueError, match="samples: received 2, but the system has 3 labels"):
             check(system, samples=2)
 
     @pytest.mark.parametrize("labels", [[1, 1, 1], [1, -1], [-1, 1, 1, -1]])

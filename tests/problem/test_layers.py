@@ -272,7 +272,7 @@ class TestSystems:
             ({0: np.ones((2, 4))}, idf.InputError, "layers: received 0"),
             ({"W1": np.ones((5, 3))}, idf.InputError, "layers: received 'W1'"),
             ({1: np.ones((3, 5))}, ShapeError, r"W1: received shape \(3, 5\), expected \(5, 3\)"),
-            ({2: (None, np.ones(4))}, ShapeError, "b2: a target for the biases, but the network has none there"),
+            ({2: (None, np.ones(4))}, ShapeError, "b2: received a target, but the network does not have biases there"),
             ({1: np.zeros((5, 3))}, ShapeError, "every number is zero"),
             ([np.ones((5, 3))], ShapeError, "layers: received list"),
         ],

@@ -199,14 +199,14 @@ TWO_OUTPUTS = TwoLayerNetwork(NET.W, np.ones((2, 3)), "z^3")
     ("build", "error", "message"),
     [
         (lambda: KKTSystem.gradient("net", W=[1]), ShapeError, "network: received str, expected a Network or a TwoLayerNetwork"),
-        (lambda: KKTSystem.gradient(NET, bias=[1, 2, 3]), ShapeError, "bias: a target for the biases, but the network has none"),
+        (lambda: KKTSystem.gradient(NET, bias=[1, 2, 3]), ShapeError, "bias: received a target, but the network does not have biases"),
         (lambda: KKTSystem.gradient(NET), ShapeError, "target: no layer was observed"),
         (lambda: KKTSystem.gradient(NET, W=np.ones((2, 2))), ShapeError, r"W: received shape \(2, 2\), expected \(3, 2\)"),
         (lambda: KKTSystem.gradient(NET, a=[1, 2, np.inf]), ShapeError, "a: 1 of 3 values are infinite"),
         (
             lambda: KKTSystem.gradient(NET, a=[np.nan] * 3),
             ShapeError,
-            "a: all 3 values are NaN or masked; .* None for what was not observed",
+            "a: all 3 values are NaN or masked; .* None for parts that were not observed",
         ),
         (lambda: KKTSystem.gradient(NET, W=np.zeros((3, 2)), a=np.zeros(3)), ShapeError, "target: every number is zero"),
         (lambda: KKTSystem(NET, {1: NET.W}, "sgd"), ValueError, "regime: received 'sgd', expected one of gradient, lazy"),

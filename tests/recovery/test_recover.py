@@ -369,7 +369,7 @@ class TestFailures:
 
     def test_labels_say_how_many_samples_there_are(self):
         system, _ = size(3, 3, 7, "z^3", regime="max-margin").plant(0)
-        with pytest.raises(ValueError, match="samples: 2, but the system has 3 labels"):
+        with pytest.raises(ValueError, match="samples: received 2, but the system has 3 labels"):
             recover(system, samples=2)
 
     def test_labels_and_multipliers_are_for_one_output(self):

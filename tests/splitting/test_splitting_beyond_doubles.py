@@ -1,4 +1,4 @@
-"""Splitting matrices whose entries are no doubles: the end says that it is not known to be stationary, and no library's error leaves."""
+"""Splitting matrices whose entries are not doubles: the end says that it is not known to be stationary, and no library's error leaves."""
 
 from __future__ import annotations
 

@@ -511,7 +511,7 @@ def test_large_expansions_are_refused(monkeypatch):
         (
             lambda: kkt_equations(KKTSystem.max_margin(CUBE, labels=[1, -1]), samples=3),
             ValueError,
-            "samples: 3, but .* 2 labels",
+            "samples: received 3, but .* 2 labels",
         ),
     ],
 )

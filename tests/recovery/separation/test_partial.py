@@ -73,7 +73,7 @@ class TestSystem:
         with pytest.raises(UnsupportedError, match="of neurons whose weights' update is known") as caught:
             idf.KKTSystem.gradient(system.network, layers={1: (system.layers[1].W, lost)})
         assert caught.value.reason is Unsupported.ENTRIES
-        with pytest.raises(idf.ShapeError, match="None for what was not observed"):
+        with pytest.raises(idf.ShapeError, match="None for parts that were not observed"):
             idf.KKTSystem.gradient(system.network, layers={1: (np.full_like(W, NAN), None)})
         W[3, 4] = np.inf
         with pytest.raises(idf.ShapeError, match="1 of 480 values are infinite"):
