@@ -235,7 +235,7 @@ def objective(
 ) -> Objective:
     """An :class:`Objective` for k candidates, one for each label; M = k · ``outputs``. Without ``change`` the target is ``at[0]``.
 
-    Raises InputError for a target of zeros, which candidates without weight explain, and for one whose squared norm overflows or underflows.
+    Raises InputError for a target of zeros, which candidates without weight explain, and for one whose square overflows or underflows.
     """
     refuse_target(at[0] if change is None else change)
 
