@@ -95,7 +95,7 @@ def _not_recovered(work: Work, error: RecoveryError | TooLargeError) -> None:
     values = {"method": "training unrolled", "ranks": evidence.get("ranks"), "approximate": near}
     details, draw = [str(error), "a search that finds nothing proves nothing"], None
     if near is not None and np.isfinite(near).all():
-        answer += "; the nearest ones are shown, which are no answer but may be close to the data"
+        answer += "; the nearest ones are shown, which are not an answer but may be close to the data"
         original, shown, errors = None, near, None
         if subject.X is not None:
             distances = np.linalg.norm(subject.X[:, None] - near[None], axis=2)
@@ -103,7 +103,7 @@ def _not_recovered(work: Work, error: RecoveryError | TooLargeError) -> None:
             errors = distances.min(axis=1) / np.maximum(np.linalg.norm(subject.X, axis=1), np.finfo(float).tiny)
             values["errors"] = errors
             answer += f"; beside the given samples their relative errors are {show(float(errors.min()))} to {show(float(errors.max()))}"
-        draw = partial(pictures, subject.mean, original, shown, errors, "nearest", "the nearest samples, which are no answer")
+        draw = partial(pictures, subject.mean, original, shown, errors, "nearest", "the nearest samples, which are not an answer")
     work.add(Finding("recovery", RECOVERY, answer, f"this network, {OBSERVED}", Basis.OBSERVED, tuple(details), values, draw=draw))
 
 
@@ -159,15 +159,16 @@ def _unit(net: Network) -> float:
     return format_of(np.concatenate([part.reshape(-1) for part in net.parameters.values()]))
 
 
-def _tried(work: Work, sent: Network) -> float:
-    """The largest relative error of a recovery from this final network; inf if it does not succeed."""
+def _tried(work: Work, sent: Network) -> float | None:
+    """The largest relative error of a recovery from this final network; inf if it does not succeed, None if the time is too short."""
     assert work.found is not None
     found, again = work.found, replace(system_of(work), final=sent)
     try:
         other = recover(again, samples=found.n_samples, seed=work.seed, budget=SHARE * work.left, progress=work.progress)
     except (RecoveryError, TooLargeError) as error:
-        work.note_interrupt(getattr(error, "evidence", {}).get("interrupted"))
-        return float("inf")
+        interrupted = getattr(error, "evidence", {}).get("interrupted")
+        work.note_interrupt(interrupted)
+        return float("inf") if interrupted is None else None
     return float(other.match(found.X, found.c).errors.max())
 
 

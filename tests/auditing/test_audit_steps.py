@@ -87,7 +87,7 @@ def test_what_is_not_recovered_is_shown_as_no_answer(networks):
     recovery = found["recovery"]
     assert recovery.answer.startswith("not recovered:") and recovery.basis is Basis.OBSERVED
     assert "4 samples" in recovery.details[0] and "proves nothing" in recovery.details[1]
-    assert recovery.draw is not None and "no answer" in recovery.answer and len(recovery.values["errors"]) == 4
+    assert recovery.draw is not None and "not an answer" in recovery.answer and len(recovery.values["errors"]) == 4
     assert found["defences"].basis is Basis.NONE
 
 

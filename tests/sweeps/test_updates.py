@@ -71,9 +71,9 @@ def clients(tmp_path_factory):
     place, net = tmp_path_factory.mktemp("clients"), drawn(0)
     (place / "round").mkdir()
     save_arrays(place / "model.npz", net.parameters | {"activation": "gelu"})
-    for n in (2, 3):
-        X, y = batch_of(n, n)
-        save_arrays(place / "round" / f"client{n}.npz", client(net, X, y, [np.arange(n)] * 3, 0.02).parameters)
+    for number in (2, 3):
+        X, y = batch_of(number, 2)
+        save_arrays(place / "round" / f"client{number}.npz", client(net, X, y, [np.arange(2)] * 3, 0.02).parameters)
     save_arrays(place / "round" / "idle.npz", net.parameters)
     return place
 
@@ -210,9 +210,9 @@ class TestClientsOfSeveralSteps:
         options = {"model": clients / "model.npz", "training": {"steps": 3, "learning_rate": 0.02}, "store": tmp_path / "runs"}
         found = idf.sweep_updates(clients / "round", executor=threads, **options)
         rows = {row["update"]: row for row in found.table()}
-        for n in (2, 3):
-            row = rows[f"client{n}.npz"]
-            assert (row["counted"], row["recovered"], row["status"], row["solved_by"]) == (n, n, "EVIDENCE", "training unrolled")
+        for number in (2, 3):
+            row = rows[f"client{number}.npz"]
+            assert (row["counted"], row["recovered"], row["status"], row["solved_by"]) == (2, 2, "EVIDENCE", "training unrolled")
             assert row["error_bar"] < 1e-9
         assert rows["idle.npz"]["state"] == "failed" and "every number is that of initial" in rows["idle.npz"]["error"]
         assert found.counts["done"] == 2
