@@ -30,6 +30,8 @@ from identify.report.html import Cell, show
 
 SHARE = 0.6
 """Part of the remaining time."""
+PATIENCE = 2.0
+"""How much longer than the recovery that of a rounded network may take."""
 FORMATS = ("float32", "float16", "bfloat16")
 """In which the final network could have been sent."""
 SENDING = "in which number format the final network is sent"
@@ -164,7 +166,8 @@ def _tried(work: Work, sent: Network) -> float | None:
     assert work.found is not None
     found, again = work.found, replace(system_of(work), final=sent)
     try:
-        other = recover(again, samples=found.n_samples, seed=work.seed, budget=SHARE * work.left, progress=work.progress)
+        budget = min(SHARE * work.left, PATIENCE * work.seconds["recovery"])
+        other = recover(again, samples=found.n_samples, seed=work.seed, budget=budget, progress=work.progress)
     except (RecoveryError, TooLargeError) as error:
         interrupted = getattr(error, "evidence", {}).get("interrupted")
         work.note_interrupt(interrupted)
