@@ -22,7 +22,7 @@ SOFT, MOST = 15.0, 0.75
 """Half the width of the box, relative to the root mean square of a layer's pre-activations: the first times the root of the cost, at most
 the second (measured: 10 to 20, and 0.5 to 1, find about as many)."""
 NARROW = 1e-200
-"""Half the width of a box that is no box."""
+"""Half the width of a box so narrow that it changes nothing."""
 
 
 @dataclass(frozen=True, eq=False)
