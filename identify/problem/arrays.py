@@ -69,7 +69,7 @@ def dimensions(value: Any) -> int:
 def input_limits(low: ArrayLike, high: ArrayLike, inputs: int) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     """The limits of each input, from one number or (d,) for each end.
 
-    Raises :class:`InputError` if they do not enclose intervals, or if squares of their sizes and distances are no ordinary doubles.
+    Raises :class:`InputError` if they do not enclose intervals, or if squares of their sizes and distances are not ordinary doubles.
     """
     ends = []
     for name, value in (("low", low), ("high", high)):
