@@ -74,7 +74,7 @@ class Cell:
 
     @property
     def clock(self) -> Callable[[], float]:
-        """Processor time of one thread, or wall-clock time: that of an accelerator is no processor time."""
+        """Processor time of one thread, or wall-clock time for an accelerator, whose work costs no time of a processor."""
         return time.process_time if self.device is None else time.perf_counter
 
     @property

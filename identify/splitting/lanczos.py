@@ -29,7 +29,7 @@ def lowest(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k d"], Bool[np.ndarray, " k"]]:
     """Smallest Ritz value of each of k symmetric operators, its vector, and whether it has converged.
 
-    The value is NaN, which counts as converged, if a product is no vector of finite numbers. Every vector is made orthogonal to those
+    The value is NaN, which counts as converged, if a product has entries that are not finite. Every vector is made orthogonal to those
     before. Values are upper bounds of the smallest eigenvalues.
 
     Parameters
@@ -75,7 +75,7 @@ def lowest(
 def alone(product: Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, " d"]], d: int) -> tuple[float, Float[np.ndarray, " d"]]:
     """Smallest eigenpair of one operator by ARPACK, which restarts; if that does not converge, the matrix is formed.
 
-    The eigenvalue is NaN if a product is no vector of finite numbers.
+    The eigenvalue is NaN if a product has entries that are not finite.
     """
     first, known = start(d), True
 
