@@ -73,10 +73,10 @@ def judged(planted: Planted, found: Recovery) -> dict[str, Any]:
     right = taken & (errors <= np.maximum(BARS * bars, ROUNDING))
     numbers: dict[str, Any] = {"shown": len(X), "right": int(right.sum()), "errors": errors.tolist()}
     numbers["ratios"] = [float(e / b) for e, b in zip(errors[right], bars[right], strict=True) if 0 < b < np.inf]
-    if not found.uniqueness.is_supported:
-        return {"outcome": Outcome.DOUBT, **numbers}
-    if right.sum() == found.n_samples:
+    if found.uniqueness.is_supported and right.sum() == found.n_samples:
         return {"outcome": Outcome.RIGHT, **numbers}
+    if not found.uniqueness.is_supported or found.uniqueness.is_lower_bound:  # of full rank no number is to spare that would show noise
+        return {"outcome": Outcome.DOUBT, **numbers}
     fewer = found.n_samples < len(X) and found.residual <= max(SLACK * planted.own, ROUNDING)
     fewer &= planted.samples != len(X)  # nobody gave the number
     return {"outcome": Outcome.FEWER if fewer else Outcome.WRONG, **numbers}

@@ -64,7 +64,7 @@ def whose_data(work: Work) -> tuple[np.ndarray, np.ndarray] | None:
     """The data of the defences: the given ones, or the recovered ones if they solve the equations."""
     if work.data is not None or work.found is None or not work.found.residual <= TOLERANCE:
         return work.data
-    disproved = any(report.verdict is Verdict.NOT_UNIQUE for report in work.reports.values())
+    disproved = any(report.verdict is Verdict.NOT_UNIQUE and not report.leaves_samples for report in work.reports.values())
     return None if disproved or work.subject.X is not None else (work.found.X, work.found.c)
 
 

@@ -98,7 +98,8 @@ def symmetries(found: Recovery) -> str:
 
 def _standing(work: Work) -> str:
     """The meaning of the verdict for a recovered data set."""
-    verdict = work.reports["verdict"].verdict if "verdict" in work.reports else Verdict.UNDECIDED
+    report = work.reports.get("verdict")
+    verdict = Verdict.UNDECIDED if report is None or report.leaves_samples else report.verdict
     self_trained = work.regime in SELF_TRAINED
     if verdict is Verdict.UNIQUE:
         whom = "this target has no other data" if self_trained else "almost no data of this size have a second solution"

@@ -35,7 +35,7 @@ THREATS = {
 
 def _verdict(report: Report, once: Once) -> str:
     """The verdict, with its meaning when that is new."""
-    return ": ".join(filter(None, (report.verdict.value, once.fresh(report.verdict.meaning))))
+    return ": ".join(filter(None, (report.verdict.value, once.fresh(report.meaning))))
 
 
 class Standing(StrEnum):
@@ -124,7 +124,7 @@ class Audit:
     def standing(self) -> Standing:
         """Whether the data are determined, as far as this audit knows. Findings about the recovered data go before general statements."""
         report, known = self.report, None if self.recovery is None else self.recovery.uniqueness
-        verdict = None if report is None else report.verdict
+        verdict = None if report is None or report.leaves_samples else report.verdict
         if known is not None and known.is_proved:
             return Standing.PROVED_UNIQUE
         if verdict is Verdict.NOT_UNIQUE or (known is not None and known.status is UniquenessStatus.NOT_UNIQUE):
@@ -167,8 +167,7 @@ class Audit:
     def sentences(self) -> tuple[str, ...]:
         """The sentences of the headline."""
         return tuple(
-            part if isinstance(part, str) else f"{part.verdict} for {part.scope}. {as_sentence(part.verdict.meaning)}."
-            for part in self.answer
+            part if isinstance(part, str) else f"{part.verdict} for {part.scope}. {as_sentence(part.meaning)}." for part in self.answer
         )
 
     @property
@@ -282,7 +281,7 @@ class Audit:
 
     def _repr_html_(self) -> str:
         report = self.report
-        once = Once(() if report is None else (report.verdict.meaning, report.precision or ""))  # the fragment says these
+        once = Once(() if report is None else (report.meaning, report.precision or ""))  # the fragment says these
         said = " ".join(once.new(part for part in self.answer if isinstance(part, str)))
         once.new(self.answered)
         rows = ""

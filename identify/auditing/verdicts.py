@@ -193,7 +193,7 @@ def judged(work: Work, name: str, question: str, report: Report, about: tuple[st
         Finding(
             name,
             question,
-            f"{report.verdict}: {report.verdict.meaning}",
+            f"{report.verdict}: {report.meaning}",
             f"{report.scope}, up to {'; '.join(report.ambiguity)}",
             Basis.OPEN if report.verdict is Verdict.UNDECIDED else Basis.PROOF,
             (*about, *precision, *report.reasons),

@@ -44,6 +44,13 @@ class Setting:
         return self.scope.data == "this target"
 
     @property
+    def open_multipliers(self) -> int:
+        """How many dimensions of multipliers the first layer leaves open if it alone was observed: it sees their images behind A."""
+        own = self.instance
+        seen = min(own.width, own.n_outputs) if own.A is None else int(np.linalg.matrix_rank(own.A))
+        return 0 if own.observed.a else own.n_samples * (own.n_outputs - seen)
+
+    @property
     def is_lifted(self) -> bool:
         """Whether the visible moments are one tensor in the lifted inputs (x, 1)."""
         return is_lifted(self.instance.degrees)

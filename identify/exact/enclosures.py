@@ -41,11 +41,11 @@ class Enclosure(NamedTuple):
         return cls(values, np.zeros_like(values))
 
     def dot(self, matrix: Float[np.ndarray, "k columns"]) -> Enclosure:
-        """The product with a matrix of floats on the right. Cost: three products of floats."""
+        """The product with a matrix of floats on the right. Cost: two products of floats."""
         size, steps = np.abs(matrix), matrix.shape[0] + 2
         error = steps * UNIT / (1 - steps * UNIT)
         with np.errstate(over="ignore", invalid="ignore"):
-            return enclosed(self.mid @ matrix, SAFETY * (error * (np.abs(self.mid) @ size) + self.rad @ size) + TINY * steps)
+            return enclosed(self.mid @ matrix, SAFETY * ((error * np.abs(self.mid) + self.rad) @ size) + TINY * steps)
 
     def rows_dot(self, matrix: Float[np.ndarray, "rows k"]) -> Enclosure:
         """The inner product of each row with the same row of a matrix of floats."""

@@ -7,11 +7,12 @@ format alone is left, and someone who knows better says so (``tolerance`` of a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from identify.base.norms import relative_size
 from identify.problem.rank import Spectrum
@@ -30,7 +31,12 @@ AT_ONCE = 2**16
 LEAST_BITS = 8
 """Fewest bits of a mantissa that is taken for a number format: those of bfloat16."""
 FULL_MANTISSAS = 0.35
-"""Share of the numbers that must use the last bit of a format: of rounded numbers a half does, of small integers hardly any."""
+"""Share of the numbers that use the last bit of a format for sure: of rounded numbers a half does, of small integers hardly any."""
+LIKELIER = 6
+"""Bits by which few numbers must be likelier to be rounded relative to their sizes than to have so many digits behind the point."""
+SCALED_BITS = 26
+"""Bits of the longest mantissa that is looked for in numbers relative to the largest one."""
+DOUBLE = 2.0**-53
 
 
 class Source(StrEnum):
@@ -96,22 +102,59 @@ def roundoff(system: KKTSystem) -> float:
 def format_of(*parts: Float[np.ndarray, "..."]) -> float:
     """Unit roundoff of the shortest mantissa that holds all of these numbers and is used by them; 1.1e-16 if there is none below a double.
 
-    Float32 (24 bits), float16 (11), bfloat16 (8), and any other number of bits from 8 on: of rounded numbers half use the last bit whatever
-    their exponent, of integers few of the smaller ones do.
+    Float32 (24 bits), float16 (11), bfloat16 (8), and any other number of bits from 8 on, of the numbers as they are or of each part
+    relative to its largest number, as short formats are often sent. Of rounded numbers half use the last bit whatever their exponent; small
+    integers, and what has so many digits behind the point, have their last bit at one place, so that smaller ones use fewer bits.
     """
-    lowest = [np.zeros(0, np.int64)]
+    unit = _unit_of(parts)
+    if unit == DOUBLE and any(part.size > 1 for part in parts):
+        relative = [_relative_to_largest(part) for part in parts]
+        if all(part is not None for part in relative):
+            return _unit_of([part for part in relative if part is not None])
+    return unit
+
+
+def _unit_of(parts: Sequence[Float[np.ndarray, "..."]]) -> float:
+    lowest, tops = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for part in parts:
         flat = part.reshape(-1)
         for start in range(0, len(flat), AT_ONCE):
             numbers = flat[start : start + AT_ONCE]
-            mantissas = np.abs(np.frexp(numbers[numbers != 0])[0] * 2.0**53).astype(np.int64)
+            fractions, exponents = np.frexp(numbers[numbers != 0])
+            mantissas = np.abs(fractions * 2.0**53).astype(np.int64)
             lowest.append(mantissas & -mantissas)
+            tops.append(exponents.astype(np.int64))
             if (lowest[-1] == 1).any():  # one number needs all bits of a double, whatever the others need
-                return 2.0**-53
+                return DOUBLE
     bits_last = np.concatenate(lowest)
     if not len(bits_last):
-        return 2.0**-53
+        return DOUBLE
     last = int(bits_last.min())
     bits = 54 - last.bit_length()
+    if bits < LEAST_BITS:
+        return DOUBLE
     used = float(np.mean(bits_last == last))
-    return 2.0**-bits if bits >= LEAST_BITS and used >= FULL_MANTISSAS else 2.0**-53
+    return 2.0**-bits if used >= FULL_MANTISSAS or _is_floating(np.concatenate(tops), bits_last) else DOUBLE
+
+
+def _is_floating(tops: Int[np.ndarray, " k"], lowest: Int[np.ndarray, " k"]) -> bool:
+    """Whether few numbers are likelier rounded relative to their sizes than at one place: each unused bit halves the likelihood."""
+    unused = np.log2(lowest.astype(float)).astype(np.int64)
+    places = tops + unused
+    return bool(np.sum(places - places.min()) >= np.sum(unused - unused.min()) + LIKELIER)
+
+
+def _relative_to_largest(part: Float[np.ndarray, "..."]) -> Float[np.ndarray, " k"] | None:
+    """The numbers over the largest, if short mantissas hold them up to the rounding of the product and the quotient; else None."""
+    flat = part.reshape(-1)
+    largest = float(np.abs(flat).max(initial=0.0))
+    if not 0 < largest < np.inf:
+        return np.zeros(0) if largest == 0 else None
+    found = []
+    for start in range(0, len(flat), AT_ONCE):
+        fractions, exponents = np.frexp(flat[start : start + AT_ONCE] / largest)
+        short = np.round(fractions * 2.0**SCALED_BITS) / 2.0**SCALED_BITS
+        if not (np.abs(fractions - short) <= 2.0**-51).all():
+            return None
+        found.append(np.ldexp(short, exponents))
+    return np.concatenate(found)

@@ -151,6 +151,15 @@ class Condition:
         }
 
 
+MULTIPLIERS_ALONE = (
+    "the data with their multipliers are not determined, because the observed layers leave multipliers open: other ones give exactly "
+    "the same target; whether the samples are determined is not said"
+)
+MULTIPLIERS_IN_PRACTICE = "this does not mean that the samples are safe: only their multipliers are known to be open"
+SAME = 1e-9
+"""Of the largest entry: a difference of samples up to which two data sets have the same ones."""
+
+
 @dataclass(frozen=True, eq=False)
 class Witness:
     """Why data are not determined: other data with the same target.
@@ -181,8 +190,22 @@ class Witness:
     example: tuple[np.ndarray, np.ndarray] | None = None
     residual: float | None = None
 
+    @property
+    def may_leave_samples(self) -> bool:
+        """Whether other members of the family may have the same samples, beside other multipliers, as far as the witness says."""
+        return self.kind in ("fibre", "multipliers", "lines") and self.moves_samples is not True
+
+    @property
+    def moves_samples(self) -> bool | None:
+        """Whether a sample of the example differs from the original, to nine digits, and not its multipliers alone; None without one."""
+        if self.original is None or self.example is None:
+            return None
+        before, after = self.original[0], self.example[0]
+        return before.shape != after.shape or bool(np.abs(after - before).max(initial=0.0) > SAME * np.abs(before).max(initial=0.0))
+
     def to_dict(self) -> dict[str, Any]:
         data = {"kind": self.kind, "dimension": self.dimension, "description": self.description, "residual": self.residual}
+        data["moves_samples"] = self.moves_samples
         for name, pair in (("original", self.original), ("example", self.example)):
             data[name] = None if pair is None else {"X": pair[0].tolist(), "c": pair[1].tolist()}
         return jsonable(data)
@@ -217,6 +240,31 @@ class Report:
         raise UnknownNameError("condition", name, (c.name for c in every))
 
     @property
+    def leaves_samples(self) -> bool:
+        """NOT_UNIQUE because of multipliers that the observed layers leave open, as far as is known: the samples may be determined."""
+        room = 0 if self.question is None else getattr(self.question, "open_multipliers", 0)
+        if self.verdict is not Verdict.NOT_UNIQUE or not room:
+            return False
+        if self.witness is not None:
+            return self.witness.may_leave_samples or (self.witness.kind == "fibre" and self.witness.dimension <= room)
+        return all(each.evidence.get("excess", 0) <= room for each in self.conditions if each.name == "count")
+
+    @property
+    def meaning(self) -> str:
+        """What the verdict says, in a sentence without its full stop."""
+        return MULTIPLIERS_ALONE if self.leaves_samples else self.verdict.meaning
+
+    @property
+    def beside_ambiguity(self) -> str:
+        """The end of :attr:`meaning` above a list of the changes of the data that no equation sees."""
+        return "" if self.leaves_samples else self.verdict.beside_ambiguity
+
+    @property
+    def in_practice(self) -> str:
+        """The consequence for someone who holds the update or the weights, in one sentence without mathematics."""
+        return MULTIPLIERS_IN_PRACTICE if self.leaves_samples else self.verdict.in_practice
+
+    @property
     def precision(self) -> str | None:
         """To how many digits the data are identifiable; None unless the verdict says that they are and their conditioning is known.
 
@@ -246,7 +294,7 @@ class Report:
         """The report as JSON values."""
         return {
             "verdict": self.verdict.value,
-            "meaning": self.verdict.meaning,
+            "meaning": self.meaning,
             "precision": self.precision,
             "scope": {"network": self.scope.network, "data": self.scope.data},
             "reasons": list(self.reasons),

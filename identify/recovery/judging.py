@@ -69,7 +69,7 @@ def judged_batch(system: KKTSystem, recovery: Recovery, left: float | None) -> U
         known = replace(known, residual=recovery.residual)
     report, undecided = _report(system, recovery, seconds - (time.monotonic() - began), known)
     numbers = {"samples": recovery.n_samples, "residual": recovery.residual}
-    if report is not None and report.verdict is Verdict.NOT_UNIQUE:
+    if report is not None and report.verdict is Verdict.NOT_UNIQUE and not report.leaves_samples:
         return Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS, report.scope, report.witness, numbers)
     if report is None or report.verdict is not Verdict.UNIQUE:
         is_supported = _has_equations_to_spare(system, recovery.n_samples)

@@ -9,11 +9,13 @@ half the size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from identify.problem.partial import has_unknown
 from identify.problem.precision import SLACK, Precision
 from identify.problem.signals import backward, forward
 from identify.problem.system import KKTSystem
@@ -74,22 +76,35 @@ def _are_same(
     Up to rounding, or to so many standard deviations of the noise as one direction has: noise fills all others as well.
     """
 
-    def is_hidden(away: Float[np.ndarray, " n"], part: np.ndarray) -> Bool[np.ndarray, " n"]:
-        return away <= max(rounding, BARS * noise / part.size**0.5) * np.linalg.norm(np.nan_to_num(part))
-
     n = len(before[0][0])
     top = max(k for k, update in enumerate(system.updates) if update.W is not None or update.bias is not None)
     ratio = _sizes(*after[top]) / _sizes(*before[top]) if system.updates[top].W is not None else np.ones(n)
     same = np.isfinite(ratio)
-    for update, (h, u), (further, signal) in zip(system.updates, before, after, strict=True):
-        signal = signal / ratio[:, None]
-        if update.W is not None:
-            along = (further * h).sum(axis=1, keepdims=True) / np.maximum((h**2).sum(axis=1, keepdims=True), TINY)
-            away = _sizes(further - along * h, signal) + _sizes(h, along * signal - u)
-            same &= is_hidden(away, update.W)
-        if update.bias is not None:
-            same &= is_hidden(np.linalg.norm(signal - u, axis=1), update.bias)
+
+    def is_hidden(away: Float[np.ndarray, " n"], part: np.ndarray) -> Bool[np.ndarray, " n"]:
+        return away <= max(rounding, BARS * noise / part.size**0.5) * _size_of_known(part)
+
+    def differences() -> Iterator[tuple[Float[np.ndarray, " n"], np.ndarray]]:
+        """What changes in each part of the target, and the part; the smaller parts first, as one of them is enough."""
+        signals = [signal / ratio[:, None] for _, signal in after]
+        for update, (_, u), signal in zip(system.updates, before, signals, strict=True):
+            if update.bias is not None:
+                yield np.linalg.norm(signal - u, axis=1), update.bias
+        for update, (h, u), (further, _), signal in reversed(list(zip(system.updates, before, after, signals, strict=True))):
+            if update.W is not None:
+                along = (further * h).sum(axis=1, keepdims=True) / np.maximum((h**2).sum(axis=1, keepdims=True), TINY)
+                yield _sizes(further - along * h, signal) + _sizes(h, along * signal - u), update.W
+
+    for away, part in differences():
+        if not same.any():
+            break
+        same &= is_hidden(away, part)
     return same, ratio
+
+
+def _size_of_known(part: Float[np.ndarray, "..."]) -> float:
+    """The norm of the entries that were observed."""
+    return float(np.linalg.norm(np.nan_to_num(part) if has_unknown(part) else part))
 
 
 def _passes(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

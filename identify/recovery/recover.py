@@ -19,6 +19,7 @@ from identify.base.options import METHODS, choice, positive, valid_seed, whole
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
 from identify.problem.heads import HeadSystem
+from identify.problem.open_multipliers import undetermined_multipliers
 from identify.problem.refusals import require_polynomial
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
@@ -130,7 +131,7 @@ def recover(
             known = X, scaled(c, k)
         batch = by_separation(usual, samples, method, starts, seed, budget, tolerance, checkpoint, known, progress)
         if isinstance(usual, KKTSystem):
-            batch = without_open_scales(usual, batch)
+            batch = without_open_multipliers(usual, without_open_scales(usual, batch))
         batch = replace(batch, c=scaled(batch.c, -k)) if k else batch
         if not judge or isinstance(system, ALONE):
             return doubted(batch, is_counted=samples is not None)
@@ -161,6 +162,14 @@ def recover(
         progress("judging the data exactly")
         judgement = judged(system, recovery, work.precision, seconds_left())
         return doubted(replace(recovery, uniqueness=judgement), is_counted=samples is not None)
+
+
+def without_open_multipliers(system: KKTSystem, recovery: Recovery) -> Recovery:
+    """The same recovery with NaN for the multipliers that the observed layers leave open."""
+    if not np.isfinite(recovery.X).all():
+        return recovery
+    is_open = undetermined_multipliers(system, recovery.X).reshape(recovery.c.shape)
+    return replace(recovery, c=np.where(is_open, np.nan, recovery.c)) if is_open.any() else recovery
 
 
 def _in_usual_units(system: Any) -> tuple[Any, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from identify.problem.uniqueness import UniquenessStatus
 from identify.problem.verdict import Report, Verdict
+from identify.report.text import same_samples
 
 if TYPE_CHECKING:
     from identify.recovery.solution import Recovery
@@ -40,13 +41,14 @@ PYTHON_RECOVERED = "found.X and found.c are the data; found.evidence has the num
 def of_report(report: Report, advice: str) -> str:
     """The short form of a report."""
     head = f"{report.verdict} — for {report.scope}"
-    meaning = report.verdict.meaning + (report.verdict.beside_ambiguity if report.ambiguity else "")
+    meaning = report.meaning + (report.beside_ambiguity if report.ambiguity else "")
     parts = [("Why", list(report.reasons))]
     if report.witness is not None and report.witness.residual is not None:
-        parts[0][1].append(f"checked on one of them: the target changes by {report.witness.residual:.1e} relative, which is rounding")
+        changed = f"checked on one of them: the target changes by {report.witness.residual:.1e} relative, which is rounding"
+        parts[0][1].append(changed + same_samples(report.witness))
     parts += [("Up to", ["; ".join(report.ambiguity)])] if report.ambiguity else []
     parts += [("Precision", [report.precision])] if report.precision is not None else []
-    parts += [("In practice", [report.verdict.in_practice]), ("Next", [advice])]
+    parts += [("In practice", [report.in_practice]), ("Next", [advice])]
     return page(head, f"{meaning}.", parts)
 
 

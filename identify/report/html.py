@@ -26,7 +26,7 @@ from identify.base.files import replacing
 from identify.problem.uniqueness import Uniqueness, UniquenessStatus
 from identify.problem.verdict import Condition, Report, Verdict, Witness, jsonable
 from identify.report.once import views_of, whole
-from identify.report.text import summary
+from identify.report.text import same_samples, summary
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -349,7 +349,7 @@ def _bars(condition: Condition) -> list[tuple[Cell, ...]]:
 def _template() -> Template:
     jinja2 = needed("jinja2", "writing an HTML page")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(show=show, sentence=as_sentence, paragraphs=_paragraphs, summary=summary)
+    environment.filters.update(show=show, sentence=as_sentence, paragraphs=_paragraphs, summary=summary, same_samples=same_samples)
     environment.globals.update(
         symbol=SYMBOL, known=KNOWN, result=condition_mark, grade=grade_mark, samples=samples, bars=_bars, layout=layout
     )

@@ -106,12 +106,12 @@ CAPTION = "Two data sets with the same target"
 
 def whole(report: Report) -> View:
     """All of a report."""
-    beside = report.verdict.beside_ambiguity if report.ambiguity else ""
+    beside = report.beside_ambiguity if report.ambiguity else ""
     return View(
         verdict=report.verdict,
         scope=report.scope,
-        meaning=report.verdict.meaning + beside,
-        in_practice=f"In practice: {report.verdict.in_practice}",
+        meaning=report.meaning + beside,
+        in_practice=f"In practice: {report.in_practice}",
         precision=report.precision or "",
         reasons=report.reasons,
         ambiguity=report.ambiguity,
@@ -141,7 +141,7 @@ class _Views:
     def of(self, report: Report) -> View:
         """What is new of a report."""
         once, everything = self.once, whole(report)
-        meaning = "" if once.has(report.verdict.meaning) else everything.meaning
+        meaning = "" if once.has(report.meaning) else everything.meaning
         once.new((everything.meaning,))
         in_practice = "" if self.answered else once.fresh(everything.in_practice)
         precision = once.fresh(everything.precision)

@@ -34,6 +34,7 @@ from identify.report.html import (
     show,
 )
 from identify.report.once import View, views_of
+from identify.report.text import same_samples
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -146,7 +147,8 @@ def _reasoning(paper: _Paper, report: View) -> None:
         paper.strong("Witness")
         paper.paragraph(f"A {report.witness.kind} of dimension {report.witness.dimension}: {report.witness.description}")
         if report.witness.residual is not None:
-            paper.paragraph(f"The other data set changes the target by {show(report.witness.residual)} relative (rounding).")
+            changed = f"The other data set changes the target by {show(report.witness.residual)} relative (rounding)"
+            paper.paragraph(f"{changed}{same_samples(report.witness)}.")
         if table := samples(report.witness):
             paper.table(table)
     _conditions(paper, "Structure and conditioning", report.diagnostics, grade_mark)

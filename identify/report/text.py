@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from identify.problem.verdict import Condition, Report
+from identify.problem.verdict import Condition, Report, Witness
 
 _GRADE = {True: "good", False: "limited", None: "open"}
 _LIST_LIMIT = 12
@@ -14,7 +14,7 @@ _LIST_LIMIT = 12
 def explain(report: Report, width: int = 100) -> str:
     """Verdict, scope, reasons, ambiguity, conditions with evidence, witness, notes; lines of at most ``width`` characters."""
     out = [f"{report.verdict} — for {report.scope}"]
-    out += _wrap(report.verdict.meaning + report.verdict.beside_ambiguity + ".", width, "  ")
+    out += _wrap(report.meaning + report.beside_ambiguity + ".", width, "  ")
     if report.precision is not None:
         out += _wrap(report.precision + ".", width, "  ")
     out += ["", "Why"] + [line for reason in report.reasons for line in _wrap(reason, width, "  - ")]
@@ -26,13 +26,18 @@ def explain(report: Report, width: int = 100) -> str:
         w = report.witness
         out += ["", "Witness", *_wrap(f"{w.kind}, dimension {w.dimension}: {w.description}", width, "  ")]
         if w.residual is not None:
-            out.append(f"  the other data set changes the target by {w.residual:.1e} relative (rounding)")
+            out += _wrap(f"the other data set changes the target by {w.residual:.1e} relative (rounding){same_samples(w)}", width, "  ")
     if report.diagnostics:
         out += ["", "Structure and conditioning (no verdict rests on it)"]
         out += [line for c in report.diagnostics for line in _condition(c, _GRADE[c.holds], width)]
     if report.notes:
         out += ["", "Notes"] + [line for note in report.notes for line in _wrap(note, width, "  - ")]
     return "\n".join(out)
+
+
+def same_samples(witness: Witness) -> str:
+    """To go on with after the residual, if the two data sets have the same samples: inputs are determined then, as far as these show."""
+    return "; its samples are the same, and only their multipliers differ" if witness.moves_samples is False else ""
 
 
 def summary(evidence: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,32 @@ class TestFormats:
         assert format_of(to_bits(rng.standard_normal(9), 24), to_bits(rng.standard_normal((200, 400)), 24)) == 2.0**-24
         assert format_of(to_bits(rng.standard_normal((200, 400)), 24), rng.standard_normal(9)) == 2.0**-53
 
+    @pytest.mark.parametrize("bits", [11, 24])
+    def test_of_few_numbers(self, bits):
+        """Of ten numbers two may use the last bit, or eight: bars of a batch of one would be those of doubles."""
+        rng = np.random.default_rng(2)
+        seen = [format_of(to_bits(rng.standard_normal(10), bits)) for _ in range(100)]
+        assert sum(unit == 2.0**-bits for unit in seen) > 90
+
+    @pytest.mark.parametrize("most", [300, 10_000])
+    def test_few_integers(self, most):
+        rng = np.random.default_rng(3)
+        assert sum(format_of(rng.integers(-most, most, 20) / 8.0) < 2.0**-52.5 for _ in range(100)) > 75
+
+    @pytest.mark.parametrize("size", [8, 40])
+    def test_relative_to_the_largest_number_of_each_part(self, size):
+        rng = np.random.default_rng(4)
+
+        def sent(values, bits):
+            largest = np.abs(values).max()
+            return to_bits(values / largest, bits) * largest
+
+        parts = [[sent(rng.standard_normal(shape), 11) for shape in ((size, 3), (size,))] for _ in range(20)]
+        assert all(format_of(*each) == 2.0**-11 for each in parts)
+        assert all(format_of(each[0], rng.standard_normal(size)) == 2.0**-53 for each in parts)
+        levels = [np.round(127 * rng.uniform(-1, 1, (size, 3))) / 127 * 0.3 for _ in range(20)]
+        assert all(format_of(each) == 2.0**-53 for each in levels)
+
 
 @pytest.mark.parametrize("k", [-590, 490])
 def test_lazy_targets_of_any_size_carry_the_rounding_of_the_parameters(k):

@@ -27,6 +27,7 @@ from identify.planting.configuration import Configuration
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.network import Network
+from identify.problem.open_multipliers import kernels, open_by_sizes
 from identify.problem.partial import Sent
 from identify.problem.signals import Forward
 from identify.problem.system import SELF_TRAINED, KKTSystem
@@ -206,6 +207,13 @@ class NetworkQuestion:
     def unknowns(self) -> int:
         """Number of scalar unknowns (x_i, γ_i)."""
         return self.samples * (self.inputs + self.outputs)
+
+    @cached_property
+    def open_multipliers(self) -> int:
+        """How many dimensions of multipliers no observed layer shows, whatever the samples: at given data in floating point."""
+        if self.system is not None and self.data is not None:
+            return sum(map(len, kernels(self.system, self.data[0])))
+        return self.samples * open_by_sizes(self.sizes, max((k for k, seen in enumerate(self.observed, 1) if any(seen)), default=0))
 
     @cached_property
     def ambiguity(self) -> Ambiguity:

@@ -22,9 +22,6 @@ from identify.recovery.separation.dense import _refined_multipliers
 from identify.recovery.separation.precision import LARGEST
 from identify.recovery.solution import Failure, Obstacle, Recovery, ResidualError
 
-OPEN = 1e-9
-"""Relative size of singular values, and of entries of a kernel, that count as zero."""
-
 
 class WhyParts(StrEnum):
     """Why a way was chosen; the values are the sentences, with the numbers still open."""
@@ -103,37 +100,6 @@ def multipliers_from(
     return np.array(c).reshape(len(X), net.n_outputs)
 
 
-def undetermined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, "n C"]:
-    """Which multipliers of these samples the known signals leave open: those in the kernel of all of them together.
-
-    A layer narrower than the outputs, slopes of zero, or a row of the last update that was not sent leave some.
-    """
-    net = system.network
-    slopes = [sigma(z, order=1) for sigma, z in zip(net.activations, net.forward(X).before, strict=False)]
-    heard = {}
-    for k, update in system.layers.items():
-        known = np.zeros(net.sizes[k], bool)
-        for part in update:
-            if part is not None:
-                known |= ~np.isnan(part.reshape(net.sizes[k], -1)).all(axis=1)
-        heard[k] = known
-    if heard.get(net.depth, np.zeros(1, bool)).all():
-        return np.zeros((len(X), net.n_outputs), bool)
-    found = []
-    for i in range(len(X)):
-        through, rows = np.eye(net.n_outputs), []
-        for k in range(net.depth, 0, -1):
-            if k < net.depth:
-                through = slopes[k - 1][i][:, None] * (net.weights[k].T @ through)
-            if k in heard:
-                size = float(np.linalg.norm(through))
-                rows.append(through[heard[k]] / (size or 1.0))
-        _, values, kernel = np.linalg.svd(np.vstack(rows), full_matrices=True)
-        rank = int(np.sum(values > OPEN * max(float(values.max(initial=0.0)), np.finfo(float).tiny)))
-        found.append((np.abs(kernel[rank:]) > OPEN).any(axis=0))
-    return np.array(found).reshape(len(X), net.n_outputs)
-
-
 def completed(
     asked: Asked, X: Float[np.ndarray, "found d"], c: Float[np.ndarray, "found C"], bars: Float[np.ndarray, " found"], found: Recovery
 ) -> Recovery:
@@ -159,7 +125,6 @@ def completed(
         norms = np.linalg.norm(X, axis=1)
         X, c = ambiguity.canonical(X, c)
         bars = bars * np.linalg.norm(X, axis=1) / norms
-    c = np.where(undetermined_multipliers(system, X), np.nan, c)
     if system.network.n_outputs == 1:
         c = c[:, 0]
     bars = np.maximum(bars, np.linalg.norm(np.spacing(np.abs(X)), axis=1) / 2)

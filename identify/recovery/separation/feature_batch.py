@@ -105,7 +105,7 @@ def search_for(
 ) -> FeatureSearch:
     """The search of :func:`separated_features`, with nothing found yet: sizes are checked, the maps are compiled."""
     evidence = {} if evidence is None else evidence
-    unit = format_of(system.update.reshape(-1))
+    unit = format_of(system.W, *([] if system.bias is None else [system.bias]))
     progress("singular values of the update")
     factors = np.linalg.svd(system.update, full_matrices=False)
     ranks = [signal_rank(factors[1], unit, system.update.shape)]

@@ -281,7 +281,7 @@ def separated_head(
     Cost: of each step of each start O(C n^2); of all samples together O(C n^5).
     """
     evidence, clock = {} if evidence is None else evidence, Clock() if clock is None else clock
-    unit = format_of(system.update.reshape(-1))
+    unit = format_of(system.W, *([] if system.bias is None else [system.bias]))
     progress("singular values of the update")
     factors = np.linalg.svd(system.update, full_matrices=False)
     rank = signal_rank(factors[1], unit, system.update.shape)

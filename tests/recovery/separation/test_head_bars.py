@@ -73,3 +73,14 @@ def test_noise_that_is_relative_is_told_from_noise_that_is_alike():
         system, _, _ = planted(40, 40, 6, True, 0, change)
         spread = noise_of(system.update, Subspace.of(system.update, 6), 2.0**-53)
         assert bool(spread.max() > 3 * spread.min()) is is_relative
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16 in other units"])
+def test_one_sample_of_two_classes(name):
+    """The rows are opposite, so rounding leaves a target of rank one: only the format says how few digits there are."""
+    ratios = []
+    for seed in range(20):
+        system, H, c = planted(6, 2, 1, True, seed, FORMATS[name])
+        found = idf.recover(system, samples=1)
+        ratios += list(found.match(H, c).errors / found.relative_error_bars)
+    assert np.mean(np.array(ratios) < 12) > 0.8 and 0.1 < np.median(ratios) < 4

@@ -1,0 +1,73 @@
+"""Multipliers that the observed layers leave open: a verdict about them is none about the samples, and no answer says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import identify as idf
+from identify.auditing.result import Standing
+from identify.problem.open_multipliers import kernels, open_by_sizes
+from identify.problem.verdict import MULTIPLIERS_IN_PRACTICE, Verdict
+
+BOTTLENECK = idf.Configuration(inputs=6, samples=2, width=(40, 5), activation="relu", outputs=10, bias=True, layers=(1, 2))
+DEEPER = idf.Configuration(inputs=1, samples=1, width=(10, 2, 4), activation="z + z^2/2 + z^3", outputs=3, bias=True, layers=(2,))
+TWO_LAYERS = idf.Configuration(inputs=3, samples=1, width=4, activation="z + z^2/2 + z^3", outputs=6, bias=True, layers="first")
+EACH = pytest.mark.parametrize("config", [BOTTLENECK, DEEPER, TWO_LAYERS], ids=["relu", "polynomial, deep", "polynomial, two layers"])
+
+
+def test_sizes():
+    assert open_by_sizes((6, 40, 5, 10), 2) == open_by_sizes((6, 40, 5, 10), 1) == 5
+    assert open_by_sizes((6, 40, 5, 10), 3) == open_by_sizes((6, 40, 15, 10), 1) == 0
+
+
+@EACH
+def test_a_kernel_changes_nothing_that_is_observed(config):
+    system, truth = config.plant(1)
+    c = truth.c.reshape(len(truth.X), -1)
+    for i, kernel in enumerate(kernels(system, truth.X)):
+        assert len(kernel) >= open_by_sizes(system.network.sizes, max(system.layers)) > 0
+        other = c.copy()
+        other[i] += kernel[0]
+        assert system.residual(truth.X, other) < 1e-13 and np.abs(other - c).max() > 0.1
+
+
+@EACH
+def test_the_verdict_is_about_multipliers(config):
+    system, truth = config.plant(0)
+    report = idf.check(system, data=(truth.X, truth.c))
+    assert report.verdict is Verdict.NOT_UNIQUE and report.leaves_samples and report.witness.moves_samples is False
+    assert report.in_practice == MULTIPLIERS_IN_PRACTICE and "leave multipliers open" in report.to_dict()["meaning"]
+    for text in (report.explain(), report.brief(), report._repr_html_()):
+        assert "leave multipliers open" in " ".join(text.split()) and "nobody can tell" not in text
+    assert "only their multipliers differ" in " ".join(report.explain().split())
+
+
+@EACH
+def test_an_audit_does_not_call_the_data_safe(config):
+    system, _ = config.plant(0)
+    audit = idf.audit(system, samples=config.samples, budget=10)
+    assert audit.standing in (Standing.RECOVERED, Standing.NOT_DECIDED)
+    assert "nobody can tell" not in audit.brief() and "other data solve the equations" not in audit.explain()
+
+
+@pytest.mark.parametrize("config", [BOTTLENECK, DEEPER], ids=["relu", "polynomial, deep"])
+def test_samples_are_recovered_without_their_multipliers(config):
+    system, truth = config.plant(0)
+    found = idf.recover(system, samples=config.samples)
+    assert found.match(truth.X, truth.c).errors.max() < 1e-9
+    assert found.uniqueness.status.value == "EVIDENCE" and np.isnan(found.c).any(axis=1).all()
+    with pytest.raises(idf.InputError, match="do not determine the multipliers"):
+        _ = found.labels
+
+
+def test_samples_that_move_are_said_to():
+    """The negative control: the last layer was observed, and an image of a batch has another one."""
+    config = idf.Configuration(inputs=9, samples=2, width=(4, 8), activation="tanh", outputs=3, bias=True, layers=(2, 3))
+    system, truth = config.plant(1)
+    report = idf.check(system, data=(truth.X, truth.c))
+    assert report.verdict is Verdict.NOT_UNIQUE and report.witness.moves_samples and not report.leaves_samples
+    assert "nobody can tell" in report.brief() and "only their multipliers differ" not in str(report)
+    mixed = idf.Configuration(inputs=3, samples=2, width=8, activation="z + z^2/2 + z^3", outputs=12, bias=True, layers="first")
+    report = idf.check(mixed)  # eight numbers are any signals: two samples mix, beside open multipliers
+    assert report.verdict is Verdict.NOT_UNIQUE and not report.leaves_samples
