@@ -56,11 +56,7 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
         ambiguity = _ambiguity(about)
         generic = verdicts["samples"]
         usual = planted.labels["data"] == "normal" and planted.labels["multipliers"] == "normal"
-        if (
-            usual
-            and generic
-            and {generic, about.verdict} in ({Verdict.UNIQUE, Verdict.NOT_UNIQUE}, {Verdict.LOCALLY_UNIQUE, Verdict.NOT_UNIQUE})
-        ):
+        if usual and generic and _contradict(generic, about):
             found.append(f"generic data are {generic}, these are {about.verdict}")
         if about.verdict is Verdict.NOT_UNIQUE:
             moves = about.witness is None or about.witness.moves_samples is not False  # not their multipliers alone
@@ -75,6 +71,15 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
         if strong and (other := other_data(system, X, c, ambiguity, planted.index, SEARCH)):
             found.append(f"{about.verdict}, recovery {line.get('status')} {line.get('reason')}, but other data: {other}")
     return {"verdicts": verdicts, "contradictions": found}
+
+
+def _contradict(generic: Verdict, about: Report) -> bool:
+    """Whether a verdict about generic data excludes one about data that are generic; isolated data may have others far away."""
+    if Verdict.NOT_UNIQUE not in (generic, about.verdict):
+        return False
+    both = {generic, about.verdict}
+    isolated = about.witness is not None and about.witness.dimension == 0
+    return Verdict.UNIQUE in both or (Verdict.LOCALLY_UNIQUE in both and not isolated)
 
 
 def _is_saturated(planted: Planted) -> bool:
