@@ -63,12 +63,10 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
             if right and supported and line["recovered"] == len(X) and moves:
                 found.append(f"NOT_UNIQUE, but the recovery is {line['status']} {line['reason']}")
             found.extend(_witnessed(system, about, (X, c)))
-        if _is_saturated(planted):  # what doubles do not see a descent takes for a family
-            return {"verdicts": verdicts, "contradictions": found}
         if about.verdict in (Verdict.UNIQUE, Verdict.LOCALLY_UNIQUE) and (other := family(system, X, c, ambiguity)):
             found.append(f"{about.verdict}, but a family: {other}")
         strong = about.verdict is Verdict.UNIQUE or (right and supported and line["recovered"] == len(X))
-        if strong and (other := other_data(system, X, c, ambiguity, planted.index, SEARCH)):
+        if strong and not _is_saturated(planted) and (other := other_data(system, X, c, ambiguity, planted.index, SEARCH)):
             found.append(f"{about.verdict}, recovery {line.get('status')} {line.get('reason')}, but other data: {other}")
     return {"verdicts": verdicts, "contradictions": found}
 

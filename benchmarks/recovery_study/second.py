@@ -14,6 +14,7 @@ import scipy
 
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.system import KKTSystem
+from recovery_study.digits import is_deficient
 
 SOLVED, FAR, SEEN = 1e-13, 1e-4, 1e-7
 """Relative residual of data that solve, distance of other data, and the part of an update below which a sample is not seen."""
@@ -62,7 +63,7 @@ def other_data(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambig
 
 
 def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity) -> Other | None:
-    """Data of the same update a little way off, along a direction in which it does not change to first order."""
+    """Data of the same update a little way off, along a direction in which it does not change to first order, in many digits."""
     posed = _posed(system, X, c)
     if posed is None:
         return None
@@ -77,7 +78,7 @@ def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity
                 continue
             residual, distance = float(np.linalg.norm(misfit(v))), far(system, data(v), (X, c), ambiguity)
             if residual <= SOLVED and distance > FURTHER:
-                return Other(distance, residual, 0.0)
+                return Other(distance, residual, 0.0) if is_deficient(system, X, c) else None
     return None
 
 

@@ -33,8 +33,10 @@ from identify.exact.elimination import leading_columns
 from identify.exact.modular import certified_rank_seconds, random_prime
 from identify.planting.configuration import Configuration
 from identify.problem.ambiguity import Ambiguity
+from identify.problem.open_multipliers import with_seen_outputs
 from identify.problem.refusals import is_polynomial, refuse_recovery_only
 from identify.problem.system import SELF_TRAINED, KKTSystem
+from identify.problem.updates import layer_numbers
 from identify.problem.verdict import Arithmetic, Scope
 
 
@@ -180,6 +182,7 @@ def largest_identifiable(
         )
     check_limits(budget, memory)
     seed = valid_seed(seed)
+    problem = _with_seen_outputs(problem)
     left_out: dict[str, str] = {}
 
     def tell(name: str, seconds: float) -> None:
@@ -212,6 +215,15 @@ def largest_identifiable(
         left_out=left_out,
         versions=versions(),
     )
+
+
+def _with_seen_outputs(problem: Configuration | KKTSystem) -> Configuration | KKTSystem:
+    """The same question about the samples: multipliers that no observed layer shows do not count."""
+    if isinstance(problem, KKTSystem):
+        return with_seen_outputs(problem)
+    depth = problem.depth
+    seen = problem.outputs if depth in layer_numbers(problem.layers, depth) else min(problem.outputs, problem.widths[-1])
+    return replace(problem, outputs=seen)
 
 
 @dataclass(eq=False)

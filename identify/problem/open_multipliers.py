@@ -7,10 +7,13 @@ not sent leave some. Then data with their multipliers are not determined, althou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg import qr
 
+from identify.problem.network import Network
 from identify.problem.system import KKTSystem
 
 OPEN = 1e-9
@@ -46,6 +49,27 @@ def kernels(system: KKTSystem, X: Float[np.ndarray, "n d"]) -> list[Float[np.nda
 def undetermined_multipliers(system: KKTSystem, X: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, "n C"]:
     """Which multipliers of these samples are open: those that move along such a kernel."""
     return np.array([(np.abs(kernel) > OPEN).any(axis=0) for kernel in kernels(system, X)]).reshape(len(X), system.network.n_outputs)
+
+
+def with_seen_outputs(system: KKTSystem) -> KKTSystem:
+    """A system with the same samples: of an unobserved last layer with more outputs than neurons below, outputs that span the others.
+
+    The observed layers see multipliers as W_L^T γ alone, and as many independent rows of W_L as there are neurons give every such vector.
+    """
+    net = system.network
+    last, neurons = net.weights[-1], net.sizes[-2]
+    if any(part is not None for part in system.updates[-1]) or len(last) <= neurons:
+        return system
+    triangle, rows = qr(last.T, mode="r", pivoting=True)
+    sizes = np.abs(np.diag(triangle))
+    if not sizes[-1] > OPEN * sizes[0]:  # dependent neurons: fewer numbers are seen, and which, rounding would say
+        return system
+    rows = np.sort(rows[:neurons])
+    bias = net.biases[-1]
+    kept = Network(
+        [*net.weights[:-1], last[rows]], biases=[*net.biases[:-1], None if bias is None else bias[rows]], activation=net.activations
+    )
+    return replace(system, network=kept)
 
 
 def open_by_sizes(sizes: Sequence[int], top: int) -> int:

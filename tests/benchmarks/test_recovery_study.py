@@ -14,11 +14,13 @@ if not BENCHMARKS.exists():
 sys.path.append(str(BENCHMARKS))
 
 import claims  # noqa: E402
+from recovery_study import digits, small  # noqa: E402
 from recovery_study import judged as study  # noqa: E402
 from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
 from recovery_study.planted import SMALL, draw  # noqa: E402
 from recovery_study.targets import HONEST  # noqa: E402
 
+import identify as idf  # noqa: E402
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus  # noqa: E402
 from identify.recovery.recover import recover  # noqa: E402
 
@@ -100,3 +102,25 @@ def test_a_slice_of_small_shapes_has_no_contradiction(tmp_path, capsys):
     assert claims.main(["--small", "--instances", "4", "--seed", "2", "--seconds", "1", "--out", str(out)]) == 0
     lines = [json.loads(text) for text in out.read_text().splitlines()]
     assert len(lines) == 4 and all(line["question"].startswith("small") and not line["contradictions"] for line in lines)
+
+
+@pytest.mark.parametrize("activation", small.ACTIVATIONS)
+def test_many_digits_agree_with_doubles(activation):
+    rng = np.random.default_rng(0)
+    net = idf.Network([rng.standard_normal((5, 3)), rng.standard_normal((4, 5)), rng.standard_normal((2, 4))], activation=activation)
+    net = idf.Network(net.weights, biases=[rng.standard_normal(5), None, rng.standard_normal(2)], activation=activation)
+    system = idf.KKTSystem.gradient(net, layers={1: (np.ones((5, 3)), np.ones(5)), 3: np.ones((2, 4))})
+    X, c = rng.standard_normal((2, 3)), rng.standard_normal((2, 2))
+    found = digits._update(system, [*X.reshape(-1), *c.reshape(-1)], X.shape)
+    wanted = system.right_hand_side(X, c)
+    assert np.linalg.norm(np.array(found, float) - wanted) < 1e-14 * np.linalg.norm(wanted)
+
+
+def test_a_family_in_doubles_may_be_none_in_many_digits():
+    """Multipliers of a softmax of two classes, whose sum is an ulp or zero: isolated data in exact arithmetic, and a family."""
+    planted = draw(20261130, 584, SMALL)
+    system, X, c = planted.system, planted.X, planted.c
+    opposite = np.column_stack([c[:, 0], -c[:, 0]])
+    assert (c.sum(axis=1) != 0).any() and not digits.is_deficient(system, X, c) and digits.is_deficient(system, X, opposite)
+    assert idf.check(system, data=(X, c)).verdict.value == "UNIQUE"
+    assert idf.check(system, data=(X, opposite)).verdict.value != "UNIQUE"

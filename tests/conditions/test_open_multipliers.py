@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import identify as idf
 from identify.auditing.result import Standing
-from identify.problem.open_multipliers import kernels, open_by_sizes
+from identify.problem.open_multipliers import kernels, open_by_sizes, with_seen_outputs
 from identify.problem.verdict import MULTIPLIERS_IN_PRACTICE, Verdict
 
 BOTTLENECK = idf.Configuration(inputs=6, samples=2, width=(40, 5), activation="relu", outputs=10, bias=True, layers=(1, 2))
@@ -71,3 +73,23 @@ def test_samples_that_move_are_said_to():
     mixed = idf.Configuration(inputs=3, samples=2, width=8, activation="z + z^2/2 + z^3", outputs=12, bias=True, layers="first")
     report = idf.check(mixed)  # eight numbers are any signals: two samples mix, beside open multipliers
     assert report.verdict is Verdict.NOT_UNIQUE and not report.leaves_samples
+
+
+@pytest.mark.parametrize(("config", "locally", "excess"), [(TWO_LAYERS, 1, 2), (replace(BOTTLENECK, activation="gelu"), 44, 45)])
+def test_thresholds_are_those_of_the_samples(config, locally, excess):
+    """As many outputs as neurons below say the same; in all outputs the count would exclude samples that a recovery finds."""
+    found, named = idf.largest_identifiable(config), idf.largest_identifiable(config.plant(0)[0])
+    assert found.locally_unique == locally == named.locally_unique and found.not_identifiable == excess == named.not_identifiable
+    seen = idf.largest_identifiable(replace(config, outputs=config.widths[-1]))
+    assert (seen.locally_unique, seen.not_identifiable, seen.unique) == (locally, excess, found.unique)
+
+
+@pytest.mark.parametrize("config", [TWO_LAYERS, replace(BOTTLENECK, width=(40, 20, 5), activation="gelu")], ids=["two layers", "deep"])
+def test_a_system_with_seen_outputs_has_the_same_updates(config):
+    system, truth = config.plant(2)
+    seen, neurons = with_seen_outputs(system), config.widths[-1]
+    assert seen.network.n_outputs == neurons < config.outputs and not any(map(len, kernels(seen, truth.X)))
+    behind = np.linalg.solve(seen.network.weights[-1].T, system.network.weights[-1].T @ truth.c.T).T
+    assert seen.residual(truth.X, behind) < 1e-13
+    full = replace(config, layers=(1, 2) if len(config.widths) == 1 else (1, 4)).plant(2)[0]
+    assert with_seen_outputs(full) is full  # the last layer was observed: every multiplier counts

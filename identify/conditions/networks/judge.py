@@ -153,9 +153,12 @@ def judge_network(
 
 
 def count(question: NetworkQuestion) -> Condition:
-    """C6: a map into a space of dimension r has fibres of positive dimension where the data have more than r parameters."""
+    """C6: a map into a space of dimension r has fibres of positive dimension where the data have more than r parameters.
+
+    Multipliers that no observed layer shows do not count: beside them the samples may be determined.
+    """
     free = question.samples * question.ambiguity.has_free_scale
-    parameters, equations = question.unknowns - free, question.equations
+    parameters, equations = question.unknowns - free - question.open_multipliers, question.equations
     evidence = {"parameters": parameters, "equations": equations, "excess": max(parameters - equations, 0)}
     reference = "dimension of generic fibres (constant rank theorem)"
     if parameters <= equations:

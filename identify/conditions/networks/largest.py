@@ -50,7 +50,7 @@ class NetworkThresholds:
         """The largest n that counting allows."""
         one = self.at(1)
         free = one.ambiguity.has_free_scale
-        return one.equations // (one.inputs + one.outputs - free)
+        return one.equations // (one.inputs + one.outputs - one.open_multipliers - free)
 
     def excess(self) -> int | None:
         """The smallest n whose unknowns are more than the equations."""
