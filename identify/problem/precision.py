@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,8 +27,8 @@ ROUNDED = 10.0
 """Singular values of rounded numbers are at most so many units of rounding, relative to the largest."""
 DIGITS_KEPT = 2 / 3
 """Share of the digits of a number format that is left after cancellation, at least."""
-AT_ONCE = 2**16
-"""Numbers whose last bits are looked at together."""
+AT_FIRST, AT_ONCE = 2**10, 2**16
+"""Numbers whose last bits are looked at together, at first and later."""
 LEAST_BITS = 8
 """Fewest bits of a mantissa that is taken for a number format: those of bfloat16."""
 FULL_MANTISSAS = 0.35
@@ -107,19 +108,23 @@ def format_of(*parts: Float[np.ndarray, "..."]) -> float:
     integers, and what has so many digits behind the point, have their last bit at one place, so that smaller ones use fewer bits.
     """
     unit = _unit_of(parts)
-    if unit == DOUBLE and any(part.size > 1 for part in parts):
-        relative = [_relative_to_largest(part) for part in parts]
-        if all(part is not None for part in relative):
-            return _unit_of([part for part in relative if part is not None])
-    return unit
+    if unit != DOUBLE:
+        return unit
+    relative = []
+    for part in sorted(parts, key=np.size):  # few numbers are enough to say no
+        numbers = _relative_to_largest(part)
+        if numbers is None:
+            return DOUBLE
+        relative.append(numbers)
+    return _unit_of(relative)
 
 
 def _unit_of(parts: Sequence[Float[np.ndarray, "..."]]) -> float:
     lowest, tops = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for part in parts:
         flat = part.reshape(-1)
-        for start in range(0, len(flat), AT_ONCE):
-            numbers = flat[start : start + AT_ONCE]
+        for start, end in _chunks(len(flat)):
+            numbers = flat[start:end]
             fractions, exponents = np.frexp(numbers[numbers != 0])
             mantissas = np.abs(fractions * 2.0**53).astype(np.int64)
             lowest.append(mantissas & -mantissas)
@@ -137,6 +142,12 @@ def _unit_of(parts: Sequence[Float[np.ndarray, "..."]]) -> float:
     return 2.0**-bits if used >= FULL_MANTISSAS or _is_floating(np.concatenate(tops), bits_last) else DOUBLE
 
 
+def _chunks(size: int) -> list[tuple[int, int]]:
+    """A short first piece, in which most doubles show themselves, and long ones."""
+    starts = [0, *range(AT_FIRST, size, AT_ONCE)]
+    return list(pairwise([*starts, size]))
+
+
 def _is_floating(tops: Int[np.ndarray, " k"], lowest: Int[np.ndarray, " k"]) -> bool:
     """Whether few numbers are likelier rounded relative to their sizes than at one place: each unused bit halves the likelihood."""
     unused = np.log2(lowest.astype(float)).astype(np.int64)
@@ -151,8 +162,8 @@ def _relative_to_largest(part: Float[np.ndarray, "..."]) -> Float[np.ndarray, " 
     if not 0 < largest < np.inf:
         return np.zeros(0) if largest == 0 else None
     found = []
-    for start in range(0, len(flat), AT_ONCE):
-        fractions, exponents = np.frexp(flat[start : start + AT_ONCE] / largest)
+    for start, end in _chunks(len(flat)):
+        fractions, exponents = np.frexp(flat[start:end] / largest)
         short = np.round(fractions * 2.0**SCALED_BITS) / 2.0**SCALED_BITS
         if not (np.abs(fractions - short) <= 2.0**-51).all():
             return None

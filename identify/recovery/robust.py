@@ -21,7 +21,7 @@ from identify.base.norms import row_sizes
 from identify.conditions.judgement import ALMOST_EVERY, CELL_OFF_KINKS_SCOPE, CELL_SCOPE, SINGLE, scope_by
 from identify.conditions.networks.known import Known
 from identify.conditions.networks.question import NetworkQuestion, passes_seconds
-from identify.exact.enclosures import Enclosure, enclosed
+from identify.exact.enclosures import TINY, UNIT, Enclosure, enclosed
 from identify.exact.pieces import pieces_within
 from identify.exact.rings import Intervals, Passes, passes
 from identify.problem.activation import PiecewiseLinear
@@ -89,9 +89,11 @@ class _Near(Intervals):
     def dot(self, A: Enclosure, matrix: Float[np.ndarray, "k columns"]) -> Enclosure:
         if A is not self.X:
             return super().dot(A, matrix)
-        product = Enclosure.of(A.mid).dot(matrix)
+        steps = A.mid.shape[1] + 2
+        rounding = steps * UNIT / (1 - steps * UNIT)  # relative to the product of the sizes, and so to that of the norms (Cauchy, Schwarz)
         with np.errstate(over="ignore", invalid="ignore"):  # where nothing is known, the radius is infinite
-            return enclosed(product.mid, product.rad + MARGIN * self.room * row_sizes(matrix.T))
+            reach = rounding * MARGIN * row_sizes(A.mid)[:, None] + self.room
+            return enclosed(A.mid @ matrix, MARGIN * reach * row_sizes(matrix.T) + TINY * steps)
 
 
 @dataclass(frozen=True, eq=False)

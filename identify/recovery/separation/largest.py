@@ -27,6 +27,8 @@ class Largest:
     @classmethod
     def of(cls, update: Float[np.ndarray, "m D"]) -> Largest | None:
         """None for an update without zeros but those of dead neurons and silent inputs, or without a threshold."""
+        if np.count_nonzero(update) > (1 - FEWEST_ZEROS) * update.size:  # as most updates: nothing else is needed
+            return None
         seen = update != 0
         live = seen[seen.any(axis=1)][:, seen.any(axis=0)]
         if not live.size or np.mean(live) > 1 - FEWEST_ZEROS:
