@@ -251,7 +251,7 @@ class Report:
 
     @property
     def meaning(self) -> str:
-        """What the verdict says, in a sentence without its full stop."""
+        """The verdict in a sentence, without its full stop."""
         return MULTIPLIERS_ALONE if self.leaves_samples else self.verdict.meaning
 
     @property
