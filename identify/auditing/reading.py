@@ -35,6 +35,11 @@ STEPS = "steps"
 """The regime of several steps of training, which no theorem is about."""
 PUBLISHED = {"gradient": "gradient", "lazy": "initial"}
 """Regimes that follow from another argument."""
+OUTPUT_BIAS = (
+    "the bias of the output is left out: it gives one more equation, so that UNIQUE stands, but NOT_UNIQUE is about the other equations "
+    "only, and margins are those without it"
+)
+"""Assumption of an audit of a polynomial network of two layers."""
 ONE_STEP = "taken, because nothing was said of several steps (--steps)"
 """How the regime of two networks is known if nobody said it."""
 AUDITED = {
@@ -258,9 +263,10 @@ def _problem(model, activation, trust: bool) -> Problem | None:
 
 
 def _of_problem(named: str, problem: Problem) -> Subject:
-    system, net = problem.system, problem.system.network
+    system = _without_output_bias(problem.system)
+    net, notes = system.network, () if system is problem.system else (OUTPUT_BIAS,)
     found = net.parameters
-    subject = Subject(named, found, net.activation, regime=system.regime, decay=system.decay, system=system)
+    subject = Subject(named, found, net.activation, regime=system.regime, decay=system.decay, system=system, notes=notes)
     if not subject.is_provable:
         updates = {f"W{k}": update.W for k, update in system.layers.items()} | {f"b{k}": update.bias for k, update in system.layers.items()}
         moved = {name: np.reshape(part, found[name].shape) for name, part in updates.items() if part is not None}
@@ -269,6 +275,15 @@ def _of_problem(named: str, problem: Problem) -> Subject:
         elif system.regime == "lazy":
             subject = replace(subject, layers={name: part + moved.get(name, 0.0) for name, part in found.items()}, initial=found)
     return subject if problem.X is None else replace(subject, X=problem.X, c=problem.c)
+
+
+def _without_output_bias(system: KKTSystem) -> KKTSystem:
+    """The system without the update of the output bias, if the theorems on polynomial networks of two layers apply to the rest."""
+    net, (*lower, last) = system.network, system.updates
+    others = [part for update in lower for part in update] + [last.W]
+    if net.depth != 2 or net.activations[0].kind != "polynomial" or last.bias is None or all(part is None for part in others):
+        return system
+    return replace(system, updates=(*lower, last._replace(bias=None)))
 
 
 def _unused(rest: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from identify.auditing.findings import Basis, Finding
 from identify.base.errors import UnknownNameError
 from identify.base.options import natural
-from identify.problem.uniqueness import UniquenessStatus
+from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
 from identify.problem.verdict import Report, Verdict
 from identify.report.html import as_sentence, fragment
 from identify.report.once import Once
@@ -67,6 +67,19 @@ WHOSE_DATA = (
     "Audit only networks and data of your own, or with the consent of their owners: recovered data are as personal as the originals."
 )
 """What every form of an audit for people says at its end."""
+COUNT_OPEN = (UniquenessReason.LEFT_OUT, UniquenessReason.REST, UniquenessReason.NOISE)
+"""There may be more samples than were asked for or counted, of which a verdict says nothing."""
+DOUBTS = (
+    *COUNT_OPEN,
+    UniquenessReason.PARTIAL,
+    UniquenessReason.RESIDUAL,
+    UniquenessReason.CLOSE,
+    UniquenessReason.ONE_REGION,
+    UniquenessReason.OTHER_POINTS,
+    UniquenessReason.SEVERAL_SOLUTIONS,
+    UniquenessReason.FREE,
+)
+"""What was recovered may be other data than those of a verdict about generic data of this number."""
 VERSION = 1
 """Version of the layout of ``report.json``."""
 
@@ -118,6 +131,7 @@ class Audit:
         found = [report for name, report in reports if name.startswith("verdict")]
         decided = [report for report in found if report.verdict is not Verdict.UNDECIDED]
         recovered = [report for name, report in reports if name == "recovered" and report.verdict is not Verdict.UNDECIDED]
+        recovered = [] if self.is_lower_bound or self._doubt in COUNT_OPEN else recovered
         return next(reversed(decided or recovered or found), None)
 
     @property
@@ -125,6 +139,8 @@ class Audit:
         """Whether the data are determined, as far as this audit knows. Findings about the recovered data go before general statements."""
         report, known = self.report, None if self.recovery is None else self.recovery.uniqueness
         verdict = None if report is None or report.leaves_samples else report.verdict
+        if (self.is_lower_bound or self._doubt in COUNT_OPEN) and verdict is not Verdict.NOT_UNIQUE:
+            return Standing.NOT_DECIDED
         if known is not None and known.is_proved:
             return Standing.PROVED_UNIQUE
         if verdict is Verdict.NOT_UNIQUE or (known is not None and known.status is UniquenessStatus.NOT_UNIQUE):
@@ -132,6 +148,18 @@ class Audit:
         if verdict is Verdict.UNIQUE and not self.is_open_to_several_steps:
             return Standing.PROVED_UNIQUE
         return Standing.RECOVERED if known is not None and known.is_supported else Standing.NOT_DECIDED
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether there may be more samples than all of this is about: nobody gave their number, and the updates have full rank."""
+        counted = "samples" in self and self["samples"].values.get("is_full", False)
+        return bool(counted) or (self.recovery is not None and self.recovery.uniqueness.is_lower_bound)
+
+    @property
+    def _doubt(self) -> UniquenessReason | None:
+        """The reason for which recovered samples need not be the data whatever a verdict about their number says."""
+        known = None if self.recovery is None else self.recovery.uniqueness
+        return None if known is None or known.is_supported or known.reason not in DOUBTS else known.reason
 
     @property
     def is_open_to_several_steps(self) -> bool:
@@ -199,6 +227,10 @@ class Audit:
         """What a recovery says of the data, beside the verdict."""
         if self.is_open_to_several_steps and report is not None:
             return "; if there were several steps, the verdict is not about them: give their number (--steps)"
+        if self.is_lower_bound:
+            return "; their number was not given, and the update has full rank, so it may be that of more samples: give it (--samples)"
+        if self._doubt is not None and self.recovery is not None:
+            return f"; these need not be the data: {self.recovery.uniqueness.because}"
         if self.recovery is None:
             is_about_it = report is None or report.verdict is not Verdict.UNIQUE or self["recovery"].basis is Basis.NONE
             return "" if is_about_it else "; the verdict is about networks, activations and updates as stated, and these may be others"

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from identify.auditing.findings import Basis, Finding
+from identify.auditing.reading import OUTPUT_BIAS
 from identify.auditing.regime import best_multipliers, how_told, system_of, told, unknown_regime
 from identify.auditing.work import Work
 from identify.base.errors import InputError
@@ -22,10 +23,6 @@ from identify.problem.verdict import Arithmetic, Report, Verdict
 from identify.report.html import show
 from identify.report.plots import image_shape, witness_pictures
 
-OUTPUT_BIAS = (
-    "the bias of the output is left out: it gives one more equation, so that UNIQUE stands, but NOT_UNIQUE is about the other equations "
-    "only, and margins are those without it"
-)
 WHY_SHARED = (
     "at an exact stationary point all neurons solve the same equations, w = a·∇P(w) and a = P(w) for a polynomial P that the data define, "
     "so they share the directions that do"
@@ -143,7 +140,7 @@ def count_samples(work: Work) -> None:
             "this target, if its samples are linearly independent",
             Basis.FLOAT,
             ("every verdict below is for this number; give the true one if you know it",),
-            {"samples": work.samples, "gap": gap},
+            {"samples": work.samples, "gap": gap, "is_full": full},
         )
     )
 
