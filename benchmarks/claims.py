@@ -5,7 +5,9 @@ what they should be (another network, another activation, permuted neurons or la
 wrong number of samples), and recovers each; a tenth are layers behind known maps, softmax heads and several steps of training. It prints
 tables in markdown: outcomes by trouble, and errors over error bars by precision and by question. One JSON line is saved for each
 instance; a file that exists is continued. ``--index K`` examines one instance alone. ``--small`` draws networks of one to ten neurons in
-a layer only, asks ``check`` as well, and holds verdicts, recoveries and other data that descents find against each other.
+a layer only, asks ``check`` as well, and holds verdicts, recoveries and other data that descents find against each other. ``--audits``
+reads badges and headlines of audits in place of recoveries: wrong are data without a doubt in the headline that are not the planted ones,
+and the planted ones below ``NOT DETERMINED``, unless there are others.
 
 Exit status: 0, or 1 if data without a word of doubt are not the planted ones, an error is none of this package, answers contradict each
 other, or anything warns.
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from measuring import machine
+from recovery_study.audited import audited
 from recovery_study.checked import checked
 from recovery_study.judged import Outcome, examine
 from recovery_study.planted import QUESTIONS, SMALL, draw
@@ -68,12 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="budget of each recovery")
     parser.add_argument("--out", type=Path, help="file of results, one JSON line each; continued if it exists")
     parser.add_argument("--small", action="store_true", help="small shapes only, about which check is asked too")
+    parser.add_argument("--audits", action="store_true", help="badges and headlines of audits, in place of recoveries")
     parser.add_argument("--index", type=int, help="this instance alone; prints its line")
     options = parser.parse_args(arguments)
     questions = SMALL if options.small else QUESTIONS | SMALL
+    if options.audits:
+        questions = {name: share for name, share in questions.items() if name.endswith("layers")}  # what an audit takes
 
     def line_of(index: int) -> Line:
         planted = draw(options.seed, index, questions)
+        if options.audits:
+            return audited(planted, options.seconds)
         line = examine(planted, options.seconds)
         return line | checked(planted, line) if options.small else line
 

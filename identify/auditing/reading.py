@@ -122,8 +122,14 @@ class Subject:
 
     @property
     def is_provable(self) -> bool:
-        """Whether the theorems apply: two layers and a polynomial activation, and no several steps."""
-        return self.is_polynomial and self.depth == 2 and self.steps is None
+        """Whether the theorems apply: two layers and a polynomial activation, no several steps, and nothing missing in the update."""
+        return self.is_polynomial and self.depth == 2 and self.steps is None and not self.is_partial
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether rows or columns of the update are not known."""
+        parts = () if self.gradient is None else self.gradient.values()
+        return (self.system is not None and self.system.is_partial) or any(np.isnan(part).any() for part in parts)
 
     @property
     def has_output_bias(self) -> bool:

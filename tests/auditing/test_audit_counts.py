@@ -80,3 +80,19 @@ def test_the_update_of_an_output_bias_is_left_out_of_a_polynomial_network(output
     audit = idf.audit(observed.with_target(observed.right_hand_side(X, c if outputs > 1 else c[:, 0])), budget=8)
     assert audit.standing is Standing.PROVED_UNIQUE and OUTPUT_BIAS in audit["equations"].details
     assert audit.recovery.match(X, c if outputs > 1 else c[:, 0]).errors.max() < 1e-9
+
+
+@pytest.mark.parametrize("form", ["system", "file"])
+def test_rows_that_were_not_sent_of_a_polynomial_network(form, tmp_path):
+    """They are audited as updates of other networks are: the theorems on polynomials take whole updates."""
+    system, truth = idf.Configuration(inputs=6, samples=2, width=40, activation="z + z^2/2 + z^3", outputs=5).plant(0)
+    W, net = system.updates[0].W.copy(), system.network
+    W[::4] = np.nan
+    if form == "system":
+        audit = idf.audit(idf.KKTSystem.gradient(net, layers={1: W, 2: system.updates[1].W}), budget=8)
+    else:
+        np.savez(tmp_path / "net.npz", **net.parameters)
+        np.savez(tmp_path / "gradient.npz", W1=-W, W2=-system.updates[1].W)
+        audit = idf.audit(tmp_path / "net.npz", gradient=tmp_path / "gradient.npz", activation="z + z^2/2 + z^3", budget=8)
+    assert audit.standing in (Standing.RECOVERED, Standing.PROVED_UNIQUE)
+    assert audit.recovery.match(truth.X, truth.c).errors.max() < 1e-9

@@ -14,6 +14,7 @@ if not BENCHMARKS.exists():
 sys.path.append(str(BENCHMARKS))
 
 import claims  # noqa: E402
+from recovery_study import audited as audits  # noqa: E402
 from recovery_study import digits, small  # noqa: E402
 from recovery_study import judged as study  # noqa: E402
 from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
@@ -124,3 +125,35 @@ def test_a_family_in_doubles_may_be_none_in_many_digits():
     assert (c.sum(axis=1) != 0).any() and not digits.is_deficient(system, X, c) and digits.is_deficient(system, X, opposite)
     assert idf.check(system, data=(X, c)).verdict.value == "UNIQUE"
     assert idf.check(system, data=(X, opposite)).verdict.value != "UNIQUE"
+
+
+@pytest.fixture(scope="module")
+def honest():
+    planted = usual()
+    return planted, idf.audit(planted.system, samples=planted.samples, budget=4)
+
+
+class TestAudits:
+    """What is called wrong: badges that claim too much, and badges that call recovered data safe."""
+
+    def outcome(self, monkeypatch, planted, audit):
+        monkeypatch.setattr(audits, "audit", lambda *args, **options: audit)
+        return audits.audited(planted, 4)["outcome"]
+
+    def test_an_honest_audit_is_right(self, monkeypatch, honest):
+        assert self.outcome(monkeypatch, *honest) == Outcome.RIGHT
+
+    def test_other_samples_are_wrong_unless_they_are_doubted(self, monkeypatch, honest):
+        planted, audit = honest
+        found = audit.recovery
+        moved = replace(audit, recovery=replace(found, X=found.X + 0.1))
+        assert self.outcome(monkeypatch, planted, moved) == Outcome.WRONG
+        left_out = Uniqueness(UniquenessStatus.UNKNOWN, UniquenessReason.LEFT_OUT, numbers={"samples": 3, "shown": 4})
+        assert self.outcome(monkeypatch, planted, replace(moved, recovery=replace(moved.recovery, uniqueness=left_out))) == Outcome.DOUBT
+
+    def test_the_data_below_not_determined_are_wrong(self, monkeypatch, honest):
+        planted, audit = honest
+        known = Uniqueness(UniquenessStatus.NOT_UNIQUE, UniquenessReason.WITNESS)
+        none = tuple(replace(finding, report=None) for finding in audit.findings)
+        safe = replace(audit, findings=none, recovery=replace(audit.recovery, uniqueness=known))
+        assert safe.standing.name == "NOT_DETERMINED" and self.outcome(monkeypatch, planted, safe) == Outcome.WRONG
