@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg import qr
 
 from identify.problem.network import Network
 from identify.problem.system import KKTSystem
@@ -60,6 +59,8 @@ def with_seen_outputs(system: KKTSystem) -> KKTSystem:
     last, neurons = net.weights[-1], net.sizes[-2]
     if any(part is not None for part in system.updates[-1]) or len(last) <= neurons:
         return system
+    from scipy.linalg import qr  # which most questions do not need
+
     triangle, rows = qr(last.T, mode="r", pivoting=True)
     sizes = np.abs(np.diag(triangle))
     if not sizes[-1] > OPEN * sizes[0]:  # dependent neurons: fewer numbers are seen, and which, rounding would say
