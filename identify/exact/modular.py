@@ -135,10 +135,20 @@ def rank(matrix: Int[np.ndarray, "rows columns"], q: int) -> int:
     refuse_above(BYTES_PER_ENTRY[blocked] * rows * columns, f"the rank of a {rows} by {columns} matrix")
     refuse_late(rank_seconds(rows, columns), f"the rank of a {rows} by {columns} matrix")
     if not blocked and matrix.size <= PIECE:
-        return int(to_flint(matrix, q).rank())
+        return _small_rank(matrix if rows >= columns else matrix.T, q)
     if max(rows, columns) > TALL * min(rows, columns):
         return tall_rank(matrix if rows > columns else matrix.T, q)
     return elimination.rank(matrix, q)
+
+
+def _small_rank(matrix: np.ndarray, q: int) -> int:
+    """By python-flint, of a matrix with as many rows as columns or more: a few of many rows are asked first, which mostly suffice."""
+    rows, needed = matrix.shape
+    if rows > 2 * needed + 40:
+        some = np.sort(np.random.default_rng(rows).choice(rows, needed + 20, replace=False))
+        if to_flint(matrix[some], q).rank() == needed:
+            return needed
+    return int(to_flint(matrix, q).rank())
 
 
 def rank_seconds(rows: int, columns: int) -> float:

@@ -17,6 +17,9 @@ LONGEST = 14_000
 PATIENCE = 10.0
 """Seconds of solutions, by their estimate, after which no more are computed."""
 
+FEW = (1.2, 4.0)
+"""Rows for each column, of which first some and then more are asked whether the columns are independent."""
+
 
 def kernel_vectors(columns: list[list[fmpq]], seed: int) -> list[list[fmpq]]:
     """Independent vectors in the kernel of the matrix with these columns.
@@ -25,13 +28,15 @@ def kernel_vectors(columns: list[list[fmpq]], seed: int) -> list[list[fmpq]]:
     they say is solved for over the rationals, and held against every row. One solution is computed if :func:`limit_time` allows it, and
     as many more as take no more than PATIENCE; none that is longer than LONGEST.
     """
+    if _are_independent_in_some_rows(columns, seed):
+        return []
     table, q = _modulo_prime(columns, seed)
     if not len(table) or rank(table, q) == len(table):
         return []
     pivot_columns, pivot_rows = pivots(table, q)
     square = fmpq_mat([[columns[k][row] for k in pivot_columns] for row in pivot_rows])
     matrix = fmpq_mat(columns).transpose()
-    bits = max(max(int(v.p).bit_length(), int(v.q).bit_length()) for column in columns for v in column)
+    bits = max(v.height_bits() for column in columns for v in column)
     if BITS * bits * len(pivot_columns) > LONGEST:
         return []
     seconds, found = SOLVE_SECONDS * bits * len(pivot_columns) ** 3, list[list[fmpq]]()
@@ -44,10 +49,23 @@ def kernel_vectors(columns: list[list[fmpq]], seed: int) -> list[list[fmpq]]:
             solved = square.solve(fmpq_mat([[-columns[free][row]] for row in pivot_rows]))
             for k, v in zip(pivot_columns, solved.entries(), strict=True):
                 vector[k] = v
-        longest = max(max(int(v.p).bit_length(), int(v.q).bit_length()) for v in vector)
+        longest = max(v.height_bits() for v in vector)
         if longest <= LONGEST and not any((matrix * fmpq_mat([[v] for v in vector])).entries()):
             found.append(vector)
     return found
+
+
+def _are_independent_in_some_rows(columns: list[list[fmpq]], seed: int) -> bool:
+    """Whether few random rows show already, modulo the prime, that the columns are independent: most have no kernel, and many rows."""
+    needed = len(columns)
+    rows = [k for k, row in enumerate(zip(*columns, strict=True)) if any(row)]
+    for few in FEW:
+        asked = int(few * needed) + 20
+        if len(rows) > 2 * asked:
+            some = np.random.default_rng([seed, 0x15]).choice(rows, asked, replace=False).tolist()
+            if rank_modulo_prime([[column[row] for row in some] for column in columns], seed) == needed:
+                return True
+    return False
 
 
 def rank_modulo_prime(rows: list[list[fmpq]], seed: int) -> int:

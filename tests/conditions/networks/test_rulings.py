@@ -12,6 +12,7 @@ from identify.conditions.networks.question import NetworkQuestion
 from identify.conditions.networks.realisation import realisation
 from identify.conditions.networks.rulings import rulings
 from identify.exact import rational_kernel
+from identify.exact.modular import fraction_residues
 from identify.exact.rational_kernel import kernel_vectors
 from identify.exact.updates import exact_updates, rationals
 from identify.problem.network import TwoLayerNetwork
@@ -106,6 +107,21 @@ def test_the_kernel_is_the_whole_one():
     for vector in found:
         assert not any(sum(v * column[row] for v, column in zip(vector, columns, strict=True)) for row in range(3))
     assert kernel_vectors(columns[1:3], 0) == []
+
+
+def test_few_of_many_rows_show_that_columns_are_independent(monkeypatch):
+    """And not that they are dependent: one of them may differ from another in a row that is not among the few."""
+    rng = np.random.default_rng(0)
+    columns = [[fmpq(int(v)) for v in rng.integers(-9, 9, 600)] for _ in range(4)]
+    shown = []
+    monkeypatch.setattr(rational_kernel, "fraction_residues", lambda rows, q: shown.append(len(rows[0])) or fraction_residues(rows, q))
+    assert kernel_vectors(columns, 0) == [] and shown == [24]
+    last = list(columns[0])
+    (vector,) = kernel_vectors([*columns, last], 0)
+    assert vector[0] == -vector[4] != 0 and not any(vector[1:4]) and shown[1:] == [26, 40, 600]
+    for row in (0, 599):
+        assert kernel_vectors([*columns, [*last[:row], last[row] + 1, *last[row + 1 :]]], 0) == []
+    assert shown[3:].count(600) >= 1
 
 
 def test_no_fraction_is_longer_than_the_checker_reads(monkeypatch):
