@@ -59,7 +59,7 @@ def in_garbage_collection():
             interrupt()
 
     gc.callbacks.append(callback)
-    gc.collect()
+    gc.collect(0)  # of the youngest objects: all of those of a long run would take seconds
 
 
 PLACES = [in_a_finaliser, in_a_callback_of_a_weak_reference, in_garbage_collection]
