@@ -56,19 +56,22 @@ SUBJECTS = [
 ]
 
 
+@pytest.mark.parametrize("most", [16, slow(60)])
 @pytest.mark.parametrize(("width", "activation", "sizes"), [row[1:] for row in SUBJECTS], ids=[row[0] for row in SUBJECTS])
-def test_a_check(clock, width, activation, sizes):
+def test_a_check(clock, width, activation, sizes, most):
     system, truth = planted(width, activation, **sizes)
     usual = idf.check(system, data=(truth.X, truth.c)).verdict
-    for report in every_look(clock, lambda: idf.check(system, data=(truth.X, truth.c), budget=500.0), 60):
+    for report in every_look(clock, lambda: idf.check(system, data=(truth.X, truth.c), budget=500.0), most):
         assert report.verdict in (usual, idf.Verdict.LOCALLY_UNIQUE, idf.Verdict.UNDECIDED)
 
 
-@pytest.mark.parametrize(("width", "activation"), [(18, "relu"), slow((12, 9), "gelu"), slow(14, "z + z^2/2 + z^3")])
-def test_curves_of_defences(clock, width, activation):
+@pytest.mark.parametrize(
+    ("width", "activation", "most"), [(18, "relu", 3), slow(18, "relu", 6), slow((12, 9), "gelu", 6), slow(14, "z + z^2/2 + z^3", 6)]
+)
+def test_curves_of_defences(clock, width, activation, most):
     system, truth = planted(width, activation)
     levels = dict.fromkeys(("rounding", "weights", "width", "clipping", "dp_sgd", "formats", "withheld", "steps"), ())
     levels = levels if activation != "z + z^2/2 + z^3" else {"rounding": (), "weights": (), "width": (), "degree": ()}
     asked = levels | {"noise": (1e-6, 1e-3), "batch": (2,), "spot_checks": 1, "budget": 500.0}
-    for found in every_look(clock, lambda: idf.defences(system, truth.X, truth.c, **asked), 6):
+    for found in every_look(clock, lambda: idf.defences(system, truth.X, truth.c, **asked), most):
         assert {curve.name for curve in found.curves} == {"noise", "batch"}
