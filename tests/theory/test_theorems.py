@@ -23,7 +23,8 @@ from identify.theory.registry import Theorems
 from identify.theory.theorem import Seen
 from identify.theory.trials import Trial
 
-TRIALS = {"reduction": 2, "reshaped-kruskal": 1}
+TRIALS = {"reduction": 2, **dict.fromkeys(("reshaped-kruskal", "completion", "isolation"), 1)}
+"""Fewer of the dearest ones."""
 MAY_HOLD = {"generic-global", "macaulay", "separation", "pattern", "bases", "quadrics", "some-layers", "softmax-head"}
 """Sufficient conditions whose conclusion is observed at some nearest violations, too."""
 needs_msolve = pytest.mark.skipif(msolve_program() is None, reason="msolve is not installed (extra algebra)")
