@@ -38,7 +38,13 @@ def owner():
 def tried() -> idf.Defences:
     """With recoveries: one small network, at few levels."""
     levels: dict = {"noise": (1e-8, 1e-4), "formats": ("float32", "float16"), "dp_sgd": (1e-5, 1e-3, 1.0), "clipping": (1.0, 0.01)}
-    return asked(CONFIG, **levels, withheld=[(), (3,), (1,), (1, 2)], width=(40, 2), batch=(2, 4, 30, 200), spot_checks=2)
+    return asked(CONFIG, **levels, spot_checks=2)
+
+
+@pytest.fixture(scope="module")
+def judged() -> idf.Defences:
+    """What changes the problem and not the target, without recoveries."""
+    return asked(CONFIG, withheld=[(), (3,), (1,), (1, 2)], width=(40, 2), batch=(2, 4, 30, 200))
 
 
 class TestEstimates:
@@ -114,18 +120,18 @@ class TestLevels:
         assert sending.as_format(np.array([127.0, 0.4, -3.6]), "int8").tolist() == [127.0, 0.0, -4.0]
         assert sending.as_format(np.zeros(2), "int8").tolist() == [0.0, 0.0]
 
-    def test_layers_kept_back(self, tried):
-        curve = tried["withheld"]
+    def test_layers_kept_back(self, judged):
+        curve = judged["withheld"]
         assert curve.levels == ("all layers sent", "layer 3", "layer 1", "layers 1, 2")
         assert curve.verdicts[0] is idf.Verdict.UNIQUE and curve.verdicts[3] is idf.Verdict.NOT_UNIQUE
         assert np.isinf(curve.typical[3]).any() and np.isfinite(curve.typical[:2]).all()
         advice = curve.advice()
         assert advice.kind in (Advised.AT, Advised.NEVER) and set(advice.levels) <= {"layer 1", "layers 1, 2"}
 
-    def test_narrow_networks_and_large_batches_determine_nothing(self, tried):
-        assert tried["width"].verdicts == (idf.Verdict.UNIQUE, idf.Verdict.NOT_UNIQUE)
-        assert tried["batch"].generic[-1] is idf.Verdict.NOT_UNIQUE and tried["batch"].verdicts[2:] == (None, None)
-        assert (~np.isnan(tried["batch"].typical)).sum(axis=1).tolist() == [2, 4, 0, 0]
+    def test_narrow_networks_and_large_batches_determine_nothing(self, judged):
+        assert judged["width"].verdicts == (idf.Verdict.UNIQUE, idf.Verdict.NOT_UNIQUE)
+        assert judged["batch"].generic[-1] is idf.Verdict.NOT_UNIQUE and judged["batch"].verdicts[2:] == (None, None)
+        assert (~np.isnan(judged["batch"].typical)).sum(axis=1).tolist() == [2, 4, 0, 0]
 
     def test_batches_by_default_reach_the_thresholds(self):
         config = idf.Configuration(inputs=4, samples=2, width=(9, 6), activation="gelu", outputs=2, bias=True)
