@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ImageFont
+from support.marks import slow
 
 import identify as idf
 from identify.base.extras import MissingExtraError
@@ -70,10 +71,12 @@ def test_what_it_says_can_be_searched(sheets, sections, reports):
     assert all(f"{number} / {len(sheets)}" in sheet.extract_text() for number, sheet in enumerate(sheets, 1))
 
 
-def test_no_heading_is_the_last_line_of_a_sheet(tmp_path):
+@pytest.mark.parametrize("numbers", [(32, 33, 34, 35, 51, 52, 53), slow(range(30, 60))], ids=["around the ends of sheets", "all"])
+def test_no_heading_is_the_last_line_of_a_sheet(tmp_path, numbers):
     """However full the sheet before is: the heading "Details" stands with the first detail, and a title with its picture."""
+    sheets = set()
     shown = Picture("An image", plots.compare(None, np.eye(9)[:1]), "an image", "of nine points")
-    for lines in range(30, 60):
+    for lines in numbers:
         parts = [
             Section("Part", "\n\n".join(["A line."] * lines)),
             Section("Shown", "", pictures=(shown,)),
@@ -84,6 +87,8 @@ def test_no_heading_is_the_last_line_of_a_sheet(tmp_path):
         texts = [sheet.extract_text() for sheet in pypdf.PdfReader(path).pages]
         for heading, following in (("Shown", "An image. "), ("Details", "Text of it.")):
             assert [heading in text for text in texts] == [following in text for text in texts], lines
+        sheets.add(len(texts))
+    assert sheets == {3, 4}, "the details begin at the end of a sheet and on the next one"
 
 
 def test_tables_repeat_their_heads(sheets):
