@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from support.algebra import in_this_process
 from sympy import symbols
 
 import identify as idf
@@ -85,7 +86,8 @@ def test_a_completion():
     assert "3 entries filled in" in text and "no proof" in text and f"{found.held_out:.1e}" in text
 
 
-def test_solutions():
+def test_solutions(monkeypatch):
+    in_this_process(monkeypatch)
     x, y = symbols("x y")
     system = idf.SymbolicSystem.from_sympy([x**2 + y**2 - 5, x * y - 2], [x, y])
     text = well_formed(system.solve(method="sympy")._repr_html_())

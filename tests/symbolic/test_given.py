@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.algebra import in_this_process
 from sympy import Eq, Float, Rational, cos, symbols
 
 import identify as idf
@@ -12,6 +13,11 @@ from identify.symbolic.given import GivenSystem
 from identify.symbolic.programs import is_rounded
 
 x, y, k = symbols("x y k")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    in_this_process(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.algebra import in_this_process
 from support.integer_systems import SYSTEMS
 from support.marks import slow
 
@@ -156,15 +157,17 @@ def test_margins_fix_the_scale(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_labels_that_are_not_given_are_unknowns(method):
+def test_labels_that_are_not_given_are_unknowns(method, monkeypatch):
+    in_this_process(monkeypatch)
     found = solve(margin(None), method=method)
     assert (found.degree, len(found.real), found.orbits) == (6, 2, ((0, 1),))
     assert sorted(float(c[0]) for _, c in found.midpoints) == pytest.approx([-1 / 3, 1 / 3], abs=1e-15)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_orbits_join_trading_places_and_sign(method):
+def test_orbits_join_trading_places_and_sign(method, monkeypatch):
     """With labels 1, -1 the second real solution is (-x_2, -x_1): a permutation and two signs."""
+    in_this_process(monkeypatch)
     found = solve(margin([1, -1], 2), method=method)
     assert (len(found.real), found.n_orbits) == (2, 1)
 
