@@ -247,14 +247,15 @@ class TestSplits:
         X, c = np.random.default_rng(0).standard_normal((3, 3)), np.random.default_rng(1).standard_normal((3, 1))
         S = splitting_matrices(made, X, c)
         with jax.enable_x64(True):
-            R = jax.tree.map(lambda t, g: t - g, made.target, made.gradients(jax.device_put(X), jax.device_put(c)))
+            R = jax.jit(lambda X, c: jax.tree.map(lambda t, g: t - g, made.target, made.gradients(X, c)))(X, c)
 
-            def against(x, j):
-                one = replace(made, labels=made.labels[j : j + 1]).gradients(x[None], jax.device_put(c[j : j + 1]))
+            def against(x, own, label):
+                one = replace(made, labels=label[None]).gradients(x[None], own[None])
                 return sum((R[name] * one[name]).sum() for name in R)
 
+            of_one = jax.jit(jax.hessian(against))  # one program for all three
             for j in range(3):
-                curvature = jax.jit(jax.hessian(partial(against, j=j)))(jax.device_put(X[j]))
+                curvature = of_one(X[j], c[j], made.labels[j])
                 assert np.allclose(S[j], -2 * np.asarray(curvature), rtol=1e-8, atol=1e-10)
         v, eps = np.array([0.6, -0.8, 0]), 1e-3
         children = np.concatenate([X[:2], (X[2] + eps * v)[None], (X[2] - eps * v)[None]])
