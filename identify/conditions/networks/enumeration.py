@@ -227,8 +227,7 @@ def lines_of(F: Int[np.ndarray, "m n"], G: Int[np.ndarray, "m k"], each: Choice,
             continue
         for j in range(start, len(forms)):
             row = forms[j]
-            f = [sum(map(mul, row, vector[:n])) for vector in basis]
-            g = [sum(map(mul, row[n:], vector[n:])) for vector in basis]
+            f, g = zip(*(_values(row, vector, n) for vector in basis), strict=True)
             if not any(all((u - s * v) % q == 0 for u, v in zip(f, g, strict=True)) for _, s in slopes):
                 break
         else:
@@ -237,10 +236,25 @@ def lines_of(F: Int[np.ndarray, "m n"], G: Int[np.ndarray, "m k"], each: Choice,
             found.add(_normal(np.array(basis[0]), q))
             continue
         if len(basis) > 1:
+            is_plane = len(basis) == 2 and j + 1 < len(forms)
+            ahead = [_values(forms[j + 1], vector, n) for vector in basis] if is_plane else []
             for is_sloped, s in slopes:
                 form = [(u - s * v) % q for u, v in zip(f, g, strict=True)]
-                stack.append((_restricted(basis, form, q), j + 1, zeros + (not is_sloped)))
+                if not (is_plane and _is_left_out(form, ahead, slopes, q)):
+                    stack.append((_restricted(basis, form, q), j + 1, zeros + (not is_sloped)))
     return found
+
+
+def _values(row: list[int], vector: list[int], n: int) -> tuple[int, int]:
+    """Of F and of G at a neuron."""
+    return sum(map(mul, row, vector[:n])), sum(map(mul, row[n:], vector[n:]))
+
+
+def _is_left_out(form: list[int], ahead: list[tuple[int, int]], slopes: list[tuple[bool, int]], q: int) -> bool:
+    """Whether the line of a plane in which a form vanishes is lost at the next neuron: most lines are, and none of these is made."""
+    (a, b), ((f, g), (other_f, other_g)) = form, ahead
+    u, v = (b * f - a * other_f) % q, (b * g - a * other_g) % q
+    return u != 0 and all((u - s * v) % q for _, s in slopes)  # a line on which F vanishes is left to the other rule
 
 
 def _restricted(basis: list[list[int]], form: list[int], q: int) -> list[list[int]]:
