@@ -205,7 +205,7 @@ def test_counts_and_searches_agree(width, unique):
     assert "Gröbner" in counted[1] and "complex starts" in searched[1]
 
 
-@pytest.mark.parametrize("name", ["jennrich", "several-outputs", "joint-moments", slow("moments")])
+@pytest.mark.parametrize("name", ["jennrich", "several-outputs", slow("joint-moments"), slow("moments")])
 def test_without_an_algebra_program(name, monkeypatch):
     monkeypatch.setattr("identify.symbolic.msolve.msolve_program", lambda: None)
     found = idf.theorems[name].verify(trials=2)
@@ -220,7 +220,7 @@ def test_distances_are_modulo_the_group():
     assert search.distance_of_terms(case, flipped * case.X, case.c) > 0.01
 
 
-@pytest.mark.parametrize("first", ["import identify.theory.registry", "import identify.theory", "from identify import theorems"])
+@pytest.mark.parametrize("first", ["import identify.theory.registry", slow("import identify.theory"), "from identify import theorems"])
 def test_the_name_is_the_registry_whatever_was_imported_first(first):
     code = (
         f"{first}\nimport sys, identify\nassert not any(name in sys.modules for name in ('jax', 'sympy'))\n"
