@@ -15,6 +15,7 @@ from support.browser import BESIDE, FAINT, FOCUSED, HEARD, OPEN_ALL, SCROLLERS, 
 import identify as idf
 from identify.attacks.runs import Reconstruction, Trial
 from identify.attacks.scores import score
+from identify.auditing import proofs
 from identify.cli import acts
 from identify.cli.attack_page import write_attack_page
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
@@ -40,7 +41,9 @@ def audited(folder):
         model(zip(names, (net.W, net.A), strict=True)),
         dict(zip(names, (-system.target_W, -system.target_a[None]), strict=True)),
     )
-    found = idf.audit(weights, gradient=gradient, data=truth.X, activation=CUBIC, budget=8.0)
+    with pytest.MonkeyPatch.context() as patch:  # two curves of defences look like all of them
+        patch.setattr(proofs, "STEPS", tuple(step for step in proofs.STEPS if step.name.partition(": ")[2] in ("", "noise", "batch")))
+        found = idf.audit(weights, gradient=gradient, data=truth.X, activation=CUBIC, budget=8.0)
     found.save(folder)
     return folder / "report.html"
 

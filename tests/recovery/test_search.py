@@ -58,7 +58,7 @@ KINDS = [
 
 class TestProjection:
     @pytest.mark.once
-    @pytest.mark.parametrize("kind", [slow(KINDS[0]), KINDS[1], slow(KINDS[2]), *KINDS[3:]])
+    @pytest.mark.parametrize("kind", [*map(slow, KINDS[:3]), *KINDS[3:]])
     @pytest.mark.parametrize("penalty", [slow(0.0), 0.3])
     def test_gradient_and_matrix(self, kind, penalty):
         """The gradient of the cost by automatic differentiation; the matrix is that of Kaufman's Jacobian, by differences of columns."""
