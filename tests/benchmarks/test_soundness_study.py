@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.integer_systems import SYSTEMS
-from support.marks import slow_unless
+from support.marks import slow_unless, thinned
 from support.zoo import ISOLATED, NOT_IDENTIFIABLE, TRUTH_TABLE, UNIQUE, Known
 
 from identify.problem.activation import Activation
@@ -143,7 +143,7 @@ def test_no_answer_without_time():
     assert found.category is Category.TIMEOUT and "stopped after 0.01 s" in found.how
 
 
-@pytest.mark.parametrize("index", range(12))
+@pytest.mark.parametrize("index", thinned(range(12), 2))
 def test_equations_against_plain_evaluation_and_the_symbolic_system(index):
     instance = draw(7, index)
     problem, rng = instance.merged, np.random.default_rng(index)

@@ -11,6 +11,7 @@ from itertools import pairwise
 import jax
 import numpy as np
 import pytest
+from support.marks import slow
 from sympy import Ge, Rational
 
 import identify as idf
@@ -233,7 +234,7 @@ def test_msolve_solves_a_cell(tmp_path, widths, activation, n):
 
 
 @pytest.mark.parametrize(("form", "command"), [("singular", ["Singular", "-q"]), ("macaulay2", ["M2", "--script"])])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bias", [True, slow(False)])
 def test_algebra_programs_read_cells_and_slopes(tmp_path, form, command, bias):
     """Without biases a positive scale is free for each sample, and so the dimension is one."""
     if shutil.which(command[0]) is None:
