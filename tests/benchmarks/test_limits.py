@@ -15,8 +15,8 @@ if not BENCHMARKS.exists():
 sys.path.insert(0, str(BENCHMARKS))
 LIMITS = SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "limits.py")))
 sys.path.remove(str(BENCHMARKS))
-QUICK = ("check, configuration, more samples", "check, configuration, planted", "check, many outputs", "largest_identifiable", "verify")
-"""These load no JAX."""
+QUICK = ("check, configuration, more samples", "check, configuration, planted", "check, many outputs", "largest_identifiable")
+"""These load no JAX. (Nor does "verify", whose budget tests/certificates/test_large.py looks at, without a process of its own.)"""
 BUDGET = 2.0
 LOADED = 3.0
 """Factor on all times, for machines that do other things as well."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.marks import slow
 
 from identify.base.errors import InputError
 from identify.base.extras import MissingExtraError
@@ -403,7 +404,7 @@ def decode(png: bytes) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("n", "d", "shape", "columns"),
-    [(1, 64, (8, 8), 10), (11, 64, (8, 8), 10), (16, 12, (2, 2, 3), 15), (5, 3, None, 10), (7, 50, None, 4), (4, 64, (4, 16), 2)],
+    [(1, 64, (8, 8), 10), slow(11, 64, (8, 8), 10), (16, 12, (2, 2, 3), 15), (5, 3, None, 10), (7, 50, None, 4), (4, 64, (4, 16), 2)],
 )
 def test_compare(n, d, shape, columns):
     rng = np.random.default_rng(0)
