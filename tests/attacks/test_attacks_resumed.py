@@ -58,7 +58,7 @@ def stopping(at):
 def test_interrupted_and_continued_is_uninterrupted(kind, precision, tmp_path):
     made, options = attack(kind), {"candidates": 3, "steps": STEPS, "splitting": SPLITTING[precision], "precision": precision}
     whole = reconstruct(made, **options).trials[0]
-    for at in (2, 5):  # the second line is that of an iteration after which a check comes
+    for at in (1, 2, 5):  # the second line is that of an iteration after which a check comes
         folder = tmp_path / str(at)
         with pytest.raises(KeyboardInterrupt):
             reconstruct(made, **options, checkpoint=folder, progress=stopping(at))
