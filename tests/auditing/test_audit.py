@@ -185,7 +185,7 @@ class TestAGradient:
 class TestTrainedWithDecay:
     def test_says_what_is_hidden_and_why(self, trained):
         net, X, y = trained
-        found = idf.audit(net, data=(X, y), budget=2.0)
+        found = idf.audit(net, data=(X, y), budget=4.0)
         assert found["equations"].values["regime"] == "weight-decay"
         fits = found["equations"].values["misfits"]
         assert fits["weight-decay"] < 0.01 < fits["max-margin"]
@@ -263,7 +263,7 @@ class TestNothingIsProved:
     def test_a_polynomial_may_have_a_lower_degree_than_was_asked_for(self):
         """The odd part of gelu is z/2, so that of degree 7 nothing is left."""
         layers, X = {"W1": RNG.standard_normal((6, 3)), "W2": np.ones((1, 6))}, RNG.standard_normal((2, 3))
-        found = idf.audit(layers, gradient={name: part / 10 for name, part in layers.items()}, data=X, activation="gelu", budget=2.0)
+        found = idf.audit(layers, gradient={name: part / 10 for name, part in layers.items()}, data=X, activation="gelu", budget=6.0)
         degrees = [row["degree"] for row in found["approximation"].values["approximations"]]
         assert degrees == [2, 4, 6] and "not evaluated" not in found["recovery"].answer
 

@@ -105,7 +105,7 @@ def test_the_update_of_another_network(problem):
     system, _ = problem
     rng = np.random.default_rng(1)
     other = system.network.with_parameters({name: rng.standard_normal(part.shape) for name, part in system.network.parameters.items()})
-    found = idf.audit(other, gradient={name: -part for name, part in system.parts.items()}, budget=2.0)
+    found = idf.audit(other, gradient={name: -part for name, part in system.parts.items()}, budget=5.0)
     assert found.recovery is None and found["recovery"].answer.startswith("not recovered")
     assert found["recovery"].values["ranks"][:2] == [5, 5] and found["attack"].basis is Basis.OBSERVED
 

@@ -82,7 +82,7 @@ def test_what_is_not_recovered_is_shown_as_no_answer(networks):
     rng = np.random.default_rng(5)
     noisy = final.with_parameters(final.parameters | {"W2": final.weights[1] + 1e-5 * rng.standard_normal(final.weights[1].shape)})
     system = idf.KKTSystem.steps(net, noisy, steps=5, learning_rate=0.02, loss="softmax")
-    found = idf.audit(system, samples=4, data=X, budget=4.0)
+    found = idf.audit(system, samples=4, data=X, budget=10.0)
     assert found.standing is Standing.NOT_DECIDED and found.recovery is None
     recovery = found["recovery"]
     assert recovery.answer.startswith("not recovered:") and recovery.basis is Basis.OBSERVED
@@ -96,7 +96,7 @@ class TestStepsThatWereNotTold:
 
     def test_layers_that_show_different_counts(self, networks):
         net, final, _, _ = networks
-        found = idf.audit(final, initial=net, budget=1.0)
+        found = idf.audit(final, initial=net, budget=3.0)
         assert found["equations"].values["regime"] == "lazy" and found["equations"].values["how"] == ONE_STEP
         assert found["verdict"].basis is Basis.NONE and "(--steps)" in found["verdict"].answer and found.report is None
         assert not found.certificates and found.standing is Standing.NOT_DECIDED
@@ -113,7 +113,7 @@ class TestStepsThatWereNotTold:
         net, _, X, y = networks
         after = client(net, X, y, [np.arange(4)], 0.02)
         assert differing_counts(idf.KKTSystem.lazy(net, after)) == ()
-        assert idf.audit(after, initial=net, budget=1.0)["verdict"].report is not None
+        assert idf.audit(after, initial=net, budget=3.0)["verdict"].report is not None
 
     @pytest.mark.parametrize(("steps", "standing"), [(1, Standing.PROVED_UNIQUE), (4, Standing.NOT_DECIDED)])
     def test_a_polynomial_network_whose_first_layer_does_not_tell(self, steps, standing):
