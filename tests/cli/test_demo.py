@@ -58,7 +58,7 @@ def test_no_batch_behind_the_update_of_another_network(monkeypatch):
         return gradient(made[0], *given)
 
     monkeypatch.setattr("identify.cli.batch_act.gradient", elsewhere)
-    monkeypatch.setattr("identify.cli.batch_act.BUDGET", 1.0)
+    monkeypatch.setattr("identify.cli.batch_act.BUDGET", 3.0)
     act = one_update(samples=4)
     assert made and act.found is None and act.errors is None and not act.pictures()
     assert act.result()[0].startswith("Not recovered: ")

@@ -80,7 +80,7 @@ def test_a_drop_among_few_singular_values_is_no_rank(sizes, samples, activation,
     for seed in seeds:
         system, X = classifier(sizes, samples, seed, activation)
         try:
-            found = idf.recover(system, budget=1)
+            found = idf.recover(system, budget=2)
         except idf.RecoveryError:
             continue
         distances = np.linalg.norm(X[:, None] - found.X, axis=2).min(axis=0)

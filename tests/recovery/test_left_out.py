@@ -62,7 +62,7 @@ KINDS = {
 def test_what_is_found_is_doubted_unless_it_is_right(kind, distance):
     system, X, c = KINDS[kind](distance)
     try:
-        found = idf.recover(system, samples=3, budget=1.5)
+        found = idf.recover(system, samples=3, budget=3.0)
     except idf.RecoveryError:
         return
     right = found.match(X, c).errors

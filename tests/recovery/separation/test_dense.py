@@ -297,7 +297,7 @@ def test_evidence_is_never_wrong_for_narrow_networks(depth):
             seed, inputs=int(rng.integers(2, 12)), samples=n, width=tuple(int(n + rng.integers(1, 25)) for _ in range(depth)), outputs=2
         )
         try:
-            found = idf.recover(system, budget=2, seed=seed)
+            found = idf.recover(system, budget=5, seed=seed)
         except idf.RecoveryError:
             continue
         statuses.append(found.uniqueness.status)

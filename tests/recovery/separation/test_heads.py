@@ -96,7 +96,7 @@ def test_signals_of_sure_samples_keep_their_digits():
     G = np.hstack([c.T @ H, c.sum(axis=0)[:, None]])
     G[4, 2] += np.abs(G).max()
     with pytest.raises(ResidualError):
-        idf.recover(idf.KKTSystem.linear_head(A, np.zeros(10), W=G[:, :-1], bias=G[:, -1]), budget=0.8)
+        idf.recover(idf.KKTSystem.linear_head(A, np.zeros(10), W=G[:, :-1], bias=G[:, -1]), budget=2.0)
 
 
 def test_noise_of_full_rank_ends_in_time():
@@ -148,7 +148,7 @@ def test_another_loss_is_refused():
     c = np.eye(10)[y] - H @ system.weights.T - system.offsets
     other = idf.KKTSystem.linear_head(system.weights, system.offsets, W=c.T @ H, bias=c.sum(axis=0))
     with pytest.raises(ResidualError) as caught:
-        idf.recover(other, budget=0.8)
+        idf.recover(other, budget=2)
     assert caught.value.obstacle.kind in (Failure.RESIDUAL, Failure.NO_SAMPLE)
     with pytest.raises(idf.InputError, match="differs from the target"):
         idf.check(system, data=(H, c))

@@ -236,7 +236,7 @@ class TestRefused:
             for seed in range(4):
                 system, truth = planted(seed, width=width, activation="gelu", inputs=8, outputs=1)
                 try:
-                    found = idf.recover(system, budget=3)
+                    found = idf.recover(system, budget=10)
                 except ResidualError:
                     continue
                 if found.n_samples == 6:
