@@ -69,7 +69,10 @@ def recovery(work: Work) -> None:
         work.said["recovery"] = f"cut short, {found.evidence['interrupted']}: {', '.join(found.evidence.get('left_out', ())) or 'searches'}"
     largest = float(found.error_bars.max())
     bars = f"largest error bar {show(largest)} in the units of the inputs: to first order, and no bound"
-    details = [bars] * (not np.isnan(largest)) + [f"whether these are the only such data: {found.uniqueness}", _standing(work)]
+    details = [bars] * (not np.isnan(largest)) + [f"whether these are the only such data: {found.uniqueness}"]
+    report = work.reports.get("verdict")
+    if not (found.uniqueness.is_proved and report is not None and report.leaves_samples):  # the verdict is about multipliers then
+        details.append(_standing(work))
     original, shown, errors = None, found.X, None
     if work.data is not None:
         match = found.match(*work.data)

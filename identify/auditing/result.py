@@ -234,7 +234,8 @@ class Audit:
         if self.recovery is None:
             is_about_it = report is None or report.verdict is not Verdict.UNIQUE or self["recovery"].basis is Basis.NONE
             return "" if is_about_it else "; the verdict is about networks, activations and updates as stated, and these may be others"
-        if (report is None or report.verdict is Verdict.UNDECIDED) and self.recovery.uniqueness.is_supported:
+        is_open = report is None or report.verdict is Verdict.UNDECIDED or report.leaves_samples
+        if is_open and self.recovery.uniqueness.is_supported:
             proved = self.recovery.uniqueness.is_proved
             return f"; that these are the only ones is {'proved' if proved else 'supported by evidence, not proved'}"
         if report is not None and report.verdict is Verdict.LOCALLY_UNIQUE and self.recovery.uniqueness.is_supported:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from identify.problem.network import Network
-from identify.problem.system import KKTSystem
+from identify.problem.system import SELF_TRAINED, KKTSystem
 
 OPEN = 1e-9
 """Singular values and entries up to this size, relative, are zero."""
@@ -57,7 +57,7 @@ def with_seen_outputs(system: KKTSystem) -> KKTSystem:
     """
     net = system.network
     last, neurons = net.weights[-1], net.sizes[-2]
-    if any(part is not None for part in system.updates[-1]) or len(last) <= neurons:
+    if system.regime in SELF_TRAINED or any(part is not None for part in system.updates[-1]) or len(last) <= neurons:
         return system
     from scipy.linalg import qr  # which most questions do not need
 

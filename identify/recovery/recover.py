@@ -19,7 +19,7 @@ from identify.base.options import METHODS, choice, positive, valid_seed, whole
 from identify.problem.data import check_pair
 from identify.problem.features import FeatureSystem
 from identify.problem.heads import HeadSystem
-from identify.problem.open_multipliers import undetermined_multipliers
+from identify.problem.open_multipliers import undetermined_multipliers, with_seen_outputs
 from identify.problem.refusals import require_polynomial
 from identify.problem.steps import StepsSystem
 from identify.problem.system import KKTSystem
@@ -122,6 +122,22 @@ def recover(
     (True, 'PROVED')
     """
     seed = valid_seed(seed)
+    if isinstance(system, KKTSystem) and (seen := with_seen_outputs(system)) is not system:
+        behind = None if data is None else _behind_seen_outputs(system, seen, data)
+        found = recover(
+            seen,
+            samples=samples,
+            method=method,
+            starts=starts,
+            seed=seed,
+            budget=budget,
+            tolerance=tolerance,
+            checkpoint=checkpoint,
+            data=behind,
+            judge=judge,
+            progress=progress,
+        )
+        return replace(found, c=np.full((found.n_samples, system.network.n_outputs), np.nan))
     if isinstance(system, ALONE) or (isinstance(system, KKTSystem) and is_beyond_polynomials(system)):
         began = time.monotonic()
         usual, k = _in_usual_units(system)
@@ -162,6 +178,12 @@ def recover(
         progress("judging the data exactly")
         judgement = judged(system, recovery, work.precision, seconds_left())
         return doubted(replace(recovery, uniqueness=judgement), is_counted=samples is not None)
+
+
+def _behind_seen_outputs(system: KKTSystem, seen: KKTSystem, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Known data, with the multipliers of the outputs that are left."""
+    X, c = check_pair("data", data, system.network)
+    return X, np.linalg.lstsq(seen.network.weights[-1].T, system.network.weights[-1].T @ c.reshape(len(X), -1).T, rcond=None)[0].T
 
 
 def without_open_multipliers(system: KKTSystem, recovery: Recovery) -> Recovery:
