@@ -221,7 +221,7 @@ class NetworkDraft:
     def _not_unique(self) -> list[Step]:
         report, question = self.report, self.question
         if report.witness is None:
-            unknowns = report["count"].evidence["parameters"]
+            unknowns = question.unknowns - question.samples * question.ambiguity.has_free_scale  # open multipliers among them
             return [{"kind": "count", "unknowns": unknowns, "equations": question.equations}]
         evidence = report["witness"].evidence
         if "system" in evidence:

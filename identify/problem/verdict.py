@@ -247,7 +247,8 @@ class Report:
             return False
         if self.witness is not None:
             return self.witness.may_leave_samples or (self.witness.kind == "fibre" and self.witness.dimension <= room)
-        return all(each.evidence.get("excess", 0) <= room for each in self.conditions if each.name == "count")
+        counted = (each.evidence for each in self.conditions if each.name == "count")
+        return all(found.get("excess", 0) <= room - found.get("open_multipliers", 0) for found in counted)
 
     @property
     def meaning(self) -> str:

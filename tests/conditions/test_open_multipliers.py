@@ -75,6 +75,16 @@ def test_samples_that_move_are_said_to():
     assert report.verdict is Verdict.NOT_UNIQUE and not report.leaves_samples
 
 
+def test_too_many_samples_have_a_certificate():
+    """More unknowns than equations without the open multipliers; the checker counts all unknowns, which are more still."""
+    config = replace(BOTTLENECK, activation="gelu", layers=(2,), samples=30)
+    report = idf.check(config)
+    assert report.verdict is Verdict.NOT_UNIQUE and not report.leaves_samples
+    assert idf.verify(report.certificate())
+    assert idf.check(replace(config, samples=18)).verdict is not Verdict.NOT_UNIQUE  # more unknowns than equations with them only
+    assert 18 * (6 + 10) > 5 * 41 > 18 * (6 + 5)
+
+
 @pytest.mark.parametrize(("config", "locally", "excess"), [(TWO_LAYERS, 1, 2), (replace(BOTTLENECK, activation="gelu"), 44, 45)])
 def test_thresholds_are_those_of_the_samples(config, locally, excess):
     """As many outputs as neurons below say the same; in all outputs the count would exclude samples that a recovery finds."""

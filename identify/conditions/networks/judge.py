@@ -160,6 +160,7 @@ def count(question: NetworkQuestion) -> Condition:
     free = question.samples * question.ambiguity.has_free_scale
     parameters, equations = question.unknowns - free - question.open_multipliers, question.equations
     evidence = {"parameters": parameters, "equations": equations, "excess": max(parameters - equations, 0)}
+    evidence |= {"open_multipliers": question.open_multipliers} if question.open_multipliers else {}
     reference = "dimension of generic fibres (constant rank theorem)"
     if parameters <= equations:
         statement = f"{parameters} parameters, {equations} equations: counting does not exclude uniqueness"
