@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mpmath import mp, mpf
 
-from identify.problem.activation import Activation, Polynomial
+from identify.problem.activation import Activation, PiecewiseLinear, Polynomial
 from identify.problem.system import KKTSystem
 
 DIGITS, STEP, ZERO = 500, -200, -350
@@ -59,7 +59,8 @@ def _update(system: KKTSystem, v: list[Any], shape: tuple[int, int]) -> list[Any
     """The observed numbers of (S) at these unknowns, by its definition."""
     net, (n, d) = system.network, shape
     C = net.n_outputs
-    total: list[Any] = [mpf(0)] * system.n_equations
+    known = ~np.isnan(np.concatenate([part.reshape(-1) for part in system.parts.values()]))
+    total: list[Any] = [mpf(0)] * len(known)
     for i in range(n):
         h, entering, slopes = v[i * d : (i + 1) * d], [], []
         for W, b, sigma in zip(net.weights, net.biases, (*net.activations, None), strict=True):
@@ -78,7 +79,7 @@ def _update(system: KKTSystem, v: list[Any], shape: tuple[int, int]) -> list[Any
             if k:
                 u = [s * mp.fdot((float(row[j]) for row in net.weights[k]), u) for j, s in enumerate(slopes[k - 1])]
         total = [a + b for a, b in zip(total, parts, strict=True)]
-    return total
+    return [each for each, is_known in zip(total, known, strict=True) if is_known]
 
 
 def functions(sigma: Activation) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -89,24 +90,49 @@ def functions(sigma: Activation) -> tuple[Callable[[Any], Any], Callable[[Any], 
             lambda z: mp.fsum(a * z**k for k, a in powers),
             lambda z: mp.fsum(k * a * z ** (k - 1) for k, a in powers if k),
         )
-    return NAMED[str(sigma).partition("(")[0]]
+    if isinstance(sigma, PiecewiseLinear):
+        parts = (sigma.breakpoints, sigma.slopes, sigma.intercepts)
+        ends, slopes, constants = ([mpf(each.numerator) / each.denominator for each in part] for part in parts)
+
+        def piece(z: Any) -> int:
+            return sum(z > end for end in ends)
+
+        return lambda z: slopes[piece(z)] * z + constants[piece(z)], lambda z: slopes[piece(z)]
+    return NAMED[str(sigma)]
 
 
 def _logistic(z: Any) -> Any:
     return 1 / (1 + mp.exp(-z))
 
 
+def _softplus(z: Any) -> Any:
+    return mp.log1p(mp.exp(z))
+
+
+def _bent(z: Any) -> Any:
+    """The argument of tanh in the approximate GELU."""
+    return mp.sqrt(2 / mp.pi) * (z + mpf(44715) / 10**6 * z**3)
+
+
+def _bent_slope(z: Any) -> Any:
+    return mp.sqrt(2 / mp.pi) * (1 + 3 * mpf(44715) / 10**6 * z**2)
+
+
+def _slope_of_product(z: Any, inner: Any, slope: Any) -> Any:
+    """Of z times the logistic function of an inner one."""
+    return _logistic(inner) + z * _logistic(inner) * _logistic(-inner) * slope
+
+
 NAMED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "relu": (lambda z: max(z, mpf(0)), lambda z: mpf(z > 0)),
-    "leaky_relu": (lambda z: z if z > 0 else mpf(0.01) * z, lambda z: mpf(1) if z > 0 else mpf(0.01)),
     "tanh": (mp.tanh, lambda z: 1 - mp.tanh(z) ** 2),
     "sin": (mp.sin, mp.cos),
     "sigmoid": (_logistic, lambda z: _logistic(z) * _logistic(-z)),
-    "softplus": (lambda z: mp.log1p(mp.exp(z)), _logistic),
+    "softplus": (_softplus, _logistic),
     "silu": (lambda z: z * _logistic(z), lambda z: _logistic(z) * (1 + z * _logistic(-z))),
-    "gelu": (
-        lambda z: z * mp.ncdf(z),
-        lambda z: mp.ncdf(z) + z * mp.npdf(z),
-    ),
+    "gelu": (lambda z: z * mp.ncdf(z), lambda z: mp.ncdf(z) + z * mp.npdf(z)),
+    "gelu_tanh": (lambda z: z * _logistic(2 * _bent(z)), lambda z: _slope_of_product(z, 2 * _bent(z), 2 * _bent_slope(z))),
+    "erf": (mp.erf, lambda z: 2 / mp.sqrt(mp.pi) * mp.exp(-z * z)),
+    "exp": (mp.exp, mp.exp),
+    "mish": (lambda z: z * mp.tanh(_softplus(z)), lambda z: mp.tanh(_softplus(z)) + z * mp.sech(_softplus(z)) ** 2 * _logistic(z)),
 }
 """By the names that activations print as."""
