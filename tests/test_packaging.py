@@ -44,7 +44,7 @@ def test_classifiers_name_the_versions_of_python_that_are_asked_for():
 
 
 def test_every_requirement_has_a_floor_that_the_run_of_floors_installs():
-    floors = runpy.run_path(str(ROOT / ".ci" / "floors.py"))["floors"]
+    floors = runpy.run_path(str(ROOT / ".ci" / "requirements.py"))["floors"]
     extras = list(PROJECT["project"]["optional-dependencies"])
     pinned = dict(line.split("==") for line in floors(PROJECT["project"], extras))
     asked = {re.match(r"[A-Za-z0-9_.-]+", one)[0] for one in REQUIREMENTS} - {"kkt-identify"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.marks import alone
 
 from identify.attacks import MLP, corners, diagnose, haim, in_row_space, kinks, loo, random_network, score, train
 from identify.problem.arrays import ShapeError
@@ -65,6 +66,7 @@ class TestDiagnosis:
 
 
 class TestCorners:
+    @alone
     def test_images_that_descent_does_not_find(self, digits):
         """From the weights alone; chance finds none, and the order of the candidates knows nothing of the data."""
         network, X, _, mean, others = digits

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.command_line import run
+from support.marks import alone
 
 import identify as idf
 from identify.auditing.findings import Basis
@@ -38,6 +39,7 @@ def test_rounding_is_not_counted_as_samples(problem, precision):
     assert counted_samples(none, rounded) == len(truth.X) == 5
 
 
+@pytest.mark.slow
 def test_defences_of_the_update_are_measured():
     config = idf.Configuration(inputs=12, samples=3, width=(20, 16), activation="relu", outputs=3, bias=True)
     found = idf.audit(config.plant(seed=0, multipliers="softmax")[0], budget=20.0)["defences"]
@@ -100,6 +102,7 @@ def test_the_change_of_a_linearised_network(problem):
     assert is_recovered(found, truth)
 
 
+@alone
 @pytest.mark.usefixtures("no_defences")
 def test_the_update_of_another_network(problem):
     system, _ = problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.marks import alone, slow
 
 import identify as idf
 from identify.auditing.reading import OUTPUT_BIAS
@@ -26,7 +27,7 @@ def polynomial(n: int):
     return system, truth.X
 
 
-@pytest.mark.parametrize(("made", "n"), [(narrow, 1), (narrow, 3), (polynomial, 4), (polynomial, 7)])
+@pytest.mark.parametrize(("made", "n"), [(narrow, 1), (narrow, 3), (polynomial, 4), slow(polynomial, 7)])
 def test_of_full_rank_without_a_number(made, n):
     system, _ = made(n)
     audit = idf.audit(system, budget=8)
@@ -43,6 +44,7 @@ def test_with_their_number(made, n):
     assert audit.recovery.match(X, np.ones(n)).errors.max() < 1e-6
 
 
+@alone
 def test_fewer_than_the_update_shows_are_doubted():
     """Two of three samples were asked for: what stands out of the third one is a mixture."""
     config = idf.Configuration(inputs=8, samples=3, width=(9, 8), activation="softplus", outputs=1, bias=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.clients import batch_of, client, drawn
 from support.command_line import run
+from support.marks import alone
 
 import identify as idf
 from identify.auditing.findings import Basis
@@ -77,6 +78,7 @@ def test_from_files_on_the_command_line(networks, tmp_path, monkeypatch, capsys)
     assert answer["standing"] == "RECOVERED, not proved" and max(recovery["values"]["errors"]) < 1e-10
 
 
+@alone
 def test_what_is_not_recovered_is_shown_as_no_answer(networks):
     net, final, X, _ = networks
     rng = np.random.default_rng(5)
@@ -94,6 +96,7 @@ def test_what_is_not_recovered_is_shown_as_no_answer(networks):
 class TestStepsThatWereNotTold:
     """Without a word on steps an audit takes the change for that of one; nothing is proved if it does not look like one."""
 
+    @alone
     def test_layers_that_show_different_counts(self, networks):
         net, final, _, _ = networks
         found = idf.audit(final, initial=net, budget=3.0)
@@ -109,6 +112,7 @@ class TestStepsThatWereNotTold:
         subject = read(final, initial=net, regime="lazy")
         assert not subject.takes_one_step and read(final, initial=net).takes_one_step
 
+    @pytest.mark.slow
     def test_one_step_shows_one_count(self, networks):
         net, _, X, y = networks
         after = client(net, X, y, [np.arange(4)], 0.02)

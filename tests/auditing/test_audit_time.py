@@ -148,6 +148,7 @@ class TestAnInterrupt:
         assert (tmp_path / "out" / "report.html").read_text() == "a page"
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
+    @pytest.mark.slow
     def test_of_a_process(self, tmp_path):
         path = idf.save_problem(tmp_path / "p.npz", *TINY.plant(seed=1)[:1])
         command = [sys.executable, "-c", LISTENING, "audit", str(path), "--samples", "2", "--out", str(tmp_path / "out")]

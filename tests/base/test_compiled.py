@@ -45,6 +45,7 @@ def test_few_programs_stay_also_after_an_error(function):
     assert compiled.kept() == 1
 
 
+@alone
 def test_recoveries_of_new_sizes_hold_a_bounded_number(monkeypatch):
     with monkeypatch.context() as none:
         none.setattr(compiled, "MOST", -1)

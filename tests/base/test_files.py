@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import run
+from support.marks import slow
 
 import identify as idf
 from identify.auditing.findings import Basis, Finding
@@ -294,6 +295,7 @@ class TestClaims:
 
 
 class TestStores:
+    @pytest.mark.slow
     def test_recoveries_at_the_same_time(self, tmp_path, systems):
         def solve(folder, k=0):
             return idf.recover(systems[k], samples=2, method="projection", starts=8, checkpoint=folder).X.tobytes()
@@ -419,7 +421,7 @@ class TestAudits:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"), [("recover", "Recovered 2 samples"), ("audit", "PROVED UNIQUE"), ("attack", "Reconstruction(")]
+    ("command", "said"), [("recover", "Recovered 2 samples"), slow("audit", "PROVED UNIQUE"), ("attack", "Reconstruction(")]
 )
 def test_an_answer_is_told_where_there_is_no_room_for_its_file(monkeypatch, capsys, tmp_path, command, said):
     system, truth = idf.Configuration(inputs=3, samples=2, width=6, activation="z + z^2 + z^3").plant(seed=1)

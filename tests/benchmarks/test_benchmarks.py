@@ -75,6 +75,7 @@ def test_check(run):
     assert "| check, (8, 8, 16) |" in out and "UNIQUE" in out and "isolated up to 18, not identifiable from 19" in out
 
 
+@pytest.mark.slow
 def test_law(run, tmp_path):
     out = run(BENCHMARKS / "law.py", "--quick", "--picture", str(tmp_path / "law.png"))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| 8-")]
@@ -205,6 +206,7 @@ def test_work_that_is_killed_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     assert [row.number for row in rows] == [row.right for row in rows] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_faults_are_seen(tmp_path):
     """In a process without threads, which can fork."""

@@ -23,6 +23,7 @@ import soundness  # noqa: E402
 from soundness_study import analytic, hidden, piecewise  # noqa: E402
 from soundness_study.networks import GENERIC, REFUSED, Truth, ask, class_table, contradiction, contradictions, verdict_table  # noqa: E402
 from soundness_study.verdicts import FAILED  # noqa: E402
+from support.marks import alone  # noqa: E402
 
 SLICE = 11
 HIDDEN = 19
@@ -36,6 +37,7 @@ def arranged():
     return [hidden.draw(0, index) for index in range(HIDDEN)]
 
 
+@pytest.mark.slow
 def test_arranged_instances_have_two_solutions_in_floats_too(arranged):
     for instance in arranged:
         X, c = instance.other
@@ -61,6 +63,7 @@ def test_arranged_instances_cover_what_they_promise(arranged):
             assert np.linalg.matrix_rank(instance.system.layers[1].W) >= len(instance.X) - (instance.b is not None)
 
 
+@alone
 def test_no_arranged_instance_is_called_unique(arranged):
     for instance in arranged[:6] + arranged[6::6]:  # every construction, and every activation
         answer = ask(instance)
@@ -167,6 +170,7 @@ def lines(tmp_path_factory):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@alone
 def test_piecewise_linear_slice_has_no_contradictions(lines):
     assert sorted(line["index"] for line in lines) == list(range(SLICE))
     assert contradictions(lines) == []
@@ -185,6 +189,7 @@ def test_forged_verdicts_are_found(lines, verdict, category, capsys):
     assert f"instance {line['index']}: {verdict}" in capsys.readouterr().out.partition("1 contradictions:")[2]
 
 
+@pytest.mark.slow
 def test_resumed_and_rechecked(lines, tmp_path, capsys):
     path = tmp_path / "out.jsonl"
     some = [line for line in lines if line["index"] < 4]

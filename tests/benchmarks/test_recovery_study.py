@@ -20,6 +20,7 @@ from recovery_study import judged as study  # noqa: E402
 from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
 from recovery_study.planted import ACTIVATIONS, MIXED, SMALL, draw  # noqa: E402
 from recovery_study.targets import HONEST  # noqa: E402
+from support.marks import alone  # noqa: E402
 
 import identify as idf  # noqa: E402
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus  # noqa: E402
@@ -35,6 +36,7 @@ def usual():
     return next(planted for planted in candidates if wanted.items() <= planted.labels.items())
 
 
+@alone
 def test_a_slice_has_nothing_wrong(tmp_path, capsys):
     out = tmp_path / "lines.jsonl"
     arguments = ["--instances", str(SLICE), "--seed", "5", "--seconds", "1.5", "--out", str(out)]
@@ -146,6 +148,7 @@ class TestAudits:
         monkeypatch.setattr(audits, "audit", lambda *args, **options: audit)
         return audits.audited(planted, 4)["outcome"]
 
+    @pytest.mark.slow
     def test_an_honest_audit_is_right(self, monkeypatch, honest):
         assert self.outcome(monkeypatch, *honest) == Outcome.RIGHT
 

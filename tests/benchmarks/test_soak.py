@@ -123,6 +123,7 @@ class TestTheBenchmark:
             assert len(said) == 1 and said[0].startswith(f"{what} grow")
         assert "not known" in soak.grown([one | {"memory": 50 * one["memory"]} for one in flat[:16]])[0]
 
+    @pytest.mark.slow
     def test_a_round_that_fails_is_an_error(self, soak, monkeypatch):
         with pytest.raises(subprocess.CalledProcessError):
             soak.in_a_process("same sizes", ["no such part"], 0.0, 1)

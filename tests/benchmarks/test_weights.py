@@ -34,6 +34,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+@pytest.mark.slow
 def test_control(table):
     rows = table("control")
     assert len(rows) == 2

@@ -194,6 +194,7 @@ class TestEveryProvedVerdict:
             answer = idf.verify(report.certificate())
             assert answer and answer.claim.startswith(f"{report.verdict} for {report.scope.network}, {report.scope.data} (gradient")
 
+    @pytest.mark.slow
     @given(small_integer_problems((4, 4, 9), ["z^2", "z^3", "z + z^3", "1 + z^2", "z^2 + z^4", "z + z^2 + z^3"]))
     @settings(max_examples=15)
     def test_of_random_problems_with_degenerate_data(self, problem):

@@ -178,6 +178,7 @@ def test_a_large_jacobian_is_solved_and_not_eliminated():
 
 
 class TestTime:
+    @pytest.mark.slow
     def test_of_a_certificate_and_its_check(self):
         """Estimates are of the right size, and said before."""
         made = by_elimination()

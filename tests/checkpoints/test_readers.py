@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import run
+from support.marks import alone
 
 import identify as idf
 from identify.base.extras import MissingExtraError
@@ -169,6 +170,7 @@ class TestNpz:
         with pytest.raises(ProblemFileError, match="holds W1 twice"):
             read_arrays(tmp_path / "n.npz")
 
+    @alone
     def test_bombs(self, tmp_path):
         zeros = np.zeros(2**26)
         with zipfile.ZipFile(tmp_path / "n.npz", "w", zipfile.ZIP_DEFLATED) as file, file.open("W1.npy", "w") as member:

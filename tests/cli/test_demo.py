@@ -39,6 +39,7 @@ def of_a_trained_classifier():
     return one_update(trained=True, seed=2)
 
 
+@pytest.mark.slow
 def test_samples_that_are_not_found_are_named_and_not_guessed(of_a_trained_classifier):
     act = of_a_trained_classifier
     missing = ~np.isfinite(act.errors)
@@ -49,6 +50,7 @@ def test_samples_that_are_not_found_are_named_and_not_guessed(of_a_trained_class
     assert act.result()[-1].startswith("Not recovered, and not guessed: number") and f" {faintest + 1}, " in act.result()[-1]
 
 
+@pytest.mark.slow
 def test_no_batch_behind_the_update_of_another_network(monkeypatch):
     """The gradient is taken at other weights than those that are given: nothing is recovered, and nothing is shown."""
     made = []
@@ -122,6 +124,7 @@ def test_degree_two_shows_the_rotation():
     assert act.system.residual(X, c) < 1e-5 and abs(X - act.X).max() > 0.1
 
 
+@pytest.mark.slow
 def test_command_writes_the_page_and_the_pictures(tmp_path, monkeypatch, capsys):
     arguments = ["--batch", "6", "-n", "5", "-m", "30", "--json", "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["identify", "demo", *arguments])

@@ -22,6 +22,8 @@ from identify.problem.uniqueness import Uniqueness, UniquenessReason, Uniqueness
 from identify.report.html import Picture, Section, write_sections
 from identify.report.plots import compare
 
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # a browser is started, and loads each page in several forms
+
 PAGES = ("check", "audit", "attack", "demo", "sections")
 HOSTILE = """<img src=x onerror="alert(1)"> <script>alert(2)</script> </title></style>'"&lt;"""
 CUBIC = "z + z^2/2 + z^3"

@@ -352,7 +352,7 @@ class TestSelfTrained:
         margins = next(note for note in report.notes if note.startswith("margins between"))
         assert [float(word) for word in margins.split()[2::2]] == pytest.approx([1, 1])
 
-    @pytest.mark.parametrize("n", slow_unless(lambda n: n < 5, MAX_MARGIN_WIDTHS))
+    @pytest.mark.parametrize("n", slow_unless(lambda n: n < 4, MAX_MARGIN_WIDTHS))
     def test_below_the_interpolation_rank_the_needed_width_is_named(self, n):
         needed = generic_width(3, n)
         for m, holds in ((needed, True), (needed - 1, False)):

@@ -219,12 +219,14 @@ class TestCompetitors:
                 found.append(ended.x)
         return sum(np.linalg.norm(truth.X - x, axis=1).min() > 1e-5 for x in found), len(found)
 
+    @pytest.mark.slow
     def test_enough_neurons(self):
         d = n = 2
         assert idf.exposed(config("tanh", (7, d + n), inputs=d, samples=n, outputs=4), {3: "weights"}).rows[0].samples.status is MAYBE
         counted = [self.others(d + n, seed) for seed in range(6)]
         assert sum(found for _, found in counted) > 20 and not any(others for others, _ in counted)
 
+    @pytest.mark.slow
     def test_one_neuron_too_few(self):
         assert any(self.others(3, seed)[0] for seed in range(6))
 

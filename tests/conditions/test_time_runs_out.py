@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from support.marks import slow
+from support.marks import alone, slow
 
 import identify as idf
 from identify.base import limits
@@ -66,7 +66,7 @@ def test_a_check(clock, width, activation, sizes, most):
 
 
 @pytest.mark.parametrize(
-    ("width", "activation", "most"), [(18, "relu", 3), slow(18, "relu", 6), slow((12, 9), "gelu", 6), slow(14, "z + z^2/2 + z^3", 6)]
+    ("width", "activation", "most"), [alone(18, "relu", 3), slow(18, "relu", 6), slow((12, 9), "gelu", 6), slow(14, "z + z^2/2 + z^3", 6)]
 )
 def test_curves_of_defences(clock, width, activation, most):
     system, truth = planted(width, activation)

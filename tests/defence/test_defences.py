@@ -62,6 +62,7 @@ class TestEstimates:
         curve = planted(config, noise=(1e-8, 1e-2), spot_checks=0)["noise"]
         np.testing.assert_allclose(curve.change, curve.levels, rtol=0.1)
 
+    @pytest.mark.slow
     def test_the_summary_names_the_noise_that_leaves_no_digit(self, cubic):
         """The stated level, tried: there the estimate is a tenth, for the worst sample, and for the best in a random direction."""
         worst, every = re.findall(r"from about (\S+) on", cubic["noise"].summary())

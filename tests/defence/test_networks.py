@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy
 from numpy.linalg import norm
+from support.marks import alone
 
 import identify as idf
 from identify.defence import sending
@@ -48,6 +49,7 @@ def judged() -> idf.Defences:
 
 
 class TestEstimates:
+    @alone
     def test_are_confirmed_by_recoveries(self, tried):
         """Observed errors of all samples beside their typical ones, wherever the estimate promises anything."""
         for name in ("noise", "formats", "clipping"):
@@ -120,6 +122,7 @@ class TestLevels:
         assert sending.as_format(np.array([127.0, 0.4, -3.6]), "int8").tolist() == [127.0, 0.0, -4.0]
         assert sending.as_format(np.zeros(2), "int8").tolist() == [0.0, 0.0]
 
+    @pytest.mark.slow
     def test_layers_kept_back(self, judged):
         curve = judged["withheld"]
         assert curve.levels == ("all layers sent", "layer 3", "layer 1", "layers 1, 2")

@@ -47,6 +47,7 @@ def test_pytorch(tmp_path, monkeypatch):
     assert set(names["layers"]) == {1, 2, 3} and isinstance(names["net"], idf.Network)
 
 
+@pytest.mark.slow
 def test_plain_jax(tmp_path, monkeypatch, capsys):
     is_recovered(play(blocks("jax"), tmp_path, monkeypatch))
     assert "16 of 16 labels are right" in capsys.readouterr().out

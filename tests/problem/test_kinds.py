@@ -302,7 +302,7 @@ def test_jax_is_loaded_only_when_it_is_asked_for():
 
 
 @given(st.text(max_size=30))
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_any_text_is_read_or_refused(text):
     with suppress(ActivationError):
         assert Activation.parse(str(Activation.parse(text))) == Activation.parse(text)

@@ -45,7 +45,7 @@ def _with_margin(net, x, y):
     ("side", "seed", "starts"),
     [
         ("margins", 0, 16),
-        ("closure", 0, 16),
+        slow("closure", 0, 16),
         slow("margins", 0, None),
         slow("closure", 0, None),
         slow("margins", 1, None),

@@ -58,7 +58,7 @@ KINDS = [
 
 class TestProjection:
     @pytest.mark.once
-    @pytest.mark.parametrize("kind", [*map(slow, KINDS[:3]), *KINDS[3:]])
+    @pytest.mark.parametrize("kind", [*map(slow, KINDS[:4]), *KINDS[4:]])
     @pytest.mark.parametrize("penalty", [slow(0.0), 0.3])
     def test_gradient_and_matrix(self, kind, penalty):
         """The gradient of the cost by automatic differentiation; the matrix is that of Kaufman's Jacobian, by differences of columns."""
@@ -107,6 +107,7 @@ class TestProjection:
             residuals = [_smallest_residual(system, np.delete(before, i, axis=0)) for i in range(4)]
             assert np.array_equal(after, np.delete(before, int(np.argmin(residuals)), axis=0))
 
+    @pytest.mark.slow
     def test_penalties_keep_samples_from_infinity(self):
         system, _ = size(6, 7, 12).plant(0)
         problem = vp.Projected.of(Reduced.of(system, 7))
@@ -305,7 +306,7 @@ class TestBirth:
         with pytest.raises(idf.RecoveryError, match="splitting: no solution from 1 starts"):
             idf.recover(system, samples=3, method="splitting", starts=1, seed=1)
 
-    @pytest.mark.parametrize(("inputs", "samples", "width"), [(6, 7, 12), slow(10, 12, 20)])
+    @pytest.mark.parametrize(("inputs", "samples", "width"), [alone(6, 7, 12), slow(10, 12, 20)])
     def test_more_samples_than_inputs(self, inputs, samples, width):
         """No factorisation of the target to start from, and hundreds of starts of variable projection find nothing."""
         system, truth = size(inputs, samples, width).plant(2)
@@ -328,7 +329,7 @@ class TestBirth:
 class TestCount:
     """How many samples, where the rank of the target is full."""
 
-    @pytest.mark.parametrize(("sizes", "seed"), [((5, 5, 8), 1), slow((5, 6, 12), 0), slow((5, 8, 24), 0)])
+    @pytest.mark.parametrize(("sizes", "seed"), [alone((5, 5, 8), 1), slow((5, 6, 12), 0), slow((5, 8, 24), 0)])
     def test_the_smallest_number_that_solves(self, sizes, seed):
         system, truth = size(*sizes).plant(seed)
         found = idf.recover(system)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support.marks import slow
+from support.marks import alone, slow
 from support.oracles import random_network, system_of
 
 import identify as idf
@@ -91,6 +91,7 @@ class TestStatus:
         assert found.evidence["uniqueness"]["converged"] >= 10
         assert found.uniqueness.status is UniquenessStatus.EVIDENCE and found.uniqueness.reason is UniquenessReason.ONE_SOLUTION
 
+    @alone
     def test_several_solutions_of_the_starts(self):
         system, _ = size(3, 3, 3, "z + z^3").plant(0)
         found = idf.recover(system, samples=3, method="projection", starts=256)
@@ -163,7 +164,7 @@ class TestNumberOfSamples:
             assert found.n_samples == 3 and np.abs(found.match(X, [1.0, -0.7, 0.5]).X - X).max() < 1e-12
             assert found.uniqueness.is_proved
 
-    @pytest.mark.parametrize(("kind", "seed"), [("multiple", 0), slow("multiple", 1), slow("sum", 0)])
+    @pytest.mark.parametrize(("kind", "seed"), [alone("multiple", 0), slow("multiple", 1), slow("sum", 0)])
     def test_dependent_samples(self, kind, seed):
         """Rank three, four samples: three do not solve the equations, and are not accepted."""
         system, X, c = dependent(kind, seed)

@@ -440,6 +440,7 @@ def test_error_labels(error, text):
     assert plots._error(error) == text
 
 
+@pytest.mark.slow
 def test_family_and_spectrum():
     rng = np.random.default_rng(0)
     decode(plots.family([rng.random((3, 64)) for _ in range(3)], [f"s = {k / 10}" for k in range(3)], shape=(8, 8)))

@@ -76,6 +76,7 @@ def test_a_candidate_at_a_sample_is_drawn_in_another_colour_than_one_far_away():
     assert pixels(run.lineage(run.X, shape=(2, 2), mean=np.zeros(4))).shape[0] > 0
 
 
+@pytest.mark.slow
 def test_a_diverged_candidate_and_many_are_drawn():
     run = trial(2, [(100, 0)])
     run.c[1] = np.nan

@@ -182,6 +182,7 @@ class TestRuns:
 
 
 class TestVariants:
+    @pytest.mark.slow
     def test_the_mean_of_both_kernels_with_one_set_of_multipliers(self):
         """Loo's third variant is the second with each multiplier at half its size in both places."""
         first, last = (random_network((4, 7, 2), biases="all", seed=seed) for seed in (0, 1))

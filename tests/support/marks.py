@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,9 +19,11 @@ def once(*values: Any):
     return pytest.param(*values, marks=pytest.mark.once)
 
 
-def alone(test: Any) -> Any:
-    """A slow test without a faster one for the same claim: continuous integration runs it, ``pytest -m alone``."""
-    return pytest.mark.slow(pytest.mark.alone(test))
+def alone(*values: Any) -> Any:
+    """A slow test, or a case of one, without a faster one for the same claim: continuous integration runs it, ``pytest -m alone``."""
+    if len(values) == 1 and inspect.isfunction(values[0]):
+        return pytest.mark.slow(pytest.mark.alone(values[0]))
+    return pytest.param(*values, marks=[pytest.mark.slow, pytest.mark.alone])
 
 
 def thinned(cases: Iterable[Any], step: int = 3, start: int = 0) -> list[Any]:

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from support import deadly
 from support.command_line import LISTENING, run
+from support.marks import alone
 
 import identify as idf
 from identify.base.options import METHODS
@@ -454,6 +455,7 @@ class TestProcesses:
             done.append(run_and_forget(task))
         assert cleared == [3, 5] and all(outcome.state == "done" for outcome in done)
 
+    @pytest.mark.slow
     def test_a_worker_is_killed(self, tmp_path):
         """By kill -9, in the middle: nothing is lost, nothing doubled, nothing has failed; the environment is as before."""
         before = dict(os.environ)
@@ -470,6 +472,7 @@ class TestProcesses:
         assert steps == list(range(51)) and len(files(tmp_path)) == 51
         assert dict(os.environ) == before and not multiprocessing.active_children()
 
+    @alone
     def test_the_sweep_is_interrupted_then_killed_then_finished(self, tmp_path, threads):
         """By Ctrl-C and by kill -9 of the process that leads: its workers end with it, and what was finished is not done again."""
         path, store = tmp_path / "grid.toml", tmp_path / "runs"
@@ -547,6 +550,7 @@ def dask():
 
 
 class TestDask:
+    @pytest.mark.slow
     def test_a_worker_is_killed(self, tmp_path, dask):
         from distributed import Client
 
@@ -675,6 +679,7 @@ class TestPictures:
         text = path.read_text()
         assert path.parent == tmp_path and "<pattern" in text and "<!-- NOT_UNIQUE" in text and "<!-- U  UNIQUE" not in text
 
+    @pytest.mark.slow
     def test_rates_noise_and_thresholds(self, tmp_path):
         options = {"measure": "recovery", "method": "auto", "tolerance": 1e-3}
         rows = [
@@ -777,6 +782,7 @@ class TestCommand:
         code, out, err = run(monkeypatch, capsys, *arguments)
         assert code == status and not out and message in err and "Traceback" not in err
 
+    @pytest.mark.slow
     def test_an_executor_that_breaks_has_status_1(self, monkeypatch, capsys, tmp_path, grid, threads):
         threads.shutdown()
         status, _, err = run(monkeypatch, capsys, "sweep", grid, "--store", tmp_path / "runs")

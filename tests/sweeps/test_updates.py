@@ -206,6 +206,7 @@ def test_picture_and_summary(tmp_path, monkeypatch, capsys):
 class TestClientsOfSeveralSteps:
     """Each sends its network after some steps: its batch comes back by training unrolled."""
 
+    @pytest.mark.slow
     def test_a_round(self, clients, tmp_path, threads):
         options = {"model": clients / "model.npz", "training": {"steps": 3, "learning_rate": 0.02}, "store": tmp_path / "runs"}
         found = idf.sweep_updates(clients / "round", executor=threads, **options)

@@ -86,6 +86,7 @@ def test_residual_vanishes_at_planted_data(d, n, m):
     assert np.abs(values).max() < 1e-12 * np.abs(numbers.target).max()
 
 
+@pytest.mark.slow
 def test_jax_transformations():
     system = kkt_equations(CONFIGURATIONS[5])
     with jax.enable_x64(True):

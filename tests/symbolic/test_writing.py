@@ -144,6 +144,7 @@ class TestLong:
         assert system._repr_latex_() is None and not system.equations._made
         assert time.process_time() - started < 0.5
 
+    @pytest.mark.slow
     def test_more_can_be_asked_for(self):
         system = kkt_equations(idf.Configuration(**LARGE | {"samples": 5}))
         with pytest.raises(TooLongError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.command_line import run
-from support.marks import slow
+from support.marks import alone, slow
 
 import identify as idf
 from identify.base.options import CONDITIONS, THEOREMS
@@ -123,6 +123,7 @@ def test_a_row_can_be_drawn_again():
     assert first.rows[2] == again.rows[0] and first.rows[5] == again.rows[1]
 
 
+@alone
 def test_a_wrong_theorem_has_counterexamples():
     """Every network of width two determines the data: false, and the instances say so."""
     right = idf.theorems["moments"]

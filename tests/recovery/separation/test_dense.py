@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from support.marks import slow
+from support.marks import alone, slow
 
 import identify as idf
 from identify.conditions.judgement import PATTERN_SCOPE
@@ -246,6 +246,7 @@ class TestNotDetermined:
 
 
 class TestRefused:
+    @alone
     @pytest.mark.once
     def test_updates_of_another_network(self):
         system, _ = planted(0)
@@ -254,6 +255,7 @@ class TestRefused:
             idf.recover(idf.KKTSystem.gradient(other.network, layers=system.layers), budget=20)
         assert caught.value.obstacle.kind in (Failure.NO_SAMPLE, Failure.RESIDUAL)
 
+    @pytest.mark.slow
     @pytest.mark.once
     def test_neurons_in_another_order(self):
         system, _ = planted()
@@ -261,7 +263,7 @@ class TestRefused:
         with pytest.raises(ResidualError):
             idf.recover(idf.KKTSystem.gradient(system.network, layers={1: (W1[::-1], b1[::-1]), 2: (W2, b2)}), budget=20)
 
-    @pytest.mark.parametrize("samples", [6, 10])
+    @pytest.mark.parametrize("samples", [slow(6), 10])
     def test_a_wrong_number_of_samples_gives_no_wrong_data(self, samples):
         system, truth = planted()
         try:

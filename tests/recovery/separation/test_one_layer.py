@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from support.marks import once, slow
+from support.marks import alone, once, slow
 
 import identify as idf
 from identify.base.limits import TooLargeError
@@ -228,6 +228,7 @@ class TestRefused:
             idf.recover(system)
         assert caught.value.obstacle.kind is Failure.FEW_NEURONS and caught.value.obstacle.numbers["unknowns"] == 5
 
+    @alone
     @pytest.mark.once
     def test_as_many_equations_as_unknowns_prove_nothing(self):
         """At m = 2n + C - 2 other points solve the equations of one sample in some instances; one neuron more, and almost none has any."""

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from support.clients import batch_of, client, drawn
-from support.marks import slow
+from support.marks import alone, slow
 
 import identify as idf
 from identify.recovery.steps.along import Along, effects
@@ -37,7 +37,7 @@ def posed(loss, *, rate=0.05, learning_rate=0.05):
     return training, training.joined(eta, others), labels
 
 
-@pytest.mark.parametrize(("loss", "learning_rate"), [slow("softmax", None), ("square", 0.05), slow(FREE, 0.05)])
+@pytest.mark.parametrize(("loss", "learning_rate"), [slow("softmax", None), alone("square", 0.05), slow(FREE, 0.05)])
 def test_derivatives_with_the_path_held_still(loss, learning_rate):
     training, point, labels = posed(loss, learning_rate=learning_rate)
     frozen = Frozen.of(training, len(point), np.random.default_rng(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support.clients import batch_of, client, drawn
-from support.marks import slow
+from support.marks import alone, slow
 
 import identify as idf
 from identify.problem.refusals import Unsupported, UnsupportedError
@@ -35,6 +35,7 @@ def test_five_steps_are_undone(activation):
     assert found.evidence["loss"] == "softmax"
 
 
+@alone
 def test_momentum_weight_decay_frozen_parts_and_a_rate_that_is_fitted():
     net, (X, y) = drawn(1), batch_of(1, 4)
     final = client(net, X, y, EVERYTHING, 0.02, momentum=0.8, decay=1e-2)
@@ -46,7 +47,7 @@ def test_momentum_weight_decay_frozen_parts_and_a_rate_that_is_fitted():
     assert found.evidence["learning_rate"] == pytest.approx(0.03, rel=1e-9)
 
 
-@pytest.mark.parametrize("loss", [slow("square"), None])
+@pytest.mark.parametrize("loss", [slow("square"), alone(None)])
 def test_a_loss_that_is_named_or_not_known(loss):
     net, (X, _) = drawn(2), batch_of(2, 3)
     targets = np.random.default_rng(2).standard_normal((3, 4))
@@ -56,6 +57,7 @@ def test_a_loss_that_is_named_or_not_known(loss):
     assert found.evidence["loss"] == (loss or "free")
 
 
+@pytest.mark.slow
 def test_which_sample_was_in_which_batch():
     net, (X, y) = drawn(3), batch_of(3, 4)
     rng = np.random.default_rng(3)
