@@ -139,6 +139,7 @@ def test_exceptions_are_one_below_the_count_and_close_to_the_threshold():
         assert exceptional == min(m * D, comb(D + p - 1, p)) - 1 and generic_width(p, D) == m + 1
 
 
+@pytest.mark.once
 @given(
     activation=st.sampled_from(["z^3", "z + z^2", "1 + z^3", "z^2 + z^4"]),
     width=st.integers(1, 6),

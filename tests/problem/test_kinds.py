@@ -290,6 +290,7 @@ class TestApproximation:
         assert by_name.deviation("gelu", (-3, 3)) < 0.02 < by_name.deviation("relu", (-3, 3))
 
 
+@pytest.mark.once
 def test_jax_is_loaded_only_when_it_is_asked_for():
     code = (
         "import sys, identify as idf; s = idf.Activation.parse('gelu'); s(0.5); s.ball(0.5); "

@@ -157,6 +157,7 @@ class TestNoise:
         ratio = np.sqrt(np.mean(np.square(errors), axis=0)) / np.sqrt(np.mean(np.square(bars), axis=0))
         assert ((ratio > 0.65) & (ratio < 1.4)).all()
 
+    @pytest.mark.once
     def test_the_last_polish_is_in_all_coordinates(self, monkeypatch):
         system, truth = size(40, 4, 12).plant(0)
         targets = [noisy(system, 1e-6, seed) for seed in range(10)]

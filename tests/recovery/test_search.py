@@ -99,6 +99,7 @@ class TestProjection:
         assert found.method == "birth" and found.match(truth.X, truth.c).errors.max() < 1e-10
         assert "interpolation" in found.evidence["tried"]["algebraic"] and "4 unknowns" in found.evidence["tried"]["separate"]
 
+    @pytest.mark.once
     @pytest.mark.parametrize("kind", KINDS)
     def test_the_sample_that_costs_least_goes_first(self, kind):
         system, _ = size(3, 2, 5, **kind).plant(0)
@@ -243,6 +244,7 @@ class TestSeparate:
         costs = Position.of(columns.images, [columns.space], np.vstack([points, points[:1] + 0.1])).costs
         assert max(costs[:3]) < 1e-20 < 1e-6 < costs[3]
 
+    @pytest.mark.once
     @pytest.mark.parametrize(
         ("config", "seed"),
         [
@@ -295,6 +297,7 @@ class TestSeparate:
 
 
 class TestBirth:
+    @pytest.mark.once
     @pytest.mark.parametrize("method", ["birth", "splitting"])
     def test_minima_are_left_through_more_samples(self, method):
         system, truth = size(5, 4, 6).plant(1)
@@ -338,6 +341,7 @@ class TestCount:
         assert found.evidence["samples_estimated"] == sizes[1] == max(path) and path[sizes[1]] < 1e-12
         assert list(path) == sorted(path) and all(residual > 1e-6 for n, residual in path.items() if n < sizes[1])
 
+    @pytest.mark.once
     def test_too_many_candidates_are_pruned(self):
         system, truth = size(5, 4, 8).plant(0)
         work, found = counted(lambda n: Work(system, n, 0, {}, print), 5, lambda starts: Search(1, starts, 1e-6, one_is_enough=True))

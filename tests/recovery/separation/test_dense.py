@@ -219,6 +219,7 @@ class TestNotDetermined:
         assert match.errors.max() < 1e-8
         assert (match.errors * np.linalg.norm(X, axis=1) < 10 * found.error_bars[match.order]).all()
 
+    @pytest.mark.once
     def test_parallel_signals_hide_samples_from_the_second_layer(self):
         """One output: samples with the same slopes above the first hidden layer count once there. If that is too narrow to find them by its
         own update, the others are returned."""

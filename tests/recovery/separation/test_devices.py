@@ -21,6 +21,7 @@ from identify.recovery.separation.products import Equations
 ROOT = Path(idf.__file__).parents[1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("lifted", [(True, False), (False, True)])
 @pytest.mark.parametrize("starts", [3, 5])
 def test_steps_are_those_of_numpy(lifted, starts, monkeypatch):

@@ -73,6 +73,7 @@ def test_noise_that_is_relative_is_told_from_noise_that_is_alike():
         assert bool(spread.max() > 3 * spread.min()) is is_relative
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16 in other units"])
 def test_one_sample_of_two_classes(name):
     """The rows are opposite, so rounding leaves a target of rank one: only the format says how few digits there are."""

@@ -67,6 +67,7 @@ def test_more_samples_than_half_of_the_classes():
     assert found.match(H, c).errors.max() < 1e-10
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("n", "classes"), [(2, 2), (7, 2), (4, 4), (6, 4)])
 def test_more_samples_than_the_rank_can_count_are_no_evidence(n, classes):
     """The update looks exactly like one of C - 1 samples, and these are others."""

@@ -217,6 +217,7 @@ def test_two_layers_of_relu_too_narrow_for_quadrics():
     assert found.method == Method.ZEROS and found.match(X, c).errors.max() < 1e-9
 
 
+@pytest.mark.once
 def test_float32_updates():
     small = network("gelu", 40, 30, inputs=10)
     X, y = np.random.default_rng(0).standard_normal((5, 10)), np.arange(5)

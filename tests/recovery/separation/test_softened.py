@@ -58,6 +58,7 @@ def test_derivatives(activation):
     assert softened(smooth, np.zeros(3)) is smooth
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("descend", [membership.descend, products.descend], ids=["matrices", "products"])
 def test_descents_pass_kinks(descend):
     """More of the same starts end at samples, 25, 23 and 27 of 40 where true slopes lead to 2, 7 and 7; no cost rises."""
