@@ -32,6 +32,7 @@ def found(networks):
     return idf.audit(final, initial=net, training=TRAINING, budget=300.0)
 
 
+@alone
 def test_the_batch_is_recovered_and_said_to_be_evidence(found, networks):
     X, y = networks[2:]
     assert found.standing is Standing.RECOVERED and found.threat == THREATS[STEPS]

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support.marks import slow
+from support.marks import alone, slow
 from support.oracles import system_of
 
 import identify as idf
@@ -75,7 +75,7 @@ class TestMacaulay:
                 answer = with_every_row(forged(report), [1], degree, lowest, [1])
                 assert not answer and any(said in answer.reasons[0] for said in ("these rows have rank", "fewer than"))
 
-    @pytest.mark.parametrize("neurons_too_few", [slow(0), 1])
+    @pytest.mark.parametrize("neurons_too_few", [slow(0), alone(1)])
     def test_as_many_equations_as_unknowns(self, neurons_too_few):
         """m = 2 n, one output: eliminations in every degree leave more than n functionals."""
         report = planted(3, 3, 6 - neurons_too_few, "z + z^2 + z^4", layers="first")
