@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.marks import alone
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
@@ -66,7 +65,7 @@ def run(monkeypatch, capsys):
     return started
 
 
-@alone
+@pytest.mark.slow
 def test_check(run):
     out = run(BENCHMARKS / "check.py", "--quick")
     ranks = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("| (8, 8, 16)")]
@@ -93,7 +92,7 @@ def test_ranks():
     assert "| 20, 150 | 1770 | 0.12, 1.8 |" in out
 
 
-@alone
+@pytest.mark.slow
 def test_startup():
     command = [sys.executable, "-W", "error", BENCHMARKS / "startup.py", "--repeats", "1"]
     out = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout  # slow machines miss its targets

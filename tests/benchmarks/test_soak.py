@@ -12,7 +12,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from support.marks import alone
 
 import identify as idf
 from identify import attacks
@@ -95,7 +94,7 @@ class TestTheBenchmark:
         monkeypatch.syspath_prepend(str(BENCHMARKS))
         return __import__("soak")
 
-    @alone
+    @pytest.mark.slow
     def test_a_slice(self, tmp_path):
         command = [
             sys.executable,

@@ -14,7 +14,6 @@ from flint import nmod_mat
 from hypothesis import given
 from hypothesis import strategies as st
 from support.command_line import run
-from support.marks import alone
 
 import identify as idf
 from identify.base.errors import OutOfTimeError
@@ -164,7 +163,7 @@ def test_right_hand_sides_depend_on_everything():
     assert all(solved.seed_of(body | {name: 9}) != solved.seed_of(body) for name in ("claim", "numbers", "point"))
 
 
-@alone
+@pytest.mark.slow
 def test_a_large_jacobian_is_solved_and_not_eliminated():
     report = generic(30, 55, 80)
     proof = report.certificate()

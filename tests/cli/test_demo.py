@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.marks import alone, slow
+from support.marks import slow
 
 import identify as idf
 from identify import cli
@@ -26,7 +26,7 @@ def test_batch_behind_one_update():
     assert all(np.array_equal(part, part.astype("float32")) for part in act.system.parts.values())
 
 
-@alone
+@pytest.mark.slow
 def test_batch_of_a_trained_classifier_in_double_precision():
     """Signals span many orders of magnitude, and those far below the rounding of float32 are found all the same."""
     act = one_update(trained=True, dtype="float64", samples=16)

@@ -61,7 +61,7 @@ def test_two_samples(side, seed, starts):
     assert np.isinf(found.error_bars).any()
 
 
-@alone
+@pytest.mark.slow
 def test_three_samples_may_have_several_solutions_and_the_evidence_says_so():
     system, *_ = gradient(3, 2, "margins")
     found = idf.recover(system, samples=3, starts=32)

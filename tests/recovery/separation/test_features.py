@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 from support.compiling import devices_of_the_host
-from support.marks import alone
 
 import identify as idf
 from identify.problem.arrays import ShapeError
@@ -135,7 +134,7 @@ class TestPlanted:
         found = idf.recover(idf.KKTSystem.features(phi, (6,), W=U.T @ H, bias=U.sum(axis=0), box=(0, 1)))
         assert np.array_equal(found.labels[found.match(X, U).order], labels)
 
-    @alone
+    @pytest.mark.slow
     def test_points_are_spread_over_devices(self, tmp_path):
         """Two devices (of the host) find what one finds, in blocks of twice as many points."""
         script = tmp_path / "run.py"
