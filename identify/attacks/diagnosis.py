@@ -6,20 +6,22 @@ intervals; the row space of the first layer does not contain the data; the objec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import nnls
 
 from identify.attacks.objectives import Attack, Objective, sum_of_gradients
 from identify.attacks.rows import row_space
 from identify.attacks.smoothing import sigmoid_relu, softplus_relu
 from identify.attacks.stationary import Stationarity, labelled, stationarity
+from identify.base.algebra import largest_eigenvalue, least_squares, nonnegative, reduced
 from identify.base.compiled import dropping
-from identify.base.errors import InputError
+from identify.base.errors import InputError, OutOfTimeError
+from identify.base.limits import Stopped, check_limits, is_affordable, limit_time, refuse_when_spent
 from identify.base.norms import row_sizes
 from identify.splitting.inner import value
 
@@ -30,6 +32,7 @@ ALIVE = 0.1
 LEAST_SHARE = 0.005
 """A share of the norms that counts as none: it is printed as 0 %."""
 SWEEPS, STEPS_PER_SWEEP = 100, 50
+SUBGRADIENTS = "choosing subgradients at the kinks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +49,11 @@ class Diagnosis:
         Share of the pairs (neuron, sample) on a kink, from 0 to 1, among neurons that are not small; None without ReLU.
     free
         The residual with the best subgradients found at these kinks, from 0 to 1: an upper bound of the least. None without ReLU, for
-        more than two layers or outputs, and for gradients at two networks.
+        more than two layers or outputs, for gradients at two networks, and if time was over before the first were found.
     dimension, hidden
         Dimension of the row space of the target's first layer, and for each sample the share of its norm outside, from 0 to 1.
+    interrupted
+        What ended the search for subgradients before its last sweep, if anything did.
     """
 
     stationarity: Stationarity
@@ -57,13 +62,15 @@ class Diagnosis:
     free: float | None
     dimension: int
     hidden: Float[np.ndarray, " n"]
+    interrupted: Stopped | None = None
 
     def __str__(self) -> str:
         lines = [str(self.stationarity)]
         if self.kinks is not None:
             lines.append(f"{self.kinks:.0%} of the pairs of a neuron and a sample are on the kink of ReLU")
         if self.free is not None:
-            lines.append(f"with subgradients chosen freely there the residual is {self.free:.2g}")
+            stopped = f", when {self.interrupted}" if self.interrupted else ""
+            lines.append(f"with subgradients chosen freely there the residual is {self.free:.2g}{stopped}")
         lines.append(f"the first layer has rank {self.dimension} above its noise; {self._outside()}")
         lines.append(f"the objective at the true data is {self.objective:.3g}: lower values are not a sign of them")
         return "\n".join(lines)
@@ -84,6 +91,8 @@ def diagnose(
     *,
     signed: bool = False,
     noise: float = 0.0,
+    budget: float | None = None,
+    progress: Callable[[str], None] = lambda step: None,
 ) -> Diagnosis:
     """Diagnose an attack on known data: why it can or cannot find them.
 
@@ -93,17 +102,30 @@ def diagnose(
         As for :func:`~identify.attacks.stationary.stationarity`.
     noise
         Standard deviation of the rest of the initial values in each weight: see :func:`~identify.attacks.rows.row_space`.
+    budget
+        Seconds of wall-clock time, above 0; None for no limit. When it is spent, or at a keyboard interrupt, the search for subgradients
+        ends with the best so far.
+    progress
+        Called with a line of text now and then.
 
     Raises
     ------
     ShapeError, TooLargeError, ValueError
         As for these two, and for data at which products of inputs and weights are not doubles.
+    OutOfTimeError
+        If the budget ends before all but these subgradients is known. KeyboardInterrupt at an interrupt before that.
 
     Notes
     -----
     Cost of :func:`~identify.attacks.stationary.stationarity`, and O(m n (n + d)) for each of 100 sweeps over the subgradients.
     """
-    point = stationarity(attack, X, labels, signed=signed)
+    check_limits(budget)
+    with limit_time(budget):
+        return _diagnosed(attack, X, labels, signed, noise, progress)
+
+
+def _diagnosed(attack: Attack, X, labels, signed: bool, noise: float, progress: Callable[[str], None]) -> Diagnosis:
+    point = stationarity(attack, X, labels, signed=signed, progress=progress)
     made = labelled(sum_of_gradients(attack.objective(len(X)), "a diagnosis"), labels)
     X = np.asarray(X, float)
     with jax.enable_x64(True):
@@ -114,12 +136,11 @@ def diagnose(
     W1 = attack.lifted(np.asarray(made.target["W1"]))
     basis = row_space(W1, noise=noise)
     hidden = row_sizes(X - X @ basis.T @ basis) / np.maximum(row_sizes(X), np.finfo(float).tiny)
-    share = free = None
-    if relu:
-        Z, kinked = _kinks(made, np.asarray(inside))
-        share = _share(made, kinked)
-        free = _free(made, np.asarray(inside), Z, kinked, signed) if two else None
-    return Diagnosis(point, at_data, share, free, len(basis), hidden)
+    if not relu:
+        return Diagnosis(point, at_data, None, None, len(basis), hidden)
+    Z, kinked = _kinks(made, np.asarray(inside))
+    free, stopped = _free(made, np.asarray(inside), Z, kinked, signed, progress) if two else (None, None)
+    return Diagnosis(point, at_data, _share(made, kinked), free, len(basis), hidden, stopped)
 
 
 def _first(made: Objective) -> tuple[np.ndarray, np.ndarray]:
@@ -144,8 +165,13 @@ def _share(made: Objective, kinked: np.ndarray) -> float:
     return float(kinked[:, sizes > ALIVE * sizes.max()].mean())
 
 
-def _free(made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, signed: bool) -> float:
-    """Residual over multipliers and subgradients in turn: least squares in the ones, projected gradients in the others."""
+def _free(
+    made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, signed: bool, progress: Callable[[str], None]
+) -> tuple[float | None, Stopped | None]:
+    """Residual over multipliers and subgradients in turn: least squares in the ones, projected gradients in the others.
+
+    The best one so far, and what ended the search, when time is over or at an interrupt.
+    """
     a = np.asarray(made.at[0]["W2"])[0]
     target = {name: np.asarray(value) for name, value in made.target.items()}
     bias = "b1" in target
@@ -154,15 +180,30 @@ def _free(made: Objective, X: np.ndarray, Z: np.ndarray, kinked: np.ndarray, sig
     with jax.enable_x64(True):
         scalars = np.asarray(made.scalars(jnp.ones((len(X), 1)), made.labels))[:, 0]  # the label if there is one
     relu, slopes = np.maximum(Z, 0), np.where(kinked, 0.5, Z > 0)
-    best = np.inf
-    for _ in range(SWEEPS):
-        columns = scalars[:, None] * np.column_stack([((slopes * a)[:, :, None] * inputs[:, None, :]).reshape(len(X), -1), relu])
-        goal = np.concatenate([wanted.ravel(), target["W2"][0]])
-        Q, R = np.linalg.qr(columns.T)
-        c = np.linalg.lstsq(R, Q.T @ goal, rcond=None)[0] if signed else nnls(R, Q.T @ goal)[0]
-        best = min(best, float(np.linalg.norm(goal - c @ columns)))
-        slopes = _subgradients(slopes, kinked, a, (scalars * c)[:, None] * inputs, wanted)
-    return float(np.hypot(best, float(made.outside) ** 0.5) / np.hypot(np.linalg.norm(goal), float(made.outside) ** 0.5))
+    goal = np.concatenate([wanted.ravel(), target["W2"][0]])
+    J = np.empty((len(goal), len(X)))
+    best, stopped, solve = np.inf, None, least_squares if signed else nonnegative
+    try:
+        for sweep in range(SWEEPS):
+            if sweep and not is_affordable(0.0):
+                stopped = Stopped.OUT_OF_TIME
+                break
+            np.multiply((scalars[:, None] * slopes * a).T[:, None], inputs.T, out=J[: a.size * inputs.shape[1]].reshape(a.size, -1, len(X)))
+            J[-a.size :] = (scalars[:, None] * relu).T
+            c = solve(*reduced(J, goal, SUBGRADIENTS), SUBGRADIENTS)
+            if c is None:
+                break
+            best = min(best, float(np.linalg.norm(goal - J @ c)))
+            progress(f"diagnosis: sweep {sweep + 1} of {SWEEPS} over the subgradients")
+            slopes = _subgradients(slopes, kinked, a, (scalars * c)[:, None] * inputs, wanted)
+    except OutOfTimeError:
+        stopped = Stopped.OUT_OF_TIME
+    except KeyboardInterrupt:
+        stopped = Stopped.INTERRUPTED
+    if not np.isfinite(best):
+        return None, stopped
+    outside = float(made.outside) ** 0.5
+    return float(np.hypot(best, outside) / np.hypot(np.linalg.norm(goal), outside)), stopped
 
 
 def _subgradients(slopes: np.ndarray, kinked: np.ndarray, a: np.ndarray, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -171,9 +212,10 @@ def _subgradients(slopes: np.ndarray, kinked: np.ndarray, a: np.ndarray, rows: n
         gram, right = rows @ rows.T, rows @ (wanted / np.where(a, a, np.inf)[:, None]).T
     if not (np.isfinite(gram).all() and np.isfinite(right).all()):
         return slopes  # any slopes give an upper bound
-    rate = 1 / max(np.linalg.eigvalsh(gram)[-1], np.finfo(float).tiny)
+    rate = 1 / max(largest_eigenvalue(gram, SUBGRADIENTS), np.finfo(float).tiny)
     ahead, momentum = slopes, 1.0
     for _ in range(STEPS_PER_SWEEP):
+        refuse_when_spent(SUBGRADIENTS)
         new = np.where(kinked, np.clip(ahead - rate * (gram @ ahead - right), 0, 1), slopes)
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead, slopes, momentum = new + (momentum - 1) / following * (new - slopes), new, following

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.attacks.objectives import Attack, Objective, sum_of_gradients
+from identify.base.algebra import rows_of
 from identify.base.errors import InputError
 from identify.base.norms import exponent, scaled
 from identify.base.options import number, whole
@@ -61,7 +62,7 @@ def row_space(W1: Float[np.ndarray, "m d"], *, noise: float = 0.0, dimension: in
     if not np.abs(W1).max() >= LEAST:
         raise InputError(f"W1: no number is above {LEAST:g} in size; expected a layer with normal doubles in it")
     noise = float(scaled(noise, -k))  # in units in which the weights are about one
-    _, sizes, rows = np.linalg.svd(scaled(W1, -k), full_matrices=False)
+    sizes, rows = rows_of(scaled(W1, -k), f"finding the row space of a {W1.shape[0]} by {W1.shape[1]} layer")
     r = dimension or int((sizes > max(2 * noise * sum(np.sqrt(W1.shape)), ROUNDING * sizes[0])).sum())
     if not r:
         given = float(scaled(noise, k))

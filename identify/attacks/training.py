@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from identify.attacks import descent
-from identify.attacks.objectives import Parameters, in_order
+from identify.attacks.passes import Descent, Problem
 from identify.attacks.smoothing import RELU, exact
-from identify.base.compiled import bounded, dropping
+from identify.base.compiled import dropping
 from identify.base.errors import InputError
+from identify.base.limits import Clock, Stopped, check_limits
 from identify.base.options import choice, number, positive, valid_seed, whole
 from identify.problem.activation import Activation
 from identify.problem.arrays import ShapeError, finite_array
 from identify.problem.network import Network, from_parameters
-from identify.problem.signals import forward
 from identify.splitting.matrices import traceable
 
 LOSSES = ("logistic", "square", "cross-entropy")
@@ -47,6 +46,8 @@ class Training:
         y f(x) for two classes, f_y − max f_c for several, y − f for the square loss; (n,), or (n, C) for the square loss.
     steps
         Steps taken.
+    interrupted
+        What ended it before its last step, if anything did.
     """
 
     initial: Network
@@ -55,9 +56,11 @@ class Training:
     gradient: float
     margins: Float[np.ndarray, "n ..."]
     steps: int
+    interrupted: Stopped | None = None
 
     def __repr__(self) -> str:
-        return f"Training({self.final!r}, {self.steps} steps, loss {self.loss:.2g}, gradient {self.gradient:.2g})"
+        stopped = f"; {self.interrupted}" if self.interrupted else ""
+        return f"Training({self.final!r}, {self.steps} steps, loss {self.loss:.2g}, gradient {self.gradient:.2g}{stopped})"
 
 
 def random_network(
@@ -115,6 +118,7 @@ def train(
     steps: int = 100_000,
     enough: float = 0.0,
     linearised: bool = False,
+    budget: float | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Training:
     """Full-batch gradient descent in double precision.
@@ -133,6 +137,11 @@ def train(
         Learning rate, momentum and number of steps of the descent. ``enough``: the loss (with decay: ``gradient``) at which it ends.
     linearised
         Train the first-order expansion of the network at its start, as theory on lazy training assumes.
+    budget
+        Seconds of wall-clock time, above 0; None for no limit. When it is spent, or at a keyboard interrupt, the network so far is
+        returned.
+    progress
+        Called with a line of text now and then.
 
     Raises
     ------
@@ -140,95 +149,51 @@ def train(
         For data, labels or settings that do not fit.
     DivergedError
         When the loss or its gradient is not finite.
+    OutOfTimeError
+        If the budget ends before the loss is known once. KeyboardInterrupt at an interrupt before that.
 
     Notes
     -----
-    Cost of a step: about three times a forward pass for all samples; linearised, five times.
+    Cost of a step: about three times a forward pass for all samples; linearised, five times. Where training is stopped does not change
+    the steps before.
     """
     choice("loss", loss, LOSSES)
     X = finite_array("X", X, (None, network.n_inputs), "samples, one per row")
     labels = _labels(y, loss, len(X), network.n_outputs)
     decay, rate, enough = number("decay", decay), positive("rate", rate), number("enough", enough)
     momentum, steps = number("momentum", momentum), whole("steps", steps)
-    optimiser = descent.momentum(rate, momentum)
+    check_limits(budget)
+    clock = Clock(deadline=None if budget is None else time.monotonic() + budget)
     with jax.enable_x64(True):
         start = {name: jax.device_put(value) for name, value in network.parameters.items()}
-        problem = _Problem(traceable(exact(network.activation)), loss, linearised)
+        problem = Problem(traceable(exact(network.activation)), loss, linearised)
         arrays = (start, jax.device_put(X), jax.device_put(labels), jnp.asarray(decay, float))
-        parameters, state, done, first = start, optimiser.init(start), 0, 0.0
-        while True:
-            measured = _measured(problem, arrays, parameters)
-            value, slope, norm = map(float, measured[:3])
-            first = first if done else slope
-            size = slope / ((decay * norm if decay else first) or 1.0)  # as Training states it
-            if not np.isfinite([value, size]).all():
-                advice = f"try a rate smaller than {rate:g}" if done else "expected a network and data in units in which they are about one"
-                raise descent.DivergedError(f"train: the loss or its gradient is not finite after {done} steps; {advice}")
-            progress(f"training: {done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
-            if done >= steps or (size if decay else value) <= enough:
-                break
-            count = min(BLOCK, steps - done)
-            parameters, state = _descend(problem, optimiser.update, arrays, parameters, state, count)
-            done += count
-        outputs = np.asarray(measured[3])
-    final = network.with_parameters({name: np.asarray(part) for name, part in parameters.items()})
-    return Training(network, final, value, size, _margins(outputs, labels, loss), done)
+        reached = Descent(problem, arrays, descent.momentum(rate, momentum), clock)
+        first = float(reached.measured()[1])
+        try:
+            while True:
+                value, size = _judged(reached, decay, first, rate)
+                progress(f"training: {reached.at.done} of {steps} steps, loss {value:.3g}, gradient {size:.3g}")
+                if reached.at.done >= steps or clock.interrupted or (size if decay else value) <= enough:
+                    break
+                reached.go_on(min(BLOCK, steps - reached.at.done))
+        except KeyboardInterrupt:
+            clock.interrupted = Stopped.INTERRUPTED
+            value, size = _judged(reached, decay, first, rate)
+        outputs = np.asarray(reached.measured()[3])
+        final = network.with_parameters({name: np.asarray(part) for name, part in reached.at.parameters.items()})
+    return Training(network, final, value, size, _margins(outputs, labels, loss), reached.at.done, clock.interrupted)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """The training loss. A pytree: compiled once, whatever the numbers."""
-
-    nonlinearity: Callable[[Array], Array]
-    loss: str = field(metadata={"static": True})
-    linearised: bool = field(metadata={"static": True})
-
-    def outputs(self, arrays: tuple, parameters: Parameters) -> Array:
-        start, X, *_ = arrays
-
-        def network(p: Parameters) -> Array:
-            weights, biases = in_order(p)
-            return forward(weights, biases, [lambda z, order: self.nonlinearity(z)] * (len(weights) - 1), X).outputs
-
-        if not self.linearised:
-            return network(parameters)
-        value, change = jax.jvp(network, (start,), (jax.tree.map(jnp.subtract, parameters, start),))
-        return value + change
-
-    def mean_loss(self, arrays: tuple, parameters: Parameters) -> Array:
-        outputs, labels = self.outputs(arrays, parameters), arrays[2]
-        if self.loss == "logistic":
-            return jax.nn.softplus(-labels * outputs[:, 0]).mean()
-        if self.loss == "square":
-            return ((outputs - labels) ** 2).sum(axis=1).mean() / 2
-        return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
-
-    def total(self, arrays: tuple, parameters: Parameters) -> Array:
-        return self.mean_loss(arrays, parameters) + arrays[3] / 2 * sum((part**2).sum() for part in parameters.values())
-
-
-def _norm(parameters: Parameters) -> Array:
-    return jnp.sqrt(sum((part**2).sum() for part in parameters.values()))
-
-
-@bounded
-@jax.jit
-def _measured(problem: _Problem, arrays: tuple, parameters: Parameters) -> tuple[Array, Array, Array, Array]:
-    """Loss without decay, the norms of the gradient and of the parameters, and the outputs: one program."""
-    gradient = jax.grad(partial(problem.total, arrays))(parameters)
-    return problem.mean_loss(arrays, parameters), _norm(gradient), _norm(parameters), problem.outputs(arrays, parameters)
-
-
-@bounded
-@partial(jax.jit, static_argnums=1)
-def _descend(problem: _Problem, update: optax.TransformUpdateFn, arrays, parameters, state, count):
-    def body(_, carried):
-        parameters, state = carried
-        updates, state = update(jax.grad(partial(problem.total, arrays))(parameters), state, parameters)
-        return optax.apply_updates(parameters, updates), state
-
-    return jax.lax.fori_loop(0, count, body, (parameters, state))
+def _judged(reached: Descent, decay: float, first: float, rate: float) -> tuple[float, float]:
+    """``loss`` and ``gradient`` of a Training; ``first`` is the norm of the first gradient."""
+    value, slope, norm = map(float, reached.measured()[:3])
+    size = slope / ((decay * norm if decay else first) or 1.0)
+    if not np.isfinite([value, size]).all():
+        done = reached.at.done
+        advice = f"try a rate smaller than {rate:g}" if done else "expected a network and data in units in which they are about one"
+        raise descent.DivergedError(f"train: the loss or its gradient is not finite after {done} steps; {advice}")
+    return value, size
 
 
 def _labels(y, loss: str, n: int, outputs: int) -> np.ndarray:

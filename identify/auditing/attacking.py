@@ -294,10 +294,12 @@ def diagnosis(work: Work) -> None:
         return
     labelled = work.regime == "max-margin"
     try:
-        found = diagnose(attack_for(subject, work.regime)[0], subject.X, subject.y if labelled else None, signed=not labelled)
+        made, y = attack_for(subject, work.regime)[0], subject.y if labelled else None
+        found = diagnose(made, subject.X, y, signed=not labelled, budget=work.left)
     except (TooLargeError, InputError) as error:  # the latter for numbers whose squares are not doubles
         work.add(Finding("stationarity", STATIONARITY, f"not evaluated: {error}", "–", Basis.NONE))
         return
+    work.note_interrupt(found.interrupted)
     residual = found.stationarity.residual
     work.add(
         Finding(

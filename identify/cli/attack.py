@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, OutOfTimeError
+from identify.base.limits import LEAST
 from identify.base.options import ATTACKS, BUZAGLO_PRESETS, HAIM_PRESETS, PRECISIONS, choice
 from identify.cli.app import Json, Seed, Trust, Weights, app, examples
 from identify.cli.console import brief, print_json, print_text, progress
@@ -70,7 +73,8 @@ def attack(
     ] = 0.0,
     precision: Annotated[str, typer.Option(help="Precision of the iterations.", **one_of(PRECISIONS))] = "float64",
     budget: Annotated[
-        float | None, typer.Option(help="Seconds for all runs; after that, the best result so far.", show_default=False, **SECONDS)
+        float | None,
+        typer.Option(help="Seconds for the diagnosis and all runs; after that, the best result so far.", show_default=False, **SECONDS),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder that keeps runs, finished or not, to go on from them.", show_default=False, **NEW_FOLDER)
@@ -104,12 +108,17 @@ def attack(
     made = _attack(network, method, before, preset, setting or [], search)
     if row_space:
         made = _in_row_space(made, noise)
-    diagnosis = None if known is None or isinstance(made, RandomSearch) else _diagnosis(made, method, known, labels, noise)
     if candidates is None:
         if known is None:
             raise InputError("--candidates: missing, and the file has no X to count; give about twice the number of samples")
         candidates = 2 * len(known)
+    diagnosis = None
     with progress() as step:
+        began = time.monotonic()
+        if known is not None and not isinstance(made, RandomSearch):
+            diagnosis = _diagnosis(made, method, known, labels, noise, budget, step)
+        if budget is not None:
+            budget = max(budget - (time.monotonic() - began), LEAST)
         found = reconstruct(
             made,
             candidates=candidates,
@@ -151,7 +160,9 @@ def attack(
             print_text(f"Written: {path}")
 
 
-def _show_attack(found: Reconstruction, diagnosis: Diagnosis | None, rows: list[dict[str, Any]], scored: Score | None) -> None:
+def _show_attack(
+    found: Reconstruction, diagnosis: Diagnosis | OutOfTimeError | None, rows: list[dict[str, Any]], scored: Score | None
+) -> None:
     if diagnosis is not None:
         print_text(f"Before the attack: {diagnosis}")
     print_text(repr(found))
@@ -183,14 +194,20 @@ def _data(arrays: dict[str, Any], d: int) -> tuple[Any, Any, Any]:
     return X, y, mean
 
 
-def _diagnosis(made: Attack, method: str, X, y, noise: float) -> Diagnosis | None:
-    """None if the equation needs labels that are not known."""
+def _diagnosis(
+    made: Attack, method: str, X, y, noise: float, budget: float | None, step: Callable[[str], None]
+) -> Diagnosis | OutOfTimeError | None:
+    """None if the equation needs labels that are not known; the error if half of the budget is not enough."""
     from identify.attacks import diagnose
 
     labelled = method in ("haim", "multiclass")
     if labelled and y is None:
         return None
-    return diagnose(made, X, y if labelled else None, signed=not labelled, noise=noise)
+    half = None if budget is None else budget / 2
+    try:
+        return diagnose(made, X, y if labelled else None, signed=not labelled, noise=noise, budget=half, progress=step)
+    except OutOfTimeError as error:
+        return error
 
 
 def _in_row_space(made: Attack | RandomSearch, noise: float) -> Attack | RandomSearch:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from identify.attacks.diagnosis import Diagnosis
     from identify.attacks.runs import Reconstruction
     from identify.attacks.scores import Score
+    from identify.base.errors import OutOfTimeError
 
 NO_PROOF = "Nothing here is proved: other candidates may fit as well as the data, or better."
 RUNS = (
@@ -28,7 +29,7 @@ def write_attack_page(
     name: str,
     found: Reconstruction,
     *,
-    diagnosis: Diagnosis | None,
+    diagnosis: Diagnosis | OutOfTimeError | None,
     scored: Score | None,
     known: np.ndarray | None,
     mean: np.ndarray | None,
@@ -66,7 +67,7 @@ def _recalled(scored: Score) -> int:
     return round(scored.recall() * int(scored.support.sum()))
 
 
-def _paragraphs(diagnosis: Diagnosis) -> str:
+def _paragraphs(diagnosis: Diagnosis | OutOfTimeError) -> str:
     return "\n\n".join(f"{as_sentence(line)}." for line in str(diagnosis).splitlines())
 
 
