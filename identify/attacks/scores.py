@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from identify.attacks.intervals import Estimate, confidence, wilson
 from identify.attacks.similarity import aligned, check_group, correlations, image_rows, paired_correlations, paired_errors, relative_errors
 from identify.attacks.ssim import ImageShape, check_ssim, paired_ssim, ssim
+from identify.base.algebra import assigned
 from identify.base.errors import InputError
 from identify.base.options import valid_seed, whole
 from identify.problem.arrays import ShapeError, finite_array
@@ -102,7 +102,7 @@ def _assign(costs: Float[np.ndarray, "m n"]) -> Int[np.ndarray, " n"]:
     """Candidates for images, one to one, at least total cost; -1 for images left over."""
     order = np.full(costs.shape[1], -1)
     # A diverged candidate must not swamp, in the sum of doubles, the differences among the others.
-    rows, columns = linear_sum_assignment(np.minimum(costs, 1e6))
+    rows, columns = assigned(np.minimum(costs, 1e6), "assigning candidates to images")
     order[columns] = rows
     return order
 

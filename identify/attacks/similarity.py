@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from identify.base.limits import refuse_above
 from identify.base.options import choice
 from identify.problem.arrays import finite_array
 
 GROUPS = ("none", "sign", "scaling")
+PIECE = 1e9
+"""Products that are computed at once: a fraction of a second."""
+MATRICES = 3
+"""Errors, as they are bounded, and as they are assigned: numbers for each candidate and image."""
 
 
 def image_rows(name: str, value, d: int | None = None) -> Float[np.ndarray, "k d"]:
@@ -79,6 +84,8 @@ def relative_errors(
     ------
     ShapeError, ValueError
         For wrong shapes, values that are not finite, or an unknown group.
+    TooLargeError
+        Before the errors would not fit in memory.
 
     Notes
     -----
@@ -94,6 +101,14 @@ def relative_errors(
     check_group(group)
     X = image_rows("candidates", candidates)
     Y = image_rows("images", images, X.shape[1])
+    refuse_above(MATRICES * 8 * len(X) * len(Y), f"errors of {len(X)} candidates for {len(Y)} images")
+    errors, at_once = np.empty((len(X), len(Y))), max(int(PIECE / Y.size), 1)
+    for first in range(0, len(X), at_once):  # an interrupt is heard between two pieces
+        errors[first : first + at_once] = _relative_errors(X[first : first + at_once], Y, group)
+    return errors
+
+
+def _relative_errors(X: Float[np.ndarray, "m d"], Y: Float[np.ndarray, "n d"], group: str) -> Float[np.ndarray, "m n"]:
     (units, sizes), (directions, lengths) = _units(X), _units(Y)
     cosines = units @ directions.T
     sines = np.sqrt(np.clip(1 - cosines**2, 0, None))

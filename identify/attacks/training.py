@@ -17,7 +17,7 @@ from identify.attacks.passes import Descent, Problem
 from identify.attacks.smoothing import RELU, exact
 from identify.base.compiled import dropping
 from identify.base.errors import InputError
-from identify.base.limits import Clock, Stopped, check_limits
+from identify.base.limits import Clock, Stopped, check_limits, refuse_above
 from identify.base.options import choice, number, positive, valid_seed, whole
 from identify.problem.activation import Activation
 from identify.problem.arrays import ShapeError, finite_array
@@ -88,11 +88,14 @@ def random_network(
     ------
     ValueError
         For fewer than three sizes, sizes below 1, or another word for biases.
+    TooLargeError
+        Before the weights would not fit in memory.
     """
     choice("biases", biases, BIASES)
     sizes = [whole(f"sizes[{k}]", size) for k, size in enumerate(sizes)]
     if len(sizes) < 3:
         raise InputError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive integers")
+    refuse_above(2 * 8 * sum(inside * out for inside, out in itertools.pairwise(sizes)), "a network of these sizes")
     rng, depth = np.random.default_rng(valid_seed(seed)), len(sizes) - 1
     scale = sizes[0] ** -0.5 if first_scale is None else first_scale
     with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]

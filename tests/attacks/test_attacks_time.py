@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from support.command_line import run
 
-from identify.attacks import diagnose, haim, passes, random_network, stationarity, stationary, train
+from identify.attacks import diagnose, haim, passes, random_network, score, stationarity, stationary, train
 from identify.attacks import diagnosis as diagnosing
+from identify.attacks.similarity import relative_errors
 from identify.base.errors import InputError, OutOfTimeError
-from identify.base.limits import Stopped
+from identify.base.limits import Stopped, TooLargeError
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((6, 4)), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
@@ -94,6 +95,26 @@ class TestTraining:
         for work in (lambda: train(NET, X, Y, budget=budget), lambda: diagnose(haim(NET), X, Y, budget=budget)):
             with pytest.raises(InputError, match="budget"):
                 work()
+
+
+class TestMemory:
+    """Refused before anything is allocated."""
+
+    def test_networks_and_scores(self, monkeypatch):
+        monkeypatch.setenv("IDENTIFY_MEMORY", "0.0001")
+        with pytest.raises(TooLargeError, match="a network of these sizes"):
+            random_network((10**9, 10**9, 1))
+        with pytest.raises(TooLargeError, match="100 candidates for 100 images"):
+            score(np.eye(100), np.eye(100))
+        with pytest.raises(TooLargeError, match="gradients of 1000 samples"):
+            stationarity(haim(NET), np.ones((1000, 4)), np.ones(1000))
+
+    def test_errors_in_pieces_are_the_same(self, monkeypatch):
+        candidates, images = RNG.standard_normal((7, 5)), RNG.standard_normal((3, 5))
+        whole = relative_errors(candidates, images)
+        monkeypatch.setattr("identify.attacks.similarity.PIECE", 30.0)  # two rows at a time
+        assert np.allclose(relative_errors(candidates, images), whole, rtol=1e-14)
+        assert np.allclose(whole[0, 0], np.linalg.norm(candidates[0] - images[0]) / np.linalg.norm(images[0]))
 
 
 class TestDiagnosis:

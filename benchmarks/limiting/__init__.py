@@ -1,0 +1,1 @@
+"""How well verbs keep to their limits: the cases."""
