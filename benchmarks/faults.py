@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -24,29 +25,39 @@ PARTS = {"damage": "damaged", "disk": "full", "kills": "killed", "shared": "toge
 """A module of faulting, and what in it yields the rows."""
 
 
-def run_part(name: str, seed: int, quick: bool) -> list[Row]:
+def run_part(name: str, seed: int, quick: bool) -> Iterator[Row]:
     """In this process, in a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        return list(getattr(import_module(f"faulting.{name}"), PARTS[name])(Path(folder), seed, quick))
+        yield from getattr(import_module(f"faulting.{name}"), PARTS[name])(Path(folder), seed, quick)
+
+
+def in_a_process(name: str, given: argparse.Namespace) -> Iterator[Row]:
+    """The rows as they come, and one more if it fails."""
+    command = [sys.executable, __file__, "--seed", str(given.seed), "--part", name, *(["--quick"] if given.quick else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            yield Row(*json.loads(line))
+    if child.returncode:
+        yield Row("part", name, 1, 0, 0, 1, "it failed")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the damage and of the moments of the kills")
-    parser.add_argument("--part", choices=PARTS, help="this one alone; prints JSON")
+    parser.add_argument("--part", choices=PARTS, help="this one alone; prints its rows as lines of JSON")
     parser.add_argument("--quick", action="store_true", help="a slice of everything")
     given = parser.parse_args()
     if given.part:
-        print(json.dumps(run_part(given.part, given.seed, given.quick)))
+        for made in run_part(given.part, given.seed, given.quick):
+            print(json.dumps(made), flush=True)
         return 0
     print(HEADER, flush=True)
     started, rows = time.perf_counter(), list[Row]()
     for name in PARTS:
-        command = [sys.executable, __file__, "--seed", str(given.seed), "--part", name, *(["--quick"] if given.quick else [])]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
-        made = [Row(*cells) for cells in json.loads(done.stdout)] if not done.returncode else [Row("part", name, 1, 0, 0, 1, "it failed")]
-        rows += made
-        print("\n".join(map(str, made)), flush=True)
+        for made in in_a_process(name, given):
+            rows.append(made)
+            print(made, flush=True)
     sums = [sum(getattr(one, column) for one in rows) for column in ("number", "right", "refused", "harm")]
     print("| all | | " + " | ".join(map(str, sums)) + " | |")
     print(f"\nSeed {given.seed}; {time.perf_counter() - started:.0f} s. {machine('numpy')}")

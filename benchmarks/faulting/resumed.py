@@ -1,5 +1,9 @@
 """kill -9 in the middle of the work, at a random moment, and once more: the next process goes on, and ends with the bits of one that ran
-through (to eight digits if samples are found one by one: what is found first depends on what is known). Hash seeds differ."""
+through (to eight digits if samples are found one by one: what is found first depends on what is known). Hash seeds differ.
+
+Moments and limits are in seconds of the processor, which other programs do not lengthen: a part of the work is the same part at any load,
+and work that takes too much, or waits for ever, is ended and counted as harm.
+"""
 
 from __future__ import annotations
 
@@ -60,8 +64,11 @@ WORK = {
 }
 KILLS = 2
 """Of one piece of work, before it may end."""
-LIMIT = 600.0
-"""Seconds for one process."""
+MOST, STILL = 120.0, 300.0
+"""Processor seconds for one process; seconds on the clock in which it has to get some of them."""
+LOOK = 0.02
+"""Seconds between two looks at a process."""
+HANGS = "did not end"
 
 
 def begun(code: str, folder: Path, hashing: int) -> subprocess.Popen[str]:
@@ -75,13 +82,43 @@ def begun(code: str, folder: Path, hashing: int) -> subprocess.Popen[str]:
     return child
 
 
+def worked(child: subprocess.Popen[str]) -> float:
+    """Its processor seconds so far; Linux."""
+    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def follow(child: subprocess.Popen[str], most: float) -> float:
+    """Wait until it has ended, has taken that many processor seconds, or has not got any for long; those that it has taken."""
+    last, since = worked(child), time.monotonic()
+    while child.poll() is None and last < most and time.monotonic() - since < STILL:
+        time.sleep(LOOK)
+        if child.poll() is None and (now := worked(child)) > last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def killed(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+
+
 def ended(code: str, folder: Path, hashing: int) -> tuple[str, float]:
-    """The digest of the result, and the seconds that it took."""
-    child, started = begun(code, folder, hashing), time.monotonic()
-    out, _ = child.communicate(timeout=LIMIT)
+    """The digest of the result, or that it did not end; and the processor seconds of the work."""
+    child = begun(code, folder, hashing)
+    loading = worked(child)
+    took = follow(child, MOST) - loading
+    if child.poll() is None:
+        killed(child)
+        return HANGS, took
+    out, _ = child.communicate()
     if child.returncode:
         raise RuntimeError(f"exit status {child.returncode}; it says above why")
-    return out.strip(), time.monotonic() - started
+    return out.strip(), took
+
+
+def judged(digest: str, whole: str, other: str) -> str:
+    return HANGS if HANGS in (digest, whole) else "right" if digest == whole else other
 
 
 def resumed(folder: Path, seed: int, quick: bool) -> Iterator[Row]:
@@ -89,15 +126,15 @@ def resumed(folder: Path, seed: int, quick: bool) -> Iterator[Row]:
     for number, (name, code) in enumerate(list(WORK.items())[: 1 if quick else None]):
         rng, place = np.random.default_rng([seed, number]), folder / str(number)
         whole, seconds = ended(code, place / "whole", 0)
-        yield row("run again", name, ["right" if ended(code, place / "again", 1)[0] == whole else "other bytes"], "another hash seed")
+        again, _ = ended(code, place / "again", 1)
+        yield row("run again", name, [judged(again, whole, "other bytes")], "another hash seed")
         outcomes, inside = [], 0
         for each in range(1 if quick else 5):
             own = place / f"killed{each}"
             for kill in range(1 if quick else KILLS):
                 child = begun(code, own, 2 + kill)
-                time.sleep(rng.uniform(0.1, 1.0) * seconds)
+                follow(child, worked(child) + rng.uniform(0.1, 1.0) * seconds)
                 inside += child.poll() is None
-                child.send_signal(signal.SIGKILL)
-                child.communicate()
-            outcomes.append("right" if ended(code, own, 9)[0] == whole else "other bits")
+                killed(child)
+            outcomes.append(judged(ended(code, own, 9)[0], whole, "other bits"))
         yield row("kill -9, resumed", name, outcomes, f"{inside} kills while it worked")

@@ -1,7 +1,6 @@
 """The benchmark programs run, and what they compare is the same work."""
 
 import importlib
-import json
 import os
 import runpy
 import shutil
@@ -13,30 +12,6 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are part of the repository, not of the package")
-UNSAFE = """
-import sys
-from pathlib import Path
-
-sys.path.insert(0, sys.argv[1])
-from faulting import damage, disk, kills
-from faulting.things import Thing, states
-
-def write(folder, k):  # in place
-    (folder / "file").write_text(f"{k}" * 10**6)
-
-folder = Path(sys.argv[2])
-thing = Thing(write, "file", read=lambda path: path.read_text()[:1])  # which believes everything
-whole = states(thing, folder / "lone")
-(place := folder / "place").mkdir()
-assert disk.judged(thing, place, whole, disk.largest_file(10**5)) == "damaged"
-outcomes = set()
-for _ in range(20):
-    kills.one_kill(thing, place, 0.002, aimed=False)
-    outcomes.add(kills.judged(thing, place, whole))
-assert "damaged" in outcomes
-for content in (b"1", b""):
-    assert damage.judged(thing, place / "file", content, "0") == "wrong"
-"""
 
 
 @pytest.mark.slow
@@ -179,37 +154,6 @@ def test_the_largest_recovery(monkeypatch, capsys, tmp_path):
         row = capsys.readouterr().out.splitlines()[-1].split("|")[1:-1]
         assert [cell.strip() for cell in row[:3]] == ["30-64-64-5", "8", "8 of 8"] and float(row[3]) < 1e-9
     assert int(row[4]) == 0  # nothing was left to be searched
-
-
-@pytest.mark.slow
-def test_faults(tmp_path, monkeypatch):
-    """A slice; kills in a process without threads, which can fork."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from faulting import damage, disk
-
-    command = [sys.executable, BENCHMARKS / "faults.py", "--quick", "--part", "kills"]
-    rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
-    for part, work in (("damage", damage.damaged), ("disk", disk.full)):
-        (folder := tmp_path / part).mkdir()
-        rows += work(folder, 0, True)
-    assert {row[0] for row in rows} >= {"kill -9", "cut short", "one bit", "file too large"}
-    assert all(row[2] == row[3] + row[4] > 0 == row[5] for row in rows), rows
-
-
-@pytest.mark.slow
-def test_work_that_is_killed_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from faulting import resumed
-
-    rows = list(resumed.resumed(tmp_path, 1, quick=True))
-    assert [row.number for row in rows] == [row.right for row in rows] == [1, 1]
-
-
-@pytest.mark.slow
-@pytest.mark.smoke
-def test_faults_are_seen(tmp_path):
-    """In a process without threads, which can fork."""
-    subprocess.run([sys.executable, "-c", UNSAFE, BENCHMARKS, tmp_path], check=True, timeout=300)
 
 
 def test_every_program_starts(run):
