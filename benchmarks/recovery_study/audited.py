@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from time import process_time
 from traceback import extract_tb
@@ -12,14 +13,21 @@ from identify.auditing.result import Standing
 from identify.base.errors import IdentifyError
 from identify.problem.symmetry import symmetry_of
 from identify.problem.system import KKTSystem
-from recovery_study.judged import Outcome, judged, shown
+from recovery_study.judged import Outcome, judged, shown, warned
 from recovery_study.planted import Planted
 from recovery_study.second import family
 
 
 def audited(planted: Planted, seconds: float) -> dict[str, Any]:
     """One line, as of :func:`~recovery_study.judged.examine`: of what the headline and the badge say together."""
-    line: dict[str, Any] = {"index": planted.index, **planted.labels, "warned": []}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        line = _audited(planted, seconds)
+    return line | {"warned": warned(said)}
+
+
+def _audited(planted: Planted, seconds: float) -> dict[str, Any]:
+    line: dict[str, Any] = {"index": planted.index, **planted.labels}
     began = process_time()
     try:
         found = audit(planted.system, samples=planted.samples, budget=seconds)

@@ -37,6 +37,11 @@ class Outcome(StrEnum):
     """An error that no user should see."""
 
 
+def warned(said: list[warnings.WarningMessage]) -> list[str]:
+    """Each warning once, with its place."""
+    return sorted({f"{Path(each.filename).name}:{each.lineno}: {each.message}" for each in said})
+
+
 def examine(planted: Planted, seconds: float) -> dict[str, Any]:
     """One line: the labels, the outcome, the numbers behind it, and what was warned of on the way."""
     line: dict[str, Any] = {"index": planted.index, **planted.labels}
@@ -54,7 +59,7 @@ def examine(planted: Planted, seconds: float) -> dict[str, Any]:
             line |= {"status": found.uniqueness.status, "reason": found.uniqueness.reason.name, "recovered": found.n_samples}
             line |= {"method": found.method, "residual": found.residual, **judged(planted, found)}
     line["cpu"] = process_time() - began
-    line["warned"] = sorted({f"{Path(each.filename).name}:{each.lineno}: {each.message}" for each in said})
+    line["warned"] = warned(said)
     return line
 
 

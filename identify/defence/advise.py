@@ -58,6 +58,7 @@ STEPS = (1, 2, 5, 10, 20)
 MOST_UNROLLED = 5
 """Steps up to which training is unrolled to check the curve of several steps."""
 NO_LOSS = "steps: left out, because the multipliers are not those of a mean softmax or logistic loss, so training cannot go on"
+DIVERGES = "steps: levels from {first} on were left out, because gradient descent at rate {rate:g} diverges or ends without gradients"
 LITTLE = 0.1
 """Share of the longest level so far that a level of a defence about the target takes: network and data are the same."""
 UNCHECKED = "recoveries to check the estimate with were left out for lack of time"
@@ -231,7 +232,12 @@ def defences(
                 sending.withheld(owner, layer_sets(levels("withheld", lambda: usual_sets(everything) if deep else ()), everything)),
             ]
             counts = numbers("steps", levels("steps", lambda: STEPS if deep and can_train else ()), 1, None)
-            chosen += [sending.steps(owner, counts, rate)] if counts else []
+            if counts:
+                chosen.append(sending.steps(owner, counts, rate))
+                left_out = counts[len(chosen[-1].levels) :]
+                if not any(defence.levels for defence in chosen):
+                    raise InputError(f"learning_rate: gradient descent at rate {rate:g} diverges at once; expected a smaller one")
+                notes += (DIVERGES.format(first=left_out[0], rate=rate),) if left_out else ()
             notes += (NO_LOSS,) if deep and not can_train and steps is None else ()
         else:
             notes += (TRAINED_ANEW,)

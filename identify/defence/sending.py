@@ -13,8 +13,10 @@ unrolls the training does not meet this limit; for few steps it is made, and obs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,8 @@ EIGHT_BITS = 127
 """Largest integer of the signed eight-bit format; each tensor has its own scale."""
 LOSS_AGREES = 1e-6
 """Relative difference up to which multipliers are taken for those of a loss."""
+DIVERGED = 1e100
+"""Gradients from which on training counts as diverged: soon after, they are not doubles."""
 
 
 def as_format(values: np.ndarray, name: str) -> np.ndarray:
@@ -144,19 +148,40 @@ def labels_of(network: Network, X: np.ndarray, c: Float[np.ndarray, "n C"]) -> F
     return y if np.linalg.norm(loss_signals(network, X, y) - c) <= LOSS_AGREES * np.linalg.norm(c) else None
 
 
+def path(owner: Owner, y: Float[np.ndarray, " n"], rate: float) -> Iterator[tuple[Float[np.ndarray, "n C"], Network]]:
+    """Steps of gradient descent: the multipliers at the beginning of each, and the network after it. It ends before training diverges."""
+    net, X = owner.system.network, owner.X
+    while True:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends it
+            c = loss_signals(net, X, y)
+            made = layer_updates(net.weights, net.biases, net.activations, X, c)
+            moves = [rate * part for update in made for part in update if part is not None]
+        if not _are_ordinary([c, *moves]):
+            return
+        net = moved(net, owner.system, made, rate)
+        yield c, net
+
+
+def _are_ordinary(arrays: Sequence[np.ndarray]) -> bool:
+    """Whether all numbers are finite, and so small that their squares are."""
+    return all(bool((np.abs(part) < DIVERGED).all()) for part in arrays)
+
+
 def steps(owner: Owner, levels: tuple[Level, ...], rate: float) -> Defence:
-    """Take several full-batch steps of gradient descent before the change of the weights is sent."""
+    """Take several full-batch steps of gradient descent before the change of the weights is sent.
+
+    Its levels are those before the first at which training diverges, or reaches weights without gradients.
+    """
     net, X, y = owner.system.network, owner.X, labels_of(owner.system.network, owner.X, owner.c)
     if y is None:
         raise InputError(f"steps: received {levels}, but the multipliers are not those of a mean softmax or logistic loss; leave steps out")
 
     def problem(count: Level) -> Problem:
-        final, total = net, np.zeros_like(owner.c)
-        for _ in range(int(count)):
-            c = loss_signals(final, X, y)
-            made = layer_updates(final.weights, final.biases, final.activations, X, c)
-            final = moved(final, owner.system, made, rate)
-            total = total + c / int(count)
+        final, total, taken = net, np.zeros_like(owner.c), 0
+        for c, final in islice(path(owner, y, rate), int(count)):  # noqa: B007 (the last network is used)
+            total, taken = total + c / int(count), taken + 1
+        if taken < int(count):
+            raise InputError(f"learning_rate: gradient descent at rate {rate:g} diverges in step {taken + 1}; expected a smaller one")
         part = (int(count) - 1) / (2 * int(count))  # the mean of the weights at which gradients were taken, on a straight path
         middle = alike(
             net,
@@ -175,7 +200,16 @@ def steps(owner: Owner, levels: tuple[Level, ...], rate: float) -> Defence:
 
     # recover judges each layer by its own noise, and the drift is none in the first: several steps are a question of their own for it
     axis = f"full-batch local steps at rate {rate:g}, taken for one step at the mean of the path"
-    return Defence("steps", axis, levels, problem, hides=True, tried=Tried.UNROLLED)
+    return Defence("steps", axis, tuple(takewhile(partial(_has_problem, problem), levels)), problem, hides=True, tried=Tried.UNROLLED)
+
+
+def _has_problem(problem: Callable[[Level], Problem], level: Level) -> bool:
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # at the mean of a path that diverges
+            problem(level)
+    except InputError:
+        return False
+    return True
 
 
 def moved(network: Network, system: KKTSystem, made: list, rate: float) -> Network:

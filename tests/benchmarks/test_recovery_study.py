@@ -152,6 +152,15 @@ class TestAudits:
     def test_an_honest_audit_is_right(self, monkeypatch, honest):
         assert self.outcome(monkeypatch, *honest) == Outcome.RIGHT
 
+    def test_warnings_are_recorded(self, monkeypatch, honest):
+        def warning(*args, **options):
+            np.float64(1e300) * np.float64(1e300)
+            return honest[1]
+
+        monkeypatch.setattr(audits, "audit", warning)
+        assert audits.audited(honest[0], 4)["warned"][0].endswith("overflow encountered in scalar multiply")
+        assert audits.audited(honest[0], 4)["outcome"] == Outcome.RIGHT
+
     def test_other_samples_are_wrong_unless_they_are_doubted(self, monkeypatch, honest):
         planted, audit = honest
         found = audit.recovery
