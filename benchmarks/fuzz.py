@@ -1,9 +1,10 @@
-"""Malformed input: every reader and the command line must answer, or refuse in one line; none may crash, hang or fill the memory.
+"""Malformed input: readers, the command line and attacks must answer, or refuse in one line; none may crash, hang or fill the memory.
 
 ``python benchmarks/fuzz.py`` draws 10^5 files and command lines (``--inputs``), from one seed, and prints a table. Files are valid
 ones with damage: bits, bytes, lengths and parts changed, also inside archives whose checksums are right; and archives of arrays that
-hypothesis draws. A target is a process of its own, so that even a crash of the interpreter is counted. ``--target NAME --atheris
-SECONDS`` fuzzes one reader guided by coverage, where atheris is installed. What fails is kept in the folder ``--keep``.
+hypothesis draws. Attacks are called with odd numbers, beside them. A target is a process of its own, so that even a crash of the
+interpreter is counted. ``--target NAME --atheris SECONDS`` fuzzes one reader guided by coverage, where atheris is installed. What fails is
+kept in the folder ``--keep``.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from pathlib import Path
 from types import FunctionType
 
 import numpy as np
-from fuzzing import commands, judge, targets
+from fuzzing import attacks, commands, judge, targets
 from measuring import machine, peak
 
 SHARES = {"npz": 20, "arrays": 6, "safetensors": 10, "state_dict": 6, "msgpack": 10, "equinox": 8, "onnx": 4, "shard": 6, "certificate": 8}
 SHARES |= {"update, npz": 6, "update, pt": 4, "two checkpoints": 4, "payloads": 4, "pickles": 2}
 """Per cent of the inputs; the rest are command lines."""
+ATTACKS = 40
+"""One call of an attack beside so many inputs: most of them compile."""
 OUTCOMES = ("refused", "answered", "crash", "hang", "memory")
 SECONDS, MEBIBYTES, COMMANDS_MEBIBYTES = 20.0, 1024, 8192
 """Limits: for an input; of address space for all inputs of a target. Command lines compile, and what is compiled stays."""
@@ -74,7 +77,7 @@ def limited(work: Callable[[], str], seconds: float) -> str:
 
 def run_target(name: str, count: int, seed: int, keep: Path | None) -> dict:
     """Outcomes of that many inputs, in this process."""
-    judge.allow(COMMANDS_MEBIBYTES if name == "commands" else MEBIBYTES)
+    judge.allow(COMMANDS_MEBIBYTES if name in ("attacks", "commands") else MEBIBYTES)
     counts, digest, slowest = Counter(), hashlib.sha256(), 0.0
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         os.chdir(folder)
@@ -93,6 +96,10 @@ def run_target(name: str, count: int, seed: int, keep: Path | None) -> dict:
 
 def cases(name: str, count: int, seed: int, folder: Path) -> Iterator[tuple[bytes, Callable[[], str]]]:
     """Inputs, as bytes that say which one it is, and what to do with each."""
+    if name == "attacks":
+        for call in attacks.calls(count, seed):
+            yield str(call).encode("utf-8", "backslashreplace"), lambda asked=call: attacks.judged(asked)
+        return
     if name == "commands":
         for arguments in commands.lines(count, seed, folder):
             yield "\0".join(arguments).encode("utf-8", "surrogateescape"), lambda a=arguments: judge.command(a)
@@ -155,7 +162,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=100_000, help="in all")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same inputs")
     parser.add_argument("--keep", type=Path, help="folder for inputs that fail")
-    parser.add_argument("--target", choices=(*SHARES, "commands"), help="this one alone, all inputs; prints JSON")
+    parser.add_argument("--target", choices=(*SHARES, "attacks", "commands"), help="this one alone, all inputs; prints JSON")
     parser.add_argument("--atheris", type=int, metavar="SECONDS", help="with --target: guided by coverage")
     given = parser.parse_args()
     if given.keep:
@@ -167,6 +174,7 @@ def main() -> int:
         return 0
     counts = {name: given.inputs * share // 100 for name, share in SHARES.items()}
     counts["commands"] = given.inputs - sum(counts.values())
+    counts["attacks"] = given.inputs // ATTACKS
     print("| input | number | " + " | ".join(OUTCOMES) + " | slowest, s | peak MiB | inputs (SHA-256) |")
     print("|---" * (len(OUTCOMES) + 5) + "|")
     total: Counter = Counter()
@@ -183,7 +191,8 @@ def main() -> int:
             flush=True,
         )
     print(f"| all | {sum(total.values())} | " + " | ".join(str(total[outcome]) for outcome in OUTCOMES) + " | | | |")
-    print(f"\nSeed {given.seed}; limits: {SECONDS:g} s, {MEBIBYTES} MiB (command lines {COMMANDS_MEBIBYTES} MiB). {machine('numpy')}")
+    more = f"command lines and attacks {COMMANDS_MEBIBYTES} MiB"
+    print(f"\nSeed {given.seed}; limits: {SECONDS:g} s, {MEBIBYTES} MiB ({more}). {machine('numpy')}")
     return int(any(total[outcome] for outcome in OUTCOMES[2:]))
 
 

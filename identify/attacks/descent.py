@@ -66,5 +66,10 @@ def _zeros(part: Any) -> Any:
 
 
 def _numbers(values: Any, point: Any) -> Any:
-    """The values as arrays of the point's type."""
+    """The values as arrays of the point's type; those beyond it are infinite, and the first step shows it."""
+    with np.errstate(over="ignore"):
+        return _as_arrays(values, point)
+
+
+def _as_arrays(values: Any, point: Any) -> Any:
     return jax.tree.map(lambda value: jnp.asarray(value, jax.tree.leaves(point)[0].dtype), values)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from identify.attacks.objectives import Attack, Objective, sum_of_gradients
+from identify.attacks.objectives import Attack, Objective, require_attack, sum_of_gradients
 from identify.attacks.rows import row_space
 from identify.attacks.smoothing import sigmoid_relu, softplus_relu
 from identify.attacks.stationary import Stationarity, labelled, stationarity
@@ -119,6 +119,7 @@ def diagnose(
     -----
     Cost of :func:`~identify.attacks.stationary.stationarity`, and O(m n (n + d)) for each of 100 sweeps over the subgradients.
     """
+    require_attack(attack)
     check_limits(budget)
     with limit_time(budget):
         return _diagnosed(attack, X, labels, signed, noise, progress)

@@ -35,7 +35,7 @@ from identify.base.limits import Clock
 from identify.base.norms import row_sizes
 from identify.base.options import number, positive, valid_seed, whole
 from identify.problem.arrays import input_limits
-from identify.problem.network import Network
+from identify.problem.network import Network, check_network
 
 CHUNK, WORK = 1000, 2e9
 """Largest number of simultaneous starts, and of products in each of their steps; the budget is checked in between."""
@@ -126,6 +126,7 @@ def corners(
     >>> found.dimension
     2
     """
+    check_network("network", network)
     if network.activations[0] != RELU:
         raise InputError(f"network: received {network!r}, expected a ReLU network: the kinks are those of ReLU")
     lowest, highest = input_limits(low, high, network.n_inputs)

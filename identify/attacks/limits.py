@@ -37,7 +37,7 @@ from identify.base.limits import Clock
 from identify.base.norms import exponent, scaled
 from identify.base.options import positive, valid_seed, whole
 from identify.problem.arrays import input_limits
-from identify.problem.network import Network
+from identify.problem.network import Network, check_network
 
 ROUNDS, HELD_ROUNDS = 40, (10, 21)
 """Rounds of reweighting, and how many of them, at least and at most, have random weights and inputs that are held."""
@@ -177,6 +177,7 @@ def vertices(
     >>> [bool((abs(found.X - x).max(axis=1) < 1e-9).any()) for x in X]
     [True, True, True]
     """
+    check_network("network", network)
     lowest, highest = input_limits(low, high, network.n_inputs)
     starts, seed = whole("starts", starts), valid_seed(seed)
     budget = None if budget is None else positive("budget", budget, unit="seconds")

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from identify.base.compiled import bounded
 from identify.base.errors import InputError
 from identify.base.norms import size
-from identify.base.options import positive, whole
+from identify.base.options import instance, positive, whole
 from identify.problem.signals import Nonlinearity, backward, forward, updates_from
 from identify.splitting.matrices import Objective as AnyObjective
 from identify.splitting.matrices import traceable
@@ -334,6 +334,11 @@ def sum_of_gradients(made: AnyObjective, what: str) -> Objective:
     return made
 
 
+def require_attack(attack: object) -> None:
+    """Raise WrongTypeError for anything but an :class:`Attack`."""
+    instance("attack", attack, Attack, "an Attack, such as that of identify.attacks.haim")
+
+
 def reweighted(attack: Attack, factor: float) -> Attack:
     """The same attack with the first term of its objective multiplied, against the prior and the penalty of multipliers.
 
@@ -342,6 +347,7 @@ def reweighted(attack: Attack, factor: float) -> Attack:
     factor
         Above 0. Learning rates are per objective, so the steps grow with it.
     """
+    require_attack(attack)
     factor = positive("factor", factor)
 
     def objective(k: int) -> Objective:
@@ -357,6 +363,7 @@ def decaying(attack: Attack, last: float, steps: int) -> Attack:
 
     They count from the start of the run: a split does not begin them anew.
     """
+    require_attack(attack)
     steps = whole("steps", steps)
     if positive("last", last) > 1:
         raise InputError(f"last: received {last}, expected a part of the learning rates, above 0 and at most 1")

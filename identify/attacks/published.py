@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +16,9 @@ from identify.attacks.objectives import Attack, Prior, objective
 from identify.attacks.priors import Box, HighFrequency, Sparse, Sum, no_penalty
 from identify.attacks.smoothing import sigmoid_relu, smoothed, softplus_relu
 from identify.base.errors import InputError
-from identify.base.options import choice, number
+from identify.base.options import choice, number, positive
 from identify.problem.arrays import ShapeError
-from identify.problem.network import Network, check_same_architecture
+from identify.problem.network import Network, check_network, check_same_architecture
 
 HINGE = 5.0
 """Weight of the penalty on multipliers below their bound."""
@@ -25,6 +27,7 @@ MOMENTUM = 0.9
 HAIM_RANGES = {"start_scale": (1e-6, 0.1), "rate": (1e-5, 1.0), "bound": (0.01, 0.5), "sharpness": (10.0, 500.0)}
 """Ranges over which Haim et al. searched: ``start_scale`` and ``rate`` on a logarithmic scale, the others uniformly."""
 KINDS = ("multiclass", "weight-decay")
+ABOVE_ZERO = ("rate", "multiplier_rate", "sharpness")
 
 
 def haim(
@@ -62,9 +65,11 @@ def haim(
     ShapeError
         For a network with several outputs.
     """
+    check_network("network", network)
     if network.n_outputs != 1:
         raise ShapeError(f"network: has {network.n_outputs} outputs, expected one; attacks.buzaglo is for several classes")
     settings = {"start_scale": start_scale, "rate": rate, "multiplier_rate": multiplier_rate, "bound": bound, "sharpness": sharpness}
+    check_settings(settings)
     return Attack(
         "haim",
         lambda k: objective(
@@ -113,12 +118,14 @@ def buzaglo(
     ValueError
         For another kind, or one class.
     """
+    check_network("network", network)
     choice("kind", kind, KINDS)
     C = network.n_outputs
     multiclass = kind == "multiclass"
     if multiclass and C == 1:
         raise InputError("kind: 'multiclass' needs several outputs, the network has one; attacks.haim is for two classes")
     settings = {"kind": kind, "start_scale": start_scale, "rate": rate, "multiplier_rate": multiplier_rate, "sharpness": sharpness}
+    check_settings(settings | {"bound": bound})
 
     def start(rng: np.random.Generator, k: int) -> tuple[np.ndarray, np.ndarray]:
         c = rng.uniform(0, 1, (k, 1)) if multiclass else rng.standard_normal((k, C))
@@ -195,8 +202,7 @@ def loo(
     check_same_architecture(initial, final)
     names, C, d = initial.parameters, initial.n_outputs, initial.n_inputs
     change = {name: final.parameters[name] - initial.parameters[name] for name in names}
-    for word, weight in (("high_frequency", high_frequency), ("sparsity", sparsity)):
-        number(word, weight)
+    check_settings({"high_frequency": high_frequency, "sparsity": sparsity, "rate": rate})
     if high_frequency and image is None:
         raise InputError("image: received None, expected (height, width) or (height, width, channels), which high_frequency needs")
     if image is not None and (len(image) not in (2, 3) or prod(image) != d):
@@ -231,6 +237,15 @@ def loo(
         | ({"mean_kernel": True} if mean_kernel else {})
         | {"high_frequency": high_frequency, "sparsity": sparsity},
     )
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that is no number of at least 0; rates and the sharpness are above 0."""
+    for name, value in settings.items():
+        if name in ABOVE_ZERO:
+            positive(name, value)
+        elif name != "kind":
+            number(name, value)
 
 
 def _growing(step: Array) -> Array:

@@ -18,7 +18,7 @@ from identify.attacks.store import Store
 from identify.attacks.tuning import RandomSearch
 from identify.base.compiled import dropping
 from identify.base.limits import Clock, Stopped
-from identify.base.options import PRECISIONS, choice, positive, valid_seed, whole
+from identify.base.options import PRECISIONS, choice, instance, positive, valid_seed, whole
 
 KEPT_EVERY = 60.0
 """Seconds after which a run is kept, at the end of a block of iterations."""
@@ -90,6 +90,9 @@ def reconstruct(
     >>> found.X.shape, found.trials[0].iterations
     ((2, 2), 100)
     """
+    instance("attack", attack, (Attack, RandomSearch), "an Attack, such as that of identify.attacks.haim, or a RandomSearch")
+    if splitting is not None:
+        instance("splitting", splitting, Splitting, "a Splitting, or None")
     candidates, trials = whole("candidates", candidates), whole("trials", trials)
     seed = valid_seed(seed, runs=trials)
     first = _drawn(attack, seed)

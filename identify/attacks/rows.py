@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from identify.attacks.objectives import Attack, Objective, sum_of_gradients
+from identify.attacks.objectives import Attack, Objective, require_attack, sum_of_gradients
 from identify.base.algebra import rows_of
 from identify.base.errors import InputError
 from identify.base.norms import exponent, scaled
@@ -137,6 +137,7 @@ def in_row_space(attack: Attack, *, noise: float = 0.0, dimension: int | None = 
     >>> in_row_space(buzaglo(network, kind="weight-decay")).basis.shape
     (1, 4)
     """
+    require_attack(attack)
     target = np.asarray(sum_of_gradients(attack.objective(1), "the row space").target["W1"])
     basis = row_space(target, noise=noise, dimension=dimension)
     outside = float((target**2).sum() - ((target @ basis.T) ** 2).sum())

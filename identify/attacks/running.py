@@ -72,7 +72,8 @@ class Run:
     ) -> Run:
         with jax.enable_x64(True):
             X, c = attack.start(np.random.default_rng(seed), candidates)
-            point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
+            with np.errstate(over="ignore"):  # beyond single precision, which the objective shows
+                point = {"X": jnp.asarray(X, precision), "c": jnp.asarray(c, precision)}
             fresh = traceable(objective)
             if attack.sharpness is not None and not hasattr(fresh, "sharpness"):
                 raise InputError("attack: received a sharpness that changes, and an objective without one; expected a field of that name")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from identify.attacks.objectives import Attack, Objective, sum_of_gradients
+from identify.attacks.objectives import Attack, Objective, require_attack, sum_of_gradients
 from identify.base.algebra import least_squares, nonnegative, reduced
 from identify.base.compiled import bounded, dropping
 from identify.base.errors import InputError
@@ -90,6 +90,7 @@ def stationarity(
     -----
     Cost O(n^2 q^2 P) for P parameters, memory 16 n q P bytes.
     """
+    require_attack(attack)
     check_limits(budget)
     with limit_time(budget):
         return _stationarity(attack, X, labels, signed, progress)

@@ -21,7 +21,7 @@ from identify.base.limits import Clock, Stopped, check_limits, refuse_above
 from identify.base.options import choice, number, positive, valid_seed, whole
 from identify.problem.activation import Activation
 from identify.problem.arrays import ShapeError, finite_array
-from identify.problem.network import Network, from_parameters
+from identify.problem.network import Network, check_network, from_parameters
 from identify.splitting.matrices import traceable
 
 LOSSES = ("logistic", "square", "cross-entropy")
@@ -92,12 +92,13 @@ def random_network(
         Before the weights would not fit in memory.
     """
     choice("biases", biases, BIASES)
-    sizes = [whole(f"sizes[{k}]", size) for k, size in enumerate(sizes)]
-    if len(sizes) < 3:
-        raise InputError(f"sizes: received {tuple(sizes)}, expected inputs, hidden widths and outputs: three or more positive integers")
+    read = [whole(f"sizes[{k}]", size) for k, size in enumerate(sizes)] if np.ndim(sizes) == 1 else []
+    if len(read) < 3:
+        raise InputError(f"sizes: received {sizes!r}, expected inputs, hidden widths and outputs: three or more positive integers")
+    sizes = read
     refuse_above(2 * 8 * sum(inside * out for inside, out in itertools.pairwise(sizes)), "a network of these sizes")
     rng, depth = np.random.default_rng(valid_seed(seed)), len(sizes) - 1
-    scale = sizes[0] ** -0.5 if first_scale is None else first_scale
+    scale = sizes[0] ** -0.5 if first_scale is None else number("first_scale", first_scale)
     with_bias = {"none": 0, "first": 1, "hidden": depth - 1, "all": depth}[biases]
     parts = {}
     for k, (inside, out) in enumerate(itertools.pairwise(sizes), 1):
@@ -160,6 +161,7 @@ def train(
     Cost of a step: about three times a forward pass for all samples; linearised, five times. Where training is stopped does not change
     the steps before.
     """
+    check_network("network", network)
     choice("loss", loss, LOSSES)
     X = finite_array("X", X, (None, network.n_inputs), "samples, one per row")
     labels = _labels(y, loss, len(X), network.n_outputs)

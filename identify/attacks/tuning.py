@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from identify.attacks.objectives import Attack
-from identify.base.errors import InputError
-from identify.base.options import valid_seed
+from identify.base.errors import InputError, WrongTypeError
+from identify.base.options import instance, valid_seed
 
 LOGARITHMIC = ("start_scale", "rate", "multiplier_rate")
 """Settings that are drawn on a logarithmic scale; others uniformly."""
@@ -45,9 +46,16 @@ class RandomSearch:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.ranges.items():
-            if not (np.isfinite([low, high]).all() and low <= high and (low > 0 or name not in LOGARITHMIC)):
-                wanted = "two positive numbers" if name in LOGARITHMIC else "two numbers"
+        if not callable(self.make):
+            raise WrongTypeError(f"make: received {type(self.make).__name__}, expected a function of the settings that makes an Attack")
+        for name, given in (("ranges", self.ranges), ("fixed", self.fixed)):
+            instance(name, given, Mapping, "settings by name")
+        for name, ends in self.ranges.items():
+            wanted = "two positive numbers" if name in LOGARITHMIC else "two numbers"
+            if not isinstance(ends, Sequence) or len(ends) != 2 or not all(isinstance(end, Real) for end in ends):
+                raise InputError(f"ranges: received {ends!r} for {name}, expected {wanted}, the smaller first")
+            low, high = ends
+            if not (-np.inf < low <= high < np.inf and (low > 0 or name not in LOGARITHMIC)):
                 raise InputError(f"ranges: received {name} from {low} to {high}, expected {wanted}, the smaller first")
 
     def draw(self, seed: int) -> Attack:

@@ -6,13 +6,13 @@ Plain tuples in a module of their own, so that a shell that completes a word nee
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from difflib import get_close_matches
 from math import inf
 from numbers import Integral, Real
 from typing import TypeVar
 
-from identify.base.errors import InputError
+from identify.base.errors import InputError, WrongTypeError
 
 Name = TypeVar("Name")
 
@@ -71,7 +71,7 @@ LARGEST_SEED = 2**53 - 1
 def choice(name: str, value: Name, options: Iterable[Name]) -> Name:
     """``value`` if it is one of ``options``; an :class:`InputError` that lists them otherwise, and names the nearest."""
     known = tuple(options)
-    if value not in known:
+    if not isinstance(value, Hashable) or value not in known:  # arrays are compared by their numbers
         raise InputError(f"{name}: {unknown(value, known)}")
     return value
 
@@ -120,6 +120,12 @@ def number(
         bound = "" if below == inf else f" and below {below:g}"
         raise error(f"{name}: received {value!r}, expected a number of at least {least:g}{bound}{advice}")
     return real
+
+
+def instance(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise :class:`WrongTypeError` for a value of another type, such as a path in place of what is in the file."""
+    if not isinstance(value, kinds):
+        raise WrongTypeError(f"{name}: received {type(value).__name__}, expected {expected}")
 
 
 def _real(value: object) -> float | None:
