@@ -38,6 +38,16 @@ class UniquenessReason(StrEnum):
         "each of the {samples} samples that the rank of the updates counts was found by itself and taken out; {converged} of {starts} "
         "descents ended at one of them"
     )
+    CLOSED = (
+        "each of the {samples} samples that the rank of the first layer counts was found by itself, with the multipliers of the {loss} "
+        "loss, in {equations} equations for {unknowns} unknowns; {converged} of {starts} descents converged, to no other point that "
+        "solves them"
+    )
+    AMONG_POINTS = (
+        "{points} points were found that solve the {equations} equations of one sample, in {unknowns} unknowns, with the multipliers of "
+        "the {loss} loss, and the {samples} samples are those of them that make the weights together; points that were not found may "
+        "make them as well"
+    )
     ALIKE = (
         "{alike} of {samples} samples have slopes so much like those of others, or are seen by so few neurons, that the observed layers "
         "may admit combinations in their place"

@@ -33,7 +33,7 @@ BATCH_SECONDS = 2.0
 """The same for a batch of any network; two passes in intervals are part of it."""
 REACH = 3.0
 """Samples whose distance is so many standard errors are hardly told apart."""
-COMPLETE = (UniquenessReason.SEPARATED, UniquenessReason.KERNEL)
+COMPLETE = (UniquenessReason.SEPARATED, UniquenessReason.KERNEL, UniquenessReason.CLOSED, UniquenessReason.AMONG_POINTS)
 """Reasons with which separation returns all samples, and nothing speaks against them."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from identify.recovery.separation.dense import separated
 from identify.recovery.separation.heads import separated_head
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.one_layer import separated_from_one_layer, why_one_layer
-from identify.recovery.solution import Failure, InapplicableError, Recovery, RecoveryError
+from identify.recovery.separation.with_loss import has_closure, separated_by_loss, why_closed
+from identify.recovery.solution import Failure, InapplicableError, Recovery, RecoveryError, ResidualError
 
 FORWARD = "the updates of the first two layers were observed"
 """Why forward separation was chosen, in the evidence."""
@@ -123,7 +125,39 @@ def _of_dense_layers(system: KKTSystem, clock: Clock, kept: Kept, asked: dict[st
     if is_in_parts(system):
         return _from_parts(system, clock=clock, above=above, **asked)
     why = why_one_layer(system, asked["samples"])
+    closed = _by_the_loss(system, why, clock, kept, asked) if has_closure(system) else None
+    if closed is not None and closed.n_samples == closed.evidence["separation"]["samples"]:
+        return closed
     asked["evidence"].setdefault("chosen", FORWARD if why is None else why)
+    try:
+        found = _by_the_updates(system, why, clock, kept, asked)
+    except RecoveryError:
+        if closed is None:
+            raise
+        return closed
+    return found if closed is None or found.n_samples >= closed.n_samples else closed
+
+
+def _by_the_loss(system: KKTSystem, why: str | None, clock: Clock, kept: Kept, asked: dict[str, Any]) -> Recovery | None:
+    """With the multipliers of the usual loss; None, with the reason in the evidence, if they do not give any sample."""
+    until = None if clock.deadline is None else (time.monotonic() + clock.deadline) / 2  # others are tried after it
+
+    def go_on() -> bool:
+        return clock.go_on() and (until is None or time.monotonic() < until)
+
+    try:
+        return separated_by_loss(system, go_on=go_on, kept=kept, **asked | {"evidence": {"chosen": why_closed(system, why)}})
+    except (InapplicableError, ResidualError) as error:
+        asked["evidence"]["closed"] = error.obstacle.kind.name
+        return None
+
+
+def _by_the_updates(system: KKTSystem, why: str | None, clock: Clock, kept: Kept, asked: dict[str, Any]) -> Recovery:
+    """With free multipliers."""
+
+    def above(head: KKTSystem, **own: Any) -> Recovery:
+        return _of_dense_layers(head, clock, Kept(), asked | own)
+
     if why is None:
         try:
             return separated(system, go_on=clock.go_on, kept=kept, **asked)

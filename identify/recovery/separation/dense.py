@@ -34,6 +34,7 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.largest import Largest
+from identify.recovery.separation.neurons import distinct_neurons
 from identify.recovery.separation.noisy import FITS, Explained, from_rows
 from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.precision import (
@@ -165,6 +166,8 @@ def separated(
         counts[1] = max(counts[1], min(n, above))  # a direction that its noise hides is part of it all the same, if there is one
     elif all_of_them and counts[1] < counts[0] == n and system.network.depth > 2:
         raise InapplicableError.of(Failure.DEPENDENT_SIGNALS, evidence, samples=n, rank=counts[1])
+    if system.network.depth == 2:
+        _refuse_few_neurons(updates, n, counts, evidence)
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
@@ -222,6 +225,15 @@ def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: di
     if len(evidence.get("levels", [])) == 2:  # what is rounded to zero leaves a trace in the errors, above all in the first layer
         ranks[0] = min(ranks[:2])
     return ranks
+
+
+def _refuse_few_neurons(updates: Updates, n: int, counts: list[int], evidence: dict[str, Any]) -> None:
+    """Equal neurons give equal equations, so points that solve them may be a family, of which samples would be no more than members."""
+    (layer,), (first, second) = updates.stack.layers, updates.lifted[:2]
+    neurons = distinct_neurons(np.column_stack([layer.W, layer.bias]))
+    equations, unknowns = neurons + second - n, (n if counts[0] == n else layer.W.shape[1] + first) - first
+    if neurons < len(layer.W) and equations < unknowns:
+        raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=neurons, equations=equations, unknowns=unknowns)
 
 
 def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:

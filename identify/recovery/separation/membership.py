@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -264,6 +264,7 @@ def descend(
     enough: float = 0.0,
     damping: float = FIRST_DAMPING,
     soft: bool = False,
+    stalled: tuple[int, float] = STALLED,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Position:
     """Minimise the cost from every start.
@@ -281,6 +282,8 @@ def descend(
     soft
         Whether steps see kinks ahead (:mod:`~identify.recovery.separation.softened`): for starts far from a solution. A start at rest
         need not be at a minimum then.
+    stalled
+        The cost hardly falls if so many steps leave more than this share of it, above 0 and below 1.
     go_on
         Asked before every step; on False the points reached so far are returned.
 
@@ -292,9 +295,8 @@ def descend(
     together = max(1, AT_ONCE // max(points.shape[1], 1) ** 2)
     if len(points) > together:  # starts do not influence each other, and 256 matrices of a thousand unknowns are 2 GiB
         groups = [points[k : k + together] for k in range(0, len(points), together)]
-        return Position.joined(
-            [descend(images, subspaces, part, steps=steps, enough=enough, damping=damping, soft=soft, go_on=go_on) for part in groups]
-        )
+        own: dict[str, Any] = {"steps": steps, "enough": enough, "damping": damping, "soft": soft, "stalled": stalled, "go_on": go_on}
+        return Position.joined([descend(images, subspaces, part, **own) for part in groups])
     at = Position.of(images, subspaces, np.array(points, dtype=float))
     starts, unknowns = at.points.shape
     matrices, gradients = np.zeros((starts, unknowns, unknowns)), np.zeros((starts, unknowns))
@@ -315,5 +317,5 @@ def descend(
 
     state = State.first(at.costs, damping)
     state.at_rest[:] = at.costs <= enough
-    advance_all(by_attempts(attempt, take, Rest(enough, *STALLED)), state, rounds=steps, go_on=go_on)
+    advance_all(by_attempts(attempt, take, Rest(enough, *stalled)), state, rounds=steps, go_on=go_on)
     return at

@@ -29,6 +29,7 @@ from identify.recovery.separation.factors import factors_of
 from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
+from identify.recovery.separation.neurons import distinct_neurons
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
 from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, signal_rank
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
@@ -200,9 +201,12 @@ def _by_columns(
 ) -> Recovery:
     (m, d), C, n = layer.W.shape, len(layer.output), len(layer.space.values)
     ambiguity = ambiguity_of(system)
-    each = n - layer.is_lifted + C - 1 - ambiguity.has_free_scale
-    if m - n < each:
-        raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=m, equations=m - n, unknowns=each)
+    each, distinct = (
+        n - layer.is_lifted + C - 1 - ambiguity.has_free_scale,
+        distinct_neurons(np.column_stack([layer.W, layer.bias]), layer.output),
+    )
+    if distinct - n < each:
+        raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=distinct, equations=distinct - n, unknowns=each)
     refuse_above(8 * (3 * STARTS * m * (n + C) + 4 * MOST_NUMBERS), f"separation of {n} samples at width {m}")
     search = ColumnSearch(
         layer.update,
@@ -222,7 +226,7 @@ def _by_columns(
     )
     found = search.run()
     names = ("starts", "converged", "rounds", "rejected", "mixed", "hidden")
-    numbers = {name: getattr(found, name) for name in names} | {"equations": m - n, "unknowns": each}
+    numbers = {name: getattr(found, name) for name in names} | {"equations": distinct - n, "unknowns": each}
     X = found.inputs @ layer.space.right[:, :d]
     slopes = layer.activation(X @ layer.W.T + layer.bias, order=1)
     signals = found.signals @ layer.space.left.T
@@ -230,11 +234,11 @@ def _by_columns(
     needed = 2 * n + C - layer.is_lifted  # docs/theory.md, "The first layer alone"
     if len(X) < n:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.PARTIAL
-    elif m < needed:
+    elif distinct < needed:
         status, reason = UniquenessStatus.UNKNOWN, UniquenessReason.FEW_NEURONS
     else:
         status, reason = UniquenessStatus.EVIDENCE, UniquenessReason.SEPARATED
-    shown = {"found": len(X), "samples": n, "starts": found.starts, "converged": found.converged, "neurons": m, "needed": needed}
+    shown = {"found": len(X), "samples": n, "starts": found.starts, "converged": found.converged, "neurons": distinct, "needed": needed}
     known = Uniqueness(status, reason, numbers=shown)
     batch = settled(system, batch, n, ambiguity)
     if len(X) == n:  # of samples that are nearly dependent, those of one rest on the others'

@@ -1,0 +1,20 @@
+"""How many equations the neurons of a layer give: equal ones give equal equations, and weight decay makes many equal."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+EQUAL = 1e-5
+"""Relative distance of neurons that count as one, up to sign, and relative size of those that count as none."""
+
+
+def distinct_neurons(W: Float[np.ndarray, "m D"], output: Float[np.ndarray, "C m"] | None = None) -> int:
+    """Neurons that differ, up to sign, of those that are not zero; with ``output`` by what leaves them, too. Cost O(m (D + C))."""
+    neurons = W if output is None else np.column_stack([W, output.T])
+    sizes = np.linalg.norm(neurons, axis=1)
+    neurons = neurons[sizes > EQUAL * sizes.max(initial=0.0)]
+    keys = neurons @ np.random.default_rng(0).standard_normal(neurons.shape[1])
+    neurons = (neurons * np.where(keys < 0, -1.0, 1.0)[:, None])[np.argsort(np.abs(keys), kind="stable")]
+    steps = np.linalg.norm(np.diff(neurons, axis=0), axis=1)
+    return len(neurons) - int(np.sum(steps <= EQUAL * np.linalg.norm(neurons[1:], axis=1)))
