@@ -202,7 +202,7 @@ def table(kinds: tuple[Kind, ...], control: bool) -> None:
             other = replace(point, A=point.A[:, ::-1]).recovered(seconds=CONTROL) if control and not seed else None
             rows.append([*cells, f"{took:.1f}", "" if seed else "refused" if other is None else f"{len(other.X)}"])
         shown = [kind.activation, kind.d, kind.n, kind.width, f"{kind.decay:g}"]
-        print(f"| {' | '.join(map(str, shown))} | {' | '.join(listed(each).removesuffix(', ') for each in merged(rows))} |", flush=True)
+        print(f"| {' | '.join(map(str, shown))} | {' | '.join(map(listed, merged(rows)))} |", flush=True)
 
 
 def merged(rows: list[list[str]]) -> list[list[str]]:

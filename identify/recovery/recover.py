@@ -71,7 +71,8 @@ def recover(
         a family: for degree 2 with at most three samples, and when the moments are too few for the scales.
         Other networks (any depth and activation) have ``"separate"``, which ``"auto"`` takes: forward separation if the first two layers
         of weights were observed; for two layers with fewer outputs than samples, or of which the first alone was observed, backward
-        separation, or for piecewise-linear activations quadrics; for other layers what :func:`identify.exposed` names.
+        separation, or for piecewise-linear activations quadrics; for other layers what :func:`identify.exposed` names. Weight decay and a
+        smooth activation: first closed separation, with the multipliers of the softmax loss (one output: the logistic loss).
         ``evidence["chosen"]`` says why.
     starts
         Random starts of a search, at least 1. All are run, so that ``evidence["uniqueness"]`` rests on all of them. None: as

@@ -93,9 +93,8 @@ def test_the_equations_hold_at_the_truth_and_at_points_along_the_family(monkeypa
     pytest.importorskip("mlxtend")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     made = runpy.run_path(str(BENCHMARKS / "stationary.py"))
-    monkeypatch.setitem(made["made"].__globals__, "WIDTH", 10)
     with jax.enable_x64(True):
-        point = made["made"]("tanh", 64, 3, 10, 0)
+        point = made["made"](made["Kind"]("tanh", 64, 3, width=10), 0)
         size = np.linalg.norm(point.W)
         assert np.linalg.norm(point.missing(point.truth)) < 1e-9 * size
         assert np.linalg.norm(point.missing(point.truth + 0.01)) > 1e-3 * size

@@ -34,7 +34,7 @@ from identify.recovery.separation.forward import Layer, Stack
 from identify.recovery.separation.jointly import Observed
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.largest import Largest
-from identify.recovery.separation.neurons import distinct_neurons
+from identify.recovery.separation.neurons import refuse_equal_neurons
 from identify.recovery.separation.noisy import FITS, Explained, from_rows
 from identify.recovery.separation.peel import Peeled, Peeling
 from identify.recovery.separation.precision import (
@@ -166,15 +166,13 @@ def separated(
         counts[1] = max(counts[1], min(n, above))  # a direction that its noise hides is part of it all the same, if there is one
     elif all_of_them and counts[1] < counts[0] == n and system.network.depth > 2:
         raise InapplicableError.of(Failure.DEPENDENT_SIGNALS, evidence, samples=n, rank=counts[1])
-    if system.network.depth == 2:
-        _refuse_few_neurons(updates, n, counts, evidence)
+    refuse_equal_neurons(system.network, updates.lifted, n, counts[0], evidence)
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1
     most, ambiguity = min(usable, MOST_LAYERS), symmetry_of(system)
     spaces = [Subspace.of(*each[:2], unit, each[2]) for each in zip(updates.matrices[: most + 1], counts, factors, strict=False)]
     best: tuple[Peeling, Peeled] | None = None
-    known = None
     for hidden in range(1, most + 1):
         search = Peeling(
             updates.stack,
@@ -190,20 +188,18 @@ def separated(
             gives_up_on_mixtures=hidden < most,
             patience=FEW if is_noisy else PATIENCE,
         )
-        result = search.run(known)
+        result = search.run(None if best is None else best[1].coordinates)
         if best is None or len(result.coordinates) + result.together >= len(best[1].coordinates) + best[1].together:
             best = search, result
-        known = best[1].coordinates
-        if len(known) + best[1].together == n or not go_on():
+        if len(best[1].coordinates) + best[1].together == n or not go_on():
             break
     assert best is not None
     search, result = best
     if not len(result.coordinates) and not go_on():
-        numbers = {"samples": n, "starts": result.starts}
-        raise ResidualError.of(Obstacle(Failure.NO_SAMPLE, numbers), "the budget is spent; allow more time", **evidence)
+        obstacle = Obstacle(Failure.NO_SAMPLE, {"samples": n, "starts": result.starts})
+        raise ResidualError.of(obstacle, "the budget is spent; allow more time", **evidence)
     observed = Observed(updates.stack, updates.matrices, updates.lifted, _noise(updates, spaces))
-    given = samples is not None
-    return _finished(system, observed, spaces[:2], search, result, n, given, is_noisy, unit, tolerance, seed, evidence, go_on)
+    return _finished(system, observed, spaces[:2], search, result, n, samples is not None, is_noisy, unit, tolerance, seed, evidence, go_on)
 
 
 def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: dict[str, Any]) -> list[int]:
@@ -225,15 +221,6 @@ def _ranks(updates: Updates, values: list[np.ndarray], unit: float, evidence: di
     if len(evidence.get("levels", [])) == 2:  # what is rounded to zero leaves a trace in the errors, above all in the first layer
         ranks[0] = min(ranks[:2])
     return ranks
-
-
-def _refuse_few_neurons(updates: Updates, n: int, counts: list[int], evidence: dict[str, Any]) -> None:
-    """Equal neurons give equal equations, so points that solve them may be a family, of which samples would be no more than members."""
-    (layer,), (first, second) = updates.stack.layers, updates.lifted[:2]
-    neurons = distinct_neurons(np.column_stack([layer.W, layer.bias]))
-    equations, unknowns = neurons + second - n, (n if counts[0] == n else layer.W.shape[1] + first) - first
-    if neurons < len(layer.W) and equations < unknowns:
-        raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=neurons, equations=equations, unknowns=unknowns)
 
 
 def _noise(updates: Updates, spaces: list[Subspace]) -> list[float]:
