@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from identify.problem.ambiguity import NO_AMBIGUITY, Ambiguity
-from identify.recovery.separation.closures import ClosedColumns, Closure
+from identify.recovery.separation.closures import ClosedColumns, Closure, labels_of
 from identify.recovery.separation.columns import spreads
 from identify.recovery.separation.forward import Activation, Chart
 from identify.recovery.separation.kept import Kept
@@ -184,7 +184,7 @@ class ClosedSearch(SampleSearch):
         before = noise * np.linalg.norm(images.chart.coordinates(at.points[:, :-1]), axis=1)
         outputs = np.hypot(before * np.linalg.norm(slopes @ self.output.T**2, axis=1), noise * np.linalg.norm(self.activation(z), axis=1))
         moves = np.matmul(self.output.T, self.closure.tangent(f, np.tile(np.eye(len(self.output)), (len(f), 1, 1))))
-        c = self.closure.multipliers(f, at.points[:, -1].astype(int))
+        c = self.closure.multipliers(f, labels_of(at.points))
         moved = [
             before * np.linalg.norm(back * self.activation(z, order=2), axis=1),
             outputs * np.linalg.norm(slopes[:, :, None] * moves, axis=(1, 2)),
@@ -226,7 +226,7 @@ class ClosedSearch(SampleSearch):
         allowed, share = np.maximum(tolerated(expected, uncertain), MISFIT), self._share_error(images, at)
         shares = np.abs(at.vectors[1][:, 0] - 1)
         for j in np.argsort(at.costs, kind="stable"):
-            eta, label = self.everywhere.coordinates(at.points[[j], :-1])[0], int(at.points[j, -1])
+            eta, label = self.everywhere.coordinates(at.points[[j], :-1])[0], int(labels_of(at.points[[j]])[0])
             alike = found.labels == label
             if np.linalg.norm(found.inputs[alike] - eta, axis=1).min(initial=np.inf) < SAME * np.linalg.norm(eta):
                 continue

@@ -51,6 +51,11 @@ class Closure:
         return -self.weight * p * (moves - (p * moves).sum(axis=1, keepdims=True))
 
 
+def labels_of(points: Float[np.ndarray, "starts unknowns"]) -> Int[np.ndarray, " starts"]:
+    """The last coordinates; of points that left the range of doubles, and have no cost, the first label."""
+    return np.nan_to_num(points[:, -1], nan=0.0, posinf=0.0, neginf=0.0).round().astype(int)
+
+
 @dataclass(frozen=True, eq=False)
 class ClosedColumns:
     r"""The vectors :math:`g(x, y)` and :math:`(\tilde x^\top G^+ g, 1)` of a batch of points: images in the sense of
@@ -101,4 +106,4 @@ class ClosedColumns:
         """(z, sigma'(z), f, A^T gamma)."""
         z = self.chart.offset + points[:, :-1] @ self.chart.slopes.T
         f = self.activation(z) @ self.output.T + self.bias
-        return z, self.activation(z, order=1), f, self.closure.multipliers(f, points[:, -1].astype(int)) @ self.output
+        return z, self.activation(z, order=1), f, self.closure.multipliers(f, labels_of(points)) @ self.output

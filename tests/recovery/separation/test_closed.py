@@ -10,6 +10,7 @@ import identify as idf
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
 from identify.recovery.separation.closures import ClosedColumns, Closure
 from identify.recovery.separation.forward import Chart
+from identify.recovery.separation.membership import Position
 from identify.recovery.separation.neurons import distinct_neurons
 from identify.recovery.separation.with_loss import has_closure, separated_by_loss
 from identify.recovery.solution import Failure, InapplicableError, RecoveryError, ResidualError
@@ -52,6 +53,13 @@ class TestImages:
                 change = (images.values(points + moved)[which] - images.values(points - moved)[which]) / 2e-6
                 assert np.allclose(change, J[:, :, j], atol=1e-8)
             assert not J[:, :, k].any()
+
+    def test_points_beyond_doubles_have_no_cost(self):
+        chart = Chart.of(np.eye(2), np.zeros(2), np.zeros(2), np.eye(2))
+        images = ClosedColumns(chart, np.zeros(3), np.ones((3, 2)), idf.Activation.parse("gelu"), Closure(3, 1.0), np.eye(2))
+        with np.errstate(invalid="ignore"):  # as every recovery does
+            at = Position.of(images, [np.eye(2)[:1], np.eye(2)[:1]], np.array([[np.nan] * 3, [np.inf, 0, 1], [1.0, 0.5, 2.0]]))
+        assert np.isfinite(at.costs).tolist() == [False, False, True]
 
     @pytest.mark.parametrize("outputs", [1, 3])
     def test_multipliers_are_minus_the_derivative_of_the_loss(self, outputs):
