@@ -3,9 +3,9 @@
 ``python benchmarks/stationary.py`` trains to rounding (``benchmarks/weights.py smooth``) and prints a markdown table, one row for each kind
 of network, one number for each seed: the rank of both layers, distinct neurons, the equations and unknowns of one sample with the
 multipliers of the loss, what ``recover`` finds, and what it finds if the second layer is that of another network (control).
-``--precision`` rounds the weights to single precision, or adds noise, and recovers. ``--joint`` prints for two networks the nullity of the
-equations at the true data in the coordinates that the first layer sees, with multipliers free and with those of the loss, and what
-Levenberg-Marquardt finds from random points for all samples together, with the multipliers of the loss and the true labels.
+``--precision`` leaves out Newton's method, rounds the weights to single precision, or adds noise, and recovers. ``--joint`` prints the
+nullity of the equations at the true data in the coordinates that the first layer sees, with multipliers free and with those of the loss,
+and what Levenberg-Marquardt finds from random points for all samples together, with the multipliers of the loss and the true labels.
 ``--quick`` does the smallest slice of each, ``--only tanh-64-5`` the rows whose names begin so.
 """
 
@@ -168,12 +168,12 @@ class Point:
         return np.linalg.norm(self.X[:, None] - found.X, axis=2).min(axis=1) / np.linalg.norm(self.X, axis=1)
 
 
-def made(kind: Kind, seed: int) -> Point:
+def made(kind: Kind, seed: int, **options: int) -> Point:
     pixels, classes = images("digits")[:2] if kind.d == 64 else mnist_data()
     pixels = pixels / max(pixels.max(), 1.0)
     chosen = np.random.default_rng([seed, kind.n]).permutation(len(pixels))[: kind.n]
     X = pixels[chosen] - pixels.mean(axis=0)
-    (W, A), residual = stationary(kind.activation, X, classes[chosen], kind.width, kind.outputs, kind.decay, seed)
+    (W, A), residual = stationary(kind.activation, X, classes[chosen], kind.width, kind.outputs, kind.decay, seed, **options)
     span = np.linalg.qr(np.column_stack([X, np.ones(kind.n)]).T)[0]
     return Point(X, classes[chosen], W @ span.T, A, kind.activation, residual, kind.decay)
 
@@ -212,16 +212,16 @@ def merged(rows: list[list[str]]) -> list[list[str]]:
 
 
 def precision(kinds: tuple[Kind, ...]) -> None:
-    print("| activation | d | n | noise of the weights | found | largest error | largest error bar | uniqueness | CPU seconds |")
+    print("| activation | d | n | weights | found | largest error | largest error bar | uniqueness | CPU seconds |")
     print("|" + "---|" * 9, flush=True)
     for kind in kinds:
-        exact = made(kind, 0)
-        for noise in NOISES:
-            point = exact.changed(noise, 0)
+        exact, stopped = made(kind, 0), made(kind, 0, newton=0)
+        changed = {noise if isinstance(noise, str) else f"noise {noise:g}": exact.changed(noise, 0) for noise in NOISES}
+        for name, point in {f"L-BFGS alone, residual {stopped.residual:.0e}": stopped, **changed}.items():
             began = time.process_time()
             found = point.recovered(kind.n)
             took = time.process_time() - began
-            cells = [kind.activation, kind.d, kind.n, noise if isinstance(noise, str) else f"{noise:g}"]
+            cells = [kind.activation, kind.d, kind.n, name]
             cells += ["refused", "–", "–", "–"]
             if found is not None:
                 errors = point.errors(found)

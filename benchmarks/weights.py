@@ -125,7 +125,7 @@ def features(quick: bool) -> None:
                 print(f"| {name} | {head} | {n} | {at:.0%} | {rank} | {' | '.join(map(str, numbers))} |", flush=True)
 
 
-def stationary(name: str, X: np.ndarray, labels: np.ndarray, width: int, outputs: int, decay: float, seed: int):
+def stationary(name: str, X: np.ndarray, labels: np.ndarray, width: int, outputs: int, decay: float, seed: int, newton: int = NEWTON_STEPS):
     """The weights, in coordinates of the span of the lifted data, and ‖gradient‖ / ‖decay θ‖ after Newton's method."""
     rng, sigma, n = np.random.default_rng(seed), SMOOTH[name], len(X)
     lifted = np.column_stack([X, np.ones(n)])
@@ -144,7 +144,7 @@ def stationary(name: str, X: np.ndarray, labels: np.ndarray, width: int, outputs
     options = {"maxiter": 20_000, "maxfun": 30_000, "ftol": 1e-16, "gtol": 1e-9}
     theta = minimize(lambda t: [np.asarray(v) for v in both(t)], theta, jac=True, method="L-BFGS-B", options=options).x
     slope, damping = np.asarray(both(theta)[1]), 1e-6
-    for _ in range(NEWTON_STEPS):
+    for _ in range(newton):
         new = theta - np.linalg.solve(np.asarray(hessian(theta)) + damping * decay * np.eye(len(theta)), slope)
         after = np.asarray(both(new)[1])
         if np.linalg.norm(after) < np.linalg.norm(slope):

@@ -27,7 +27,7 @@ from identify.problem.precision import format_of
 from identify.problem.rank import Rest
 from identify.problem.signals import Forward
 from identify.problem.symmetry import symmetry_of
-from identify.problem.system import KKTSystem
+from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.factors import factors_of_all
 from identify.recovery.separation.forward import Layer, Stack
@@ -166,7 +166,7 @@ def separated(
         counts[1] = max(counts[1], min(n, above))  # a direction that its noise hides is part of it all the same, if there is one
     elif all_of_them and counts[1] < counts[0] == n and system.network.depth > 2:
         raise InapplicableError.of(Failure.DEPENDENT_SIGNALS, evidence, samples=n, rank=counts[1])
-    refuse_equal_neurons(system.network, updates.lifted, n, counts[0], evidence)
+    refuse_equal_neurons(system.network, updates.lifted, n, counts[0], noise * (system.regime in SELF_TRAINED), evidence)
     usable = 1
     while usable + 1 < len(updates.matrices) and min(updates.matrices[usable + 1].shape) > n and counts[usable + 1] >= counts[1]:
         usable += 1

@@ -203,7 +203,7 @@ def _by_columns(
     ambiguity = ambiguity_of(system)
     each, distinct = (
         n - layer.is_lifted + C - 1 - ambiguity.has_free_scale,
-        distinct_neurons(np.column_stack([layer.W, layer.bias]), layer.output),
+        distinct_neurons(np.column_stack([layer.W, layer.bias]), layer.output, noise),
     )
     if distinct - n < each:
         raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=distinct, equations=distinct - n, unknowns=each)

@@ -95,7 +95,8 @@ def separated_by_loss(
         raise InapplicableError.of(Failure.LOW_RANK, evidence, samples=n, rank=rank)
     own = evidence | {"ranks": [rank], "behind": [left_behind(factors[1], n, unit, update)]}
     output, offset = net.weights[1], np.zeros(m) if net.biases[0] is None else net.biases[0]
-    neurons = distinct_neurons(update, output)
+    space = Subspace.of(update, n, unit, factors)
+    neurons = distinct_neurons(np.column_stack([net.weights[0], offset]), output, space.relative_noise)
     equations, unknowns = neurons - n + 1, n - (bias is not None)
     if equations < unknowns:
         raise InapplicableError.of(Failure.FEW_NEURONS, own, neurons=neurons, equations=equations, unknowns=unknowns)
@@ -104,7 +105,7 @@ def separated_by_loss(
     scale = float(np.linalg.norm(system.updates[0].W) / (system.decay * np.linalg.norm(net.weights[0])))
     search = ClosedSearch(
         update,
-        Subspace.of(update, n, unit, factors),
+        space,
         net.weights[0],
         offset,
         net.activations[0],

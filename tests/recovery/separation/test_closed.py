@@ -168,3 +168,5 @@ def test_neurons_that_differ():
     assert distinct_neurons(np.vstack([many, 1e-9 * many]), np.hstack([output, 1e-9 * output])) == 5
     output[0, 1] += 0.1  # the same inputs, but it answers in another way
     assert distinct_neurons(many, output) == 6 and distinct_neurons(many) == 5
+    noisy = many + 1e-3 * rng.standard_normal(many.shape)
+    assert distinct_neurons(noisy) == 8 and distinct_neurons(noisy, noise=1e-3) == 5
