@@ -201,10 +201,9 @@ def _by_columns(
 ) -> Recovery:
     (m, d), C, n = layer.W.shape, len(layer.output), len(layer.space.values)
     ambiguity = ambiguity_of(system)
-    each, distinct = (
-        n - layer.is_lifted + C - 1 - ambiguity.has_free_scale,
-        distinct_neurons(np.column_stack([layer.W, layer.bias]), layer.output, noise),
-    )
+    each = n - layer.is_lifted + C - 1 - ambiguity.has_free_scale
+    noise = layer.space.relative_noise if system.regime in SELF_TRAINED else 0.0  # other weights do not have that of the update
+    distinct = distinct_neurons(np.column_stack([layer.W, layer.bias]), layer.output, noise)
     if distinct - n < each:
         raise InapplicableError.of(Failure.FEW_NEURONS, evidence, neurons=distinct, equations=distinct - n, unknowns=each)
     refuse_above(8 * (3 * STARTS * m * (n + C) + 4 * MOST_NUMBERS), f"separation of {n} samples at width {m}")
