@@ -21,7 +21,7 @@ from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.precision import format_of
 from identify.problem.rank import Rest
-from identify.problem.system import KKTSystem
+from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
 from identify.recovery.separation.dense import JOINTLY, _refined_multipliers
