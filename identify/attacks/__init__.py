@@ -1,5 +1,6 @@
 """Published reconstruction attacks: their objectives, runs with and without sample splitting, and scores of their candidates."""
 
+from identify.attacks.decoding import Patterns, patterns
 from identify.attacks.diagnosis import Diagnosis, diagnose
 from identify.attacks.kinks import Corners, corners
 from identify.attacks.limits import Vertices, vertices
@@ -24,6 +25,7 @@ __all__ = [
     "Corners",
     "Diagnosis",
     "HighFrequency",
+    "Patterns",
     "RandomSearch",
     "Score",
     "Stationarity",
@@ -36,6 +38,7 @@ __all__ = [
     "in_row_space",
     "loo",
     "objective",
+    "patterns",
     "random_network",
     "row_space",
     "score",

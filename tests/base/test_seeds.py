@@ -35,6 +35,7 @@ VERBS = {
     "identify.reconstruct": lambda seed: idf.reconstruct(idf.attacks.haim(trained()), candidates=1, steps=1, seed=seed),
     "identify.attacks.corners": lambda seed: idf.attacks.corners(trained(), 0, 1, starts=1, seed=seed),
     "identify.attacks.vertices": lambda seed: idf.attacks.vertices(trained(), 0, 1, starts=1, seed=seed),
+    "identify.attacks.patterns": lambda seed: idf.attacks.patterns(trained(), starts=1, seed=seed),
     "identify.attacks.random_network": lambda seed: idf.attacks.random_network((2, 3, 1), seed=seed),
     "identify.attacks.RandomSearch.draw": lambda seed: idf.attacks.RandomSearch(dict, {"rate": (0.1, 1.0)}).draw(seed),
     "identify.attacks.score": lambda seed: idf.attacks.score(np.eye(2), np.eye(2), seed=seed),
