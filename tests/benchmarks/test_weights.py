@@ -75,6 +75,27 @@ def test_features(table):
     assert int(rows[0]["all"]) > 0
 
 
+@pytest.mark.slow
+def test_patterns(table):
+    (row,) = table("patterns")
+    assert int(row["rank above noise"]) == 10 and row["found"] == row["credible"] == "0"
+    assert 0 < int(row["entries at 0 or 1"].removesuffix("%")) < 100 and 0 < int(row["patterns"]) < 200
+
+
+@pytest.mark.slow
+def test_planted(table):
+    rows = table("planted")
+    assert [row["entries in error"] for row in rows] == ["0%", "30%"]
+    for row in rows:
+        assert row["found"] == "5/5" and row["of these right"] == row["credible"] and float(row["worst error"]) < 1e-9
+
+
+@pytest.mark.slow
+def test_checkpoints(table):
+    (row,) = table("checkpoints")
+    assert row["found"] == "8 of 8" and row["credible"] == row["of these right"] == "8" and float(row["worst error"]) < 1e-9
+
+
 def test_the_ranks_count_what_they_say(monkeypatch):
     """An oracle for the tables: neurons up to sign, and images matched one by one."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
