@@ -21,7 +21,7 @@ LONG = 24
 """Longest list of numbers on the page; longer ones are in report.json only."""
 SENTENCE = 5
 """Words from which on a cell of a table says what details would repeat."""
-SHOWN = ("recovery", "images", "attack")
+SHOWN = ("recovery", "unseen", "images", "attack")
 """Findings whose pictures come right after the answer, whatever it is."""
 
 

@@ -201,7 +201,7 @@ class Audit:
     @property
     def answered(self) -> tuple[str, ...]:
         """The answers of findings that the headline holds, as the findings have them."""
-        held = (self[name].answer for name in ("hidden", "verdict", "recovery", "images", "attack") if name in self)
+        held = (self[name].answer for name in ("hidden", "verdict", "recovery", "unseen", "images", "attack") if name in self)
         return tuple(answer for answer in held if as_sentence(answer) in self.headline)
 
     @property
@@ -218,7 +218,7 @@ class Audit:
             said += [report.precision] if report.precision is not None else []
         else:
             said.append(self["verdict"].answer if "verdict" in self else "no verdict was reached")
-        for name in ("recovery", "images", "attack"):
+        for name in ("recovery", "unseen", "images", "attack"):
             if name in self and self[name].basis is not Basis.NONE:
                 said.append(self[name].answer + (self._standing(report) if name == "recovery" else ""))
         return tuple(f"{as_sentence(part)}." if isinstance(part, str) else part for part in said)

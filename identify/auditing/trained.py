@@ -17,6 +17,7 @@ from identify.auditing.batch import add_recovery
 from identify.auditing.findings import PRIVACY, Basis, Finding
 from identify.auditing.protecting import ADVICE
 from identify.auditing.recovering import LEAST_SEARCH, RECOVERY, pictures
+from identify.auditing.unseen import UNSEEN, unseen, unseen_seconds
 from identify.auditing.vertices import IMAGES, images, images_seconds
 from identify.auditing.work import NOTHING, Step, Work
 from identify.base.limits import TooLargeError
@@ -186,6 +187,7 @@ STEPS: tuple[Step, ...] = (
     Step("equations", equations, decisive=True),
     Step("the verdict", verdict, finding="verdict", question=DETERMINED),
     Step("the batch behind the steps", batch, batch_seconds, "recovery", RECOVERY),
+    Step("samples and the neurons that never saw them", unseen, unseen_seconds, "unseen", UNSEEN),
     Step("images in the first layer", images, images_seconds, "images", IMAGES),
     Step("attack", attack, attack_seconds, "attack", ATTACK),
     Step("defence: number formats", sending, sending_seconds, "defences", ADVICE),
