@@ -148,6 +148,7 @@ def _call(rng: np.random.Generator, number: int) -> Call | None:
         _train,
         _score,
         _random,
+        _patterns,
         _made,
         _searched,
     ]
@@ -238,6 +239,16 @@ def _vertices(rng, net, attack, X, y, labelled, size, number) -> Call:
     noise = float(rng.choice([0.0, 0.0, size["start"]]))
     arguments = {"network": net, "low": -1.0, "high": 1.0, "noise": noise, "dimension": None, "starts": 8, "seed": number, "budget": BUDGET}
     return Call("vertices", attacks.vertices, arguments, ("X", "leverage"))
+
+
+def _patterns(rng, net, attack, X, y, labelled, size, number) -> Call:
+    """One network, or two checkpoints that may have nothing to do with each other."""
+    initial = None
+    if rng.integers(2):
+        changes = {name: size["start"] * rng.standard_normal(part.shape) for name, part in net.parameters.items()}
+        initial = net.with_parameters({name: part + changes[name] for name, part in net.parameters.items()})
+    arguments = {"network": net, "initial": initial, "noise": 0.0, "dimension": None, "tolerance": 0.05, "starts": 4}
+    return Call("patterns", attacks.patterns, arguments | {"seed": number, "budget": BUDGET}, ("X",))
 
 
 def _rows(rng, net, attack, X, y, labelled, size, number) -> Call:

@@ -73,6 +73,14 @@ CASES: dict[str, tuple[str, str]] = {
         JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
         "idf.attacks.vertices(net, -1, 1, budget=budget)",
     ),
+    "patterns": (
+        JAX + "net = idf.attacks.random_network((784, 1000, 1), 'relu', seed=0)",
+        "idf.attacks.patterns(net, dimension=20, budget=budget)",
+    ),
+    "patterns, two checkpoints": (
+        JAX + "net, other = (idf.attacks.random_network((784, 1000, 1), 'relu', seed=seed) for seed in (0, 1))",
+        "idf.attacks.patterns(net, initial=other, dimension=100, budget=budget)",
+    ),
     "sweep, verdicts": (SWEEP.format("'verdict'", 784, "samples=60000", 1000), "idf.sweep(grid, store=store, workers=1)"),
     "sweep, thresholds": (SWEEP.format("'thresholds'", 60, "seeds=1", 200), "idf.sweep(grid, store=store, workers=1)"),
     "sweep, recoveries": (

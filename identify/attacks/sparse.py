@@ -44,6 +44,8 @@ DIGITS = 6
 UNCONFIRMED = 300
 """Vectors of a start that are not confirmed, after which no more are tried."""
 SINGULAR = 1e-13
+AT_ONCE = 2e8
+"""Products of a round of reweighting between two looks at the clock."""
 
 
 @dataclass(eq=False)
@@ -92,7 +94,7 @@ class SparseSearch:
         if r <= LARGEST_SET:
             self.take(self.forced(rng))
         if go_on():
-            self.take(self.reweighted(rng))
+            self.take(self.reweighted(rng, go_on))
         self.unchanged = self.unchanged + 1 if self.met == before else 0
 
     def forced(self, rng: np.random.Generator) -> Float[np.ndarray, "k r"]:
@@ -103,8 +105,8 @@ class SparseSearch:
         sets = sets[np.abs(np.linalg.det(sets)) > SINGULAR]
         return _unit(np.linalg.inv(sets).transpose(0, 2, 1).reshape(-1, r)) if len(sets) else np.zeros((0, r))
 
-    def reweighted(self, rng: np.random.Generator) -> Float[np.ndarray, "k r"]:
-        """Ends of descents from random vectors and random rows."""
+    def reweighted(self, rng: np.random.Generator, go_on: Callable[[], bool] = lambda: True) -> Float[np.ndarray, "k r"]:
+        """Ends of descents from random vectors and random rows, or the points that they have reached when time is over."""
         r = self.rows.shape[1]
         held, away = int(rng.integers(*HELD)), np.eye(r)
         if 0 < len(self.points) < r:
@@ -112,7 +114,11 @@ class SparseSearch:
         rows = self.white[rng.integers(len(self.white), size=ENDS)]  # a row is large in the columns that are not zero in it
         c = _unit(np.where(np.arange(ENDS)[:, None] % 2, rows, _unit(rng.standard_normal((ENDS, r)))) @ away.T @ away)
         for k in range(len(WIDTHS)):
-            c = self.step(c, k, away if k < held else np.eye(r))
+            base = away if k < held else np.eye(r)
+            for part in np.array_split(np.arange(ENDS), min(ENDS, 1 + int(ENDS * len(self.rows) * len(base) ** 2 / AT_ONCE))):
+                if not go_on():
+                    return _unit(np.linalg.solve(self.to_white, c.T).T)
+                c[part] = self.step(c[part], k, base)
         return _unit(np.linalg.solve(self.to_white, c.T).T)
 
     def step(self, c: Float[np.ndarray, "k r"], k: int, base: Float[np.ndarray, "b r"]) -> Float[np.ndarray, "k r"]:
