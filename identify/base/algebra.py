@@ -142,4 +142,6 @@ def main(name: str) -> None:
     """The process: the arrays on the standard input, the answer on the standard output."""
     with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as given:
         answer = WORK[name](*(given[each] for each in given.files))
-    np.save(sys.stdout.buffer, answer)
+    found = io.BytesIO()  # arrays are not written to a pipe directly: some versions of NumPy ask for a position in it
+    np.save(found, answer)
+    sys.stdout.buffer.write(found.getvalue())

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from support.marks import alone
 
 import identify as idf
 from identify.auditing import attacking, proofs
@@ -174,6 +175,7 @@ def test_nothing_is_lost(audited, page):
         assert [line for line in missing if not any(len(cell) > 20 and cell in line.casefold() for cell in cells)] == []
 
 
+@alone
 @pytest.mark.usefixtures("no_defences")
 def test_a_pdf_says_once_what_two_verdicts_share(tmp_path):
     pypdf = pytest.importorskip("pypdf")

@@ -47,6 +47,7 @@ def test_the_batch_is_recovered_and_said_to_be_evidence(found, networks):
     assert len(found.brief().splitlines()) <= 15
 
 
+@alone
 def test_shorter_number_formats_are_a_defence_with_figures(found):
     values = found["defences"].values
     assert values["formats"] == ["float32", "float16", "bfloat16"]

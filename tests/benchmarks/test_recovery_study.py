@@ -152,6 +152,7 @@ class TestAudits:
     def test_an_honest_audit_is_right(self, monkeypatch, honest):
         assert self.outcome(monkeypatch, *honest) == Outcome.RIGHT
 
+    @pytest.mark.slow
     def test_warnings_are_recorded(self, monkeypatch, honest):
         def warning(*args, **options):
             np.float64(1e300) * np.float64(1e300)

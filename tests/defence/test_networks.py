@@ -58,6 +58,7 @@ class TestEstimates:
         assert (ratios < 3).all() and (ratios > 1 / 3).all()
         assert tried["noise"].observed.shape == (2, 4) and np.isfinite(tried["noise"].observed).all()
 
+    @pytest.mark.slow
     def test_are_proportional_to_gaussian_noise(self, tried):
         curve = tried["dp_sgd"]
         np.testing.assert_allclose(curve.typical[1] / curve.typical[0], 100, rtol=1e-6)
@@ -131,6 +132,7 @@ class TestLevels:
         advice = curve.advice()
         assert advice.kind in (Advised.AT, Advised.NEVER) and set(advice.levels) <= {"layer 1", "layers 1, 2"}
 
+    @pytest.mark.slow
     def test_narrow_networks_and_large_batches_determine_nothing(self, judged):
         assert judged["width"].verdicts == (idf.Verdict.UNIQUE, idf.Verdict.NOT_UNIQUE)
         assert judged["batch"].generic[-1] is idf.Verdict.NOT_UNIQUE and judged["batch"].verdicts[2:] == (None, None)

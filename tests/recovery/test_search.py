@@ -341,6 +341,7 @@ class TestCount:
         assert found.evidence["samples_estimated"] == sizes[1] == max(path) and path[sizes[1]] < 1e-12
         assert list(path) == sorted(path) and all(residual > 1e-6 for n, residual in path.items() if n < sizes[1])
 
+    @pytest.mark.slow
     @pytest.mark.once
     def test_too_many_candidates_are_pruned(self):
         system, truth = size(5, 4, 8).plant(0)

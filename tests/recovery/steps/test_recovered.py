@@ -72,6 +72,7 @@ def test_which_sample_was_in_which_batch():
     assert max(errors(again, X)) < 1e-10
 
 
+@pytest.mark.slow
 def test_error_bars_for_networks_that_were_rounded():
     net, (X, y) = drawn(4), batch_of(4, 4)
     single = idf.Network(
