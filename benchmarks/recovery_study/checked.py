@@ -53,7 +53,7 @@ def checked(planted: Planted, line: dict[str, Any]) -> dict[str, Any]:
     supported = line.get("status") in ("PROVED", "EVIDENCE")
     right = line["outcome"] == Outcome.RIGHT
     if about is not None:
-        ambiguity = _ambiguity(about)
+        ambiguity = ambiguity_of(about)
         generic = verdicts["samples"]
         usual = planted.labels["data"] == "normal" and planted.labels["multipliers"] == "normal"
         if usual and generic and _contradict(generic, about):
@@ -86,7 +86,7 @@ def _is_saturated(planted: Planted) -> bool:
     return curved and planted.labels["data"] == "large"
 
 
-def _ambiguity(report: Report) -> Ambiguity:
+def ambiguity_of(report: Report) -> Ambiguity:
     """What the verdict is up to: the scale of a sample may be open although a bias behind it fixes the sum of all multipliers."""
     names = {line.partition(":")[0] for line in report.ambiguity}
     if "scale of each sample" in names:

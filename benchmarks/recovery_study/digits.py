@@ -18,10 +18,10 @@ DIGITS, STEP, ZERO = 500, -200, -350
 """Digits of the arithmetic, and powers of ten: of the step of a difference, and of a squared pivot that counts as zero, relative."""
 
 
-def is_deficient(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> bool:
-    """Whether the derivative of the update by the data has less than full column rank, up to the scale of unknowns.
+def is_deficient(system: KKTSystem, X: np.ndarray, c: np.ndarray, free: int = 0) -> bool:
+    """Whether the derivative of the update by the data lacks more than ``free`` of its full column rank.
 
-    By differences in 500 digits and pivots of its Gram matrix.
+    By differences in 500 digits and pivots of its Gram matrix. ``free``: dimension of the ambiguity that all data have.
     """
     with mp.workdps(DIGITS):
         v = [mpf(float(each)) for each in np.concatenate([X.reshape(-1), np.reshape(c, -1)])]
@@ -31,28 +31,24 @@ def is_deficient(system: KKTSystem, X: np.ndarray, c: np.ndarray) -> bool:
             ahead, behind = (_update(system, [*v[:k], v[k] + sign * h, *v[k + 1 :]], X.shape) for sign in (1, -1))
             columns.append([(a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True)])
         sizes = [mp.sqrt(mp.fsum(each * each for each in column)) for column in columns]
-        if not all(sizes):
-            return True
-        columns = [[each / size for each in column] for column, size in zip(columns, sizes, strict=True)]
+        columns = [[each / size for each in column] for column, size in zip(columns, sizes, strict=True) if size]
         gram = [[mp.fdot(one, other) for other in columns] for one in columns]
-        return _smallest_pivot(gram) < mpf(10) ** ZERO
+        return len(v) - _rank(gram) > free
 
 
-def _smallest_pivot(gram: list[list[Any]]) -> Any:
-    """Of the Cholesky factorisation with pivots; the diagonal is 1."""
+def _rank(gram: list[list[Any]]) -> int:
+    """By the Cholesky factorisation with pivots; the diagonal is 1."""
     left = list(range(len(gram)))
-    smallest = mpf(1)
     while left:
         k = max(left, key=lambda i: gram[i][i])
-        smallest = min(smallest, gram[k][k])
+        if gram[k][k] < mpf(10) ** ZERO:
+            break
         left.remove(k)
-        if gram[k][k] <= 0:
-            return mpf(0)
         for i in left:
             factor = gram[i][k] / gram[k][k]
             for j in left:
                 gram[i][j] -= factor * gram[k][j]
-    return smallest
+    return len(gram) - len(left)
 
 
 def _update(system: KKTSystem, v: list[Any], shape: tuple[int, int]) -> list[Any]:

@@ -39,6 +39,9 @@ def other_data(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambig
     if posed is None:
         return None
     data, misfit, truth, scale = posed
+    free = len(X) * ambiguity.dimension_per_sample
+    # in doubles, data of which a part is isolated by their last digits only have a family about them
+    spare = len(misfit(truth)) > 2 * len(truth) and _smallest(misfit, truth, scale, free) > CONDITION
     rng, began = np.random.default_rng(seed), process_time()
     starts = 0
     while process_time() - began < seconds:
@@ -54,12 +57,16 @@ def other_data(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambig
             continue
         Z, gamma = data(v)
         distance = far(system, (Z, gamma), (X, c), ambiguity)
-        values = np.linalg.svd(_jacobian(misfit, v, scale), compute_uv=False)
-        free = len(X) * ambiguity.dimension_per_sample
-        smallest = float(values[len(v) - free - 1] / values[0]) if len(values) >= len(v) - free else 0.0
-        if distance > FAR and (smallest > CONDITION or len(misfit(v)) > 2 * len(v)):
+        smallest = _smallest(misfit, v, scale, free)
+        if distance > FAR and (smallest > CONDITION or spare):
             return Other(distance, residual, smallest)
     return None
+
+
+def _smallest(misfit: Any, v: np.ndarray, scale: np.ndarray, free: int) -> float:
+    """Singular value of the Jacobian, relative to the largest, behind which only those of the ambiguity are."""
+    values = np.linalg.svd(_jacobian(misfit, v, scale), compute_uv=False)
+    return float(values[len(v) - free - 1] / values[0]) if len(values) >= len(v) - free else 0.0
 
 
 def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity) -> Other | None:
@@ -78,7 +85,7 @@ def family(system: KKTSystem, X: np.ndarray, c: np.ndarray, ambiguity: Ambiguity
                 continue
             residual, distance = float(np.linalg.norm(misfit(v))), far(system, data(v), (X, c), ambiguity)
             if residual <= SOLVED and distance > FURTHER:
-                return Other(distance, residual, 0.0) if is_deficient(system, X, c) else None
+                return Other(distance, residual, 0.0) if is_deficient(system, X, c, len(X) * ambiguity.dimension_per_sample) else None
     return None
 
 

@@ -23,6 +23,9 @@ GAP = 100.0
 ROUNDING = 2.0**-52
 """Singular values below this, relative to the largest, count as rounding: no drop is seen among them."""
 
+SURE = 4.0
+"""Units of rounding up to which what is left is rounding beyond doubt: a gradient that is computed in a format leaves less than one half
+of a unit of it (measured for float32). More than that may be another sample that is hardly seen."""
 LOUD = 100.0
 """Singular values are not rounding above so many units of that, relative to the largest."""
 EDGE, FLAT, LEAST_NOISE = 1.05, 1.5, 10
@@ -162,7 +165,7 @@ class Spectrum:
 
     def rest(self, samples: int, unit: float) -> Rest:
         """What is left behind so many samples. ``unit``: unit roundoff of the numbers of the target."""
-        return rest_behind(self.values, min(samples, self.rank), self.shape, LOUD * unit * float(self.values[0]))
+        return rest_behind(self.values, min(samples, self.rank), self.shape, SURE * unit * float(self.values[0]))
 
     @property
     def noise(self) -> float | None:

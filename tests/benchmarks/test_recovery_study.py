@@ -15,8 +15,9 @@ sys.path.append(str(BENCHMARKS))
 
 import claims  # noqa: E402
 from recovery_study import audited as audits  # noqa: E402
-from recovery_study import digits, small  # noqa: E402
+from recovery_study import digits, second, small  # noqa: E402
 from recovery_study import judged as study  # noqa: E402
+from recovery_study.checked import ambiguity_of  # noqa: E402
 from recovery_study.judged import Outcome, examine, judged, shown  # noqa: E402
 from recovery_study.planted import ACTIVATIONS, MIXED, SMALL, draw  # noqa: E402
 from recovery_study.targets import HONEST  # noqa: E402
@@ -133,6 +134,35 @@ def test_a_family_in_doubles_may_be_none_in_many_digits():
     assert (c.sum(axis=1) != 0).any() and not digits.is_deficient(system, X, c) and digits.is_deficient(system, X, opposite)
     assert idf.check(system, data=(X, c)).verdict.value == "UNIQUE"
     assert idf.check(system, data=(X, opposite)).verdict.value != "UNIQUE"
+
+
+def test_scales_that_are_free_are_no_family():
+    """Monomials leave the scale of each sample; several outputs with multipliers that differ fix the rest, and proportional ones do not."""
+    system, (X, nearly) = draw(20261201, 965, SMALL).system, shown(draw(20261201, 965, SMALL))
+    c = np.random.default_rng(0).standard_normal(nearly.shape)
+    assert digits.is_deficient(system, X, c) and not digits.is_deficient(system, X, c, free=len(X))
+    assert digits.is_deficient(system, X, c[:, :1] * [1.0, 2.0, -4.0], free=len(X))
+    about = idf.check(system, data=(X, nearly))  # proportional but for rounding
+    assert about.verdict.value == "UNIQUE" and not digits.is_deficient(system, X, nearly, free=len(X))
+    assert second.family(system, X, nearly, ambiguity_of(about)) is None
+
+
+@pytest.mark.parametrize("index", [401, 1181, 1259])
+def test_a_narrow_second_layer_below_others_ends_in_an_answer_or_a_refusal(index):
+    planted = draw(20261201, index, SMALL)
+    try:
+        found = idf.recover(planted.system, samples=planted.samples, budget=2)
+    except idf.RecoveryError:
+        return
+    assert not found.uniqueness.is_supported
+
+
+def test_a_sample_a_few_units_above_rounding_is_no_rounding():
+    """Two samples a half percent apart, in float32, with equal multipliers: one that stands for both is not evidence."""
+    planted = draw(20261201, 884, SMALL)
+    found = idf.recover(planted.system, budget=2)
+    assert len(planted.X) == 2 and found.n_samples == 1
+    assert found.uniqueness.status.value == "UNKNOWN" and found.uniqueness.reason.name == "REST"
 
 
 @pytest.fixture(scope="module")

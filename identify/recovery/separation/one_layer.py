@@ -20,7 +20,6 @@ from identify.base.limits import refuse_above
 from identify.problem.activation import Activation, PiecewiseLinear
 from identify.problem.ambiguity import Ambiguity
 from identify.problem.precision import format_of
-from identify.problem.rank import Rest
 from identify.problem.system import SELF_TRAINED, KKTSystem
 from identify.problem.uniqueness import Uniqueness, UniquenessReason, UniquenessStatus
 from identify.recovery.separation.columns import MOST_NUMBERS, ColumnSearch
@@ -31,7 +30,7 @@ from identify.recovery.separation.jointly import Observed, jointly
 from identify.recovery.separation.kept import Kept
 from identify.recovery.separation.neurons import distinct_neurons
 from identify.recovery.separation.pieces import OneLayer, Pieces, samples_of
-from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, signal_rank
+from identify.recovery.separation.precision import SIGNAL, allowed_residual, left_behind, rounding_of, signal_rank
 from identify.recovery.separation.quadrics import Kernel, Quadrics, diagonalised, kernel_of, patterns, unknowns
 from identify.recovery.separation.search import PATIENCE, STARTS
 from identify.recovery.separation.settling import Batch, ambiguity_of, settled
@@ -83,7 +82,8 @@ def why_one_layer(system: KKTSystem, samples: int | None) -> str | None:
     values = factors_of(above, unit)[1]
     rank = signal_rank(values, unit, above.shape)
     # behind a softmax loss the rows add up to zero; other ranks are those of the samples if nothing but rounding is left behind them
-    if rank < n and (n == rows or left_behind(values, rank, unit, above) is Rest.ROUNDING):
+    rest = values[rank:]
+    if rank < n and (n == rows or (len(rest) and rest[0] <= rounding_of(above, unit, float(values[0])))):
         return Why.DEPENDENT.value.format(rank=rank, samples=n)
     return None
 

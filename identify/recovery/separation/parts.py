@@ -88,6 +88,8 @@ class Plan:
         # a layer whose rank is smaller, such as the last one behind a softmax loss, does not count these samples
         counting = {k: (weights and ranks[k] >= n, bias) for k, (weights, bias) in seen.items()}
         found = ways(replace(parts, seen=counting))
+        if any(way.method is Method.FORWARD for way in found):  # which refused before: the layers above the second one may still serve
+            found = ways(replace(parts, seen=counting | {2: (False, counting[2][1])}))
         if not found:
             raise InapplicableError.of(Failure.PARTS, evidence, observed=", ".join(system.parts), samples=n)
         return cls(found, n, ranks)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from identify.problem.precision import DIGITS_KEPT, SLACK
-from identify.problem.rank import LEAST_NOISE, LOUD, Rest, noise_rank, numerical_rank, rest_behind
+from identify.problem.rank import LEAST_NOISE, LOUD, SURE, Rest, noise_rank, numerical_rank, rest_behind
 
 SIGNAL = 10.0
 """A singular value counts as signal above so many units of rounding, relative to the largest."""
@@ -72,7 +72,8 @@ def shown_rank(values: Float[np.ndarray, " k"], update: Float[np.ndarray, "m D"]
 
 def left_behind(values: Float[np.ndarray, " k"], rank: int, unit: float, update: Float[np.ndarray, "m D"]) -> Rest:
     """What an update with these singular values leaves behind a rank."""
-    return rest_behind(values, rank, _live(update), rounding_of(update, unit, float(values[0])))
+    rounding = rounding_of(update, unit, float(values[0])) if unit >= COARSE else SURE * unit * float(values[0])
+    return rest_behind(values, rank, _live(update), rounding)
 
 
 def left_behind_layer(values: Float[np.ndarray, " k"], rank: int, unit: float, update: Float[np.ndarray, "m D"], is_last: bool) -> Rest:
