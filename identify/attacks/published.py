@@ -240,7 +240,7 @@ def loo(
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise InputError for a setting that is no number of at least 0; rates and the sharpness are above 0."""
+    """Raise InputError for a setting that is not a number of at least 0; rates and the sharpness are above 0."""
     for name, value in settings.items():
         if name in ABOVE_ZERO:
             positive(name, value)
