@@ -24,8 +24,8 @@ ROUNDING = 2.0**-52
 """Singular values below this, relative to the largest, count as rounding: no drop is seen among them."""
 
 SURE = 4.0
-"""Units of rounding up to which what is left is rounding beyond doubt: a gradient that is computed in a format leaves less than one half
-of a unit of it (measured for float32). More than that may be another sample that is hardly seen."""
+"""Units of rounding up to which what is left is rounding beyond doubt: a gradient that is computed in a format leaves less than one
+unit of it (float32: ``tests/recovery/test_counting.py``). More than that may be another sample that is hardly seen."""
 LOUD = 100.0
 """Singular values are not rounding above so many units of that, relative to the largest."""
 EDGE, FLAT, LEAST_NOISE = 1.05, 1.5, 10

@@ -165,6 +165,15 @@ def test_a_sample_a_few_units_above_rounding_is_no_rounding():
     assert found.uniqueness.status.value == "UNKNOWN" and found.uniqueness.reason.name == "REST"
 
 
+def test_samples_of_one_pattern_with_proportional_multipliers_are_their_mixture():
+    """Nothing else is determined; the error of the mixture keeps to its bar, which that of one of the samples does not."""
+    planted = draw(20261201, 860, SMALL)
+    found, weights = idf.recover(planted.system, budget=2), planted.c[:, 1] / planted.c[:, 1].sum()
+    mixture = weights @ planted.X
+    assert len(planted.X) == 2 and found.n_samples == 1
+    assert np.linalg.norm(found.X[0] - mixture) < 0.1 * found.error_bars[0] < 0.1 * np.linalg.norm(planted.X - mixture, axis=1).min()
+
+
 @pytest.fixture(scope="module")
 def honest():
     planted = usual()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import jax
 import numpy as np
 import pytest
 from support.marks import slow
 
 import identify as idf
-from identify.problem.rank import Rest, is_count_open, rest_behind
+from identify.problem.rank import SURE, Rest, is_count_open, rest_behind
 from identify.problem.uniqueness import UniquenessReason, UniquenessStatus
 from identify.report import brief
 
@@ -130,3 +131,29 @@ def test_noise_that_is_seen_leaves_the_evidence():
     noise = np.random.default_rng(0).standard_normal(system.target.shape)
     found = idf.recover(system.with_target(system.target + 1e-7 * np.linalg.norm(system.target) / noise.size**0.5 * noise))
     assert found.uniqueness.is_supported and not found.uniqueness.is_lower_bound and found.match(truth.X, truth.c).errors.max() < 1e-3
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
+@pytest.mark.parametrize(("sizes", "n"), [((10, 30, 20, 4), 3), ((64, 50, 3), 2), ((784, 128, 64, 10), 5)], ids=str)
+def test_a_gradient_in_single_precision_leaves_less_than_one_unit(sizes, n, activation):
+    """Computed in float32 by JAX, behind as many singular values as samples: far below what :data:`SURE` takes for rounding."""
+    rng = np.random.default_rng(0)
+    act = getattr(jax.nn, activation)
+    layers = [
+        (rng.uniform(-1, 1, (out, into)).astype("f4") / np.float32(into**0.5), rng.uniform(-1, 1, out).astype("f4") / np.float32(into**0.5))
+        for into, out in pairwise(sizes)
+    ]
+    X, y = rng.random((n, sizes[0]), "f4"), rng.integers(sizes[-1], size=n)
+
+    def loss(layers):
+        h = X
+        for k, (W, b) in enumerate(layers):
+            h = h @ W.T + b
+            h = act(h) if k + 1 < len(layers) else h
+        return -jax.nn.log_softmax(h)[np.arange(n), y].mean()
+
+    for W, b in jax.grad(loss)(layers):
+        assert W.dtype == b.dtype == np.float32
+        values = np.linalg.svd(np.column_stack([W, b]).astype(float), compute_uv=False)
+        if len(values) > n:
+            assert values[n] < 2.0**-24 * values[0] < SURE * 2.0**-24 * values[0]
